@@ -1,0 +1,66 @@
+#ifndef BATCHER_H
+#define BATCHER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <uv.h>
+
+#include "batch.h"
+#include "list.h"
+
+/* Gathers rows into batches, seals a batch on rows, bytes or age, and keeps the sealed ones until a writer takes
+ * them. */
+struct batcher {
+        uv_loop_t *loop;
+        uv_timer_t linger;
+        struct memory *memory;
+        size_t max_rows;
+        size_t max_bytes;
+        unsigned linger_ms;
+        size_t max_sealed; /* at so many sealed batches there is no room */
+        struct batch *open;
+        struct list sealed;
+        size_t sealed_len;
+        void (*on_sealed)(void *ctx); /* a batch waits to be taken */
+        void *ctx;
+        void (*close_cb)(struct batcher *);
+};
+
+struct batcher_limits {
+        size_t rows;
+        size_t bytes;
+        unsigned linger_ms;
+        size_t sealed; /* batches */
+};
+
+void batcher_init(struct batcher *b, uv_loop_t *loop, struct memory *memory, const struct batcher_limits *limits,
+                  void (*on_sealed)(void *ctx), void *ctx);
+
+/* All batches must have been taken. */
+void batcher_close(struct batcher *b, void (*cb)(struct batcher *));
+
+static inline bool batcher_has_room(const struct batcher *b)
+{
+        return b->sealed_len < b->max_sealed;
+}
+
+/* Takes over *row. */
+void batcher_add_take(struct batcher *b, const struct row *row);
+
+/* Seals the open batch, if it has rows, without waiting. */
+void batcher_seal(struct batcher *b);
+
+/* Puts a batch back that was taken: it is the next one to be taken. */
+void batcher_return(struct batcher *b, struct batch *batch);
+
+/* The batch that waits longest, or NULL. */
+struct batch *batcher_take(struct batcher *b);
+
+/* True where no row is here. */
+static inline bool batcher_empty(const struct batcher *b)
+{
+        return b->sealed_len == 0 && !b->open;
+}
+
+#endif

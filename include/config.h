@@ -1,0 +1,59 @@
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "log.h"
+
+#define CONFIG_DEFAULT_PATH "/etc/boris-ingestd/boris-ingestd.ini"
+
+enum { CONFIG_ERROR_BYTES = 512 };
+
+/* Every setting of the INI file (contract: config/boris-ingestd.ini documents each with its default).
+ * Strings are owned by the struct; NULL or "" never both: an unset string is "". */
+struct config {
+        struct {
+                char *url;        /* libpq conninfo or URL; "" means libpq's own defaults (PGHOST, ...) */
+                unsigned writers; /* COPY connections, 1..64 */
+        } database;
+        struct {
+                char *unix_path;    /* "" for none */
+                unsigned unix_mode; /* 0..0777 */
+                char *tcp;          /* "host:port" or "[v6]:port", "" for none */
+        } listen;
+        struct {
+                size_t max_line_bytes;    /* 1024..67108864, without the line's end */
+                unsigned max_connections; /* 1..65536 */
+                size_t memory_bytes;      /* 16M..1T: everything held for clients: lines, rows, replies */
+        } limits;
+        struct {
+                unsigned rows;      /* 1..1000000 */
+                size_t bytes;       /* 64K..512M */
+                unsigned linger_ms; /* 0..60000 */
+        } batch;
+        struct {
+                size_t cache_objects; /* 0..100000000 */
+        } resolve;
+        struct {
+                unsigned timeout_ms; /* 0..600000 */
+        } shutdown;
+        struct {
+                enum log_level level;
+                enum log_format format;
+        } log;
+};
+
+/* Fills @config with the defaults, then with @path (NULL: CONFIG_DEFAULT_PATH where it exists), then with
+ * the @overrides, each "section.key=value", in their order; database.url falls back to $DATABASE_URL.
+ * Sizes take the suffixes K, M, G, T (powers of 1024); unix_mode is octal.
+ * On failure returns a code of enum err and writes to @ret_error one line without a line end that names file
+ * and line (or "--set"), section.key, and the rule that was broken; a value of database.url is never in it.
+ * @config is to be freed with config_deinit in either case. */
+int config_load(struct config *config, const char *path, const char *const *overrides, size_t overrides_len,
+                char ret_error[CONFIG_ERROR_BYTES]);
+
+void config_deinit(struct config *config);
+
+#endif

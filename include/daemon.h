@@ -1,0 +1,10 @@
+#ifndef DAEMON_H
+#define DAEMON_H
+
+#include "config.h"
+
+/* Runs the daemon until SIGTERM or SIGINT. Returns the process's exit status: 0 after an orderly end, 1 where
+ * it could not start (one line in the log says why). */
+int daemon_run(const struct config *config);
+
+#endif

@@ -1,0 +1,59 @@
+#ifndef MEMORY_H
+#define MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What is held on behalf of clients is counted here, so that reading can stop at a limit: blocks of
+ * received bytes and rows on their way to the database. Unread replies are bounded for each connection. */
+struct memory {
+        size_t used; /* bytes */
+        size_t limit;
+        struct block *spare; /* blocks of the usual size, kept for reuse; not counted as used */
+        unsigned spare_len;
+};
+
+/* Received bytes. Rows point into the block that their line stands in and hold a reference to it. */
+struct block {
+        struct memory *memory;
+        struct block *next; /* while spare */
+        size_t cap;
+        size_t len; /* bytes received */
+        uint32_t refs;
+        char data[];
+};
+
+enum { BLOCK_BYTES = 64 * 1024 };
+
+void memory_init(struct memory *m, size_t limit);
+
+/* Frees the spare blocks. All else must have been given back. */
+void memory_deinit(struct memory *m);
+
+static inline bool memory_full(const struct memory *m)
+{
+        return m->used >= m->limit;
+}
+
+static inline void memory_add(struct memory *m, size_t bytes)
+{
+        m->used += bytes;
+}
+
+void memory_sub(struct memory *m, size_t bytes);
+
+/* A block for at least @min_bytes, with one reference. Aborts when the system has no memory: the limit is what
+ * keeps that from happening. */
+struct block *block_new(struct memory *m, size_t min_bytes);
+
+static inline struct block *block_ref(struct block *b)
+{
+        b->refs++;
+        return b;
+}
+
+/* @b may be NULL. */
+void block_unref(struct block *b);
+
+#endif

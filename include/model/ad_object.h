@@ -1,0 +1,91 @@
+#ifndef MODEL_AD_OBJECT_H
+#define MODEL_AD_OBJECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/db.h"
+#include "slice.h"
+#include "uuid.h"
+
+/* A campaign, ad set or ad. Functions return 0 or a code of enum err, with the reason in @db. */
+
+/* The database's enum type "ad_object_type", from the highest level down. */
+#define AD_OBJECT_TYPE_MAP(X)                                                                                \
+        X(CAMPAIGN)                                                                                          \
+        X(AD_SET)                                                                                            \
+        X(AD)
+
+enum ad_object_type {
+#define X(name) AD_OBJECT_TYPE_##name,
+        AD_OBJECT_TYPE_MAP(X)
+#undef X
+};
+
+/* The database's enum type "ad_object_status". */
+#define AD_OBJECT_STATUS_MAP(X)                                                                              \
+        X(ACTIVE)                                                                                            \
+        X(PAUSED)                                                                                            \
+        X(ARCHIVED)                                                                                          \
+        X(DELETED)
+
+enum ad_object_status {
+#define X(name) AD_OBJECT_STATUS_##name,
+        AD_OBJECT_STATUS_MAP(X)
+#undef X
+};
+
+/* False, and *ret unchanged, where @text is none of them. */
+bool ad_object_type_parse(struct slice text, enum ad_object_type *ret);
+const char *ad_object_type_name(enum ad_object_type type);
+bool ad_object_status_parse(struct slice text, enum ad_object_status *ret);
+const char *ad_object_status_name(enum ad_object_status status);
+
+/* A row of ad_objects; owns its strings. Times are microseconds since the Unix epoch. */
+struct ad_object {
+        struct uuid id;
+        struct uuid ad_account_id;
+        char *external_id;
+        enum ad_object_type type;
+        char *name; /* may be NULL */
+        enum ad_object_status status;
+        bool has_parent;
+        struct uuid parent_id;
+        char *platform_data; /* JSON, may be NULL */
+        int64_t created_at;
+        int64_t updated_at;
+};
+
+/* A row to be inserted; borrows everything. */
+struct ad_object_new {
+        struct uuid ad_account_id;
+        struct slice external_id;
+        enum ad_object_type type;
+        struct slice name; /* ptr NULL: NULL */
+        enum ad_object_status status;
+        const struct uuid *parent_id; /* NULL: none */
+        struct slice platform_data;   /* JSON; ptr NULL: NULL */
+};
+
+/* ERR_EXISTS where the account has an object of that external id, ERR_INVALID where there is no such account or
+ * parent, or platform_data is no JSON that jsonb can hold. */
+int ad_object_insert(struct db *db, const struct ad_object_new *row, struct uuid *ret_id);
+
+/* ERR_NOT_FOUND where there is none. On success *ret is to be freed with ad_object_deinit. */
+int ad_object_find(struct db *db, const struct uuid *id, struct ad_object *ret);
+int ad_object_find_external(struct db *db, const struct uuid *ad_account_id, struct slice external_id,
+                            struct ad_object *ret);
+
+void ad_object_deinit(struct ad_object *o);
+
+/* Ad objects by their external ids, many at once. Parameters:
+ *   $1 text[], $2 uuid[], $3 text[]  each account that is asked for: platform, connection (NULL: any), external id
+ *   $4 int4[], $5 text[]             each key: the number of its account, from 1, and the object's external id
+ * One row a key, in any order: the key's number from 1 (int4), how many accounts match (int8), and the ad object's
+ * id, NULL where there is none or where not exactly one account matches. */
+extern const char ad_object_lookup_sql[];
+
+/* $1 uuid[]: those of them, each once, that are no ad object's id. */
+extern const char ad_object_missing_sql[];
+
+#endif

@@ -1,0 +1,25 @@
+#ifndef MODEL_PLATFORM_H
+#define MODEL_PLATFORM_H
+
+#include <stdbool.h>
+
+#include "slice.h"
+
+/* The ad platforms: the database's enum type "platform", and the words of the wire. */
+#define PLATFORM_MAP(X)                                                                                      \
+        X(META)                                                                                              \
+        X(GOOGLE_ADS)                                                                                        \
+        X(TIKTOK)
+
+enum platform {
+#define X(name) PLATFORM_##name,
+        PLATFORM_MAP(X)
+#undef X
+};
+
+/* False, and *ret unchanged, where @text is none of them. */
+bool platform_parse(struct slice text, enum platform *ret);
+
+const char *platform_name(enum platform platform);
+
+#endif

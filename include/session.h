@@ -1,0 +1,114 @@
+#ifndef SESSION_H
+#define SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "acks.h"
+#include "buf.h"
+#include "frame.h"
+#include "list.h"
+#include "memory.h"
+#include "reply.h"
+#include "row.h"
+
+/* One client: its lines in, its replies out. */
+
+struct session;
+
+struct session_ops {
+        /* A line that is not empty. Its fate is to be told with session_settle, once, now or later; until then
+         * @s stays. @block holds the line's bytes. */
+        void (*on_line)(void *ctx, struct session *s, uint64_t line_no, struct slice line, struct block *block);
+        /* False where no further line should be taken now; asked again each loop turn. */
+        bool (*has_room)(void *ctx);
+        /* A session is gone: closed, and all its lines settled. */
+        void (*on_gone)(void *ctx);
+};
+
+/* All clients of the daemon, with what they share. */
+struct sessions {
+        uv_loop_t *loop;
+        uv_prepare_t prepare; /* where each loop turn's replies are sent */
+        const struct session_ops *ops;
+        void *ctx;
+        struct memory *memory;
+        size_t max_line;
+        struct list all;
+        struct list waiting; /* those that stopped for want of room, in the order in which they get their turn */
+        struct list dirty;   /* those with something to say, or to be freed */
+        unsigned len;        /* connected ones */
+        bool draining;
+        uint64_t accepted; /* since the start */
+        uint64_t lines;    /* received since the start, by all */
+};
+
+enum session_state {
+        SESSION_OPEN,      /* reading, or paused */
+        SESSION_EOF,       /* the client shut down its sending side; its last lines are being settled */
+        SESSION_LAST,      /* everything is said; it is being sent */
+        SESSION_LINGERING, /* all sent; what the client still sends is thrown away until it closes, or a second */
+        SESSION_CLOSED,    /* no connection any more; lines may still be in flight */
+};
+
+struct session {
+        struct sessions *set;
+        struct list all;
+        struct list waiting;
+        struct list dirty;
+        union {
+                uv_handle_t handle;
+                uv_stream_t stream;
+                uv_tcp_t tcp;
+                uv_pipe_t pipe;
+        } uv;
+        uv_timer_t linger;
+        uv_shutdown_t shutdown;
+        unsigned handles; /* stream and timer, not closed yet */
+        uint64_t number;  /* for the log: the daemon's n-th connection */
+        enum session_state state;
+        bool reading;
+        bool client_ended; /* in LAST: it shut down its sending side, so nothing is left to read */
+        bool unparsed; /* whole lines may stand in the block */
+
+        /* Received bytes: block->data[parsed..block->len] is not cut into lines yet. */
+        struct block *block;
+        size_t parsed;
+        struct frame frame;
+
+        struct acks acks;
+        uint64_t acked; /* what the client was told */
+        uint64_t in_flight; /* lines not settled */
+        struct reply_counts counts;
+
+        struct buf out;     /* replies to send */
+        struct buf sending; /* replies given to libuv; empty when none are */
+        uv_write_t write;
+};
+
+void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,
+                   struct memory *memory, size_t max_line);
+
+/* A connection of @listener is accepted. With @refuse it gets only a word why ("too_many_connections"). */
+int sessions_accept(struct sessions *set, uv_stream_t *listener, const char *refuse);
+
+/* No session reads any more. Lines received are settled, then each client is told the last ack and "shutdown".
+ * When on_gone has come for the last one, sessions_empty holds. */
+void sessions_drain(struct sessions *set);
+
+static inline bool sessions_empty(const struct sessions *set)
+{
+        return list_empty(&set->all);
+}
+
+/* The set must be empty; its last handle closes on the loop's next turn. */
+void sessions_deinit(struct sessions *set);
+
+/* Line @line_no of @s is settled; @reject is given for ROW_REJECTED only. The reply is sent, or @s freed when
+ * its connection is gone, on the loop's next turn. */
+void session_settle(struct session *s, uint64_t line_no, enum row_outcome outcome, const struct reject *reject);
+
+#endif

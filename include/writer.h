@@ -1,0 +1,81 @@
+#ifndef WRITER_H
+#define WRITER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <uv.h>
+
+#include "batch.h"
+#include "buf.h"
+#include "copy_format.h"
+#include "pg_conn.h"
+#include "row.h"
+
+/* One connection that writes batches, one after the other. */
+
+struct writer;
+
+struct writer_ops {
+        /* Connected and without a batch: writer_write may be called. */
+        void (*on_idle)(void *ctx, struct writer *w);
+        /* A row's fate. */
+        row_settle_cb *settle;
+        /* The row's ad object has gone from the database: takes over *row. */
+        void (*on_missing)(void *ctx, const struct row *row);
+        /* Takes over a batch, or a part of one, that is still to be written: it is the next in line. */
+        void (*on_return)(void *ctx, struct batch *batch);
+};
+
+enum writer_state {
+        WRITER_DOWN,    /* no connection */
+        WRITER_IDLE,    /* no batch */
+        WRITER_COPY,    /* COPY started; its rows are sent, then its result awaited */
+        WRITER_BEGIN,   /* opening the transaction of a merge */
+        WRITER_MERGE,   /* INSERT ... ON CONFLICT DO NOTHING */
+        WRITER_COMMIT,  /* ending that transaction */
+        WRITER_MISSING, /* asking which ad objects are gone */
+};
+
+/* The database's word on a batch, kept while a transaction is ended. */
+struct writer_error {
+        char sqlstate[6]; /* "" for none */
+        char message[256];
+};
+
+struct writer {
+        struct pg_conn conn;
+        char name[24];
+        const struct writer_ops *ops;
+        void *ctx;
+        enum writer_state state;
+        struct batch *batch;
+        size_t next_row;  /* COPY: the first row that is not sent */
+        bool trailer;     /* COPY: all was handed to the connection */
+        unsigned retries; /* of this batch, in a row */
+        bool merging;     /* the last batches met rows that were stored already: merge without trying COPY */
+        bool *inserted;   /* MERGE: for each row of the batch whether it was inserted */
+        size_t inserted_cap;
+        size_t duplicates;
+        struct writer_error error;
+        struct buf out;
+        struct buf arrays[COPY_FORMAT_ARRAYS];
+        void (*close_cb)(struct writer *);
+};
+
+void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned number, const struct writer_ops *ops,
+                 void *ctx);
+
+/* A batch in hand is returned first (on_return); then nothing is called but @cb, when @w may be freed. */
+void writer_close(struct writer *w, void (*cb)(struct writer *));
+
+static inline bool writer_idle(const struct writer *w)
+{
+        return w->state == WRITER_IDLE;
+}
+
+/* Writes @batch, which the idle writer takes over: every row of it ends in settle or on_missing, or comes back
+ * with on_return when the connection is lost. */
+void writer_write_take(struct writer *w, struct batch *batch);
+
+#endif

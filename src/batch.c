@@ -1,0 +1,67 @@
+#include "batch.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { FIRST_CAP = 64 };
+
+struct batch *batch_new(struct memory *memory)
+{
+        struct batch *b = calloc(1, sizeof(*b));
+
+        if (!b)
+                abort();
+        list_init(&b->queue);
+        b->memory = memory;
+        return b;
+}
+
+void batch_free(struct batch *b)
+{
+        memory_sub(b->memory, b->cap * sizeof(*b->rows));
+        free(b->rows);
+        free(b);
+}
+
+static void grow(struct batch *b)
+{
+        size_t cap = b->cap ? b->cap * 2 : FIRST_CAP;
+
+        b->rows = realloc(b->rows, cap * sizeof(*b->rows));
+        if (!b->rows)
+                abort();
+        memory_add(b->memory, (cap - b->cap) * sizeof(*b->rows));
+        b->cap = cap;
+}
+
+void batch_add_take(struct batch *b, const struct row *row)
+{
+        if (b->len == b->cap)
+                grow(b);
+        b->rows[b->len++] = *row;
+        b->bytes += row->line.len;
+        b->any_time |= row->rec.any_time;
+}
+
+void batch_remove(struct batch *b, size_t i)
+{
+        assert(i < b->len);
+        b->bytes -= b->rows[i].line.len;
+        b->rows[i] = b->rows[--b->len];
+}
+
+struct batch *batch_split(struct batch *b)
+{
+        struct batch *second = batch_new(b->memory);
+        size_t half = b->len / 2;
+
+        assert(b->len >= 2);
+        second->opened = b->opened;
+        second->merge = b->merge;
+        for (size_t i = half; i < b->len; i++) {
+                b->bytes -= b->rows[i].line.len;
+                batch_add_take(second, &b->rows[i]);
+        }
+        b->len = half;
+        return second;
+}

@@ -1,0 +1,67 @@
+#include "memory.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { SPARE_MAX = 64 };
+
+void memory_init(struct memory *m, size_t limit)
+{
+        *m = (struct memory){.limit = limit};
+}
+
+void memory_deinit(struct memory *m)
+{
+        while (m->spare) {
+                struct block *b = m->spare;
+
+                m->spare = b->next;
+                free(b);
+        }
+        assert(m->used == 0);
+}
+
+void memory_sub(struct memory *m, size_t bytes)
+{
+        assert(m->used >= bytes);
+        m->used -= bytes;
+}
+
+struct block *block_new(struct memory *m, size_t min_bytes)
+{
+        struct block *b = m->spare;
+        size_t cap = min_bytes > BLOCK_BYTES ? min_bytes : BLOCK_BYTES;
+
+        if (cap == BLOCK_BYTES && b) {
+                m->spare = b->next;
+                m->spare_len--;
+        } else {
+                b = malloc(sizeof(*b) + cap);
+                if (!b)
+                        abort();
+        }
+        b->memory = m;
+        b->next = NULL;
+        b->cap = cap;
+        b->len = 0;
+        b->refs = 1;
+        memory_add(m, sizeof(*b) + cap);
+        return b;
+}
+
+void block_unref(struct block *b)
+{
+        struct memory *m;
+
+        if (!b || --b->refs > 0)
+                return;
+        m = b->memory;
+        memory_sub(m, sizeof(*b) + b->cap);
+        if (b->cap == BLOCK_BYTES && m->spare_len < SPARE_MAX) {
+                b->next = m->spare;
+                m->spare = b;
+                m->spare_len++;
+        } else {
+                free(b);
+        }
+}

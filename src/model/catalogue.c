@@ -1,0 +1,207 @@
+#include "model/catalogue.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+
+/* One row for each thing of the schema $1 (NULL: the temporary one) that bears the name of a table or enum type of the
+ * temporary one, or belongs to such a table: its name, its definition, the statement that would add it, and whether it
+ * does no harm where it is not expected. In the order of names, byte by byte.
+ * Constraints of type n (NOT NULL, from PostgreSQL 18 on) are the columns' own, those of type t are triggers. */
+static const char read_sql[] =
+        "WITH schema AS (SELECT CASE WHEN $1::text IS NULL THEN pg_my_temp_schema() ELSE to_regnamespace($1::text)::oid END AS id), "
+        "relation AS ("
+        "SELECT c.* FROM pg_class c, schema WHERE c.relnamespace = schema.id AND c.relkind IN ('r', 'p', 'v', 'm', 'f') "
+        "AND c.relname IN (SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relkind = 'r')"
+        ") "
+        "SELECT name COLLATE \"C\" AS name, definition, addition, harmless FROM ("
+        "SELECT 'enum type ' || t.typname AS name, string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder) AS definition, "
+        "NULL AS addition, true AS harmless "
+        "FROM pg_type t JOIN pg_enum e ON e.enumtypid = t.oid, schema WHERE t.typnamespace = schema.id AND t.typname IN "
+        "(SELECT typname FROM pg_type WHERE typnamespace = pg_my_temp_schema() AND typtype = 'e') GROUP BY t.typname "
+        "UNION ALL "
+        "SELECT 'table ' || relname, "
+        "CASE relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'f' THEN 'foreign table' ELSE 'view' END "
+        "|| CASE WHEN relpersistence = 'u' THEN ', unlogged' ELSE '' END "
+        "|| CASE WHEN relrowsecurity THEN ', with row security' ELSE '' END, NULL, true FROM relation "
+        "UNION ALL "
+        "SELECT 'column ' || r.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod) "
+        "|| CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || a.attcollation::regcollation ELSE '' END "
+        "|| CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END "
+        "|| CASE a.attgenerated WHEN '' THEN coalesce(' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid), '') "
+        "ELSE ' GENERATED' END || CASE a.attidentity WHEN '' THEN '' ELSE ' IDENTITY' END, "
+        "NULL, NOT a.attnotnull OR a.atthasdef OR a.attidentity <> '' "
+        "FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped "
+        "JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_attrdef d ON d.adrelid = r.oid AND d.adnum = a.attnum "
+        "UNION ALL "
+        "SELECT 'constraint ' || r.relname || '.' || c.conname, pg_get_constraintdef(c.oid), "
+        "format('ALTER TABLE %I ADD CONSTRAINT %I %s', r.relname, c.conname, pg_get_constraintdef(c.oid)), "
+        "c.contype IN ('c', 'f') "
+        "FROM relation r JOIN pg_constraint c ON c.conrelid = r.oid AND c.contype NOT IN ('n', 't') "
+        "UNION ALL "
+        "SELECT 'index ' || r.relname || '.' || i.relname, x.sql || CASE WHEN p.indisvalid THEN '' ELSE ' INVALID' END, "
+        "x.sql, NOT p.indisunique "
+        "FROM relation r JOIN pg_index p ON p.indrelid = r.oid JOIN pg_class i ON i.oid = p.indexrelid, "
+        "LATERAL (SELECT regexp_replace(pg_get_indexdef(p.indexrelid), ' ON (\"?public\"?|pg_temp)\\.', ' ON ') AS sql) x "
+        "WHERE NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = p.indexrelid AND c.conrelid = r.oid)"
+        ") AS line ORDER BY 1";
+
+enum { TOLD_MAX = 3 };
+
+enum column { NAME, DEFINITION, ADDITION, HARMLESS };
+
+/* Differences that are none. */
+static const struct {
+        const char *name;
+        const char *definition;
+} also_good[] = {
+        {"constraint spending.spending_pkey", "PRIMARY KEY (id, collected_at)"}, /* the hypertable's */
+};
+
+/* The first few are told. */
+static void refuse(struct catalogue_diff *diff, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void refuse(struct catalogue_diff *diff, const char *fmt, ...)
+{
+        size_t len = strlen(diff->refused);
+        va_list args;
+
+        if (diff->refused_len++ >= TOLD_MAX)
+                return;
+        if (len > 0)
+                len += (size_t)snprintf(diff->refused + len, sizeof(diff->refused) - len, "; ");
+        if (len >= sizeof(diff->refused))
+                return;
+        va_start(args, fmt);
+        vsnprintf(diff->refused + len, sizeof(diff->refused) - len, fmt, args);
+        va_end(args);
+}
+
+static void add(struct catalogue_diff *diff, const struct pg_result *expected, int row)
+{
+        size_t bytes = (diff->additions_len + 1) * sizeof(*diff->additions);
+        struct catalogue_addition *additions = realloc(diff->additions, bytes);
+
+        if (!additions)
+                abort();
+        diff->additions = additions;
+        diff->additions[diff->additions_len++] = (struct catalogue_addition){
+                .name = db_text_dup(expected, row, NAME),
+                .sql = db_text_dup(expected, row, ADDITION),
+        };
+}
+
+static void compare_missing(struct catalogue_diff *diff, const struct pg_result *expected, int row)
+{
+        if (db_null(expected, row, ADDITION))
+                refuse(diff, "%s is missing", db_text(expected, row, NAME).ptr);
+        else
+                add(diff, expected, row);
+}
+
+static void compare_extra(struct catalogue_diff *diff, const struct pg_result *actual, int row)
+{
+        if (!db_bool(actual, row, HARMLESS))
+                refuse(diff, "%s should not be there (%s)", db_text(actual, row, NAME).ptr,
+                       db_text(actual, row, DEFINITION).ptr);
+}
+
+static bool is_also_good(struct slice name, struct slice definition)
+{
+        for (size_t i = 0; i < sizeof(also_good) / sizeof(also_good[0]); i++) {
+                if (slice_eq(name, slice_str(also_good[i].name)) &&
+                    slice_eq(definition, slice_str(also_good[i].definition)))
+                        return true;
+        }
+        return false;
+}
+
+static void compare_both(struct catalogue_diff *diff, struct slice name, struct slice expected, struct slice actual)
+{
+        if (!slice_eq(expected, actual) && !is_also_good(name, actual))
+                refuse(diff, "%s is \"%s\" instead of \"%s\"", name.ptr, actual.ptr, expected.ptr);
+}
+
+/* Both are in the order of their names. */
+static void compare_lines(struct catalogue_diff *diff, const struct pg_result *expected, const struct pg_result *actual)
+{
+        int e = 0;
+        int a = 0;
+
+        diff->empty = db_rows(actual) == 0;
+        while (e < db_rows(expected) || a < db_rows(actual)) {
+                int order = 0;
+
+                if (e < db_rows(expected) && a < db_rows(actual))
+                        order = strcmp(db_text(expected, e, NAME).ptr, db_text(actual, a, NAME).ptr);
+                if (order < 0 || a == db_rows(actual)) {
+                        compare_missing(diff, expected, e++);
+                } else if (order > 0 || e == db_rows(expected)) {
+                        compare_extra(diff, actual, a++);
+                } else {
+                        compare_both(diff, db_text(expected, e, NAME), db_text(expected, e, DEFINITION),
+                                     db_text(actual, a, DEFINITION));
+                        e++;
+                        a++;
+                }
+        }
+}
+
+/* Reads @schema (NULL ptr: the temporary one). Names are told as they are seen from it. */
+static int read_lines(struct db *db, const char *search_path_sql, struct slice schema, struct pg_result **ret)
+{
+        struct db_params params = {0};
+        int err = db_run(db, search_path_sql);
+
+        db_param_text(&params, schema);
+        return err ? err : db_query(db, read_sql, &params, ret);
+}
+
+static int compare_with_script(struct db *db, const char *script, struct catalogue_diff *ret)
+{
+        struct pg_result *expected = NULL;
+        struct pg_result *actual = NULL;
+        int err;
+
+        err = db_run(db, "SET LOCAL search_path = pg_temp");
+        if (!err)
+                err = db_run(db, script);
+        if (!err)
+                err = read_lines(db, "SET LOCAL search_path = pg_temp", (struct slice){0}, &expected);
+        if (!err)
+                err = read_lines(db, "SET LOCAL search_path = public, pg_temp", SLICE_LIT("public"), &actual);
+        if (!err)
+                compare_lines(ret, expected, actual);
+        db_result_free(expected);
+        db_result_free(actual);
+        return err;
+}
+
+int catalogue_compare(struct db *db, const char *script, struct catalogue_diff *ret)
+{
+        int err = db_run(db, "SAVEPOINT catalogue");
+
+        *ret = (struct catalogue_diff){0};
+        if (err)
+                return err;
+        err = compare_with_script(db, script, ret);
+        if (!err)
+                err = db_run(db, "ROLLBACK TO catalogue; RELEASE catalogue");
+        if (err)
+                catalogue_diff_deinit(ret);
+        return err;
+}
+
+void catalogue_diff_deinit(struct catalogue_diff *diff)
+{
+        for (size_t i = 0; i < diff->additions_len; i++) {
+                free(diff->additions[i].name);
+                free(diff->additions[i].sql);
+        }
+        free(diff->additions);
+        diff->additions = NULL;
+        diff->additions_len = 0;
+}

@@ -1,0 +1,56 @@
+#include "reply.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+
+static void put_line(struct buf *out, cJSON *object)
+{
+        char *text = cJSON_PrintUnformatted(object);
+
+        if (!text)
+                abort();
+        buf_put(out, text, strlen(text));
+        buf_put(out, "\n", 1);
+        cJSON_free(text);
+        cJSON_Delete(object);
+}
+
+void reply_reject(struct buf *out, uint64_t line_no, const struct reject *reject)
+{
+        cJSON *object = cJSON_CreateObject();
+        char number[24];
+
+        /* as text: cJSON prints a number of more than 15 digits rounded */
+        snprintf(number, sizeof(number), "%" PRIu64, line_no);
+        cJSON_AddRawToObject(object, "reject", number);
+        cJSON_AddStringToObject(object, "code", reject_code_name(reject->code));
+        if (reject->field[0])
+                cJSON_AddStringToObject(object, "field", reject->field);
+        cJSON_AddStringToObject(object, "message", reject->message);
+        put_line(out, object);
+}
+
+/* By hand: one a loop turn and connection, and nothing in it needs escaping. */
+void reply_ack(struct buf *out, uint64_t settled, const struct reply_counts *counts)
+{
+        enum { ROOM = 160 };
+        char *p = buf_reserve(out, ROOM);
+        int len = snprintf(p, ROOM,
+                           "{\"ack\":%" PRIu64 ",\"stored\":%" PRIu64 ",\"duplicate\":%" PRIu64 ",\"rejected\":%" PRIu64
+                           "}\n",
+                           settled, counts->stored, counts->duplicate, counts->rejected);
+
+        out->len += (size_t)len;
+}
+
+void reply_closing(struct buf *out, const char *why)
+{
+        cJSON *object = cJSON_CreateObject();
+
+        cJSON_AddStringToObject(object, "closing", why);
+        put_line(out, object);
+}

@@ -1,0 +1,485 @@
+/* A session reads into blocks, cuts lines where they lie and hands each to the sink. Replies gather in a buffer
+ * that is sent once a loop turn (in the prepare handle, when all callbacks of the turn have run), with one
+ * cumulative ack at its end.
+ *
+ * A session stops taking lines, and then reading, while the pipeline has no room or its client leaves too many
+ * replies unread; so what a client can make the daemon hold is bounded. What was received stays in the block
+ * until its turn comes.
+ *
+ * Ends: the client shuts down its sending side (EOF: settle all, last ack, close); the daemon drains (settle
+ * what was received, last ack, "closing", shut down, linger, close); the connection breaks (CLOSED at once; the
+ * lines in flight still go their way, and the session is freed when the last of them is settled). */
+#include "session.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "log.h"
+
+enum {
+        REPLIES_HIGH = 64 * 1024, /* bytes of unread replies at which a session stops taking lines */
+        READ_ROOM_MIN = 8 * 1024, /* a block with less room than this is not read into */
+        LINGER_MS = 1000,
+};
+
+static void turn(struct session *s);
+
+static size_t replies_pending(const struct session *s)
+{
+        return s->out.len + s->sending.len;
+}
+
+static void mark_dirty(struct session *s)
+{
+        if (list_empty(&s->dirty))
+                list_append(&s->set->dirty, &s->dirty);
+}
+
+/* --- closing --- */
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+        struct session *s = handle->data;
+
+        if (--s->handles == 0)
+                mark_dirty(s);
+}
+
+static void stop_reading(struct session *s)
+{
+        if (s->reading)
+                uv_read_stop(&s->uv.stream);
+        s->reading = false;
+}
+
+/* The connection ends here; lines in flight go on. */
+static void close_now(struct session *s)
+{
+        if (s->state == SESSION_CLOSED)
+                return;
+        s->state = SESSION_CLOSED;
+        stop_reading(s);
+        list_remove(&s->waiting);
+        block_unref(s->block);
+        s->block = NULL;
+        s->set->len--;
+        uv_close(&s->uv.handle, on_handle_closed);
+        uv_close((uv_handle_t *)&s->linger, on_handle_closed);
+        log_info("connection %" PRIu64 " closed: %" PRIu64 " lines, %" PRIu64 " stored, %" PRIu64
+                 " duplicate, %" PRIu64 " rejected, %" PRIu64 " in flight",
+                 s->number, s->acks.begun, s->counts.stored, s->counts.duplicate, s->counts.rejected, s->in_flight);
+}
+
+static void free_session(struct session *s)
+{
+        struct sessions *set = s->set;
+
+        list_remove(&s->all);
+        list_remove(&s->dirty);
+        buf_deinit(&s->out);
+        buf_deinit(&s->sending);
+        acks_deinit(&s->acks);
+        free(s);
+        set->ops->on_gone(set->ctx);
+}
+
+static void on_linger_over(uv_timer_t *timer)
+{
+        close_now(timer->data);
+}
+
+static void on_shut_down(uv_shutdown_t *req, int status)
+{
+        if (status < 0 && status != UV_ECANCELED)
+                close_now(req->data);
+}
+
+static void on_linger_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
+{
+        static char thrown_away[16 * 1024];
+
+        (void)handle;
+        (void)suggested;
+        *ret = uv_buf_init(thrown_away, sizeof(thrown_away));
+}
+
+static void on_linger_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
+{
+        (void)buf;
+        if (nread < 0)
+                close_now(stream->data);
+}
+
+/* Everything was sent. A close with bytes unread would make the kernel reset the connection, and the client
+ * might lose the replies; so wait until it closes, too. */
+static void end_sending(struct session *s, bool client_ended)
+{
+        if (client_ended) {
+                close_now(s);
+                return;
+        }
+        stop_reading(s);
+        s->state = SESSION_LINGERING;
+        s->shutdown.data = s;
+        if (uv_shutdown(&s->shutdown, &s->uv.stream, on_shut_down) != 0 ||
+            uv_read_start(&s->uv.stream, on_linger_alloc, on_linger_read) != 0) {
+                close_now(s);
+                return;
+        }
+        s->reading = true;
+        uv_timer_start(&s->linger, on_linger_over, LINGER_MS, 0);
+}
+
+/* --- sending --- */
+
+static void after_sending(struct session *s)
+{
+        if (s->state == SESSION_LAST && replies_pending(s) == 0)
+                end_sending(s, s->client_ended);
+        else if (s->state == SESSION_OPEN || s->state == SESSION_EOF)
+                turn(s);
+}
+
+static void on_written(uv_write_t *req, int status)
+{
+        struct session *s = req->data;
+
+        s->sending.len = 0;
+        if (status < 0) {
+                close_now(s);
+                return;
+        }
+        mark_dirty(s); /* acks may have moved meanwhile */
+        after_sending(s);
+}
+
+static bool everything_settled(const struct session *s)
+{
+        return !s->unparsed && s->in_flight == 0;
+}
+
+static void say_ack(struct session *s)
+{
+        reply_ack(&s->out, s->acks.settled, &s->counts);
+        s->acked = s->acks.settled;
+}
+
+/* Adds what there is to say at the end of a loop turn. */
+static void say(struct session *s)
+{
+        bool last = (s->state == SESSION_EOF || (s->state == SESSION_OPEN && s->set->draining)) &&
+                    everything_settled(s);
+
+        if (last || s->acks.settled > s->acked)
+                say_ack(s);
+        if (last && s->state == SESSION_OPEN)
+                reply_closing(&s->out, "shutdown");
+        if (last) {
+                s->client_ended = s->state == SESSION_EOF;
+                s->state = SESSION_LAST;
+        }
+}
+
+/* Sends what gathered: at once what the socket takes, the rest when it takes more. */
+static void send_replies(struct session *s)
+{
+        uv_buf_t buf = uv_buf_init(s->out.data, (unsigned)s->out.len);
+        struct buf swap = s->sending;
+        int sent;
+
+        sent = uv_try_write(&s->uv.stream, &buf, 1);
+        if (sent == (int)s->out.len) {
+                s->out.len = 0;
+                after_sending(s);
+                return;
+        }
+        if (sent < 0 && sent != UV_EAGAIN) {
+                close_now(s);
+                return;
+        }
+        sent = sent > 0 ? sent : 0;
+        s->sending = s->out;
+        s->out = swap;
+        buf = uv_buf_init(s->sending.data + sent, (unsigned)s->sending.len - (unsigned)sent);
+        s->write.data = s;
+        if (uv_write(&s->write, &s->uv.stream, &buf, 1, on_written) != 0)
+                close_now(s);
+}
+
+/* The end of a loop turn for a session with something to say. */
+static void flush(struct session *s)
+{
+        if (s->state == SESSION_CLOSED) {
+                if (s->handles == 0 && s->in_flight == 0)
+                        free_session(s);
+                return;
+        }
+        if (s->sending.len > 0 || s->state == SESSION_LINGERING)
+                return;
+        say(s);
+        if (s->out.len > 0)
+                send_replies(s);
+}
+
+void session_settle(struct session *s, uint64_t line_no, enum row_outcome outcome, const struct reject *reject)
+{
+        switch (outcome) {
+        case ROW_STORED:
+                s->counts.stored++;
+                break;
+        case ROW_DUPLICATE:
+                s->counts.duplicate++;
+                break;
+        case ROW_REJECTED:
+                s->counts.rejected++;
+                if (s->state != SESSION_CLOSED)
+                        reply_reject(&s->out, line_no, reject);
+                break;
+        }
+        assert(s->in_flight > 0);
+        s->in_flight--;
+        acks_settle(&s->acks, line_no);
+        mark_dirty(s);
+}
+
+/* --- receiving --- */
+
+static void reject_too_long(struct session *s, uint64_t line_no)
+{
+        struct reject reject;
+
+        reject_set(&reject, REJECT_LINE_TOO_LONG, NULL, "a line must not be longer than %zu bytes", s->set->max_line);
+        session_settle(s, line_no, ROW_REJECTED, &reject);
+}
+
+static void on_line(struct session *s, enum frame_result result, struct slice line)
+{
+        uint64_t line_no = acks_begin(&s->acks);
+
+        s->set->lines++;
+        s->in_flight++;
+        if (result == FRAME_TOO_LONG) {
+                reject_too_long(s, line_no);
+        } else if (line.len == 0) {
+                s->in_flight--;
+                acks_settle(&s->acks, line_no);
+                mark_dirty(s);
+        } else {
+                s->set->ops->on_line(s->set->ctx, s, line_no, line, s->block);
+        }
+}
+
+static bool may_take_lines(const struct session *s)
+{
+        return replies_pending(s) < REPLIES_HIGH && s->set->ops->has_room(s->set->ctx);
+}
+
+/* Cuts lines and hands them on, as long as there is room. */
+static void take_lines(struct session *s)
+{
+        while (s->unparsed && may_take_lines(s)) {
+                struct slice in = {s->block->data + s->parsed, s->block->len - s->parsed};
+                struct slice line;
+                size_t used;
+                enum frame_result result =
+                        frame_next(&s->frame, in, s->set->max_line, s->state == SESSION_EOF, &line, &used);
+
+                s->parsed += used;
+                if (result == FRAME_MORE)
+                        s->unparsed = false;
+                else
+                        on_line(s, result, line);
+        }
+        if (s->block && s->parsed == s->block->len) {
+                block_unref(s->block);
+                s->block = NULL;
+                s->parsed = 0;
+                s->unparsed = false;
+        }
+}
+
+/* Makes room to read: in the block, or in a new one to which an unfinished line moves. */
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
+{
+        struct session *s = handle->data;
+        struct block *old = s->block;
+
+        (void)suggested;
+        if (!old || old->cap - old->len < READ_ROOM_MIN) {
+                size_t unfinished = old ? old->len - s->parsed : 0;
+
+                s->block = block_new(s->set->memory, unfinished * 2);
+                if (old)
+                        memcpy(s->block->data, old->data + s->parsed, unfinished);
+                s->block->len = unfinished;
+                s->parsed = 0;
+                block_unref(old);
+        }
+        *ret = uv_buf_init(s->block->data + s->block->len, (unsigned)(s->block->cap - s->block->len));
+}
+
+static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
+{
+        struct session *s = stream->data;
+
+        (void)buf;
+        if (nread < 0 && nread != UV_EOF) {
+                close_now(s);
+                return;
+        }
+        if (nread == UV_EOF) {
+                s->state = SESSION_EOF;
+                mark_dirty(s);
+        } else {
+                s->block->len += (size_t)nread;
+        }
+        s->unparsed = s->block && s->block->len > s->parsed;
+        turn(s);
+}
+
+static void start_reading(struct session *s)
+{
+        if (s->reading)
+                return;
+        if (uv_read_start(&s->uv.stream, on_alloc, on_read) != 0) {
+                close_now(s);
+                return;
+        }
+        s->reading = true;
+}
+
+/* A session's turn: take lines, then read on or wait. */
+static void turn(struct session *s)
+{
+        bool room;
+
+        take_lines(s);
+        room = s->set->ops->has_room(s->set->ctx);
+        if (!room && list_empty(&s->waiting))
+                list_append(&s->set->waiting, &s->waiting);
+        if (s->state == SESSION_OPEN && !s->set->draining && room && replies_pending(s) < REPLIES_HIGH)
+                start_reading(s);
+        else
+                stop_reading(s);
+        if (!s->unparsed)
+                mark_dirty(s); /* it may have been the last line */
+}
+
+/* --- the set --- */
+
+static void give_turns(struct sessions *set)
+{
+        struct list now;
+
+        list_init(&now);
+        list_splice(&now, &set->waiting);
+        while (!list_empty(&now)) {
+                struct session *s = container_of(now.next, struct session, waiting);
+
+                if (!set->ops->has_room(set->ctx))
+                        break;
+                list_remove(&s->waiting);
+                turn(s);
+        }
+        /* who got no turn is still first */
+        list_splice(&now, &set->waiting);
+        list_splice(&set->waiting, &now);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+        struct sessions *set = prepare->data;
+
+        if (!list_empty(&set->waiting))
+                give_turns(set);
+        /* Sending may let a session take more lines, and say more; since nothing is read here, that ends. */
+        while (!list_empty(&set->dirty)) {
+                struct session *s = container_of(set->dirty.next, struct session, dirty);
+
+                list_remove(&s->dirty);
+                flush(s);
+        }
+}
+
+void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,
+                   struct memory *memory, size_t max_line)
+{
+        *set = (struct sessions){.loop = loop, .ops = ops, .ctx = ctx, .memory = memory, .max_line = max_line};
+        list_init(&set->all);
+        list_init(&set->waiting);
+        list_init(&set->dirty);
+        uv_prepare_init(loop, &set->prepare);
+        set->prepare.data = set;
+        uv_prepare_start(&set->prepare, on_prepare);
+}
+
+static int init_handles(struct session *s, uv_stream_t *listener)
+{
+        int r;
+
+        if (listener->type == UV_TCP)
+                r = uv_tcp_init(s->set->loop, &s->uv.tcp);
+        else
+                r = uv_pipe_init(s->set->loop, &s->uv.pipe, 0);
+        if (r != 0)
+                return r;
+        uv_timer_init(s->set->loop, &s->linger);
+        s->uv.handle.data = s;
+        s->linger.data = s;
+        s->handles = 2;
+        return 0;
+}
+
+int sessions_accept(struct sessions *set, uv_stream_t *listener, const char *refuse)
+{
+        struct session *s = calloc(1, sizeof(*s));
+        int r;
+
+        if (!s)
+                return UV_ENOMEM;
+        s->set = set;
+        r = init_handles(s, listener);
+        if (r != 0) {
+                free(s);
+                return r;
+        }
+        list_append(&set->all, &s->all);
+        list_init(&s->waiting);
+        list_init(&s->dirty);
+        set->len++;
+        s->number = ++set->accepted;
+        r = uv_accept(listener, &s->uv.stream);
+        if (r != 0) {
+                close_now(s);
+                return r;
+        }
+        if (listener->type == UV_TCP)
+                uv_tcp_nodelay(&s->uv.tcp, 1);
+        log_debug("connection %" PRIu64 " accepted", s->number);
+        if (!refuse) {
+                turn(s);
+                return 0;
+        }
+        reply_closing(&s->out, refuse);
+        s->state = SESSION_LAST;
+        mark_dirty(s);
+        return 0;
+}
+
+void sessions_drain(struct sessions *set)
+{
+        set->draining = true;
+        for (struct list *l = set->all.next; l != &set->all; l = l->next) {
+                struct session *s = container_of(l, struct session, all);
+
+                if (s->state == SESSION_OPEN)
+                        turn(s);
+        }
+}
+
+void sessions_deinit(struct sessions *set)
+{
+        assert(list_empty(&set->all));
+        uv_close((uv_handle_t *)&set->prepare, NULL);
+}

@@ -1,0 +1,37 @@
+#include "sqlstate.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* The first entry that the code starts with holds: codes stand before their class. */
+static const struct {
+        const char *prefix;
+        enum sqlstate_action action;
+        const char *reason;
+} table[] = {
+        {"23505", SQLSTATE_MERGE, "unique_violation: the row's key is there already"},
+        {"23503", SQLSTATE_MISSING, "foreign_key_violation: the ad object was deleted; the error names no row"},
+        {"40001", SQLSTATE_RETRY, "serialization_failure"},
+        {"40P01", SQLSTATE_RETRY, "deadlock_detected"},
+        {"40", SQLSTATE_RETRY, "transaction_rollback: all of it is rolled back, none of it refused"},
+        {"55P03", SQLSTATE_RETRY, "lock_not_available"},
+        {"57014", SQLSTATE_RETRY, "query_canceled: somebody's pg_cancel_backend"},
+        {"22P05", SQLSTATE_ISOLATE, "untranslatable_character"},
+        {"22", SQLSTATE_ISOLATE, "data_exception: a value that the server refuses"},
+        {"23", SQLSTATE_ISOLATE, "integrity_constraint_violation: a check or a NOT NULL of the operator's"},
+        {"44", SQLSTATE_ISOLATE, "with_check_option_violation"},
+        {"54", SQLSTATE_ISOLATE, "program_limit_exceeded: a value too large or too deeply nested"},
+        {"P0001", SQLSTATE_ISOLATE, "raise_exception: an operator's trigger refuses the row"},
+        {"P0004", SQLSTATE_ISOLATE, "assert_failure: the same"},
+        /* Classes 08, 25, 28, 42, 53, 57P, 58, XX and all else: connection, read-only, rights, schema, out of
+         * resources, shutdown, I/O, internal. */
+};
+
+enum sqlstate_action sqlstate_action(const char *sqlstate)
+{
+        for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+                if (strncmp(sqlstate, table[i].prefix, strlen(table[i].prefix)) == 0)
+                        return table[i].action;
+        }
+        return SQLSTATE_RECONNECT;
+}

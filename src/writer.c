@@ -1,0 +1,432 @@
+/* The happy path: COPY ... FROM STDIN in binary, one statement and so one transaction a batch; when its result
+ * is here, the rows are durable and settled as stored.
+ *
+ * What can go wrong with a batch is told by the SQLSTATE (sqlstate.c):
+ * - a row is there already (23505): the batch goes as INSERT ... ON CONFLICT DO NOTHING, which tells the rows
+ *   that it inserted; the others are duplicates. While that goes on finding some, COPY is not tried.
+ * - an ad object was deleted (23503, which names no row): ask which ones are gone, take their rows out to be
+ *   resolved again, write the rest.
+ * - a row that the server refuses: the batch is halved until the row stands alone, and that one is refused:
+ *   k bad rows of n cost O(k log n) statements.
+ * - anything else is no row's fault: the connection is given up, the batch returned, and tried again after a
+ *   pause.
+ * When the connection is lost the outcome is unknown: the batch is returned and merged later, where the ids
+ * tell what was stored. */
+#include "writer.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "model/ad_object.h"
+#include "model/spending.h"
+#include "sqlstate.h"
+
+enum {
+        PIECE_BYTES = 128 * 1024, /* handed to libpq at once: between two flushes it holds no more than that */
+        RETRIES_MAX = 10,
+};
+
+/* Records of which only the id counts (any_time) are looked up before they are inserted; two transactions doing
+ * so at the same moment would not see each other, hence the lock. The number is "boris" in ASCII. */
+static const char begin_sql[] = "BEGIN";
+static const char begin_locked_sql[] = "BEGIN; SELECT pg_advisory_xact_lock(422776564083)";
+
+static void start_batch(struct writer *w);
+
+/* --- settling --- */
+
+static void become_idle(struct writer *w)
+{
+        w->state = WRITER_IDLE;
+        w->ops->on_idle(w->ctx, w);
+}
+
+static struct batch *detach_batch(struct writer *w)
+{
+        struct batch *b = w->batch;
+
+        w->batch = NULL;
+        return b;
+}
+
+/* Settles every row, as stored or, where @inserted says so, as a duplicate. */
+static void settle_all(struct writer *w, const bool *inserted)
+{
+        struct batch *b = detach_batch(w);
+
+        for (size_t i = 0; i < b->len; i++)
+                w->ops->settle(w->ctx, &b->rows[i], !inserted || inserted[i] ? ROW_STORED : ROW_DUPLICATE, NULL);
+        batch_free(b);
+        become_idle(w);
+}
+
+static void return_batch(struct writer *w)
+{
+        struct batch *b = detach_batch(w);
+
+        if (b->len > 0)
+                w->ops->on_return(w->ctx, b);
+        else
+                batch_free(b);
+}
+
+/* --- COPY --- */
+
+/* Encodes and sends rows until all are sent or the socket takes no more. */
+static void send_rows(struct writer *w)
+{
+        bool more = true;
+
+        while (more && !w->trailer) {
+                w->out.len = 0;
+                if (w->next_row == 0)
+                        copy_format_header(&w->out);
+                while (w->next_row < w->batch->len && w->out.len < PIECE_BYTES)
+                        copy_format_row(&w->out, &w->batch->rows[w->next_row++].rec);
+                if (w->next_row == w->batch->len) {
+                        copy_format_trailer(&w->out);
+                        w->trailer = true;
+                }
+                more = pg_conn_put(&w->conn, w->out.data, w->out.len);
+        }
+        if (more)
+                pg_conn_copy_end(&w->conn);
+}
+
+static void on_copy_in(void *ctx)
+{
+        send_rows(ctx);
+}
+
+static void start_copy(struct writer *w)
+{
+        w->state = WRITER_COPY;
+        w->next_row = 0;
+        w->trailer = false;
+        pg_conn_copy(&w->conn, spending_copy_sql);
+}
+
+/* --- merge --- */
+
+static void query_arrays(struct writer *w, const char *sql, int arrays_len)
+{
+        const char *params[COPY_FORMAT_ARRAYS];
+        int bytes[COPY_FORMAT_ARRAYS];
+
+        for (int i = 0; i < arrays_len; i++) {
+                params[i] = w->arrays[i].data;
+                bytes[i] = (int)w->arrays[i].len;
+        }
+        pg_conn_query(&w->conn, sql, arrays_len, params, bytes);
+}
+
+static void start_merge(struct writer *w)
+{
+        w->state = WRITER_BEGIN;
+        w->error.sqlstate[0] = '\0';
+        pg_conn_copy(&w->conn, w->batch->any_time ? begin_locked_sql : begin_sql);
+}
+
+static void send_merge(struct writer *w)
+{
+        w->state = WRITER_MERGE;
+        copy_format_arrays(w->arrays, w->batch->rows, w->batch->len);
+        query_arrays(w, spending_merge_sql, COPY_FORMAT_ARRAYS);
+}
+
+/* Marks the rows that the merge inserted: their numbers, from 1, are its result. */
+static void note_inserted(struct writer *w, const struct pg_result *res)
+{
+        int rows = pg_result_rows(res);
+
+        if (w->inserted_cap < w->batch->len) {
+                free(w->inserted);
+                w->inserted = malloc(w->batch->len * sizeof(*w->inserted));
+                if (!w->inserted)
+                        abort();
+                w->inserted_cap = w->batch->len;
+        }
+        memset(w->inserted, 0, w->batch->len * sizeof(*w->inserted));
+        for (int i = 0; i < rows; i++) {
+                size_t n = (size_t)pg_result_i32(res, i, 0) - 1;
+
+                assert(n < w->batch->len);
+                w->inserted[n] = true;
+        }
+        w->duplicates = w->batch->len - (size_t)rows;
+}
+
+static void send_commit(struct writer *w)
+{
+        w->state = WRITER_COMMIT;
+        pg_conn_copy(&w->conn, "COMMIT"); /* of a failed transaction: rolls it back */
+}
+
+/* --- a batch that failed --- */
+
+static void refuse(struct writer *w, size_t i, const char *field, enum reject_code code)
+{
+        struct reject reject;
+
+        reject_set(&reject, code, field, "the database refused the record: %s (SQLSTATE %s)", w->error.message,
+                   w->error.sqlstate);
+        w->ops->settle(w->ctx, &w->batch->rows[i], ROW_REJECTED, &reject);
+        batch_remove(w->batch, i);
+}
+
+static void isolate(struct writer *w)
+{
+        struct batch *second;
+
+        if (w->batch->len == 1) {
+                refuse(w, 0, NULL, REJECT_REFUSED_BY_DATABASE);
+                batch_free(detach_batch(w));
+                become_idle(w);
+                return;
+        }
+        second = batch_split(w->batch);
+        w->ops->on_return(w->ctx, second);
+        start_batch(w);
+}
+
+static int compare_uuids(const void *a, const void *b)
+{
+        return memcmp(a, b, sizeof(struct uuid));
+}
+
+static void find_missing(struct writer *w)
+{
+        size_t n = w->batch->len;
+        struct uuid *ids = malloc(n * sizeof(*ids));
+
+        if (!ids)
+                abort();
+        for (size_t i = 0; i < n; i++)
+                ids[i] = w->batch->rows[i].rec.ad_object_id;
+        qsort(ids, n, sizeof(*ids), compare_uuids);
+        w->arrays[0].len = 0;
+        pg_array_begin(&w->arrays[0], PG_OID_UUID, n);
+        for (size_t i = 0; i < n; i++)
+                pg_array_add(&w->arrays[0], ids[i].bytes, sizeof(ids[i].bytes));
+        free(ids);
+        w->state = WRITER_MISSING;
+        query_arrays(w, ad_object_missing_sql, 1);
+}
+
+/* The ad objects of @res are gone: their rows leave the batch. */
+static void remove_missing(struct writer *w, const struct pg_result *res)
+{
+        size_t n = (size_t)pg_result_rows(res);
+        struct uuid *ids = malloc((n ? n : 1) * sizeof(*ids));
+
+        if (!ids)
+                abort();
+        for (size_t i = 0; i < n; i++)
+                ids[i] = pg_result_uuid(res, (int)i, 0);
+        qsort(ids, n, sizeof(*ids), compare_uuids);
+        for (size_t i = w->batch->len; i-- > 0;) {
+                struct row row = w->batch->rows[i];
+
+                if (!bsearch(&row.rec.ad_object_id, ids, n, sizeof(*ids), compare_uuids))
+                        continue;
+                batch_remove(w->batch, i);
+                w->ops->on_missing(w->ctx, &row);
+        }
+        free(ids);
+}
+
+static void on_missing_result(struct writer *w, const struct pg_result *res)
+{
+        size_t before = w->batch->len;
+
+        remove_missing(w, res);
+        if (w->batch->len == 0) {
+                batch_free(detach_batch(w));
+                become_idle(w);
+        } else if (w->batch->len == before) {
+                isolate(w); /* a foreign key that is not ours, or an object that is back already */
+        } else {
+                start_batch(w);
+        }
+}
+
+static void keep_error(struct writer *w, const struct pg_result *res)
+{
+        snprintf(w->error.sqlstate, sizeof(w->error.sqlstate), "%s", pg_result_sqlstate(res));
+        reject_excerpt(slice_str(pg_result_message(res)), w->error.message, sizeof(w->error.message));
+}
+
+static void give_up_connection(struct writer *w)
+{
+        char why[sizeof(w->error.message) + 64];
+
+        snprintf(why, sizeof(why), "%s (SQLSTATE %s); the batch is kept and tried again", w->error.message,
+                 w->error.sqlstate);
+        pg_conn_reset(&w->conn, why);
+}
+
+/* What w->error says about the batch, no transaction being open. */
+static void handle_error(struct writer *w)
+{
+        log_debug("database, %s: %zu rows not written: %s (SQLSTATE %s)", w->name, w->batch->len, w->error.message,
+                  w->error.sqlstate);
+        switch (sqlstate_action(w->error.sqlstate)) {
+        case SQLSTATE_MERGE:
+                if (w->batch->merge) {
+                        isolate(w); /* ON CONFLICT met another unique index, of somebody's own */
+                        return;
+                }
+                w->batch->merge = true;
+                w->merging = true;
+                start_batch(w);
+                return;
+        case SQLSTATE_MISSING:
+                find_missing(w);
+                return;
+        case SQLSTATE_RETRY:
+                w->batch->merge = true; /* it sorts by key: two writers then lock in one order */
+                if (w->retries++ < RETRIES_MAX)
+                        start_batch(w);
+                else
+                        give_up_connection(w);
+                return;
+        case SQLSTATE_ISOLATE:
+                isolate(w);
+                return;
+        case SQLSTATE_RECONNECT:
+                give_up_connection(w);
+                return;
+        }
+}
+
+/* --- the connection's events --- */
+
+static void start_batch(struct writer *w)
+{
+        if (w->batch->merge || w->batch->any_time)
+                start_merge(w);
+        else
+                start_copy(w);
+}
+
+void writer_write_take(struct writer *w, struct batch *batch)
+{
+        assert(w->state == WRITER_IDLE && batch->len > 0);
+        w->batch = batch;
+        w->retries = 0;
+        batch->merge |= w->merging;
+        start_batch(w);
+}
+
+static void on_commit_result(struct writer *w, const struct pg_result *res)
+{
+        if (!w->error.sqlstate[0] && pg_result_sqlstate(res))
+                keep_error(w, res);
+        if (w->error.sqlstate[0]) {
+                handle_error(w);
+                return;
+        }
+        if (!w->batch->any_time)
+                w->merging = w->duplicates > 0;
+        settle_all(w, w->inserted);
+}
+
+static void on_result(void *ctx, const struct pg_result *res)
+{
+        struct writer *w = ctx;
+        bool ok = pg_result_sqlstate(res) == NULL;
+
+        switch (w->state) {
+        case WRITER_COPY:
+                if (ok) {
+                        settle_all(w, NULL);
+                        return;
+                }
+                break;
+        case WRITER_BEGIN:
+                if (ok) {
+                        send_merge(w);
+                        return;
+                }
+                break;
+        case WRITER_MERGE:
+                if (ok)
+                        note_inserted(w, res);
+                else
+                        keep_error(w, res);
+                send_commit(w);
+                return;
+        case WRITER_COMMIT:
+                on_commit_result(w, res);
+                return;
+        case WRITER_MISSING:
+                if (ok) {
+                        on_missing_result(w, res);
+                        return;
+                }
+                break;
+        case WRITER_DOWN:
+        case WRITER_IDLE:
+                assert(!"no command was in flight");
+        }
+        keep_error(w, res);
+        if (w->state == WRITER_COPY)
+                handle_error(w);
+        else
+                give_up_connection(w);
+}
+
+static void on_ready(void *ctx)
+{
+        become_idle(ctx);
+}
+
+static void on_lost(void *ctx)
+{
+        struct writer *w = ctx;
+
+        w->state = WRITER_DOWN;
+        if (!w->batch)
+                return;
+        w->batch->merge = true; /* it may have been committed */
+        return_batch(w);
+}
+
+void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned number, const struct writer_ops *ops,
+                 void *ctx)
+{
+        static const struct pg_conn_ops conn_ops = {
+                .on_ready = on_ready,
+                .on_copy_in = on_copy_in,
+                .on_writable = on_copy_in,
+                .on_result = on_result,
+                .on_lost = on_lost,
+        };
+
+        *w = (struct writer){.ops = ops, .ctx = ctx};
+        snprintf(w->name, sizeof(w->name), "writer %u", number);
+        pg_conn_open(&w->conn, loop, url, w->name, &conn_ops, w);
+}
+
+static void on_conn_closed(struct pg_conn *conn)
+{
+        struct writer *w = container_of(conn, struct writer, conn);
+
+        buf_deinit(&w->out);
+        for (size_t i = 0; i < COPY_FORMAT_ARRAYS; i++)
+                buf_deinit(&w->arrays[i]);
+        free(w->inserted);
+        w->close_cb(w);
+}
+
+void writer_close(struct writer *w, void (*cb)(struct writer *))
+{
+        w->close_cb = cb;
+        w->state = WRITER_DOWN;
+        if (w->batch)
+                return_batch(w);
+        pg_conn_close(&w->conn, on_conn_closed);
+}

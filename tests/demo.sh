@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# From a bare checkout to spending in a hypertable: installs what is missing, builds, starts a private TimescaleDB,
+# migrates, runs the daemon, streams a day of spending through its socket, shows what arrived, cleans up.
+# With DATABASE_URL set that database is used; the demo's own rows are removed from it in the end.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() {
+        printf '\n\033[1m%s\033[0m\n' "$*"
+}
+
+step "1. Packages and build"
+# shellcheck source=tests/lib/setup.sh
+source tests/lib/setup.sh
+build release
+ingestd=build/release/src/boris-ingestd
+
+dir=$(mktemp -d "${TMPDIR:-/tmp}/ingestd-XXXXXX")
+private=
+daemon=
+cleanup() {
+        [ -z "$daemon" ] || { kill "$daemon" 2>/dev/null && wait "$daemon"; } || true
+        if [ -n "$private" ]; then
+                tests/lib/cluster.sh destroy "$private"
+        elif [ -f "$dir/connections.tsv" ]; then
+                while read -r id _; do
+                        psql -XAtqd "$DATABASE_URL" -c "DELETE FROM platform_connections WHERE id = '$id'" || true
+                done <"$dir/connections.tsv"
+        fi
+        rm -rf "$dir"
+}
+trap cleanup EXIT
+
+sql() {
+        psql -Xqd "$DATABASE_URL" -v ON_ERROR_STOP=1 --pset footer=off "$@"
+}
+
+step "2. TimescaleDB"
+if [ -n "${DATABASE_URL:-}" ]; then
+        echo "using the database of DATABASE_URL"
+else
+        private=$dir/cluster
+        DATABASE_URL=$(tests/lib/cluster.sh start "$private")
+        export DATABASE_URL
+        echo "a private one: $DATABASE_URL"
+fi
+"$ingestd" migrate
+"$ingestd" migrate --status
+
+step "3. Connections, ad accounts, ad objects"
+tests/load/generate --out "$dir" --records 100000
+while IFS=$'\t' read -r id platform _; do
+        echo '{"accessToken":"a token that nobody gets to see"}' | "$ingestd" connection create --id "$id" "$platform" >/dev/null
+done <"$dir/connections.tsv"
+sql -f "$dir/hierarchy.sql"
+"$ingestd" connection list
+
+step "4. The daemon"
+"$ingestd" run --config /dev/null --set listen.unix="$dir/ingest.sock" --set http.listen= 2>"$dir/log" &
+daemon=$!
+for _ in $(seq 100); do
+        [ ! -S "$dir/ingest.sock" ] || break
+        sleep 0.05
+done
+cat "$dir/log"
+
+step "5. A day of spending, through the socket"
+tests/load/replay --socket "$dir/ingest.sock" --connections 4 "$dir/spending.jsonl"
+
+step "6. What arrived: spending per platform and quarter of the day, each currency for itself"
+sql -c "SELECT platform, time_bucket('6 hours', period_start) AS bucket, s.currency, count(*) AS records,
+               sum(amount_cents) AS amount_cents, sum(impressions) AS impressions, sum(clicks) AS clicks
+        FROM spending s
+        JOIN ad_objects o ON o.id = s.ad_object_id
+        JOIN ad_accounts a ON a.id = o.ad_account_id
+        JOIN platform_connections c ON c.id = a.platform_connection_id
+        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT 24"
+
+step "7. The same records again: nothing is stored twice"
+tests/load/replay --socket "$dir/ingest.sock" --connections 4 "$dir/spending.jsonl" | grep -E 'stored|duplicate|rejected|records/s'
+
+step "8. A line that is refused, and the word on it"
+line='{"platform":"META","accountExternalId":"act_1","externalId":"7","periodStart":"2026-11-01T00:00:00Z","periodEnd":"2026-11-02T00:00:00Z","amountCents":12.5,"currency":"USD"}'
+echo "> $line"
+echo "$line" | socat -t 10 - UNIX:"$dir/ingest.sock"
+
+step "9. SIGTERM"
+kill "$daemon"
+wait "$daemon"
+daemon=
+tail -n 1 "$dir/log"

@@ -1,0 +1,303 @@
+"""The faults that a database, a network and an operator can cause, caused: nothing acked is lost, nothing is stored
+twice, and no row is refused for a fault that is not its own."""
+
+import pathlib
+import random
+import signal
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from harness import TestCase, encode, psql, record, wait_until
+
+
+def numbered(count, start=0):
+    return [record(externalId=str(1 + n % 3), amountCents=n) for n in range(start, start + count)]
+
+
+class Stream(threading.Thread):
+    """Sends lines over one connection after the other until all are acked, as the contract says: after a broken
+    connection every line after the last ack again. Counts are those of the acks, over all connections."""
+
+    def __init__(self, daemon, lines, pause=0.0):
+        super().__init__()
+        self.daemon_under_test = daemon
+        self.lines = [encode(line) + b"\n" for line in lines]
+        self.pause = pause
+        self.acked = 0
+        self.rejects = []
+        self.connections = 0
+        self.error = None
+
+    def run(self):
+        try:
+            deadline = time.monotonic() + 120
+            while self.acked < len(self.lines):
+                assert time.monotonic() < deadline, f"only {self.acked} acked"
+                try:
+                    self.converse()
+                except OSError:
+                    time.sleep(0.05)
+        except BaseException as error:
+            self.error = error
+
+    def converse(self):
+        client = self.daemon_under_test.client()
+        self.connections += 1
+        base = self.acked
+        sender = threading.Thread(target=self.send_all, args=(client, base))
+        sender.start()
+        try:
+            while (reply := client.reply()) is not None:
+                if "ack" in reply:
+                    self.acked = base + reply["ack"]
+                elif "reject" in reply:
+                    self.rejects.append(reply)
+        except AssertionError:
+            pass  # cut off in the middle of a reply
+        finally:
+            client.close()
+            sender.join()
+
+    def send_all(self, client, base):
+        try:
+            for i in range(base, len(self.lines), 100):
+                client.send_bytes(b"".join(self.lines[i:i + 100]))
+                time.sleep(self.pause)
+            client.sock.shutdown(1)
+        except OSError:
+            pass
+
+    def finish(self):
+        self.join()
+        if self.error:
+            raise self.error
+
+
+class Faults(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.db.add_account()
+
+    def assert_stored_once(self, count):
+        self.assertEqual(self.db.value("SELECT count(*) || ' ' || count(DISTINCT amount_cents) FROM spending"),
+                         f"{count} {count}")
+
+    def streams(self, daemon, clients=4, lines=4000, pause=0.01):
+        threads = [Stream(daemon, numbered(lines, c * lines), pause) for c in range(clients)]
+        for t in threads:
+            t.start()
+        return threads
+
+    def finish(self, threads, lines=4000):
+        for t in threads:
+            t.finish()
+            self.assertEqual(t.rejects, [])
+        self.assert_stored_once(len(threads) * lines)
+
+    def test_daemon_killed(self):
+        d = self.daemon(batch__rows=500)
+        threads = self.streams(d)
+        for _ in range(4):
+            time.sleep(random.uniform(0.05, 0.25))
+            d.kill()
+            d.start()
+        self.finish(threads)
+        self.assertGreater(max(t.connections for t in threads), 1)
+
+    def test_what_was_acked_survives_the_daemon_and_the_server(self):
+        self.server.need_private()
+        d = self.daemon(batch__rows=100)
+        client = d.client()
+        client.send(*numbered(2000))
+        ack = client.wait_ack(500)
+        d.kill()
+        self.server.kill()
+        self.server.start()
+        self.assertGreaterEqual(self.db.count(), ack["stored"])
+        d.start()
+        self.assertEqual(sum(d.send(*numbered(2000)).counts()[1:3]), 2000)
+        self.assert_stored_once(2000)
+
+    def test_server_stopped_and_started(self):
+        self.server.need_private()
+        d = self.daemon(batch__rows=500)
+        threads = self.streams(d)
+        time.sleep(0.15)
+        self.server.stop_at_once()
+        time.sleep(0.5)
+        self.server.start()
+        self.finish(threads)
+        self.assertEqual({t.connections for t in threads}, {1}, "clients were dropped")
+
+    def test_server_killed(self):
+        self.server.need_private()
+        d = self.daemon(batch__rows=500)
+        threads = self.streams(d)
+        time.sleep(0.15)
+        self.server.kill()
+        self.server.start()
+        self.finish(threads)
+
+    def test_backends_terminated_and_canceled(self):
+        d = self.daemon(batch__rows=500)
+        threads = self.streams(d, pause=0.02)
+        for word in ("terminate", "cancel") * 5:
+            time.sleep(0.05)
+            psql(self.server.url, f"SELECT count(pg_{word}_backend(pid)) FROM pg_stat_activity "
+                                  f"WHERE datname = '{self.db.name}' AND pid <> pg_backend_pid()")
+        self.finish(threads)
+        self.assertIn("connection lost", d.log())
+
+    def test_server_away_at_the_start(self):
+        self.server.need_private()
+        self.server.stop_at_once()
+        try:
+            d = self.daemon()
+            client = d.client()
+            client.send(*numbered(100))
+            time.sleep(0.5)
+        finally:
+            self.server.start()
+        self.assertEqual(client.finish().counts(), (100, 100, 0, 0))
+
+    def test_memory_is_bounded_while_the_server_is_away(self):
+        self.server.need_private()
+        d = self.daemon(limits__memory_bytes="16M", database__writers=1)
+        self.assertEqual(d.send(record(amountCents=-1)).counts(), (1, 1, 0, 0))
+        self.server.stop_at_once()
+        client = d.client()
+        client.sock.settimeout(1.0)
+        lines = [encode(line) + b"\n" for line in numbered(400_000)]
+        sent = 0
+        try:
+            while sent < len(lines):
+                client.send_bytes(b"".join(lines[sent:sent + 1000]))
+                sent += 1000
+        except TimeoutError:
+            pass
+        self.assertLess(sent, len(lines), "the client was not paused")
+        self.assertLess(d.memory_peak(), 400 << 20 if "asan" in d.process.args[0] else 64 << 20)
+        # stopping now must not wait for the database
+        d.signal(signal.SIGTERM)
+        d.signal(signal.SIGTERM)
+        self.assertEqual(d.process.wait(10), 0)
+        self.server.start()
+        self.assertEqual(self.db.count(), 1)
+
+    def test_shutdown_while_the_server_is_away(self):
+        self.server.need_private()
+        d = self.daemon(shutdown__timeout_ms=1500)
+        self.server.stop_at_once()
+        try:
+            client = d.client()
+            client.send(*numbered(10))
+            time.sleep(0.2)
+            self.assertEqual(d.stop(timeout=10), 0)
+        finally:
+            self.server.start()
+        self.assertIn("10 not settled", d.log())
+        self.assertEqual(self.db.count(), 0)
+
+
+class BadRows(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.db.add_account()
+
+    def test_rows_that_the_database_refuses(self):
+        self.db.execute("ALTER TABLE spending ADD CONSTRAINT no_thirteen CHECK (amount_cents % 1000 <> 13)")
+        d = self.daemon()
+        replies = d.send(*numbered(5000))
+        bad = {n + 1 for n in range(5000) if n % 1000 == 13}
+        self.assertEqual(set(replies.codes()), bad)
+        self.assertEqual(set(replies.codes().values()), {"refused_by_database"})
+        for reject in replies.rejects.values():
+            self.assertIn("no_thirteen", reject["message"])
+            self.assertIn("23514", reject["message"])
+        self.assertEqual(replies.counts(), (5000, 4995, 0, 5))
+        # and among duplicates
+        replies = d.send(*numbered(5000), record(amountCents=-1))
+        self.assertEqual(replies.counts(), (5001, 1, 4995, 5))
+
+    def test_a_trigger_of_the_operators(self):
+        self.db.execute("""
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN IF NEW.amount_cents = 77 THEN RAISE EXCEPTION 'seventy-seven'; END IF; RETURN NEW; END $$;
+            CREATE TRIGGER refuse BEFORE INSERT ON spending FOR EACH ROW EXECUTE FUNCTION refuse()""")
+        replies = self.daemon().send(*numbered(300))
+        self.assertEqual(replies.codes(), {78: "refused_by_database"})
+        self.assertIn("seventy-seven", replies.rejects[78]["message"])
+        self.assertEqual(replies.counts(), (300, 299, 0, 1))
+
+    def test_an_object_deleted_meanwhile(self):
+        d = self.daemon()
+        self.assertEqual(d.send(*numbered(30)).counts(), (30, 30, 0, 0))
+        self.db.execute("DELETE FROM ad_objects WHERE external_id = '2'")
+        replies = d.send(*numbered(3000, 100))
+        self.assertEqual(replies.counts(), (3000, 2000, 0, 1000))
+        self.assertEqual(set(replies.codes().values()), {"unknown_ad_object"})
+        self.assertEqual(set(replies.codes()), {n + 1 for n in range(3000) if (100 + n) % 3 == 1})
+
+    def test_an_object_deleted_and_made_again(self):
+        d = self.daemon()
+        self.assertEqual(d.send(*numbered(30)).counts(), (30, 30, 0, 0))
+        self.db.execute("""WITH old AS (DELETE FROM ad_objects WHERE external_id = '2' RETURNING *)
+                           SELECT 1 FROM old""")
+        self.db.execute("""INSERT INTO ad_objects (ad_account_id, external_id, type, status)
+                           SELECT id, '2', 'AD', 'PAUSED' FROM ad_accounts""")
+        self.assertEqual(d.send(*numbered(3000, 100)).counts(), (3000, 3000, 0, 0))
+
+    def test_the_operators_faults_cost_no_row(self):
+        """A missing right, a missing table, a read-only database: the daemon waits until they are mended."""
+        d = self.daemon()
+        self.assertEqual(d.send(record(amountCents=-1)).counts(), (1, 1, 0, 0))
+        for broken, mended in (("ALTER TABLE spending RENAME TO away", "ALTER TABLE away RENAME TO spending"),
+                               ("ALTER TABLE ad_objects RENAME TO away", "ALTER TABLE away RENAME TO ad_objects"),
+                               (f"ALTER DATABASE {self.db.name} SET default_transaction_read_only = on",
+                                f"SET default_transaction_read_only = off; "
+                                f"ALTER DATABASE {self.db.name} RESET default_transaction_read_only")):
+            self.db.execute(broken)
+            psql(self.server.url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                                  f"WHERE datname = '{self.db.name}' AND pid <> pg_backend_pid()")
+            client = d.client()
+            client.send(*numbered(100))
+            time.sleep(0.7)
+            psql(self.db.url, mended)
+            self.assertEqual(sum(client.finish().counts()[1:3]), 100, broken)
+        self.assertEqual(self.db.count(), 101)
+
+    def test_locks_of_others_are_waited_for(self):
+        d = self.daemon()
+        client = d.client()
+        blocker = threading.Thread(target=self.db.execute, args=(
+            "BEGIN; LOCK TABLE spending IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(1); COMMIT",))
+        blocker.start()
+        time.sleep(0.3)
+        client.send(*numbered(100))
+        self.assertEqual(client.finish().counts(), (100, 100, 0, 0))
+        blocker.join()
+
+    def test_the_same_records_from_many_at_once(self):
+        """In opposite orders, so that transactions wait for each other's keys."""
+        d = self.daemon(batch__rows=200, batch__linger_ms=5, database__writers=4)
+        lines = numbered(2000)
+        results = []
+
+        def send(order):
+            results.append(d.send(*order).counts())
+
+        threads = [threading.Thread(target=send, args=(lines[::step],)) for step in (1, -1, 1, -1)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(sum(r[1] for r in results), 2000)
+        self.assertEqual(sum(r[2] for r in results), 6000)
+        self.assertEqual(self.db.count(), 2000)
+
+
+if __name__ == "__main__":
+    unittest.main()

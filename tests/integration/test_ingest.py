@@ -1,0 +1,417 @@
+"""Lines in, rows and replies out: the contract's wire and record, seen from outside."""
+
+import os
+import pathlib
+import signal
+import socket
+import stat
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from harness import Client, TestCase, encode, record, wait_until
+
+
+class Storing(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.db.add_account()
+        self.d = self.daemon()
+
+    def test_every_field_is_stored_as_sent(self):
+        full = record(amountCents="-9223372036854775808", impressions="9223372036854775807", clicks=3.0,
+                      conversions=2e0, periodStart="2026-11-01T00:00:00.123456+05:30", currency="EUR",
+                      metrics={"name": "👩‍👩‍👧 line\nbreak \" \\ \u0001", "deep": [{"a": None}, True, -0.5]})
+        bare = record(externalId="2")
+        self.assertEqual(self.d.send(full, bare).counts(), (2, 2, 0, 0))
+        rows = self.db.query("""SELECT o.external_id, period_start, period_end, collected_at, amount_cents::text,
+                                       s.currency, impressions::text, clicks, conversions, metrics
+                                FROM spending s JOIN ad_objects o ON o.id = ad_object_id ORDER BY 1""")
+        self.assertEqual(rows[0], {
+            "external_id": "1", "period_start": "2026-10-31T18:30:00.123456+00:00",
+            "period_end": "2026-11-02T00:00:00+00:00", "collected_at": "2026-11-03T00:00:00+00:00",
+            "amount_cents": "-9223372036854775808", "currency": "EUR", "impressions": "9223372036854775807",
+            "clicks": 3, "conversions": 2, "metrics": full["metrics"]})
+        self.assertEqual([rows[1][k] for k in ("amount_cents", "impressions", "clicks", "conversions", "metrics")],
+                         ["100", None, None, None, None])
+
+    def test_metrics_keep_every_digit(self):
+        numbers = ["12345678901234567890.123456789", "1E400", "0.10", "-0.0000000000000000000000001", "1e-16383",
+                   "123e131069", "3.0", "0"]
+        bad = ["1e131072", "1e-16384", "1e99999999999"]
+        lines = [encode(record(externalId="1", amountCents=i))[:-1] + b',"metrics":{"n":' + n.encode() + b"}}"
+                 for i, n in enumerate(numbers + bad)]
+        replies = self.d.send(*lines)
+        self.assertEqual(replies.counts(), (11, 8, 0, 3))
+        self.assertEqual(set(replies.codes().values()), {"bad_value"})
+        self.assertEqual({r["field"] for r in replies.rejects.values()}, {"metrics"})
+        for i, n in enumerate(numbers):
+            same = self.db.value(f"SELECT metrics = '{{\"n\":{n}}}'::jsonb AND "
+                                 f"metrics::text = '{{\"n\":{n}}}'::jsonb::text "
+                                 f"FROM spending WHERE amount_cents = {i}")
+            self.assertEqual(same, "t", n)
+
+    def test_sent_again_is_duplicate(self):
+        lines = [record(externalId=str(1 + i % 3), amountCents=i) for i in range(500)]
+        self.assertEqual(self.d.send(*lines).counts(), (500, 500, 0, 0))
+        self.assertEqual(self.d.send(*lines).counts(), (500, 0, 500, 0))
+        # old and new mixed, and the same line twice in one batch
+        mixed = lines[:100] + [record(amountCents=-1), record(amountCents=-1)] + lines[100:]
+        self.assertEqual(self.d.send(*mixed).counts(), (502, 1, 501, 0))
+        self.assertEqual(self.db.count(), 501)
+
+    def test_restatement_and_breakdown_are_rows_of_their_own(self):
+        lines = [record(), record(collectedAt="2026-11-04T00:00:00Z"), record(metrics={"age": "18-24"}),
+                 record(metrics={"age": "25-34"})]
+        self.assertEqual(self.d.send(*lines).counts(), (4, 4, 0, 0))
+
+    def test_what_real_reports_contain(self):
+        lines = [record(amountCents=0), record(impressions=0, clicks=5, conversions=9),
+                 record(periodEnd="2026-11-02T01:00:00Z"), record(periodEnd="2026-11-01T23:00:00Z"),
+                 record(periodEnd="2099-01-01T00:00:00Z"), record(currency="JPY"), record(amountCents=-5)]
+        self.assertEqual(self.d.send(*lines).counts(), (7, 7, 0, 0))
+
+    def test_without_collected_at(self):
+        line = record(collectedAt=None)
+        before = time.time()
+        self.assertEqual(self.d.send(line, line).counts(), (2, 2, 0, 0))
+        for value in self.db.value("SELECT extract(epoch FROM collected_at) FROM spending").split():
+            self.assertTrue(before - 1 <= float(value) <= time.time() + 1)
+
+    def test_own_id(self):
+        own = "01dee204-efdd-5702-9841-b5bbbec74be5"
+        self.assertEqual(self.d.send(record(id=own)).counts(), (1, 1, 0, 0))
+        # the same (id, collectedAt): a duplicate, whatever else it says
+        self.assertEqual(self.d.send(record(id=own.upper(), amountCents=7)).counts(), (1, 0, 1, 0))
+        self.assertEqual(self.db.value("SELECT id || ' ' || amount_cents FROM spending"), f"{own} 100")
+
+    def test_own_id_without_collected_at_is_stored_once(self):
+        ids = [f"01dee204-efdd-5702-9841-{i:012x}" for i in range(200)]
+        lines = [record(id=i, collectedAt=None) for i in ids]
+        self.assertEqual(self.d.send(*lines, lines[0]).counts(), (201, 200, 1, 0))
+        time.sleep(0.01)
+        self.assertEqual(self.d.send(*lines).counts(), (200, 0, 200, 0))
+        self.assertEqual(self.db.count(), 200)
+
+    def test_own_ids_from_many_connections_at_once(self):
+        lines = [record(id=f"01dee204-efdd-5702-9841-{i:012x}", collectedAt=None) for i in range(300)]
+        results = []
+        threads = [threading.Thread(target=lambda: results.append(self.d.send(*lines).counts())) for _ in range(6)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(sum(r[1] for r in results), 300)
+        self.assertEqual(sum(r[2] for r in results), 1500)
+        self.assertEqual(self.db.count(), 300)
+
+    def test_far_dates(self):
+        lines = [record(collectedAt="0001-01-01T00:00:00Z"), record(collectedAt="9999-12-31T23:59:59.999999Z"),
+                 record(collectedAt="1969-12-31T23:59:59.999Z", periodStart="0001-01-01T00:00:00Z")]
+        self.assertEqual(self.d.send(*lines).counts(), (3, 3, 0, 0))
+        self.assertEqual(self.d.send(*lines).counts(), (3, 0, 3, 0))
+
+
+class Resolving(TestCase):
+    def test_codes(self):
+        self.db.add_account()
+        self.db.add_account(platform="TIKTOK", objects=("1", "7340000000000000001"))
+        d = self.daemon()
+        replies = d.send(record(), record(platform="TIKTOK", externalId="7340000000000000001"),
+                         record(externalId="nope \"quoted\" é"), record(accountExternalId="act_2"),
+                         record(platform="GOOGLE_ADS"), record(externalId="\\u0031"),
+                         '{"extern\\u0061lId":"\\u0031",' + encode(record(externalId=None)).decode()[1:])
+        self.assertEqual(replies.codes(), {3: "unknown_ad_object", 4: "unknown_account", 5: "unknown_account",
+                                           6: "unknown_ad_object"})
+        self.assertEqual(replies.rejects[3]["field"], "externalId")
+        self.assertEqual(replies.rejects[3]["message"], "no ad object nope \"quoted\" é in account act_1")
+        self.assertEqual(replies.rejects[4]["field"], "accountExternalId")
+        self.assertEqual(replies.counts(), (7, 2, 1, 4))
+
+    def test_ambiguous_account(self):
+        one = self.db.add_account(objects=("1", "only one"))
+        two = self.db.add_account(objects=("1",))
+        d = self.daemon()
+        replies = d.send(record(), record(connectionId=one), record(connectionId=two),
+                         record(connectionId=two, externalId="only one"),
+                         record(connectionId="00000000-0000-0000-0000-000000000000"))
+        self.assertEqual(replies.codes(), {1: "ambiguous_account", 4: "unknown_ad_object", 5: "unknown_account"})
+        self.assertEqual(self.db.value("SELECT count(DISTINCT ad_object_id) FROM spending"), "2")
+
+    def test_an_object_added_later_is_found(self):
+        self.db.add_account()
+        d = self.daemon()
+        self.assertEqual(d.send(record(externalId="late")).codes(), {1: "unknown_ad_object"})
+        self.db.execute("""INSERT INTO ad_objects (ad_account_id, external_id, type, status)
+                           SELECT id, 'late', 'AD', 'DELETED' FROM ad_accounts""")
+        self.assertEqual(d.send(record(externalId="late")).counts(), (1, 1, 0, 0))
+
+    def test_many_objects_many_accounts(self):
+        for i in range(300):
+            self.db.add_account(external_id=f"act_{i}", objects=[f"{i}-{n}" for n in range(20)])
+        d = self.daemon()
+        lines = [record(accountExternalId=f"act_{i}", externalId=f"{i}-{n}") for n in range(20) for i in range(300)]
+        self.assertEqual(d.send(*lines).counts(), (6000, 6000, 0, 0))
+        wrong = self.db.value("""SELECT count(*) FROM spending s JOIN ad_objects o ON o.id = ad_object_id
+                                 JOIN ad_accounts a ON a.id = ad_account_id
+                                 WHERE 'act_' || split_part(o.external_id, '-', 1) <> a.external_id""")
+        self.assertEqual(wrong, "0")
+        self.assertEqual(self.db.value("SELECT count(DISTINCT ad_object_id) FROM spending"), "6000")
+
+    def test_a_small_cache_only_costs_time(self):
+        self.db.add_account(objects=[str(n) for n in range(500)])
+        d = self.daemon(resolve__cache_objects=50)
+        lines = [record(externalId=str(n % 500), amountCents=n) for n in range(3000)]
+        self.assertEqual(d.send(*lines).counts(), (3000, 3000, 0, 0))
+
+
+class Wire(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.db.add_account()
+
+    def conversation(self, data, **settings):
+        client = self.daemon(**settings).client()
+        client.send_bytes(data)
+        return client.finish()
+
+    def test_lines(self):
+        good = encode(record())
+        other = encode(record(amountCents=1))
+        replies = self.conversation(b"\n" + good + b"\r\n\r\n" + b"{oops\n" + other)
+        self.assertEqual(replies.counts(), (5, 2, 0, 1))
+        self.assertEqual(replies.codes(), {4: "bad_json"})
+
+    def test_nothing_sent(self):
+        self.assertEqual(self.conversation(b"").counts(), (0, 0, 0, 0))
+
+    def test_bytes_one_by_one(self):
+        client = self.daemon().client()
+        for byte in encode(record()) + b"\n" + encode(record(amountCents=2)):
+            client.send_bytes(bytes([byte]))
+        self.assertEqual(client.finish().counts(), (2, 2, 0, 0))
+
+    def test_acks_come_without_half_close(self):
+        client = self.daemon().client()
+        client.send(record())
+        self.assertEqual(client.wait_ack(1)["stored"], 1)
+        client.send(record(), b"", b"x")
+        ack = client.wait_ack(4)
+        self.assertEqual((ack["stored"], ack["duplicate"], ack["rejected"]), (1, 1, 1))
+        client.finish()
+
+    def test_line_too_long(self):
+        good = encode(record())
+        at_limit = good[:-1] + b" " * (2048 - len(good)) + b"}"
+        replies = self.conversation(b"\n".join([good, at_limit, at_limit + b"\r", at_limit + b" ", b"x" * 5_000_000,
+                                                encode(record(amountCents=3)), b"y" * 70_000]),
+                                    limits__max_line_bytes=2048)
+        self.assertEqual(replies.codes(), {4: "line_too_long", 5: "line_too_long", 7: "line_too_long"})
+        self.assertEqual(replies.counts(), (7, 2, 2, 3))
+
+    def test_a_line_of_the_largest_size(self):
+        good = encode(record())
+        big = good[:-1] + b',"metrics":{"text":"' + b"x" * (1048576 - len(good) - 22) + b'"}}'
+        big += b" " * (1048576 - len(big))
+        replies = self.conversation(b"\n".join([big, good, big + b" "]))
+        self.assertEqual(replies.codes(), {3: "line_too_long"})
+        self.assertEqual(replies.counts(), (3, 2, 0, 1))
+
+    def test_every_bad_line_is_named_and_harms_no_other(self):
+        bad = [b"x", b'{"a":1', record(nope=1), record(currency="usd"), record(platform=None),
+               record(amountCents=1.5), record(externalId="none"), record(accountExternalId="none"),
+               b"\xff\xfe", b"[]"]
+        lines, codes = [], {}
+        names = ["bad_json", "bad_json", "unknown_field", "bad_value", "missing_field", "bad_value",
+                 "unknown_ad_object", "unknown_account", "bad_json", "bad_type"]
+        for i in range(2000):
+            if i % 7 == 3:
+                codes[i + 1] = names[i % 10]
+                lines.append(bad[i % 10])
+            else:
+                lines.append(record(amountCents=i))
+        replies = self.daemon().send(*lines)
+        self.assertEqual(replies.codes(), codes)
+        self.assertEqual(replies.counts(), (2000, 2000 - len(codes), 0, len(codes)))
+
+    def test_a_client_that_does_not_read_is_paused_and_costs_little(self):
+        d = self.daemon()
+        client = d.client()
+        total = 600_000
+        data = b"x\n" * total
+        sent = 0
+        client.sock.setblocking(False)
+        quiet_since = time.monotonic()
+        while sent < len(data) and time.monotonic() - quiet_since < 1.0:
+            try:
+                sent += client.sock.send(data[sent:sent + 65536])
+                quiet_since = time.monotonic()
+            except BlockingIOError:
+                time.sleep(0.01)
+        self.assertLess(sent, len(data), "the daemon took lines without end while nobody read its replies")
+        self.assertLess(d.memory_peak(), 400 << 20 if "asan" in d.process.args[0] else 64 << 20)
+        # others are served meanwhile
+        self.assertEqual(d.send(record()).counts(), (1, 1, 0, 0))
+        # and nothing was dropped
+        client.sock.settimeout(60)
+        sender = threading.Thread(target=lambda: (client.send_bytes(data[sent:]),
+                                                  client.sock.shutdown(socket.SHUT_WR)))
+        sender.start()
+        replies = client.drain()
+        sender.join()
+        self.assertEqual(replies.counts(), (total, 0, 0, total))
+        self.assertEqual(len(replies.rejects), total)
+
+    def test_a_client_that_vanishes(self):
+        d = self.daemon()
+        client = d.client()
+        client.send(*[record(amountCents=i) for i in range(1000)])
+        client.send_bytes(b'{"half a li')
+        client.close()
+        wait_until(lambda: self.db.count() == 1000, "what was received is stored")
+        self.assertEqual(d.send(record(amountCents=-1)).counts(), (1, 1, 0, 0))
+
+    def test_many_connections_at_once(self):
+        d = self.daemon()
+        clients = [d.client() for _ in range(200)]
+        for i, client in enumerate(clients):
+            client.send(*[record(amountCents=i * 100 + n) for n in range(50)])
+        for client in clients:
+            self.assertEqual(client.finish().counts(), (50, 50, 0, 0))
+        self.assertEqual(self.db.count(), 200 * 50)
+
+    def test_connection_limit(self):
+        d = self.daemon(limits__max_connections=2)
+        first, second, third = d.client(), d.client(), d.client()
+        self.assertEqual(third.reply(), {"closing": "too_many_connections"})
+        self.assertIsNone(third.reply())
+        first.finish()
+        wait_until(lambda: d.send(record()).ack, "a place became free")
+        second.finish()
+
+
+class Listening(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.db.add_account()
+
+    def test_tcp_v4_and_v6(self):
+        for host, family in (("127.0.0.1", socket.AF_INET), ("[::1]", socket.AF_INET6)):
+            if family == socket.AF_INET6 and not pathlib.Path("/proc/net/if_inet6").exists():
+                continue
+            d = self.daemon(listen__tcp=f"{host}:0", listen__unix="")
+            port = int(d.log().split(" port ")[1].split()[0])
+            sock = socket.socket(family)
+            sock.connect((host.strip("[]"), port))
+            client = Client(sock)
+            client.send(record(collectedAt=None))
+            self.assertEqual(client.finish().counts(), (1, 1, 0, 0))
+
+    def test_tcp_is_loopback_only(self):
+        d = self.daemon()
+        d.stop()
+        d.settings["listen.tcp"] = "0.0.0.0:0"
+        d.start(wait=False)
+        self.assertEqual(d.process.wait(20), 1)
+        self.assertIn("only loopback", d.log())
+
+    def test_socket_mode(self):
+        for mode in ("0600", "0666"):
+            d = self.daemon(listen__unix_mode=mode)
+            self.assertEqual(stat.S_IMODE(os.stat(d.socket).st_mode), int(mode, 8))
+            d.stop()
+            self.assertFalse(os.path.exists(d.socket))
+
+    def test_stale_socket_is_replaced_and_a_live_one_refused(self):
+        d = self.daemon()
+        d.kill()
+        self.assertTrue(os.path.exists(d.socket))
+        d.start()
+        self.assertEqual(d.send(record()).counts(), (1, 1, 0, 0))
+        other = self.daemon(listen__unix=d.dir + "/other.sock")
+        other.stop()
+        other.settings["listen.unix"] = d.socket
+        other.start(wait=False)
+        self.assertEqual(other.process.wait(20), 1)
+        self.assertIn("another process listens there", other.log())
+        self.assertEqual(d.send(record()).counts(), (1, 0, 1, 0))
+
+    def test_a_file_in_the_way_is_kept(self):
+        d = self.daemon()
+        d.stop()
+        pathlib.Path(d.socket).write_text("precious")
+        d.start(wait=False)
+        self.assertEqual(d.process.wait(20), 1)
+        self.assertEqual(pathlib.Path(d.socket).read_text(), "precious")
+
+
+class Stopping(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.db.add_account()
+
+    def test_drain(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            d = self.daemon(batch__linger_ms=5000)
+            client = d.client()
+            idle = d.client()
+            lines = [record(amountCents=n, collectedAt=None) for n in range(3000)]
+            client.send(*lines)
+            client.send_bytes(b'{"half a li')
+            wait_until(lambda: "accepted" in d.log() or True, "")
+            time.sleep(0.3)
+            before = self.db.count()
+            started = time.monotonic()
+            d.signal(number)
+            replies = client.drain()
+            self.assertEqual(replies.closing, "shutdown")
+            self.assertEqual(replies.counts(), (3000, 3000, 0, 0))
+            self.assertEqual(idle.drain().closing, "shutdown")
+            self.assertEqual(d.process.wait(20), 0)
+            self.assertLess(time.monotonic() - started, 4, "the batch's linger was waited for")
+            self.assertEqual(self.db.count(), before + 3000)
+
+    def test_a_client_that_keeps_sending_gets_its_last_acks(self):
+        d = self.daemon()
+        client = d.client()
+        stop = threading.Event()
+        sent = 0
+
+        def flood():
+            nonlocal sent
+            try:
+                while not stop.is_set():
+                    client.send_bytes(b"".join(encode(record(amountCents=sent + n)) + b"\n" for n in range(100)))
+                    sent += 100
+            except OSError:
+                pass
+
+        sender = threading.Thread(target=flood)
+        sender.start()
+        client.wait_ack(2000)
+        d.signal(signal.SIGTERM)
+        replies = client.drain()
+        stop.set()
+        sender.join()
+        self.assertEqual(replies.closing, "shutdown")
+        self.assertEqual(d.process.wait(20), 0)
+        self.assertEqual(self.db.count(), replies.ack["stored"])
+
+    def test_a_client_that_does_not_read_cannot_hold_it(self):
+        d = self.daemon(shutdown__timeout_ms=1000)
+        client = d.client()
+        client.sock.setblocking(False)
+        try:
+            while True:
+                client.sock.send(b"x\n" * 50000)
+                time.sleep(0.01)
+        except BlockingIOError:
+            pass
+        self.assertEqual(d.stop(timeout=10), 0)
+        self.assertIn("shutdown.timeout_ms is over", d.log())
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+"""Holds the order of the modules: a file includes only its own layer's base, lower layers, and its own header;
+stages never include each other; foreign libraries stay where they belong."""
+
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# Each module's layer. Modules of layers 0 to 2 may include those of their own layer; stages (4) may not.
+LAYERS = {
+    0: "err log clock slice uuid buf list memory config reject",
+    1: "model/*",
+    2: "json rfc3339 frame record row batch acks copy_format reply sqlstate object_cache",
+    3: "pg_conn",
+    4: "listener session resolver batcher writer",
+    5: "main daemon commands",
+}
+STAGE = 4
+
+# Who may include a library's header; the headers of libc and libuv are everybody's.
+FOREIGN = {
+    "libpq-fe.h": {"pg_conn", "model/*"},
+    "cjson/cJSON.h": {"reply", "commands"},
+    "ini.h": {"config"},
+}
+
+
+def layer_of(module: str) -> int:
+    for layer, names in LAYERS.items():
+        if module in names.split() or (module.startswith("model/") and "model/*" in names):
+            return layer
+    sys.exit(f"{module}: in no layer: add it to {__file__}")
+
+
+def may_use(module: str, allowed: set[str]) -> bool:
+    return module in allowed or (module.startswith("model/") and "model/*" in allowed)
+
+
+def check(path: pathlib.Path, module: str) -> list[str]:
+    faults = []
+    for include in re.findall(r'^#include\s+["<]([^">]+)[">]', path.read_text(), re.M):
+        if include in FOREIGN and not may_use(module, FOREIGN[include]):
+            faults.append(f"{path}: {include} belongs to {', '.join(sorted(FOREIGN[include]))} only")
+        if not (ROOT / "include" / include).exists():
+            continue
+        other = include.removesuffix(".h")
+        mine, theirs = layer_of(module), layer_of(other)
+        if theirs > mine:
+            faults.append(f"{path}: layer {mine} includes {include} of layer {theirs}")
+        if theirs == mine == STAGE and other != module:
+            faults.append(f"{path}: a stage includes another stage, {include}")
+    return faults
+
+
+def main() -> int:
+    faults = []
+    files = 0
+    for folder in ("include", "src"):
+        for path in sorted((ROOT / folder).rglob("*.[ch]")):
+            files += 1
+            faults += check(path, str(path.relative_to(ROOT / folder).with_suffix("")))
+    if files < 20:
+        faults.append(f"only {files} files found: the check looks in the wrong place")
+    print("\n".join(faults) or f"{files} files keep the layers")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

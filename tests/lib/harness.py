@@ -1,0 +1,304 @@
+"""What the integration tests stand on: a real server, a real daemon, a plain client.
+
+The server is a private cluster (cluster.sh), or the one of DATABASE_URL, where each test makes databases of its
+own beside the given one. Only the standard library and psql are needed."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+import uuid
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CLUSTER = ROOT / "tests/lib/cluster.sh"
+INGESTD = os.environ.get("INGESTD", str(ROOT / "build/release/src/boris-ingestd"))
+SANITIZER_WORDS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:")
+
+
+def wait_until(condition, what, timeout=60.0):
+    """Asks condition() again and again; its first true value is returned."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"waited {timeout} s in vain: {what}")
+
+
+def with_database(url, name):
+    """The same server, another database."""
+    if "://" not in url:
+        return f"{url} dbname={name}"
+    return re.sub(r"^(\w+://[^/?]*)(/[^?]*)?", rf"\1/{name}", url)
+
+
+class Server:
+    """A PostgreSQL server with TimescaleDB."""
+
+    def __init__(self):
+        self.private = not os.environ.get("DATABASE_URL")
+        if self.private:
+            self.dir = tempfile.mkdtemp(prefix="ingestd-")
+            self.url = self._cluster("start")
+        else:
+            self.url = os.environ["DATABASE_URL"]
+
+    def _cluster(self, command, *args):
+        return subprocess.run([CLUSTER, command, self.dir, *args], check=True, stdout=subprocess.PIPE,
+                              text=True).stdout.strip()
+
+    def need_private(self):
+        if not self.private:
+            raise unittest.SkipTest("this test stops the server, which is only done to a private one")
+
+    def stop_at_once(self):
+        self._cluster("stop", "immediate")
+
+    def kill(self):
+        self._cluster("kill")
+
+    def start(self):
+        self._cluster("restart")
+
+    def close(self):
+        if self.private:
+            self._cluster("destroy")
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Database:
+    """A fresh database with the schema, and one connection, account and some objects in it."""
+
+    def __init__(self, server, migrated=True):
+        self.server = server
+        self.name = f"ingestd_test_{uuid.uuid4().hex[:12]}"
+        self.url = with_database(server.url, self.name)
+        psql(server.url, f"CREATE DATABASE {self.name}")
+        if migrated:
+            run_ingestd(self, "migrate").check_returncode()
+
+    def execute(self, sql):
+        return psql(self.url, sql)
+
+    def query(self, sql):
+        """The rows as dictionaries, by way of JSON."""
+        text = psql(self.url, f"SELECT coalesce(json_agg(q), '[]') FROM ({sql}) q")
+        return json.loads(text)
+
+    def value(self, sql):
+        return psql(self.url, sql).strip()
+
+    def count(self):
+        return int(self.value("SELECT count(*) FROM spending"))
+
+    def add_account(self, external_id="act_1", platform="META", objects=("1", "2", "3")):
+        """One more connection, with this account and these objects; returns the connection's id."""
+        connection = str(uuid.uuid4())
+        values = ",".join(f"($${o}$$)" for o in objects)
+        self.execute(f"""
+            INSERT INTO platform_connections (id, platform, credentials) VALUES ('{connection}', '{platform}', '{{}}');
+            WITH a AS (INSERT INTO ad_accounts (platform_connection_id, external_id, currency, timezone)
+                       VALUES ('{connection}', '{external_id}', 'USD', 'UTC') RETURNING id)
+            INSERT INTO ad_objects (ad_account_id, external_id, type, status)
+            SELECT a.id, o, 'AD', 'ACTIVE' FROM a, (VALUES {values}) AS v (o)""")
+        return connection
+
+    def close(self):
+        psql(self.server.url, f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+
+
+def psql(url, sql):
+    done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url], input=sql,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise AssertionError(f"psql: {done.stderr}\n{sql[:2000]}")
+    return done.stdout
+
+
+def run_ingestd(db, *args, stdin="", timeout=60):
+    env = dict(os.environ)
+    env.pop("DATABASE_URL", None)
+    if db:
+        env["DATABASE_URL"] = db.url
+    return subprocess.run([INGESTD, *args], env=env, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, timeout=timeout)
+
+
+class Daemon:
+    """The daemon under test. Its log goes to a file; close() fails on what a sanitizer said in it."""
+
+    def __init__(self, db, **settings):
+        """settings: section__key=value"""
+        self.dir = tempfile.mkdtemp(prefix="ingestd-")
+        self.socket = f"{self.dir}/ingest.sock"
+        self.log_path = pathlib.Path(self.dir, "log")
+        self.env = dict(os.environ, DATABASE_URL=db.url)
+        self.settings = {"listen.unix": self.socket, "http.listen": ""}
+        self.settings |= {key.replace("__", "."): value for key, value in settings.items()}
+        self.start()
+
+    def start(self, wait=True):
+        args = [INGESTD, "run", "--config", "/dev/null"]
+        for key, value in self.settings.items():
+            args += ["--set", f"{key}={value}"]
+        before = len(self.log())
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(args, env=self.env, stderr=log, stdin=subprocess.DEVNULL)
+        if wait:
+            wait_until(lambda: " started:" in self.log()[before:] or self.process.poll() is not None, "start")
+            assert self.process.poll() is None, self.log()
+
+    def log(self):
+        return self.log_path.read_text() if self.log_path.exists() else ""
+
+    def memory_peak(self):
+        """VmHWM in bytes."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def stop(self, timeout=30):
+        """SIGTERM; returns the exit status."""
+        self.signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def client(self):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(self.socket)
+        return Client(sock)
+
+    def send(self, *lines):
+        """A whole conversation: the lines, half-close, all replies."""
+        client = self.client()
+        client.send(*lines)
+        return client.finish()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.stop()
+        log = self.log()
+        shutil.rmtree(self.dir, ignore_errors=True)
+        assert not any(word in log for word in SANITIZER_WORDS), log
+
+
+class Client:
+    """One connection to the daemon. Lines are str, bytes or records (dict)."""
+
+    def __init__(self, sock, timeout=60):
+        self.sock = sock
+        self.sock.settimeout(timeout)
+        self.rest = b""
+
+    def send(self, *lines):
+        self.send_bytes(b"".join(encode(line) + b"\n" for line in lines))
+
+    def send_bytes(self, data):
+        self.sock.sendall(data)
+
+    def reply(self):
+        """The next reply, None when the daemon has closed."""
+        while b"\n" not in self.rest:
+            data = self.sock.recv(1 << 20)
+            if not data:
+                assert not self.rest, f"a reply without its end: {self.rest}"
+                return None
+            self.rest += data
+        line, self.rest = self.rest.split(b"\n", 1)
+        return json.loads(line)
+
+    def wait_ack(self, lines):
+        """Replies until this many lines are settled; returns the ack."""
+        while True:
+            reply = self.reply()
+            assert reply is not None, "closed before everything was acked"
+            if reply.get("ack", 0) >= lines:
+                return reply
+
+    def finish(self):
+        """Half-close, then everything until the daemon closes."""
+        self.sock.shutdown(socket.SHUT_WR)
+        return self.drain()
+
+    def drain(self):
+        replies = Replies()
+        while (reply := self.reply()) is not None:
+            replies.add(reply)
+        self.close()
+        return replies
+
+    def close(self):
+        self.sock.close()
+
+
+class Replies:
+    """A conversation's replies: rejects by line number, the last ack, the closing word."""
+
+    def __init__(self):
+        self.rejects = {}
+        self.ack = None
+        self.closing = None
+
+    def add(self, reply):
+        if "reject" in reply:
+            assert reply["reject"] not in self.rejects, f"refused twice: {reply}"
+            assert not self.ack or self.ack["ack"] < reply["reject"], f"refused after its ack: {reply}"
+            self.rejects[reply["reject"]] = reply
+        elif "ack" in reply:
+            assert not self.ack or self.ack["ack"] <= reply["ack"], "an ack went back"
+            self.ack = reply
+        else:
+            self.closing = reply["closing"]
+
+    def counts(self):
+        return self.ack["ack"], self.ack["stored"], self.ack["duplicate"], self.ack["rejected"]
+
+    def codes(self):
+        return {line: reject["code"] for line, reject in sorted(self.rejects.items())}
+
+
+def encode(line):
+    if isinstance(line, dict):
+        line = json.dumps(line)
+    return line.encode() if isinstance(line, str) else line
+
+
+def record(**fields):
+    """A good record of object "1" with some fields set; None leaves one out."""
+    rec = {"platform": "META", "accountExternalId": "act_1", "externalId": "1",
+           "periodStart": "2026-11-01T00:00:00Z", "periodEnd": "2026-11-02T00:00:00Z",
+           "collectedAt": "2026-11-03T00:00:00Z", "amountCents": 100, "currency": "USD"} | fields
+    return {key: value for key, value in rec.items() if value is not None}
+
+
+class TestCase(unittest.TestCase):
+    """A database and helpers for each test, one server for each module."""
+
+    server = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+        cls.addClassCleanup(cls.server.close)
+
+    def setUp(self):
+        self.db = Database(self.server)
+        self.addCleanup(self.db.close)
+
+    def daemon(self, **settings):
+        daemon = Daemon(self.db, **settings)
+        self.addCleanup(daemon.close)
+        return daemon

@@ -1,0 +1,2 @@
+# cmake -C tests/presets/release.cmake -B build/release -G Ninja
+set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "")

@@ -1,0 +1,49 @@
+#include "test.h"
+
+#include "sqlstate.h"
+
+static void test_actions(void **state)
+{
+        static const struct {
+                const char *sqlstate;
+                enum sqlstate_action action;
+        } cases[] = {
+                {"23505", SQLSTATE_MERGE},
+                {"23503", SQLSTATE_MISSING},
+                {"23514", SQLSTATE_ISOLATE},
+                {"23502", SQLSTATE_ISOLATE},
+                {"22P02", SQLSTATE_ISOLATE},
+                {"22003", SQLSTATE_ISOLATE},
+                {"54001", SQLSTATE_ISOLATE},
+                {"P0001", SQLSTATE_ISOLATE},
+                {"40001", SQLSTATE_RETRY},
+                {"40P01", SQLSTATE_RETRY},
+                {"57014", SQLSTATE_RETRY},
+                /* these never cost a row */
+                {"08006", SQLSTATE_RECONNECT},
+                {"25006", SQLSTATE_RECONNECT},
+                {"28P01", SQLSTATE_RECONNECT},
+                {"42501", SQLSTATE_RECONNECT},
+                {"42P01", SQLSTATE_RECONNECT},
+                {"53100", SQLSTATE_RECONNECT},
+                {"53300", SQLSTATE_RECONNECT},
+                {"57P01", SQLSTATE_RECONNECT},
+                {"58030", SQLSTATE_RECONNECT},
+                {"XX000", SQLSTATE_RECONNECT},
+                {"XX001", SQLSTATE_RECONNECT},
+                {"TS001", SQLSTATE_RECONNECT},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                if (sqlstate_action(cases[i].sqlstate) != cases[i].action)
+                        fail_msg("%s", cases[i].sqlstate);
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_actions)};
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
