@@ -7,8 +7,8 @@
 #include "slice.h"
 #include "uuid.h"
 
-/* An account at an ad platform, reached through a connection. Functions return 0 or a code of enum err, with the
- * reason in @db. */
+/* An account at an ad platform, reached through a connection. Functions return 0 or a code of enum err, with
+ * the reason in @db. */
 
 /* A row of ad_accounts; owns its strings. Times are microseconds since the Unix epoch. */
 struct ad_account {
@@ -31,13 +31,14 @@ struct ad_account_new {
         struct slice timezone;
 };
 
-/* ERR_EXISTS where the connection has an account of that external id, ERR_INVALID where there is no connection. */
+/* ERR_EXISTS where the connection has an account of that external id, ERR_INVALID where there is no
+ * connection. */
 int ad_account_insert(struct db *db, const struct ad_account_new *row, struct uuid *ret_id);
 
 /* ERR_NOT_FOUND where there is none. On success *ret is to be freed with ad_account_deinit. */
 int ad_account_find(struct db *db, const struct uuid *id, struct ad_account *ret);
-int ad_account_find_external(struct db *db, const struct uuid *platform_connection_id, struct slice external_id,
-                             struct ad_account *ret);
+int ad_account_find_external(struct db *db, const struct uuid *platform_connection_id,
+                             struct slice external_id, struct ad_account *ret);
 
 void ad_account_deinit(struct ad_account *a);
 

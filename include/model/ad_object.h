@@ -67,8 +67,8 @@ struct ad_object_new {
         struct slice platform_data;   /* JSON; ptr NULL: NULL */
 };
 
-/* ERR_EXISTS where the account has an object of that external id, ERR_INVALID where there is no such account or
- * parent, or platform_data is no JSON that jsonb can hold. */
+/* ERR_EXISTS where the account has an object of that external id, ERR_INVALID where there is no such account
+ * or parent, or platform_data is no JSON that jsonb can hold. */
 int ad_object_insert(struct db *db, const struct ad_object_new *row, struct uuid *ret_id);
 
 /* ERR_NOT_FOUND where there is none. On success *ret is to be freed with ad_object_deinit. */
@@ -79,10 +79,10 @@ int ad_object_find_external(struct db *db, const struct uuid *ad_account_id, str
 void ad_object_deinit(struct ad_object *o);
 
 /* Ad objects by their external ids, many at once. Parameters:
- *   $1 text[], $2 uuid[], $3 text[]  each account that is asked for: platform, connection (NULL: any), external id
- *   $4 int4[], $5 text[]             each key: the number of its account, from 1, and the object's external id
- * One row a key, in any order: the key's number from 1 (int4), how many accounts match (int8), and the ad object's
- * id, NULL where there is none or where not exactly one account matches. */
+ *   $1 text[], $2 uuid[], $3 text[]  each account that is asked for: platform, connection (NULL: any),
+ * external id $4 int4[], $5 text[]             each key: the number of its account, from 1, and the object's
+ * external id One row a key, in any order: the key's number from 1 (int4), how many accounts match (int8),
+ * and the ad object's id, NULL where there is none or where not exactly one account matches. */
 extern const char ad_object_lookup_sql[];
 
 /* $1 uuid[]: those of them, each once, that are no ad object's id. */

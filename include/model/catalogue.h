@@ -24,11 +24,11 @@ struct catalogue_diff {
         size_t additions_len;
 };
 
-/* Compares tables, columns, types, defaults, constraints and indexes of schema public with those that @script makes:
- * it is run in the session's schema of temporary objects, so it must not qualify names. What is there beside the
- * expected is no difference unless it can refuse rows that the expected would take: columns that must be given, unique
- * constraints. Either key of spending is as good.
- * To be called in a transaction, which is left as it was unless an error spoils it. 0 or a code of enum err, with the reason in @db; on success
+/* Compares tables, columns, types, defaults, constraints and indexes of schema public with those that @script
+ * makes: it is run in the session's schema of temporary objects, so it must not qualify names. What is there
+ * beside the expected is no difference unless it can refuse rows that the expected would take: columns that
+ * must be given, unique constraints. Either key of spending is as good. To be called in a transaction, which
+ * is left as it was unless an error spoils it. 0 or a code of enum err, with the reason in @db; on success
  * *ret is to be freed with catalogue_diff_deinit. */
 int catalogue_compare(struct db *db, const char *script, struct catalogue_diff *ret);
 

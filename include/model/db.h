@@ -7,8 +7,8 @@
 #include "slice.h"
 #include "uuid.h"
 
-/* A synchronous connection and what the files of model/ need of libpq. The daemon's own connections never block:
- * they are pg_conn's. */
+/* A synchronous connection and what the files of model/ need of libpq. The daemon's own connections never
+ * block: they are pg_conn's. */
 
 struct pg_result; /* libpq's PGresult */
 
@@ -20,18 +20,20 @@ enum {
 struct db {
         void *pg;                   /* PGconn */
         char sqlstate[6];           /* of the last failure; "" where the database gave none */
-        char error[DB_ERROR_BYTES]; /* of the last failure: one line without its end, never a password or a value */
+        char error[DB_ERROR_BYTES]; /* of the last failure: one line without its end, never a password or a
+                                       value */
 };
 
-/* Whether @url can be given to libpq. What libpq says of one that it cannot read quotes it, password and all, so
- * that must be told in words of one's own (DB_BAD_URL). */
+/* Whether @url can be given to libpq. What libpq says of one that it cannot read quotes it, password and all,
+ * so that must be told in words of one's own (DB_BAD_URL). */
 bool db_url_valid(const char *url);
 
 #define DB_BAD_URL                                                                                           \
         "database.url is no valid libpq conninfo or URL: in a URL, special characters of a value must be "   \
         "percent-encoded ('@' as %40)"
 
-/* Connects to @url (libpq conninfo or URL, "" for libpq's defaults) with UTF8 as client encoding. 0 or ERR_DB.
+/* Connects to @url (libpq conninfo or URL, "" for libpq's defaults) with UTF8 as client encoding. 0 or
+ * ERR_DB.
  * @db is to be closed in either case. */
 int db_open(struct db *db, const char *url);
 
@@ -47,16 +49,16 @@ struct db_params {
         char fixed[DB_PARAMS_MAX][16];
 };
 
-/* Each adds the next parameter; NULL, or a slice whose ptr is NULL, is SQL's NULL. Times are microseconds since the
- * Unix epoch. A text is of type text: cast it in the statement where it is to be something else. */
+/* Each adds the next parameter; NULL, or a slice whose ptr is NULL, is SQL's NULL. Times are microseconds
+ * since the Unix epoch. A text is of type text: cast it in the statement where it is to be something else. */
 void db_param_uuid(struct db_params *p, const struct uuid *uuid);
 void db_param_i64(struct db_params *p, const int64_t *value);
 void db_param_time(struct db_params *p, const int64_t *unix_us);
 void db_param_text(struct db_params *p, struct slice text);
 
 /* Runs one or more statements without parameters, all of them in one transaction unless they say otherwise.
- * Failures, here and below: ERR_EXISTS for a unique violation, ERR_INVALID for a value or a row that the database
- * refuses, ERR_DB for anything else; the reason is in @db. */
+ * Failures, here and below: ERR_EXISTS for a unique violation, ERR_INVALID for a value or a row that the
+ * database refuses, ERR_DB for anything else; the reason is in @db. */
 int db_run(struct db *db, const char *sql);
 
 /* Runs one statement; @params may be NULL. On success *ret is to be freed with db_result_free. */

@@ -5,7 +5,8 @@
 
 #include "model/db.h"
 
-/* What the daemon needs of a database. Functions change nothing and return 0 or a code of enum err, with the reason in
+/* What the daemon needs of a database. Functions change nothing and return 0 or a code of enum err, with the
+ * reason in
  * @db. */
 
 struct server_facts {

@@ -6,7 +6,8 @@
 
 #include "model/db.h"
 
-/* One file of migrations/, compiled in. The first one makes the tables that Drizzle makes; see migration_apply. */
+/* One file of migrations/, compiled in. The first one makes the tables that Drizzle makes; see
+ * migration_apply. */
 struct migration_file {
         const char *name; /* "0001_schema.sql" */
         const char *sql;
@@ -36,20 +37,20 @@ struct migration_list {
         size_t len;
 };
 
-/* Reads what was applied, without changing anything. 0 or a code of enum err, with the reason in @db; on success *ret is
- * to be freed with migration_list_deinit. */
-int migration_list(struct db *db, struct migration_list *ret);
+/* Reads what was applied, without changing anything. 0 or a code of enum err, with the reason in @db; on
+ * success *ret is to be freed with migration_list_deinit. */
+int migration_list_read(struct db *db, struct migration_list *ret);
 
 void migration_list_deinit(struct migration_list *list);
 
 /* Told of each migration once it is committed; @what is "applied", "adopted", .... */
 typedef void migration_report_cb(void *ctx, const char *name, const char *what);
 
-/* Applies what is pending, each file in a transaction of its own, together with its line in the ledger, the table
- * boris_ingestd_migrations. Of several runs at once one works and the others wait. Tables that Drizzle made already are
- * adopted: compared with what the first file would make, constraints and indexes that are missing added; a difference
- * of any other kind is refused with ERR_SCHEMA. 0 or a code of enum err; the reason in @db says what to do. The
- * session's settings are changed, so @db should be closed afterwards. */
+/* Applies what is pending, each file in a transaction of its own, together with its line in the ledger, the
+ * table boris_ingestd_migrations. Of several runs at once one works and the others wait. Tables that Drizzle
+ * made already are adopted: compared with what the first file would make, constraints and indexes that are
+ * missing added; a difference of any other kind is refused with ERR_SCHEMA. 0 or a code of enum err; the
+ * reason in @db says what to do. The session's settings are changed, so @db should be closed afterwards. */
 int migration_apply(struct db *db, migration_report_cb *report, void *ctx);
 
 #endif

@@ -43,7 +43,8 @@ struct platform_connection_summary {
         int64_t accounts; /* how many ad accounts it reaches */
 };
 
-/* All connections, oldest first. On success *ret, an array of *ret_len elements, is to be freed with free(). */
+/* All connections, oldest first. On success *ret, an array of *ret_len elements, is to be freed with free().
+ */
 int platform_connection_list(struct db *db, struct platform_connection_summary **ret, size_t *ret_len);
 
 #endif

@@ -9,8 +9,8 @@
 #include "slice.h"
 #include "uuid.h"
 
-/* What an ad object cost and achieved in a period, as the platform told it at one moment. Functions return 0 or a code
- * of enum err, with the reason in @db. */
+/* What an ad object cost and achieved in a period, as the platform told it at one moment. Functions return 0
+ * or a code of enum err, with the reason in @db. */
 
 /* A count that may be unknown (NULL). */
 struct spending_count {
@@ -48,8 +48,8 @@ struct spending_new {
         struct slice metrics; /* JSON; ptr NULL: NULL */
 };
 
-/* ERR_EXISTS where (id, collected_at) is there already, ERR_INVALID where there is no such ad object, or metrics is no
- * JSON that jsonb can hold. */
+/* ERR_EXISTS where (id, collected_at) is there already, ERR_INVALID where there is no such ad object, or
+ * metrics is no JSON that jsonb can hold. */
 int spending_insert(struct db *db, const struct spending_new *row, struct uuid *ret_id);
 
 struct spending_list {
@@ -57,8 +57,8 @@ struct spending_list {
         size_t len;
 };
 
-/* The rows of one id (one for each collected_at), or the last @limit rows of one ad object; in either case the last
- * collected first, and maybe none. On success *ret is to be freed with spending_list_deinit. */
+/* The rows of one id (one for each collected_at), or the last @limit rows of one ad object; in either case
+ * the last collected first, and maybe none. On success *ret is to be freed with spending_list_deinit. */
 int spending_find(struct db *db, const struct uuid *id, struct spending_list *ret);
 int spending_find_by_ad_object(struct db *db, const struct uuid *ad_object_id, int64_t limit,
                                struct spending_list *ret);
@@ -68,10 +68,11 @@ void spending_list_deinit(struct spending_list *list);
 /* Starts a binary COPY with the columns in the order of struct spending. */
 extern const char spending_copy_sql[];
 
-/* Inserts the rows that are not there yet. Parameters: an array a column, in the same order, then $12 bool[]: whether a
- * row counts as there already when any row of that id is (whatever its collected_at), an earlier one of this statement
- * included. Rows go in by the order of their keys, so that two such statements cannot wait for each other in a circle.
- * Answer: the number, from 1, of each row that was inserted (int4); of several rows with one key the first is. */
+/* Inserts the rows that are not there yet. Parameters: an array a column, in the same order, then $12 bool[]:
+ * whether a row counts as there already when any row of that id is (whatever its collected_at), an earlier
+ * one of this statement included. Rows go in by the order of their keys, so that two such statements cannot
+ * wait for each other in a circle. Answer: the number, from 1, of each row that was inserted (int4); of
+ * several rows with one key the first is. */
 extern const char spending_merge_sql[];
 
 #endif

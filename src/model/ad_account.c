@@ -5,11 +5,12 @@
 #include "err.h"
 
 #define SELECT_SQL                                                                                           \
-        "SELECT id, platform_connection_id, external_id, name, currency, timezone, created_at, updated_at "   \
+        "SELECT id, platform_connection_id, external_id, name, currency, timezone, created_at, updated_at "  \
         "FROM ad_accounts WHERE "
 
-static const char insert_sql[] = "INSERT INTO ad_accounts (platform_connection_id, external_id, name, currency, timezone) "
-                                 "VALUES ($1, $2, $3, $4, $5) RETURNING id";
+static const char insert_sql[] =
+        "INSERT INTO ad_accounts (platform_connection_id, external_id, name, currency, timezone) "
+        "VALUES ($1, $2, $3, $4, $5) RETURNING id";
 
 static const char find_sql[] = SELECT_SQL "id = $1";
 
@@ -63,8 +64,8 @@ int ad_account_find(struct db *db, const struct uuid *id, struct ad_account *ret
         return find(db, find_sql, &params, ret);
 }
 
-int ad_account_find_external(struct db *db, const struct uuid *platform_connection_id, struct slice external_id,
-                             struct ad_account *ret)
+int ad_account_find_external(struct db *db, const struct uuid *platform_connection_id,
+                             struct slice external_id, struct ad_account *ret)
 {
         struct db_params params = {0};
 

@@ -17,21 +17,23 @@ static const struct slice statuses[] = {
 };
 
 #define SELECT_SQL                                                                                           \
-        "SELECT id, ad_account_id, external_id, type, name, status, parent_id, platform_data::text, "         \
+        "SELECT id, ad_account_id, external_id, type, name, status, parent_id, platform_data::text, "        \
         "created_at, updated_at FROM ad_objects WHERE "
 
 static const char insert_sql[] =
         "INSERT INTO ad_objects (ad_account_id, external_id, type, name, status, parent_id, platform_data) "
-        "VALUES ($1, $2, $3::text::ad_object_type, $4, $5::text::ad_object_status, $6, $7::text::jsonb) RETURNING id";
+        "VALUES ($1, $2, $3::text::ad_object_type, $4, $5::text::ad_object_status, $6, $7::text::jsonb) "
+        "RETURNING id";
 
 static const char find_sql[] = SELECT_SQL "id = $1";
 
 static const char find_external_sql[] = SELECT_SQL "ad_account_id = $1 AND external_id = $2";
 
-/* The planner must not choose by what it believes of the tables: they grow from nothing faster than they are analyzed,
- * and a wrong guess reads a million objects. So each key's object is a subquery of its own, which can only be a probe of
- * the unique index; its account comes out of an array rather than a join; and the arrays of keys are hidden behind a
- * SELECT, as their length times a guessed cost makes the server compile the statement (JIT) for longer than it runs. */
+/* The planner must not choose by what it believes of the tables: they grow from nothing faster than they are
+ * analyzed, and a wrong guess reads a million objects. So each key's object is a subquery of its own, which
+ * can only be a probe of the unique index; its account comes out of an array rather than a join; and the
+ * arrays of keys are hidden behind a SELECT, as their length times a guessed cost makes the server compile
+ * the statement (JIT) for longer than it runs. */
 const char ad_object_lookup_sql[] =
         "WITH asked AS ("
         "SELECT u.n, count(a.id) AS matches, (array_agg(a.id))[1] AS id "
@@ -44,7 +46,8 @@ const char ad_object_lookup_sql[] =
         "), account AS MATERIALIZED ("
         "SELECT array_agg(matches ORDER BY n) AS matches, "
         /* an array without NULLs is read at any place in the same time */
-        "array_agg(CASE WHEN matches = 1 THEN id ELSE '00000000-0000-0000-0000-000000000000' END ORDER BY n) AS ids "
+        "array_agg(CASE WHEN matches = 1 THEN id ELSE '00000000-0000-0000-0000-000000000000' END ORDER BY "
+        "n) AS ids "
         "FROM asked"
         ") SELECT k.n::int4, account.matches[k.account], "
         "(SELECT o.id FROM ad_objects o "

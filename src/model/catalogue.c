@@ -7,47 +7,70 @@
 
 #include "err.h"
 
-/* One row for each thing of the schema $1 (NULL: the temporary one) that bears the name of a table or enum type of the
- * temporary one, or belongs to such a table: its name, its definition, the statement that would add it, and whether it
- * does no harm where it is not expected. In the order of names, byte by byte.
- * Constraints of type n (NOT NULL, from PostgreSQL 18 on) are the columns' own, those of type t are triggers. */
+/* Each of these selects makes a row of every thing: its name, its definition, the statement that would add
+ * it, and whether it does no harm where it is not expected. "schema" is the one that is read, "expected" the
+ * temporary one, "relation" the tables of the former that bear the name of one in the latter. */
+
+#define TYPES_SQL                                                                                             \
+        "SELECT 'enum type ' || t.typname, string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder), "          \
+        "NULL, true "                                                                                         \
+        "FROM schema JOIN pg_type t ON t.typnamespace = schema.id JOIN pg_enum e ON e.enumtypid = t.oid "     \
+        "WHERE t.typname IN "                                                                                 \
+        "(SELECT x.typname FROM pg_type x, expected WHERE x.typnamespace = expected.id AND x.typtype = 'e') " \
+        "GROUP BY t.typname "
+
+#define TABLES_SQL                                                                                           \
+        "SELECT 'table ' || relname, "                                                                       \
+        "CASE relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' ELSE 'no table' END "          \
+        "|| CASE WHEN relpersistence = 'u' THEN ', unlogged' ELSE '' END "                                   \
+        "|| CASE WHEN relrowsecurity THEN ', with row security' ELSE '' END, "                               \
+        "NULL, true "                                                                                        \
+        "FROM relation "
+
+#define COLUMNS_SQL                                                                                          \
+        "SELECT 'column ' || r.relname || '.' || a.attname, "                                                \
+        "format_type(a.atttypid, a.atttypmod) "                                                              \
+        "|| CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || a.attcollation::regcollation "    \
+        "ELSE '' END "                                                                                       \
+        "|| CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END "                                            \
+        "|| CASE WHEN a.attgenerated <> '' THEN ' GENERATED' WHEN a.attidentity <> '' THEN ' IDENTITY' "     \
+        "ELSE coalesce(' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid), '') END, "                            \
+        "NULL, NOT a.attnotnull OR a.atthasdef OR a.attidentity <> '' "                                      \
+        "FROM relation r "                                                                                   \
+        "JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped "                 \
+        "JOIN pg_type t ON t.oid = a.atttypid "                                                              \
+        "LEFT JOIN pg_attrdef d ON d.adrelid = r.oid AND d.adnum = a.attnum "
+
+/* Type n (from PostgreSQL 18 on) is a column's own NOT NULL, t a trigger. */
+#define CONSTRAINTS_SQL                                                                                      \
+        "SELECT 'constraint ' || r.relname || '.' || c.conname, x.definition, "                              \
+        "format('ALTER TABLE %I ADD CONSTRAINT %I %s', r.relname, c.conname, x.definition), "                \
+        "c.contype IN ('c', 'f') "                                                                           \
+        "FROM relation r JOIN pg_constraint c ON c.conrelid = r.oid AND c.contype NOT IN ('n', 't'), "       \
+        "LATERAL (SELECT pg_get_constraintdef(c.oid) AS definition) x "
+
+/* Those that no constraint owns. */
+#define INDEXES_SQL                                                                                          \
+        "SELECT 'index ' || r.relname || '.' || c.relname, "                                                 \
+        "x.definition || CASE WHEN i.indisvalid THEN '' ELSE ' INVALID' END, x.definition, "                 \
+        "NOT i.indisunique "                                                                                 \
+        "FROM relation r JOIN pg_index i ON i.indrelid = r.oid JOIN pg_class c ON c.oid = i.indexrelid, "    \
+        "LATERAL (SELECT regexp_replace(pg_get_indexdef(c.oid), ' ON (public|pg_temp)\\.', ' ON ') "         \
+        "AS definition) x "                                                                                  \
+        "WHERE NOT EXISTS "                                                                                  \
+        "(SELECT FROM pg_constraint k WHERE k.conindid = c.oid AND k.conrelid = r.oid) "
+
+/* Reads the schema $1, or the temporary one where that is NULL; in the order of names, byte by byte. */
 static const char read_sql[] =
-        "WITH schema AS (SELECT CASE WHEN $1::text IS NULL THEN pg_my_temp_schema() ELSE to_regnamespace($1::text)::oid END AS id), "
-        "relation AS ("
-        "SELECT c.* FROM pg_class c, schema WHERE c.relnamespace = schema.id AND c.relkind IN ('r', 'p', 'v', 'm', 'f') "
-        "AND c.relname IN (SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relkind = 'r')"
-        ") "
-        "SELECT name COLLATE \"C\" AS name, definition, addition, harmless FROM ("
-        "SELECT 'enum type ' || t.typname AS name, string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder) AS definition, "
-        "NULL AS addition, true AS harmless "
-        "FROM pg_type t JOIN pg_enum e ON e.enumtypid = t.oid, schema WHERE t.typnamespace = schema.id AND t.typname IN "
-        "(SELECT typname FROM pg_type WHERE typnamespace = pg_my_temp_schema() AND typtype = 'e') GROUP BY t.typname "
-        "UNION ALL "
-        "SELECT 'table ' || relname, "
-        "CASE relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'f' THEN 'foreign table' ELSE 'view' END "
-        "|| CASE WHEN relpersistence = 'u' THEN ', unlogged' ELSE '' END "
-        "|| CASE WHEN relrowsecurity THEN ', with row security' ELSE '' END, NULL, true FROM relation "
-        "UNION ALL "
-        "SELECT 'column ' || r.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod) "
-        "|| CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || a.attcollation::regcollation ELSE '' END "
-        "|| CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END "
-        "|| CASE a.attgenerated WHEN '' THEN coalesce(' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid), '') "
-        "ELSE ' GENERATED' END || CASE a.attidentity WHEN '' THEN '' ELSE ' IDENTITY' END, "
-        "NULL, NOT a.attnotnull OR a.atthasdef OR a.attidentity <> '' "
-        "FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped "
-        "JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_attrdef d ON d.adrelid = r.oid AND d.adnum = a.attnum "
-        "UNION ALL "
-        "SELECT 'constraint ' || r.relname || '.' || c.conname, pg_get_constraintdef(c.oid), "
-        "format('ALTER TABLE %I ADD CONSTRAINT %I %s', r.relname, c.conname, pg_get_constraintdef(c.oid)), "
-        "c.contype IN ('c', 'f') "
-        "FROM relation r JOIN pg_constraint c ON c.conrelid = r.oid AND c.contype NOT IN ('n', 't') "
-        "UNION ALL "
-        "SELECT 'index ' || r.relname || '.' || i.relname, x.sql || CASE WHEN p.indisvalid THEN '' ELSE ' INVALID' END, "
-        "x.sql, NOT p.indisunique "
-        "FROM relation r JOIN pg_index p ON p.indrelid = r.oid JOIN pg_class i ON i.oid = p.indexrelid, "
-        "LATERAL (SELECT regexp_replace(pg_get_indexdef(p.indexrelid), ' ON (\"?public\"?|pg_temp)\\.', ' ON ') AS sql) x "
-        "WHERE NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = p.indexrelid AND c.conrelid = r.oid)"
-        ") AS line ORDER BY 1";
+        "WITH expected AS (SELECT pg_my_temp_schema() AS id), "
+        "schema AS (SELECT CASE WHEN $1::text IS NULL THEN expected.id ELSE to_regnamespace($1::text)::oid END AS id "
+        "FROM expected), "
+        "relation AS (SELECT c.* FROM schema JOIN pg_class c ON c.relnamespace = schema.id "
+        "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname IN "
+        "(SELECT x.relname FROM pg_class x, expected WHERE x.relnamespace = expected.id AND x.relkind = 'r')) "
+        "SELECT name COLLATE \"C\", definition, addition, harmless FROM "
+        "(" TYPES_SQL "UNION ALL " TABLES_SQL "UNION ALL " COLUMNS_SQL "UNION ALL " CONSTRAINTS_SQL
+        "UNION ALL " INDEXES_SQL ") AS line (name, definition, addition, harmless) ORDER BY 1";
 
 enum { TOLD_MAX = 3 };
 
@@ -119,14 +142,16 @@ static bool is_also_good(struct slice name, struct slice definition)
         return false;
 }
 
-static void compare_both(struct catalogue_diff *diff, struct slice name, struct slice expected, struct slice actual)
+static void compare_both(struct catalogue_diff *diff, struct slice name, struct slice expected,
+                         struct slice actual)
 {
         if (!slice_eq(expected, actual) && !is_also_good(name, actual))
                 refuse(diff, "%s is \"%s\" instead of \"%s\"", name.ptr, actual.ptr, expected.ptr);
 }
 
 /* Both are in the order of their names. */
-static void compare_lines(struct catalogue_diff *diff, const struct pg_result *expected, const struct pg_result *actual)
+static void compare_lines(struct catalogue_diff *diff, const struct pg_result *expected,
+                          const struct pg_result *actual)
 {
         int e = 0;
         int a = 0;

@@ -28,8 +28,8 @@ enum {
 
 /* --- errors --- */
 
-/* Copies @message to db->error as one line; what follows the first line is kept too, behind a ';', since libpq tells
- * of each address that it tried on a line of its own. */
+/* Copies @message to db->error as one line; what follows the first line is kept too, behind a ';', since
+ * libpq tells of each address that it tried on a line of its own. */
 static void keep_message(struct db *db, const char *message)
 {
         size_t len = 0;
@@ -87,9 +87,9 @@ static void on_notice(void *arg, const char *message)
         log_debug("database: %s", message);
 }
 
-/* libpq finds the parts of a URL by their delimiters: where a password holds one that is not percent-encoded, a piece of
- * it is taken for host, port or database, and so told in an error's text. True where a '@' can only be what ends user
- * and password. */
+/* libpq finds the parts of a URL by their delimiters: where a password holds one that is not percent-encoded,
+ * a piece of it is taken for host, port or database, and so told in an error's text. True where a '@' can
+ * only be what ends user and password. */
 static bool url_is_unambiguous(const char *url)
 {
         static const char *const schemes[] = {"postgresql://", "postgres://"};

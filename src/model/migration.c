@@ -1,7 +1,7 @@
-/* A run: settings, the lock, the ledger (made where it is missing, compared with the files that are compiled in), then
- * each pending file: BEGIN, the file, its line in the ledger, COMMIT. The first file is special: its tables may be there
- * already, made by Drizzle, and are adopted then. Whatever fails rolls its file back, and ends the run with a text that
- * names the file, the cause, and what to do. */
+/* A run: settings, the lock, the ledger (made where it is missing, compared with the files that are compiled
+ * in), then each pending file: BEGIN, the file, its line in the ledger, COMMIT. The first file is special:
+ * its tables may be there already, made by Drizzle, and are adopted then. Whatever fails rolls its file back,
+ * and ends the run with a text that names the file, the cause, and what to do. */
 #include "model/migration.h"
 
 #include <stdio.h>
@@ -16,8 +16,8 @@
 
 enum { CHECKSUM_TEXT_BYTES = 2 * sizeof(XXH128_hash_t) + 1 };
 
-/* Names in the files are not qualified, so the path decides: the tables belong to public, where Drizzle makes them, and
- * TimescaleDB's functions may be anywhere. Copying rows to chunks takes its time. */
+/* Names in the files are not qualified, so the path decides: the tables belong to public, where Drizzle makes
+ * them, and TimescaleDB's functions may be anywhere. Copying rows to chunks takes its time. */
 static const char settings_sql[] =
         "SELECT set_config('search_path', concat_ws(', ', 'public', (SELECT quote_ident(n.nspname) "
         "FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
@@ -35,9 +35,11 @@ static const char ledger_create_sql[] = "CREATE TABLE public.boris_ingestd_migra
                                         "name text PRIMARY KEY, "
                                         "checksum text NOT NULL, " /* XXH3, 128 bits, in hexadecimal */
                                         "applied_at timestamptz NOT NULL DEFAULT now())";
-static const char ledger_read_sql[] = "SELECT name, checksum, applied_at FROM public.boris_ingestd_migrations "
-                                      "ORDER BY name COLLATE \"C\"";
-static const char ledger_add_sql[] = "INSERT INTO public.boris_ingestd_migrations (name, checksum) VALUES ($1, $2)";
+static const char ledger_read_sql[] =
+        "SELECT name, checksum, applied_at FROM public.boris_ingestd_migrations "
+        "ORDER BY name COLLATE \"C\"";
+static const char ledger_add_sql[] =
+        "INSERT INTO public.boris_ingestd_migrations (name, checksum) VALUES ($1, $2)";
 
 /* --- what to do about an error --- */
 
@@ -46,19 +48,23 @@ static const struct {
         const char *text;     /* of the message; NULL: any */
         const char *advice;
 } advices[] = {
-        {"42501", "extension", "have a superuser run \"CREATE EXTENSION timescaledb\" in this database, then migrate again"},
+        {"42501", "extension",
+         "have a superuser run \"CREATE EXTENSION timescaledb\" in this database, then migrate again"},
         {"42501", NULL, "run migrate as the owner of the database and its tables"},
         {"25006", NULL, "let database.url point to the primary server"},
         {NULL, "must be preloaded",
          "set shared_preload_libraries = 'timescaledb' in postgresql.conf and restart PostgreSQL"},
         {NULL, "extension \"timescaledb\" is not available",
-         "install TimescaleDB on the database server (Debian 13: postgresql-17-timescaledb), preload it, restart "
+         "install TimescaleDB on the database server (Debian 13: postgresql-17-timescaledb), preload it, "
+         "restart "
          "PostgreSQL"},
         {NULL, "timescaledb.control",
-         "install TimescaleDB on the database server (Debian 13: postgresql-17-timescaledb), preload it, restart "
+         "install TimescaleDB on the database server (Debian 13: postgresql-17-timescaledb), preload it, "
+         "restart "
          "PostgreSQL"},
-        {"42883", NULL, "TimescaleDB 2.13 or later is needed: update it, then the extension (ALTER EXTENSION timescaledb "
-                        "UPDATE)"},
+        {"42883", NULL,
+         "TimescaleDB 2.13 or later is needed: update it, then the extension (ALTER EXTENSION timescaledb "
+         "UPDATE)"},
         {"40", NULL, "run migrate again"},
         {"", NULL, "check the database server, then run migrate again"},
 };
@@ -80,7 +86,8 @@ static const char *advice_for(const struct db *db)
 /* Completes the text of the error. */
 static int explain(struct db *db, int err, const char *name)
 {
-        const char *advice = err == ERR_SCHEMA ? "change the tables, or use an empty database" : advice_for(db);
+        const char *advice =
+                err == ERR_SCHEMA ? "change the tables, or use an empty database" : advice_for(db);
 
         return db_fail(db, err, "%s: %s: %s", name, db->error, advice);
 }
@@ -148,7 +155,7 @@ static int ledger_exists(struct db *db, bool *ret)
         return 0;
 }
 
-int migration_list(struct db *db, struct migration_list *ret)
+int migration_list_read(struct db *db, struct migration_list *ret)
 {
         struct pg_result *res = NULL;
         bool exists = false;
@@ -208,15 +215,18 @@ static int ledger_check(struct db *db, const struct migration_list *list)
                 const struct migration *m = &list->items[i];
 
                 if (m->state == MIGRATION_CHANGED)
-                        return db_fail(db, ERR_SCHEMA,
-                                       "%s was changed after it was applied: use the version of boris-ingestd that "
-                                       "applied it, and make changes in a new file",
-                                       m->name);
+                        return db_fail(
+                                db, ERR_SCHEMA,
+                                "%s was changed after it was applied: use the version of boris-ingestd that "
+                                "applied it, and make changes in a new file",
+                                m->name);
                 if (m->state == MIGRATION_UNKNOWN)
-                        return db_fail(db, ERR_SCHEMA,
-                                       "%s was applied by a newer version of boris-ingestd, this one does not know it: "
-                                       "use that version",
-                                       m->name);
+                        return db_fail(
+                                db, ERR_SCHEMA,
+                                "%s was applied by a newer version of boris-ingestd, this one does not know "
+                                "it: "
+                                "use that version",
+                                m->name);
         }
         return 0;
 }
@@ -279,7 +289,8 @@ static int apply_in_transaction(struct db *db, const struct migration *m, struct
         return err;
 }
 
-/* Where this fails the connection is lost, and the server rolls back by itself; the first error is the one to tell. */
+/* Where this fails the connection is lost, and the server rolls back by itself; the first error is the one to
+ * tell. */
 static void roll_back(struct db *db)
 {
         struct db failed = *db;
@@ -307,7 +318,7 @@ static int apply(struct db *db, const struct migration *m, migration_report_cb *
 static int apply_pending(struct db *db, migration_report_cb *report, void *ctx)
 {
         struct migration_list list;
-        int err = migration_list(db, &list);
+        int err = migration_list_read(db, &list);
 
         if (err)
                 return explain(db, err, "the ledger boris_ingestd_migrations");

@@ -5,9 +5,10 @@
 
 #include "err.h"
 
-static const char insert_sql[] = "INSERT INTO platform_connections (id, platform, credentials) "
-                                 "VALUES (coalesce($1, gen_random_uuid()), $2::text::platform, $3::text::jsonb) "
-                                 "RETURNING id";
+static const char insert_sql[] =
+        "INSERT INTO platform_connections (id, platform, credentials) "
+        "VALUES (coalesce($1, gen_random_uuid()), $2::text::platform, $3::text::jsonb) "
+        "RETURNING id";
 
 static const char find_sql[] = "SELECT id, platform, credentials::text, created_at, updated_at "
                                "FROM platform_connections WHERE id = $1";

@@ -5,46 +5,50 @@
 #include "err.h"
 
 #define COLUMNS                                                                                              \
-        "id, ad_object_id, collected_at, period_start, period_end, amount_cents, currency, impressions, clicks, " \
-        "conversions, metrics"
+        "id, ad_object_id, collected_at, period_start, period_end, amount_cents, currency, "                 \
+        "impressions, clicks, conversions, metrics"
 
 const char spending_copy_sql[] = "COPY spending (" COLUMNS ") FROM STDIN (FORMAT binary)";
 
-/* The arrays are hidden behind a SELECT each, since their length times a guessed cost makes the server compile the
- * statement (JIT) for longer than it runs. What was inserted is found by grouping, not by a join, which a wrong guess
- * could make a nested loop. count(*) reads an index where LIMIT 1 might try its luck with the whole table. */
+/* The arrays are hidden behind a SELECT each, since their length times a guessed cost makes the server
+ * compile the statement (JIT) for longer than it runs. What was inserted is found by grouping, not by a join,
+ * which a wrong guess could make a nested loop. count(*) reads an index where LIMIT 1 might try its luck with
+ * the whole table. */
 const char spending_merge_sql[] =
         "WITH inserted AS ("
         "INSERT INTO spending (" COLUMNS ") "
         "SELECT " COLUMNS " FROM ("
-        "SELECT u.*, min(u.n) OVER (PARTITION BY u.id) AS first_n "
-        "FROM unnest((SELECT $1::uuid[]), (SELECT $2::uuid[]), (SELECT $3::timestamptz[]), (SELECT $4::timestamptz[]), "
-        "(SELECT $5::timestamptz[]), (SELECT $6::int8[]), (SELECT $7::text[]), (SELECT $8::int8[]), (SELECT $9::int8[]), "
-        "(SELECT $10::int8[]), (SELECT $11::jsonb[]), (SELECT $12::bool[])) "
+        "SELECT u.*, min(u.n) OVER (PARTITION BY u.id) AS first_n FROM unnest("
+        "(SELECT $1::uuid[]), (SELECT $2::uuid[]), "
+        "(SELECT $3::timestamptz[]), (SELECT $4::timestamptz[]), (SELECT $5::timestamptz[]), "
+        "(SELECT $6::int8[]), (SELECT $7::text[]), (SELECT $8::int8[]), (SELECT $9::int8[]), (SELECT $10::int8[]), "
+        "(SELECT $11::jsonb[]), (SELECT $12::bool[])) "
         "WITH ORDINALITY AS u (" COLUMNS ", any_time, n)"
         ") AS i "
-        "WHERE CASE WHEN i.any_time THEN i.n = i.first_n AND "
-        "(SELECT count(*) FROM spending s WHERE s.id = i.id) = 0 ELSE true END "
+        "WHERE CASE WHEN i.any_time "
+        "THEN i.n = i.first_n AND (SELECT count(*) FROM spending s WHERE s.id = i.id) = 0 ELSE true END "
         "ORDER BY i.id, i.collected_at, i.n "
         "ON CONFLICT (id, collected_at) DO NOTHING "
         "RETURNING id, collected_at"
-        ") SELECT min(k.n)::int4 FROM ("
+        ") "
+        "SELECT min(k.n)::int4 FROM ("
         "SELECT * FROM unnest((SELECT $1), (SELECT $3)) WITH ORDINALITY AS given (id, collected_at, n) "
         "UNION ALL SELECT id, collected_at, NULL FROM inserted"
         ") AS k GROUP BY k.id, k.collected_at HAVING count(*) > count(k.n)";
 
 static const char insert_sql[] =
         "INSERT INTO spending (" COLUMNS ") "
-        "VALUES (coalesce($1, gen_random_uuid()), $2, coalesce($3, now()), $4, $5, $6, $7, $8, $9, $10, $11::text::jsonb) "
-        "RETURNING id";
+        "VALUES (coalesce($1, gen_random_uuid()), $2, coalesce($3, now()), $4, $5, $6, $7, "
+        "$8, $9, $10, $11::text::jsonb) RETURNING id";
 
 #define SELECT_SQL                                                                                           \
-        "SELECT id, ad_object_id, collected_at, period_start, period_end, amount_cents, currency, impressions, " \
-        "clicks, conversions, metrics::text FROM spending WHERE "
+        "SELECT id, ad_object_id, collected_at, period_start, period_end, amount_cents, currency, "          \
+        "impressions, clicks, conversions, metrics::text FROM spending WHERE "
 
 static const char find_sql[] = SELECT_SQL "id = $1 ORDER BY collected_at DESC";
 
-static const char find_by_ad_object_sql[] = SELECT_SQL "ad_object_id = $1 ORDER BY collected_at DESC, id LIMIT $2";
+static const char find_by_ad_object_sql[] =
+        SELECT_SQL "ad_object_id = $1 ORDER BY collected_at DESC, id LIMIT $2";
 
 static void add_count(struct db_params *params, const struct spending_count *count)
 {

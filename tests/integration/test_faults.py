@@ -127,6 +127,7 @@ class Faults(TestCase):
         threads = self.streams(d)
         time.sleep(0.15)
         self.server.stop_at_once()
+        self.addCleanup(self.server.start)
         time.sleep(0.5)
         self.server.start()
         self.finish(threads)
@@ -154,13 +155,12 @@ class Faults(TestCase):
     def test_server_away_at_the_start(self):
         self.server.need_private()
         self.server.stop_at_once()
-        try:
-            d = self.daemon()
-            client = d.client()
-            client.send(*numbered(100))
-            time.sleep(0.5)
-        finally:
-            self.server.start()
+        self.addCleanup(self.server.start)
+        d = self.daemon()
+        client = d.client()
+        client.send(*numbered(100))
+        time.sleep(0.5)
+        self.server.start()
         self.assertEqual(client.finish().counts(), (100, 100, 0, 0))
 
     def test_memory_is_bounded_while_the_server_is_away(self):
@@ -168,6 +168,7 @@ class Faults(TestCase):
         d = self.daemon(limits__memory_bytes="16M", database__writers=1)
         self.assertEqual(d.send(record(amountCents=-1)).counts(), (1, 1, 0, 0))
         self.server.stop_at_once()
+        self.addCleanup(self.server.start)
         client = d.client()
         client.sock.settimeout(1.0)
         lines = [encode(line) + b"\n" for line in numbered(400_000)]
@@ -180,8 +181,9 @@ class Faults(TestCase):
             pass
         self.assertLess(sent, len(lines), "the client was not paused")
         self.assertLess(d.memory_peak(), 400 << 20 if "asan" in d.process.args[0] else 64 << 20)
-        # stopping now must not wait for the database
+        # a second signal does not wait for the database
         d.signal(signal.SIGTERM)
+        wait_until(lambda: "stopping on SIGTERM" in d.log(), "the first signal was seen")
         d.signal(signal.SIGTERM)
         self.assertEqual(d.process.wait(10), 0)
         self.server.start()
@@ -191,13 +193,12 @@ class Faults(TestCase):
         self.server.need_private()
         d = self.daemon(shutdown__timeout_ms=1500)
         self.server.stop_at_once()
-        try:
-            client = d.client()
-            client.send(*numbered(10))
-            time.sleep(0.2)
-            self.assertEqual(d.stop(timeout=10), 0)
-        finally:
-            self.server.start()
+        self.addCleanup(self.server.start)
+        client = d.client()
+        client.send(*numbered(10))
+        time.sleep(0.2)
+        self.assertEqual(d.stop(timeout=10), 0)
+        self.server.start()
         self.assertIn("10 not settled", d.log())
         self.assertEqual(self.db.count(), 0)
 

@@ -7,7 +7,7 @@
 #   cluster.sh url DIR
 #   cluster.sh stop DIR [fast|immediate]
 #   cluster.sh kill DIR                 kill -9, the server and its backends
-#   cluster.sh restart DIR              start again on the same port; prints nothing
+#   cluster.sh restart DIR              start again, on the same port, what was stopped or killed
 #   cluster.sh destroy DIR              stop, and remove DIR
 set -euo pipefail
 
@@ -184,8 +184,7 @@ url) url "$2" ;;
 stop) stop "$2" "${3:-fast}" ;;
 kill) kill_all "$2" ;;
 restart)
-        stop "$2"
-        launch "$2"
+        is_alive "$(pid_of "$2")" || launch "$2"
         ;;
 destroy)
         stop "$2" immediate
