@@ -26,7 +26,7 @@ enum {
 struct resolver_ops {
         /* row->rec.ad_object_id is set: takes over *row. */
         void (*on_resolved)(void *ctx, const struct row *row);
-        /* ROW_REJECTED, with the reason. */
+        /* LINE_REJECTED, with the reason. */
         row_settle_cb *settle;
 };
 

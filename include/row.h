@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "acks.h"
 #include "memory.h"
 #include "record.h"
 
@@ -16,13 +17,7 @@ struct row {
         XXH128_hash_t key_hash; /* the resolver's */
 };
 
-enum row_outcome {
-        ROW_STORED,
-        ROW_DUPLICATE,
-        ROW_REJECTED,
-};
-
-/* Takes over @row's fate: tells its origin, lets its memory go. @reject is given for ROW_REJECTED only. */
-typedef void row_settle_cb(void *ctx, struct row *row, enum row_outcome outcome, const struct reject *reject);
+/* Takes over @row's fate: tells its origin, lets its memory go. @reject is given for LINE_REJECTED only. */
+typedef void row_settle_cb(void *ctx, struct row *row, enum line_outcome outcome, const struct reject *reject);
 
 #endif

@@ -81,8 +81,8 @@ struct session {
 
         struct acks acks;
         uint64_t acked; /* what the client was told */
+        bool ack_told;  /* it was told anything: a client that sent no line gets an ack, too */
         uint64_t in_flight; /* lines not settled */
-        struct reply_counts counts;
 
         struct buf out;     /* replies to send */
         struct buf sending; /* replies given to libuv; empty when none are */
@@ -107,8 +107,8 @@ static inline bool sessions_empty(const struct sessions *set)
 /* The set must be empty; its last handle closes on the loop's next turn. */
 void sessions_deinit(struct sessions *set);
 
-/* Line @line_no of @s is settled; @reject is given for ROW_REJECTED only. The reply is sent, or @s freed when
+/* Line @line_no of @s is settled; @reject is given for LINE_REJECTED only. The reply is sent, or @s freed when
  * its connection is gone, on the loop's next turn. */
-void session_settle(struct session *s, uint64_t line_no, enum row_outcome outcome, const struct reject *reject);
+void session_settle(struct session *s, uint64_t line_no, enum line_outcome outcome, const struct reject *reject);
 
 #endif

@@ -238,8 +238,8 @@ static void check_catalogue(struct check *c)
         }
         (void)db_run(&c->db, "ROLLBACK"); /* a connection that is lost now shows at the next step */
         if (diff.refused_len > 0)
-                report(c, false, "tables: %zu differences: %s: change them back", diff.refused_len,
-                       diff.refused);
+                report(c, false, "tables: %zu difference%s: %s: change them back", diff.refused_len,
+                       diff.refused_len == 1 ? "" : "s", diff.refused);
         for (size_t i = 0; i < diff.additions_len; i++)
                 report(c, false, "tables: %s is missing: %s", diff.additions[i].name, diff.additions[i].sql);
         if (diff.refused_len == 0 && diff.additions_len == 0)

@@ -48,7 +48,7 @@ struct daemon {
         uv_timer_t finish;   /* runs the drain's last step outside of all callbacks */
         int64_t last_received_us;
         uint64_t in_flight; /* rows not settled */
-        struct reply_counts counts;
+        uint64_t counts[LINE_OUTCOMES];
         bool draining;
         bool finished;
 };
@@ -63,21 +63,11 @@ static void drain_step(struct daemon *d)
                 uv_timer_start(&d->finish, on_finish, 0, 0);
 }
 
-static void settle(void *ctx, struct row *row, enum row_outcome outcome, const struct reject *reject)
+static void settle(void *ctx, struct row *row, enum line_outcome outcome, const struct reject *reject)
 {
         struct daemon *d = ctx;
 
-        switch (outcome) {
-        case ROW_STORED:
-                d->counts.stored++;
-                break;
-        case ROW_DUPLICATE:
-                d->counts.duplicate++;
-                break;
-        case ROW_REJECTED:
-                d->counts.rejected++;
-                break;
-        }
+        d->counts[outcome]++;
         d->in_flight--;
         session_settle(row->origin, row->line_no, outcome, reject);
         block_unref(row->block);
@@ -122,7 +112,7 @@ static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice
         row.line_no = line_no;
         d->in_flight++;
         if (!record_decode(&d->decoder, line, receive_time(d), &row.rec, &reject))
-                settle(d, &row, ROW_REJECTED, &reject);
+                settle(d, &row, LINE_REJECTED, &reject);
         else if (resolver_resolve(&d->resolver, &row))
                 on_resolved(d, &row);
 }
@@ -227,8 +217,8 @@ static void log_totals(const struct daemon *d)
 {
         log_info("stopped: %" PRIu64 " connections, %" PRIu64 " lines, %" PRIu64 " stored, %" PRIu64 " duplicate, %" PRIu64
                  " rejected, %" PRIu64 " not settled",
-                 d->sessions.accepted, d->sessions.lines, d->counts.stored, d->counts.duplicate, d->counts.rejected,
-                 d->in_flight);
+                 d->sessions.accepted, d->sessions.lines, d->counts[LINE_STORED], d->counts[LINE_DUPLICATE],
+                 d->counts[LINE_REJECTED], d->in_flight);
 }
 
 /* Handles are still open, requests in flight: nothing can be freed, the kernel does it. */

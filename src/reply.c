@@ -35,14 +35,15 @@ void reply_reject(struct buf *out, uint64_t line_no, const struct reject *reject
 }
 
 /* By hand: one a loop turn and connection, and nothing in it needs escaping. */
-void reply_ack(struct buf *out, uint64_t settled, const struct reply_counts *counts)
+void reply_ack(struct buf *out, const struct acks *acks)
 {
         enum { ROOM = 160 };
         char *p = buf_reserve(out, ROOM);
         int len = snprintf(p, ROOM,
                            "{\"ack\":%" PRIu64 ",\"stored\":%" PRIu64 ",\"duplicate\":%" PRIu64 ",\"rejected\":%" PRIu64
                            "}\n",
-                           settled, counts->stored, counts->duplicate, counts->rejected);
+                           acks->settled, acks->counts[LINE_STORED], acks->counts[LINE_DUPLICATE],
+                           acks->counts[LINE_REJECTED]);
 
         out->len += (size_t)len;
 }

@@ -329,7 +329,7 @@ static void answer(struct resolver *r, struct miss *m, const struct uuid *object
                         parked->row.rec.ad_object_id = *object;
                         r->ops->on_resolved(r->ctx, &parked->row);
                 } else {
-                        r->ops->settle(r->ctx, &parked->row, ROW_REJECTED, &reject);
+                        r->ops->settle(r->ctx, &parked->row, LINE_REJECTED, &reject);
                 }
                 free(parked);
         }

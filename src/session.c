@@ -68,7 +68,8 @@ static void close_now(struct session *s)
         uv_close((uv_handle_t *)&s->linger, on_handle_closed);
         log_info("connection %" PRIu64 " closed: %" PRIu64 " lines, %" PRIu64 " stored, %" PRIu64
                  " duplicate, %" PRIu64 " rejected, %" PRIu64 " in flight",
-                 s->number, s->acks.begun, s->counts.stored, s->counts.duplicate, s->counts.rejected, s->in_flight);
+                 s->number, s->acks.begun, s->acks.counts[LINE_STORED], s->acks.counts[LINE_DUPLICATE],
+                 s->acks.counts[LINE_REJECTED], acks_in_flight(&s->acks));
 }
 
 static void free_session(struct session *s)
@@ -161,8 +162,9 @@ static bool everything_settled(const struct session *s)
 
 static void say_ack(struct session *s)
 {
-        reply_ack(&s->out, s->acks.settled, &s->counts);
+        reply_ack(&s->out, &s->acks);
         s->acked = s->acks.settled;
+        s->ack_told = true;
 }
 
 /* Adds what there is to say at the end of a loop turn. */
@@ -171,7 +173,7 @@ static void say(struct session *s)
         bool last = (s->state == SESSION_EOF || (s->state == SESSION_OPEN && s->set->draining)) &&
                     everything_settled(s);
 
-        if (last || s->acks.settled > s->acked)
+        if (s->acks.settled > s->acked || (last && !s->ack_told))
                 say_ack(s);
         if (last && s->state == SESSION_OPEN)
                 reply_closing(&s->out, "shutdown");
@@ -220,26 +222,17 @@ static void flush(struct session *s)
         say(s);
         if (s->out.len > 0)
                 send_replies(s);
+        else if (s->state == SESSION_LAST)
+                end_sending(s, s->client_ended);
 }
 
-void session_settle(struct session *s, uint64_t line_no, enum row_outcome outcome, const struct reject *reject)
+void session_settle(struct session *s, uint64_t line_no, enum line_outcome outcome, const struct reject *reject)
 {
-        switch (outcome) {
-        case ROW_STORED:
-                s->counts.stored++;
-                break;
-        case ROW_DUPLICATE:
-                s->counts.duplicate++;
-                break;
-        case ROW_REJECTED:
-                s->counts.rejected++;
-                if (s->state != SESSION_CLOSED)
-                        reply_reject(&s->out, line_no, reject);
-                break;
-        }
+        if (outcome == LINE_REJECTED && s->state != SESSION_CLOSED)
+                reply_reject(&s->out, line_no, reject);
         assert(s->in_flight > 0);
         s->in_flight--;
-        acks_settle(&s->acks, line_no);
+        acks_settle(&s->acks, line_no, outcome);
         mark_dirty(s);
 }
 
@@ -250,7 +243,7 @@ static void reject_too_long(struct session *s, uint64_t line_no)
         struct reject reject;
 
         reject_set(&reject, REJECT_LINE_TOO_LONG, NULL, "a line must not be longer than %zu bytes", s->set->max_line);
-        session_settle(s, line_no, ROW_REJECTED, &reject);
+        session_settle(s, line_no, LINE_REJECTED, &reject);
 }
 
 static void on_line(struct session *s, enum frame_result result, struct slice line)
@@ -263,7 +256,7 @@ static void on_line(struct session *s, enum frame_result result, struct slice li
                 reject_too_long(s, line_no);
         } else if (line.len == 0) {
                 s->in_flight--;
-                acks_settle(&s->acks, line_no);
+                acks_settle(&s->acks, line_no, LINE_EMPTY);
                 mark_dirty(s);
         } else {
                 s->set->ops->on_line(s->set->ctx, s, line_no, line, s->block);

@@ -58,7 +58,7 @@ static void settle_all(struct writer *w, const bool *inserted)
         struct batch *b = detach_batch(w);
 
         for (size_t i = 0; i < b->len; i++)
-                w->ops->settle(w->ctx, &b->rows[i], !inserted || inserted[i] ? ROW_STORED : ROW_DUPLICATE, NULL);
+                w->ops->settle(w->ctx, &b->rows[i], !inserted || inserted[i] ? LINE_STORED : LINE_DUPLICATE, NULL);
         batch_free(b);
         become_idle(w);
 }
@@ -173,7 +173,7 @@ static void refuse(struct writer *w, size_t i, const char *field, enum reject_co
 
         reject_set(&reject, code, field, "the database refused the record: %s (SQLSTATE %s)", w->error.message,
                    w->error.sqlstate);
-        w->ops->settle(w->ctx, &w->batch->rows[i], ROW_REJECTED, &reject);
+        w->ops->settle(w->ctx, &w->batch->rows[i], LINE_REJECTED, &reject);
         batch_remove(w->batch, i);
 }
 

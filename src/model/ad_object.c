@@ -46,9 +46,8 @@ const char ad_object_lookup_sql[] =
         "), account AS MATERIALIZED ("
         "SELECT array_agg(matches ORDER BY n) AS matches, "
         /* an array without NULLs is read at any place in the same time */
-        "array_agg(CASE WHEN matches = 1 THEN id ELSE '00000000-0000-0000-0000-000000000000' END ORDER BY "
-        "n) AS ids "
-        "FROM asked"
+        "array_agg(CASE WHEN matches = 1 THEN id ELSE '00000000-0000-0000-0000-000000000000' END "
+        "ORDER BY n) AS ids FROM asked"
         ") SELECT k.n::int4, account.matches[k.account], "
         "(SELECT o.id FROM ad_objects o "
         "WHERE o.ad_account_id = account.ids[k.account] AND o.external_id = k.external_id) "

@@ -7,20 +7,21 @@
 
 #include "err.h"
 
-/* Each of these selects makes a row of every thing: its name, its definition, the statement that would add
- * it, and whether it does no harm where it is not expected. "schema" is the one that is read, "expected" the
- * temporary one, "relation" the tables of the former that bear the name of one in the latter. */
+/* Each of these selects makes a row of every thing: the rank of its kind, its name, its definition, the
+ * statement that would add it, and whether it does no harm where it is not expected. "schema" is the one that
+ * is read, "expected" the temporary one, "relation" the tables of the former that bear the name of one in the
+ * latter. */
 
-#define TYPES_SQL                                                                                             \
-        "SELECT 'enum type ' || t.typname, string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder), "          \
-        "NULL, true "                                                                                         \
-        "FROM schema JOIN pg_type t ON t.typnamespace = schema.id JOIN pg_enum e ON e.enumtypid = t.oid "     \
-        "WHERE t.typname IN "                                                                                 \
-        "(SELECT x.typname FROM pg_type x, expected WHERE x.typnamespace = expected.id AND x.typtype = 'e') " \
+#define TYPES_SQL                                                                                            \
+        "SELECT 1, 'enum type ' || t.typname, string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder), "      \
+        "NULL, true "                                                                                        \
+        "FROM schema JOIN pg_type t ON t.typnamespace = schema.id JOIN pg_enum e ON e.enumtypid = t.oid "    \
+        "WHERE t.typname IN "                                                                                \
+        "(SELECT x.typname FROM pg_type x JOIN expected ON x.typnamespace = expected.id) "                   \
         "GROUP BY t.typname "
 
 #define TABLES_SQL                                                                                           \
-        "SELECT 'table ' || relname, "                                                                       \
+        "SELECT 2, 'table ' || relname, "                                                                    \
         "CASE relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' ELSE 'no table' END "          \
         "|| CASE WHEN relpersistence = 'u' THEN ', unlogged' ELSE '' END "                                   \
         "|| CASE WHEN relrowsecurity THEN ', with row security' ELSE '' END, "                               \
@@ -28,7 +29,7 @@
         "FROM relation "
 
 #define COLUMNS_SQL                                                                                          \
-        "SELECT 'column ' || r.relname || '.' || a.attname, "                                                \
+        "SELECT 3, 'column ' || r.relname || '.' || a.attname, "                                             \
         "format_type(a.atttypid, a.atttypmod) "                                                              \
         "|| CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || a.attcollation::regcollation "    \
         "ELSE '' END "                                                                                       \
@@ -43,7 +44,7 @@
 
 /* Type n (from PostgreSQL 18 on) is a column's own NOT NULL, t a trigger. */
 #define CONSTRAINTS_SQL                                                                                      \
-        "SELECT 'constraint ' || r.relname || '.' || c.conname, x.definition, "                              \
+        "SELECT 4, 'constraint ' || r.relname || '.' || c.conname, x.definition, "                           \
         "format('ALTER TABLE %I ADD CONSTRAINT %I %s', r.relname, c.conname, x.definition), "                \
         "c.contype IN ('c', 'f') "                                                                           \
         "FROM relation r JOIN pg_constraint c ON c.conrelid = r.oid AND c.contype NOT IN ('n', 't'), "       \
@@ -51,7 +52,7 @@
 
 /* Those that no constraint owns. */
 #define INDEXES_SQL                                                                                          \
-        "SELECT 'index ' || r.relname || '.' || c.relname, "                                                 \
+        "SELECT 5, 'index ' || r.relname || '.' || c.relname, "                                              \
         "x.definition || CASE WHEN i.indisvalid THEN '' ELSE ' INVALID' END, x.definition, "                 \
         "NOT i.indisunique "                                                                                 \
         "FROM relation r JOIN pg_index i ON i.indrelid = r.oid JOIN pg_class c ON c.oid = i.indexrelid, "    \
@@ -60,21 +61,22 @@
         "WHERE NOT EXISTS "                                                                                  \
         "(SELECT FROM pg_constraint k WHERE k.conindid = c.oid AND k.conrelid = r.oid) "
 
-/* Reads the schema $1, or the temporary one where that is NULL; in the order of names, byte by byte. */
+/* Reads the schema $1, or the temporary one where that is NULL; in the order of keys, byte by byte. */
 static const char read_sql[] =
         "WITH expected AS (SELECT pg_my_temp_schema() AS id), "
-        "schema AS (SELECT CASE WHEN $1::text IS NULL THEN expected.id ELSE to_regnamespace($1::text)::oid END AS id "
-        "FROM expected), "
+        "schema AS (SELECT CASE WHEN $1::text IS NULL THEN expected.id "
+        "ELSE to_regnamespace($1::text)::oid END AS id FROM expected), "
         "relation AS (SELECT c.* FROM schema JOIN pg_class c ON c.relnamespace = schema.id "
         "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname IN "
-        "(SELECT x.relname FROM pg_class x, expected WHERE x.relnamespace = expected.id AND x.relkind = 'r')) "
-        "SELECT name COLLATE \"C\", definition, addition, harmless FROM "
+        "(SELECT x.relname FROM pg_class x JOIN expected ON x.relnamespace = expected.id "
+        "WHERE x.relkind = 'r')) "
+        "SELECT (rank || name) COLLATE \"C\", name, definition, addition, harmless FROM "
         "(" TYPES_SQL "UNION ALL " TABLES_SQL "UNION ALL " COLUMNS_SQL "UNION ALL " CONSTRAINTS_SQL
-        "UNION ALL " INDEXES_SQL ") AS line (name, definition, addition, harmless) ORDER BY 1";
+        "UNION ALL " INDEXES_SQL ") AS line (rank, name, definition, addition, harmless) ORDER BY 1";
 
 enum { TOLD_MAX = 3 };
 
-enum column { NAME, DEFINITION, ADDITION, HARMLESS };
+enum column { KEY, NAME, DEFINITION, ADDITION, HARMLESS };
 
 /* Differences that are none. */
 static const struct {
@@ -149,7 +151,7 @@ static void compare_both(struct catalogue_diff *diff, struct slice name, struct 
                 refuse(diff, "%s is \"%s\" instead of \"%s\"", name.ptr, actual.ptr, expected.ptr);
 }
 
-/* Both are in the order of their names. */
+/* Both are in the order of their keys. */
 static void compare_lines(struct catalogue_diff *diff, const struct pg_result *expected,
                           const struct pg_result *actual)
 {
@@ -161,7 +163,7 @@ static void compare_lines(struct catalogue_diff *diff, const struct pg_result *e
                 int order = 0;
 
                 if (e < db_rows(expected) && a < db_rows(actual))
-                        order = strcmp(db_text(expected, e, NAME).ptr, db_text(actual, a, NAME).ptr);
+                        order = strcmp(db_text(expected, e, KEY).ptr, db_text(actual, a, KEY).ptr);
                 if (order < 0 || a == db_rows(actual)) {
                         compare_missing(diff, expected, e++);
                 } else if (order > 0 || e == db_rows(expected)) {

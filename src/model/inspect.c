@@ -8,13 +8,13 @@ static const char server_sql[] =
         "(SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'), "
         "(SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb')";
 
-/* The hierarchy is read by the resolver and written by hierarchy lines; of connections some columns suffice.
+/* The hierarchy is read by the resolver and written by hierarchy lines. Rights to read some columns suffice.
  */
 static const char schema_sql[] =
         "WITH needed (name, privilege) AS (VALUES "
         "('platform_connections', 'SELECT'), ('ad_accounts', 'SELECT'), ('ad_accounts', 'INSERT'), "
-        "('ad_objects', 'SELECT'), ('ad_objects', 'INSERT'), ('spending', 'SELECT'), ('spending', "
-        "'INSERT')), "
+        "('ad_objects', 'SELECT'), ('ad_objects', 'INSERT'), "
+        "('spending', 'SELECT'), ('spending', 'INSERT')), "
         "seen AS (SELECT name, privilege, to_regclass('public.' || name) AS id FROM needed) "
         "SELECT bool_and(id IS NOT NULL), coalesce(bool_and(to_regclass(name) = id), false), "
         "string_agg(privilege || ' on ' || name, ', ' ORDER BY name, privilege) FILTER (WHERE NOT "

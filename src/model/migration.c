@@ -43,8 +43,13 @@ static const char ledger_add_sql[] =
 
 /* --- what to do about an error --- */
 
+#define INSTALL_ADVICE                                                                                       \
+        "install TimescaleDB on the database server (Debian 13: postgresql-17-timescaledb), preload it, "    \
+        "restart PostgreSQL"
+
+/* The first that fits is told. */
 static const struct {
-        const char *sqlstate; /* NULL: any */
+        const char *sqlstate; /* or its class; NULL: any; "": there is none */
         const char *text;     /* of the message; NULL: any */
         const char *advice;
 } advices[] = {
@@ -54,17 +59,10 @@ static const struct {
         {"25006", NULL, "let database.url point to the primary server"},
         {NULL, "must be preloaded",
          "set shared_preload_libraries = 'timescaledb' in postgresql.conf and restart PostgreSQL"},
-        {NULL, "extension \"timescaledb\" is not available",
-         "install TimescaleDB on the database server (Debian 13: postgresql-17-timescaledb), preload it, "
-         "restart "
-         "PostgreSQL"},
-        {NULL, "timescaledb.control",
-         "install TimescaleDB on the database server (Debian 13: postgresql-17-timescaledb), preload it, "
-         "restart "
-         "PostgreSQL"},
+        {NULL, "extension \"timescaledb\" is not available", INSTALL_ADVICE},
+        {NULL, "timescaledb.control", INSTALL_ADVICE}, /* up to PostgreSQL 15 */
         {"42883", NULL,
-         "TimescaleDB 2.13 or later is needed: update it, then the extension (ALTER EXTENSION timescaledb "
-         "UPDATE)"},
+         "TimescaleDB 2.13 or later is needed: update it, then ALTER EXTENSION timescaledb UPDATE"},
         {"40", NULL, "run migrate again"},
         {"", NULL, "check the database server, then run migrate again"},
 };

@@ -187,6 +187,26 @@ class Wire(TestCase):
     def test_nothing_sent(self):
         self.assertEqual(self.conversation(b"").counts(), (0, 0, 0, 0))
 
+    def test_no_ack_is_said_twice(self):
+        client = self.daemon().client()
+        client.send(record(), b"x")
+        client.wait_ack(2)
+        client.sock.shutdown(socket.SHUT_WR)
+        self.assertIsNone(client.reply())
+        client.close()
+
+    def test_counts_are_those_of_the_lines_acked(self):
+        client = self.daemon(batch__rows=100, batch__linger_ms=1, database__writers=4).client()
+        client.send(*[record(amountCents=i % 5000) if i % 10 else b"" for i in range(10000)])
+        client.sock.shutdown(socket.SHUT_WR)
+        acks = 0
+        while (ack := client.reply()) is not None:
+            acks += 1
+            empty = (ack["ack"] + 9) // 10
+            self.assertEqual(ack["stored"] + ack["duplicate"] + ack["rejected"] + empty, ack["ack"])
+        self.assertGreater(acks, 1)
+        client.close()
+
     def test_bytes_one_by_one(self):
         client = self.daemon().client()
         for byte in encode(record()) + b"\n" + encode(record(amountCents=2)):
@@ -200,7 +220,7 @@ class Wire(TestCase):
         client.send(record(), b"", b"x")
         ack = client.wait_ack(4)
         self.assertEqual((ack["stored"], ack["duplicate"], ack["rejected"]), (1, 1, 1))
-        client.finish()
+        self.assertIsNone(client.finish().ack, "the last ack was said already")
 
     def test_line_too_long(self):
         good = encode(record())

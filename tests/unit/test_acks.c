@@ -23,7 +23,7 @@ static void test_random_order(void **state)
                 } else if (open_len > 0) {
                         size_t i = (size_t)random() % open_len;
                         uint64_t line = open[i];
-                        int moved = acks_settle(&a, line);
+                        int moved = acks_settle(&a, line, (enum line_outcome)(line % LINE_OUTCOMES));
 
                         open[i] = open[--open_len];
                         settled[line] = 1;
@@ -32,6 +32,8 @@ static void test_random_order(void **state)
                                 watermark++;
                 }
                 assert_true(a.settled == watermark);
+                for (uint64_t o = 0; o < LINE_OUTCOMES; o++) /* the counts are those of the lines below the watermark */
+                        assert_true(a.counts[o] == (watermark + LINE_OUTCOMES - o) / LINE_OUTCOMES - (o == 0));
         }
         assert_true(acks_in_flight(&a) == 0);
         acks_deinit(&a);
@@ -45,10 +47,10 @@ static void test_one_slow_line(void **state)
 
         (void)state;
         for (int i = 0; i < 100000; i++)
-                assert_false(acks_settle(&a, acks_begin(&a)));
-        assert_true(a.settled == 0);
-        assert_true(acks_settle(&a, first));
-        assert_true(a.settled == 100001);
+                assert_false(acks_settle(&a, acks_begin(&a), LINE_STORED));
+        assert_true(a.settled == 0 && a.counts[LINE_STORED] == 0);
+        assert_true(acks_settle(&a, first, LINE_REJECTED));
+        assert_true(a.settled == 100001 && a.counts[LINE_STORED] == 100000 && a.counts[LINE_REJECTED] == 1);
         acks_deinit(&a);
 }
 

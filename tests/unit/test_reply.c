@@ -12,14 +12,14 @@ static void assert_text(struct buf *b, const char *text)
 
 static void test_ack(void **state)
 {
-        struct reply_counts counts = {19990, 7, 2};
+        struct acks acks = {.settled = 20000, .counts = {19990, 7, 2, 1}};
         struct buf b = {0};
 
         (void)state;
-        reply_ack(&b, 20000, &counts);
+        reply_ack(&b, &acks);
         assert_text(&b, "{\"ack\":20000,\"stored\":19990,\"duplicate\":7,\"rejected\":2}\n");
-        counts = (struct reply_counts){UINT64_MAX, UINT64_MAX, UINT64_MAX};
-        reply_ack(&b, UINT64_MAX, &counts);
+        acks = (struct acks){.settled = UINT64_MAX, .counts = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
+        reply_ack(&b, &acks);
         assert_text(&b, "{\"ack\":18446744073709551615,\"stored\":18446744073709551615,"
                         "\"duplicate\":18446744073709551615,\"rejected\":18446744073709551615}\n");
 }

@@ -1,0 +1,328 @@
+/* The subcommands: what they print, where, and with which exit status. */
+#include "database.h"
+
+#include <fcntl.h>
+
+#include "commands.h"
+#include "uuid.h"
+
+static struct database d;
+static struct config config;
+static char output[8192]; /* of the last command, standard output */
+static char errors[2048]; /* standard error */
+
+static int make(void **state)
+{
+        (void)state;
+        database_make(&d);
+        config = (struct config){.database.url = d.url};
+        return 0;
+}
+
+static int make_migrated(void **state)
+{
+        make(state);
+        assert_db_ok(&d, database_migrate(&d));
+        return 0;
+}
+
+static int drop(void **state)
+{
+        (void)state;
+        database_drop(&d);
+        return 0;
+}
+
+/* --- running a command with its streams in files --- */
+
+struct redirection {
+        FILE *file;
+        int fd;
+        int saved;
+};
+
+static void redirect(struct redirection *r, int fd)
+{
+        r->file = tmpfile();
+        assert_non_null(r->file);
+        r->fd = fd;
+        r->saved = dup(fd);
+        assert_int_equal(dup2(fileno(r->file), fd), fd);
+}
+
+static void restore(struct redirection *r, char *ret_text, size_t size)
+{
+        fflush(NULL);
+        assert_int_equal(dup2(r->saved, r->fd), r->fd);
+        close(r->saved);
+        if (ret_text) {
+                rewind(r->file);
+                ret_text[fread(ret_text, 1, size - 1, r->file)] = '\0';
+        }
+        fclose(r->file);
+}
+
+enum command { MIGRATE, STATUS, CHECK, CREATE, LIST };
+
+static struct {
+        const char *platform;
+        const char *id;
+} create_arguments;
+
+static int run(enum command command, const char *input, size_t input_len)
+{
+        struct redirection streams[3];
+        int status = -1;
+
+        fflush(NULL);
+        for (int fd = 0; fd < 3; fd++)
+                redirect(&streams[fd], fd);
+        fwrite(input, 1, input_len, streams[0].file);
+        rewind(streams[0].file);
+        switch (command) {
+        case MIGRATE:
+        case STATUS:
+                status = command_migrate(&config, command == STATUS);
+                break;
+        case CHECK:
+                status = command_check(&config);
+                break;
+        case CREATE:
+                status = command_connection_create(&config, create_arguments.platform, create_arguments.id);
+                break;
+        case LIST:
+                status = command_connection_list(&config);
+                break;
+        }
+        restore(&streams[0], NULL, 0);
+        restore(&streams[1], output, sizeof(output));
+        restore(&streams[2], errors, sizeof(errors));
+        return status;
+}
+
+static int create(const char *platform, const char *id, const char *input)
+{
+        create_arguments.platform = platform;
+        create_arguments.id = id;
+        return run(CREATE, input, strlen(input));
+}
+
+static void assert_contains(const char *text, const char *piece)
+{
+        if (!strstr(text, piece))
+                fail_msg("\"%s\" is not in: %s", piece, text);
+}
+
+/* One line, as every failure is told. */
+static void assert_told(const char *piece)
+{
+        assert_contains(errors, piece);
+        assert_ptr_equal(strstr(errors, "boris-ingestd: "), errors);
+        assert_ptr_equal(strchr(errors, '\n'), errors + strlen(errors) - 1);
+}
+
+/* --- migrate --- */
+
+static void test_migrate(void **state)
+{
+        (void)state;
+        assert_int_equal(run(STATUS, "", 0), 0);
+        assert_string_equal(output, "0001_schema.sql pending\n0002_timescaledb_spending.sql pending\n");
+        assert_int_equal(run(MIGRATE, "", 0), 0);
+        assert_string_equal(output, "0001_schema.sql applied\n0002_timescaledb_spending.sql applied\n");
+        assert_int_equal(run(MIGRATE, "", 0), 0);
+        assert_string_equal(output, "nothing to do: all 2 migrations are applied\n");
+        assert_int_equal(run(STATUS, "", 0), 0);
+        assert_contains(output, "0001_schema.sql 20");
+        assert_string_equal(errors, "");
+        assert_db_ok(&d, db_run(&d.db, "INSERT INTO boris_ingestd_migrations VALUES ('0099_x.sql', '')"));
+        assert_int_equal(run(STATUS, "", 0), 0);
+        assert_contains(output, "(by a newer version)\n");
+        assert_int_equal(run(MIGRATE, "", 0), 1);
+        assert_told("0099_x.sql was applied by a newer version");
+}
+
+static void test_unreachable(void **state)
+{
+        static char url[] = "host=127.0.0.1 port=1";
+
+        (void)state;
+        config = (struct config){.database.url = url};
+        assert_int_equal(run(MIGRATE, "", 0), 1);
+        assert_told("look at database.url");
+        assert_int_equal(run(LIST, "", 0), 1);
+        assert_told("cannot connect to the database");
+        assert_int_equal(create("META", NULL, "{}"), 1);
+        assert_told("cannot connect to the database");
+        assert_int_equal(run(CHECK, "", 0), 1);
+        assert_contains(output, "wrong  database: ");
+        assert_told("1 of 2 things are wrong");
+}
+
+/* --- check --- */
+
+static void test_check(void **state)
+{
+        static const struct {
+                const char *damage; /* in a transaction's place: a database is made for each */
+                const char *told;
+        } cases[] = {
+                {"SELECT 1", NULL},
+                {"DROP TABLE spending", "wrong  tables: some are missing: run boris-ingestd migrate"},
+                {"DELETE FROM boris_ingestd_migrations WHERE name LIKE '0002%'",
+                 "wrong  migrations: 0002_timescaledb_spending.sql is pending"},
+                {"UPDATE boris_ingestd_migrations SET checksum = ''", "0001_schema.sql was changed after"},
+                {"INSERT INTO boris_ingestd_migrations VALUES ('0099_x.sql', '')",
+                 "applied by a newer version"},
+                {"SELECT set_chunk_time_interval('spending', INTERVAL '1 day')",
+                 "wrong  hypertable: by collected_at in chunks of 1 day"},
+                {"ALTER TABLE ad_objects DROP CONSTRAINT ad_objects_no_self_parent",
+                 "wrong  tables: constraint ad_objects.ad_objects_no_self_parent is missing: ALTER TABLE "
+                 "ad_objects ADD CONSTRAINT ad_objects_no_self_parent CHECK"},
+                {"DROP INDEX ad_objects_parent_idx",
+                 "missing: CREATE INDEX ad_objects_parent_idx ON ad_objects"},
+                {"ALTER TABLE ad_accounts ALTER name SET NOT NULL",
+                 "wrong  tables: 1 difference: column ad_accounts.name is"},
+                {"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = pg_catalog', "
+                 "current_database()); END $$",
+                 "wrong  search_path"},
+                {"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', "
+                 "current_database()); END $$",
+                 "wrong  writable: default_transaction_read_only is on"},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                make_migrated(state);
+                assert_db_ok(&d, db_run(&d.db, cases[i].damage));
+                assert_int_equal(run(CHECK, "", 0), cases[i].told ? 1 : 0);
+                if (cases[i].told) {
+                        assert_contains(output, cases[i].told);
+                        assert_told("see above");
+                } else {
+                        assert_null(strstr(output, "wrong"));
+                        assert_string_equal(errors, "");
+                }
+                drop(state);
+        }
+}
+
+static void test_check_before_migrate(void **state)
+{
+        (void)state;
+        assert_int_equal(run(CHECK, "", 0), 1);
+        assert_contains(output, "wrong  timescaledb: not in this database: run boris-ingestd migrate");
+        assert_contains(output, "wrong  migrations: 0001_schema.sql is pending: run boris-ingestd migrate");
+        assert_contains(output, "ok     encoding: UTF8");
+}
+
+static void test_check_rights(void **state)
+{
+        static char url[1200];
+        char sql[512];
+
+        (void)state;
+        snprintf(sql, sizeof(sql),
+                 "CREATE ROLE %s; "
+                 "GRANT SELECT ON ad_accounts, ad_objects, spending, boris_ingestd_migrations TO %s; "
+                 "GRANT SELECT (id, platform) ON platform_connections TO %s; GRANT INSERT ON spending TO %s",
+                 d.name, d.name, d.name, d.name);
+        assert_db_ok(&d, db_run(&d.db, sql));
+        /* The session takes on the role, as if it had logged in as it. */
+        snprintf(url, sizeof(url), "%s%s", d.url,
+                 strstr(d.url, "://") ? "&options=-crole%3D" : " options='-crole=");
+        snprintf(url + strlen(url), sizeof(url) - strlen(url), "%s%s", d.name,
+                 strstr(d.url, "://") ? "" : "'");
+        config.database.url = url;
+        assert_int_equal(run(CHECK, "", 0), 1);
+        assert_contains(
+                output,
+                "wrong  rights: this role lacks INSERT on ad_accounts, INSERT on ad_objects: GRANT them");
+        assert_told("1 of ");
+        assert_int_equal(create("META", NULL, "{}"), 1);
+        assert_told("permission denied for table platform_connections: grant the right");
+        snprintf(sql, sizeof(sql), "DROP OWNED BY %s; DROP ROLE %s", d.name, d.name);
+        assert_db_ok(&d, db_run(&d.db, sql));
+}
+
+/* --- connection --- */
+
+static void test_connection(void **state)
+{
+        static const char id[] = "0b000000-0000-4000-8000-0000000000Ff";
+        struct uuid made;
+        char *text;
+
+        (void)state;
+        assert_int_equal(create("META", NULL, " {\"token\": \"s3cr3t\", \"n\": 1}\n"), 0);
+        assert_true(uuid_parse((struct slice){output, UUID_TEXT_LEN}, &made));
+        assert_string_equal(output + UUID_TEXT_LEN, "\n");
+        assert_string_equal(errors, "");
+        text = database_text(&d, "SELECT credentials->>'token' FROM platform_connections");
+        assert_string_equal(text, "s3cr3t");
+        free(text);
+
+        assert_int_equal(create("TIKTOK", id, "{}"), 0);
+        assert_string_equal(output, "0b000000-0000-4000-8000-0000000000ff\n");
+        assert_int_equal(create("TIKTOK", id, "{}"), 1);
+        assert_told("is there already");
+        assert_int_equal(run(LIST, "", 0), 0);
+        assert_contains(output, "0b000000-0000-4000-8000-0000000000ff TIKTOK     created 20");
+        assert_contains(output, ", 0 ad accounts\n");
+        assert_null(strstr(output, "s3cr3t"));
+}
+
+static void test_connection_refused(void **state)
+{
+        static const struct {
+                const char *input;
+                const char *told;
+        } cases[] = {
+                {"", "no valid JSON"},
+                {"s3cr3t", "no valid JSON"},
+                {"{\"a\":\"s3cr3t\"", "no valid JSON"},
+                {"{\"a\":\"s3cr3t\"} s3cr3t", "no valid JSON"},
+                {"{\"s3cr3t\":1,\"s3cr3t\":2}", "no valid JSON"},
+                {"[\"s3cr3t\"]", "must be a JSON object"},
+                {"\"s3cr3t\"", "must be a JSON object"},
+                {"{\"s3cr3t\":\"\\u0000\"}", "the database refuses the credentials"},
+        };
+        char *big = malloc((1 << 20) + 3);
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                assert_int_equal(create("META", NULL, cases[i].input), 1);
+                assert_told(cases[i].told);
+                assert_null(strstr(errors, "s3cr3t"));
+                assert_string_equal(output, "");
+        }
+        assert_int_equal(create("META ", NULL, "{}"), 2);
+        assert_told("PLATFORM must be");
+        assert_int_equal(create("META", "1", "{}"), 2);
+        assert_told("--id must be a UUID");
+
+        assert_non_null(big);
+        snprintf(big, (1 << 20) + 3, "{\"a\":\"%*d\"}", (1 << 20) - 8, 1);
+        assert_int_equal(strlen(big), 1 << 20);
+        assert_int_equal(create("META", NULL, big), 0);
+        strcat(big, " ");
+        assert_int_equal(create("META", NULL, big), 1);
+        assert_told("longer than 1 MiB");
+        free(big);
+        assert_int_equal(database_i64(&d, "SELECT count(*) FROM platform_connections"), 1);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_migrate, make, drop),
+                cmocka_unit_test(test_unreachable),
+                cmocka_unit_test(test_check),
+                cmocka_unit_test_setup_teardown(test_check_before_migrate, make, drop),
+                cmocka_unit_test_setup_teardown(test_check_rights, make_migrated, drop),
+                cmocka_unit_test_setup_teardown(test_connection, make_migrated, drop),
+                cmocka_unit_test_setup_teardown(test_connection_refused, make_migrated, drop),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
