@@ -20,6 +20,7 @@
 enum {
         RESOLVER_QUERY_KEYS = 10000,   /* objects asked for in one query */
         RESOLVER_QUERY_ACCOUNTS = 256, /* accounts in one query */
+        RESOLVER_PARKED_ROWS = 20000,  /* with so many waiting, there is no room */
         RESOLVER_PARAMS = 5,
 };
 
@@ -60,6 +61,11 @@ bool resolver_resolve(struct resolver *r, struct row *row);
 
 /* Takes over *row, whose ad object was found to be gone: forgets it and looks again. */
 void resolver_again_take(struct resolver *r, const struct row *row);
+
+static inline bool resolver_has_room(const struct resolver *r)
+{
+        return r->parked < RESOLVER_PARKED_ROWS;
+}
 
 static inline bool resolver_empty(const struct resolver *r)
 {

@@ -4,8 +4,8 @@
  *       ^                                           |
  *       +------------------ settle -----------------+
  *
- * Backpressure is one question, has_room: sessions stop taking lines while sealed batches wait or the memory
- * limit is reached. A row is settled exactly once, by whoever ends its way: the decoder and the resolver with a
+ * Backpressure is one question, has_room: sessions stop taking lines while sealed batches or many unresolved rows
+ * wait, or the memory limit is reached. A row is settled exactly once, by whoever ends its way: the decoder and the resolver with a
  * refusal, a writer with the database's word.
  *
  * Draining (SIGTERM, SIGINT): the listeners close, the sessions settle what they have received, say their last
@@ -121,7 +121,7 @@ static bool has_room(void *ctx)
 {
         struct daemon *d = ctx;
 
-        return batcher_has_room(&d->batcher) && !memory_full(&d->memory);
+        return batcher_has_room(&d->batcher) && resolver_has_room(&d->resolver) && !memory_full(&d->memory);
 }
 
 static void on_gone(void *ctx)

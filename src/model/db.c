@@ -28,9 +28,8 @@ enum {
 
 /* --- errors --- */
 
-/* Copies @message to db->error as one line; what follows the first line is kept too, behind a ';', since
- * libpq tells of each address that it tried on a line of its own. */
-static void keep_message(struct db *db, const char *message)
+/* Copies @message, its first @lines lines, to db->error as one line. */
+static void keep_message(struct db *db, const char *message, int lines)
 {
         size_t len = 0;
 
@@ -38,6 +37,8 @@ static void keep_message(struct db *db, const char *message)
                 if (*p != '\n' && *p != '\t') {
                         db->error[len++] = *p;
                 } else if (*p == '\n' && p[1]) {
+                        if (--lines <= 0)
+                                break;
                         db->error[len++] = ';';
                         db->error[len++] = ' ';
                 }
@@ -53,7 +54,7 @@ int db_fail(struct db *db, int err, const char *fmt, ...)
         va_start(args, fmt);
         vsnprintf(text, sizeof(text), fmt, args); /* db->error may be among the arguments */
         va_end(args);
-        keep_message(db, text);
+        keep_message(db, text, 6); /* libpq tells of each address that it tried, in a line or two */
         return err;
 }
 
@@ -66,16 +67,17 @@ static int code_of(const char *sqlstate)
         return ERR_DB;
 }
 
-/* Of a server's error only the primary message is kept: detail and context may quote values. */
+/* Of a server's error only the primary message is kept, or the first line where the connection went with it:
+ * detail and context may quote values. */
 static int keep_error(struct db *db, const PGresult *res)
 {
         const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
         const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
 
         snprintf(db->sqlstate, sizeof(db->sqlstate), "%s", sqlstate ? sqlstate : "");
-        keep_message(db, message ? message : PQerrorMessage(db->pg));
+        keep_message(db, message ? message : PQerrorMessage(db->pg), 1);
         if (!db->error[0])
-                keep_message(db, "the connection was lost");
+                keep_message(db, "the connection was lost", 1);
         return code_of(db->sqlstate);
 }
 
