@@ -15,12 +15,17 @@
 #include "row.h"
 
 /* Finds each row's ad object: in the cache, or by a query for many rows at once on a connection of its own. Rows
- * that wait for the query are held here; nothing else waits for them. */
+ * that wait for the query are held here; nothing else waits for them.
+ *
+ * What the cache holds can become wrong in two ways. An object is deleted: the foreign key refuses its rows, see
+ * resolver_again_take. An account becomes reachable through a second connection, so that records without a
+ * connectionId are ambiguous: that is looked for every RESOLVER_REFRESH_MS, and the cache emptied. */
 
 enum {
         RESOLVER_QUERY_KEYS = 10000,   /* objects asked for in one query */
         RESOLVER_QUERY_ACCOUNTS = 256, /* accounts in one query */
         RESOLVER_PARKED_ROWS = 20000,  /* with so many waiting, there is no room */
+        RESOLVER_REFRESH_MS = 10000,   /* how often ambiguous accounts are looked for */
         RESOLVER_PARAMS = 5,
 };
 
@@ -45,7 +50,11 @@ struct resolver {
         size_t misses_len;    /* of both */
         size_t parked;        /* rows */
         struct buf params[RESOLVER_PARAMS];
-        uint64_t queries; /* since the start */
+        uv_timer_t refresh;    /* when to look again which accounts are ambiguous */
+        bool refresh_due;
+        bool refreshing;       /* that query is in flight, not one for misses */
+        bool ambiguous_known;
+        int64_t ambiguous;     /* its last answer */
         void (*close_cb)(struct resolver *);
 };
 

@@ -15,6 +15,7 @@
 
 #include "copy_format.h"
 #include "log.h"
+#include "model/ad_account.h"
 #include "model/ad_object.h"
 
 enum { FIRST_BUCKETS = 1024 };
@@ -245,7 +246,8 @@ static void set_lengths(struct resolver *r, int32_t accounts, int32_t keys)
                 pg_array_set_len(&r->params[i], (size_t)(i < 3 ? accounts : keys));
 }
 
-static void start_query(struct resolver *r)
+/* Asks for the misses that wait, as many as go into one query. */
+static void ask(struct resolver *r)
 {
         XXH128_hash_t accounts[RESOLVER_QUERY_ACCOUNTS];
         const char *params[RESOLVER_PARAMS];
@@ -253,8 +255,6 @@ static void start_query(struct resolver *r)
         int32_t accounts_len = 0;
         int32_t keys = 0;
 
-        if (!pg_conn_ready(&r->conn) || list_empty(&r->waiting))
-                return;
         assert(list_empty(&r->asked));
         begin_params(r);
         while (!list_empty(&r->waiting) && keys < RESOLVER_QUERY_KEYS) {
@@ -276,8 +276,30 @@ static void start_query(struct resolver *r)
                 params[i] = r->params[i].data;
                 bytes[i] = (int)r->params[i].len;
         }
-        r->queries++;
         pg_conn_query(&r->conn, ad_object_lookup_sql, RESOLVER_PARAMS, params, bytes);
+}
+
+static void start_query(struct resolver *r)
+{
+        if (!pg_conn_ready(&r->conn))
+                return;
+        if (r->refresh_due) {
+                r->refresh_due = false;
+                r->refreshing = true;
+                pg_conn_query(&r->conn, ad_account_ambiguous_sql, 0, NULL, NULL);
+        } else if (!list_empty(&r->waiting)) {
+                ask(r);
+        }
+}
+
+static void on_refresh(uv_timer_t *timer)
+{
+        struct resolver *r = timer->data;
+
+        if (r->cache.len == 0)
+                return;
+        r->refresh_due = true;
+        start_query(r);
 }
 
 /* --- answers --- */
@@ -354,21 +376,25 @@ static void ask_again(struct resolver *r)
         list_splice(&r->waiting, &r->asked);
 }
 
-static void on_result(void *ctx, const struct pg_result *res)
+static void on_refreshed(struct resolver *r, const struct pg_result *res)
 {
-        struct resolver *r = ctx;
+        int64_t ambiguous = pg_result_i64(res, 0, 0);
+
+        if (r->ambiguous_known && r->ambiguous != ambiguous) {
+                log_info("other ad accounts than before are reachable through several connections: all objects are "
+                         "looked up again");
+                object_cache_clear(&r->cache);
+        }
+        r->ambiguous_known = true;
+        r->ambiguous = ambiguous;
+}
+
+static void on_looked_up(struct resolver *r, const struct pg_result *res)
+{
         struct miss **asked;
         size_t asked_len;
         int rows = pg_result_rows(res);
 
-        if (pg_result_sqlstate(res)) {
-                char why[512];
-
-                snprintf(why, sizeof(why), "looking up ad objects: %s (SQLSTATE %s)", pg_result_message(res),
-                         pg_result_sqlstate(res));
-                pg_conn_reset(&r->conn, why);
-                return;
-        }
         asked = number_asked(r, &asked_len);
         assert((size_t)rows == asked_len);
         for (int i = 0; i < rows; i++) {
@@ -382,17 +408,43 @@ static void on_result(void *ctx, const struct pg_result *res)
                 answer(r, asked[key], found ? &object : NULL, pg_result_i64(res, i, LOOKUP_ACCOUNTS));
         }
         free(asked);
+}
+
+static void on_result(void *ctx, const struct pg_result *res)
+{
+        struct resolver *r = ctx;
+
+        if (pg_result_sqlstate(res)) {
+                char why[512];
+
+                snprintf(why, sizeof(why), "looking up ad objects: %s (SQLSTATE %s)", pg_result_message(res),
+                         pg_result_sqlstate(res));
+                pg_conn_reset(&r->conn, why);
+                return;
+        }
+        if (r->refreshing) {
+                r->refreshing = false;
+                on_refreshed(r, res);
+        } else {
+                on_looked_up(r, res);
+        }
         start_query(r);
 }
 
 static void on_ready(void *ctx)
 {
-        start_query(ctx);
+        struct resolver *r = ctx;
+
+        r->refresh_due = true;
+        start_query(r);
 }
 
 static void on_lost(void *ctx)
 {
-        ask_again(ctx);
+        struct resolver *r = ctx;
+
+        r->refreshing = false;
+        ask_again(r);
 }
 
 void resolver_open(struct resolver *r, uv_loop_t *loop, const char *url, size_t cache_objects, struct memory *memory,
@@ -407,18 +459,28 @@ void resolver_open(struct resolver *r, uv_loop_t *loop, const char *url, size_t 
         object_cache_init(&r->cache, cache_objects);
         if (getrandom(&r->key_seed, sizeof(r->key_seed), 0) != sizeof(r->key_seed))
                 r->key_seed = uv_hrtime();
+        uv_timer_init(loop, &r->refresh);
+        r->refresh.data = r;
+        uv_timer_start(&r->refresh, on_refresh, RESOLVER_REFRESH_MS, RESOLVER_REFRESH_MS);
         pg_conn_open(&r->conn, loop, url, "resolver", &conn_ops, r);
 }
 
-static void on_conn_closed(struct pg_conn *conn)
+static void on_timer_closed(uv_handle_t *handle)
 {
-        struct resolver *r = container_of(conn, struct resolver, conn);
+        struct resolver *r = handle->data;
 
         for (size_t i = 0; i < RESOLVER_PARAMS; i++)
                 buf_deinit(&r->params[i]);
         object_cache_deinit(&r->cache);
         free(r->buckets);
         r->close_cb(r);
+}
+
+static void on_conn_closed(struct pg_conn *conn)
+{
+        struct resolver *r = container_of(conn, struct resolver, conn);
+
+        uv_close((uv_handle_t *)&r->refresh, on_timer_closed);
 }
 
 void resolver_close(struct resolver *r, void (*cb)(struct resolver *))

@@ -4,6 +4,11 @@
 
 #include "err.h"
 
+const char ad_account_ambiguous_sql[] =
+        "SELECT coalesce(bit_xor(hashtextextended(platform || ' ' || external_id, 0)), 0) FROM ("
+        "SELECT c.platform::text AS platform, a.external_id FROM ad_accounts a "
+        "JOIN platform_connections c ON c.id = a.platform_connection_id GROUP BY 1, 2 HAVING count(*) > 1) AS several";
+
 #define SELECT_SQL                                                                                           \
         "SELECT id, platform_connection_id, external_id, name, currency, timezone, created_at, updated_at "  \
         "FROM ad_accounts WHERE "

@@ -140,6 +140,14 @@ class Resolving(TestCase):
         self.assertEqual(replies.codes(), {1: "ambiguous_account", 4: "unknown_ad_object", 5: "unknown_account"})
         self.assertEqual(self.db.value("SELECT count(DISTINCT ad_object_id) FROM spending"), "2")
 
+    def test_an_account_that_becomes_ambiguous(self):
+        self.db.add_account()
+        d = self.daemon()
+        self.assertEqual(d.send(record()).counts(), (1, 1, 0, 0))
+        self.db.add_account()
+        wait_until(lambda: d.send(record(collectedAt=None)).codes(), "the cache is not trusted for ever")
+        self.assertEqual(d.send(record()).codes(), {1: "ambiguous_account"})
+
     def test_an_object_added_later_is_found(self):
         self.db.add_account()
         d = self.daemon()
