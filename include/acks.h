@@ -14,14 +14,14 @@ enum line_outcome {
         LINE_OUTCOMES
 };
 
-/* Which lines of one connection are settled: a watermark below which all are, and the outcomes of those above.
- * Lines are numbered from 1. */
+/* Which lines of one connection are settled: a watermark below which all are, and the outcomes of those
+ * above. Lines are numbered from 1. */
 struct acks {
         uint64_t settled;               /* the watermark: lines 1..settled are settled */
         uint64_t counts[LINE_OUTCOMES]; /* of the lines 1..settled: their sum is settled */
         uint64_t begun;                 /* the highest line handed to acks_begin */
-        uint8_t *outcomes;              /* ring: line n at n % cap, 0 while not settled, else its outcome + 1 */
-        size_t cap;                     /* a power of two, or 0 */
+        uint8_t *outcomes; /* ring: line n at n % cap, 0 while not settled, else its outcome + 1 */
+        size_t cap;        /* a power of two, or 0 */
 };
 
 void acks_deinit(struct acks *a);

@@ -9,8 +9,8 @@
 #include "batch.h"
 #include "list.h"
 
-/* Gathers rows into batches, seals a batch on rows, bytes or age, and keeps the sealed ones until a writer takes
- * them. */
+/* Gathers rows into batches, seals a batch on rows, bytes or age, and keeps the sealed ones until a writer
+ * takes them. */
 struct batcher {
         uv_loop_t *loop;
         uv_timer_t linger;
@@ -34,8 +34,8 @@ struct batcher_limits {
         size_t sealed; /* batches */
 };
 
-void batcher_init(struct batcher *b, uv_loop_t *loop, struct memory *memory, const struct batcher_limits *limits,
-                  void (*on_sealed)(void *ctx), void *ctx);
+void batcher_init(struct batcher *b, uv_loop_t *loop, struct memory *memory,
+                  const struct batcher_limits *limits, void (*on_sealed)(void *ctx), void *ctx);
 
 /* All batches must have been taken. */
 void batcher_close(struct batcher *b, void (*cb)(struct batcher *));

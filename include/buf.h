@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A growing byte buffer, zeroed before its first use. Running out of memory aborts: what goes into a buffer is
- * bounded by its user. */
+/* A growing byte buffer, zeroed before its first use. Running out of memory aborts: what goes into a buffer
+ * is bounded by its user. */
 struct buf {
         char *data;
         size_t len;

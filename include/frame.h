@@ -22,7 +22,7 @@ enum frame_result {
 /* Looks for the next line in @in. *ret_used says how many bytes of @in are done with, the line's end
  * included; ret_line borrows @in's memory and is set only on FRAME_LINE. At the stream's end (@eof) what is
  * left without a line end is a line, too. */
-enum frame_result frame_next(struct frame *f, struct slice in, size_t max_line, bool eof, struct slice *ret_line,
-                             size_t *ret_used);
+enum frame_result frame_next(struct frame *f, struct slice in, size_t max_line, bool eof,
+                             struct slice *ret_line, size_t *ret_used);
 
 #endif

@@ -28,7 +28,8 @@ void listener_init(struct listener *l, uv_loop_t *loop, void (*on_connection)(vo
 /* Listens on a Unix socket at @path, with permissions @mode. A socket that nobody listens on any more is
  * replaced; one that somebody listens on is an error. Returns 0 or a code of enum err with one line in
  * @ret_error. */
-int listener_open_unix(struct listener *l, const char *path, unsigned mode, char ret_error[LISTENER_ERROR_BYTES]);
+int listener_open_unix(struct listener *l, const char *path, unsigned mode,
+                       char ret_error[LISTENER_ERROR_BYTES]);
 
 /* Listens on "host:port" or "[v6]:port", on each address the host stands for. Addresses that are not loopback
  * are refused: there is no access control on TCP yet. */

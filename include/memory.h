@@ -43,8 +43,8 @@ static inline void memory_add(struct memory *m, size_t bytes)
 
 void memory_sub(struct memory *m, size_t bytes);
 
-/* A block for at least @min_bytes, with one reference. Aborts when the system has no memory: the limit is what
- * keeps that from happening. */
+/* A block for at least @min_bytes, with one reference. Aborts when the system has no memory: the limit is
+ * what keeps that from happening. */
 struct block *block_new(struct memory *m, size_t min_bytes);
 
 static inline struct block *block_ref(struct block *b)

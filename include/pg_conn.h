@@ -10,8 +10,8 @@
 #include "err.h"
 #include "uuid.h"
 
-/* One connection to PostgreSQL, joined to the loop: it connects by itself, again and again with growing pauses,
- * runs one command at a time, and says when the connection was lost. */
+/* One connection to PostgreSQL, joined to the loop: it connects by itself, again and again with growing
+ * pauses, runs one command at a time, and says when the connection was lost. */
 
 struct pg_conn;
 struct pg_result;
@@ -65,9 +65,10 @@ void pg_conn_open(struct pg_conn *c, uv_loop_t *loop, const char *url, const cha
 /* Cancels nothing on the server; no callback comes after it but @cb, when @c may be freed. */
 void pg_conn_close(struct pg_conn *c, void (*cb)(struct pg_conn *));
 
-/* Gives the connection up, as if the server had closed it: on_lost comes, then a new attempt after the pause
- * that belongs to a failure. @why goes to the log. */
-void pg_conn_reset(struct pg_conn *c, const char *why);
+/* Gives the connection up over the failed command @what, as if the server had closed it: on_lost comes, then
+ * a new attempt after the pause that belongs to a failure. The log says what the database said, and what to
+ * do. */
+void pg_conn_give_up(struct pg_conn *c, const char *what, const char *sqlstate, const char *message);
 
 /* True where a command may be started. */
 static inline bool pg_conn_ready(const struct pg_conn *c)

@@ -59,10 +59,10 @@ struct record_decoder {
 
 void record_decoder_deinit(struct record_decoder *d);
 
-/* Decodes and validates @line, which was received at @received_us. True: *ret holds all but ad_object_id and a
- * derived id. False: *ret_reject says why not. */
-bool record_decode(struct record_decoder *d, struct slice line, int64_t received_us, struct spending_record *ret,
-                   struct reject *ret_reject);
+/* Decodes and validates @line, which was received at @received_us. True: *ret holds all but ad_object_id and
+ * a derived id. False: *ret_reject says why not. */
+bool record_decode(struct record_decoder *d, struct slice line, int64_t received_us,
+                   struct spending_record *ret, struct reject *ret_reject);
 
 /* Sets @rec->id from the ad object and every stored field, unless the client gave one: UUIDv8 with the
  * milliseconds of collected_at in front. The same fields give the same id on every machine. */

@@ -20,7 +20,7 @@ enum reject_code {
 #define X(name, text) REJECT_##name,
         REJECT_MAP(X)
 #undef X
-        REJECT_CODES
+                REJECT_CODES
 };
 
 enum {

@@ -14,12 +14,12 @@
 #include "pg_conn.h"
 #include "row.h"
 
-/* Finds each row's ad object: in the cache, or by a query for many rows at once on a connection of its own. Rows
- * that wait for the query are held here; nothing else waits for them.
+/* Finds each row's ad object: in the cache, or by a query for many rows at once on a connection of its own.
+ * Rows that wait for the query are held here; nothing else waits for them.
  *
- * What the cache holds can become wrong in two ways. An object is deleted: the foreign key refuses its rows, see
- * resolver_again_take. An account becomes reachable through a second connection, so that records without a
- * connectionId are ambiguous: that is looked for every RESOLVER_REFRESH_MS, and the cache emptied. */
+ * What the cache holds can become wrong in two ways. An object is deleted: the foreign key refuses its rows,
+ * see resolver_again_take. An account becomes reachable through a second connection, so that records without
+ * a connectionId are ambiguous: that is looked for every RESOLVER_REFRESH_MS, and the cache emptied. */
 
 enum {
         RESOLVER_QUERY_KEYS = 10000,   /* objects asked for in one query */
@@ -50,16 +50,16 @@ struct resolver {
         size_t misses_len;    /* of both */
         size_t parked;        /* rows */
         struct buf params[RESOLVER_PARAMS];
-        uv_timer_t refresh;    /* when to look again which accounts are ambiguous */
+        uv_timer_t refresh; /* when to look again which accounts are ambiguous */
         bool refresh_due;
-        bool refreshing;       /* that query is in flight, not one for misses */
+        bool refreshing; /* that query is in flight, not one for misses */
         bool ambiguous_known;
-        int64_t ambiguous;     /* its last answer */
+        int64_t ambiguous; /* its last answer */
         void (*close_cb)(struct resolver *);
 };
 
-void resolver_open(struct resolver *r, uv_loop_t *loop, const char *url, size_t cache_objects, struct memory *memory,
-                   const struct resolver_ops *ops, void *ctx);
+void resolver_open(struct resolver *r, uv_loop_t *loop, const char *url, size_t cache_objects,
+                   struct memory *memory, const struct resolver_ops *ops, void *ctx);
 
 /* All rows must have left. */
 void resolver_close(struct resolver *r, void (*cb)(struct resolver *));

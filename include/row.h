@@ -18,6 +18,7 @@ struct row {
 };
 
 /* Takes over @row's fate: tells its origin, lets its memory go. @reject is given for LINE_REJECTED only. */
-typedef void row_settle_cb(void *ctx, struct row *row, enum line_outcome outcome, const struct reject *reject);
+typedef void row_settle_cb(void *ctx, struct row *row, enum line_outcome outcome,
+                           const struct reject *reject);
 
 #endif

@@ -20,9 +20,11 @@
 struct session;
 
 struct session_ops {
-        /* A line that is not empty. Its fate is to be told with session_settle, once, now or later; until then
+        /* A line that is not empty. Its fate is to be told with session_settle, once, now or later; until
+         * then
          * @s stays. @block holds the line's bytes. */
-        void (*on_line)(void *ctx, struct session *s, uint64_t line_no, struct slice line, struct block *block);
+        void (*on_line)(void *ctx, struct session *s, uint64_t line_no, struct slice line,
+                        struct block *block);
         /* False where no further line should be taken now; asked again each loop turn. */
         bool (*has_room)(void *ctx);
         /* A session is gone: closed, and all its lines settled. */
@@ -38,9 +40,10 @@ struct sessions {
         struct memory *memory;
         size_t max_line;
         struct list all;
-        struct list waiting; /* those that stopped for want of room, in the order in which they get their turn */
-        struct list dirty;   /* those with something to say, or to be freed */
-        unsigned len;        /* connected ones */
+        struct list
+                waiting; /* those that stopped for want of room, in the order in which they get their turn */
+        struct list dirty; /* those with something to say, or to be freed */
+        unsigned len;      /* connected ones */
         bool draining;
         uint64_t accepted; /* since the start */
         uint64_t lines;    /* received since the start, by all */
@@ -50,7 +53,8 @@ enum session_state {
         SESSION_OPEN,      /* reading, or paused */
         SESSION_EOF,       /* the client shut down its sending side; its last lines are being settled */
         SESSION_LAST,      /* everything is said; it is being sent */
-        SESSION_LINGERING, /* all sent; what the client still sends is thrown away until it closes, or a second */
+        SESSION_LINGERING, /* all sent; what the client still sends is thrown away until it closes, or a
+                              second */
         SESSION_CLOSED,    /* no connection any more; lines may still be in flight */
 };
 
@@ -72,7 +76,7 @@ struct session {
         enum session_state state;
         bool reading;
         bool client_ended; /* in LAST: it shut down its sending side, so nothing is left to read */
-        bool unparsed; /* whole lines may stand in the block */
+        bool unparsed;     /* whole lines may stand in the block */
 
         /* Received bytes: block->data[parsed..block->len] is not cut into lines yet. */
         struct block *block;
@@ -80,8 +84,8 @@ struct session {
         struct frame frame;
 
         struct acks acks;
-        uint64_t acked; /* what the client was told */
-        bool ack_told;  /* it was told anything: a client that sent no line gets an ack, too */
+        uint64_t acked;     /* what the client was told */
+        bool ack_told;      /* it was told anything: a client that sent no line gets an ack, too */
         uint64_t in_flight; /* lines not settled */
 
         struct buf out;     /* replies to send */
@@ -95,8 +99,8 @@ void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_o
 /* A connection of @listener is accepted. With @refuse it gets only a word why ("too_many_connections"). */
 int sessions_accept(struct sessions *set, uv_stream_t *listener, const char *refuse);
 
-/* No session reads any more. Lines received are settled, then each client is told the last ack and "shutdown".
- * When on_gone has come for the last one, sessions_empty holds. */
+/* No session reads any more. Lines received are settled, then each client is told the last ack and
+ * "shutdown". When on_gone has come for the last one, sessions_empty holds. */
 void sessions_drain(struct sessions *set);
 
 static inline bool sessions_empty(const struct sessions *set)
@@ -107,8 +111,9 @@ static inline bool sessions_empty(const struct sessions *set)
 /* The set must be empty; its last handle closes on the loop's next turn. */
 void sessions_deinit(struct sessions *set);
 
-/* Line @line_no of @s is settled; @reject is given for LINE_REJECTED only. The reply is sent, or @s freed when
- * its connection is gone, on the loop's next turn. */
-void session_settle(struct session *s, uint64_t line_no, enum line_outcome outcome, const struct reject *reject);
+/* Line @line_no of @s is settled; @reject is given for LINE_REJECTED only. The reply is sent, or @s freed
+ * when its connection is gone, on the loop's next turn. */
+void session_settle(struct session *s, uint64_t line_no, enum line_outcome outcome,
+                    const struct reject *reject);
 
 #endif

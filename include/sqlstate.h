@@ -14,4 +14,7 @@ enum sqlstate_action {
  * a wrong refusal costs a record. */
 enum sqlstate_action sqlstate_action(const char *sqlstate);
 
+/* What an operator can do about it, NULL where that is not plain from the error's own text. */
+const char *sqlstate_advice(const char *sqlstate);
+
 #endif

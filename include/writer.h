@@ -63,8 +63,8 @@ struct writer {
         void (*close_cb)(struct writer *);
 };
 
-void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned number, const struct writer_ops *ops,
-                 void *ctx);
+void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned number,
+                 const struct writer_ops *ops, void *ctx);
 
 /* A batch in hand is returned first (on_return); then nothing is called but @cb, when @w may be freed. */
 void writer_close(struct writer *w, void (*cb)(struct writer *));
@@ -74,8 +74,8 @@ static inline bool writer_idle(const struct writer *w)
         return w->state == WRITER_IDLE;
 }
 
-/* Writes @batch, which the idle writer takes over: every row of it ends in settle or on_missing, or comes back
- * with on_return when the connection is lost. */
+/* Writes @batch, which the idle writer takes over: every row of it ends in settle or on_missing, or comes
+ * back with on_return when the connection is lost. */
 void writer_write_take(struct writer *w, struct batch *batch);
 
 #endif

@@ -2,8 +2,8 @@
 
 #include <assert.h>
 
-void batcher_init(struct batcher *b, uv_loop_t *loop, struct memory *memory, const struct batcher_limits *limits,
-                  void (*on_sealed)(void *ctx), void *ctx)
+void batcher_init(struct batcher *b, uv_loop_t *loop, struct memory *memory,
+                  const struct batcher_limits *limits, void (*on_sealed)(void *ctx), void *ctx)
 {
         *b = (struct batcher){
                 .loop = loop,

@@ -15,6 +15,7 @@
 #include "model/migration.h"
 #include "model/platform_connection.h"
 #include "rfc3339.h"
+#include "sqlstate.h"
 
 enum { CREDENTIALS_MAX = 1 << 20 };
 
@@ -35,24 +36,12 @@ static int fail(int status, const char *fmt, ...)
         return status;
 }
 
-/* What to do about the database's last error, where it is not plain. */
+/* What to do about the database's last error. */
 static const char *advice(const struct db *db)
 {
-        static const struct {
-                const char *sqlstate; /* or its class */
-                const char *text;
-        } table[] = {
-                {"42P01", "run boris-ingestd migrate"},
-                {"42501", "grant the right to this role, or use another one"},
-                {"42", "look at what boris-ingestd check says of the tables"},
-                {"25006", "let database.url point to the primary server"},
-        };
+        const char *text = sqlstate_advice(db->sqlstate);
 
-        for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-                if (strncmp(db->sqlstate, table[i].sqlstate, strlen(table[i].sqlstate)) == 0)
-                        return table[i].text;
-        }
-        return "look at the database server, then try again";
+        return text ? text : "look at the database server, then try again";
 }
 
 static int fail_db(const struct db *db, const char *what)

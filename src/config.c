@@ -1,4 +1,5 @@
-/* One table names every setting with its type, range and default; defaults, file and --set all go through it. */
+/* One table names every setting with its type, range and default; defaults, file and --set all go through it.
+ */
 #include "config.h"
 
 #include <errno.h>
@@ -100,8 +101,8 @@ static const char *range_rule(const struct setting *s)
 {
         static char rule[128];
 
-        snprintf(rule, sizeof(rule), "must be a whole number from %" PRIu64 " to %" PRIu64 "%s", s->min, s->max,
-                 s->type == TYPE_UINT ? "" : " (suffixes K, M, G, T)");
+        snprintf(rule, sizeof(rule), "must be a whole number from %" PRIu64 " to %" PRIu64 "%s", s->min,
+                 s->max, s->type == TYPE_UINT ? "" : " (suffixes K, M, G, T)");
         return rule;
 }
 
@@ -231,8 +232,8 @@ static int __attribute__((format(printf, 2, 3))) fail(char *ret_error, const cha
 }
 
 /* Sets section.key, found at @where ("FILE:LINE" or "--set"). The value is not told: it may be a secret. */
-static int assign(struct config *config, const char *where, const char *section, const char *key, const char *value,
-                  bool seen[SETTINGS], char *ret_error)
+static int assign(struct config *config, const char *where, const char *section, const char *key,
+                  const char *value, bool seen[SETTINGS], char *ret_error)
 {
         bool section_known = false;
 
@@ -280,8 +281,8 @@ static char *next_line(char *buf, int size, void *arg)
         f->line++;
         len = strlen(buf);
         if (len == (size_t)size - 1 && buf[len - 1] != '\n') {
-                f->err = fail(f->ret_error, "%s:%u: the line is longer than %d bytes%s", f->path, f->line, size - 2,
-                              "; a long database.url may stand in $DATABASE_URL instead");
+                f->err = fail(f->ret_error, "%s:%u: the line is longer than %d bytes%s", f->path, f->line,
+                              size - 2, "; a long database.url may stand in $DATABASE_URL instead");
                 return NULL;
         }
         return buf;
@@ -311,7 +312,8 @@ static int load_file(struct config *config, const char *path, char *ret_error)
         if (!f.err && ferror(f.stream))
                 f.err = fail(ret_error, "%s: %s", path, strerror(errno));
         if (bad_line > 0 && (!f.err || (unsigned)bad_line < f.line)) /* the first fault is told */
-                f.err = fail(ret_error, "%s:%d: neither [section] nor key = value nor a comment", path, bad_line);
+                f.err = fail(ret_error, "%s:%d: neither [section] nor key = value nor a comment", path,
+                             bad_line);
         fclose(f.stream);
         return f.err;
 }
@@ -348,7 +350,8 @@ int config_load(struct config *config, const char *path, const char *const *over
 
         *config = (struct config){0};
         for (size_t i = 0; i < SETTINGS && err == 0; i++)
-                err = assign(config, "default", settings[i].section, settings[i].key, settings[i].def, NULL, ret_error);
+                err = assign(config, "default", settings[i].section, settings[i].key, settings[i].def, NULL,
+                             ret_error);
         if (!path && access(CONFIG_DEFAULT_PATH, F_OK) == 0)
                 path = CONFIG_DEFAULT_PATH;
         if (err == 0 && path)

@@ -121,7 +121,7 @@ static void add_element(struct buf *out, size_t room, char *(*put)(char *, const
 }
 
 #define ELEMENT(name, expression)                                                                            \
-        static char *put_##name(char *p, const struct spending_record *rec)                                 \
+        static char *put_##name(char *p, const struct spending_record *rec)                                  \
         {                                                                                                    \
                 return expression;                                                                           \
         }

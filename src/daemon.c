@@ -4,13 +4,13 @@
  *       ^                                           |
  *       +------------------ settle -----------------+
  *
- * Backpressure is one question, has_room: sessions stop taking lines while sealed batches or many unresolved rows
- * wait, or the memory limit is reached. A row is settled exactly once, by whoever ends its way: the decoder and the resolver with a
- * refusal, a writer with the database's word.
+ * Backpressure is one question, has_room: sessions stop taking lines while sealed batches or many unresolved
+ * rows wait, or the memory limit is reached. A row is settled exactly once, by whoever ends its way: the
+ * decoder and the resolver with a refusal, a writer with the database's word.
  *
- * Draining (SIGTERM, SIGINT): the listeners close, the sessions settle what they have received, say their last
- * words and close; when the last one is gone, nothing is in flight and all else is closed. A second signal or
- * shutdown.timeout_ms ends the process at once: what was not acked, the clients send again. */
+ * Draining (SIGTERM, SIGINT): the listeners close, the sessions settle what they have received, say their
+ * last words and close; when the last one is gone, nothing is in flight and all else is closed. A second
+ * signal or shutdown.timeout_ms ends the process at once: what was not acked, the clients send again. */
 #include "daemon.h"
 
 #include <assert.h>
@@ -215,8 +215,8 @@ static void on_finish(uv_timer_t *timer)
 
 static void log_totals(const struct daemon *d)
 {
-        log_info("stopped: %" PRIu64 " connections, %" PRIu64 " lines, %" PRIu64 " stored, %" PRIu64 " duplicate, %" PRIu64
-                 " rejected, %" PRIu64 " not settled",
+        log_info("stopped: %" PRIu64 " connections, %" PRIu64 " lines, %" PRIu64 " stored, %" PRIu64
+                 " duplicate, %" PRIu64 " rejected, %" PRIu64 " not settled",
                  d->sessions.accepted, d->sessions.lines, d->counts[LINE_STORED], d->counts[LINE_DUPLICATE],
                  d->counts[LINE_REJECTED], d->in_flight);
 }
@@ -272,18 +272,23 @@ static void init_handles(struct daemon *d)
 
 static void init_stages(struct daemon *d)
 {
-        static const struct session_ops session_ops = {.on_line = on_line, .has_room = has_room, .on_gone = on_gone};
+        static const struct session_ops session_ops = {
+                .on_line = on_line, .has_room = has_room, .on_gone = on_gone};
         static const struct resolver_ops resolver_ops = {.on_resolved = on_resolved, .settle = settle};
-        static const struct writer_ops writer_ops = {
-                .on_idle = on_writer_idle, .settle = settle, .on_missing = on_missing, .on_return = on_return};
+        static const struct writer_ops writer_ops = {.on_idle = on_writer_idle,
+                                                     .settle = settle,
+                                                     .on_missing = on_missing,
+                                                     .on_return = on_return};
         const struct config *c = d->config;
-        const struct batcher_limits limits = {c->batch.rows, c->batch.bytes, c->batch.linger_ms, c->database.writers};
+        const struct batcher_limits limits = {c->batch.rows, c->batch.bytes, c->batch.linger_ms,
+                                              c->database.writers};
 
         memory_init(&d->memory, c->limits.memory_bytes);
         listener_init(&d->listener, &d->loop, on_connection, d);
         sessions_init(&d->sessions, &d->loop, &session_ops, d, &d->memory, c->limits.max_line_bytes);
         batcher_init(&d->batcher, &d->loop, &d->memory, &limits, on_sealed, d);
-        resolver_open(&d->resolver, &d->loop, c->database.url, c->resolve.cache_objects, &d->memory, &resolver_ops, d);
+        resolver_open(&d->resolver, &d->loop, c->database.url, c->resolve.cache_objects, &d->memory,
+                      &resolver_ops, d);
         d->writers = calloc(c->database.writers, sizeof(*d->writers));
         if (!d->writers)
                 abort();
@@ -321,8 +326,9 @@ static void raise_descriptor_limit(unsigned connections)
                 return;
         limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
         if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < want)
-                log_warn("limits.max_connections is %u, but only %llu descriptors may be open (RLIMIT_NOFILE)",
-                         connections, (unsigned long long)limit.rlim_cur);
+                log_warn(
+                        "limits.max_connections is %u, but only %llu descriptors may be open (RLIMIT_NOFILE)",
+                        connections, (unsigned long long)limit.rlim_cur);
 }
 
 static void seed_jitter(void)
@@ -349,8 +355,10 @@ int daemon_run(const struct config *config)
         if (err)
                 close_all(d);
         else
-                log_info("boris-ingestd " INGESTD_VERSION " started: %u writers, batches of %u rows or %zu bytes or %u ms",
-                         config->database.writers, config->batch.rows, config->batch.bytes, config->batch.linger_ms);
+                log_info("boris-ingestd " INGESTD_VERSION
+                         " started: %u writers, batches of %u rows or %zu bytes or %u ms",
+                         config->database.writers, config->batch.rows, config->batch.bytes,
+                         config->batch.linger_ms);
         uv_run(&d->loop, UV_RUN_DEFAULT);
         if (!err)
                 log_totals(d);

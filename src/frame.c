@@ -20,8 +20,8 @@ static enum frame_result skip(struct frame *f, struct slice in, const char *newl
         return FRAME_MORE;
 }
 
-enum frame_result frame_next(struct frame *f, struct slice in, size_t max_line, bool eof, struct slice *ret_line,
-                             size_t *ret_used)
+enum frame_result frame_next(struct frame *f, struct slice in, size_t max_line, bool eof,
+                             struct slice *ret_line, size_t *ret_used)
 {
         const char *newline = NULL;
 

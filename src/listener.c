@@ -17,8 +17,8 @@
 
 enum { BACKLOG = 1024 };
 
-static int __attribute__((format(printf, 3, 4))) fail(char ret_error[LISTENER_ERROR_BYTES], int err, const char *fmt,
-                                                      ...)
+static int __attribute__((format(printf, 3, 4)))
+fail(char ret_error[LISTENER_ERROR_BYTES], int err, const char *fmt, ...)
 {
         va_list args;
 
@@ -28,7 +28,8 @@ static int __attribute__((format(printf, 3, 4))) fail(char ret_error[LISTENER_ER
         return err;
 }
 
-void listener_init(struct listener *l, uv_loop_t *loop, void (*on_connection)(void *ctx, uv_stream_t *from), void *ctx)
+void listener_init(struct listener *l, uv_loop_t *loop, void (*on_connection)(void *ctx, uv_stream_t *from),
+                   void *ctx)
 {
         *l = (struct listener){.loop = loop, .on_connection = on_connection, .ctx = ctx};
 }
@@ -76,8 +77,8 @@ static int remove_stale(const char *path, char ret_error[LISTENER_ERROR_BYTES])
                 return fail(ret_error, ERR_IO, "listen.unix %s: %s", path, strerror(errno));
         }
         if (!S_ISSOCK(st.st_mode))
-                return fail(ret_error, ERR_EXISTS, "listen.unix %s exists and is no socket: remove it or set another path",
-                            path);
+                return fail(ret_error, ERR_EXISTS,
+                            "listen.unix %s exists and is no socket: remove it or set another path", path);
         alive = is_alive(&addr);
         if (alive == 1)
                 return fail(ret_error, ERR_EXISTS, "listen.unix %s: another process listens there", path);
@@ -90,7 +91,8 @@ static int remove_stale(const char *path, char ret_error[LISTENER_ERROR_BYTES])
         return 0;
 }
 
-int listener_open_unix(struct listener *l, const char *path, unsigned mode, char ret_error[LISTENER_ERROR_BYTES])
+int listener_open_unix(struct listener *l, const char *path, unsigned mode,
+                       char ret_error[LISTENER_ERROR_BYTES])
 {
         mode_t mask;
         int err;
@@ -194,11 +196,13 @@ int listener_open_tcp(struct listener *l, const char *address, char ret_error[LI
         r = getaddrinfo(host, port, &hints, &found);
         if (r != 0)
                 return fail(ret_error, ERR_CONFIG, "listen.tcp %s: %s", address, gai_strerror(r));
-        for (struct addrinfo *a = found; a && err == 0 && l->tcp_len < LISTENER_ADDRESSES_MAX; a = a->ai_next) {
+        for (struct addrinfo *a = found; a && err == 0 && l->tcp_len < LISTENER_ADDRESSES_MAX;
+             a = a->ai_next) {
                 if (!is_loopback(a->ai_addr)) {
-                        err = fail(ret_error, ERR_CONFIG,
-                                   "listen.tcp %s: only loopback addresses are allowed, since TCP has no access control",
-                                   address);
+                        err = fail(
+                                ret_error, ERR_CONFIG,
+                                "listen.tcp %s: only loopback addresses are allowed, since TCP has no access control",
+                                address);
                         break;
                 }
                 r = open_address(l, a->ai_addr);

@@ -13,7 +13,7 @@ enum { OVERRIDES_MAX = 64 };
 
 struct arguments {
         const char *config_path;
-        const char *overrides[OVERRIDES_MAX]; /* owned copies */
+        char *overrides[OVERRIDES_MAX]; /* owned copies */
         size_t overrides_len;
         const char *id;
         bool status;
@@ -37,12 +37,14 @@ static const char help[] =
 
 static int usage(const char *what, const char *word)
 {
-        fprintf(stderr, "boris-ingestd: %s%s%s; see boris-ingestd --help\n", what, word ? " " : "", word ? word : "");
+        fprintf(stderr, "boris-ingestd: %s%s%s; see boris-ingestd --help\n", what, word ? " " : "",
+                word ? word : "");
         return 2;
 }
 
-/* A copy of the argument, whose own bytes are blotted out: it may hold a password, and everyone can read them. */
-static const char *take_secret(char *argument)
+/* A copy of the argument, whose own bytes are blotted out: it may hold a password, and everyone can read
+ * them. */
+static char *take_secret(char *argument)
 {
         char *copy = strdup(argument);
 
@@ -56,9 +58,12 @@ static const char *take_secret(char *argument)
 static int parse_arguments(int argc, char **argv, struct arguments *ret)
 {
         static const struct option options[] = {
-                {"config", required_argument, NULL, 'c'}, {"set", required_argument, NULL, 's'},
-                {"id", required_argument, NULL, 'i'},     {"status", no_argument, NULL, 'l'},
-                {"version", no_argument, NULL, 'v'},      {"help", no_argument, NULL, 'h'},
+                {"config", required_argument, NULL, 'c'},
+                {"set", required_argument, NULL, 's'},
+                {"id", required_argument, NULL, 'i'},
+                {"status", no_argument, NULL, 'l'},
+                {"version", no_argument, NULL, 'v'},
+                {"help", no_argument, NULL, 'h'},
                 {NULL, 0, NULL, 0},
         };
         int option;
@@ -99,7 +104,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *ret)
 
 static bool words_are(const struct arguments *a, int len, const char *first, const char *second)
 {
-        return a->words_len == len && strcmp(a->words[0], first) == 0 && (!second || strcmp(a->words[1], second) == 0);
+        return a->words_len == len && strcmp(a->words[0], first) == 0 &&
+               (!second || strcmp(a->words[1], second) == 0);
 }
 
 static int run_command(const struct arguments *a, const struct config *config)
@@ -123,25 +129,33 @@ static int run_command(const struct arguments *a, const struct config *config)
         return usage("no such command:", a->words[0]);
 }
 
+static int load_and_run(const struct arguments *a)
+{
+        char error[CONFIG_ERROR_BYTES];
+        struct config config;
+        int status = 1;
+
+        if (config_load(&config, a->config_path, (const char *const *)a->overrides, a->overrides_len,
+                        error) != 0) {
+                fprintf(stderr, "boris-ingestd: %s\n", error);
+        } else {
+                log_init(config.log.level, config.log.format);
+                status = run_command(a, &config);
+        }
+        config_deinit(&config);
+        return status;
+}
+
 int main(int argc, char **argv)
 {
         struct arguments arguments = {0};
-        struct config config;
-        char error[CONFIG_ERROR_BYTES];
-        int status = parse_arguments(argc, argv, &arguments);
+        int status;
 
-        if (status >= 0)
-                return status;
         signal(SIGPIPE, SIG_IGN);
-        if (config_load(&config, arguments.config_path, arguments.overrides, arguments.overrides_len, error) != 0) {
-                fprintf(stderr, "boris-ingestd: %s\n", error);
-                status = 1;
-        } else {
-                log_init(config.log.level, config.log.format);
-                status = run_command(&arguments, &config);
-        }
-        config_deinit(&config);
+        status = parse_arguments(argc, argv, &arguments);
+        if (status < 0)
+                status = load_and_run(&arguments);
         for (size_t i = 0; i < arguments.overrides_len; i++)
-                free((void *)(uintptr_t)arguments.overrides[i]);
+                free(arguments.overrides[i]);
         return status;
 }

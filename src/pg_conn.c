@@ -1,14 +1,15 @@
 /* A connection's life: CONNECTING runs PQconnectdbParams in a worker thread, since looking up host names, TLS
- * and authentication may all block; then the socket gets a poll handle and a first command sets the session up
- * (durable commits above all) and finds out whether the server takes writes; then it is READY. A command makes
- * it BUSY until its last result was read; COPY FROM STDIN goes through COPY, where data is awaited.
+ * and authentication may all block; then the socket gets a poll handle and a first command sets the session
+ * up (durable commits above all) and finds out whether the server takes writes; then it is READY. A command
+ * makes it BUSY until its last result was read; COPY FROM STDIN goes through COPY, where data is awaited.
  *
- * What can fail: the attempt (another one follows, after a pause that doubles, with jitter), and the connection
- * at any later moment. Whatever tells of it (the poll, PQconsumeInput, PQflush, a FATAL error) ends in lose(),
- * which gives everything of libpq's back, starts the pause and tells the owner, last. */
+ * What can fail: the attempt (another one follows, after a pause that doubles, with jitter), and the
+ * connection at any later moment. Whatever tells of it (the poll, PQconsumeInput, PQflush, a FATAL error)
+ * ends in lose(), which gives everything of libpq's back, starts the pause and tells the owner, last. */
 #include "pg_conn.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@
 
 #include "log.h"
 #include "model/db.h"
+#include "sqlstate.h"
 
 enum {
         PAUSE_MIN_MS = 100,
@@ -26,12 +28,13 @@ enum {
 };
 
 /* synchronous_commit = off would make acks a lie; stricter settings than "on" are left alone. */
-static const char setup_sql[] = "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') "
-                                "WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false), "
-                                "set_config('statement_timeout', '0', false), "
-                                "set_config('idle_session_timeout', '0', false), "
-                                "current_setting('transaction_read_only'), "
-                                "getdatabaseencoding()";
+static const char setup_sql[] =
+        "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') "
+        "WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false), "
+        "set_config('statement_timeout', '0', false), "
+        "set_config('idle_session_timeout', '0', false), "
+        "current_setting('transaction_read_only'), "
+        "getdatabaseencoding()";
 
 enum setup_column { SETUP_READ_ONLY = 3, SETUP_ENCODING = 4 };
 
@@ -135,10 +138,14 @@ static void lose_with_libpq_reason(struct pg_conn *c)
         lose(c, why[0] ? why : "the socket failed");
 }
 
-void pg_conn_reset(struct pg_conn *c, const char *why)
+void pg_conn_give_up(struct pg_conn *c, const char *what, const char *sqlstate, const char *message)
 {
-        if (c->pg)
-                lose(c, why);
+        const char *advice = sqlstate_advice(sqlstate);
+        char why[1024];
+
+        snprintf(why, sizeof(why), "%s: %s (SQLSTATE %s)%s%s; it is tried again", what, message, sqlstate,
+                 advice ? ": " : "", advice ? advice : "");
+        lose(c, why);
 }
 
 static void on_broken(uv_timer_t *timer)
@@ -158,17 +165,11 @@ static void on_attempt(uv_work_t *work)
 {
         struct connect_attempt *attempt = ((struct pg_conn *)work->data)->attempt;
         /* What stands before dbname is a default that the URL may replace. */
-        static const char *const keywords[] = {"connect_timeout",
-                                               "keepalives_idle",
-                                               "keepalives_interval",
-                                               "keepalives_count",
-                                               "tcp_user_timeout",
-                                               "fallback_application_name",
-                                               "dbname",
-                                               "client_encoding",
-                                               NULL};
-        const char *values[] = {"10",        "30", "10", "3", "30000", "boris-ingestd",
-                                attempt->url, "UTF8", NULL};
+        static const char *const keywords[] = {
+                "connect_timeout",  "keepalives_idle",  "keepalives_interval",
+                "keepalives_count", "tcp_user_timeout", "fallback_application_name",
+                "dbname",           "client_encoding",  NULL};
+        const char *values[] = {"10", "30", "10", "3", "30000", "boris-ingestd", attempt->url, "UTF8", NULL};
 
         if (db_url_valid(attempt->url))
                 attempt->pg = PQconnectdbParams(keywords, values, 1);
@@ -313,7 +314,8 @@ static void on_command_over(struct pg_conn *c)
                 on_setup(c, res);
                 return;
         }
-        c->failures = 0;
+        if (!pg_result_sqlstate((const struct pg_result *)res))
+                c->failures = 0; /* not sooner: who connects only to fail again must pause longer each time */
         c->state = PG_CONN_READY;
         c->ops->on_result(c->ctx, (const struct pg_result *)res);
         PQclear(res);
@@ -366,7 +368,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         else if (c->state == PG_CONN_COPY && was_flushing && !c->flushing)
                 c->ops->on_writable(c->ctx);
         else if (c->state == PG_CONN_READY)
-                (void)PQisBusy(c->pg); /* takes in what the server says unasked, so that it does not pile up */
+                (void)PQisBusy(
+                        c->pg); /* takes in what the server says unasked, so that it does not pile up */
 }
 
 void pg_conn_query(struct pg_conn *c, const char *sql, int params_len, const char *const *params,

@@ -28,7 +28,7 @@ enum field {
 #define X(name, text) FIELD_##name,
         FIELD_MAP(X)
 #undef X
-        FIELDS
+                FIELDS
 };
 
 static const struct slice field_names[] = {
@@ -106,7 +106,8 @@ static struct slice key_name(struct json_string key, char *buf, size_t size)
         return (struct slice){buf, json_string_decode(key, buf)};
 }
 
-static bool read_fields(struct record_decoder *d, struct slice line, struct fields *f, struct reject *ret_reject)
+static bool read_fields(struct record_decoder *d, struct slice line, struct fields *f,
+                        struct reject *ret_reject)
 {
         struct json_reader r;
         struct json_string key;
@@ -163,7 +164,8 @@ static bool bad(struct context *c, enum reject_code code, enum field field, cons
         char text[EXCERPT_BYTES];
 
         reject_set(c->reject, code, field_names[field].ptr, "%s, not %s%s%s", rule,
-                   v->type == JSON_STRING ? "\"" : "", excerpt(v->raw, text), v->type == JSON_STRING ? "\"" : "");
+                   v->type == JSON_STRING ? "\"" : "", excerpt(v->raw, text),
+                   v->type == JSON_STRING ? "\"" : "");
         return false;
 }
 
@@ -190,7 +192,8 @@ static const char *trouble_text(enum json_trouble trouble)
 }
 
 /* The field's value, which must be there and of @type; NULL and a reject otherwise. */
-static const struct json_value *required(struct context *c, enum field field, enum json_type type, const char *rule)
+static const struct json_value *required(struct context *c, enum field field, enum json_type type,
+                                         const char *rule)
 {
         const struct json_value *v = &c->fields->values[field];
 
@@ -204,14 +207,15 @@ static const struct json_value *required(struct context *c, enum field field, en
                 return NULL;
         }
         if (v->trouble) {
-                reject_set(c->reject, REJECT_BAD_VALUE, field_names[field].ptr, "%s %s", field_names[field].ptr,
-                           trouble_text(v->trouble));
+                reject_set(c->reject, REJECT_BAD_VALUE, field_names[field].ptr, "%s %s",
+                           field_names[field].ptr, trouble_text(v->trouble));
                 return NULL;
         }
         return v;
 }
 
-/* A string's text where no value of more than @size raw bytes can be right: decoded into @buf when escaped. */
+/* A string's text where no value of more than @size raw bytes can be right: decoded into @buf when escaped.
+ */
 static struct slice short_text(const struct json_value *v, char *buf, size_t size)
 {
         if (!v->escaped || v->raw.len > size)
@@ -242,7 +246,8 @@ static bool read_platform(struct context *c, enum platform *ret)
 
         if (!v)
                 return false;
-        return platform_parse(short_text(v, buf, sizeof(buf)), ret) || bad(c, REJECT_BAD_VALUE, FIELD_PLATFORM, rule);
+        return platform_parse(short_text(v, buf, sizeof(buf)), ret) ||
+               bad(c, REJECT_BAD_VALUE, FIELD_PLATFORM, rule);
 }
 
 static bool read_uuid(struct context *c, enum field field, bool *ret_has, struct uuid *ret)
@@ -262,8 +267,9 @@ static bool read_uuid(struct context *c, enum field field, bool *ret_has, struct
 
 static bool read_external_id(struct context *c, enum field field, struct json_string *ret)
 {
-        const struct json_value *v = required(
-                c, field, JSON_STRING, "an external id must be a string (a number would lose digits above 2^53)");
+        const struct json_value *v =
+                required(c, field, JSON_STRING,
+                         "an external id must be a string (a number would lose digits above 2^53)");
         size_t len;
 
         if (!v)
@@ -282,8 +288,8 @@ static bool read_external_id(struct context *c, enum field field, struct json_st
 
 static bool read_time(struct context *c, enum field field, int64_t *ret)
 {
-        const struct json_value *v =
-                required(c, field, JSON_STRING, "a time must be a string in RFC 3339 form, like 2026-01-31T00:00:00Z");
+        const struct json_value *v = required(
+                c, field, JSON_STRING, "a time must be a string in RFC 3339 form, like 2026-01-31T00:00:00Z");
         char buf[256];
 
         if (!v)
@@ -296,7 +302,8 @@ static bool read_time(struct context *c, enum field field, int64_t *ret)
                            "a time must have the RFC 3339 form with an offset, like 2026-01-31T00:00:00Z or "
                            "2026-01-31T00:00:00.123456+01:00");
         case RFC3339_PRECISION:
-                return bad(c, REJECT_BAD_VALUE, field, "a time must not be finer than microseconds (6 digits)");
+                return bad(c, REJECT_BAD_VALUE, field,
+                           "a time must not be finer than microseconds (6 digits)");
         case RFC3339_RANGE:
                 break;
         }
@@ -333,7 +340,8 @@ static enum integer_result parse_decimal_string(struct slice text, int64_t *ret)
         return INTEGER_OK;
 }
 
-/* A JSON number in exact decimal arithmetic: its digits without point and trailing zeros, times a power of 10. */
+/* A JSON number in exact decimal arithmetic: its digits without point and trailing zeros, times a power
+ * of 10. */
 static enum integer_result parse_number(struct slice text, int64_t *ret)
 {
         const uint64_t max = (UINT64_C(1) << 53) - 1;
@@ -400,9 +408,11 @@ static bool read_integer(struct context *c, enum field field, int64_t min, int64
         case INTEGER_OK:
                 break;
         case INTEGER_SYNTAX:
-                return bad(c, REJECT_BAD_VALUE, field, "an integer in a string must be decimal digits like \"-120\"");
+                return bad(c, REJECT_BAD_VALUE, field,
+                           "an integer in a string must be decimal digits like \"-120\"");
         case INTEGER_FRACTION:
-                return bad(c, REJECT_BAD_VALUE, field, "an integer must not have a fraction, and none is rounded");
+                return bad(c, REJECT_BAD_VALUE, field,
+                           "an integer must not have a fraction, and none is rounded");
         case INTEGER_RANGE:
                 return bad(c, REJECT_BAD_VALUE, field,
                            "an integer must be within +-(2^53-1) as a number, or within int64 as a string");
@@ -421,8 +431,8 @@ static bool read_amount(struct context *c, int64_t *ret)
         return read_integer(c, FIELD_AMOUNT_CENTS, INT64_MIN, ret);
 }
 
-static bool read_count(struct context *c, enum field field, enum record_null null, struct spending_record *rec,
-                       int64_t *ret)
+static bool read_count(struct context *c, enum field field, enum record_null null,
+                       struct spending_record *rec, int64_t *ret)
 {
         *ret = 0;
         if (!is_present(c, field) || c->fields->values[field].type == JSON_NULL) {
@@ -477,8 +487,8 @@ static bool read_collected_at(struct context *c, int64_t received_us, struct spe
         return true;
 }
 
-bool record_decode(struct record_decoder *d, struct slice line, int64_t received_us, struct spending_record *ret,
-                   struct reject *ret_reject)
+bool record_decode(struct record_decoder *d, struct slice line, int64_t received_us,
+                   struct spending_record *ret, struct reject *ret_reject)
 {
         struct fields fields;
         struct context c = {&fields, ret_reject};
@@ -494,7 +504,8 @@ bool record_decode(struct record_decoder *d, struct slice line, int64_t received
             !read_time(&c, FIELD_PERIOD_END, &ret->period_end))
                 return false;
         if (ret->period_start >= ret->period_end)
-                return bad(&c, REJECT_BAD_VALUE, FIELD_PERIOD_END, "periodEnd must be later than periodStart");
+                return bad(&c, REJECT_BAD_VALUE, FIELD_PERIOD_END,
+                           "periodEnd must be later than periodStart");
         if (!read_collected_at(&c, received_us, ret) || !read_amount(&c, &ret->amount_cents) ||
             !read_currency(&c, ret->currency) ||
             !read_count(&c, FIELD_IMPRESSIONS, RECORD_NULL_IMPRESSIONS, ret, &ret->impressions) ||

@@ -40,8 +40,8 @@ void reply_ack(struct buf *out, const struct acks *acks)
         enum { ROOM = 160 };
         char *p = buf_reserve(out, ROOM);
         int len = snprintf(p, ROOM,
-                           "{\"ack\":%" PRIu64 ",\"stored\":%" PRIu64 ",\"duplicate\":%" PRIu64 ",\"rejected\":%" PRIu64
-                           "}\n",
+                           "{\"ack\":%" PRIu64 ",\"stored\":%" PRIu64 ",\"duplicate\":%" PRIu64
+                           ",\"rejected\":%" PRIu64 "}\n",
                            acks->settled, acks->counts[LINE_STORED], acks->counts[LINE_DUPLICATE],
                            acks->counts[LINE_REJECTED]);
 

@@ -3,8 +3,8 @@
  * per record.
  *
  * What can fail: the connection (what was asked is asked again when it is back) and the query itself (a right
- * or a table is missing: nobody's record is to blame, so the connection is given up and the question asked again
- * after its pause). Only an answer refuses a record. */
+ * or a table is missing: nobody's record is to blame, so the connection is given up and the question asked
+ * again after its pause). Only an answer refuses a record. */
 #include "resolver.h"
 
 #include <assert.h>
@@ -214,7 +214,8 @@ void resolver_again_take(struct resolver *r, const struct row *row)
 /* --- asking --- */
 
 /* The number, from 1, of the miss's account among those of this query; 0 where there are too many. */
-static int32_t account_number(struct resolver *r, XXH128_hash_t *accounts, int32_t *accounts_len, const struct miss *m)
+static int32_t account_number(struct resolver *r, XXH128_hash_t *accounts, int32_t *accounts_len,
+                              const struct miss *m)
 {
         for (int32_t i = *accounts_len; i-- > 0;) {
                 if (same_key(accounts[i], m->account_key))
@@ -224,7 +225,8 @@ static int32_t account_number(struct resolver *r, XXH128_hash_t *accounts, int32
                 return 0;
         accounts[(*accounts_len)++] = m->account_key;
         pg_array_add(&r->params[0], platform_name(m->platform), strlen(platform_name(m->platform)));
-        pg_array_add(&r->params[1], m->has_connection ? m->connection_id.bytes : NULL, sizeof(m->connection_id.bytes));
+        pg_array_add(&r->params[1], m->has_connection ? m->connection_id.bytes : NULL,
+                     sizeof(m->connection_id.bytes));
         pg_array_add(&r->params[2], m->account, m->account_len);
         return *accounts_len;
 }
@@ -312,14 +314,16 @@ static void describe(const struct miss *m, int64_t accounts, struct reject *ret)
                 uuid_format(&m->connection_id, connection);
         if (accounts == 0)
                 reject_set(ret, REJECT_UNKNOWN_ACCOUNT, "accountExternalId", "no %s ad account %s%s%s",
-                           platform_name(m->platform), m->account, connection[0] ? " on connection " : "", connection);
+                           platform_name(m->platform), m->account, connection[0] ? " on connection " : "",
+                           connection);
         else if (accounts > 1)
-                reject_set(ret, REJECT_AMBIGUOUS_ACCOUNT, "connectionId",
-                           "%s ad account %s is reachable through %lld connections: say which one with connectionId",
-                           platform_name(m->platform), m->account, (long long)accounts);
+                reject_set(
+                        ret, REJECT_AMBIGUOUS_ACCOUNT, "connectionId",
+                        "%s ad account %s is reachable through %lld connections: say which one with connectionId",
+                        platform_name(m->platform), m->account, (long long)accounts);
         else
-                reject_set(ret, REJECT_UNKNOWN_AD_OBJECT, "externalId", "no ad object %s in account %s", m->object,
-                           m->account);
+                reject_set(ret, REJECT_UNKNOWN_AD_OBJECT, "externalId", "no ad object %s in account %s",
+                           m->object, m->account);
 }
 
 /* Lets the miss's rows go: to on_resolved with @object, else refused. Frees the miss. */
@@ -360,7 +364,7 @@ static void answer(struct resolver *r, struct miss *m, const struct uuid *object
 /* The misses of the query in flight by their number in it. */
 static struct miss **number_asked(struct resolver *r, size_t *ret_len)
 {
-        struct miss **asked = malloc(RESOLVER_QUERY_KEYS * sizeof(*asked));
+        struct miss **asked = malloc(RESOLVER_QUERY_KEYS * sizeof(struct miss *));
 
         if (!asked)
                 abort();
@@ -381,8 +385,9 @@ static void on_refreshed(struct resolver *r, const struct pg_result *res)
         int64_t ambiguous = pg_result_i64(res, 0, 0);
 
         if (r->ambiguous_known && r->ambiguous != ambiguous) {
-                log_info("other ad accounts than before are reachable through several connections: all objects are "
-                         "looked up again");
+                log_info(
+                        "other ad accounts than before are reachable through several connections: all objects are "
+                        "looked up again");
                 object_cache_clear(&r->cache);
         }
         r->ambiguous_known = true;
@@ -415,11 +420,8 @@ static void on_result(void *ctx, const struct pg_result *res)
         struct resolver *r = ctx;
 
         if (pg_result_sqlstate(res)) {
-                char why[512];
-
-                snprintf(why, sizeof(why), "looking up ad objects: %s (SQLSTATE %s)", pg_result_message(res),
-                         pg_result_sqlstate(res));
-                pg_conn_reset(&r->conn, why);
+                pg_conn_give_up(&r->conn, "looking up ad objects", pg_result_sqlstate(res),
+                                pg_result_message(res));
                 return;
         }
         if (r->refreshing) {
@@ -447,10 +449,11 @@ static void on_lost(void *ctx)
         ask_again(r);
 }
 
-void resolver_open(struct resolver *r, uv_loop_t *loop, const char *url, size_t cache_objects, struct memory *memory,
-                   const struct resolver_ops *ops, void *ctx)
+void resolver_open(struct resolver *r, uv_loop_t *loop, const char *url, size_t cache_objects,
+                   struct memory *memory, const struct resolver_ops *ops, void *ctx)
 {
-        static const struct pg_conn_ops conn_ops = {.on_ready = on_ready, .on_result = on_result, .on_lost = on_lost};
+        static const struct pg_conn_ops conn_ops = {
+                .on_ready = on_ready, .on_result = on_result, .on_lost = on_lost};
 
         *r = (struct resolver){.memory = memory, .ops = ops, .ctx = ctx};
         list_init(&r->waiting);

@@ -3,8 +3,9 @@
 #include <stdio.h>
 #include <time.h>
 
-/* Days since 1970-01-01 of a date in the proleptic Gregorian calendar. The year is taken to begin in March, so
- * that the leap day is its last (H. Hinnant, "chrono-compatible low-level date algorithms", days_from_civil). */
+/* Days since 1970-01-01 of a date in the proleptic Gregorian calendar. The year is taken to begin in March,
+ * so that the leap day is its last (H. Hinnant, "chrono-compatible low-level date algorithms",
+ * days_from_civil). */
 static int64_t days_from_civil(int year, int month, int day)
 {
         int y = month <= 2 ? year - 1 : year;
@@ -98,8 +99,8 @@ enum rfc3339_result rfc3339_parse(struct slice text, int64_t *ret)
         int year;
         enum rfc3339_result result;
 
-        if (text.len < FIXED + 1 || p[4] != '-' || p[7] != '-' || (p[10] != 'T' && p[10] != 't') || p[13] != ':' ||
-            p[16] != ':')
+        if (text.len < FIXED + 1 || p[4] != '-' || p[7] != '-' || (p[10] != 'T' && p[10] != 't') ||
+            p[13] != ':' || p[16] != ':')
                 return RFC3339_SYNTAX;
         century = two(p);
         in_century = two(p + 2);
@@ -108,8 +109,8 @@ enum rfc3339_result rfc3339_parse(struct slice text, int64_t *ret)
         hour = two(p + 11);
         minute = two(p + 14);
         second = two(p + 17);
-        if (century == 100 || in_century == 100 || month == 100 || day == 100 || hour == 100 || minute == 100 ||
-            second == 100)
+        if (century == 100 || in_century == 100 || month == 100 || day == 100 || hour == 100 ||
+            minute == 100 || second == 100)
                 return RFC3339_SYNTAX;
         result = read_fraction(text, &pos, &us);
         if (result != RFC3339_OK)
@@ -121,7 +122,8 @@ enum rfc3339_result rfc3339_parse(struct slice text, int64_t *ret)
         if (year < 1 || month < 1 || month > 12 || day < 1 || (int)day > days_in_month(year, (int)month) ||
             hour > 23 || minute > 59 || second > 59)
                 return RFC3339_RANGE;
-        *ret = ((days_from_civil(year, (int)month, (int)day) * 86400 + hour * 3600 + minute * 60 + second) - offset) *
+        *ret = ((days_from_civil(year, (int)month, (int)day) * 86400 + hour * 3600 + minute * 60 + second) -
+                offset) *
                        1000000 +
                us;
         return RFC3339_OK;

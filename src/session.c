@@ -1,14 +1,14 @@
-/* A session reads into blocks, cuts lines where they lie and hands each to the sink. Replies gather in a buffer
- * that is sent once a loop turn (in the prepare handle, when all callbacks of the turn have run), with one
- * cumulative ack at its end.
+/* A session reads into blocks, cuts lines where they lie and hands each to the sink. Replies gather in a
+ * buffer that is sent once a loop turn (in the prepare handle, when all callbacks of the turn have run), with
+ * one cumulative ack at its end.
  *
- * A session stops taking lines, and then reading, while the pipeline has no room or its client leaves too many
- * replies unread; so what a client can make the daemon hold is bounded. What was received stays in the block
- * until its turn comes.
+ * A session stops taking lines, and then reading, while the pipeline has no room or its client leaves too
+ * many replies unread; so what a client can make the daemon hold is bounded. What was received stays in the
+ * block until its turn comes.
  *
  * Ends: the client shuts down its sending side (EOF: settle all, last ack, close); the daemon drains (settle
- * what was received, last ack, "closing", shut down, linger, close); the connection breaks (CLOSED at once; the
- * lines in flight still go their way, and the session is freed when the last of them is settled). */
+ * what was received, last ack, "closing", shut down, linger, close); the connection breaks (CLOSED at once;
+ * the lines in flight still go their way, and the session is freed when the last of them is settled). */
 #include "session.h"
 
 #include <assert.h>
@@ -226,7 +226,8 @@ static void flush(struct session *s)
                 end_sending(s, s->client_ended);
 }
 
-void session_settle(struct session *s, uint64_t line_no, enum line_outcome outcome, const struct reject *reject)
+void session_settle(struct session *s, uint64_t line_no, enum line_outcome outcome,
+                    const struct reject *reject)
 {
         if (outcome == LINE_REJECTED && s->state != SESSION_CLOSED)
                 reply_reject(&s->out, line_no, reject);
@@ -242,7 +243,8 @@ static void reject_too_long(struct session *s, uint64_t line_no)
 {
         struct reject reject;
 
-        reject_set(&reject, REJECT_LINE_TOO_LONG, NULL, "a line must not be longer than %zu bytes", s->set->max_line);
+        reject_set(&reject, REJECT_LINE_TOO_LONG, NULL, "a line must not be longer than %zu bytes",
+                   s->set->max_line);
         session_settle(s, line_no, LINE_REJECTED, &reject);
 }
 
@@ -398,7 +400,8 @@ static void on_prepare(uv_prepare_t *prepare)
 void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,
                    struct memory *memory, size_t max_line)
 {
-        *set = (struct sessions){.loop = loop, .ops = ops, .ctx = ctx, .memory = memory, .max_line = max_line};
+        *set = (struct sessions){
+                .loop = loop, .ops = ops, .ctx = ctx, .memory = memory, .max_line = max_line};
         list_init(&set->all);
         list_init(&set->waiting);
         list_init(&set->dirty);

@@ -1,5 +1,6 @@
 #include "sqlstate.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -10,7 +11,8 @@ static const struct {
         const char *reason;
 } table[] = {
         {"23505", SQLSTATE_MERGE, "unique_violation: the row's key is there already"},
-        {"23503", SQLSTATE_MISSING, "foreign_key_violation: the ad object was deleted; the error names no row"},
+        {"23503", SQLSTATE_MISSING,
+         "foreign_key_violation: the ad object was deleted; the error names no row"},
         {"40001", SQLSTATE_RETRY, "serialization_failure"},
         {"40P01", SQLSTATE_RETRY, "deadlock_detected"},
         {"40", SQLSTATE_RETRY, "transaction_rollback: all of it is rolled back, none of it refused"},
@@ -27,11 +29,36 @@ static const struct {
          * resources, shutdown, I/O, internal. */
 };
 
+static bool starts_with(const char *sqlstate, const char *prefix)
+{
+        return strncmp(sqlstate, prefix, strlen(prefix)) == 0;
+}
+
 enum sqlstate_action sqlstate_action(const char *sqlstate)
 {
         for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-                if (strncmp(sqlstate, table[i].prefix, strlen(table[i].prefix)) == 0)
+                if (starts_with(sqlstate, table[i].prefix))
                         return table[i].action;
         }
         return SQLSTATE_RECONNECT;
+}
+
+const char *sqlstate_advice(const char *sqlstate)
+{
+        static const struct {
+                const char *prefix;
+                const char *text;
+        } advice[] = {
+                {"42P01", "run boris-ingestd migrate"},
+                {"42501", "grant the right to this role, or use another one"},
+                {"42", "look at what boris-ingestd check says of the tables"},
+                {"25006", "let database.url point to the primary server"},
+                {"53100", "make room on the database server's disk"},
+        };
+
+        for (size_t i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {
+                if (starts_with(sqlstate, advice[i].prefix))
+                        return advice[i].text;
+        }
+        return NULL;
 }

@@ -1,5 +1,5 @@
-/* The happy path: COPY ... FROM STDIN in binary, one statement and so one transaction a batch; when its result
- * is here, the rows are durable and settled as stored.
+/* The happy path: COPY ... FROM STDIN in binary, one statement and so one transaction a batch; when its
+ * result is here, the rows are durable and settled as stored.
  *
  * What can go wrong with a batch is told by the SQLSTATE (sqlstate.c):
  * - a row is there already (23505): the batch goes as INSERT ... ON CONFLICT DO NOTHING, which tells the rows
@@ -25,12 +25,13 @@
 #include "sqlstate.h"
 
 enum {
-        PIECE_BYTES = 128 * 1024, /* handed to libpq at once: between two flushes it holds no more than that */
+        PIECE_BYTES =
+                128 * 1024, /* handed to libpq at once: between two flushes it holds no more than that */
         RETRIES_MAX = 10,
 };
 
-/* Records of which only the id counts (any_time) are looked up before they are inserted; two transactions doing
- * so at the same moment would not see each other, hence the lock. The number is "boris" in ASCII. */
+/* Records of which only the id counts (any_time) are looked up before they are inserted; two transactions
+ * doing so at the same moment would not see each other, hence the lock. The number is "boris" in ASCII. */
 static const char begin_sql[] = "BEGIN";
 static const char begin_locked_sql[] = "BEGIN; SELECT pg_advisory_xact_lock(422776564083)";
 
@@ -58,7 +59,8 @@ static void settle_all(struct writer *w, const bool *inserted)
         struct batch *b = detach_batch(w);
 
         for (size_t i = 0; i < b->len; i++)
-                w->ops->settle(w->ctx, &b->rows[i], !inserted || inserted[i] ? LINE_STORED : LINE_DUPLICATE, NULL);
+                w->ops->settle(w->ctx, &b->rows[i], !inserted || inserted[i] ? LINE_STORED : LINE_DUPLICATE,
+                               NULL);
         batch_free(b);
         become_idle(w);
 }
@@ -171,8 +173,8 @@ static void refuse(struct writer *w, size_t i, const char *field, enum reject_co
 {
         struct reject reject;
 
-        reject_set(&reject, code, field, "the database refused the record: %s (SQLSTATE %s)", w->error.message,
-                   w->error.sqlstate);
+        reject_set(&reject, code, field, "the database refused the record: %s (SQLSTATE %s)",
+                   w->error.message, w->error.sqlstate);
         w->ops->settle(w->ctx, &w->batch->rows[i], LINE_REJECTED, &reject);
         batch_remove(w->batch, i);
 }
@@ -261,18 +263,14 @@ static void keep_error(struct writer *w, const struct pg_result *res)
 
 static void give_up_connection(struct writer *w)
 {
-        char why[sizeof(w->error.message) + 64];
-
-        snprintf(why, sizeof(why), "%s (SQLSTATE %s); the batch is kept and tried again", w->error.message,
-                 w->error.sqlstate);
-        pg_conn_reset(&w->conn, why);
+        pg_conn_give_up(&w->conn, "writing a batch", w->error.sqlstate, w->error.message);
 }
 
 /* What w->error says about the batch, no transaction being open. */
 static void handle_error(struct writer *w)
 {
-        log_debug("database, %s: %zu rows not written: %s (SQLSTATE %s)", w->name, w->batch->len, w->error.message,
-                  w->error.sqlstate);
+        log_debug("database, %s: %zu rows not written: %s (SQLSTATE %s)", w->name, w->batch->len,
+                  w->error.message, w->error.sqlstate);
         switch (sqlstate_action(w->error.sqlstate)) {
         case SQLSTATE_MERGE:
                 if (w->batch->merge) {
@@ -370,7 +368,7 @@ static void on_result(void *ctx, const struct pg_result *res)
                 break;
         case WRITER_DOWN:
         case WRITER_IDLE:
-                assert(!"no command was in flight");
+                assert(false); /* no command was in flight */
         }
         keep_error(w, res);
         if (w->state == WRITER_COPY)
@@ -395,8 +393,8 @@ static void on_lost(void *ctx)
         return_batch(w);
 }
 
-void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned number, const struct writer_ops *ops,
-                 void *ctx)
+void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned number,
+                 const struct writer_ops *ops, void *ctx)
 {
         static const struct pg_conn_ops conn_ops = {
                 .on_ready = on_ready,

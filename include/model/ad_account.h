@@ -42,8 +42,8 @@ int ad_account_find_external(struct db *db, const struct uuid *platform_connecti
 
 void ad_account_deinit(struct ad_account *a);
 
-/* For pg_conn: one int8 that changes with the set of accounts that several connections of one platform reach, for
- * which a record must name its connection. */
+/* For pg_conn: one int8 that changes with the set of accounts that several connections of one platform reach,
+ * for which a record must name its connection. */
 extern const char ad_account_ambiguous_sql[];
 
 #endif

@@ -1,5 +1,5 @@
-/* A stream in pieces of any size: the framer must find the same lines as in one piece. The first byte chooses the
- * longest line allowed, the second the size of the pieces. */
+/* A stream in pieces of any size: the framer must find the same lines as in one piece. The first byte chooses
+ * the longest line allowed, the second the size of the pieces. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +29,8 @@ static XXH64_hash_t cut(const uint8_t *data, size_t size, size_t max_line, size_
                 struct slice line;
                 size_t used;
                 int eof = fed == size;
-                enum frame_result result = frame_next(&f, (struct slice){buf, len}, max_line, eof, &line, &used);
+                enum frame_result result =
+                        frame_next(&f, (struct slice){buf, len}, max_line, eof, &line, &used);
 
                 if (used > len)
                         abort();

@@ -1,4 +1,5 @@
-/* Any bytes as a line: a record or a verdict, never a crash; and what is accepted keeps the record's promises. */
+/* Any bytes as a line: a record or a verdict, never a crash; and what is accepted keeps the record's
+ * promises. */
 #include <stdint.h>
 #include <stdlib.h>
 

@@ -32,8 +32,10 @@ static void test_random_order(void **state)
                                 watermark++;
                 }
                 assert_true(a.settled == watermark);
-                for (uint64_t o = 0; o < LINE_OUTCOMES; o++) /* the counts are those of the lines below the watermark */
-                        assert_true(a.counts[o] == (watermark + LINE_OUTCOMES - o) / LINE_OUTCOMES - (o == 0));
+                for (uint64_t o = 0; o < LINE_OUTCOMES;
+                     o++) /* the counts are those of the lines below the watermark */
+                        assert_true(a.counts[o] ==
+                                    (watermark + LINE_OUTCOMES - o) / LINE_OUTCOMES - (o == 0));
         }
         assert_true(acks_in_flight(&a) == 0);
         acks_deinit(&a);

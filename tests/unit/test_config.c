@@ -207,8 +207,13 @@ static void test_long_lines(void **state)
 
 static void test_overrides(void **state)
 {
-        static const char *const bad[] = {"", "writers=2", "database.writers", "database=writers.2",
-                                          "database.nope=1", "nope.writers=1", "database.writers=0"};
+        static const char *const bad[] = {"",
+                                          "writers=2",
+                                          "database.writers",
+                                          "database=writers.2",
+                                          "database.nope=1",
+                                          "nope.writers=1",
+                                          "database.writers=0"};
         char error[CONFIG_ERROR_BYTES];
         struct config c;
 
@@ -225,7 +230,8 @@ static void test_overrides(void **state)
                 config_deinit(&c);
         }
         /* settings that do not go together */
-        assert_int_not_equal(load(&c, "[limits]\nmax_line_bytes=64M\n", "limits.memory_bytes=255M", error), 0);
+        assert_int_not_equal(load(&c, "[limits]\nmax_line_bytes=64M\n", "limits.memory_bytes=255M", error),
+                             0);
         assert_string_equal(error, "limits.memory_bytes must be at least 4 times limits.max_line_bytes");
         config_deinit(&c);
 }
@@ -260,10 +266,10 @@ static void test_missing_file(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_defaults),  cmocka_unit_test(test_shipped_file),
-                cmocka_unit_test(test_accepted),  cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_defaults),   cmocka_unit_test(test_shipped_file),
+                cmocka_unit_test(test_accepted),   cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_long_lines), cmocka_unit_test(test_overrides),
-                cmocka_unit_test(test_url),       cmocka_unit_test(test_missing_file),
+                cmocka_unit_test(test_url),        cmocka_unit_test(test_missing_file),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,7 +1,6 @@
-/* The bytes that PostgreSQL's documentation asks for (COPY, "Binary Format"); what the server makes of them is
- * for the integration tests. */
+/* The bytes that PostgreSQL's documentation asks for (COPY, "Binary Format"); what the server makes of them
+ * is for the integration tests. */
 #include "test.h"
-
 
 #include "copy_format.h"
 
@@ -65,8 +64,9 @@ static void test_arrays(void **state)
         copy_format_arrays(arrays, rows, 2); /* buffers are used again */
         /* clicks: a NULL, then a 0 */
         assert_int_equal(arrays[8].len, 20 + 4 + 12);
-        assert_memory_equal(arrays[8].data,
-                            "\0\0\0\1\0\0\0\1\0\0\0\x14\0\0\0\2\0\0\0\1\xff\xff\xff\xff\0\0\0\x08\0\0\0\0\0\0\0\0", 36);
+        assert_memory_equal(
+                arrays[8].data,
+                "\0\0\0\1\0\0\0\1\0\0\0\x14\0\0\0\2\0\0\0\1\xff\xff\xff\xff\0\0\0\x08\0\0\0\0\0\0\0\0", 36);
         /* metrics: a value, then a NULL */
         assert_int_equal(arrays[10].len, 20 + 4 + 8 + 4);
         assert_memory_equal(arrays[10].data + 20, "\0\0\0\x08\1{\"a\":1}\xff\xff\xff\xff", 16);

@@ -8,7 +8,8 @@
 
 enum { MAX_LINE = 8 };
 
-/* Feeds @text in pieces of @piece bytes and writes each line in brackets, a line that is too long as "[!]". */
+/* Feeds @text in pieces of @piece bytes and writes each line in brackets, a line that is too long as "[!]".
+ */
 static void cut(const char *text, size_t text_len, size_t piece, char *out)
 {
         struct frame f = {0};
@@ -74,7 +75,8 @@ static void test_lines(void **state)
 
                         cut(cases[i].text, strlen(cases[i].text), piece, out);
                         if (strcmp(out, cases[i].lines) != 0)
-                                fail_msg("%s in pieces of %zu: %s, not %s", cases[i].text, piece, out, cases[i].lines);
+                                fail_msg("%s in pieces of %zu: %s, not %s", cases[i].text, piece, out,
+                                         cases[i].lines);
                 }
         }
 }

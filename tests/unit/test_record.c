@@ -40,8 +40,8 @@ static void make_line(char *out, size_t size, const char *field, const char *val
                         text = value;
                 }
                 if (text)
-                        len += (size_t)snprintf(out + len, size - len, "%s\"%s\":%s", len > 1 ? "," : "", good[i][0],
-                                                text);
+                        len += (size_t)snprintf(out + len, size - len, "%s\"%s\":%s", len > 1 ? "," : "",
+                                                good[i][0], text);
         }
         if (field && !found && value)
                 len += (size_t)snprintf(out + len, size - len, ",\"%s\":%s", field, value);
@@ -262,12 +262,13 @@ static void test_every_rule(void **state)
                 if (ok && cases[i].code)
                         fail_msg("accepted, not %s: %s", cases[i].code, line);
                 if (!ok && !cases[i].code)
-                        fail_msg("refused as %s (%s): %s", reject_code_name(reject.code), reject.message, line);
+                        fail_msg("refused as %s (%s): %s", reject_code_name(reject.code), reject.message,
+                                 line);
                 if (ok)
                         continue;
                 if (strcmp(reject_code_name(reject.code), cases[i].code) != 0)
-                        fail_msg("%s (%s), not %s: %s", reject_code_name(reject.code), reject.message, cases[i].code,
-                                 line);
+                        fail_msg("%s (%s), not %s: %s", reject_code_name(reject.code), reject.message,
+                                 cases[i].code, line);
                 if (reject.code != REJECT_BAD_JSON)
                         assert_string_equal(reject.field, cases[i].field);
                 assert_true(strlen(reject.message) > 10);
@@ -280,12 +281,24 @@ static void test_lines_that_are_no_records(void **state)
                 const char *line;
                 const char *code;
         } lines[] = {
-                {" ", "bad_json"},           {"{", "bad_json"},      {"{}", "missing_field"},
-                {"[]", "bad_type"},          {"null", "bad_type"},   {"\"x\"", "bad_type"},
-                {"1", "bad_type"},           {"hello", "bad_json"},  {"{\"platform\"}", "bad_json"},
-                {"{\"platform\":}", "bad_json"}, {"{} {}", "bad_json"},  {"{}x", "bad_json"},
-                {"\xef\xbb\xbf{}", "bad_json"}, {"[1", "bad_json"},     {"{\"a\":1}}", "bad_json"},
-                {"{,}", "bad_json"},         {"{\"a\" 1}", "bad_json"}, {"{\"zzz\":1,\"zzz", "bad_json"},
+                {" ", "bad_json"},
+                {"{", "bad_json"},
+                {"{}", "missing_field"},
+                {"[]", "bad_type"},
+                {"null", "bad_type"},
+                {"\"x\"", "bad_type"},
+                {"1", "bad_type"},
+                {"hello", "bad_json"},
+                {"{\"platform\"}", "bad_json"},
+                {"{\"platform\":}", "bad_json"},
+                {"{} {}", "bad_json"},
+                {"{}x", "bad_json"},
+                {"\xef\xbb\xbf{}", "bad_json"},
+                {"[1", "bad_json"},
+                {"{\"a\":1}}", "bad_json"},
+                {"{,}", "bad_json"},
+                {"{\"a\" 1}", "bad_json"},
+                {"{\"zzz\":1,\"zzz", "bad_json"},
         };
 
         (void)state;
@@ -296,7 +309,8 @@ static void test_lines_that_are_no_records(void **state)
                 if (decode(slice_str(lines[i].line), &rec, &reject))
                         fail_msg("accepted: %s", lines[i].line);
                 if (strcmp(reject_code_name(reject.code), lines[i].code) != 0)
-                        fail_msg("%s, not %s: %s", reject_code_name(reject.code), lines[i].code, lines[i].line);
+                        fail_msg("%s, not %s: %s", reject_code_name(reject.code), lines[i].code,
+                                 lines[i].line);
         }
 }
 
@@ -308,8 +322,14 @@ static void test_external_id_lengths(void **state)
                 size_t unit_bytes;
                 int ok;
         } ids[] = {
-                {255, "x", 1, 1}, {256, "x", 1, 0}, {254, "\xc3\xa9", 2, 1}, {256, "\xc3\xa9", 2, 0},
-                {255, "\\u0041", 1, 1}, {256, "\\u0041", 1, 0}, {252, "\\ud83d\\ude00", 4, 1}, {5000, "x", 1, 0},
+                {255, "x", 1, 1},
+                {256, "x", 1, 0},
+                {254, "\xc3\xa9", 2, 1},
+                {256, "\xc3\xa9", 2, 0},
+                {255, "\\u0041", 1, 1},
+                {256, "\\u0041", 1, 0},
+                {252, "\\ud83d\\ude00", 4, 1},
+                {5000, "x", 1, 0},
         };
 
         (void)state;
@@ -410,13 +430,15 @@ static void test_values(void **state)
         assert_true(decode_ok("amountCents", "12.5e1").amount_cents == 125);
         assert_true(decode_ok("amountCents", "1200e-2").amount_cents == 12);
         assert_true(decode_ok("amountCents", "9007199254740991").amount_cents == INT64_C(9007199254740991));
-        assert_true(decode_ok("amountCents", "90071992547409910e-1").amount_cents == INT64_C(9007199254740991));
+        assert_true(decode_ok("amountCents", "90071992547409910e-1").amount_cents ==
+                    INT64_C(9007199254740991));
         assert_true(decode_ok("amountCents", "\"-9223372036854775808\"").amount_cents == INT64_MIN);
         assert_true(decode_ok("amountCents", "\"9223372036854775807\"").amount_cents == INT64_MAX);
         assert_int_equal(decode_ok("metrics", "null").nulls, RECORD_NULL_CONVERSIONS | RECORD_NULL_METRICS);
         assert_true(decode_ok("periodStart", "\"2020-12-02T10:00:00.25+02:00\"").period_start ==
                     INT64_C(1606896000250000));
-        assert_true(decode_ok("periodStart", "\"0001-01-01T00:00:00Z\"").period_start == INT64_C(-62135596800000000));
+        assert_true(decode_ok("periodStart", "\"0001-01-01T00:00:00Z\"").period_start ==
+                    INT64_C(-62135596800000000));
 }
 
 static struct uuid id_of(const char *field, const char *value)
@@ -428,13 +450,15 @@ static struct uuid id_of(const char *field, const char *value)
         return rec.id;
 }
 
-static void assert_same_id(const char *field, const char *value, const char *field2, const char *value2, int same)
+static void assert_same_id(const char *field, const char *value, const char *field2, const char *value2,
+                           int same)
 {
         struct uuid a = id_of(field, value);
         struct uuid b = id_of(field2, value2);
 
         if (uuid_eq(&a, &b) != (same != 0))
-                fail_msg("%s=%s and %s=%s: ids %s", field, value, field2, value2, same ? "differ" : "are the same");
+                fail_msg("%s=%s and %s=%s: ids %s", field, value, field2, value2,
+                         same ? "differ" : "are the same");
 }
 
 static void test_derived_ids(void **state)
@@ -505,10 +529,11 @@ static void test_any_time(void **state)
         (void)state;
         assert_true(rec.has_id);
         assert_false(rec.any_time);
-        snprintf(line, sizeof(line),
-                 "{\"id\":\"01dee204-efdd-5702-9841-b5bbbec74be5\",\"platform\":\"META\",\"accountExternalId\":\"1\","
-                 "\"externalId\":\"2\",\"periodStart\":\"2020-12-02T08:00:00Z\",\"periodEnd\":\"2020-12-03T08:00:00Z\","
-                 "\"amountCents\":1,\"currency\":\"USD\"}");
+        snprintf(
+                line, sizeof(line),
+                "{\"id\":\"01dee204-efdd-5702-9841-b5bbbec74be5\",\"platform\":\"META\",\"accountExternalId\":\"1\","
+                "\"externalId\":\"2\",\"periodStart\":\"2020-12-02T08:00:00Z\",\"periodEnd\":\"2020-12-03T08:00:00Z\","
+                "\"amountCents\":1,\"currency\":\"USD\"}");
         assert_true(decode(slice_str(line), &rec, &reject));
         assert_true(rec.any_time);
 }

@@ -1,6 +1,5 @@
 #include "test.h"
 
-
 #include "reply.h"
 
 static void assert_text(struct buf *b, const char *text)
@@ -18,7 +17,8 @@ static void test_ack(void **state)
         (void)state;
         reply_ack(&b, &acks);
         assert_text(&b, "{\"ack\":20000,\"stored\":19990,\"duplicate\":7,\"rejected\":2}\n");
-        acks = (struct acks){.settled = UINT64_MAX, .counts = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
+        acks = (struct acks){.settled = UINT64_MAX,
+                             .counts = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
         reply_ack(&b, &acks);
         assert_text(&b, "{\"ack\":18446744073709551615,\"stored\":18446744073709551615,"
                         "\"duplicate\":18446744073709551615,\"rejected\":18446744073709551615}\n");
@@ -30,7 +30,8 @@ static void test_reject(void **state)
         struct buf b = {0};
 
         (void)state;
-        reject_set(&reject, REJECT_UNKNOWN_AD_OBJECT, "externalId", "no ad object \"%s\"", "a\n\x01\xf0\x9f\x98\x80");
+        reject_set(&reject, REJECT_UNKNOWN_AD_OBJECT, "externalId", "no ad object \"%s\"",
+                   "a\n\x01\xf0\x9f\x98\x80");
         reply_reject(&b, 17, &reject);
         assert_text(&b, "{\"reject\":17,\"code\":\"unknown_ad_object\",\"field\":\"externalId\","
                         "\"message\":\"no ad object \\\"a\\n\\u0001\xf0\x9f\x98\x80\\\"\"}\n");

@@ -16,8 +16,8 @@ static void test_every_day(void **state)
                 int64_t us;
 
                 gmtime_r(&seconds, &tm);
-                snprintf(text, sizeof(text), "%04d-%02d-%02dT23:59:59.000001Z", tm.tm_year + 1900, tm.tm_mon + 1,
-                         tm.tm_mday);
+                snprintf(text, sizeof(text), "%04d-%02d-%02dT23:59:59.000001Z", tm.tm_year + 1900,
+                         tm.tm_mon + 1, tm.tm_mday);
                 assert_int_equal(rfc3339_parse(slice_str(text), &us), RFC3339_OK);
                 if (us != (int64_t)seconds * 1000000 + 1)
                         fail_msg("%s", text);

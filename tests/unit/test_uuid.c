@@ -17,7 +17,8 @@ static void test_parse_and_format(void **state)
 
         (void)state;
         assert_true(uuid_parse(SLICE_LIT("01DEE204-efdd-5702-9841-b5bbbec74bE5"), &uuid));
-        assert_memory_equal(uuid.bytes, "\x01\xde\xe2\x04\xef\xdd\x57\x02\x98\x41\xb5\xbb\xbe\xc7\x4b\xe5", 16);
+        assert_memory_equal(uuid.bytes, "\x01\xde\xe2\x04\xef\xdd\x57\x02\x98\x41\xb5\xbb\xbe\xc7\x4b\xe5",
+                            16);
         uuid_format(&uuid, text);
         assert_string_equal(text, "01dee204-efdd-5702-9841-b5bbbec74be5");
         for (size_t i = 0; i < ARRAY_LEN(bad); i++)
