@@ -100,13 +100,14 @@ static void checksum(const char *sql, char ret_text[CHECKSUM_TEXT_BYTES])
                  (unsigned long long)hash.low64);
 }
 
-static struct migration *find(struct migration_list *list, struct slice name)
+/* The file's place, or migration_files_len for no such file. */
+static size_t find(struct slice name)
 {
-        for (size_t i = 0; i < list->len; i++) {
-                if (slice_eq(slice_str(list->items[i].name), name))
-                        return &list->items[i];
-        }
-        return NULL;
+        size_t i = 0;
+
+        while (i < migration_files_len && !slice_eq(slice_str(migration_files[i].name), name))
+                i++;
+        return i;
 }
 
 static void list_init(struct migration_list *list, size_t applied)
@@ -126,15 +127,16 @@ static void list_init(struct migration_list *list, size_t applied)
 
 static void list_applied(struct migration_list *list, const struct pg_result *res, int row)
 {
+        size_t file = find(db_text(res, row, 0));
+        struct migration *m = &list->items[file < migration_files_len ? file : list->len];
         char expected[CHECKSUM_TEXT_BYTES];
-        struct migration *m = find(list, db_text(res, row, 0));
 
-        if (!m) {
-                m = &list->items[list->len++];
+        if (file == migration_files_len) {
                 m->name = db_text_dup(res, row, 0);
                 m->state = MIGRATION_UNKNOWN;
+                list->len++;
         } else {
-                checksum(m->sql, expected);
+                checksum(migration_files[file].sql, expected);
                 m->state = slice_eq(slice_str(expected), db_text(res, row, 1)) ? MIGRATION_APPLIED
                                                                                : MIGRATION_CHANGED;
         }

@@ -15,7 +15,7 @@ LAYERS = {
     2: "json rfc3339 frame record row batch acks copy_format reply sqlstate object_cache",
     3: "pg_conn",
     4: "listener session resolver batcher writer",
-    5: "main daemon commands",
+    5: "main arguments daemon commands",
 }
 STAGE = 4
 
