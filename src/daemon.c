@@ -117,11 +117,13 @@ static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice
                 on_resolved(d, &row);
 }
 
+/* Memory that is full of unfinished lines alone, with nothing in flight, is freed by reading them to their end. */
 static bool has_room(void *ctx)
 {
         struct daemon *d = ctx;
 
-        return batcher_has_room(&d->batcher) && resolver_has_room(&d->resolver) && !memory_full(&d->memory);
+        return batcher_has_room(&d->batcher) && resolver_has_room(&d->resolver) &&
+               !(memory_full(&d->memory) && d->in_flight > 0);
 }
 
 static void on_gone(void *ctx)

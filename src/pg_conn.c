@@ -33,10 +33,11 @@ static const char setup_sql[] =
         "WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false), "
         "set_config('statement_timeout', '0', false), "
         "set_config('idle_session_timeout', '0', false), "
+        "set_config('jit', 'off', false), "
         "current_setting('transaction_read_only'), "
         "getdatabaseencoding()";
 
-enum setup_column { SETUP_READ_ONLY = 3, SETUP_ENCODING = 4 };
+enum setup_column { SETUP_READ_ONLY = 4, SETUP_ENCODING = 5 };
 
 struct connect_attempt {
         char *url;

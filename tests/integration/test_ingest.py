@@ -247,6 +247,26 @@ class Wire(TestCase):
         self.assertEqual(replies.codes(), {3: "line_too_long"})
         self.assertEqual(replies.counts(), (3, 2, 0, 1))
 
+    def test_unfinished_lines_beyond_the_memory_limit(self):
+        """Unfinished lines fill the memory, and nothing in flight will free any: they must still be read to their end."""
+        d = self.daemon(limits__memory_bytes="16M", limits__max_line_bytes="4M")
+        good = encode(record())
+        line = good[:-1] + b',"metrics":{"text":"' + b"x" * 3_900_000 + b'"}}'
+        clients = [d.client() for _ in range(8)]
+        senders = [threading.Thread(target=client.send_bytes, args=(line[:-10],)) for client in clients]
+        for sender in senders:
+            sender.start()
+        time.sleep(0.5)
+        results = []
+        finishers = [threading.Thread(target=lambda c=client, s=sender: (s.join(), c.send_bytes(line[-10:]),
+                                                                         results.append(c.finish().counts())))
+                     for client, sender in zip(clients, senders)]
+        for finisher in finishers:
+            finisher.start()
+        for finisher in finishers:
+            finisher.join(60)
+        self.assertEqual(sum(counts[1] + counts[2] for counts in results), 8)
+
     def test_every_bad_line_is_named_and_harms_no_other(self):
         bad = [b"x", b'{"a":1', record(nope=1), record(currency="usd"), record(platform=None),
                record(amountCents=1.5), record(externalId="none"), record(accountExternalId="none"),
