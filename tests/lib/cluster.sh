@@ -3,19 +3,22 @@
 # folder. Nothing of the host's PostgreSQL is touched.
 #
 #   cluster.sh tree                     make the tree and an empty cluster to copy, where they are missing
-#   cluster.sh start DIR                start a server with its data below DIR (made when missing); prints its URL
+#   cluster.sh start DIR [PORT]         start a server with its data below DIR (made when missing); prints its URL
 #   cluster.sh url DIR
 #   cluster.sh stop DIR [fast|immediate]
 #   cluster.sh kill DIR                 kill -9, the server and its backends
 #   cluster.sh restart DIR              start again, on the same port, what was stopped or killed
-#   cluster.sh destroy DIR              stop, and remove DIR
+#   cluster.sh destroy DIR              stop, and remove what start made
+#
+# Who starts a server also destroys it. For those who could not (kill -9), the next start does: a server in
+# /tmp/ingestd-* ($TMPDIR/ingestd-*) goes when no process of its starter's process group is left.
 set -euo pipefail
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/boris-ingestd
 tree=$cache/trixie
 template=$cache/pgdata
 bin=/usr/lib/postgresql/17/bin
-postgres_uid=100 # postgres in the tree, see make_tree
+postgres_uid=100 # postgres in the tree
 postgres_gid=102
 
 die() {
@@ -26,50 +29,65 @@ die() {
 # The host's own mirror, so that the machine needs to reach no other.
 mirror() {
         local uri
-        uri=$(grep -hoE '^(URIs: *|deb (\[[^]]*\] )?)https?://[^ ]*debian/?( |$)' \
-                /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -oE 'https?://[^ ]+' | head -n 1 || true)
-        echo "${uri:-http://deb.debian.org/debian}"
+        while read -r uri; do
+                case $uri in mirror+file:*) # in Debian's cloud images: a file of mirrors, one a line
+                        uri=$(grep -m 1 -oE '^https?://[^[:space:]]+' "${uri#mirror+file:}") || continue ;;
+                esac
+                case $uri in http*://*/debian | http*://*/debian/)
+                        echo "$uri"
+                        return ;;
+                esac
+        done < <(sed -nE 's/^(URIs:|deb([[:space:]]+\[[^]]*\])?)[[:space:]]+([^[:space:]]+).*/\3/p' \
+                /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null)
+        echo http://deb.debian.org/debian
 }
 
-# Runs a command in the tree as its postgres user, with $1 as /data. As root by changing the user; as anyone else
-# in a user namespace, where the caller's own id is postgres.
-in_tree() {
-        local data=$1
-        shift
-        if [ "$(id -u)" -eq 0 ]; then
-                bwrap --bind "$tree" / --proc /proc --dev /dev --tmpfs /dev/shm --bind "$data" /data --chdir /data \
-                        setpriv --reuid=$postgres_uid --regid=$postgres_gid --clear-groups "$@"
-        else
-                bwrap --unshare-user --uid $postgres_uid --gid $postgres_gid --ro-bind "$tree" / --proc /proc --dev /dev \
-                        --tmpfs /dev/shm --tmpfs /tmp --bind "$data" /data --chdir /data "$@"
-        fi
-}
-
-own() {
-        [ "$(id -u)" -ne 0 ] || chown -R $postgres_uid:$postgres_gid "$1"
-}
-
+# Unpacks the packages and runs none of their scripts: that needs neither root nor a chroot.
 make_tree() {
-        local new=$tree.new.$$ mode=root
-        [ "$(id -u)" -eq 0 ] || mode=unshare
-        rm -rf "$tree".new.* 2>/dev/null || true
+        local new=$tree.new mode=chrootless option options=()
+        [ "$(id -u)" -ne 0 ] || mode=root
+        while read -r option; do
+                options+=(--aptopt="$option")
+        done < <(apt-config dump --no-empty | grep -E '^Acquire::https?::(.*::)?Proxy')
         echo "making a Debian 13 tree with TimescaleDB in $tree (once, half a minute)" >&2
-        mmdebstrap --quiet --mode=$mode --variant=apt --include=postgresql-17,postgresql-17-timescaledb \
-                --customize-hook="test \$(chroot \"\$1\" id -u postgres):\$(chroot \"\$1\" id -g postgres) = $postgres_uid:$postgres_gid" \
-                trixie "$new.tar" "$(mirror)" >&2
-        mkdir -p "$new"
-        tar -xf "$new.tar" -C "$new" --exclude='./dev/*' --no-same-owner
-        rm "$new.tar"
+        rm -rf "$new"
+        mmdebstrap --quiet --mode=$mode --variant=extract "${options[@]}" \
+                --include=postgresql-17,postgresql-17-timescaledb,libc-bin,dash,util-linux,tzdata \
+                trixie "$new" "$(mirror)" >&2
+        echo "postgres:x:$postgres_uid:$postgres_gid::/data:/bin/sh" >"$new/etc/passwd"
+        echo "postgres:x:$postgres_gid:" >"$new/etc/group"
         mv "$new" "$tree"
 }
 
+# Sets `sandbox`, the words before a command that is to run in the tree as its postgres user, with $1 as /data. Root
+# changes to that user; anyone else takes a user namespace in which he is that user. Process ids are the host's.
+enter_tree() {
+        sandbox=(
+                bwrap --unshare-ipc # a killed server's shared memory ends with its namespace
+                --ro-bind "$tree/usr" /usr --ro-bind "$tree/etc" /etc
+                --symlink usr/bin /bin --symlink usr/lib /lib --symlink usr/lib64 /lib64
+                --proc /proc --dev /dev --tmpfs /tmp --bind "$1" /data --chdir /data
+        )
+        if [ "$(id -u)" -eq 0 ]; then
+                sandbox+=(setpriv --reuid="$postgres_uid" --regid="$postgres_gid" --clear-groups)
+        else
+                sandbox+=(--unshare-user --uid "$postgres_uid" --gid "$postgres_gid")
+        fi
+}
+
 make_template() {
-        local new=$template.new
+        local new=$template.new sandbox
         rm -rf "$new"
-        mkdir -p "$new"
-        own "$new"
-        in_tree "$new" $bin/initdb -D /data/db -U postgres -A trust -E UTF8 --locale=C.UTF-8 >/dev/null
-        cat >>"$new/db/postgresql.conf" <<'CONF'
+        mkdir "$new"
+        [ "$(id -u)" -ne 0 ] || chown $postgres_uid:$postgres_gid "$new"
+        enter_tree "$new"
+        "${sandbox[@]}" $bin/initdb -D /data/db -U postgres -A trust -E UTF8 --locale=C.UTF-8 >/dev/null
+        mv "$new" "$template"
+}
+
+make_data() {
+        cp -a --reflink=auto "$template" "$1"
+        cat >>"$1/db/postgresql.conf" <<'CONF'
 shared_preload_libraries = 'timescaledb'
 timescaledb.telemetry_level = off
 listen_addresses = '127.0.0.1'
@@ -78,117 +96,149 @@ max_connections = 100
 max_wal_size = 2GB
 log_line_prefix = '%m [%p] %d '
 CONF
-        own "$new"
-        mv "$new" "$template"
 }
 
-# Everything that is made once, even when several ask at once.
-ensure() {
+# Makes what is made once, and clears away what others left. One at a time, for several may ask at once.
+prepare() {
+        local owner gone
         mkdir -p "$cache"
         exec 9>"$cache/lock"
         flock 9
         [ -d "$tree" ] || make_tree
         [ -d "$template" ] || make_template
+        for owner in "${TMPDIR:-/tmp}"/ingestd-*/owner; do
+                [ -O "$owner" ] || continue
+                gone=0
+                pgrep -g "$(cat "$owner")" >/dev/null 2>&1 || gone=$?
+                [ $gone -ne 1 ] || (destroy "${owner%/owner}") || true # 1: no process; more: it is being written
+        done
         exec 9>&-
-}
-
-free_port() {
-        python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
 url() {
         echo "postgresql://postgres@127.0.0.1:$(cat "$1/port")/postgres"
 }
 
-# The postmaster's process id; pids are the host's own, since no pid namespace is made.
-pid_of() {
-        head -n 1 "$1/data/db/postmaster.pid" 2>/dev/null || true
-}
-
+# A process that has ended is gone, even when nobody has waited for it yet.
 is_alive() {
-        [ -n "$1" ] && [ -d "/proc/$1" ]
+        local stat
+        [ -n "$1" ] || return 1
+        { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+        stat=${stat##*) }
+        [ "${stat%% *}" != Z ]
 }
 
-wait_ready() {
-        local dir=$1 i
-        for ((i = 0; i < 600; i++)); do
-                if psql -XAtqd "$(url "$dir")" -c 'SELECT 1' >/dev/null 2>&1; then
-                        return
-                fi
-                sleep 0.05
-        done
-        tail -n 20 "$dir/log" >&2
-        die "the server in $dir does not answer"
-}
-
-launch() {
-        local dir=$1
-        rm -f "$dir/data/db/postmaster.pid"
-        # in a session of its own, so that a signal to the terminal's group does not reach it
-        (in_tree "$dir/data" $bin/postgres -D /data/db -p "$(cat "$dir/port")" >>"$dir/log" 2>&1 </dev/null &) &
-        wait_ready "$dir"
-}
-
-start() {
-        local dir=$1
-        ensure
-        mkdir -p "$dir"
-        chmod 755 "$dir"
-        [ -d "$dir/data" ] || cp -a --reflink=auto "$template" "$dir/data"
-        free_port >"$dir/port"
-        launch "$dir"
-        url "$dir"
+# Prints the server's process id, when it runs. The port tells it from a stranger who got a dead server's id.
+server_pid() {
+        local pid
+        { read -r pid <"$1/data/db/postmaster.pid"; } 2>/dev/null || return 1
+        is_alive "$pid" || return 1
+        tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "-D /data/db -p $(cat "$1/port") " || return 1
+        echo "$pid"
 }
 
 wait_gone() {
-        local pid=$1 i
-        for ((i = 0; i < 1200; i++)); do
-                is_alive "$pid" || return 0
+        local pid i
+        for pid in "$@"; do
+                for ((i = 0; i < 1200; i++)); do
+                        is_alive "$pid" || continue 2
+                        sleep 0.025
+                done
+                die "process $pid does not end"
+        done
+}
+
+is_ready() {
+        server_pid "$1" >/dev/null && [[ $(sed -n 8p "$1/data/db/postmaster.pid") == ready* ]]
+}
+
+# Starts the server and waits until it takes connections; fails when it ends before that.
+launch() {
+        local dir=$1 sandbox i
+        enter_tree "$dir/data"
+        # in a session of its own, so that a signal to the starter's terminal or process group does not reach it
+        setsid "${sandbox[@]}" $bin/postgres -D /data/db -p "$(cat "$dir/port")" >>"$dir/log" 2>&1 </dev/null &
+        for ((i = 0; i < 2400; i++)); do
+                ! is_ready "$dir" || return 0
+                is_alive $! || return 1
                 sleep 0.025
         done
-        die "process $pid does not end"
+        die "the server in $dir does not get ready, see $dir/log"
+}
+
+failed() {
+        tail -n 20 "$1/log" >&2
+        die "the server in $1 does not start"
+}
+
+start() {
+        local dir=$1 port=$2 try
+        prepare
+        mkdir -p "$dir"
+        if ! server_pid "$dir" >/dev/null; then
+                ps -o pgid= -p $$ | tr -d ' ' >"$dir/owner"
+                [ -d "$dir/data" ] || make_data "$dir/data"
+                for try in 1 2 3 4 5; do
+                        # below the ports that the kernel deals out: a client that connects to a dead server's port
+                        # there can be given that very port, and then talks to itself
+                        echo "${port:-$((15000 + RANDOM % 15000))}" >"$dir/port"
+                        ! launch "$dir" || break
+                        if [ -n "$port" ] || [ "$try" = 5 ] ||
+                                ! tail -n 9 "$dir/log" | grep -q 'Address already in use'; then
+                                failed "$dir"
+                        fi
+                done
+        fi
+        url "$dir"
+}
+
+# The bwrap above the server; it waits for the server, so no zombie is left when it has ended.
+bwrap_of() {
+        local parent
+        parent=$(ps -o ppid= -p "$1" | tr -d ' ')
+        [ "$(cat "/proc/$parent/comm")" != bwrap ] || echo "$parent"
 }
 
 stop() {
-        local dir=$1 how=${2:-fast} pid
-        pid=$(pid_of "$dir")
-        is_alive "$pid" || return 0
-        case $how in
+        local pid bwrap
+        pid=$(server_pid "$1") || return 0
+        bwrap=$(bwrap_of "$pid")
+        case $2 in
         fast) kill -INT "$pid" ;;
         immediate) kill -QUIT "$pid" ;;
-        *) die "stop: fast or immediate, not $how" ;;
+        *) die "stop: fast or immediate, not $2" ;;
         esac
-        wait_gone "$pid"
+        wait_gone "$pid" "$bwrap"
 }
 
 kill_all() {
-        local pid children
-        pid=$(pid_of "$1")
-        is_alive "$pid" || return 0
-        children=$(pgrep -P "$pid" || true)
-        # shellcheck disable=SC2086 # a list of numbers
-        kill -KILL "$pid" $children 2>/dev/null || true
-        wait_gone "$pid"
-        for pid in $children; do
-                wait_gone "$pid"
-        done
+        local pid bwrap backends
+        pid=$(server_pid "$1") || return 0
+        bwrap=$(bwrap_of "$pid")
+        kill -STOP "$pid" # else it could make another backend meanwhile
+        mapfile -t backends < <(pgrep -P "$pid")
+        kill -KILL "$pid" "${backends[@]}" 2>/dev/null || true # a backend may have ended by itself
+        wait_gone "$pid" "${backends[@]}" "$bwrap"
+}
+
+destroy() {
+        stop "$1" immediate
+        # nothing but its own, should DIR be somebody's home
+        rm -rf "$1/data" "$1/log" "$1/port" "$1/owner"
+        rmdir "$1" 2>/dev/null || true
 }
 
 [ $# -ge 1 ] || die "usage: see the head of this file"
 command=$1
 [ "$command" = tree ] || [ $# -ge 2 ] || die "$command needs a DIR"
+dir=$(realpath -m "${2:-.}")
 case $command in
-tree) ensure ;;
-start) start "$2" ;;
-url) url "$2" ;;
-stop) stop "$2" "${3:-fast}" ;;
-kill) kill_all "$2" ;;
-restart)
-        is_alive "$(pid_of "$2")" || launch "$2"
-        ;;
-destroy)
-        stop "$2" immediate
-        rm -rf "$2"
-        ;;
+tree) prepare ;;
+start) start "$dir" "${3:-}" ;;
+url) url "$dir" ;;
+stop) stop "$dir" "${3:-fast}" ;;
+kill) kill_all "$dir" ;;
+restart) server_pid "$dir" >/dev/null || launch "$dir" || failed "$dir" ;;
+destroy) destroy "$dir" ;;
 *) die "no such command: $command" ;;
 esac

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that building and testing need, those that are missing. The server is none of
-# them: it runs from a tree of its own (cluster.sh), so that the host's PostgreSQL is left alone.
+# Installs the Debian packages that building and testing need, those that are missing; with nothing missing it asks
+# nobody. The server is none of them: it runs from a tree of its own (cluster.sh), so that the host's is left alone.
 set -euo pipefail
 
 packages=(
         gcc libc6-dev cmake ninja-build pkg-config
         libuv1-dev libpq-dev libcjson-dev libcmocka-dev libinih-dev libxxhash-dev
-        python3 postgresql-client socat util-linux
+        python3 socat util-linux procps
         ca-certificates mmdebstrap bubblewrap debian-archive-keyring
 )
+# Any psql will do, and there may be one that is not Debian's.
+command -v psql >/dev/null || packages+=(postgresql-client)
 
-# Compilers and sanitizers come with gcc; a package counts as there when dpkg says so.
 missing=()
 for package in "${packages[@]}"; do
         status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
@@ -27,6 +28,9 @@ if [ "$(id -u)" -ne 0 ]; then
         as_root=(sudo)
 fi
 echo "installing: ${missing[*]}"
-"${as_root[@]}" apt-get -qq update
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get -qq -y --no-install-recommends install "${missing[@]}" >/dev/null
+"${as_root[@]}" apt-get -qq -o DPkg::Lock::Timeout=120 update
+# By default apt upgrades, together with a package, all that is installed of the same source: with libpq-dev the
+# host's PostgreSQL server, which restarts it. Neither that, nor needrestart, nor removals.
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+        apt-get -qq -y --no-install-recommends --no-remove -o APT::Get::Upgrade-By-Source-Package=false \
+        -o DPkg::Lock::Timeout=120 install "${missing[@]}" >/dev/null
