@@ -117,7 +117,8 @@ static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice
                 on_resolved(d, &row);
 }
 
-/* Memory that is full of unfinished lines alone, with nothing in flight, is freed by reading them to their end. */
+/* Memory that is full of unfinished lines alone, with nothing in flight, is freed by reading them to their
+ * end. */
 static bool has_room(void *ctx)
 {
         struct daemon *d = ctx;

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "hex.h"
+
 /* Numbers that jsonb can hold, as numeric does (PostgreSQL, src/backend/utils/adt/numeric.c, make_result):
  * the decimal point has at most this many digits before and after it. */
 enum {
@@ -107,17 +109,6 @@ static size_t utf8_sequence(const char *p, const char *end)
         return n;
 }
 
-static int hex_value(char c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        if (c >= 'A' && c <= 'F')
-                return c - 'A' + 10;
-        return -1;
-}
-
 /* The four hexadecimal digits at @p, or -1. */
 static int32_t hex4(const char *p, const char *end)
 {
@@ -126,7 +117,7 @@ static int32_t hex4(const char *p, const char *end)
         if (end - p < 4)
                 return -1;
         for (int i = 0; i < 4; i++) {
-                int digit = hex_value(p[i]);
+                int digit = hex_digit(p[i]);
 
                 if (digit < 0)
                         return -1;

@@ -1,15 +1,6 @@
 #include "uuid.h"
 
-static int hex_digit(char c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        if (c >= 'A' && c <= 'F')
-                return c - 'A' + 10;
-        return -1;
-}
+#include "hex.h"
 
 static bool is_dash_position(size_t i)
 {

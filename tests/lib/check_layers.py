@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Each module's layer. Modules of layers 0 to 2 may include those of their own layer; stages (4) may not.
 LAYERS = {
-    0: "err log clock slice uuid buf list memory config reject",
+    0: "err hex log clock slice uuid buf list memory config reject",
     1: "model/*",
     2: "json rfc3339 frame record row batch acks copy_format reply sqlstate object_cache",
     3: "pg_conn",
