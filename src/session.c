@@ -344,16 +344,19 @@ static void start_reading(struct session *s)
         s->reading = true;
 }
 
-/* A session's turn: take lines, then read on or wait. */
+/* A session's turn: take lines, then read on, or wait: for room (its next turn comes by itself), or until its
+ * replies are read (then on_written gives it its turn). */
 static void turn(struct session *s)
 {
+        bool unread;
         bool room;
 
         take_lines(s);
-        room = s->set->ops->has_room(s->set->ctx);
-        if (!room && list_empty(&s->waiting))
+        unread = replies_pending(s) >= REPLIES_HIGH;
+        room = !s->unparsed && s->set->ops->has_room(s->set->ctx);
+        if (!room && !unread && list_empty(&s->waiting))
                 list_append(&s->set->waiting, &s->waiting);
-        if (s->state == SESSION_OPEN && !s->set->draining && room && replies_pending(s) < REPLIES_HIGH)
+        if (s->state == SESSION_OPEN && !s->set->draining && room && !unread)
                 start_reading(s);
         else
                 stop_reading(s);
