@@ -229,8 +229,6 @@ static void end_at_once(const struct daemon *d, const char *why)
 {
         log_warn("ending at once: %s; what was not acked, clients send again", why);
         log_totals(d);
-        if (d->config->listen.unix_path[0])
-                unlink(d->config->listen.unix_path);
         _exit(0);
 }
 
