@@ -19,7 +19,7 @@ struct config {
                 unsigned writers; /* COPY connections, 1..64 */
         } database;
         struct {
-                char *unix_path;    /* "" for none */
+                char *unix_path;    /* "" for none; as long as a socket's path may be, 107 bytes */
                 unsigned unix_mode; /* 0..0777 */
                 char *tcp;          /* "host:port" or "[v6]:port", "" for none */
         } listen;

@@ -79,7 +79,8 @@ int arguments_parse(struct arguments *ret, int argc, char **argv)
                         return 0;
                 case ':':
                         return arguments_usage("a value is missing behind", argv[optind - 1]);
-                default:
+                default: /* what is behind a '=' may be a secret */
+                        argv[optind - 1][strcspn(argv[optind - 1], "=")] = '\0';
                         return arguments_usage("unknown option", argv[optind - 1]);
                 }
         }

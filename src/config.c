@@ -2,13 +2,15 @@
  */
 #include "config.h"
 
+#include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/un.h>
 
 #include <ini.h>
 
@@ -16,6 +18,7 @@
 
 enum setting_type {
         TYPE_STRING,
+        TYPE_PATH,    /* of a socket, or "" */
         TYPE_ADDRESS, /* "", host:port or [v6]:port */
         TYPE_UINT,
         TYPE_SIZE,
@@ -40,11 +43,12 @@ struct setting {
 #define KB         UINT64_C(1024)
 #define MB         (KB * KB)
 #define GB         (MB * KB)
+#define PATH_BYTES (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 
 static const struct setting settings[] = {
         {"database", "url", "", TYPE_STRING, AT(database.url), 0, 0},
         {"database", "writers", "2", TYPE_UINT, AT(database.writers), 1, 64},
-        {"listen", "unix", "/run/boris-ingestd/ingest.sock", TYPE_STRING, AT(listen.unix_path), 0, 0},
+        {"listen", "unix", "/run/boris-ingestd/ingest.sock", TYPE_PATH, AT(listen.unix_path), 0, PATH_BYTES},
         {"listen", "unix_mode", "0660", TYPE_MODE, AT(listen.unix_mode), 0, 0777},
         {"listen", "tcp", "", TYPE_ADDRESS, AT(listen.tcp), 0, 0},
         {"limits", "max_line_bytes", "1048576", TYPE_SIZE, AT(limits.max_line_bytes), KB, 64 * MB},
@@ -64,14 +68,18 @@ static const struct setting settings[] = {
         {"log", "format", "auto", TYPE_FORMAT, AT(log.format), 0, 0},
 };
 
-enum { SETTINGS = sizeof(settings) / sizeof(settings[0]) };
+enum {
+        SETTINGS = sizeof(settings) / sizeof(settings[0]),
+        NAME_BYTES = 50,                      /* of a section or key, with its NUL */
+        WHERE_BYTES = CONFIG_ERROR_BYTES / 2, /* of "FILE:LINE", so that the rest of a message fits */
+};
 
 static void *field(struct config *config, const struct setting *s)
 {
         return (char *)config + s->offset;
 }
 
-/* --- values: each reader returns NULL, or the rule that the value breaks --- */
+/* --- values: each reader returns whether the value keeps to the setting's rule --- */
 
 /* A whole number with an optional K, M, G or T. False for anything else, and for overflow. */
 static bool parse_number(const char *value, bool suffixes, uint64_t *ret)
@@ -97,81 +105,53 @@ static bool parse_number(const char *value, bool suffixes, uint64_t *ret)
         return *end == '\0';
 }
 
-static const char *range_rule(const struct setting *s)
+static bool read_number(const struct setting *s, const char *value, uint64_t *ret)
 {
-        static char rule[128];
-
-        snprintf(rule, sizeof(rule), "must be a whole number from %" PRIu64 " to %" PRIu64 "%s", s->min,
-                 s->max, s->type == TYPE_UINT ? "" : " (suffixes K, M, G, T)");
-        return rule;
+        return parse_number(value, s->type != TYPE_UINT, ret) && *ret >= s->min && *ret <= s->max;
 }
 
-static const char *read_number(const struct setting *s, const char *value, uint64_t *ret)
-{
-        if (!parse_number(value, s->type != TYPE_UINT, ret) || *ret < s->min || *ret > s->max)
-                return range_rule(s);
-        return NULL;
-}
-
-static const char *read_mode(const struct setting *s, const char *value, unsigned *ret)
+static bool read_mode(const struct setting *s, const char *value, unsigned *ret)
 {
         char *end;
         unsigned long mode = strtoul(value, &end, 8);
 
         if (*value < '0' || *value > '7' || *end || mode > s->max)
-                return "must be an octal file mode from 0000 to 0777";
+                return false;
         *ret = (unsigned)mode;
-        return NULL;
+        return true;
 }
 
-static const char *read_word(const char *const *words, int len, const char *value, const char *rule, int *ret)
+/* The value's place in @words, which end with NULL; -1 where it is none of them. */
+static int read_word(const char *const *words, const char *value)
 {
-        for (int i = 0; i < len; i++) {
-                if (strcmp(words[i], value) == 0) {
-                        *ret = i;
-                        return NULL;
-                }
+        for (int i = 0; words[i]; i++) {
+                if (strcmp(words[i], value) == 0)
+                        return i;
         }
-        return rule;
+        return -1;
 }
 
-static const char *read_level(const char *value, enum log_level *ret)
+static bool read_level(const char *value, enum log_level *ret)
 {
-        static const char *const words[] = {"error", "warn", "info", "debug"};
-        int found = 0;
-        const char *rule = read_word(words, 4, value, "must be error, warn, info or debug", &found);
+        static const char *const words[] = {"error", "warn", "info", "debug", NULL};
+        int found = read_word(words, value);
 
-        if (!rule)
+        if (found >= 0)
                 *ret = (enum log_level)found;
-        return rule;
+        return found >= 0;
 }
 
-static const char *read_format(const char *value, enum log_format *ret)
+static bool read_format(const char *value, enum log_format *ret)
 {
-        static const char *const words[] = {"auto", "plain", "journal"};
-        int found = 0;
-        const char *rule = read_word(words, 3, value, "must be auto, plain or journal", &found);
+        static const char *const words[] = {"auto", "plain", "journal", NULL};
+        int found = read_word(words, value);
 
-        if (!rule)
+        if (found >= 0)
                 *ret = (enum log_format)found;
-        return rule;
+        return found >= 0;
 }
 
-/* Whether it is a loopback address is found out when it is bound. */
-static const char *check_address(const char *value)
-{
-        const char *colon = strrchr(value, ':');
-        uint64_t port;
-
-        if (value[0] == '\0')
-                return NULL;
-        if (!colon || colon == value || !parse_number(colon + 1, false, &port) || port > 65535 ||
-            (value[0] == '[') != (colon[-1] == ']') || (value[0] != '[' && strchr(value, ':') != colon))
-                return "must be host:port or [v6]:port";
-        return NULL;
-}
-
-static const char *read_string(const char *value, char **ret)
+static bool read_string(const char *value, char **ret)
 {
         char *copy = strdup(value);
 
@@ -179,32 +159,56 @@ static const char *read_string(const char *value, char **ret)
                 abort();
         free(*ret);
         *ret = copy;
-        return NULL;
+        return true;
 }
 
-static const char *set(struct config *config, const struct setting *s, const char *value)
+/* Of @len bytes, what stands before the port's colon. */
+static bool is_host(const char *host, size_t len)
 {
-        const char *rule;
+        char v6[INET6_ADDRSTRLEN];
+        struct in6_addr addr;
+
+        if (host[0] != '[')
+                return len > 0 && strcspn(host, ":[] \t") == len;
+        if (len < 2 || len - 2 >= sizeof(v6) || host[len - 1] != ']')
+                return false;
+        memcpy(v6, host + 1, len - 2);
+        v6[len - 2] = '\0';
+        return inet_pton(AF_INET6, v6, &addr) == 1;
+}
+
+/* Whether it is a loopback address is found out when it is bound. */
+static bool is_address(const char *value)
+{
+        const char *colon = strrchr(value, ':');
+        uint64_t port;
+
+        return colon && is_host(value, (size_t)(colon - value)) && parse_number(colon + 1, false, &port) &&
+               port <= UINT16_MAX;
+}
+
+/* False, and the setting as it was, where @value breaks the setting's rule. */
+static bool set(struct config *config, const struct setting *s, const char *value)
+{
         uint64_t number = 0;
 
         switch (s->type) {
-        case TYPE_ADDRESS:
-                rule = check_address(value);
-                if (rule)
-                        return rule;
-                return read_string(value, field(config, s));
         case TYPE_STRING:
                 return read_string(value, field(config, s));
+        case TYPE_PATH:
+                return strlen(value) <= s->max && read_string(value, field(config, s));
+        case TYPE_ADDRESS:
+                return (!*value || is_address(value)) && read_string(value, field(config, s));
         case TYPE_UINT:
-                rule = read_number(s, value, &number);
-                if (!rule)
-                        *(unsigned *)field(config, s) = (unsigned)number;
-                return rule;
+                if (!read_number(s, value, &number))
+                        return false;
+                *(unsigned *)field(config, s) = (unsigned)number;
+                return true;
         case TYPE_SIZE:
-                rule = read_number(s, value, &number);
-                if (!rule)
-                        *(size_t *)field(config, s) = (size_t)number;
-                return rule;
+                if (!read_number(s, value, &number))
+                        return false;
+                *(size_t *)field(config, s) = (size_t)number;
+                return true;
         case TYPE_IGNORED:
                 return read_number(s, value, &number);
         case TYPE_MODE:
@@ -216,10 +220,10 @@ static const char *set(struct config *config, const struct setting *s, const cha
         case TYPE_OFF:
                 break;
         }
-        return strcmp(value, s->def) == 0 ? NULL : "is not available in this version: leave it out";
+        return strcmp(value, s->def) == 0;
 }
 
-/* --- errors --- */
+/* --- errors: the value is never told, it may be a secret --- */
 
 static int __attribute__((format(printf, 2, 3))) fail(char *ret_error, const char *fmt, ...)
 {
@@ -228,42 +232,105 @@ static int __attribute__((format(printf, 2, 3))) fail(char *ret_error, const cha
         va_start(args, fmt);
         vsnprintf(ret_error, CONFIG_ERROR_BYTES, fmt, args);
         va_end(args);
+        /* It is to stay one line, and harmless to a terminal, whatever a path holds. */
+        for (char *p = ret_error; *p; p++) {
+                if (iscntrl((unsigned char)*p))
+                        *p = '?';
+        }
         return ERR_CONFIG;
 }
 
-/* Sets section.key, found at @where ("FILE:LINE" or "--set"). The value is not told: it may be a secret. */
+/* @value of the setting, found at @where, was refused: tells the rule. */
+static int fail_rule(const struct setting *s, const char *where, char *ret_error)
+{
+        const char *rule = "";
+
+        switch (s->type) {
+        case TYPE_UINT:
+        case TYPE_SIZE:
+        case TYPE_IGNORED:
+                return fail(ret_error, "%s: %s.%s must be a whole number from %" PRIu64 " to %" PRIu64 "%s",
+                            where, s->section, s->key, s->min, s->max,
+                            s->type == TYPE_UINT ? "" : " (suffixes K, M, G, T)");
+        case TYPE_PATH:
+                return fail(ret_error, "%s: %s.%s must be a path of at most %" PRIu64 " bytes", where,
+                            s->section, s->key, s->max);
+        case TYPE_ADDRESS:
+                rule = "must be host:port or [v6]:port, the port from 0 to 65535";
+                break;
+        case TYPE_MODE:
+                rule = "must be an octal file mode from 0000 to 0777";
+                break;
+        case TYPE_LEVEL:
+                rule = "must be error, warn, info or debug";
+                break;
+        case TYPE_FORMAT:
+                rule = "must be auto, plain or journal";
+                break;
+        case TYPE_OFF:
+                rule = "is not available in this version: leave it out";
+                break;
+        case TYPE_STRING:
+                break;
+        }
+        return fail(ret_error, "%s: %s.%s %s", where, s->section, s->key, rule);
+}
+
+/* What stands in a name's place may be a url that went astray: only what looks like a name is told. */
+static bool is_name(const char *name)
+{
+        size_t len = strlen(name);
+
+        return len > 0 && len < NAME_BYTES &&
+               strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == len;
+}
+
+static int check_section(const char *where, const char *section, char *ret_error)
+{
+        if (!section[0])
+                return fail(ret_error, "%s: a [section] must come first", where);
+        if (!is_name(section))
+                return fail(ret_error, "%s: unknown section", where);
+        for (size_t i = 0; i < SETTINGS; i++) {
+                if (strcmp(settings[i].section, section) == 0)
+                        return 0;
+        }
+        return fail(ret_error, "%s: unknown section [%s]", where, section);
+}
+
+/* Sets section.key, found at @where ("FILE:LINE" or "--set"). With @seen, once only. */
 static int assign(struct config *config, const char *where, const char *section, const char *key,
                   const char *value, bool seen[SETTINGS], char *ret_error)
 {
-        bool section_known = false;
+        int err = check_section(where, section, ret_error);
 
-        for (size_t i = 0; i < SETTINGS; i++) {
-                const char *rule;
+        for (size_t i = 0; i < SETTINGS && err == 0; i++) {
+                const struct setting *s = &settings[i];
 
-                if (strcmp(settings[i].section, section) != 0)
-                        continue;
-                section_known = true;
-                if (strcmp(settings[i].key, key) != 0)
+                if (strcmp(s->section, section) != 0 || strcmp(s->key, key) != 0)
                         continue;
                 if (seen && seen[i])
                         return fail(ret_error, "%s: %s.%s is set twice", where, section, key);
                 if (seen)
                         seen[i] = true;
-                rule = set(config, &settings[i], value);
-                return rule ? fail(ret_error, "%s: %s.%s %s", where, section, key, rule) : 0;
+                return set(config, s, value) ? 0 : fail_rule(s, where, ret_error);
         }
-        if (section_known)
-                return fail(ret_error, "%s: unknown key %s.%s", where, section, key);
-        return fail(ret_error, "%s: unknown section [%s]", where, section);
+        if (err)
+                return err;
+        if (!is_name(key))
+                return fail(ret_error, "%s: unknown key in [%s]", where, section);
+        return fail(ret_error, "%s: unknown key %s.%s", where, section, key);
 }
 
 /* --- the file --- */
 
-/* inih parses; it does not tell its handler the line, and cuts lines that are longer than its buffer, so both
- * are looked after here, where it gets its lines from. */
+/* inih parses. What it passes over in silence is looked after here, where it gets its lines from: it cuts
+ * lines that are longer than its buffer or hold a NUL, takes an indented line for a second value of the key
+ * before, ignores what stands behind a [section], and does not tell of one without keys. Nor does it tell its
+ * handler the line (Debian builds it without INI_HANDLER_LINENO). */
 struct file {
         FILE *stream;
-        const char *path;
+        char name[WHERE_BYTES - 16]; /* the path's end, where the path is so long that it hides the message */
         unsigned line;
         bool seen[SETTINGS];
         struct config *config;
@@ -271,49 +338,98 @@ struct file {
         int err;
 };
 
+static void format_where(const struct file *f, char ret[WHERE_BYTES])
+{
+        snprintf(ret, WHERE_BYTES, "%s:%u", f->name, f->line);
+}
+
+/* @line begins with its first visible character. */
+static int check_line(const struct file *f, const char *line)
+{
+        const char *end = strchr(line, ']');
+        char here[WHERE_BYTES];
+        char section[NAME_BYTES + 1];
+
+        if (line[0] != '[' || !end) /* without the bracket inih refuses it */
+                return 0;
+        format_where(f, here);
+        snprintf(section, sizeof(section), "%.*s", (int)(end - line - 1), line + 1);
+        end += 1 + strspn(end + 1, " \t\r");
+        if (*end && *end != ';' && *end != '#')
+                return fail(f->ret_error,
+                            "%s: a setting must stand on a line of its own, below its [section]", here);
+        return check_section(here, section, f->ret_error);
+}
+
+/* inih's reader, like fgets: a line without its end and indentation. Newer versions of inih take a full
+ * buffer for the first part of a longer line; none is filled. */
 static char *next_line(char *buf, int size, void *arg)
 {
+        static const char bom[] = "\xef\xbb\xbf";
         struct file *f = arg;
-        size_t len;
+        const char *start = buf;
+        int len = 0;
+        int c;
 
-        if (f->err || !fgets(buf, size, f->stream))
+        if (f->err)
                 return NULL;
         f->line++;
-        len = strlen(buf);
-        if (len == (size_t)size - 1 && buf[len - 1] != '\n') {
-                f->err = fail(f->ret_error, "%s:%u: the line is longer than %d bytes%s", f->path, f->line,
-                              size - 2, "; a long database.url may stand in $DATABASE_URL instead");
+        while ((c = getc(f->stream)) != EOF && c != '\n' && c != '\0' && len < size - 2)
+                buf[len++] = (char)c;
+        buf[len] = '\0';
+        if (ferror(f->stream))
+                f->err = fail(f->ret_error, "%s: %s", f->name, strerror(errno));
+        else if (c == '\0')
+                f->err = fail(f->ret_error, "%s:%u: the line holds a NUL byte", f->name, f->line);
+        else if (c != EOF && c != '\n')
+                f->err = fail(f->ret_error,
+                              "%s:%u: the line is longer than %d bytes; a long database.url may stand in "
+                              "$DATABASE_URL instead",
+                              f->name, f->line, size - 2);
+        if (f->err || (c == EOF && len == 0))
                 return NULL;
-        }
-        return buf;
+        if (f->line == 1 && strncmp(buf, bom, strlen(bom)) == 0)
+                start += strlen(bom);
+        start += strspn(start, " \t\r\v\f");
+        memmove(buf, start, strlen(start) + 1);
+        f->err = check_line(f, buf);
+        return f->err ? NULL : buf;
 }
 
 static int on_setting(void *arg, const char *section, const char *key, const char *value)
 {
         struct file *f = arg;
-        char where[CONFIG_ERROR_BYTES / 2];
+        char here[WHERE_BYTES];
 
         if (f->err)
                 return 1;
-        snprintf(where, sizeof(where), "%s:%u", f->path, f->line);
-        f->err = assign(f->config, where, section, key, value, f->seen, f->ret_error);
+        format_where(f, here);
+        f->err = assign(f->config, here, section, key, value, f->seen, f->ret_error);
         return 1;
 }
 
-static int load_file(struct config *config, const char *path, char *ret_error)
+/* With @optional, a file that does not exist is as good as an empty one. */
+static int load_file(struct config *config, const char *path, bool optional, char *ret_error)
 {
-        struct file f = {.path = path, .config = config, .ret_error = ret_error};
+        struct file f = {.config = config, .ret_error = ret_error};
+        size_t len = strlen(path);
         int bad_line;
 
+        if (len < sizeof(f.name))
+                snprintf(f.name, sizeof(f.name), "%s", path);
+        else
+                snprintf(f.name, sizeof(f.name), "...%s", path + len - (sizeof(f.name) - 4));
         f.stream = fopen(path, "re");
+        if (!f.stream && optional && (errno == ENOENT || errno == ENOTDIR))
+                return 0;
         if (!f.stream)
-                return fail(ret_error, "%s: %s", path, strerror(errno));
+                return fail(ret_error, "%s: %s", f.name, strerror(errno));
         bad_line = ini_parse_stream(next_line, &f, on_setting, &f);
-        if (!f.err && ferror(f.stream))
-                f.err = fail(ret_error, "%s: %s", path, strerror(errno));
         if (bad_line > 0 && (!f.err || (unsigned)bad_line < f.line)) /* the first fault is told */
-                f.err = fail(ret_error, "%s:%d: neither [section] nor key = value nor a comment", path,
+                f.err = fail(ret_error, "%s:%d: neither [section] nor key = value nor a comment", f.name,
                              bad_line);
+        else if (bad_line < 0 && !f.err)
+                f.err = fail(ret_error, "%s: cannot be parsed: out of memory", f.name);
         fclose(f.stream);
         return f.err;
 }
@@ -324,14 +440,16 @@ static int load_override(struct config *config, const char *text, char *ret_erro
 {
         const char *dot = strchr(text, '.');
         const char *equals = strchr(text, '=');
-        char section[64];
-        char key[64];
+        char section[NAME_BYTES];
+        char key[NAME_BYTES];
 
         if (!dot || !equals || dot > equals || (size_t)(dot - text) >= sizeof(section) ||
             (size_t)(equals - dot - 1) >= sizeof(key))
                 return fail(ret_error, "--set: must be section.key=value");
         snprintf(section, sizeof(section), "%.*s", (int)(dot - text), text);
         snprintf(key, sizeof(key), "%.*s", (int)(equals - dot - 1), dot + 1);
+        if (!is_name(section) || !is_name(key))
+                return fail(ret_error, "--set: must be section.key=value");
         return assign(config, "--set", section, key, equals + 1, NULL, ret_error);
 }
 
@@ -352,10 +470,8 @@ int config_load(struct config *config, const char *path, const char *const *over
         for (size_t i = 0; i < SETTINGS && err == 0; i++)
                 err = assign(config, "default", settings[i].section, settings[i].key, settings[i].def, NULL,
                              ret_error);
-        if (!path && access(CONFIG_DEFAULT_PATH, F_OK) == 0)
-                path = CONFIG_DEFAULT_PATH;
-        if (err == 0 && path)
-                err = load_file(config, path, ret_error);
+        if (err == 0)
+                err = load_file(config, path ? path : CONFIG_DEFAULT_PATH, !path, ret_error);
         for (size_t i = 0; i < overrides_len && err == 0; i++)
                 err = load_override(config, overrides[i], ret_error);
         if (err == 0 && !config->database.url[0] && getenv("DATABASE_URL"))

@@ -53,6 +53,13 @@ class Secrets(TestCase):
                     self.assertTrue(done.stderr or done.stdout)
                     self.assertNotIn(SECRET, done.stdout + done.stderr, (url, command))
 
+    def test_mistyped_options(self):
+        for args in ([f"--database.url=postgresql://u:{SECRET}@h/db"], [f"--sett=database.url=password={SECRET}"],
+                     [f"postgresql://u:{SECRET}@h/db"], ["check", f"database.url=password={SECRET}"]):
+            done = run_ingestd(None, *args)
+            self.assertEqual(done.returncode, 2, args)
+            self.assertNotIn(SECRET, done.stdout + done.stderr)
+
     def test_credentials(self):
         done = run_ingestd(self.db, "connection", "create", "META", stdin=f'{{"token":"{SECRET}"}}')
         self.assertEqual(done.returncode, 0, done.stderr)

@@ -1,6 +1,7 @@
 /* What the log writes, caught at its end: standard error. */
 #include "test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -26,14 +27,22 @@ static int teardown(void **state)
         return 0;
 }
 
-static void assert_logged(const char *end)
+/* What was written, by one write(2), so that lines of several processes stay whole. */
+static size_t read_logged(char text[4096])
 {
-        char text[4096];
-        ssize_t n = read(pipe_fds[0], text, sizeof(text) - 1);
+        ssize_t n = read(pipe_fds[0], text, 4095);
 
         assert_true(n > 0);
         text[n] = '\0';
-        assert_true((size_t)n >= strlen(end));
+        return (size_t)n;
+}
+
+static void assert_logged(const char *end)
+{
+        char text[4096];
+        size_t n = read_logged(text);
+
+        assert_true(n >= strlen(end));
         assert_string_equal(text + n - strlen(end), end);
 }
 
@@ -58,26 +67,77 @@ static void test_formats(void **state)
         assert_logged("Z info i\n");
 }
 
+/* 2026-01-02T03:04:05.678Z info text */
+static void test_plain_time(void **state)
+{
+        char text[4096];
+        int number[7];
+        int len = 0;
+
+        (void)state;
+        setenv("TZ", "Asia/Kathmandu", 1); /* the time is UTC, wherever the server stands */
+        log_init(LOG_LEVEL_INFO, LOG_FORMAT_PLAIN);
+        log_info("text");
+        assert_int_equal(read_logged(text), strlen("2026-01-02T03:04:05.678Z info text\n"));
+        assert_int_equal(sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ info text%n", &number[0], &number[1],
+                                &number[2], &number[3], &number[4], &number[5], &number[6], &len),
+                         7);
+        assert_string_equal(text + len, "\n");
+        unsetenv("TZ");
+}
+
+/* At each level, what is as grave or graver is written, and nothing else. */
 static void test_levels(void **state)
 {
+        static const char *const prefixes[] = {"<3>", "<4>", "<6>", "<7>"};
+
         (void)state;
-        log_init(LOG_LEVEL_WARN, LOG_FORMAT_JOURNAL);
-        log_info("not this");
-        log_debug("nor this");
-        log_warn("this");
-        assert_logged("<4>this\n");
+        for (int level = LOG_LEVEL_ERROR; level <= LOG_LEVEL_DEBUG; level++) {
+                char expected[64] = "";
+                char text[4096];
+
+                log_init((enum log_level)level, LOG_FORMAT_JOURNAL);
+                log_error("x");
+                log_warn("x");
+                log_info("x");
+                log_debug("x");
+                for (int i = 0; i <= level; i++)
+                        snprintf(expected + strlen(expected), sizeof(expected) - strlen(expected), "%sx\n",
+                                 prefixes[i]);
+                read_logged(text);
+                assert_string_equal(text, expected);
+        }
 }
 
 static void test_one_event_is_one_line(void **state)
 {
-        char text[5000];
-
         (void)state;
         log_init(LOG_LEVEL_INFO, LOG_FORMAT_JOURNAL);
         log_info("two\r\nlines <3>fake\n");
         assert_logged("<6>two  lines <3>fake\n");
-        memset(text, 'x', sizeof(text));
-        text[sizeof(text) - 1] = '\0';
+        log_info(" ");
+        assert_logged("<6>\n");
+}
+
+/* Whatever its length, a line has its beginning, its end, and no more than 2048 bytes. */
+static void test_long_texts(void **state)
+{
+        static char text[5000];
+        char logged[4096];
+
+        (void)state;
+        log_init(LOG_LEVEL_INFO, LOG_FORMAT_JOURNAL);
+        memset(text, 'x', sizeof(text) - 1);
+        for (size_t len = 2030; len < 2060; len++) {
+                size_t n;
+
+                log_info("%.*s", (int)len, text);
+                n = read_logged(logged);
+                assert_true(n == len + 4 || (len > 2040 && n > 2040 && n <= 2048));
+                assert_int_equal(strncmp(logged, "<6>xxx", 6), 0);
+                assert_string_equal(logged + n - 4, "xxx\n");
+                assert_ptr_equal(strchr(logged, '\n'), logged + n - 1);
+        }
         log_info("%s", text);
         assert_logged("xxx\n");
 }
@@ -86,8 +146,10 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_formats, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_plain_time, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_levels, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_one_event_is_one_line, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_long_texts, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
