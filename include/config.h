@@ -34,7 +34,8 @@ struct config {
                 unsigned linger_ms; /* 0..60000 */
         } batch;
         struct {
-                size_t cache_objects; /* 0..100000000 */
+                size_t cache_objects;      /* 0..100000000 */
+                unsigned unknown_grace_ms; /* 0..86400000: how long a record waits for its unknown object */
         } resolve;
         struct {
                 unsigned timeout_ms; /* 0..600000 */

@@ -47,6 +47,9 @@ void memory_sub(struct memory *m, size_t bytes);
  * what keeps that from happening. */
 struct block *block_new(struct memory *m, size_t min_bytes);
 
+/* The same for @bytes and no more: for what stays long. */
+struct block *block_new_exact(struct memory *m, size_t bytes);
+
 static inline struct block *block_ref(struct block *b)
 {
         b->refs++;

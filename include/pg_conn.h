@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "err.h"
+#include "slice.h"
 #include "uuid.h"
 
 /* One connection to PostgreSQL, joined to the loop: it connects by itself, again and again with growing
@@ -97,13 +98,13 @@ void pg_conn_copy_end(struct pg_conn *c);
 const char *pg_result_sqlstate(const struct pg_result *res);
 /* The error's first line, without values of columns (details) that might be anything; "" for none. */
 const char *pg_result_message(const struct pg_result *res);
-/* The violated constraint's name, "" for none. */
-const char *pg_result_constraint(const struct pg_result *res);
-
 int pg_result_rows(const struct pg_result *res);
 bool pg_result_null(const struct pg_result *res, int row, int column);
+bool pg_result_bool(const struct pg_result *res, int row, int column);
 int32_t pg_result_i32(const struct pg_result *res, int row, int column);
 int64_t pg_result_i64(const struct pg_result *res, int row, int column);
 struct uuid pg_result_uuid(const struct pg_result *res, int row, int column);
+/* Borrows @res. */
+struct slice pg_result_text(const struct pg_result *res, int row, int column);
 
 #endif

@@ -25,8 +25,10 @@ struct session_ops {
          * @s stays. @block holds the line's bytes. */
         void (*on_line)(void *ctx, struct session *s, uint64_t line_no, struct slice line,
                         struct block *block);
-        /* False where no further line should be taken now; asked again each loop turn. */
+        /* False where no further line should be taken now, of any session or of this one; asked again each
+         * loop turn. */
         bool (*has_room)(void *ctx);
+        bool (*has_room_for)(void *ctx, const struct session *s);
         /* A session is gone: closed, and all its lines settled. */
         void (*on_gone)(void *ctx);
 };
@@ -88,6 +90,10 @@ struct session {
         bool ack_told;      /* it was told anything: a client that sent no line gets an ack, too */
         uint64_t in_flight; /* lines not settled */
 
+        /* The sink's own notes. */
+        uint64_t hierarchy_batch; /* the last one that holds a record of this session; 0: none */
+        size_t unknown;           /* rows that wait for an unknown object */
+
         struct buf out;     /* replies to send */
         struct buf sending; /* replies given to libuv; empty when none are */
         uv_write_t write;
@@ -115,5 +121,9 @@ void sessions_deinit(struct sessions *set);
  * when its connection is gone, on the loop's next turn. */
 void session_settle(struct session *s, uint64_t line_no, enum line_outcome outcome,
                     const struct reject *reject);
+
+/* One of its lines in flight will never be settled: no ack will cover it, nor any later line. Only while the
+ * set is draining. */
+void session_abandon(struct session *s);
 
 #endif

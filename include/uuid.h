@@ -24,6 +24,9 @@ void uuid_format(const struct uuid *uuid, char ret_text[UUID_TEXT_LEN + 1]);
  * around version and variant. */
 struct uuid uuid_v8(int64_t unix_ms, uint64_t hi, uint64_t lo);
 
+/* A new UUIDv7 (RFC 9562 section 5.7): the low 48 bits of @unix_ms, then random bits of the system's. */
+struct uuid uuid_v7(int64_t unix_ms);
+
 static inline bool uuid_eq(const struct uuid *a, const struct uuid *b)
 {
         return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;

@@ -20,7 +20,7 @@ struct writer_ops {
         /* Connected and without a batch: writer_write may be called. */
         void (*on_idle)(void *ctx, struct writer *w);
         /* A row's fate. */
-        row_settle_cb *settle;
+        line_settle_cb *settle;
         /* The row's ad object has gone from the database: takes over *row. */
         void (*on_missing)(void *ctx, const struct row *row);
         /* Takes over a batch, or a part of one, that is still to be written: it is the next in line. */

@@ -39,14 +39,14 @@ void batch_add_take(struct batch *b, const struct row *row)
         if (b->len == b->cap)
                 grow(b);
         b->rows[b->len++] = *row;
-        b->bytes += row->line.len;
+        b->bytes += row->line.text.len;
         b->any_time |= row->rec.any_time;
 }
 
 void batch_remove(struct batch *b, size_t i)
 {
         assert(i < b->len);
-        b->bytes -= b->rows[i].line.len;
+        b->bytes -= b->rows[i].line.text.len;
         b->rows[i] = b->rows[--b->len];
 }
 
@@ -59,7 +59,7 @@ struct batch *batch_split(struct batch *b)
         second->opened = b->opened;
         second->merge = b->merge;
         for (size_t i = half; i < b->len; i++) {
-                b->bytes -= b->rows[i].line.len;
+                b->bytes -= b->rows[i].line.text.len;
                 batch_add_take(second, &b->rows[i]);
         }
         b->len = half;

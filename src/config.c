@@ -58,7 +58,7 @@ static const struct setting settings[] = {
         {"batch", "bytes", "8M", TYPE_SIZE, AT(batch.bytes), 64 * KB, GB / 2},
         {"batch", "linger_ms", "50", TYPE_UINT, AT(batch.linger_ms), 0, 60000},
         {"resolve", "cache_objects", "1000000", TYPE_SIZE, AT(resolve.cache_objects), 0, 100000000},
-        {"resolve", "unknown_grace_ms", "0", TYPE_OFF, 0, 0, 0},
+        {"resolve", "unknown_grace_ms", "0", TYPE_UINT, AT(resolve.unknown_grace_ms), 0, 86400000},
         {"spool", "dir", "", TYPE_OFF, 0, 0, 0},
         {"spool", "max_bytes", "4G", TYPE_IGNORED, 0, 1, 1024 * 1024 * GB},
         {"rejects", "file", "", TYPE_OFF, 0, 0, 0},

@@ -1,5 +1,9 @@
 #include "copy_format.h"
 
+#include <string.h>
+
+#include "pg_array.h"
+
 /* PostgreSQL counts microseconds from 2000-01-01. */
 static const int64_t PG_EPOCH_US = INT64_C(946684800000000);
 
@@ -76,39 +80,6 @@ void copy_format_row(struct buf *out, const struct spending_record *rec)
         p = put_count(p, rec, RECORD_NULL_CONVERSIONS, rec->conversions);
         p = put_metrics(p, rec);
         out->len += (size_t)(p - start);
-}
-
-/* Array header (PostgreSQL, src/backend/utils/adt/arrayfuncs.c, array_recv): dimensions, whether there are
- * NULLs, the element's type, then length and lower bound of the one dimension. */
-void pg_array_begin(struct buf *out, unsigned element_oid, size_t len)
-{
-        char *p = buf_reserve(out, 20);
-
-        p = put_be32(p, 1);
-        p = put_be32(p, 1);
-        p = put_be32(p, element_oid);
-        p = put_be32(p, (uint32_t)len);
-        put_be32(p, 1);
-        out->len += 20;
-}
-
-void pg_array_set_len(struct buf *out, size_t len)
-{
-        put_be32(out->data + 12, (uint32_t)len);
-}
-
-void pg_array_add(struct buf *out, const void *data, size_t len)
-{
-        char *p = buf_reserve(out, 4 + len);
-
-        if (!data) {
-                put_be32(p, NULL_LEN);
-                out->len += 4;
-                return;
-        }
-        p = put_be32(p, (uint32_t)len);
-        memcpy(p, data, len);
-        out->len += 4 + len;
 }
 
 /* One element, already with its length, at @p in a buffer with @room for it. */

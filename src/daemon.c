@@ -1,12 +1,17 @@
 /* Makes the stages and connects them:
  *
  *   sessions -> decode -> resolver -> batcher -> writers
- *       ^                                           |
+ *       ^           |         ^                     |
+ *       |           +-> hierarchy                   |
+ *       |                     |                     |
  *       +------------------ settle -----------------+
  *
+ * Spending that comes behind hierarchy records on one connection goes to the resolver when those are written.
+ *
  * Backpressure is one question, has_room: sessions stop taking lines while sealed batches or many unresolved
- * rows wait, or the memory limit is reached. A row is settled exactly once, by whoever ends its way: the
- * decoder and the resolver with a refusal, a writer with the database's word.
+ * rows wait, or the memory limit is reached; and those with hierarchy records or unknown objects under way
+ * while there are too many of these. A line is settled exactly once, by whoever ends its way: the decoder and
+ * the resolver with a refusal, a writer or the hierarchy with the database's word.
  *
  * Draining (SIGTERM, SIGINT): the listeners close, the sessions settle what they have received, say their
  * last words and close; when the last one is gone, nothing is in flight and all else is closed. A second
@@ -24,22 +29,25 @@
 
 #include "batcher.h"
 #include "clock.h"
+#include "hierarchy.h"
+#include "hierarchy_record.h"
 #include "listener.h"
 #include "log.h"
 #include "memory.h"
-#include "record.h"
 #include "resolver.h"
 #include "session.h"
+#include "spending_record.h"
 #include "writer.h"
 
 struct daemon {
         const struct config *config;
         uv_loop_t loop;
         struct memory memory;
-        struct record_decoder decoder;
+        struct field_reader reader;
         struct listener listener;
         struct sessions sessions;
         struct resolver resolver;
+        struct hierarchy hierarchy;
         struct batcher batcher;
         struct writer *writers;
         uv_signal_t sigterm;
@@ -47,13 +55,14 @@ struct daemon {
         uv_timer_t deadline; /* of the drain */
         uv_timer_t finish;   /* runs the drain's last step outside of all callbacks */
         int64_t last_received_us;
-        uint64_t in_flight; /* rows not settled */
+        uint64_t in_flight; /* lines not settled */
+        uint64_t abandoned; /* lines that were left unsettled at the end */
         uint64_t counts[LINE_OUTCOMES];
         bool draining;
         bool finished;
 };
 
-/* --- the end of a row --- */
+/* --- the end of a line --- */
 
 static void on_finish(uv_timer_t *timer);
 
@@ -63,24 +72,34 @@ static void drain_step(struct daemon *d)
                 uv_timer_start(&d->finish, on_finish, 0, 0);
 }
 
-static void settle(void *ctx, struct row *row, enum line_outcome outcome, const struct reject *reject)
+static void settle(void *ctx, struct line *line, enum line_outcome outcome, const struct reject *reject)
 {
         struct daemon *d = ctx;
 
         d->counts[outcome]++;
         d->in_flight--;
-        session_settle(row->origin, row->line_no, outcome, reject);
-        block_unref(row->block);
+        session_settle(line->origin, line->number, outcome, reject);
+        block_unref(line->block);
 }
 
-/* --- a row's way --- */
+static void on_abandoned(void *ctx, const struct row *row)
+{
+        struct daemon *d = ctx;
+
+        d->abandoned++;
+        d->in_flight--;
+        session_abandon(row->line.origin);
+        block_unref(row->line.block);
+}
+
+/* --- a line's way --- */
 
 static void on_resolved(void *ctx, const struct row *row)
 {
         struct daemon *d = ctx;
         struct row ready = *row;
 
-        record_derive_id(&ready.rec);
+        spending_record_derive_id(&ready.rec);
         batcher_add_take(&d->batcher, &ready);
 }
 
@@ -100,21 +119,75 @@ static int64_t receive_time(struct daemon *d)
         return d->last_received_us;
 }
 
-static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice line, struct block *block)
+static void resolve(struct daemon *d, struct row *row)
 {
-        struct daemon *d = ctx;
-        struct reject reject;
+        if (resolver_resolve(&d->resolver, row))
+                on_resolved(d, row);
+}
+
+static void on_follower(void *ctx, const struct row *row)
+{
+        struct row ready = *row;
+
+        resolve(ctx, &ready);
+}
+
+static void on_spending(struct daemon *d, struct session *s, struct line *line, const struct fields *fields)
+{
         struct row row;
 
-        row.block = block_ref(block);
-        row.line = line;
-        row.origin = s;
-        row.line_no = line_no;
+        if (!spending_record_read(fields, receive_time(d), &row.rec)) {
+                settle(d, line, LINE_REJECTED, fields->reject);
+                return;
+        }
+        row.line = *line;
+        if (hierarchy_pending(&d->hierarchy, s->hierarchy_batch))
+                hierarchy_follow_take(&d->hierarchy, s->hierarchy_batch, &row);
+        else
+                resolve(d, &row);
+}
+
+static void on_hierarchy(struct daemon *d, struct session *s, struct line *line, const struct fields *fields)
+{
+        struct hierarchy_row row = {.line = *line, .kind = fields->kind};
+        bool ok = fields->kind == RECORD_AD_ACCOUNT ? ad_account_record_read(fields, &row.rec.account)
+                                                    : ad_object_record_read(fields, &row.rec.object);
+
+        if (ok)
+                s->hierarchy_batch = hierarchy_add_take(&d->hierarchy, &row);
+        else
+                settle(d, line, LINE_REJECTED, fields->reject);
+}
+
+static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice text, struct block *block)
+{
+        struct daemon *d = ctx;
+        struct line line = {block_ref(block), text, s, line_no};
+        struct reject reject;
+        struct fields fields;
+
         d->in_flight++;
-        if (!record_decode(&d->decoder, line, receive_time(d), &row.rec, &reject))
-                settle(d, &row, LINE_REJECTED, &reject);
-        else if (resolver_resolve(&d->resolver, &row))
-                on_resolved(d, &row);
+        if (!fields_read(&d->reader, text, &fields, &reject))
+                settle(d, &line, LINE_REJECTED, &reject);
+        else if (fields.kind == RECORD_SPENDING)
+                on_spending(d, s, &line, &fields);
+        else
+                on_hierarchy(d, s, &line, &fields);
+}
+
+static void on_written(void *ctx, bool new_accounts)
+{
+        struct daemon *d = ctx;
+
+        resolver_hierarchy_changed(&d->resolver, new_accounts);
+}
+
+static void on_unknown(void *ctx, void *origin, bool waits)
+{
+        struct session *s = origin;
+
+        (void)ctx;
+        s->unknown += waits ? 1 : (size_t)-1;
 }
 
 /* Memory that is full of unfinished lines alone, with nothing in flight, is freed by reading them to their
@@ -125,6 +198,14 @@ static bool has_room(void *ctx)
 
         return batcher_has_room(&d->batcher) && resolver_has_room(&d->resolver) &&
                !(memory_full(&d->memory) && d->in_flight > 0);
+}
+
+static bool has_room_for(void *ctx, const struct session *s)
+{
+        struct daemon *d = ctx;
+
+        return (hierarchy_has_room(&d->hierarchy) || !hierarchy_pending(&d->hierarchy, s->hierarchy_batch)) &&
+               (s->unknown == 0 || resolver_has_room_for_unknown(&d->resolver));
 }
 
 static void on_gone(void *ctx)
@@ -187,6 +268,11 @@ static void on_resolver_closed(struct resolver *r)
         (void)r;
 }
 
+static void on_hierarchy_closed(struct hierarchy *h)
+{
+        (void)h;
+}
+
 static void on_batcher_closed(struct batcher *b)
 {
         (void)b;
@@ -201,6 +287,7 @@ static void close_all(struct daemon *d)
         for (unsigned i = 0; i < d->config->database.writers; i++)
                 writer_close(&d->writers[i], on_writer_closed);
         resolver_close(&d->resolver, on_resolver_closed);
+        hierarchy_close(&d->hierarchy, on_hierarchy_closed);
         batcher_close(&d->batcher, on_batcher_closed);
         uv_close((uv_handle_t *)&d->sigterm, NULL);
         uv_close((uv_handle_t *)&d->sigint, NULL);
@@ -221,7 +308,7 @@ static void log_totals(const struct daemon *d)
         log_info("stopped: %" PRIu64 " connections, %" PRIu64 " lines, %" PRIu64 " stored, %" PRIu64
                  " duplicate, %" PRIu64 " rejected, %" PRIu64 " not settled",
                  d->sessions.accepted, d->sessions.lines, d->counts[LINE_STORED], d->counts[LINE_DUPLICATE],
-                 d->counts[LINE_REJECTED], d->in_flight);
+                 d->counts[LINE_REJECTED], d->in_flight + d->abandoned);
 }
 
 /* Handles are still open, requests in flight: nothing can be freed, the kernel does it. */
@@ -249,6 +336,8 @@ static void on_signal(uv_signal_t *handle, int number)
         uv_timer_start(&d->deadline, on_deadline, d->config->shutdown.timeout_ms, 0);
         d->batcher.linger_ms = 0;
         batcher_seal(&d->batcher);
+        hierarchy_drain(&d->hierarchy);
+        resolver_drain(&d->resolver);
         sessions_drain(&d->sessions);
         drain_step(d);
 }
@@ -274,8 +363,13 @@ static void init_handles(struct daemon *d)
 static void init_stages(struct daemon *d)
 {
         static const struct session_ops session_ops = {
-                .on_line = on_line, .has_room = has_room, .on_gone = on_gone};
-        static const struct resolver_ops resolver_ops = {.on_resolved = on_resolved, .settle = settle};
+                .on_line = on_line, .has_room = has_room, .has_room_for = has_room_for, .on_gone = on_gone};
+        static const struct resolver_ops resolver_ops = {.on_resolved = on_resolved,
+                                                         .settle = settle,
+                                                         .on_unknown = on_unknown,
+                                                         .on_abandoned = on_abandoned};
+        static const struct hierarchy_ops hierarchy_ops = {
+                .settle = settle, .on_follower = on_follower, .on_written = on_written};
         static const struct writer_ops writer_ops = {.on_idle = on_writer_idle,
                                                      .settle = settle,
                                                      .on_missing = on_missing,
@@ -284,12 +378,16 @@ static void init_stages(struct daemon *d)
         const struct batcher_limits limits = {c->batch.rows, c->batch.bytes, c->batch.linger_ms,
                                               c->database.writers};
 
+        const struct hierarchy_limits hierarchy_limits = {c->batch.rows, c->batch.bytes, c->batch.linger_ms};
+
         memory_init(&d->memory, c->limits.memory_bytes);
         listener_init(&d->listener, &d->loop, on_connection, d);
         sessions_init(&d->sessions, &d->loop, &session_ops, d, &d->memory, c->limits.max_line_bytes);
         batcher_init(&d->batcher, &d->loop, &d->memory, &limits, on_sealed, d);
-        resolver_open(&d->resolver, &d->loop, c->database.url, c->resolve.cache_objects, &d->memory,
-                      &resolver_ops, d);
+        resolver_open(&d->resolver, &d->loop, c->database.url, c->resolve.cache_objects,
+                      c->resolve.unknown_grace_ms, &d->memory, &resolver_ops, d);
+        hierarchy_open(&d->hierarchy, &d->loop, c->database.url, &d->memory, &hierarchy_limits,
+                       &hierarchy_ops, d);
         d->writers = calloc(c->database.writers, sizeof(*d->writers));
         if (!d->writers)
                 abort();
@@ -364,7 +462,7 @@ int daemon_run(const struct config *config)
         if (!err)
                 log_totals(d);
         memory_deinit(&d->memory);
-        record_decoder_deinit(&d->decoder);
+        field_reader_deinit(&d->reader);
         free(d->writers);
         if (uv_loop_close(&d->loop) != 0)
                 abort(); /* a handle was forgotten */

@@ -27,19 +27,10 @@ void memory_sub(struct memory *m, size_t bytes)
         m->used -= bytes;
 }
 
-struct block *block_new(struct memory *m, size_t min_bytes)
+static struct block *init_block(struct block *b, struct memory *m, size_t cap)
 {
-        struct block *b = m->spare;
-        size_t cap = min_bytes > BLOCK_BYTES ? min_bytes : BLOCK_BYTES;
-
-        if (cap == BLOCK_BYTES && b) {
-                m->spare = b->next;
-                m->spare_len--;
-        } else {
-                b = malloc(sizeof(*b) + cap);
-                if (!b)
-                        abort();
-        }
+        if (!b)
+                abort();
         b->memory = m;
         b->next = NULL;
         b->cap = cap;
@@ -47,6 +38,22 @@ struct block *block_new(struct memory *m, size_t min_bytes)
         b->refs = 1;
         memory_add(m, sizeof(*b) + cap);
         return b;
+}
+
+struct block *block_new(struct memory *m, size_t min_bytes)
+{
+        struct block *b = m->spare;
+
+        if (min_bytes > BLOCK_BYTES || !b)
+                return block_new_exact(m, min_bytes > BLOCK_BYTES ? min_bytes : BLOCK_BYTES);
+        m->spare = b->next;
+        m->spare_len--;
+        return init_block(b, m, BLOCK_BYTES);
+}
+
+struct block *block_new_exact(struct memory *m, size_t bytes)
+{
+        return init_block(malloc(sizeof(struct block) + bytes), m, bytes);
 }
 
 void block_unref(struct block *b)

@@ -437,13 +437,6 @@ const char *pg_result_message(const struct pg_result *res)
         return message ? message : "";
 }
 
-const char *pg_result_constraint(const struct pg_result *res)
-{
-        const char *constraint = PQresultErrorField(pg(res), PG_DIAG_CONSTRAINT_NAME);
-
-        return constraint ? constraint : "";
-}
-
 int pg_result_rows(const struct pg_result *res)
 {
         return PQntuples(pg(res));
@@ -452,6 +445,11 @@ int pg_result_rows(const struct pg_result *res)
 bool pg_result_null(const struct pg_result *res, int row, int column)
 {
         return PQgetisnull(pg(res), row, column);
+}
+
+bool pg_result_bool(const struct pg_result *res, int row, int column)
+{
+        return *PQgetvalue(pg(res), row, column) != 0;
 }
 
 int32_t pg_result_i32(const struct pg_result *res, int row, int column)
@@ -476,4 +474,9 @@ struct uuid pg_result_uuid(const struct pg_result *res, int row, int column)
 
         memcpy(uuid.bytes, PQgetvalue(pg(res), row, column), sizeof(uuid.bytes));
         return uuid;
+}
+
+struct slice pg_result_text(const struct pg_result *res, int row, int column)
+{
+        return (struct slice){PQgetvalue(pg(res), row, column), (size_t)PQgetlength(pg(res), row, column)};
 }

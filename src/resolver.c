@@ -1,6 +1,7 @@
 /* The happy path is one probe of the cache. A miss parks its row: rows of the same object share one entry
  * ("miss"), and while a query is in flight new misses gather for the next one, so that there is never a query
- * per record.
+ * per record. With a grace, what the answer does not know stays as an unknown miss, and is asked for with the
+ * others again and again.
  *
  * What can fail: the connection (what was asked is asked again when it is back) and the query itself (a right
  * or a table is missing: nobody's record is to blame, so the connection is given up and the question asked
@@ -13,10 +14,11 @@
 
 #include <sys/random.h>
 
-#include "copy_format.h"
 #include "log.h"
 #include "model/ad_account.h"
 #include "model/ad_object.h"
+#include "pg_array.h"
+#include "refusal.h"
 
 enum { FIRST_BUCKETS = 1024 };
 
@@ -26,43 +28,37 @@ enum { LOOKUP_KEY = 0, LOOKUP_ACCOUNTS = 1, LOOKUP_OBJECT = 2 };
 struct parked_row {
         struct parked_row *next;
         struct row row;
+        uint64_t deadline; /* loop time in ms at which its grace is over; 0: not known to be unknown */
 };
 
-/* An object that is asked for, and the rows that want it. */
+/* An object that is asked for, and the rows that want it. While its query is in flight it is in no bucket: a
+ * row that comes later, behind the hierarchy record that makes its object, needs an answer that was asked for
+ * later, too. */
 struct miss {
         struct list bucket;
         struct list order;
         XXH128_hash_t key;
         XXH128_hash_t account_key;
-        struct parked_row *rows;
+        struct parked_row *rows; /* in order of arrival */
+        struct parked_row **rows_end;
+        uint64_t deadline; /* of the first row; 0: not known to be unknown */
         enum platform platform;
         bool has_connection;
         struct uuid connection_id;
         uint16_t account_len;
         uint16_t object_len;
-        char account[RECORD_TEXT_MAX + 1]; /* with a NUL for messages; ids may hold no NUL */
-        char object[RECORD_TEXT_MAX + 1];
+        char account[EXTERNAL_ID_MAX + 1]; /* with a NUL for messages; ids may hold no NUL */
+        char object[EXTERNAL_ID_MAX + 1];
 };
 
 static void start_query(struct resolver *r);
 
 /* --- keys --- */
 
-static uint16_t decode_text(struct json_string s, char out[RECORD_TEXT_MAX + 1])
-{
-        char buf[6 * RECORD_TEXT_MAX];
-        size_t len = json_string_decode(s, s.escaped ? buf : out);
-
-        if (s.escaped)
-                memcpy(out, buf, len);
-        out[len] = '\0';
-        return (uint16_t)len;
-}
-
 /* Appends @s, decoded, behind its length. */
 static char *put_text(char *p, struct json_string s)
 {
-        char text[RECORD_TEXT_MAX + 1];
+        char text[EXTERNAL_ID_MAX + 1];
         uint16_t len;
 
         if (!s.escaped) {
@@ -70,7 +66,7 @@ static char *put_text(char *p, struct json_string s)
                 memcpy(p + 1, s.raw.ptr, s.raw.len);
                 return p + 1 + s.raw.len;
         }
-        len = decode_text(s, text);
+        len = (uint16_t)external_id_decode(s, text);
         p[0] = (char)len;
         memcpy(p + 1, text, len);
         return p + 1 + len;
@@ -79,7 +75,7 @@ static char *put_text(char *p, struct json_string s)
 /* Hashes what a record is resolved by; without the object that is its account's key. */
 static XXH128_hash_t make_key(const struct resolver *r, const struct spending_record *rec, bool with_object)
 {
-        char buf[2 + sizeof(struct uuid) + 2 * (1 + RECORD_TEXT_MAX)];
+        char buf[2 + sizeof(struct uuid) + 2 * (1 + EXTERNAL_ID_MAX)];
         char *p = buf;
 
         *p++ = (char)rec->platform;
@@ -151,11 +147,13 @@ static struct miss *add_miss(struct resolver *r, const struct row *row)
         m->key = row->key_hash;
         m->account_key = make_key(r, rec, false);
         m->rows = NULL;
+        m->rows_end = &m->rows;
+        m->deadline = 0;
         m->platform = rec->platform;
         m->has_connection = rec->has_connection;
         m->connection_id = rec->connection_id;
-        m->account_len = decode_text(rec->account_external_id, m->account);
-        m->object_len = decode_text(rec->external_id, m->object);
+        m->account_len = (uint16_t)external_id_decode(rec->account_external_id, m->account);
+        m->object_len = (uint16_t)external_id_decode(rec->external_id, m->object);
         if (r->misses_len >= r->buckets_len)
                 grow_buckets(r);
         list_append(bucket_of(r, m->key), &m->bucket);
@@ -174,6 +172,15 @@ static void free_miss(struct resolver *r, struct miss *m)
         free(m);
 }
 
+static void append(struct miss *m, struct parked_row *parked)
+{
+        parked->next = NULL;
+        *m->rows_end = parked;
+        m->rows_end = &parked->next;
+}
+
+static void begin_grace(struct resolver *r, struct parked_row *parked);
+
 static void park_take(struct resolver *r, const struct row *row)
 {
         struct miss *m = find_miss(r, row->key_hash);
@@ -184,10 +191,12 @@ static void park_take(struct resolver *r, const struct row *row)
         if (!m)
                 m = add_miss(r, row);
         parked->row = *row;
-        parked->next = m->rows;
-        m->rows = parked;
+        parked->deadline = 0;
+        append(m, parked);
         r->parked++;
         memory_add(r->memory, sizeof(*parked));
+        if (m->deadline)
+                begin_grace(r, parked);
         start_query(r);
 }
 
@@ -196,7 +205,7 @@ bool resolver_resolve(struct resolver *r, struct row *row)
         const struct uuid *object;
 
         row->key_hash = make_key(r, &row->rec, true);
-        object = object_cache_get(&r->cache, row->key_hash);
+        object = r->distrusted ? NULL : object_cache_get(&r->cache, row->key_hash);
         if (object) {
                 row->rec.ad_object_id = *object;
                 return true;
@@ -262,12 +271,11 @@ static void ask(struct resolver *r)
         while (!list_empty(&r->waiting) && keys < RESOLVER_QUERY_KEYS) {
                 struct miss *m = container_of(r->waiting.next, struct miss, order);
                 int32_t account = account_number(r, accounts, &accounts_len, m);
-                char number[4];
 
                 if (account == 0)
                         break;
-                put_be32(number, (uint32_t)account);
-                pg_array_add(&r->params[3], number, sizeof(number));
+                list_remove(&m->bucket); /* rows that come from now on need a later answer */
+                pg_array_add_i32(&r->params[3], account);
                 pg_array_add(&r->params[4], m->object, m->object_len);
                 list_remove(&m->order);
                 list_append(&r->asked, &m->order);
@@ -308,55 +316,199 @@ static void on_refresh(uv_timer_t *timer)
 
 static void describe(const struct miss *m, int64_t accounts, struct reject *ret)
 {
-        char connection[UUID_TEXT_LEN + 1] = "";
-
-        if (m->has_connection)
-                uuid_format(&m->connection_id, connection);
-        if (accounts == 0)
-                reject_set(ret, REJECT_UNKNOWN_ACCOUNT, "accountExternalId", "no %s ad account %s%s%s",
-                           platform_name(m->platform), m->account, connection[0] ? " on connection " : "",
-                           connection);
-        else if (accounts > 1)
-                reject_set(
-                        ret, REJECT_AMBIGUOUS_ACCOUNT, "connectionId",
-                        "%s ad account %s is reachable through %lld connections: say which one with connectionId",
-                        platform_name(m->platform), m->account, (long long)accounts);
+        if (accounts == 1)
+                refuse_object(ret, "externalId", m->object, m->account);
         else
-                reject_set(ret, REJECT_UNKNOWN_AD_OBJECT, "externalId", "no ad object %s in account %s",
-                           m->object, m->account);
+                refuse_account(ret, accounts, m->platform, m->account,
+                               m->has_connection ? &m->connection_id : NULL);
 }
 
-/* Lets the miss's rows go: to on_resolved with @object, else refused. Frees the miss. */
-static void answer(struct resolver *r, struct miss *m, const struct uuid *object, int64_t accounts)
+/* --- unknown objects --- */
+
+/* What the row holds while it waits for its grace, if no other has the same object. */
+static size_t unknown_size(const struct parked_row *parked)
+{
+        return sizeof(*parked) + sizeof(struct miss) + parked->row.line.block->cap;
+}
+
+/* The row is on its way again, or at its end. */
+static void unpark(struct resolver *r, struct parked_row *parked)
+{
+        if (parked->deadline == 0) {
+                r->parked--;
+        } else {
+                r->unknown_rows--;
+                r->unknown_bytes -= unknown_size(parked);
+                r->ops->on_unknown(r->ctx, parked->row.line.origin, false);
+        }
+        memory_sub(r->memory, sizeof(*parked));
+}
+
+/* The row's object is unknown for the first time: the row gets its grace, and a block of its own, so that it
+ * does not hold those of others. */
+static void begin_grace(struct resolver *r, struct parked_row *parked)
+{
+        row_detach(&parked->row);
+        parked->deadline = uv_now(r->retry.loop) + r->grace_ms;
+        r->parked--;
+        r->unknown_rows++;
+        r->unknown_bytes += unknown_size(parked);
+        r->ops->on_unknown(r->ctx, parked->row.line.origin, true);
+}
+
+static void on_retry(uv_timer_t *timer);
+
+/* The timer looks more often than it asks, so that no row waits much longer than its grace. */
+static void start_retries(struct resolver *r)
+{
+        uint64_t period = r->grace_ms / 4 + 1;
+
+        if (uv_is_active((uv_handle_t *)&r->retry))
+                return;
+        if (period > RESOLVER_RETRY_MS)
+                period = RESOLVER_RETRY_MS;
+        r->retried = uv_now(r->retry.loop);
+        uv_timer_start(&r->retry, on_retry, period, period);
+}
+
+/* The rows that may wait stay with the miss, the others leave it: returned in their order. */
+static struct parked_row *take_overdue(struct resolver *r, struct miss *m)
 {
         struct parked_row *rows = m->rows;
-        struct parked_row *reversed = NULL;
+        struct parked_row *overdue = NULL;
+        struct parked_row **overdue_end = &overdue;
+        uint64_t now = uv_now(r->retry.loop);
+
+        m->rows = NULL;
+        m->rows_end = &m->rows;
+        while (rows) {
+                struct parked_row *parked = rows;
+
+                rows = parked->next;
+                if (parked->deadline == 0 && r->grace_ms > 0)
+                        begin_grace(r, parked);
+                if (parked->deadline > now) {
+                        append(m, parked);
+                        continue;
+                }
+                parked->next = NULL;
+                *overdue_end = parked;
+                overdue_end = &parked->next;
+        }
+        return overdue;
+}
+
+static void refuse_rows(struct resolver *r, struct parked_row *rows, const struct reject *reject)
+{
+        while (rows) {
+                struct parked_row *parked = rows;
+
+                rows = parked->next;
+                unpark(r, parked);
+                r->ops->settle(r->ctx, &parked->row.line, LINE_REJECTED, reject);
+                free(parked);
+        }
+}
+
+static void abandon(struct resolver *r, struct miss *m)
+{
+        while (m->rows) {
+                struct parked_row *parked = m->rows;
+
+                m->rows = parked->next;
+                unpark(r, parked);
+                r->ops->on_abandoned(r->ctx, &parked->row);
+                free(parked);
+        }
+        free_miss(r, m);
+}
+
+static void on_unknown(struct resolver *r, struct miss *m, int64_t accounts)
+{
         struct reject reject;
 
-        if (object)
-                object_cache_put(&r->cache, m->key, object);
-        else
-                describe(m, accounts, &reject);
-        free_miss(r, m);
-        while (rows) { /* they were put in front of each other */
-                struct parked_row *next = rows->next;
-
-                rows->next = reversed;
-                reversed = rows;
-                rows = next;
+        describe(m, accounts, &reject);
+        /* several accounts are no matter of time */
+        if (accounts > 1) {
+                refuse_rows(r, m->rows, &reject);
+                free_miss(r, m);
+                return;
         }
-        while (reversed) {
-                struct parked_row *parked = reversed;
+        refuse_rows(r, take_overdue(r, m), &reject);
+        if (!m->rows) {
+                free_miss(r, m);
+        } else if (r->draining) {
+                abandon(r, m);
+        } else {
+                m->deadline = m->rows->deadline;
+                list_remove(&m->order);
+                list_append(&r->unknown, &m->order);
+                list_append(bucket_of(r, m->key), &m->bucket);
+                start_retries(r);
+        }
+}
 
-                reversed = parked->next;
-                r->parked--;
-                memory_sub(r->memory, sizeof(*parked));
-                if (object) {
-                        parked->row.rec.ad_object_id = *object;
-                        r->ops->on_resolved(r->ctx, &parked->row);
-                } else {
-                        r->ops->settle(r->ctx, &parked->row, LINE_REJECTED, &reject);
-                }
+/* Asks for all unknown objects again, or for those with a row whose grace is over. */
+static void retry(struct resolver *r, bool all)
+{
+        struct list unknown;
+        uint64_t now = uv_now(r->retry.loop);
+
+        list_init(&unknown);
+        list_splice(&unknown, &r->unknown);
+        while (!list_empty(&unknown)) {
+                struct miss *m = container_of(unknown.next, struct miss, order);
+
+                list_remove(&m->order);
+                list_append(all || m->deadline <= now ? &r->waiting : &r->unknown, &m->order);
+        }
+        if (all)
+                r->retried = now;
+        start_query(r);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+        struct resolver *r = timer->data;
+
+        if (r->unknown_rows == 0)
+                uv_timer_stop(&r->retry);
+        else
+                retry(r, uv_now(timer->loop) - r->retried >= RESOLVER_RETRY_MS);
+}
+
+void resolver_hierarchy_changed(struct resolver *r, bool new_accounts)
+{
+        if (new_accounts) {
+                r->distrusted = true;
+                r->refresh_due = true;
+        }
+        retry(r, true);
+}
+
+void resolver_drain(struct resolver *r)
+{
+        r->draining = true;
+        while (!list_empty(&r->unknown))
+                abandon(r, container_of(r->unknown.next, struct miss, order));
+}
+
+/* --- known objects --- */
+
+/* Lets the miss's rows go, and frees it. */
+static void on_known(struct resolver *r, struct miss *m, const struct uuid *object)
+{
+        struct parked_row *rows = m->rows;
+
+        object_cache_put(&r->cache, m->key, object);
+        free_miss(r, m);
+        while (rows) {
+                struct parked_row *parked = rows;
+
+                rows = parked->next;
+                unpark(r, parked);
+                parked->row.rec.ad_object_id = *object;
+                r->ops->on_resolved(r->ctx, &parked->row);
                 free(parked);
         }
 }
@@ -376,6 +528,11 @@ static struct miss **number_asked(struct resolver *r, size_t *ret_len)
 
 static void ask_again(struct resolver *r)
 {
+        for (struct list *l = r->asked.next; l != &r->asked; l = l->next) {
+                struct miss *m = container_of(l, struct miss, order);
+
+                list_append(bucket_of(r, m->key), &m->bucket);
+        }
         list_splice(&r->asked, &r->waiting);
         list_splice(&r->waiting, &r->asked);
 }
@@ -392,6 +549,7 @@ static void on_refreshed(struct resolver *r, const struct pg_result *res)
         }
         r->ambiguous_known = true;
         r->ambiguous = ambiguous;
+        r->distrusted = r->refresh_due; /* which asks for more than this answer knows */
 }
 
 static void on_looked_up(struct resolver *r, const struct pg_result *res)
@@ -405,12 +563,14 @@ static void on_looked_up(struct resolver *r, const struct pg_result *res)
         for (int i = 0; i < rows; i++) {
                 size_t key = (size_t)pg_result_i32(res, i, LOOKUP_KEY) - 1;
                 struct uuid object;
-                bool found = !pg_result_null(res, i, LOOKUP_OBJECT);
 
                 assert(key < asked_len);
-                if (found)
-                        object = pg_result_uuid(res, i, LOOKUP_OBJECT);
-                answer(r, asked[key], found ? &object : NULL, pg_result_i64(res, i, LOOKUP_ACCOUNTS));
+                if (pg_result_null(res, i, LOOKUP_OBJECT)) {
+                        on_unknown(r, asked[key], pg_result_i64(res, i, LOOKUP_ACCOUNTS));
+                        continue;
+                }
+                object = pg_result_uuid(res, i, LOOKUP_OBJECT);
+                on_known(r, asked[key], &object);
         }
         free(asked);
 }
@@ -450,14 +610,15 @@ static void on_lost(void *ctx)
 }
 
 void resolver_open(struct resolver *r, uv_loop_t *loop, const char *url, size_t cache_objects,
-                   struct memory *memory, const struct resolver_ops *ops, void *ctx)
+                   unsigned grace_ms, struct memory *memory, const struct resolver_ops *ops, void *ctx)
 {
         static const struct pg_conn_ops conn_ops = {
                 .on_ready = on_ready, .on_result = on_result, .on_lost = on_lost};
 
-        *r = (struct resolver){.memory = memory, .ops = ops, .ctx = ctx};
+        *r = (struct resolver){.memory = memory, .ops = ops, .ctx = ctx, .grace_ms = grace_ms};
         list_init(&r->waiting);
         list_init(&r->asked);
+        list_init(&r->unknown);
         grow_buckets(r);
         object_cache_init(&r->cache, cache_objects);
         if (getrandom(&r->key_seed, sizeof(r->key_seed), 0) != sizeof(r->key_seed))
@@ -465,10 +626,12 @@ void resolver_open(struct resolver *r, uv_loop_t *loop, const char *url, size_t 
         uv_timer_init(loop, &r->refresh);
         r->refresh.data = r;
         uv_timer_start(&r->refresh, on_refresh, RESOLVER_REFRESH_MS, RESOLVER_REFRESH_MS);
+        uv_timer_init(loop, &r->retry);
+        r->retry.data = r;
         pg_conn_open(&r->conn, loop, url, "resolver", &conn_ops, r);
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void on_retry_closed(uv_handle_t *handle)
 {
         struct resolver *r = handle->data;
 
@@ -479,11 +642,18 @@ static void on_timer_closed(uv_handle_t *handle)
         r->close_cb(r);
 }
 
+static void on_refresh_closed(uv_handle_t *handle)
+{
+        struct resolver *r = handle->data;
+
+        uv_close((uv_handle_t *)&r->retry, on_retry_closed);
+}
+
 static void on_conn_closed(struct pg_conn *conn)
 {
         struct resolver *r = container_of(conn, struct resolver, conn);
 
-        uv_close((uv_handle_t *)&r->refresh, on_timer_closed);
+        uv_close((uv_handle_t *)&r->refresh, on_refresh_closed);
 }
 
 void resolver_close(struct resolver *r, void (*cb)(struct resolver *))

@@ -237,6 +237,13 @@ void session_settle(struct session *s, uint64_t line_no, enum line_outcome outco
         mark_dirty(s);
 }
 
+void session_abandon(struct session *s)
+{
+        assert(s->in_flight > 0);
+        s->in_flight--;
+        mark_dirty(s);
+}
+
 /* --- receiving --- */
 
 static void reject_too_long(struct session *s, uint64_t line_no)
@@ -265,9 +272,16 @@ static void on_line(struct session *s, enum frame_result result, struct slice li
         }
 }
 
+static bool has_room(const struct session *s)
+{
+        const struct session_ops *ops = s->set->ops;
+
+        return ops->has_room(s->set->ctx) && ops->has_room_for(s->set->ctx, s);
+}
+
 static bool may_take_lines(const struct session *s)
 {
-        return replies_pending(s) < REPLIES_HIGH && s->set->ops->has_room(s->set->ctx);
+        return replies_pending(s) < REPLIES_HIGH && has_room(s);
 }
 
 /* Cuts lines and hands them on, as long as there is room. */
@@ -353,7 +367,7 @@ static void turn(struct session *s)
 
         take_lines(s);
         unread = replies_pending(s) >= REPLIES_HIGH;
-        room = !s->unparsed && s->set->ops->has_room(s->set->ctx);
+        room = !s->unparsed && has_room(s);
         if (!room && !unread && list_empty(&s->waiting))
                 list_append(&s->set->waiting, &s->waiting);
         if (s->state == SESSION_OPEN && !s->set->draining && room && !unread)
@@ -366,23 +380,28 @@ static void turn(struct session *s)
 
 /* --- the set --- */
 
+/* Gives those that wait their turn while there is room; who got none, or has no room of its own, is first the
+ * next time. */
 static void give_turns(struct sessions *set)
 {
         struct list now;
+        struct list still;
 
         list_init(&now);
+        list_init(&still);
         list_splice(&now, &set->waiting);
-        while (!list_empty(&now)) {
+        while (!list_empty(&now) && set->ops->has_room(set->ctx)) {
                 struct session *s = container_of(now.next, struct session, waiting);
 
-                if (!set->ops->has_room(set->ctx))
-                        break;
                 list_remove(&s->waiting);
-                turn(s);
+                if (set->ops->has_room_for(set->ctx, s))
+                        turn(s);
+                else
+                        list_append(&still, &s->waiting);
         }
-        /* who got no turn is still first */
-        list_splice(&now, &set->waiting);
-        list_splice(&set->waiting, &now);
+        list_splice(&still, &now);
+        list_splice(&still, &set->waiting);
+        list_splice(&set->waiting, &still);
 }
 
 static void on_prepare(uv_prepare_t *prepare)

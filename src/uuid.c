@@ -1,5 +1,9 @@
 #include "uuid.h"
 
+#include <stdlib.h>
+
+#include <sys/random.h>
+
 #include "hex.h"
 
 static bool is_dash_position(size_t i)
@@ -46,7 +50,7 @@ void uuid_format(const struct uuid *uuid, char ret_text[UUID_TEXT_LEN + 1])
         ret_text[n] = '\0';
 }
 
-struct uuid uuid_v8(int64_t unix_ms, uint64_t hi, uint64_t lo)
+static struct uuid make(unsigned version, int64_t unix_ms, uint64_t hi, uint64_t lo)
 {
         struct uuid u;
         uint64_t ms = (uint64_t)unix_ms;
@@ -57,7 +61,21 @@ struct uuid uuid_v8(int64_t unix_ms, uint64_t hi, uint64_t lo)
                 u.bytes[6 + i] = (uint8_t)(hi >> (8 - 8 * i));
         for (int i = 0; i < 8; i++)
                 u.bytes[8 + i] = (uint8_t)(lo >> (56 - 8 * i));
-        u.bytes[6] = (uint8_t)((u.bytes[6] & 0x0f) | 0x80);
+        u.bytes[6] = (uint8_t)((u.bytes[6] & 0x0f) | version << 4);
         u.bytes[8] = (uint8_t)((u.bytes[8] & 0x3f) | 0x80);
         return u;
+}
+
+struct uuid uuid_v8(int64_t unix_ms, uint64_t hi, uint64_t lo)
+{
+        return make(8, unix_ms, hi, lo);
+}
+
+struct uuid uuid_v7(int64_t unix_ms)
+{
+        uint64_t random[2];
+
+        if (getrandom(random, sizeof(random), 0) != sizeof(random))
+                abort(); /* 16 bytes come whole (getrandom(2)) */
+        return make(7, unix_ms, random[0], random[1]);
 }

@@ -22,6 +22,7 @@
 #include "log.h"
 #include "model/ad_object.h"
 #include "model/spending.h"
+#include "pg_array.h"
 #include "sqlstate.h"
 
 enum {
@@ -59,8 +60,8 @@ static void settle_all(struct writer *w, const bool *inserted)
         struct batch *b = detach_batch(w);
 
         for (size_t i = 0; i < b->len; i++)
-                w->ops->settle(w->ctx, &b->rows[i], !inserted || inserted[i] ? LINE_STORED : LINE_DUPLICATE,
-                               NULL);
+                w->ops->settle(w->ctx, &b->rows[i].line,
+                               !inserted || inserted[i] ? LINE_STORED : LINE_DUPLICATE, NULL);
         batch_free(b);
         become_idle(w);
 }
@@ -175,7 +176,7 @@ static void refuse(struct writer *w, size_t i, const char *field, enum reject_co
 
         reject_set(&reject, code, field, "the database refused the record: %s (SQLSTATE %s)",
                    w->error.message, w->error.sqlstate);
-        w->ops->settle(w->ctx, &w->batch->rows[i], LINE_REJECTED, &reject);
+        w->ops->settle(w->ctx, &w->batch->rows[i].line, LINE_REJECTED, &reject);
         batch_remove(w->batch, i);
 }
 
@@ -212,7 +213,7 @@ static void find_missing(struct writer *w)
         w->arrays[0].len = 0;
         pg_array_begin(&w->arrays[0], PG_OID_UUID, n);
         for (size_t i = 0; i < n; i++)
-                pg_array_add(&w->arrays[0], ids[i].bytes, sizeof(ids[i].bytes));
+                pg_array_add_uuid(&w->arrays[0], &ids[i]);
         free(ids);
         w->state = WRITER_MISSING;
         query_arrays(w, ad_object_missing_sql, 1);

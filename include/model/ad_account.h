@@ -46,4 +46,10 @@ void ad_account_deinit(struct ad_account *a);
  * for which a record must name its connection. */
 extern const char ad_account_ambiguous_sql[];
 
+/* For pg_conn: inserts accounts, or updates those that differ, by (connection, external id). Parameters: $1
+ * uuid[] connections, then text[] external ids, names (may be NULL), currencies, timezones; no key twice. One
+ * row a key, in any order: its number from 1 (int4), and three bool: whether there is such a connection,
+ * whether something was written, whether the account is new. */
+extern const char ad_account_upsert_sql[];
+
 #endif

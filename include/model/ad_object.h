@@ -79,11 +79,24 @@ int ad_object_find_external(struct db *db, const struct uuid *ad_account_id, str
 void ad_object_deinit(struct ad_object *o);
 
 /* Ad objects by their external ids, many at once. Parameters:
- *   $1 text[], $2 uuid[], $3 text[]  each account that is asked for: platform, connection (NULL: any),
- * external id $4 int4[], $5 text[]             each key: the number of its account, from 1, and the object's
- * external id One row a key, in any order: the key's number from 1 (int4), how many accounts match (int8),
+ * $1 text[], $2 uuid[], $3 text[] each account that is asked for: platform, connection (NULL: any), external
+ * id; $4 int4[], $5 text[] each key: the number of its account, from 1, and the object's external id. One row
+ * a key, in any order: the key's number from 1 (int4), how many accounts match (int8),
  * and the ad object's id, NULL where there is none or where not exactly one account matches. */
 extern const char ad_object_lookup_sql[];
+
+/* What an upsert of ad objects needs to know first. Parameters as above, then $6 text[] the types that the
+ * objects are to have and $7 text[] the external ids of their parents (NULL: none). One row a key, in any
+ * order: the key's number, how many accounts match, the account's id (all zeros where not exactly one); the
+ * object's id and type (text) and whether it has children although its type is another one, all NULL where it
+ * is new; the parent's id and type, NULL where there is none. */
+extern const char ad_object_resolve_sql[];
+
+/* Inserts objects, or updates those that differ, by (account, external id). Parameters: $1 uuid[] ids for new
+ * ones, $2 uuid[] accounts, $3 text[] external ids, $4 text[] types, $5 text[] names, $6 text[] statuses, $7
+ * uuid[] parents (of $1, too), $8 jsonb[] platform data; names, parents and data may be NULL; no key twice.
+ * Answer: the number, from 1, of each object that was written (int4). */
+extern const char ad_object_upsert_sql[];
 
 /* $1 uuid[]: those of them, each once, that are no ad object's id. */
 extern const char ad_object_missing_sql[];

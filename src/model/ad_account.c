@@ -9,6 +9,32 @@ const char ad_account_ambiguous_sql[] =
         "SELECT c.platform::text AS platform, a.external_id FROM ad_accounts a "
         "JOIN platform_connections c ON c.id = a.platform_connection_id GROUP BY 1, 2 HAVING count(*) > 1) AS several";
 
+/* For what stands about planner and arrays at ad_object_lookup_sql and spending_merge_sql. A row that is as
+ * given is left alone: ON CONFLICT would lock, and so write, it. */
+const char ad_account_upsert_sql[] =
+        "WITH given AS MATERIALIZED ("
+        "SELECT u.*, (SELECT c.id FROM platform_connections c WHERE c.id = u.connection_id) IS NOT NULL AS known "
+        "FROM unnest((SELECT $1::uuid[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), "
+        "(SELECT $5::text[])) "
+        "WITH ORDINALITY AS u (connection_id, external_id, name, currency, timezone, n)"
+        "), written AS ("
+        "INSERT INTO ad_accounts (platform_connection_id, external_id, name, currency, timezone) "
+        "SELECT g.connection_id, g.external_id, g.name, g.currency, g.timezone FROM given g "
+        "LEFT JOIN LATERAL (SELECT a.* FROM ad_accounts a "
+        "WHERE a.platform_connection_id = g.connection_id AND a.external_id = g.external_id OFFSET 0) a ON true "
+        "WHERE g.known AND (a.id IS NULL "
+        "OR (a.name, a.currency, a.timezone) IS DISTINCT FROM (g.name, g.currency, g.timezone)) "
+        "ORDER BY g.connection_id, g.external_id COLLATE \"C\" "
+        "ON CONFLICT (platform_connection_id, external_id) DO UPDATE "
+        "SET name = excluded.name, currency = excluded.currency, timezone = excluded.timezone, updated_at = now() "
+        "WHERE (ad_accounts.name, ad_accounts.currency, ad_accounts.timezone) "
+        "IS DISTINCT FROM (excluded.name, excluded.currency, excluded.timezone) "
+        "RETURNING platform_connection_id, external_id, xmax = 0 AS inserted" /* only an update sets xmax */
+        ") SELECT min(k.n)::int4, bool_or(k.known), count(*) > count(k.n), bool_or(k.inserted) FROM ("
+        "SELECT connection_id, external_id, n, known, false AS inserted FROM given "
+        "UNION ALL SELECT platform_connection_id, external_id, NULL, NULL, inserted FROM written"
+        ") AS k GROUP BY k.connection_id, k.external_id";
+
 #define SELECT_SQL                                                                                           \
         "SELECT id, platform_connection_id, external_id, name, currency, timezone, created_at, updated_at "  \
         "FROM ad_accounts WHERE "

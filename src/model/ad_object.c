@@ -31,28 +31,73 @@ static const char find_external_sql[] = SELECT_SQL "ad_account_id = $1 AND exter
 
 /* The planner must not choose by what it believes of the tables: they grow from nothing faster than they are
  * analyzed, and a wrong guess reads a million objects. So each key's object is a subquery of its own, which
- * can only be a probe of the unique index; its account comes out of an array rather than a join; and the
- * arrays of keys are hidden behind a SELECT, as their length times a guessed cost makes the server compile
- * the statement (JIT) for longer than it runs. */
+ * can only be a probe of the unique index; its account comes out of an array rather than a join, an array
+ * without NULLs since that is read at any place in the same time; and the arrays of keys are hidden behind a
+ * SELECT, as their length times a guessed cost makes the server compile the statement (JIT) for longer than
+ * it runs. */
+#define ACCOUNTS_SQL                                                                                         \
+        "WITH asked AS ("                                                                                    \
+        "SELECT u.n, count(a.id) AS matches, (array_agg(a.id))[1] AS id "                                    \
+        "FROM unnest($1::text[], $2::uuid[], $3::text[]) "                                                   \
+        "WITH ORDINALITY AS u (platform, connection_id, external_id, n) "                                    \
+        "LEFT JOIN (ad_accounts a JOIN platform_connections c ON c.id = a.platform_connection_id) "          \
+        "ON a.external_id = u.external_id AND c.platform = u.platform::platform "                            \
+        "AND (u.connection_id IS NULL OR c.id = u.connection_id) "                                           \
+        "GROUP BY u.n"                                                                                       \
+        "), account AS MATERIALIZED ("                                                                       \
+        "SELECT array_agg(matches ORDER BY n) AS matches, "                                                  \
+        "array_agg(CASE WHEN matches = 1 THEN id ELSE '00000000-0000-0000-0000-000000000000' END "           \
+        "ORDER BY n) AS ids FROM asked"                                                                      \
+        ") "
+
 const char ad_object_lookup_sql[] =
-        "WITH asked AS ("
-        "SELECT u.n, count(a.id) AS matches, (array_agg(a.id))[1] AS id "
-        "FROM unnest($1::text[], $2::uuid[], $3::text[]) "
-        "WITH ORDINALITY AS u (platform, connection_id, external_id, n) "
-        "LEFT JOIN (ad_accounts a JOIN platform_connections c ON c.id = a.platform_connection_id) "
-        "ON a.external_id = u.external_id AND c.platform = u.platform::platform "
-        "AND (u.connection_id IS NULL OR c.id = u.connection_id) "
-        "GROUP BY u.n"
-        "), account AS MATERIALIZED ("
-        "SELECT array_agg(matches ORDER BY n) AS matches, "
-        /* an array without NULLs is read at any place in the same time */
-        "array_agg(CASE WHEN matches = 1 THEN id ELSE '00000000-0000-0000-0000-000000000000' END "
-        "ORDER BY n) AS ids FROM asked"
-        ") SELECT k.n::int4, account.matches[k.account], "
-        "(SELECT o.id FROM ad_objects o "
-        "WHERE o.ad_account_id = account.ids[k.account] AND o.external_id = k.external_id) "
-        "FROM account, unnest((SELECT $4::int4[]), (SELECT $5::text[])) "
-        "WITH ORDINALITY AS k (account, external_id, n)";
+        ACCOUNTS_SQL "SELECT k.n::int4, account.matches[k.account], "
+                     "(SELECT o.id FROM ad_objects o "
+                     "WHERE o.ad_account_id = account.ids[k.account] AND o.external_id = k.external_id) "
+                     "FROM account, unnest((SELECT $4::int4[]), (SELECT $5::text[])) "
+                     "WITH ORDINALITY AS k (account, external_id, n)";
+
+/* The subqueries with OFFSET 0 stay probes of an index, for the reasons above. */
+const char ad_object_resolve_sql[] = ACCOUNTS_SQL
+        "SELECT k.n::int4, account.matches[k.account], account.ids[k.account], o.id, o.type, "
+        "o.type::text <> k.type AND (SELECT count(*) FROM ad_objects c WHERE c.parent_id = o.id) > 0, "
+        "p.id, p.type "
+        "FROM account, unnest((SELECT $4::int4[]), (SELECT $5::text[]), (SELECT $6::text[]), "
+        "(SELECT $7::text[])) WITH ORDINALITY AS k (account, external_id, type, parent_external_id, n) "
+        "LEFT JOIN LATERAL (SELECT o.id, o.type FROM ad_objects o "
+        "WHERE o.ad_account_id = account.ids[k.account] AND o.external_id = k.external_id OFFSET 0) o ON true "
+        "LEFT JOIN LATERAL (SELECT p.id, p.type FROM ad_objects p "
+        "WHERE p.ad_account_id = account.ids[k.account] AND p.external_id = k.parent_external_id OFFSET 0) p "
+        "ON true";
+
+/* An object that is as given is left alone: ON CONFLICT would lock, and so write, it. Objects are written by
+ * the order of their keys, so that two such statements cannot wait for each other in a circle. */
+const char ad_object_upsert_sql[] =
+        "WITH given AS MATERIALIZED ("
+        "SELECT u.* FROM unnest((SELECT $1::uuid[]), (SELECT $2::uuid[]), (SELECT $3::text[]), "
+        "(SELECT $4::text[]), (SELECT $5::text[]), (SELECT $6::text[]), (SELECT $7::uuid[]), (SELECT $8::jsonb[])) "
+        "WITH ORDINALITY "
+        "AS u (id, ad_account_id, external_id, type, name, status, parent_id, platform_data, n)"
+        "), written AS ("
+        "INSERT INTO ad_objects (id, ad_account_id, external_id, type, name, status, parent_id, platform_data) "
+        "SELECT g.id, g.ad_account_id, g.external_id, g.type::ad_object_type, g.name, "
+        "g.status::ad_object_status, g.parent_id, g.platform_data FROM given g "
+        "LEFT JOIN LATERAL (SELECT o.* FROM ad_objects o "
+        "WHERE o.ad_account_id = g.ad_account_id AND o.external_id = g.external_id OFFSET 0) o ON true "
+        "WHERE o.id IS NULL OR (o.type::text, o.name, o.status::text, o.parent_id, o.platform_data) "
+        "IS DISTINCT FROM (g.type, g.name, g.status, g.parent_id, g.platform_data) "
+        "ORDER BY g.ad_account_id, g.external_id COLLATE \"C\" "
+        "ON CONFLICT (ad_account_id, external_id) DO UPDATE "
+        "SET type = excluded.type, name = excluded.name, status = excluded.status, "
+        "parent_id = excluded.parent_id, platform_data = excluded.platform_data, updated_at = now() "
+        "WHERE (ad_objects.type, ad_objects.name, ad_objects.status, ad_objects.parent_id, "
+        "ad_objects.platform_data) IS DISTINCT FROM (excluded.type, excluded.name, excluded.status, "
+        "excluded.parent_id, excluded.platform_data) "
+        "RETURNING ad_account_id, external_id"
+        ") SELECT min(k.n)::int4 FROM ("
+        "SELECT ad_account_id, external_id, n FROM given "
+        "UNION ALL SELECT ad_account_id, external_id, NULL FROM written"
+        ") AS k GROUP BY k.ad_account_id, k.external_id HAVING count(*) > count(k.n)";
 
 const char ad_object_missing_sql[] = "SELECT DISTINCT u.id FROM unnest((SELECT $1::uuid[])) AS u (id) "
                                      "WHERE (SELECT o.id FROM ad_objects o WHERE o.id = u.id) IS NULL";

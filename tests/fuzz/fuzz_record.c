@@ -6,7 +6,8 @@
 #include <cjson/cJSON.h>
 
 #include "copy_format.h"
-#include "record.h"
+#include "hierarchy_record.h"
+#include "spending_record.h"
 #include "reply.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -40,21 +41,53 @@ static void check_record(struct slice line, struct spending_record *rec)
         require(rec->period_start < rec->period_end);
         require(rec->impressions >= 0 && rec->clicks >= 0 && rec->conversions >= 0);
         require(rec->account_external_id.raw.len > 0 && rec->external_id.raw.len > 0);
-        record_derive_id(rec);
+        spending_record_derive_id(rec);
         copy_format_row(&b, rec);
         buf_deinit(&b);
 }
 
+static void check_object(struct slice line, const struct ad_object_record *rec)
+{
+        char id[EXTERNAL_ID_MAX + 1];
+
+        require(external_id_decode(rec->external_id, id) >= 1);
+        require(!rec->has_parent || rec->type != AD_OBJECT_TYPE_CAMPAIGN);
+        require(!rec->platform_data.ptr || rec->platform_data.len <= line.len);
+}
+
+static bool read_record(struct slice line, const struct fields *fields)
+{
+        struct spending_record rec = {.ad_object_id = {{0}}};
+        struct ad_account_record account;
+        struct ad_object_record object;
+
+        switch (fields->kind) {
+        case RECORD_SPENDING:
+                if (!spending_record_read(fields, 1, &rec))
+                        return false;
+                check_record(line, &rec);
+                return true;
+        case RECORD_AD_ACCOUNT:
+                return ad_account_record_read(fields, &account);
+        case RECORD_AD_OBJECT:
+                if (!ad_object_record_read(fields, &object))
+                        return false;
+                check_object(line, &object);
+                return true;
+        case RECORD_KINDS:
+                break;
+        }
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-        static struct record_decoder decoder;
+        static struct field_reader reader;
         struct slice line = {(const char *)data, size};
-        struct spending_record rec = {.ad_object_id = {{0}}};
+        struct fields fields;
         struct reject reject;
 
-        if (record_decode(&decoder, line, 1, &rec, &reject))
-                check_record(line, &rec);
-        else
+        if (!fields_read(&reader, line, &fields, &reject) || !read_record(line, &fields))
                 check_reject(&reject);
         return 0;
 }

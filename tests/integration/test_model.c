@@ -6,6 +6,7 @@
 #include <libpq-fe.h>
 
 #include "copy_format.h"
+#include "pg_array.h"
 #include "err.h"
 #include "model/ad_account.h"
 #include "model/ad_object.h"

@@ -12,9 +12,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 LAYERS = {
     0: "err hex log clock slice uuid buf list memory config reject",
     1: "model/*",
-    2: "json rfc3339 frame record row batch acks copy_format reply sqlstate object_cache",
+    2: "json rfc3339 frame fields spending_record hierarchy_record line row batch hierarchy_batch acks pg_array "
+       "copy_format refusal reply sqlstate object_cache",
     3: "pg_conn",
-    4: "listener session resolver batcher writer",
+    4: "listener session resolver hierarchy batcher writer",
     5: "main arguments daemon commands",
 }
 STAGE = 4

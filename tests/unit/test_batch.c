@@ -5,7 +5,7 @@
 
 static struct row make_row(uint64_t n, size_t bytes)
 {
-        return (struct row){.line_no = n, .line = {"", bytes}};
+        return (struct row){.line = {.number = n, .text = {"", bytes}}};
 }
 
 static void test_split_and_remove(void **state)
@@ -29,9 +29,9 @@ static void test_split_and_remove(void **state)
         assert_int_equal(b->bytes, 500);
         assert_int_equal(second->bytes, 510);
         assert_true(second->merge);
-        assert_true(b->rows[49].line_no == 49 && second->rows[0].line_no == 50);
+        assert_true(b->rows[49].line.number == 49 && second->rows[0].line.number == 50);
         batch_remove(b, 0);
-        assert_true(b->len == 49 && b->bytes == 490 && b->rows[0].line_no == 49);
+        assert_true(b->len == 49 && b->bytes == 490 && b->rows[0].line.number == 49);
         assert_true(memory.used > 0);
         batch_free(b);
         batch_free(second);
@@ -103,7 +103,7 @@ static void test_sealed_on_rows_and_bytes(void **state)
         assert_int_equal(f.sealed, 2);
         assert_false(batcher_has_room(&f.batcher));
         b = batcher_take(&f.batcher);
-        assert_true(b->rows[0].line_no == 1);
+        assert_true(b->rows[0].line.number == 1);
         batcher_return(&f.batcher, b); /* first again */
         assert_int_equal(f.sealed, 3);
         assert_ptr_equal(batcher_take(&f.batcher), b);

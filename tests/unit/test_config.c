@@ -53,6 +53,7 @@ static void assert_defaults(const struct config *c)
         assert_int_equal(c->batch.bytes, 8 << 20);
         assert_int_equal(c->batch.linger_ms, 50);
         assert_int_equal(c->resolve.cache_objects, 1000000);
+        assert_int_equal(c->resolve.unknown_grace_ms, 0);
         assert_int_equal(c->shutdown.timeout_ms, 25000);
         assert_int_equal(c->log.level, LOG_LEVEL_INFO);
         assert_int_equal(c->log.format, LOG_FORMAT_AUTO);
@@ -187,8 +188,8 @@ static void test_shipped_file(void **state)
                 available++;
         }
         fclose(in);
-        assert_int_equal(available, 15);
-        assert_int_equal(off, 5);
+        assert_int_equal(available, 16);
+        assert_int_equal(off, 4);
         assert_string_equal(names, expected);
 }
 
@@ -235,6 +236,11 @@ static void test_ranges(void **state)
                  {"0", 0},
                  {"100000000", 100000000},
                  {"-1", "100000001"}},
+                {"resolve.unknown_grace_ms",
+                 AT(resolve.unknown_grace_ms),
+                 {"0", 0},
+                 {"86400000", 86400000},
+                 {"-1", "86400001"}},
                 {"shutdown.timeout_ms",
                  AT(shutdown.timeout_ms),
                  {"0", 0},
@@ -276,10 +282,10 @@ static void test_words(void **state)
 /* A feature to come is taken only where it is off. */
 static void test_not_available(void **state)
 {
-        static const char *const off[] = {"spool.dir=",    "spool.max_bytes=1", "spool.max_bytes=9G",
-                                          "rejects.file=", "http.listen=",      "resolve.unknown_grace_ms=0"};
+        static const char *const off[] = {"spool.dir=", "spool.max_bytes=1", "spool.max_bytes=9G",
+                                          "rejects.file=", "http.listen="};
         static const char *const on[] = {"spool.dir=/var/lib/x", "rejects.file=/var/lib/x",
-                                         "http.listen=127.0.0.1:9464", "resolve.unknown_grace_ms=1"};
+                                         "http.listen=127.0.0.1:9464"};
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(off); i++) {

@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include "copy_format.h"
+#include "pg_array.h"
 
 static const struct spending_record rec = {
         .id = {{1, 2, 3}},

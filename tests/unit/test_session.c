@@ -53,6 +53,14 @@ static bool has_room(void *ctx)
         return f->pending_len < IN_FLIGHT && random() % 100 < f->room_in_percent;
 }
 
+/* Every second session is held back earlier than the others. */
+static bool has_room_for(void *ctx, const struct session *s)
+{
+        struct fixture *f = ctx;
+
+        return s->number % 2 == 0 || f->pending_len < IN_FLIGHT / 2;
+}
+
 static void on_gone(void *ctx)
 {
         struct fixture *f = ctx;
@@ -70,7 +78,8 @@ static void on_connection(uv_stream_t *server, int status)
 
 static int setup(void **state)
 {
-        static const struct session_ops ops = {.on_line = on_line, .has_room = has_room, .on_gone = on_gone};
+        static const struct session_ops ops = {
+                .on_line = on_line, .has_room = has_room, .has_room_for = has_room_for, .on_gone = on_gone};
         struct fixture *f = calloc(1, sizeof(*f));
 
         signal(SIGPIPE, SIG_IGN);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "record.h"
+#include "spending_record.h"
 
 static const int64_t RECEIVED_US = INT64_C(1765432100000001);
 
@@ -50,10 +50,12 @@ static void make_line(char *out, size_t size, const char *field, const char *val
 
 static int decode(struct slice line, struct spending_record *rec, struct reject *reject)
 {
-        static struct record_decoder decoder;
-        int ok = record_decode(&decoder, line, RECEIVED_US, rec, reject);
+        static struct field_reader reader;
+        struct fields fields;
+        int ok = fields_read(&reader, line, &fields, reject) &&
+                 spending_record_read(&fields, RECEIVED_US, rec);
 
-        record_decoder_deinit(&decoder);
+        field_reader_deinit(&reader);
         return ok;
 }
 
@@ -446,7 +448,7 @@ static struct uuid id_of(const char *field, const char *value)
         struct spending_record rec = decode_ok(field, value);
 
         memset(&rec.ad_object_id, 7, sizeof(rec.ad_object_id));
-        record_derive_id(&rec);
+        spending_record_derive_id(&rec);
         return rec.id;
 }
 
@@ -492,7 +494,7 @@ static void test_derived_ids(void **state)
         for (size_t i = 0; i < ARRAY_LEN(different); i++)
                 assert_same_id(NULL, NULL, different[i][0], different[i][1], 0);
         /* of two ad objects */
-        record_derive_id(&rec);
+        spending_record_derive_id(&rec);
         assert_false(uuid_eq(&rec.id, &id));
         /* what jsonb stores alike is the same record */
         assert_same_id("amountCents", "868.0", NULL, NULL, 1);

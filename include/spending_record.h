@@ -1,22 +1,18 @@
-#ifndef RECORD_H
-#define RECORD_H
+#ifndef SPENDING_RECORD_H
+#define SPENDING_RECORD_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <xxhash.h>
 
+#include "fields.h"
 #include "json.h"
 #include "model/platform.h"
-#include "reject.h"
 #include "slice.h"
 #include "uuid.h"
 
-/* A line of the wire becomes a record or a verdict (contract section 5). */
-
-enum {
-        RECORD_TEXT_MAX = 255, /* bytes of an external id */
-};
+/* The spending record (contract section 5). */
 
 enum record_null {
         RECORD_NULL_IMPRESSIONS = 1,
@@ -27,7 +23,7 @@ enum record_null {
 
 /* Times are microseconds since the Unix epoch. Slices borrow the line. */
 struct spending_record {
-        struct uuid id;           /* the client's where has_id, else set by record_derive_id */
+        struct uuid id;           /* the client's where has_id, else set by spending_record_derive_id */
         struct uuid ad_object_id; /* set by who resolves the record */
         int64_t collected_at;
         int64_t period_start;
@@ -51,21 +47,12 @@ struct spending_record {
         struct json_string external_id;
 };
 
-/* What decoding needs besides the line; one per thread. Zeroed before its first use. */
-struct record_decoder {
-        struct json_scratch scratch;
-        uint8_t follows[32]; /* [field]: the field that stood behind it in an earlier line, a good guess */
-};
-
-void record_decoder_deinit(struct record_decoder *d);
-
-/* Decodes and validates @line, which was received at @received_us. True: *ret holds all but ad_object_id and
- * a derived id. False: *ret_reject says why not. */
-bool record_decode(struct record_decoder *d, struct slice line, int64_t received_us,
-                   struct spending_record *ret, struct reject *ret_reject);
+/* Reads the fields of a spending line that was received at @received_us. True: *ret holds all but
+ * ad_object_id and a derived id. False: the line is refused. */
+bool spending_record_read(const struct fields *f, int64_t received_us, struct spending_record *ret);
 
 /* Sets @rec->id from the ad object and every stored field, unless the client gave one: UUIDv8 with the
  * milliseconds of collected_at in front. The same fields give the same id on every machine. */
-void record_derive_id(struct spending_record *rec);
+void spending_record_derive_id(struct spending_record *rec);
 
 #endif

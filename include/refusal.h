@@ -1,0 +1,19 @@
+#ifndef REFUSAL_H
+#define REFUSAL_H
+
+#include <stdint.h>
+
+#include "model/platform.h"
+#include "reject.h"
+#include "uuid.h"
+
+/* The words for records whose ad account or ad object the database does not have. */
+
+/* @accounts of that external id were found, not one. @connection is the one that was asked for, or NULL. */
+void refuse_account(struct reject *ret, int64_t accounts, enum platform platform, const char *account,
+                    const struct uuid *connection);
+
+/* @field: the one that names the object. */
+void refuse_object(struct reject *ret, const char *field, const char *object, const char *account);
+
+#endif

@@ -1,0 +1,508 @@
+#include "fields.h"
+
+#include "rfc3339.h"
+
+enum {
+        FIELD_OF_S = 1u << RECORD_SPENDING,
+        FIELD_OF_C = 1u << RECORD_AD_ACCOUNT,
+        FIELD_OF_O = 1u << RECORD_AD_OBJECT,
+};
+
+static const struct {
+        struct slice name;
+        unsigned kinds;
+} known[] = {
+#define X(name, text, kinds) {{text, sizeof(text) - 1}, kinds},
+        FIELD_MAP(X)
+#undef X
+};
+
+_Static_assert(FIELDS <= 32, "struct fields has a bit for each");
+
+enum { EXCERPT_BYTES = 64 };
+
+void field_reader_deinit(struct field_reader *r)
+{
+        json_scratch_deinit(&r->scratch);
+}
+
+/* --- finding the fields --- */
+
+static bool is_field(enum field field, struct slice name)
+{
+        return slice_eq(known[field].name, name);
+}
+
+/* The field called @name, or FIELDS. Lines of one source have their fields in one order, so what followed
+ * @previous last time is tried first. */
+static enum field find_field(struct field_reader *reader, enum field previous, struct slice name)
+{
+        enum field guess = reader->follows[previous];
+
+        if (is_field(guess, name))
+                return guess;
+        for (enum field f = 0; f < FIELDS; f++) {
+                if (is_field(f, name)) {
+                        reader->follows[previous] = (uint8_t)f;
+                        return f;
+                }
+        }
+        return FIELDS;
+}
+
+static const char *excerpt(struct slice text, char out[EXCERPT_BYTES])
+{
+        return reject_excerpt(text, out, EXCERPT_BYTES);
+}
+
+static bool bad_json(const struct json_reader *r, enum field field, struct reject *ret_reject)
+{
+        reject_set(ret_reject, REJECT_BAD_JSON, field < FIELDS ? known[field].name.ptr : NULL,
+                   "%s (at byte %zu of the line)", r->error, (size_t)(r->p - r->start) + 1);
+        return false;
+}
+
+/* A key decoded; @buf is used where it is escaped. Only names as long as a field's matter. */
+static struct slice key_name(struct json_string key, char *buf, size_t size)
+{
+        if (!key.escaped || key.raw.len > size)
+                return key.raw;
+        return (struct slice){buf, json_string_decode(key, buf)};
+}
+
+/* What is left of a line that is JSON, but no object. */
+static bool read_other(struct json_reader *r, struct reject *ret_reject)
+{
+        struct json_value value;
+
+        if (!json_read(r, &value) || !json_finish(r))
+                return bad_json(r, FIELDS, ret_reject);
+        reject_set(ret_reject, REJECT_BAD_TYPE, NULL, "a line must be a JSON object");
+        return false;
+}
+
+/* A field that no kind of record has: the first one of the line. */
+struct unknown_field {
+        bool found;
+        char name[REJECT_FIELD_BYTES];
+};
+
+static void note_unknown(struct unknown_field *unknown, struct slice name)
+{
+        if (!unknown->found)
+                reject_excerpt(name, unknown->name, sizeof(unknown->name));
+        unknown->found = true;
+}
+
+static bool find_all(struct field_reader *reader, struct slice line, struct fields *f,
+                     struct unknown_field *unknown)
+{
+        struct json_reader r;
+        struct json_string key;
+        enum json_type type;
+        enum field previous = FIELDS;
+
+        unknown->found = false;
+        f->present = 0;
+        json_reader_init(&r, line, &reader->scratch);
+        if (json_peek(&r, &type) && type != JSON_OBJECT)
+                return read_other(&r, f->reject);
+        if (r.error || !json_object_open(&r))
+                return bad_json(&r, FIELDS, f->reject);
+        for (bool first = true; json_object_next(&r, first, &key); first = false) {
+                char buf[REJECT_FIELD_BYTES * 6];
+                struct slice name = key_name(key, buf, sizeof(buf));
+                enum field field = find_field(reader, previous, name);
+                struct json_value value;
+
+                if (!json_read(&r, field < FIELDS ? &f->values[field] : &value))
+                        return bad_json(&r, field, f->reject);
+                if (field == FIELDS) {
+                        note_unknown(unknown, name);
+                        continue;
+                }
+                if (f->present & 1u << field) {
+                        r.error = "the same key stands twice";
+                        return bad_json(&r, field, f->reject);
+                }
+                f->present |= 1u << field;
+                previous = field;
+        }
+        if (r.error || !json_finish(&r))
+                return bad_json(&r, FIELDS, f->reject);
+        return true;
+}
+
+/* False, and RECORD_KINDS in f->kind, where "kind" is no kind. */
+static bool find_kind(struct fields *f)
+{
+        static const char rule[] =
+                "kind must be \"spending\", \"adAccount\" or \"adObject\", or absent for spending";
+        static const struct slice kinds[] = {
+#define X(name, text) {text, sizeof(text) - 1},
+                RECORD_KIND_MAP(X)
+#undef X
+        };
+        char buf[FIELDS_WORD_BYTES];
+        struct slice word;
+
+        f->kind = RECORD_SPENDING;
+        if (!fields_have(f, FIELD_KIND))
+                return true;
+        if (!fields_word(f, FIELD_KIND, rule, buf, &word)) {
+                f->kind = RECORD_KINDS;
+                return false;
+        }
+        for (f->kind = 0; f->kind < RECORD_KINDS; f->kind++) {
+                if (slice_eq(kinds[f->kind], word))
+                        return true;
+        }
+        return fields_refuse(f, REJECT_BAD_VALUE, FIELD_KIND, rule);
+}
+
+static bool refuse_unknown(const struct fields *f, const char *name)
+{
+        static const char *const whats[] = {
+                [RECORD_SPENDING] = "a spending record",
+                [RECORD_AD_ACCOUNT] = "an adAccount record",
+                [RECORD_AD_OBJECT] = "an adObject record",
+                [RECORD_KINDS] = "a record",
+        };
+
+        reject_set(f->reject, REJECT_UNKNOWN_FIELD, name, "%s has no such field", whats[f->kind]);
+        return false;
+}
+
+bool fields_read(struct field_reader *reader, struct slice line, struct fields *ret,
+                 struct reject *ret_reject)
+{
+        struct unknown_field unknown;
+        bool is_kind;
+
+        ret->reject = ret_reject;
+        if (!find_all(reader, line, ret, &unknown))
+                return false;
+        is_kind = find_kind(ret);
+        if (unknown.found)
+                return refuse_unknown(ret, unknown.name);
+        if (!is_kind)
+                return false;
+        for (enum field field = 0; field < FIELDS; field++) {
+                if (fields_have(ret, field) && !(known[field].kinds & 1u << ret->kind))
+                        return refuse_unknown(ret, known[field].name.ptr);
+        }
+        return true;
+}
+
+/* --- reading one field --- */
+
+bool fields_refuse(const struct fields *f, enum reject_code code, enum field field, const char *rule)
+{
+        const struct json_value *v = &f->values[field];
+        char text[EXCERPT_BYTES];
+
+        reject_set(f->reject, code, known[field].name.ptr, "%s, not %s%s%s", rule,
+                   v->type == JSON_STRING ? "\"" : "", excerpt(v->raw, text),
+                   v->type == JSON_STRING ? "\"" : "");
+        return false;
+}
+
+static const char *trouble_text(enum json_trouble trouble)
+{
+        switch (trouble) {
+        case JSON_TROUBLE_NUL:
+                return "holds the character NUL (\\u0000), which PostgreSQL cannot store";
+        case JSON_TROUBLE_SURROGATE:
+                return "holds half of a surrogate pair, which PostgreSQL cannot store";
+        case JSON_TROUBLE_NUMERIC:
+                return "holds a number outside of PostgreSQL's numeric, which jsonb cannot store";
+        case JSON_TROUBLE_DEPTH:
+                return "is nested deeper than 256 levels";
+        case JSON_TROUBLE_NONE:
+                break;
+        }
+        return "";
+}
+
+/* The field's value, which must be there and of @type; NULL and a reject otherwise. */
+static const struct json_value *required(const struct fields *f, enum field field, enum json_type type,
+                                         const char *rule)
+{
+        const struct json_value *v = &f->values[field];
+        const char *name = known[field].name.ptr;
+
+        if (!fields_have(f, field)) {
+                reject_set(f->reject, REJECT_MISSING_FIELD, name, "%s is required", name);
+                return NULL;
+        }
+        if (v->type != type) {
+                fields_refuse(f, REJECT_BAD_TYPE, field, rule);
+                return NULL;
+        }
+        if (v->trouble) {
+                reject_set(f->reject, REJECT_BAD_VALUE, name, "%s %s", name, trouble_text(v->trouble));
+                return NULL;
+        }
+        return v;
+}
+
+/* A string's text where no value of more than @size raw bytes can be right: decoded into @buf when escaped.
+ */
+static struct slice short_text(const struct json_value *v, char *buf, size_t size)
+{
+        if (!v->escaped || v->raw.len > size)
+                return v->raw;
+        return (struct slice){buf, json_string_decode((struct json_string){v->raw, true}, buf)};
+}
+
+bool fields_word(const struct fields *f, enum field field, const char *rule, char buf[FIELDS_WORD_BYTES],
+                 struct slice *ret)
+{
+        const struct json_value *v = required(f, field, JSON_STRING, rule);
+
+        if (!v)
+                return false;
+        *ret = short_text(v, buf, FIELDS_WORD_BYTES);
+        return true;
+}
+
+bool fields_text(const struct fields *f, enum field field, const char *rule, struct json_string *ret)
+{
+        const struct json_value *v = required(f, field, JSON_STRING, rule);
+
+        if (!v)
+                return false;
+        *ret = (struct json_string){v->raw, v->escaped};
+        return true;
+}
+
+bool fields_platform(const struct fields *f, enum platform *ret)
+{
+        static const char rule[] = "platform must be \"META\", \"GOOGLE_ADS\" or \"TIKTOK\"";
+        const struct json_value *v = required(f, FIELD_PLATFORM, JSON_STRING, rule);
+        char buf[64];
+
+        if (!v)
+                return false;
+        return platform_parse(short_text(v, buf, sizeof(buf)), ret) ||
+               fields_refuse(f, REJECT_BAD_VALUE, FIELD_PLATFORM, rule);
+}
+
+bool fields_uuid(const struct fields *f, enum field field, struct uuid *ret)
+{
+        static const char rule[] = "a UUID must be a string of the form 01234567-89ab-cdef-0123-456789abcdef";
+        const struct json_value *v = required(f, field, JSON_STRING, rule);
+        char buf[6 * UUID_TEXT_LEN];
+
+        if (!v)
+                return false;
+        return uuid_parse(short_text(v, buf, sizeof(buf)), ret) ||
+               fields_refuse(f, REJECT_BAD_VALUE, field, rule);
+}
+
+bool fields_external_id(const struct fields *f, enum field field, struct json_string *ret)
+{
+        const struct json_value *v =
+                required(f, field, JSON_STRING,
+                         "an external id must be a string (a number would lose digits above 2^53)");
+        size_t len;
+
+        if (!v)
+                return false;
+        *ret = (struct json_string){v->raw, v->escaped};
+        len = v->raw.len;
+        if (v->escaped && len <= 6 * EXTERNAL_ID_MAX) {
+                char buf[6 * EXTERNAL_ID_MAX];
+
+                len = json_string_decode(*ret, buf);
+        }
+        if (len < 1 || len > EXTERNAL_ID_MAX)
+                return fields_refuse(f, REJECT_BAD_VALUE, field, "an external id must have 1 to 255 bytes");
+        return true;
+}
+
+bool fields_time(const struct fields *f, enum field field, int64_t *ret)
+{
+        const struct json_value *v = required(
+                f, field, JSON_STRING, "a time must be a string in RFC 3339 form, like 2026-01-31T00:00:00Z");
+        char buf[256];
+
+        if (!v)
+                return false;
+        switch (rfc3339_parse(short_text(v, buf, sizeof(buf)), ret)) {
+        case RFC3339_OK:
+                return true;
+        case RFC3339_SYNTAX:
+                return fields_refuse(
+                        f, REJECT_BAD_VALUE, field,
+                        "a time must have the RFC 3339 form with an offset, like 2026-01-31T00:00:00Z or "
+                        "2026-01-31T00:00:00.123456+01:00");
+        case RFC3339_PRECISION:
+                return fields_refuse(f, REJECT_BAD_VALUE, field,
+                                     "a time must not be finer than microseconds (6 digits)");
+        case RFC3339_RANGE:
+                break;
+        }
+        return fields_refuse(
+                f, REJECT_BAD_VALUE, field,
+                "a time must exist: years 0001 to 9999, no leap second, an offset under 16 hours");
+}
+
+enum integer_result {
+        INTEGER_OK,
+        INTEGER_SYNTAX,
+        INTEGER_FRACTION,
+        INTEGER_RANGE,
+};
+
+/* A decimal string, for the whole range of int64. */
+static enum integer_result parse_decimal_string(struct slice text, int64_t *ret)
+{
+        bool negative = text.len > 0 && text.ptr[0] == '-';
+        size_t i = negative;
+        uint64_t value = 0;
+
+        if (i == text.len || (text.ptr[i] == '0' && text.len > i + 1))
+                return INTEGER_SYNTAX;
+        for (; i < text.len; i++) {
+                if (text.ptr[i] < '0' || text.ptr[i] > '9')
+                        return INTEGER_SYNTAX;
+                if (i - negative >= 19)
+                        continue; /* too long in any case; the rest must still be digits */
+                value = value * 10 + (uint64_t)(text.ptr[i] - '0');
+        }
+        if (text.len - negative > 19 || value > (uint64_t)INT64_MAX + negative)
+                return INTEGER_RANGE;
+        *ret = negative ? (int64_t)(0 - value) : (int64_t)value;
+        return INTEGER_OK;
+}
+
+/* A JSON number in exact decimal arithmetic: its digits without point and trailing zeros, times a power
+ * of 10. */
+static enum integer_result parse_number(struct slice text, int64_t *ret)
+{
+        const uint64_t max = (UINT64_C(1) << 53) - 1;
+        const char *p = text.ptr;
+        const char *end = p + text.len;
+        bool negative = *p == '-';
+        bool in_fraction = false;
+        uint64_t value = 0;
+        int64_t power = 0;   /* of the digits taken into value */
+        int64_t pending = 0; /* zeros seen behind them, not yet taken */
+
+        for (p += negative; p < end && *p != 'e' && *p != 'E'; p++) {
+                if (*p == '.') {
+                        in_fraction = true;
+                        continue;
+                }
+                power -= in_fraction;
+                if (*p == '0') {
+                        pending++;
+                        continue;
+                }
+                for (; pending > 0 && value != 0 && value <= max; pending--)
+                        value *= 10;
+                pending = 0;
+                if (value <= max)
+                        value = value * 10 + (uint64_t)(*p - '0');
+        }
+        if (value == 0) {
+                *ret = 0;
+                return INTEGER_OK;
+        }
+        power += pending;
+        if (p < end) {
+                bool minus = *++p == '-';
+                int64_t exponent = 0;
+
+                for (p += *p == '-' || *p == '+'; p < end && exponent < INT32_MAX; p++)
+                        exponent = exponent * 10 + (*p - '0');
+                power += minus ? -exponent : exponent;
+        }
+        if (power < 0)
+                return INTEGER_FRACTION;
+        for (; power > 0 && value <= max; power--)
+                value *= 10;
+        if (value > max)
+                return INTEGER_RANGE;
+        *ret = negative ? -(int64_t)value : (int64_t)value;
+        return INTEGER_OK;
+}
+
+bool fields_integer(const struct fields *f, enum field field, int64_t min, int64_t *ret)
+{
+        const struct json_value *v = &f->values[field];
+        enum integer_result result;
+        char buf[256];
+
+        if (!fields_have(f, field))
+                return required(f, field, JSON_NUMBER, "") != NULL;
+        if (v->type == JSON_NUMBER)
+                result = parse_number(v->raw, ret);
+        else if (v->type == JSON_STRING)
+                result = parse_decimal_string(short_text(v, buf, sizeof(buf)), ret);
+        else
+                return fields_refuse(f, REJECT_BAD_TYPE, field,
+                                     "an integer must be a number or a decimal string");
+        switch (result) {
+        case INTEGER_OK:
+                break;
+        case INTEGER_SYNTAX:
+                return fields_refuse(f, REJECT_BAD_VALUE, field,
+                                     "an integer in a string must be decimal digits like \"-120\"");
+        case INTEGER_FRACTION:
+                return fields_refuse(f, REJECT_BAD_VALUE, field,
+                                     "an integer must not have a fraction, and none is rounded");
+        case INTEGER_RANGE:
+                return fields_refuse(
+                        f, REJECT_BAD_VALUE, field,
+                        "an integer must be within +-(2^53-1) as a number, or within int64 as a string");
+        }
+        if (*ret < min)
+                return fields_refuse(f, REJECT_BAD_VALUE, field, "a count must not be negative");
+        return true;
+}
+
+bool fields_currency(const struct fields *f, char ret[3])
+{
+        static const char rule[] = "currency must be three capital letters like \"EUR\"";
+        const struct json_value *v = required(f, FIELD_CURRENCY, JSON_STRING, rule);
+        struct slice text;
+        char buf[64];
+
+        if (!v)
+                return false;
+        text = short_text(v, buf, sizeof(buf));
+        if (text.len != 3)
+                return fields_refuse(f, REJECT_BAD_VALUE, FIELD_CURRENCY, rule);
+        for (size_t i = 0; i < 3; i++) {
+                if (text.ptr[i] < 'A' || text.ptr[i] > 'Z')
+                        return fields_refuse(f, REJECT_BAD_VALUE, FIELD_CURRENCY, rule);
+        }
+        memcpy(ret, text.ptr, 3);
+        return true;
+}
+
+bool fields_object(const struct fields *f, enum field field, const char *rule, struct slice *ret,
+                   XXH128_hash_t *ret_hash)
+{
+        const struct json_value *v = required(f, field, JSON_OBJECT, rule);
+
+        if (!v)
+                return false;
+        *ret = v->raw;
+        if (ret_hash)
+                *ret_hash = v->hash;
+        return true;
+}
+
+size_t external_id_decode(struct json_string id, char out[EXTERNAL_ID_MAX + 1])
+{
+        char buf[6 * EXTERNAL_ID_MAX];
+        size_t len = json_string_decode(id, id.escaped ? buf : out);
+
+        if (id.escaped)
+                memcpy(out, buf, len);
+        out[len] = '\0';
+        return len;
+}

@@ -1,0 +1,394 @@
+"""Hierarchy lines on the socket: upserts, their order with spending, parents, refusals, waiting for unknowns."""
+
+import json
+import pathlib
+import random
+import socket
+import sys
+import threading
+import time
+import unittest
+import uuid
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from harness import TestCase, record, run_ingestd, wait_until
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+def account(connection, external_id="act_1", **fields):
+    rec = {"kind": "adAccount", "connectionId": connection, "externalId": external_id, "name": "An account",
+           "currency": "USD", "timezone": "America/Los_Angeles"} | fields
+    return {key: value for key, value in rec.items() if value is not None}
+
+
+def ad_object(external_id, type="CAMPAIGN", parent=None, **fields):
+    rec = {"kind": "adObject", "platform": "META", "accountExternalId": "act_1", "externalId": external_id,
+           "type": type, "name": f"Object {external_id}", "status": "ACTIVE", "parentExternalId": parent} | fields
+    return {key: value for key, value in rec.items() if value is not None}
+
+
+TREE = [ad_object("c1"), ad_object("s1", "AD_SET", "c1"), ad_object("a1", "AD", "s1", platformData={"x": [1.10]})]
+
+
+class Hierarchy(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.connection = self.create_connection()
+
+    def create_connection(self, platform="META"):
+        done = run_ingestd(self.db, "connection", "create", platform, stdin="{}")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.strip()
+
+    def objects(self):
+        return self.db.query("""SELECT a.external_id AS account, o.external_id, o.type, o.name, o.status,
+                                       p.external_id AS parent, o.platform_data
+                                FROM ad_objects o JOIN ad_accounts a ON a.id = o.ad_account_id
+                                LEFT JOIN ad_objects p ON p.id = o.parent_id ORDER BY 1, 2""")
+
+    def times(self):
+        return self.db.query("SELECT id, created_at, updated_at FROM ad_accounts UNION ALL "
+                             "SELECT id, created_at, updated_at FROM ad_objects ORDER BY 1")
+
+
+class Upserts(Hierarchy):
+    def setUp(self):
+        super().setUp()
+        self.d = self.daemon()
+
+    def test_an_account_from_nothing_to_spending_on_one_connection(self):
+        lines = [account(self.connection), *TREE, record(externalId="a1"), record(externalId="c1")]
+        self.assertEqual(self.d.send(*lines).counts(), (6, 6, 0, 0))
+        self.assertEqual(self.db.query("SELECT platform_connection_id, external_id, name, currency, timezone "
+                                       "FROM ad_accounts"),
+                         [{"platform_connection_id": self.connection, "external_id": "act_1", "name": "An account",
+                           "currency": "USD", "timezone": "America/Los_Angeles"}])
+        self.assertEqual(self.objects(), [
+            {"account": "act_1", "external_id": "a1", "type": "AD", "name": "Object a1", "status": "ACTIVE",
+             "parent": "s1", "platform_data": {"x": [1.10]}},
+            {"account": "act_1", "external_id": "c1", "type": "CAMPAIGN", "name": "Object c1", "status": "ACTIVE",
+             "parent": None, "platform_data": None},
+            {"account": "act_1", "external_id": "s1", "type": "AD_SET", "name": "Object s1", "status": "ACTIVE",
+             "parent": "c1", "platform_data": None}])
+        self.assertEqual(self.db.count(), 2)
+
+    def test_sent_again_is_duplicate_and_moves_nothing(self):
+        lines = [account(self.connection), *TREE]
+        self.d.send(*lines)
+        before = self.times()
+        self.assertEqual(self.d.send(*lines).counts(), (4, 0, 4, 0))
+        # the same JSON in other words
+        again = json.dumps(lines[3]).replace('"x": [1.1]', '"x":[ 1.10 ]').replace("Object", "\\u004fbject")
+        self.assertEqual(self.d.send(again).counts(), (1, 0, 1, 0))
+        self.assertEqual(self.times(), before)
+
+    def test_each_field_that_differs_is_written_and_moves_updated_at(self):
+        self.d.send(account(self.connection), *TREE, ad_object("s2", "AD_SET", "c1"))
+        before = {row["id"]: row for row in self.times()}
+        changes = [account(self.connection, name=None), account(self.connection, name=None, currency="EUR"),
+                   account(self.connection, name=None, currency="EUR", timezone="UTC"),
+                   ad_object("a1", "AD", "s2", platformData={"x": [1.10]}), ad_object("a1", "AD", "s2"),
+                   ad_object("a1", "AD", "s2", status="PAUSED"), ad_object("a1", "AD", status="PAUSED"),
+                   ad_object("a1", "AD", status="PAUSED", name=None), ad_object("a1", "CAMPAIGN", name=None)]
+        self.assertEqual(self.d.send(*changes).counts(), (9, 9, 0, 0))
+        self.assertEqual(self.db.query("SELECT name, currency, timezone FROM ad_accounts"),
+                         [{"name": None, "currency": "EUR", "timezone": "UTC"}])
+        self.assertEqual(self.objects()[0], {"account": "act_1", "external_id": "a1", "type": "CAMPAIGN", "name": None,
+                                             "status": "ACTIVE", "parent": None, "platform_data": None})
+        moved = [row for row in self.times() if row["updated_at"] != before[row["id"]]["updated_at"]]
+        self.assertEqual(len(moved), 2)
+        self.assertTrue(all(row["created_at"] == before[row["id"]]["created_at"] for row in moved))
+
+    def test_the_last_of_several_lines_of_one_object_holds(self):
+        self.d.send(account(self.connection))
+        lines = [ad_object(f"c{i % 3}", name=f"name {i}") for i in range(30)]
+        self.assertEqual(self.d.send(*lines).counts(), (30, 30, 0, 0))
+        self.assertEqual([row["name"] for row in self.objects()], ["name 27", "name 28", "name 29"])
+
+    def test_null_is_as_good_as_absent(self):
+        lines = [account(self.connection) | {"name": None},
+                 ad_object("c1") | {"name": None, "parentExternalId": None, "platformData": None}]
+        self.assertEqual(self.d.send(*lines).counts(), (2, 2, 0, 0))
+
+    def test_names_of_all_kinds(self):
+        long = "x" * 100_000
+        ids = ["é" * 127, "👩‍👩‍👧", "7340000000000000001", " ", "\"\\/\n", "A", "a"]
+        lines = [ad_object(i, name=long) for i in ids] + [ad_object("below", "AD_SET", "👩‍👩‍👧", name="")]
+        self.assertEqual(self.d.send(account(self.connection), *lines).counts(), (9, 9, 0, 0))
+        self.assertEqual({row["external_id"] for row in self.objects()}, set(ids) | {"below"})
+        self.assertEqual(self.d.send(*lines).counts(), (8, 0, 8, 0))
+
+    def test_accounts_of_one_id(self):
+        other, tiktok = self.create_connection(), self.create_connection("TIKTOK")
+        replies = self.d.send(account(self.connection), ad_object("c1"), account(tiktok),
+                              ad_object("c3", platform="TIKTOK"), record(externalId="c1"))
+        self.assertEqual(replies.counts(), (5, 5, 0, 0))
+        replies = self.d.send(account(other), ad_object("c2"), record(externalId="c1", amountCents=2),
+                              ad_object("c2", connectionId=other), record(externalId="c2", connectionId=other))
+        self.assertEqual(replies.codes(), {2: "ambiguous_account", 3: "ambiguous_account"})
+        self.assertEqual(replies.counts(), (5, 3, 0, 2))
+
+    def test_many_objects_in_few_statements(self):
+        self.d.send(account(self.connection))
+        lines = [ad_object(f"c{i}") for i in range(100)]
+        lines += [ad_object(f"s{i}", "AD_SET", f"c{i % 100}") for i in range(1000)]
+        lines += [ad_object(f"a{i}", "AD", f"s{i % 1000}") for i in range(5000)]
+        self.assertEqual(self.d.send(*lines).counts(), (6100, 6100, 0, 0))
+        self.assertEqual(self.d.send(*lines).counts(), (6100, 0, 6100, 0))
+        self.assertEqual(self.db.value("SELECT count(*), count(parent_id) FROM ad_objects"), "6100|6000")
+        commits = int(self.db.value("SELECT count(DISTINCT xmin::text) FROM ad_objects"))
+        self.assertLess(commits, 20)
+
+    def test_spending_between_hierarchy_lines_sees_those_before_it(self):
+        self.d.send(account(self.connection))
+        lines = []
+        for i in range(2000):
+            lines += [ad_object(f"c{i}"), record(externalId=f"c{i}"), record(externalId="nowhere")]
+        replies = self.d.send(*lines)
+        self.assertEqual(replies.codes(), {3 * i + 3: "unknown_ad_object" for i in range(2000)})
+        self.assertEqual(self.db.count(), 2000)
+
+
+class Refusals(Hierarchy):
+    def setUp(self):
+        super().setUp()
+        self.d = self.daemon()
+
+    def assert_refused(self, line, code, field, words=()):
+        """Between two good lines: those are stored."""
+        good = [ad_object(f"good {time.monotonic_ns()} {i}") for i in range(2)]
+        replies = self.d.send(good[0], line, good[1])
+        self.assertEqual(replies.counts(), (3, 2, 0, 1), line)
+        reject = replies.rejects[2]
+        self.assertEqual((reject["code"], reject.get("field")), (code, field), reject)
+        for word in words:
+            self.assertIn(word, reject["message"])
+
+    def test_fields(self):
+        self.d.send(account(self.connection))
+        acc, obj = account(self.connection), ad_object("x", "AD_SET", "c1")
+        cases = [
+            (acc | {"kind": "adaccount"}, "bad_value", "kind"),
+            (acc | {"kind": 1}, "bad_type", "kind"),
+            (acc | {"platform": "META"}, "unknown_field", "platform"),
+            (acc | {"status": "ACTIVE"}, "unknown_field", "status"),
+            (acc | {"nam": "x"}, "unknown_field", "nam"),
+            (acc | {"connectionId": "x"}, "bad_value", "connectionId"),
+            (acc | {"connectionId": None}, "bad_type", "connectionId"),
+            (acc | {"externalId": 1}, "bad_type", "externalId"),
+            (acc | {"externalId": "x" * 256}, "bad_value", "externalId"),
+            (acc | {"name": 1}, "bad_type", "name"),
+            (acc | {"name": "a\0b"}, "bad_value", "name"),
+            (acc | {"currency": "usd"}, "bad_value", "currency"),
+            (acc | {"timezone": ""}, "bad_value", "timezone"),
+            (acc | {"timezone": None}, "bad_type", "timezone"),
+            (obj | {"amountCents": 1}, "unknown_field", "amountCents"),
+            (obj | {"timezone": "UTC"}, "unknown_field", "timezone"),
+            (obj | {"platform": "X"}, "bad_value", "platform"),
+            (obj | {"type": "ADSET"}, "bad_value", "type"),
+            (obj | {"status": "active"}, "bad_value", "status"),
+            (obj | {"status": None}, "bad_type", "status"),
+            (obj | {"parentExternalId": 1}, "bad_type", "parentExternalId"),
+            (obj | {"parentExternalId": ""}, "bad_value", "parentExternalId"),
+            (obj | {"parentExternalId": "x"}, "bad_value", "parentExternalId"),
+            (obj | {"platformData": []}, "bad_type", "platformData"),
+            (obj | {"platformData": {"a": "\0"}}, "bad_value", "platformData"),
+            (record() | {"name": "x"}, "unknown_field", "name"),
+        ]
+        for missing in ("connectionId", "externalId", "currency", "timezone"):
+            cases.append(({k: v for k, v in acc.items() if k != missing}, "missing_field", missing))
+        for missing in ("platform", "accountExternalId", "externalId", "type", "status"):
+            cases.append(({k: v for k, v in obj.items() if k != missing}, "missing_field", missing))
+        for line, code, field in cases:
+            self.assert_refused(line, code, field)
+
+    def test_what_is_not_there(self):
+        self.d.send(account(self.connection), *TREE, account(self.connection, "act_2"),
+                    ad_object("elsewhere", accountExternalId="act_2"))
+        self.assert_refused(account(NOBODY), "bad_value", "connectionId", [NOBODY, "connection create"])
+        self.assert_refused(ad_object("x", accountExternalId="act_9"), "unknown_account", "accountExternalId",
+                            ["META", "act_9"])
+        self.assert_refused(ad_object("x", platform="TIKTOK"), "unknown_account", "accountExternalId")
+        self.assert_refused(ad_object("x", connectionId=NOBODY), "unknown_account", "accountExternalId", [NOBODY])
+        self.assert_refused(ad_object("x", "AD", "nowhere"), "unknown_ad_object", "parentExternalId",
+                            ["nowhere", "act_1"])
+        self.assert_refused(ad_object("x", "AD_SET", "elsewhere"), "unknown_ad_object", "parentExternalId")
+
+    def test_levels(self):
+        self.d.send(account(self.connection), *TREE)
+        self.assert_refused(ad_object("x", "CAMPAIGN", "c1"), "bad_value", "parentExternalId")
+        self.assert_refused(ad_object("x", "AD_SET", "s1"), "bad_value", "parentExternalId", ["s1", "AD_SET"])
+        self.assert_refused(ad_object("x", "AD_SET", "a1"), "bad_value", "parentExternalId", ["a1", "AD"])
+        self.assert_refused(ad_object("x", "AD", "a1"), "bad_value", "parentExternalId")
+        self.assert_refused(ad_object("s1", "AD_SET", "s1"), "bad_value", "parentExternalId")
+        self.assert_refused(ad_object("c1", "AD_SET"), "bad_value", "type", ["CAMPAIGN", "AD_SET"])
+        self.assertEqual(self.d.send(ad_object("x", "AD", "c1")).counts(), (1, 1, 0, 0))
+
+    def test_levels_within_a_batch(self):
+        replies = self.d.send(account(self.connection), ad_object("s1", "AD_SET"), ad_object("s2", "AD_SET", "s1"),
+                              ad_object("a1", "AD", "s2"), ad_object("a2", "AD", "s1"), ad_object("a3", "AD", "a2"))
+        self.assertEqual(replies.codes(), {3: "bad_value", 4: "unknown_ad_object", 6: "bad_value"})
+
+    def test_a_parent_or_account_that_comes_later_is_too_late(self):
+        replies = self.d.send(ad_object("c1"), account(self.connection), ad_object("s1", "AD_SET", "c1"),
+                              ad_object("c1"), ad_object("s1", "AD_SET", "c1"))
+        self.assertEqual(replies.codes(), {1: "unknown_account", 3: "unknown_ad_object"})
+        self.assertEqual(replies.counts(), (5, 3, 0, 2))
+
+    def test_rows_that_the_database_refuses(self):
+        self.d.send(account(self.connection))
+        self.db.execute("ALTER TABLE ad_objects ADD CHECK (name <> 'poison')")
+        lines = [ad_object(f"c{i}", name="poison" if i % 97 == 5 else "good") for i in range(500)]
+        lines += [ad_object(f"s{i}", "AD_SET", f"c{i}") for i in range(500)]
+        replies = self.d.send(*lines, record(externalId="s0"))
+        bad = [i for i in range(500) if i % 97 == 5]
+        self.assertEqual(replies.codes(), {i + 1: "refused_by_database" for i in bad} |
+                         {i + 501: "unknown_ad_object" for i in bad})
+        self.assertEqual(self.db.value("SELECT count(*) FROM ad_objects"), str(1000 - 2 * len(bad)))
+        self.assertEqual(self.db.count(), 1)
+
+
+class AtOnce(Hierarchy):
+    def test_two_daemons_and_many_connections_upserting_the_same(self):
+        daemons = [self.daemon(), self.daemon()]
+        tree = [ad_object(f"c{i}") for i in range(20)]
+        tree += [ad_object(f"s{i}", "AD_SET", f"c{i % 20}") for i in range(200)]
+        tree += [ad_object(f"a{i}", "AD", f"s{i % 200}") for i in range(1000)]
+        replies = []
+
+        def run(n):
+            rng = random.Random(n)
+            for turn in range(4):
+                lines = []
+                for level in ("CAMPAIGN", "AD_SET", "AD"):
+                    lines.append([line | {"name": f"{n} {turn}"} for line in tree if line["type"] == level])
+                    rng.shuffle(lines[-1])
+                replies.append(daemons[n % 2].send(account(self.connection), *sum(lines, []),
+                                                   record(externalId="a999", amountCents=100 * n + turn)))
+
+        threads = [threading.Thread(target=run, args=(n,)) for n in range(6)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(len(replies), 24)
+        for r in replies:
+            self.assertEqual((r.counts()[0], r.counts()[3]), (1222, 0), r.rejects)
+        self.assertEqual(self.db.value("SELECT count(*), count(parent_id) FROM ad_objects"), "1220|1200")
+        self.assertEqual(self.db.count(), 24)
+
+    def test_the_connection_to_the_database_lost_again_and_again(self):
+        d = self.daemon()
+        stop = threading.Event()
+
+        def terminate():
+            while not stop.is_set():
+                self.db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                                "WHERE datname = current_database() AND application_name LIKE 'boris-ingestd%' "
+                                "AND pid <> pg_backend_pid() AND random() < 0.7")
+                time.sleep(0.05)
+
+        self.db.execute("SELECT 1")
+        thread = threading.Thread(target=terminate)
+        thread.start()
+        try:
+            lines = [account(self.connection)] + [ad_object(f"c{i}") for i in range(2000)]
+            lines += [record(externalId=f"c{i}") for i in range(0, 2000, 7)]
+            client = d.client()
+            for i in range(0, len(lines), 100):
+                client.send(*lines[i:i + 100])
+                time.sleep(0.05)
+        finally:
+            stop.set()
+            thread.join()
+        replies = client.finish()
+        self.assertEqual((replies.counts()[0], replies.counts()[3]), (len(lines), 0))
+        self.assertEqual(self.db.value("SELECT count(*) FROM ad_objects"), "2000")
+        self.assertEqual(self.db.count(), 286)
+
+
+class Grace(Hierarchy):
+    def test_refused_when_the_grace_is_over_and_not_before(self):
+        d = self.daemon(resolve__unknown_grace_ms=1500)
+        d.send(account(self.connection), *TREE)
+        client = d.client()
+        start = time.monotonic()
+        client.send(record(externalId="later"), record(externalId="a1"), record(accountExternalId="act_9"))
+        wait_until(lambda: self.db.count() == 1, "the known one is not held up", 1.4)
+        self.assertEqual(client.finish().codes(), {1: "unknown_ad_object", 3: "unknown_account"})
+        self.assertTrue(1.4 < time.monotonic() - start < 4, time.monotonic() - start)
+
+    def test_a_hierarchy_line_of_any_connection_ends_it(self):
+        d = self.daemon(resolve__unknown_grace_ms=60000)
+        waiting = d.client()
+        waiting.send(*[record(externalId=f"c{i}") for i in range(300)])
+        time.sleep(0.3)
+        start = time.monotonic()
+        d.send(account(self.connection))
+        d.send(*[ad_object(f"c{i}") for i in range(300)])
+        self.assertEqual(waiting.finish().counts(), (300, 300, 0, 0))
+        self.assertLess(time.monotonic() - start, 5)
+
+    def test_an_object_that_somebody_else_made_ends_it(self):
+        d = self.daemon(resolve__unknown_grace_ms=60000)
+        waiting = d.client()
+        waiting.send(record(), record(amountCents=2))
+        time.sleep(0.3)
+        self.db.add_account()
+        start = time.monotonic()
+        self.assertEqual(waiting.finish().counts(), (2, 2, 0, 0))
+        self.assertLess(time.monotonic() - start, 5)
+
+    def test_spending_and_then_its_object_on_one_connection(self):
+        d = self.daemon(resolve__unknown_grace_ms=60000)
+        replies = d.send(account(self.connection), record(externalId="c1"), ad_object("c1"), record(externalId="c1"))
+        self.assertEqual(replies.counts(), (4, 3, 1, 0))
+
+    def test_an_account_of_several_connections_is_refused_at_once(self):
+        self.db.add_account()
+        self.db.add_account()
+        d = self.daemon(resolve__unknown_grace_ms=60000)
+        self.assertEqual(d.send(record()).codes(), {1: "ambiguous_account"})
+
+    def test_waiting_records_are_bounded_and_hold_up_no_other(self):
+        self.db.add_account()
+        d = self.daemon(resolve__unknown_grace_ms=2000, limits__memory_bytes="16M")
+        waiting = d.client()
+        replies = []
+
+        def flood():
+            for i in range(200):
+                waiting.send(*[record(externalId=f"unknown {i} {j}", metrics={"x": "y" * 100}) for j in range(100)])
+            waiting.sock.shutdown(socket.SHUT_WR)
+
+        threads = [threading.Thread(target=flood, daemon=True),
+                   threading.Thread(target=lambda: replies.append(waiting.drain()), daemon=True)]
+        for t in threads:
+            t.start()
+        time.sleep(1)
+        for i in range(10):
+            start = time.monotonic()
+            self.assertEqual(d.send(*[record(amountCents=1000 * i + j) for j in range(1000)]).counts()[1], 1000)
+            self.assertLess(time.monotonic() - start, 1.5)
+        for t in threads:
+            t.join()
+        self.assertEqual(replies[0].counts(), (20000, 0, 0, 20000))
+
+    def test_a_stop_leaves_them_to_the_client(self):
+        self.db.add_account()
+        d = self.daemon(resolve__unknown_grace_ms=60000)
+        client = d.client()
+        client.send(record(), record(externalId="later"), record(amountCents=2))
+        client.wait_ack(1)
+        wait_until(lambda: self.db.count() == 2, "stored")
+        start = time.monotonic()
+        self.assertEqual(d.stop(), 0)
+        self.assertLess(time.monotonic() - start, 5)
+        replies = client.drain()
+        self.assertEqual((replies.closing, replies.rejects), ("shutdown", {}))
+        self.assertTrue(replies.ack is None or replies.ack["ack"] == 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
