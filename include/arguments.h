@@ -6,16 +6,43 @@
 
 enum { ARGUMENTS_OVERRIDES_MAX = 64 };
 
+/* Options that belong to some commands only: name, and whether a value follows. */
+#define OPTION_MAP(X)                                                                                        \
+        X(ID, "id", true)                                                                                    \
+        X(FILE, "file", true)                                                                                \
+        X(YES, "yes", false)                                                                                 \
+        X(STATUS, "status", false)                                                                           \
+        X(ACCOUNT, "account", true)                                                                          \
+        X(PLATFORM, "platform", true)                                                                        \
+        X(CONNECTION, "connection", true)                                                                    \
+        X(OBJECT, "object", true)                                                                            \
+        X(FROM, "from", true)                                                                                \
+        X(TO, "to", true)                                                                                    \
+        X(BUCKET, "bucket", true)                                                                            \
+        X(BY, "by", true)                                                                                    \
+        X(LATEST, "latest", false)                                                                           \
+        X(FORMAT, "format", true)
+
+enum argument_option {
+#define X(name, text, has_value) OPTION_##name,
+        OPTION_MAP(X)
+#undef X
+                OPTIONS
+};
+
 /* The command line. Strings borrow argv, but for the overrides. */
 struct arguments {
         const char *config_path;                  /* --config, or NULL */
         char *overrides[ARGUMENTS_OVERRIDES_MAX]; /* --set; owned copies, the originals are blotted out */
         size_t overrides_len;
-        const char *id; /* --id, or NULL */
-        bool status;    /* --status */
-        char **words;   /* the subcommand and its operands */
+        const char
+                *options[OPTIONS]; /* the value, "" where the option has none, NULL where it is not given */
+        char **words;              /* the subcommand and its operands */
         int words_len;
 };
+
+/* "--yes" */
+const char *argument_option_name(enum argument_option option);
 
 /* Returns -1, or the exit status where there is nothing to run (help, version, wrong usage), once that is
  * told. *ret is to be deinitialised in either case. */

@@ -3,7 +3,12 @@
 
 #include <stdbool.h>
 
+#include "arguments.h"
 #include "config.h"
+
+/* Runs the command that the arguments ask for, the daemon included, with the configuration that they name.
+ * Returns the process's exit status; wrong usage is told before any other fault. */
+int commands_run(const struct arguments *a);
 
 /* The subcommands besides run. Each returns the process's exit status after printing what it has to say: 0
  * done; 1 failed, with one line on standard error that says what and what to do; 2 wrong usage. */
@@ -14,11 +19,39 @@ int command_migrate(const struct config *config, bool status_only);
 /* Looks at configuration, database and schema, a line for each; 1 where anything is wrong. */
 int command_check(const struct config *config);
 
-/* Reads a JSON object of credentials from standard input; prints the new connection's uuid. @id may be NULL.
- */
-int command_connection_create(const struct config *config, const char *platform, const char *id);
+/* Reads a JSON object of credentials from @file, or from standard input where that is NULL; prints the new
+ * connection's uuid. @id may be NULL. */
+int command_connection_create(const struct config *config, const char *platform, const char *id,
+                              const char *file);
 
 /* Prints a line for each platform connection, never its credentials. */
 int command_connection_list(const struct config *config);
+
+/* Deletes a connection and all that belongs to it. Without @yes it asks first. */
+int command_connection_delete(const struct config *config, const char *id, bool yes);
+
+/* The options of the commands that are about an ad account; NULL where one is not given. */
+struct account_options {
+        const char *account;
+        const char *platform;
+        const char *connection;
+        const char *object;
+};
+
+/* Prints an account's hierarchy as a tree, or one object's lineage in it. */
+int command_hierarchy(const struct config *config, const struct account_options *options);
+
+struct report_options {
+        struct account_options of; /* account NULL: of all */
+        const char *from;
+        const char *to;
+        const char *bucket;
+        const char *by;
+        const char *format;
+        bool latest;
+};
+
+/* Prints what was spent, see spending_totals, or with latest what was collected last. */
+int command_report(const struct config *config, const struct report_options *options);
 
 #endif

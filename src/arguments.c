@@ -7,18 +7,30 @@
 
 #include "config.h"
 
+/* Of every command; the others are what getopt_long returns for them, too, below '?' and ':'. */
+enum { OPTION_CONFIG = OPTIONS, OPTION_SET, OPTION_VERSION, OPTION_HELP };
+
+_Static_assert(OPTION_HELP < ':', "options and getopt's own answers are told apart");
+
 static const char help[] =
         "Usage: boris-ingestd [run] [--config FILE] [--set section.key=value ...]\n"
         "       boris-ingestd migrate [--status]        apply (or list) the schema's migrations\n"
         "       boris-ingestd check                     look at configuration, database and schema\n"
-        "       boris-ingestd connection create [--id UUID] PLATFORM < credentials.json\n"
+        "       boris-ingestd connection create [--id UUID] [--file FILE] PLATFORM [< credentials.json]\n"
         "       boris-ingestd connection list\n"
+        "       boris-ingestd connection delete [--yes] ID\n"
+        "       boris-ingestd hierarchy --account ID [--object ID]\n"
+        "       boris-ingestd report [--account ID [--object ID]] --from WHEN --to WHEN [--bucket 1d]\n"
+        "                            [--by account|platform|campaign|object] [--format table|csv|json]\n"
+        "       boris-ingestd report ... --latest       what was collected last, record by record\n"
         "       boris-ingestd --version | --help\n"
         "\n"
         "  --config FILE             instead of " CONFIG_DEFAULT_PATH "\n"
         "  --set section.key=value   instead of what the file says; may be given several times\n"
         "\n"
-        "PLATFORM is META, GOOGLE_ADS or TIKTOK. The database is database.url or $DATABASE_URL.\n"
+        "PLATFORM is META, GOOGLE_ADS or TIKTOK. An ad account that several connections reach is named with\n"
+        "--connection UUID or --platform PLATFORM, too. WHEN is a day where the account is (2026-11-01) or a time\n"
+        "(2026-11-01T00:00:00Z); --to is not included. The database is database.url or $DATABASE_URL.\n"
         "Exit status: 0 done; 1 failed; 2 wrong usage.\n";
 
 int arguments_usage(const char *what, const char *word)
@@ -40,48 +52,58 @@ static char *take_secret(char *argument)
         return copy;
 }
 
+static const struct option options[] = {
+#define X(name, text, has_value) {text, has_value ? required_argument : no_argument, NULL, OPTION_##name},
+        OPTION_MAP(X)
+#undef X
+                {"config", required_argument, NULL, OPTION_CONFIG},
+        {"set", required_argument, NULL, OPTION_SET},
+        {"version", no_argument, NULL, OPTION_VERSION},
+        {"help", no_argument, NULL, OPTION_HELP},
+        {NULL, 0, NULL, 0},
+};
+
+const char *argument_option_name(enum argument_option option)
+{
+        static const char *const names[] = {
+#define X(name, text, has_value) "--" text,
+                OPTION_MAP(X)
+#undef X
+        };
+
+        return names[option];
+}
+
 int arguments_parse(struct arguments *ret, int argc, char **argv)
 {
-        static const struct option options[] = {
-                {"config", required_argument, NULL, 'c'},
-                {"set", required_argument, NULL, 's'},
-                {"id", required_argument, NULL, 'i'},
-                {"status", no_argument, NULL, 'l'},
-                {"version", no_argument, NULL, 'v'},
-                {"help", no_argument, NULL, 'h'},
-                {NULL, 0, NULL, 0},
-        };
         int option;
 
         *ret = (struct arguments){0};
         opterr = 0;
         while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
                 switch (option) {
-                case 'c':
+                case OPTION_CONFIG:
                         ret->config_path = optarg;
                         break;
-                case 's':
+                case OPTION_SET:
                         if (ret->overrides_len == ARGUMENTS_OVERRIDES_MAX)
                                 return arguments_usage("too many --set", NULL);
                         ret->overrides[ret->overrides_len++] = take_secret(optarg);
                         break;
-                case 'i':
-                        ret->id = optarg;
-                        break;
-                case 'l':
-                        ret->status = true;
-                        break;
-                case 'v':
+                case OPTION_VERSION:
                         printf("boris-ingestd " INGESTD_VERSION "\n");
                         return 0;
-                case 'h':
+                case OPTION_HELP:
                         fputs(help, stdout);
                         return 0;
                 case ':':
                         return arguments_usage("a value is missing behind", argv[optind - 1]);
-                default: /* what is behind a '=' may be a secret */
+                case '?': /* what is behind a '=' may be a secret */
                         argv[optind - 1][strcspn(argv[optind - 1], "=")] = '\0';
                         return arguments_usage("unknown option", argv[optind - 1]);
+                default:
+                        ret->options[option] = optarg ? optarg : "";
+                        break;
                 }
         }
         ret->words = argv + optind;

@@ -446,6 +446,7 @@ int daemon_run(const struct config *config)
                 return 1;
         }
         d->config = config;
+        signal(SIGPIPE, SIG_IGN);
         seed_jitter();
         raise_descriptor_limit(config->limits.max_connections);
         init_handles(d);

@@ -1,19 +1,23 @@
 #ifndef MODEL_AD_ACCOUNT_H
 #define MODEL_AD_ACCOUNT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "model/db.h"
+#include "model/platform.h"
 #include "slice.h"
 #include "uuid.h"
 
 /* An account at an ad platform, reached through a connection. Functions return 0 or a code of enum err, with
  * the reason in @db. */
 
-/* A row of ad_accounts; owns its strings. Times are microseconds since the Unix epoch. */
+/* A row of ad_accounts, with its connection's platform; owns its strings. Times are microseconds since the
+ * Unix epoch. */
 struct ad_account {
         struct uuid id;
         struct uuid platform_connection_id;
+        enum platform platform;
         char *external_id;
         char *name; /* may be NULL */
         char *currency;
@@ -22,25 +26,18 @@ struct ad_account {
         int64_t updated_at;
 };
 
-/* A row to be inserted; borrows everything. */
-struct ad_account_new {
-        struct uuid platform_connection_id;
-        struct slice external_id;
-        struct slice name; /* ptr NULL: NULL */
-        struct slice currency;
-        struct slice timezone;
+struct ad_account_list {
+        struct ad_account *rows;
+        size_t len;
 };
 
-/* ERR_EXISTS where the connection has an account of that external id, ERR_INVALID where there is no
- * connection. */
-int ad_account_insert(struct db *db, const struct ad_account_new *row, struct uuid *ret_id);
+/* The accounts of an external id: one for each connection that reaches one. @platform and @connection narrow
+ * the search where they are not NULL. On success *ret, maybe empty, is to be freed with
+ * ad_account_list_deinit. */
+int ad_account_find_external(struct db *db, struct slice external_id, const enum platform *platform,
+                             const struct uuid *platform_connection_id, struct ad_account_list *ret);
 
-/* ERR_NOT_FOUND where there is none. On success *ret is to be freed with ad_account_deinit. */
-int ad_account_find(struct db *db, const struct uuid *id, struct ad_account *ret);
-int ad_account_find_external(struct db *db, const struct uuid *platform_connection_id,
-                             struct slice external_id, struct ad_account *ret);
-
-void ad_account_deinit(struct ad_account *a);
+void ad_account_list_deinit(struct ad_account_list *list);
 
 /* For pg_conn: one int8 that changes with the set of accounts that several connections of one platform reach,
  * for which a record must name its connection. */

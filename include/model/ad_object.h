@@ -2,6 +2,7 @@
 #define MODEL_AD_OBJECT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "model/db.h"
@@ -41,42 +42,35 @@ const char *ad_object_type_name(enum ad_object_type type);
 bool ad_object_status_parse(struct slice text, enum ad_object_status *ret);
 const char *ad_object_status_name(enum ad_object_status status);
 
-/* A row of ad_objects; owns its strings. Times are microseconds since the Unix epoch. */
-struct ad_object {
-        struct uuid id;
-        struct uuid ad_account_id;
+/* An object in its place; owns its strings. */
+struct ad_object_node {
+        int64_t depth; /* 0: the highest of the list */
         char *external_id;
         enum ad_object_type type;
-        char *name; /* may be NULL */
         enum ad_object_status status;
-        bool has_parent;
-        struct uuid parent_id;
-        char *platform_data; /* JSON, may be NULL */
-        int64_t created_at;
-        int64_t updated_at;
+        char *name;                /* may be NULL */
+        int64_t records;           /* of spending */
+        int64_t last_collected_at; /* of these, in microseconds since the Unix epoch; 0 where there are none
+                                    */
 };
 
-/* A row to be inserted; borrows everything. */
-struct ad_object_new {
-        struct uuid ad_account_id;
-        struct slice external_id;
-        enum ad_object_type type;
-        struct slice name; /* ptr NULL: NULL */
-        enum ad_object_status status;
-        const struct uuid *parent_id; /* NULL: none */
-        struct slice platform_data;   /* JSON; ptr NULL: NULL */
+struct ad_object_list {
+        struct ad_object_node *rows;
+        size_t len;
 };
 
-/* ERR_EXISTS where the account has an object of that external id, ERR_INVALID where there is no such account
- * or parent, or platform_data is no JSON that jsonb can hold. */
-int ad_object_insert(struct db *db, const struct ad_object_new *row, struct uuid *ret_id);
-
-/* ERR_NOT_FOUND where there is none. On success *ret is to be freed with ad_object_deinit. */
-int ad_object_find(struct db *db, const struct uuid *id, struct ad_object *ret);
+/* ERR_NOT_FOUND where the account has no object of that external id. */
 int ad_object_find_external(struct db *db, const struct uuid *ad_account_id, struct slice external_id,
-                            struct ad_object *ret);
+                            struct uuid *ret_id);
 
-void ad_object_deinit(struct ad_object *o);
+/* The account's hierarchy, each object before those below it; or of one object those above it, from the
+ * highest down, and all below it. On success *ret is to be freed with ad_object_list_deinit. */
+int ad_object_tree(struct db *db, const struct uuid *ad_account_id, struct ad_object_list *ret);
+int ad_object_lineage(struct db *db, const struct uuid *id, struct ad_object_list *ret);
+
+void ad_object_list_deinit(struct ad_object_list *list);
+
+/* --- for pg_conn --- */
 
 /* Ad objects by their external ids, many at once. Parameters:
  * $1 text[], $2 uuid[], $3 text[] each account that is asked for: platform, connection (NULL: any), external

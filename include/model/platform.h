@@ -22,4 +22,9 @@ bool platform_parse(struct slice text, enum platform *ret);
 
 const char *platform_name(enum platform platform);
 
+struct db;
+
+/* The same for a value of the database: 0, or ERR_SCHEMA with the reason in @db. */
+int platform_read(struct db *db, struct slice text, enum platform *ret);
+
 #endif

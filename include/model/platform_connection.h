@@ -11,15 +11,6 @@
 
 /* A login at an ad platform. Functions return 0 or a code of enum err, with the reason in @db. */
 
-/* A row of platform_connections; owns its strings. Times are microseconds since the Unix epoch. */
-struct platform_connection {
-        struct uuid id;
-        enum platform platform;
-        char *credentials; /* JSON; a secret: never to be printed or logged */
-        int64_t created_at;
-        int64_t updated_at;
-};
-
 /* A row to be inserted; borrows everything. */
 struct platform_connection_new {
         const struct uuid *id; /* NULL: the database makes one */
@@ -30,12 +21,19 @@ struct platform_connection_new {
 /* ERR_EXISTS where the id is taken, ERR_INVALID where the credentials are no JSON that jsonb can hold. */
 int platform_connection_insert(struct db *db, const struct platform_connection_new *row, struct uuid *ret_id);
 
-/* ERR_NOT_FOUND where there is none. On success *ret is to be freed with platform_connection_deinit. */
-int platform_connection_find(struct db *db, const struct uuid *id, struct platform_connection *ret);
+/* A connection's platform, and what belongs to it and goes with it. */
+struct platform_connection_extent {
+        enum platform platform;
+        int64_t accounts;
+        int64_t objects;
+        int64_t records; /* of spending */
+};
 
-void platform_connection_deinit(struct platform_connection *c);
+/* Both: ERR_NOT_FOUND where there is no such connection. */
+int platform_connection_extent(struct db *db, const struct uuid *id, struct platform_connection_extent *ret);
+int platform_connection_delete(struct db *db, const struct uuid *id);
 
-/* What may be shown of a connection. */
+/* What may be shown of a connection: never its credentials. */
 struct platform_connection_summary {
         struct uuid id;
         enum platform platform;

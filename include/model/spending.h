@@ -12,60 +12,85 @@
 /* What an ad object cost and achieved in a period, as the platform told it at one moment. Functions return 0
  * or a code of enum err, with the reason in @db. */
 
-/* A count that may be unknown (NULL). */
-struct spending_count {
-        bool known;
-        int64_t value;
+/* --- reports --- */
+
+/* The start or end of a range: a moment, or midnight of a day wherever the account is. */
+struct spending_moment {
+        bool is_day;
+        char day[11];    /* YYYY-MM-DD, a date that exists */
+        int64_t unix_us; /* microseconds since the Unix epoch */
 };
 
-/* A row of spending; owns its strings. Times are microseconds since the Unix epoch. */
-struct spending {
-        struct uuid id;
-        struct uuid ad_object_id;
-        int64_t collected_at;
-        int64_t period_start;
-        int64_t period_end;
-        int64_t amount_cents;
-        char *currency;
-        struct spending_count impressions;
-        struct spending_count clicks;
-        struct spending_count conversions;
-        char *metrics; /* JSON, may be NULL */
+enum spending_group {
+        SPENDING_BY_ACCOUNT,
+        SPENDING_BY_PLATFORM,
+        SPENDING_BY_CAMPAIGN, /* the object at the top of the hierarchy, which may be of another level */
+        SPENDING_BY_OBJECT,
 };
 
-/* A row to be inserted; borrows everything. */
-struct spending_new {
-        const struct uuid *id; /* NULL: the database makes one */
-        struct uuid ad_object_id;
-        const int64_t *collected_at; /* NULL: now */
-        int64_t period_start;
-        int64_t period_end;
-        int64_t amount_cents;
-        struct slice currency;
-        struct spending_count impressions;
-        struct spending_count clicks;
-        struct spending_count conversions;
-        struct slice metrics; /* JSON; ptr NULL: NULL */
+struct spending_query {
+        const struct uuid *ad_account_id; /* NULL: all accounts, each platform and external id once */
+        const struct uuid *ad_object_id;  /* NULL: all objects; else this one and all below it */
+        struct spending_moment from;      /* periods that start at or after it ... */
+        struct spending_moment to;        /* ... and before this */
+        const char *bucket;               /* "6 hours", "1 days", "2 weeks" or "3 months" */
+        enum spending_group by;
 };
 
-/* ERR_EXISTS where (id, collected_at) is there already, ERR_INVALID where there is no such ad object, or
- * metrics is no JSON that jsonb can hold. */
-int spending_insert(struct db *db, const struct spending_new *row, struct uuid *ret_id);
-
-struct spending_list {
-        struct spending *rows;
-        size_t len;
+/* Results are rows of texts, to be read with db_text and db_null in the order of these columns, and freed
+ * with db_result_free. Amounts are minor units of the currency, whole numbers of any size; times of buckets
+ * are local to the account, "2026-11-01", with the hour where buckets are hours; counts are NULL where no
+ * record told any. */
+enum spending_total_column {
+        SPENDING_TOTAL_BUCKET,   /* NULL in the rows of a currency's total, which stand at the end */
+        SPENDING_TOTAL_PLATFORM, /* NULL in those, as the next four */
+        SPENDING_TOTAL_ACCOUNT,  /* external id; NULL by platform */
+        SPENDING_TOTAL_OBJECT,   /* external id; NULL unless by campaign or object, as the next two */
+        SPENDING_TOTAL_TYPE,
+        SPENDING_TOTAL_NAME,
+        SPENDING_TOTAL_CURRENCY,
+        SPENDING_TOTAL_AMOUNT,
+        SPENDING_TOTAL_IMPRESSIONS,
+        SPENDING_TOTAL_CLICKS,
+        SPENDING_TOTAL_CONVERSIONS,
+        SPENDING_TOTAL_RECORDS, /* how many were added */
+        SPENDING_TOTAL_LEVELS,  /* of which levels these are: "AD, CAMPAIGN" */
+        SPENDING_TOTAL_COLUMNS,
 };
 
-/* The rows of one id (one for each collected_at), or the last @limit rows of one ad object; in either case
- * the last collected first, and maybe none. On success *ret is to be freed with spending_list_deinit. */
-int spending_find(struct db *db, const struct uuid *id, struct spending_list *ret);
-int spending_find_by_ad_object(struct db *db, const struct uuid *ad_object_id, int64_t limit,
-                               struct spending_list *ret);
+/* Totals per time bucket in which no money counts twice. Of the records of one object and period only those
+ * that were collected last count (a restatement replaces; a breakdown has several of one moment). Of an
+ * object's periods those do not count that contain a shorter one (hours and their day). Of levels the lowest
+ * that reported counts: a record does not where an object below its own has one of an overlapping period.
+ * Currencies are never added together. */
+int spending_totals(struct db *db, const struct spending_query *query, struct pg_result **ret);
 
-void spending_list_deinit(struct spending_list *list);
+enum spending_latest_column {
+        SPENDING_LATEST_PERIOD_START, /* RFC 3339, as the next two */
+        SPENDING_LATEST_PERIOD_END,
+        SPENDING_LATEST_COLLECTED_AT,
+        SPENDING_LATEST_PLATFORM,
+        SPENDING_LATEST_ACCOUNT,
+        SPENDING_LATEST_OBJECT,
+        SPENDING_LATEST_TYPE,
+        SPENDING_LATEST_NAME,
+        SPENDING_LATEST_CURRENCY,
+        SPENDING_LATEST_AMOUNT,
+        SPENDING_LATEST_IMPRESSIONS,
+        SPENDING_LATEST_CLICKS,
+        SPENDING_LATEST_CONVERSIONS,
+        SPENDING_LATEST_RECORDS, /* breakdowns that were added */
+        SPENDING_LATEST_COLUMNS,
+};
 
-/* Starts a binary COPY with the columns in the order of struct spending. */
+/* What was collected last for each object and period, all levels and periods; bucket and group do not matter.
+ */
+int spending_latest(struct db *db, const struct spending_query *query, struct pg_result **ret);
+
+/* --- the daemon's writing, for pg_conn --- */
+
+/* Starts a binary COPY with the columns id, ad_object_id, collected_at, period_start, period_end,
+ * amount_cents, currency, impressions, clicks, conversions, metrics. */
 extern const char spending_copy_sql[];
 
 /* Inserts the rows that are not there yet. Parameters: an array a column, in the same order, then $12 bool[]:

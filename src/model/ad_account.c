@@ -35,81 +35,64 @@ const char ad_account_upsert_sql[] =
         "UNION ALL SELECT platform_connection_id, external_id, NULL, NULL, inserted FROM written"
         ") AS k GROUP BY k.connection_id, k.external_id";
 
-#define SELECT_SQL                                                                                           \
-        "SELECT id, platform_connection_id, external_id, name, currency, timezone, created_at, updated_at "  \
-        "FROM ad_accounts WHERE "
+static const char find_external_sql[] =
+        "SELECT a.id, a.platform_connection_id, c.platform, a.external_id, a.name, a.currency, a.timezone, "
+        "a.created_at, a.updated_at "
+        "FROM ad_accounts a JOIN platform_connections c ON c.id = a.platform_connection_id "
+        "WHERE a.external_id = $1 AND ($2::text IS NULL OR c.platform = $2::platform) "
+        "AND ($3::uuid IS NULL OR c.id = $3) ORDER BY c.platform, a.created_at, a.id";
 
-static const char insert_sql[] =
-        "INSERT INTO ad_accounts (platform_connection_id, external_id, name, currency, timezone) "
-        "VALUES ($1, $2, $3, $4, $5) RETURNING id";
-
-static const char find_sql[] = SELECT_SQL "id = $1";
-
-static const char find_external_sql[] = SELECT_SQL "platform_connection_id = $1 AND external_id = $2";
-
-int ad_account_insert(struct db *db, const struct ad_account_new *row, struct uuid *ret_id)
+static int read_row(struct db *db, const struct pg_result *res, int row, struct ad_account *ret)
 {
+        *ret = (struct ad_account){
+                .id = db_uuid(res, row, 0),
+                .platform_connection_id = db_uuid(res, row, 1),
+                .external_id = db_text_dup(res, row, 3),
+                .name = db_text_dup(res, row, 4),
+                .currency = db_text_dup(res, row, 5),
+                .timezone = db_text_dup(res, row, 6),
+                .created_at = db_time(res, row, 7),
+                .updated_at = db_time(res, row, 8),
+        };
+        return platform_read(db, db_text(res, row, 2), &ret->platform);
+}
+
+int ad_account_find_external(struct db *db, struct slice external_id, const enum platform *platform,
+                             const struct uuid *platform_connection_id, struct ad_account_list *ret)
+{
+        struct slice platform_text = {NULL, 0};
         struct db_params params = {0};
         struct pg_result *res;
         int err;
 
-        db_param_uuid(&params, &row->platform_connection_id);
-        db_param_text(&params, row->external_id);
-        db_param_text(&params, row->name);
-        db_param_text(&params, row->currency);
-        db_param_text(&params, row->timezone);
-        err = db_query_row(db, insert_sql, &params, &res);
-        if (err)
-                return err;
-        *ret_id = db_uuid(res, 0, 0);
-        db_result_free(res);
-        return 0;
-}
-
-static int find(struct db *db, const char *sql, const struct db_params *params, struct ad_account *ret)
-{
-        struct pg_result *res;
-        int err = db_query_row(db, sql, params, &res);
-
-        if (err)
-                return err;
-        *ret = (struct ad_account){
-                .id = db_uuid(res, 0, 0),
-                .platform_connection_id = db_uuid(res, 0, 1),
-                .external_id = db_text_dup(res, 0, 2),
-                .name = db_text_dup(res, 0, 3),
-                .currency = db_text_dup(res, 0, 4),
-                .timezone = db_text_dup(res, 0, 5),
-                .created_at = db_time(res, 0, 6),
-                .updated_at = db_time(res, 0, 7),
-        };
-        db_result_free(res);
-        return 0;
-}
-
-int ad_account_find(struct db *db, const struct uuid *id, struct ad_account *ret)
-{
-        struct db_params params = {0};
-
-        db_param_uuid(&params, id);
-        return find(db, find_sql, &params, ret);
-}
-
-int ad_account_find_external(struct db *db, const struct uuid *platform_connection_id,
-                             struct slice external_id, struct ad_account *ret)
-{
-        struct db_params params = {0};
-
-        db_param_uuid(&params, platform_connection_id);
+        if (platform)
+                platform_text = slice_str(platform_name(*platform));
         db_param_text(&params, external_id);
-        return find(db, find_external_sql, &params, ret);
+        db_param_text(&params, platform_text);
+        db_param_uuid(&params, platform_connection_id);
+        err = db_query(db, find_external_sql, &params, &res);
+        if (err)
+                return err;
+        ret->len = (size_t)db_rows(res);
+        ret->rows = calloc(ret->len + 1, sizeof(*ret->rows));
+        if (!ret->rows)
+                abort();
+        for (size_t i = 0; i < ret->len && !err; i++)
+                err = read_row(db, res, (int)i, &ret->rows[i]);
+        db_result_free(res);
+        if (err)
+                ad_account_list_deinit(ret);
+        return err;
 }
 
-void ad_account_deinit(struct ad_account *a)
+void ad_account_list_deinit(struct ad_account_list *list)
 {
-        free(a->external_id);
-        free(a->name);
-        free(a->currency);
-        free(a->timezone);
-        *a = (struct ad_account){0};
+        for (size_t i = 0; i < list->len; i++) {
+                free(list->rows[i].external_id);
+                free(list->rows[i].name);
+                free(list->rows[i].currency);
+                free(list->rows[i].timezone);
+        }
+        free(list->rows);
+        *list = (struct ad_account_list){0};
 }

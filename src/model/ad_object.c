@@ -16,18 +16,38 @@ static const struct slice statuses[] = {
 #undef X
 };
 
-#define SELECT_SQL                                                                                           \
-        "SELECT id, ad_account_id, external_id, type, name, status, parent_id, platform_data::text, "        \
-        "created_at, updated_at FROM ad_objects WHERE "
+static const char find_external_sql[] =
+        "SELECT id FROM ad_objects WHERE ad_account_id = $1 AND external_id = $2";
 
-static const char insert_sql[] =
-        "INSERT INTO ad_objects (ad_account_id, external_id, type, name, status, parent_id, platform_data) "
-        "VALUES ($1, $2, $3::text::ad_object_type, $4, $5::text::ad_object_status, $6, $7::text::jsonb) "
-        "RETURNING id";
+/* The objects of "start" (id, depth, path) and all below them. Somebody else's circle ends at some depth. */
+#define TREE_SQL                                                                                             \
+        "tree (id, depth, path) AS ("                                                                        \
+        "SELECT id, depth, path FROM start UNION ALL "                                                       \
+        "SELECT o.id, t.depth + 1, t.path || o.external_id "                                                 \
+        "FROM tree t JOIN ad_objects o ON o.parent_id = t.id WHERE t.depth < 64"                             \
+        ") "
 
-static const char find_sql[] = SELECT_SQL "id = $1";
+#define NODE_COLUMNS "o.external_id, o.type, o.status, o.name, count(s.id), max(s.collected_at)"
 
-static const char find_external_sql[] = SELECT_SQL "ad_account_id = $1 AND external_id = $2";
+static const char tree_sql[] =
+        "WITH RECURSIVE start (id, depth, path) AS ("
+        "SELECT id, 0::int8, ARRAY[external_id] FROM ad_objects WHERE ad_account_id = $1 AND parent_id IS NULL"
+        "), " TREE_SQL "SELECT t.depth, " NODE_COLUMNS " FROM tree t JOIN ad_objects o ON o.id = t.id "
+        "LEFT JOIN spending s ON s.ad_object_id = o.id GROUP BY t.depth, t.path, o.id ORDER BY t.path";
+
+static const char lineage_sql[] =
+        "WITH RECURSIVE up (id, parent_id, n) AS ("
+        "SELECT id, parent_id, 0 FROM ad_objects WHERE id = $1 UNION ALL "
+        "SELECT o.id, o.parent_id, u.n + 1 FROM up u JOIN ad_objects o ON o.id = u.parent_id WHERE u.n < 64"
+        "), above (id, n, depth) AS ("
+        "SELECT id, n, (max(n) OVER () - n)::int8 FROM up"
+        "), start (id, depth, path) AS ("
+        "SELECT id, depth, ARRAY[]::text[] FROM above WHERE n = 0"
+        "), " TREE_SQL ", nodes AS ("
+        "SELECT id, depth, path FROM tree UNION ALL SELECT id, depth, NULL FROM above WHERE n > 0"
+        ") SELECT n.depth, " NODE_COLUMNS " FROM nodes n JOIN ad_objects o ON o.id = n.id "
+        "LEFT JOIN spending s ON s.ad_object_id = o.id "
+        "GROUP BY n.depth, n.path, o.id ORDER BY n.path NULLS FIRST, n.depth";
 
 /* The planner must not choose by what it believes of the tables: they grow from nothing faster than they are
  * analyzed, and a wrong guess reads a million objects. So each key's object is a subquery of its own, which
@@ -143,20 +163,16 @@ const char *ad_object_status_name(enum ad_object_status status)
         return statuses[status].ptr;
 }
 
-int ad_object_insert(struct db *db, const struct ad_object_new *row, struct uuid *ret_id)
+int ad_object_find_external(struct db *db, const struct uuid *ad_account_id, struct slice external_id,
+                            struct uuid *ret_id)
 {
         struct db_params params = {0};
         struct pg_result *res;
         int err;
 
-        db_param_uuid(&params, &row->ad_account_id);
-        db_param_text(&params, row->external_id);
-        db_param_text(&params, slice_str(ad_object_type_name(row->type)));
-        db_param_text(&params, row->name);
-        db_param_text(&params, slice_str(ad_object_status_name(row->status)));
-        db_param_uuid(&params, row->parent_id);
-        db_param_text(&params, row->platform_data);
-        err = db_query_row(db, insert_sql, &params, &res);
+        db_param_uuid(&params, ad_account_id);
+        db_param_text(&params, external_id);
+        err = db_query_row(db, find_external_sql, &params, &res);
         if (err)
                 return err;
         *ret_id = db_uuid(res, 0, 0);
@@ -164,11 +180,18 @@ int ad_object_insert(struct db *db, const struct ad_object_new *row, struct uuid
         return 0;
 }
 
-static int read_enums(struct db *db, const struct pg_result *res, struct ad_object *ret)
+static int read_node(struct db *db, const struct pg_result *res, int row, struct ad_object_node *ret)
 {
-        struct slice type = db_text(res, 0, 3);
-        struct slice status = db_text(res, 0, 5);
+        struct slice type = db_text(res, row, 2);
+        struct slice status = db_text(res, row, 3);
 
+        *ret = (struct ad_object_node){
+                .depth = db_i64(res, row, 0),
+                .external_id = db_text_dup(res, row, 1),
+                .name = db_text_dup(res, row, 4),
+                .records = db_i64(res, row, 5),
+                .last_collected_at = db_null(res, row, 6) ? 0 : db_time(res, row, 6),
+        };
         if (!ad_object_type_parse(type, &ret->type))
                 return db_fail(db, ERR_SCHEMA, "unknown ad object type %s", type.ptr);
         if (!ad_object_status_parse(status, &ret->status))
@@ -176,54 +199,44 @@ static int read_enums(struct db *db, const struct pg_result *res, struct ad_obje
         return 0;
 }
 
-static int find(struct db *db, const char *sql, const struct db_params *params, struct ad_object *ret)
+static int list_nodes(struct db *db, const char *sql, const struct uuid *id, struct ad_object_list *ret)
 {
+        struct db_params params = {0};
         struct pg_result *res;
-        int err = db_query_row(db, sql, params, &res);
+        int err;
 
+        db_param_uuid(&params, id);
+        err = db_query(db, sql, &params, &res);
         if (err)
                 return err;
-        *ret = (struct ad_object){
-                .id = db_uuid(res, 0, 0),
-                .ad_account_id = db_uuid(res, 0, 1),
-                .external_id = db_text_dup(res, 0, 2),
-                .name = db_text_dup(res, 0, 4),
-                .has_parent = !db_null(res, 0, 6),
-                .platform_data = db_text_dup(res, 0, 7),
-                .created_at = db_time(res, 0, 8),
-                .updated_at = db_time(res, 0, 9),
-        };
-        if (ret->has_parent)
-                ret->parent_id = db_uuid(res, 0, 6);
-        err = read_enums(db, res, ret);
-        if (err)
-                ad_object_deinit(ret);
+        ret->len = (size_t)db_rows(res);
+        ret->rows = calloc(ret->len + 1, sizeof(*ret->rows));
+        if (!ret->rows)
+                abort();
+        for (size_t i = 0; i < ret->len && !err; i++)
+                err = read_node(db, res, (int)i, &ret->rows[i]);
         db_result_free(res);
+        if (err)
+                ad_object_list_deinit(ret);
         return err;
 }
 
-int ad_object_find(struct db *db, const struct uuid *id, struct ad_object *ret)
+int ad_object_tree(struct db *db, const struct uuid *ad_account_id, struct ad_object_list *ret)
 {
-        struct db_params params = {0};
-
-        db_param_uuid(&params, id);
-        return find(db, find_sql, &params, ret);
+        return list_nodes(db, tree_sql, ad_account_id, ret);
 }
 
-int ad_object_find_external(struct db *db, const struct uuid *ad_account_id, struct slice external_id,
-                            struct ad_object *ret)
+int ad_object_lineage(struct db *db, const struct uuid *id, struct ad_object_list *ret)
 {
-        struct db_params params = {0};
-
-        db_param_uuid(&params, ad_account_id);
-        db_param_text(&params, external_id);
-        return find(db, find_external_sql, &params, ret);
+        return list_nodes(db, lineage_sql, id, ret);
 }
 
-void ad_object_deinit(struct ad_object *o)
+void ad_object_list_deinit(struct ad_object_list *list)
 {
-        free(o->external_id);
-        free(o->name);
-        free(o->platform_data);
-        *o = (struct ad_object){0};
+        for (size_t i = 0; i < list->len; i++) {
+                free(list->rows[i].external_id);
+                free(list->rows[i].name);
+        }
+        free(list->rows);
+        *list = (struct ad_object_list){0};
 }

@@ -8,17 +8,19 @@ static const char server_sql[] =
         "(SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'), "
         "(SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb')";
 
-/* The hierarchy is read by the resolver and written by hierarchy lines. Rights to read some columns suffice.
+/* The hierarchy is read by the resolver and written by hierarchy lines. Rights to read or update some columns
+ * suffice.
  */
 static const char schema_sql[] =
         "WITH needed (name, privilege) AS (VALUES "
         "('platform_connections', 'SELECT'), ('ad_accounts', 'SELECT'), ('ad_accounts', 'INSERT'), "
-        "('ad_objects', 'SELECT'), ('ad_objects', 'INSERT'), "
+        "('ad_accounts', 'UPDATE'), "
+        "('ad_objects', 'SELECT'), ('ad_objects', 'INSERT'), ('ad_objects', 'UPDATE'), "
         "('spending', 'SELECT'), ('spending', 'INSERT')), "
         "seen AS (SELECT name, privilege, to_regclass('public.' || name) AS id FROM needed) "
         "SELECT bool_and(id IS NOT NULL), coalesce(bool_and(to_regclass(name) = id), false), "
         "string_agg(privilege || ' on ' || name, ', ' ORDER BY name, privilege) FILTER (WHERE NOT "
-        "CASE privilege WHEN 'SELECT' THEN has_any_column_privilege(id, privilege) "
+        "CASE WHEN privilege IN ('SELECT', 'UPDATE') THEN has_any_column_privilege(id, privilege) "
         "ELSE has_table_privilege(id, privilege) END), "
         "(SELECT pg_get_constraintdef(c.oid) FROM pg_constraint c "
         "WHERE c.conrelid = to_regclass('public.spending') AND c.contype = 'p') "

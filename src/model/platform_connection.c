@@ -1,7 +1,6 @@
 #include "model/platform_connection.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "err.h"
 
@@ -10,19 +9,20 @@ static const char insert_sql[] =
         "VALUES (coalesce($1, gen_random_uuid()), $2::text::platform, $3::text::jsonb) "
         "RETURNING id";
 
-static const char find_sql[] = "SELECT id, platform, credentials::text, created_at, updated_at "
-                               "FROM platform_connections WHERE id = $1";
+static const char extent_sql[] =
+        "SELECT c.platform, "
+        "(SELECT count(*) FROM ad_accounts a WHERE a.platform_connection_id = c.id), "
+        "(SELECT count(*) FROM ad_accounts a JOIN ad_objects o ON o.ad_account_id = a.id "
+        "WHERE a.platform_connection_id = c.id), "
+        "(SELECT count(*) FROM ad_accounts a JOIN ad_objects o ON o.ad_account_id = a.id "
+        "JOIN spending s ON s.ad_object_id = o.id WHERE a.platform_connection_id = c.id) "
+        "FROM platform_connections c WHERE c.id = $1";
+
+static const char delete_sql[] = "DELETE FROM platform_connections WHERE id = $1 RETURNING id";
 
 static const char list_sql[] = "SELECT c.id, c.platform, c.created_at, "
                                "(SELECT count(*) FROM ad_accounts a WHERE a.platform_connection_id = c.id) "
                                "FROM platform_connections c ORDER BY c.created_at, c.id";
-
-static int read_platform(struct db *db, const struct pg_result *res, int row, int column, enum platform *ret)
-{
-        struct slice text = db_text(res, row, column);
-
-        return platform_parse(text, ret) ? 0 : db_fail(db, ERR_SCHEMA, "unknown platform %s", text.ptr);
-}
 
 int platform_connection_insert(struct db *db, const struct platform_connection_new *row, struct uuid *ret_id)
 {
@@ -41,35 +41,35 @@ int platform_connection_insert(struct db *db, const struct platform_connection_n
         return 0;
 }
 
-int platform_connection_find(struct db *db, const struct uuid *id, struct platform_connection *ret)
+int platform_connection_extent(struct db *db, const struct uuid *id, struct platform_connection_extent *ret)
 {
         struct db_params params = {0};
         struct pg_result *res;
         int err;
 
         db_param_uuid(&params, id);
-        err = db_query_row(db, find_sql, &params, &res);
+        err = db_query_row(db, extent_sql, &params, &res);
         if (err)
                 return err;
-        *ret = (struct platform_connection){
-                .id = db_uuid(res, 0, 0),
-                .credentials = db_text_dup(res, 0, 2),
-                .created_at = db_time(res, 0, 3),
-                .updated_at = db_time(res, 0, 4),
-        };
-        err = read_platform(db, res, 0, 1, &ret->platform);
-        if (err)
-                platform_connection_deinit(ret);
+        err = platform_read(db, db_text(res, 0, 0), &ret->platform);
+        ret->accounts = db_i64(res, 0, 1);
+        ret->objects = db_i64(res, 0, 2);
+        ret->records = db_i64(res, 0, 3);
         db_result_free(res);
         return err;
 }
 
-void platform_connection_deinit(struct platform_connection *c)
+int platform_connection_delete(struct db *db, const struct uuid *id)
 {
-        if (c->credentials)
-                explicit_bzero(c->credentials, strlen(c->credentials));
-        free(c->credentials);
-        c->credentials = NULL;
+        struct db_params params = {0};
+        struct pg_result *res;
+        int err;
+
+        db_param_uuid(&params, id);
+        err = db_query_row(db, delete_sql, &params, &res);
+        if (err == 0)
+                db_result_free(res);
+        return err;
 }
 
 int platform_connection_list(struct db *db, struct platform_connection_summary **ret, size_t *ret_len)
@@ -87,7 +87,7 @@ int platform_connection_list(struct db *db, struct platform_connection_summary *
                 abort();
         for (int i = 0; !err && i < len; i++) {
                 list[i].id = db_uuid(res, i, 0);
-                err = read_platform(db, res, i, 1, &list[i].platform);
+                err = platform_read(db, db_text(res, i, 1), &list[i].platform);
                 list[i].created_at = db_time(res, i, 2);
                 list[i].accounts = db_i64(res, i, 3);
         }

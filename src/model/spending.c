@@ -1,9 +1,5 @@
 #include "model/spending.h"
 
-#include <stdlib.h>
-
-#include "err.h"
-
 #define COLUMNS                                                                                              \
         "id, ad_object_id, collected_at, period_start, period_end, amount_cents, currency, "                 \
         "impressions, clicks, conversions, metrics"
@@ -37,119 +33,109 @@ const char spending_merge_sql[] =
         "UNION ALL SELECT id, collected_at, NULL FROM inserted"
         ") AS k GROUP BY k.id, k.collected_at HAVING count(*) > count(k.n)";
 
-static const char insert_sql[] =
-        "INSERT INTO spending (" COLUMNS ") "
-        "VALUES (coalesce($1, gen_random_uuid()), $2, coalesce($3, now()), $4, $5, $6, $7, "
-        "$8, $9, $10, $11::text::jsonb) RETURNING id";
+/* $1 account, $2 object, $3 and $4 from as a moment or a day, $5 and $6 to.
+ *
+ * A period that contains a shorter one of its object: running through the periods from the last start to the
+ * first, the earliest end so far is not after its own. GROUPS leaves out those that are the same. */
+#define FRESH_SQL                                                                                            \
+        "WITH account AS MATERIALIZED ("                                                                     \
+        "SELECT a.id, a.external_id, a.platform, a.zone, "                                                   \
+        "coalesce($3, $4::text::timestamp AT TIME ZONE a.zone) AS from_at, "                                 \
+        "coalesce($5, $6::text::timestamp AT TIME ZONE a.zone) AS to_at FROM ("                              \
+        "SELECT a.id, a.external_id, c.platform, coalesce(z.name, 'UTC') AS zone, "                          \
+        "row_number() OVER (PARTITION BY c.platform, a.external_id ORDER BY a.created_at, a.id) AS n "       \
+        "FROM ad_accounts a JOIN platform_connections c ON c.id = a.platform_connection_id "                 \
+        "LEFT JOIN pg_timezone_names z ON z.name = a.timezone "                                              \
+        "WHERE $1::uuid IS NULL OR a.id = $1) AS a WHERE a.n = 1"                                            \
+        "), found AS ("                                                                                      \
+        "SELECT s.ad_object_id, s.period_start, s.period_end, s.collected_at, s.currency, s.amount_cents, "  \
+        "s.impressions, s.clicks, s.conversions, "                                                           \
+        "account.external_id AS account, account.platform, account.zone, "                                   \
+        "o.external_id AS object, o.type, o.name, p.id AS parent_id, g.id AS grandparent_id, "               \
+        "coalesce(g.external_id, p.external_id, o.external_id) AS top, "                                     \
+        "coalesce(g.type, p.type, o.type) AS top_type, coalesce(g.name, p.name, o.name) AS top_name, "       \
+        "rank() OVER (PARTITION BY s.ad_object_id, s.period_start, s.period_end "                            \
+        "ORDER BY s.collected_at DESC) AS newness "                                                          \
+        "FROM account JOIN ad_objects o ON o.ad_account_id = account.id "                                    \
+        "LEFT JOIN ad_objects p ON p.id = o.parent_id LEFT JOIN ad_objects g ON g.id = p.parent_id "         \
+        "JOIN spending s ON s.ad_object_id = o.id "                                                          \
+        "WHERE s.period_start >= account.from_at AND s.period_start < account.to_at "                        \
+        "AND ($2::uuid IS NULL OR $2 IN (o.id, p.id, g.id))"                                                 \
+        "), fresh AS MATERIALIZED ("                                                                         \
+        "SELECT *, coalesce(min(period_end) OVER (PARTITION BY ad_object_id "                                \
+        "ORDER BY period_start DESC, period_end GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) "        \
+        "<= period_end, false) AS has_shorter FROM found WHERE newness = 1"                                  \
+        ") "
 
-#define SELECT_SQL                                                                                           \
-        "SELECT id, ad_object_id, collected_at, period_start, period_end, amount_cents, currency, "          \
-        "impressions, clicks, conversions, metrics::text FROM spending WHERE "
+#define SUMS_SQL                                                                                             \
+        "sum(amount_cents)::text, sum(impressions)::text, sum(clicks)::text, sum(conversions)::text, "       \
+        "count(*)::text"
 
-static const char find_sql[] = SELECT_SQL "id = $1 ORDER BY collected_at DESC";
+/* $7 bucket, $8 group: account, platform, campaign or object. */
+static const char totals_sql[] = FRESH_SQL
+        ", covered AS ("
+        "SELECT DISTINCT a.id, f.period_start, f.period_end "
+        "FROM fresh f, LATERAL (VALUES (f.parent_id), (f.grandparent_id)) AS a (id) WHERE a.id IS NOT NULL"
+        "), counted AS ("
+        "SELECT time_bucket($7::text::interval, f.period_start AT TIME ZONE f.zone) AS bucket, f.platform, "
+        "CASE WHEN $8 <> 'platform' THEN f.account END AS account, "
+        "CASE $8 WHEN 'campaign' THEN f.top WHEN 'object' THEN f.object END AS key, "
+        "CASE $8 WHEN 'campaign' THEN f.top_type WHEN 'object' THEN f.type END AS key_type, "
+        "CASE $8 WHEN 'campaign' THEN f.top_name WHEN 'object' THEN f.name END AS key_name, "
+        "f.currency, f.amount_cents, f.impressions, f.clicks, f.conversions, f.type "
+        "FROM fresh f WHERE NOT f.has_shorter AND NOT EXISTS (SELECT FROM covered c "
+        "WHERE c.id = f.ad_object_id AND c.period_start < f.period_end AND f.period_start < c.period_end)"
+        ") SELECT to_char(bucket, CASE WHEN $7 LIKE '%hours' THEN 'YYYY-MM-DD HH24:MI' ELSE 'YYYY-MM-DD' END), "
+        "platform::text, account, key, key_type::text, key_name, "
+        "currency, " SUMS_SQL ", string_agg(DISTINCT type::text, ', ') FROM counted "
+        "GROUP BY GROUPING SETS ((bucket, platform, account, key, key_type, key_name, currency), (currency)) "
+        "ORDER BY grouping(bucket), bucket, platform, account, sum(amount_cents) DESC, key, currency";
 
-static const char find_by_ad_object_sql[] =
-        SELECT_SQL "ad_object_id = $1 ORDER BY collected_at DESC, id LIMIT $2";
+#define RFC3339 " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "
 
-static void add_count(struct db_params *params, const struct spending_count *count)
+static const char latest_sql[] = FRESH_SQL
+        "SELECT to_char(period_start" RFC3339 "to_char(period_end" RFC3339 "to_char(collected_at" RFC3339
+        "platform::text, account, object, type::text, name, currency, " SUMS_SQL " FROM fresh "
+        "GROUP BY period_start, period_end, collected_at, platform, account, ad_object_id, object, type, name, "
+        "currency "
+        "ORDER BY platform, account, fresh.type, object, period_start, period_end, currency";
+
+static void add_moment(struct db_params *params, const struct spending_moment *moment)
 {
-        db_param_i64(params, count->known ? &count->value : NULL);
+        struct slice none = {NULL, 0};
+
+        db_param_time(params, moment->is_day ? NULL : &moment->unix_us);
+        db_param_text(params, moment->is_day ? slice_str(moment->day) : none);
 }
 
-int spending_insert(struct db *db, const struct spending_new *row, struct uuid *ret_id)
+static void add_query(struct db_params *params, const struct spending_query *query)
 {
-        struct db_params params = {0};
-        struct pg_result *res;
-        int err;
-
-        db_param_uuid(&params, row->id);
-        db_param_uuid(&params, &row->ad_object_id);
-        db_param_time(&params, row->collected_at);
-        db_param_time(&params, &row->period_start);
-        db_param_time(&params, &row->period_end);
-        db_param_i64(&params, &row->amount_cents);
-        db_param_text(&params, row->currency);
-        add_count(&params, &row->impressions);
-        add_count(&params, &row->clicks);
-        add_count(&params, &row->conversions);
-        db_param_text(&params, row->metrics);
-        err = db_query_row(db, insert_sql, &params, &res);
-        if (err)
-                return err;
-        *ret_id = db_uuid(res, 0, 0);
-        db_result_free(res);
-        return 0;
+        db_param_uuid(params, query->ad_account_id);
+        db_param_uuid(params, query->ad_object_id);
+        add_moment(params, &query->from);
+        add_moment(params, &query->to);
 }
 
-static struct spending_count read_count(const struct pg_result *res, int row, int column)
+int spending_totals(struct db *db, const struct spending_query *query, struct pg_result **ret)
 {
-        struct spending_count count = {.known = !db_null(res, row, column)};
-
-        if (count.known)
-                count.value = db_i64(res, row, column);
-        return count;
-}
-
-static void read_row(const struct pg_result *res, int row, struct spending *ret)
-{
-        *ret = (struct spending){
-                .id = db_uuid(res, row, 0),
-                .ad_object_id = db_uuid(res, row, 1),
-                .collected_at = db_time(res, row, 2),
-                .period_start = db_time(res, row, 3),
-                .period_end = db_time(res, row, 4),
-                .amount_cents = db_i64(res, row, 5),
-                .currency = db_text_dup(res, row, 6),
-                .impressions = read_count(res, row, 7),
-                .clicks = read_count(res, row, 8),
-                .conversions = read_count(res, row, 9),
-                .metrics = db_text_dup(res, row, 10),
+        static const char *const groups[] = {
+                [SPENDING_BY_ACCOUNT] = "account",
+                [SPENDING_BY_PLATFORM] = "platform",
+                [SPENDING_BY_CAMPAIGN] = "campaign",
+                [SPENDING_BY_OBJECT] = "object",
         };
+        struct db_params params = {0};
+
+        add_query(&params, query);
+        db_param_text(&params, slice_str(query->bucket));
+        db_param_text(&params, slice_str(groups[query->by]));
+        return db_query(db, totals_sql, &params, ret);
 }
 
-static int find(struct db *db, const char *sql, const struct db_params *params, struct spending_list *ret)
-{
-        struct pg_result *res;
-        int err = db_query(db, sql, params, &res);
-        int len;
-
-        if (err)
-                return err;
-        len = db_rows(res);
-        ret->rows = calloc((size_t)len + 1, sizeof(*ret->rows));
-        if (!ret->rows)
-                abort();
-        ret->len = (size_t)len;
-        for (int i = 0; i < len; i++)
-                read_row(res, i, &ret->rows[i]);
-        db_result_free(res);
-        return 0;
-}
-
-int spending_find(struct db *db, const struct uuid *id, struct spending_list *ret)
+int spending_latest(struct db *db, const struct spending_query *query, struct pg_result **ret)
 {
         struct db_params params = {0};
 
-        db_param_uuid(&params, id);
-        return find(db, find_sql, &params, ret);
-}
-
-int spending_find_by_ad_object(struct db *db, const struct uuid *ad_object_id, int64_t limit,
-                               struct spending_list *ret)
-{
-        struct db_params params = {0};
-
-        db_param_uuid(&params, ad_object_id);
-        db_param_i64(&params, &limit);
-        return find(db, find_by_ad_object_sql, &params, ret);
-}
-
-void spending_list_deinit(struct spending_list *list)
-{
-        for (size_t i = 0; i < list->len; i++) {
-                free(list->rows[i].currency);
-                free(list->rows[i].metrics);
-        }
-        free(list->rows);
-        *list = (struct spending_list){0};
+        add_query(&params, query);
+        return db_query(db, latest_sql, &params, ret);
 }

@@ -88,7 +88,8 @@ static int run(enum command command, const char *input, size_t input_len)
                 status = command_check(&config);
                 break;
         case CREATE:
-                status = command_connection_create(&config, create_arguments.platform, create_arguments.id);
+                status = command_connection_create(&config, create_arguments.platform, create_arguments.id,
+                                                   NULL);
                 break;
         case LIST:
                 status = command_connection_list(&config);
@@ -235,9 +236,9 @@ static void test_check_rights(void **state)
                  strstr(d.url, "://") ? "" : "'");
         config.database.url = url;
         assert_int_equal(run(CHECK, "", 0), 1);
-        assert_contains(
-                output,
-                "wrong  rights: this role lacks INSERT on ad_accounts, INSERT on ad_objects: GRANT them");
+        assert_contains(output,
+                        "wrong  rights: this role lacks INSERT on ad_accounts, UPDATE on ad_accounts, "
+                        "INSERT on ad_objects, UPDATE on ad_objects: GRANT them");
         assert_told("1 of ");
         assert_int_equal(create("META", NULL, "{}"), 1);
         assert_told("permission denied for table platform_connections: grant the right");

@@ -24,22 +24,38 @@ static struct uuid connection_id;
 static struct uuid account_id;
 static struct uuid object_id;
 
+/* An account of @connection and an object in it, both with the given external ids. */
+static void make_account(const struct uuid *connection, const char *account, const char *object,
+                         struct uuid *ret_account, struct uuid *ret_object)
+{
+        struct db_params params = {0};
+        struct pg_result *res;
+
+        db_param_uuid(&params, connection);
+        db_param_text(&params, slice_str(account));
+        db_param_text(&params, slice_str(object));
+        assert_db_ok(&d, db_query_row(&d.db,
+                                      "WITH a AS (INSERT INTO ad_accounts "
+                                      "(platform_connection_id, external_id, currency, timezone) "
+                                      "VALUES ($1, $2, 'USD', 'UTC') RETURNING id) "
+                                      "INSERT INTO ad_objects (ad_account_id, external_id, type, status) "
+                                      "SELECT id, $3, 'AD', 'ACTIVE' FROM a RETURNING ad_account_id, id",
+                                      &params, &res));
+        *ret_account = db_uuid(res, 0, 0);
+        *ret_object = db_uuid(res, 0, 1);
+        db_result_free(res);
+}
+
 static int make(void **state)
 {
         const struct platform_connection_new connection = {.platform = PLATFORM_META,
                                                            .credentials = SLICE_LIT("{}")};
-        struct ad_account_new account = {
-                .external_id = SLICE_LIT("act"), .currency = SLICE_LIT("USD"), .timezone = SLICE_LIT("UTC")};
-        struct ad_object_new object = {.external_id = SLICE_LIT("ad"), .type = AD_OBJECT_TYPE_AD};
 
         (void)state;
         database_make(&d);
         assert_db_ok(&d, database_migrate(&d));
         assert_db_ok(&d, platform_connection_insert(&d.db, &connection, &connection_id));
-        account.platform_connection_id = connection_id;
-        assert_db_ok(&d, ad_account_insert(&d.db, &account, &account_id));
-        object.ad_account_id = account_id;
-        assert_db_ok(&d, ad_object_insert(&d.db, &object, &object_id));
+        make_account(&connection_id, "act", "ad", &account_id, &object_id);
         return 0;
 }
 
@@ -70,22 +86,21 @@ static void test_platform_connection(void **state)
 {
         struct uuid own = number(7);
         struct uuid id;
-        struct platform_connection found;
+        struct platform_connection_extent extent;
         struct platform_connection_new row = {
                 .id = &own,
                 .platform = PLATFORM_GOOGLE_ADS,
                 .credentials = SLICE_LIT("{\"token\": \"\\u00e4'\\\"\", \"n\": 1.50}"),
         };
+        char *text;
 
         (void)state;
         assert_db_ok(&d, platform_connection_insert(&d.db, &row, &id));
         assert_uuid_equal(&id, &own);
-        assert_db_ok(&d, platform_connection_find(&d.db, &id, &found));
-        assert_uuid_equal(&found.id, &own);
-        assert_int_equal(found.platform, PLATFORM_GOOGLE_ADS);
-        assert_string_equal(found.credentials, "{\"n\": 1.50, \"token\": \"ä'\\\"\"}");
-        assert_true(found.created_at > T0 && found.created_at == found.updated_at);
-        platform_connection_deinit(&found);
+        text = database_text(&d, "SELECT credentials::text FROM platform_connections "
+                                 "WHERE platform = 'GOOGLE_ADS' AND created_at = updated_at");
+        assert_string_equal(text, "{\"n\": 1.50, \"token\": \"ä'\\\"\"}");
+        free(text);
 
         assert_int_equal(platform_connection_insert(&d.db, &row, &id), ERR_EXISTS);
         row.id = NULL;
@@ -93,7 +108,8 @@ static void test_platform_connection(void **state)
         assert_int_equal(platform_connection_insert(&d.db, &row, &id), ERR_INVALID);
         assert_null(strstr(d.db.error, "s3cr3t"));
         id = number(8);
-        assert_int_equal(platform_connection_find(&d.db, &id, &found), ERR_NOT_FOUND);
+        assert_int_equal(platform_connection_extent(&d.db, &id, &extent), ERR_NOT_FOUND);
+        assert_int_equal(platform_connection_delete(&d.db, &id), ERR_NOT_FOUND);
 }
 
 static void test_platform_connection_list(void **state)
@@ -122,209 +138,117 @@ static void test_platform_connection_list(void **state)
 
 static void test_ad_account(void **state)
 {
-        struct ad_account_new row = {
-                .platform_connection_id = connection_id,
-                .external_id = SLICE_LIT("0017 "),
-                .name = SLICE_LIT("Zoë's shop; DROP TABLE spending"),
-                .currency = SLICE_LIT("EUR"),
-                .timezone = SLICE_LIT("America/Los_Angeles"),
-        };
-        struct ad_account found;
-        struct uuid id;
+        const enum platform meta = PLATFORM_META;
+        const enum platform tiktok = PLATFORM_TIKTOK;
+        const struct platform_connection_new row = {.platform = PLATFORM_TIKTOK,
+                                                    .credentials = SLICE_LIT("{}")};
+        struct ad_account_list list;
+        struct uuid account;
+        struct uuid object;
+        struct uuid other;
 
         (void)state;
-        assert_db_ok(&d, ad_account_insert(&d.db, &row, &id));
-        assert_db_ok(&d, ad_account_find(&d.db, &id, &found));
-        assert_uuid_equal(&found.id, &id);
-        assert_uuid_equal(&found.platform_connection_id, &connection_id);
-        assert_string_equal(found.external_id, "0017 ");
-        assert_string_equal(found.name, "Zoë's shop; DROP TABLE spending");
-        assert_string_equal(found.currency, "EUR");
-        assert_string_equal(found.timezone, "America/Los_Angeles");
-        assert_true(found.created_at > T0 && found.created_at == found.updated_at);
-        ad_account_deinit(&found);
-
-        assert_db_ok(&d, ad_account_find_external(&d.db, &connection_id, SLICE_LIT("0017 "), &found));
-        assert_uuid_equal(&found.id, &id);
-        ad_account_deinit(&found);
-        assert_int_equal(ad_account_find_external(&d.db, &connection_id, SLICE_LIT("0017"), &found),
-                         ERR_NOT_FOUND);
-        assert_int_equal(ad_account_find_external(&d.db, &connection_id, SLICE_LIT("17"), &found),
-                         ERR_NOT_FOUND);
-        assert_int_equal(ad_account_insert(&d.db, &row, &id), ERR_EXISTS);
-
-        row.external_id = SLICE_LIT("17");
-        row.name = (struct slice){0};
-        assert_db_ok(&d, ad_account_insert(&d.db, &row, &id));
-        assert_db_ok(&d, ad_account_find(&d.db, &id, &found));
-        assert_null(found.name);
-        ad_account_deinit(&found);
-        row.platform_connection_id = number(1);
-        assert_int_equal(ad_account_insert(&d.db, &row, &id), ERR_INVALID);
+        assert_db_ok(&d, platform_connection_insert(&d.db, &row, &other));
+        make_account(&other, "act", "ad", &account, &object);
+        assert_db_ok(&d, ad_account_find_external(&d.db, SLICE_LIT("act"), NULL, NULL, &list));
+        assert_int_equal(list.len, 2);
+        assert_int_equal(list.rows[0].platform, PLATFORM_META);
+        assert_int_equal(list.rows[1].platform, PLATFORM_TIKTOK);
+        ad_account_list_deinit(&list);
+        assert_db_ok(&d, ad_account_find_external(&d.db, SLICE_LIT("act"), &meta, NULL, &list));
+        assert_int_equal(list.len, 1);
+        assert_uuid_equal(&list.rows[0].id, &account_id);
+        assert_uuid_equal(&list.rows[0].platform_connection_id, &connection_id);
+        assert_string_equal(list.rows[0].external_id, "act");
+        assert_null(list.rows[0].name);
+        assert_string_equal(list.rows[0].currency, "USD");
+        assert_string_equal(list.rows[0].timezone, "UTC");
+        assert_true(list.rows[0].created_at > T0 && list.rows[0].created_at == list.rows[0].updated_at);
+        ad_account_list_deinit(&list);
+        assert_db_ok(&d, ad_account_find_external(&d.db, SLICE_LIT("act"), &tiktok, &other, &list));
+        assert_int_equal(list.len, 1);
+        assert_uuid_equal(&list.rows[0].id, &account);
+        ad_account_list_deinit(&list);
+        assert_db_ok(&d, ad_account_find_external(&d.db, SLICE_LIT("act"), &meta, &other, &list));
+        assert_int_equal(list.len, 0);
+        ad_account_list_deinit(&list);
+        assert_db_ok(&d, ad_account_find_external(&d.db, SLICE_LIT("act "), NULL, NULL, &list));
+        assert_int_equal(list.len, 0);
+        ad_account_list_deinit(&list);
 }
 
 /* --- objects --- */
 
 static void test_ad_object(void **state)
 {
-        struct ad_object_new row = {
-                .ad_account_id = account_id,
-                .external_id = SLICE_LIT("1712345678901234567"),
-                .type = AD_OBJECT_TYPE_AD_SET,
-                .name = SLICE_LIT(""),
-                .status = AD_OBJECT_STATUS_ARCHIVED,
-                .parent_id = &object_id,
-                .platform_data = SLICE_LIT("{\"budget\":12345678901234567890.10}"),
-        };
-        struct ad_object found;
+        struct ad_object_list list;
         struct uuid id;
 
         (void)state;
-        assert_db_ok(&d, ad_object_insert(&d.db, &row, &id));
-        assert_db_ok(&d, ad_object_find(&d.db, &id, &found));
-        assert_uuid_equal(&found.ad_account_id, &account_id);
-        assert_string_equal(found.external_id, "1712345678901234567");
-        assert_int_equal(found.type, AD_OBJECT_TYPE_AD_SET);
-        assert_string_equal(found.name, "");
-        assert_int_equal(found.status, AD_OBJECT_STATUS_ARCHIVED);
-        assert_true(found.has_parent);
-        assert_uuid_equal(&found.parent_id, &object_id);
-        assert_string_equal(found.platform_data, "{\"budget\": 12345678901234567890.10}");
-        ad_object_deinit(&found);
-
-        assert_db_ok(&d, ad_object_find_external(&d.db, &account_id, SLICE_LIT("ad"), &found));
-        assert_uuid_equal(&found.id, &object_id);
-        assert_int_equal(found.type, AD_OBJECT_TYPE_AD);
-        assert_int_equal(found.status, AD_OBJECT_STATUS_ACTIVE);
-        assert_false(found.has_parent);
-        assert_null(found.name);
-        assert_null(found.platform_data);
-        ad_object_deinit(&found);
-
-        assert_int_equal(ad_object_insert(&d.db, &row, &id), ERR_EXISTS);
-        row.external_id = SLICE_LIT("2");
-        row.platform_data = SLICE_LIT("{");
-        assert_int_equal(ad_object_insert(&d.db, &row, &id), ERR_INVALID);
-        id = number(1);
-        row.platform_data = (struct slice){0};
-        row.parent_id = &id;
-        assert_int_equal(ad_object_insert(&d.db, &row, &id), ERR_INVALID);
-        assert_int_equal(ad_object_find(&d.db, &id, &found), ERR_NOT_FOUND);
+        assert_db_ok(&d, ad_object_find_external(&d.db, &account_id, SLICE_LIT("ad"), &id));
+        assert_uuid_equal(&id, &object_id);
+        assert_int_equal(ad_object_find_external(&d.db, &account_id, SLICE_LIT("AD"), &id), ERR_NOT_FOUND);
+        assert_int_equal(ad_object_find_external(&d.db, &object_id, SLICE_LIT("ad"), &id), ERR_NOT_FOUND);
         assert_int_equal(db_run(&d.db, "UPDATE ad_objects SET parent_id = id"), ERR_INVALID);
         assert_non_null(strstr(d.db.error, "ad_objects_no_self_parent"));
+
+        /* a circle, which only somebody else can make, is no trap */
+        assert_db_ok(&d,
+                     db_run(&d.db,
+                            "INSERT INTO ad_objects (ad_account_id, external_id, type, status, parent_id) "
+                            "SELECT ad_account_id, 'round', 'AD_SET', 'PAUSED', id FROM ad_objects; "
+                            "UPDATE ad_objects o SET parent_id = p.id FROM ad_objects p "
+                            "WHERE o.external_id = 'ad' AND p.external_id = 'round'"));
+        assert_db_ok(&d, ad_object_lineage(&d.db, &object_id, &list));
+        assert_true(list.len > 2 && list.len < 200);
+        ad_object_list_deinit(&list);
+        assert_db_ok(&d, ad_object_tree(&d.db, &account_id, &list));
+        assert_int_equal(list.len, 0);
+        ad_object_list_deinit(&list);
 }
 
+/* The enums are those of the database, in its order. */
 static void test_enums(void **state)
 {
-        static const enum ad_object_type types[] = {AD_OBJECT_TYPE_CAMPAIGN, AD_OBJECT_TYPE_AD_SET,
-                                                    AD_OBJECT_TYPE_AD};
-        static const enum ad_object_status statuses[] = {AD_OBJECT_STATUS_ACTIVE, AD_OBJECT_STATUS_PAUSED,
-                                                         AD_OBJECT_STATUS_ARCHIVED, AD_OBJECT_STATUS_DELETED};
         enum ad_object_type type;
         enum ad_object_status status;
-        struct ad_object found;
-        char name[16];
-        struct uuid id;
+        struct pg_result *res;
+        size_t n;
 
         (void)state;
-        for (size_t i = 0; i < ARRAY_LEN(types) * ARRAY_LEN(statuses); i++) {
-                struct ad_object_new row = {
-                        .ad_account_id = account_id,
-                        .type = types[i % ARRAY_LEN(types)],
-                        .status = statuses[i / ARRAY_LEN(types)],
-                };
-
-                snprintf(name, sizeof(name), "%zu", i);
-                row.external_id = slice_str(name);
-                assert_db_ok(&d, ad_object_insert(&d.db, &row, &id));
-                assert_db_ok(&d, ad_object_find(&d.db, &id, &found));
-                assert_int_equal(found.type, row.type);
-                assert_int_equal(found.status, row.status);
-                assert_true(ad_object_type_parse(slice_str(ad_object_type_name(row.type)), &type) &&
-                            type == row.type);
-                assert_true(ad_object_status_parse(slice_str(ad_object_status_name(row.status)), &status) &&
-                            status == row.status);
-                ad_object_deinit(&found);
+        assert_db_ok(&d, db_query(&d.db, "SELECT unnest(enum_range(NULL::ad_object_type))", NULL, &res));
+        for (n = 0; n < (size_t)db_rows(res); n++) {
+                assert_true(ad_object_type_parse(db_text(res, (int)n, 0), &type) && type == n);
+                assert_true(slice_eq(slice_str(ad_object_type_name(type)), db_text(res, (int)n, 0)));
         }
+        assert_int_equal(n, AD_OBJECT_TYPE_AD + 1);
+        db_result_free(res);
+        assert_db_ok(&d, db_query(&d.db, "SELECT unnest(enum_range(NULL::ad_object_status))", NULL, &res));
+        for (n = 0; n < (size_t)db_rows(res); n++) {
+                assert_true(ad_object_status_parse(db_text(res, (int)n, 0), &status) && status == n);
+                assert_true(slice_eq(slice_str(ad_object_status_name(status)), db_text(res, (int)n, 0)));
+        }
+        assert_int_equal(n, AD_OBJECT_STATUS_DELETED + 1);
+        db_result_free(res);
         assert_false(ad_object_type_parse(SLICE_LIT("ad"), &type));
         assert_false(ad_object_status_parse(SLICE_LIT("ACTIVE "), &status));
 }
 
-/* --- spending --- */
-
-static void test_spending(void **state)
-{
-        struct uuid own = number(5);
-        int64_t when = T0 + 1;
-        struct spending_new row = {
-                .id = &own,
-                .ad_object_id = object_id,
-                .collected_at = &when,
-                .period_start = T0 - 1,
-                .period_end = T0,
-                .amount_cents = INT64_MIN,
-                .currency = SLICE_LIT("USD"),
-                .impressions = {true, INT64_MAX},
-                .clicks = {true, 0},
-                .metrics = SLICE_LIT("{\"ctr\":12345678901234567890.123456789}"),
-        };
-        struct spending_list list;
-        struct uuid id;
-
-        (void)state;
-        assert_db_ok(&d, spending_insert(&d.db, &row, &id));
-        assert_db_ok(&d, spending_find(&d.db, &own, &list));
-        assert_int_equal(list.len, 1);
-        assert_uuid_equal(&list.rows[0].id, &own);
-        assert_uuid_equal(&list.rows[0].ad_object_id, &object_id);
-        assert_int_equal(list.rows[0].collected_at, T0 + 1);
-        assert_int_equal(list.rows[0].period_start, T0 - 1);
-        assert_int_equal(list.rows[0].period_end, T0);
-        assert_true(list.rows[0].amount_cents == INT64_MIN);
-        assert_string_equal(list.rows[0].currency, "USD");
-        assert_true(list.rows[0].impressions.known && list.rows[0].impressions.value == INT64_MAX);
-        assert_true(list.rows[0].clicks.known && list.rows[0].clicks.value == 0);
-        assert_false(list.rows[0].conversions.known);
-        assert_string_equal(list.rows[0].metrics, "{\"ctr\": 12345678901234567890.123456789}");
-        spending_list_deinit(&list);
-
-        assert_int_equal(spending_insert(&d.db, &row, &id), ERR_EXISTS);
-        row.metrics = (struct slice){0};
-        when = T0 + 30 * DAY;
-        assert_db_ok(&d, spending_insert(&d.db, &row, &id));
-        row.id = NULL;
-        row.collected_at = NULL;
-        assert_db_ok(&d, spending_insert(&d.db, &row, &id));
-        assert_db_ok(&d, spending_find(&d.db, &own, &list));
-        assert_int_equal(list.len, 2);
-        assert_int_equal(list.rows[0].collected_at, when);
-        assert_null(list.rows[0].metrics);
-        spending_list_deinit(&list);
-
-        assert_db_ok(&d, spending_find_by_ad_object(&d.db, &object_id, 2, &list));
-        assert_int_equal(list.len, 2);
-        assert_uuid_equal(&list.rows[0].id, &id);
-        assert_true(list.rows[0].collected_at > when);
-        assert_int_equal(list.rows[1].collected_at, when);
-        spending_list_deinit(&list);
-        assert_db_ok(&d, spending_find_by_ad_object(&d.db, &own, 2, &list));
-        assert_int_equal(list.len, 0);
-        spending_list_deinit(&list);
-        row.ad_object_id = own;
-        assert_int_equal(spending_insert(&d.db, &row, &id), ERR_INVALID);
-}
+/* --- deleting --- */
 
 static void test_cascade(void **state)
 {
-        int64_t when = T0;
-        struct spending_new row = {
-                .ad_object_id = object_id, .collected_at = &when, .currency = SLICE_LIT("USD")};
-        struct uuid id;
+        struct platform_connection_extent extent;
 
         (void)state;
-        for (int i = 0; i < 5; i++, when += 7 * DAY)
-                assert_db_ok(&d, spending_insert(&d.db, &row, &id));
-        assert_db_ok(&d, db_run(&d.db, "DELETE FROM platform_connections"));
+        assert_db_ok(&d, db_run(&d.db,
+                                "INSERT INTO spending (ad_object_id, collected_at, period_start, period_end, "
+                                "amount_cents, currency) SELECT id, now() + n * interval '1 week', now(), "
+                                "now(), 1, 'USD' FROM ad_objects, generate_series(1, 5) n"));
+        assert_db_ok(&d, platform_connection_extent(&d.db, &connection_id, &extent));
+        assert_true(extent.accounts == 1 && extent.objects == 1 && extent.records == 5);
+        assert_int_equal(extent.platform, PLATFORM_META);
+        assert_db_ok(&d, platform_connection_delete(&d.db, &connection_id));
         assert_int_equal(database_i64(&d,
                                       "SELECT (SELECT count(*) FROM ad_accounts) + "
                                       "(SELECT count(*) FROM ad_objects) + (SELECT count(*) FROM spending)"),
@@ -370,19 +294,6 @@ static int32_t get_i32(const PGresult *res, int row, int column)
         return (int32_t)be32toh(be);
 }
 
-static void add_text(struct buf *array, const char *text)
-{
-        pg_array_add(array, text, strlen(text));
-}
-
-static void add_i32(struct buf *array, int32_t value)
-{
-        char be[4];
-
-        put_be32(be, (uint32_t)value);
-        pg_array_add(array, be, sizeof(be));
-}
-
 struct asked_account {
         const char *platform;
         const struct uuid *connection_id;
@@ -406,15 +317,15 @@ static void assert_lookup(const struct asked_account *accounts, size_t accounts_
         pg_array_begin(&arrays[1], PG_OID_UUID, accounts_len);
         pg_array_begin(&arrays[2], PG_OID_TEXT, accounts_len);
         for (size_t i = 0; i < accounts_len; i++) {
-                add_text(&arrays[0], accounts[i].platform);
-                pg_array_add(&arrays[1], accounts[i].connection_id, sizeof(struct uuid));
-                add_text(&arrays[2], accounts[i].external_id);
+                pg_array_add_str(&arrays[0], accounts[i].platform);
+                pg_array_add_uuid(&arrays[1], accounts[i].connection_id);
+                pg_array_add_str(&arrays[2], accounts[i].external_id);
         }
         pg_array_begin(&arrays[3], PG_OID_INT4, keys_len);
         pg_array_begin(&arrays[4], PG_OID_TEXT, keys_len);
         for (size_t i = 0; i < keys_len; i++) {
-                add_i32(&arrays[3], keys[i].account);
-                add_text(&arrays[4], keys[i].external_id);
+                pg_array_add_i32(&arrays[3], keys[i].account);
+                pg_array_add_str(&arrays[4], keys[i].external_id);
         }
         res = query_arrays(ad_object_lookup_sql, arrays, 5);
         assert_int_equal(PQntuples(res), keys_len);
@@ -436,19 +347,13 @@ static void test_lookup(void **state)
 {
         const struct platform_connection_new second = {.platform = PLATFORM_META,
                                                        .credentials = SLICE_LIT("{}")};
-        struct ad_account_new account = {
-                .external_id = SLICE_LIT("act"), .currency = SLICE_LIT("USD"), .timezone = SLICE_LIT("UTC")};
-        struct ad_object_new object = {.external_id = SLICE_LIT("ad")};
         struct uuid other_object;
         struct uuid other;
         struct uuid id;
 
         (void)state;
         assert_db_ok(&d, platform_connection_insert(&d.db, &second, &other));
-        account.platform_connection_id = other;
-        assert_db_ok(&d, ad_account_insert(&d.db, &account, &id));
-        object.ad_account_id = id;
-        assert_db_ok(&d, ad_object_insert(&d.db, &object, &other_object));
+        make_account(&other, "act", "ad", &id, &other_object);
         {
                 const struct asked_account accounts[] = {
                         {"META", NULL, "act"},          {"META", &connection_id, "act"},
@@ -470,17 +375,12 @@ static void test_lookup(void **state)
 
 /* Whatever the planner believes of tables that were never analyzed: each key is a probe of the unique index.
  */
-static void test_lookup_plan(void **state)
+static void assert_probes(const char *name, const char *statement, const char *arguments)
 {
         static const char *const modes[] = {"force_custom_plan", "force_generic_plan"};
         char sql[4096];
 
-        (void)state;
-        assert_db_ok(&d, db_run(&d.db, "INSERT INTO ad_objects (ad_account_id, external_id, type, status) "
-                                       "SELECT id, n::text, 'AD', 'ACTIVE' FROM ad_accounts, "
-                                       "generate_series(1, 20000) n"));
-        assert_db_ok(&d, db_run(&d.db, "SET jit_above_cost = 10000")); /* what a million objects cost, here */
-        snprintf(sql, sizeof(sql), "PREPARE lookup AS %s", ad_object_lookup_sql);
+        snprintf(sql, sizeof(sql), "PREPARE %s AS %s", name, statement);
         assert_db_ok(&d, db_run(&d.db, sql));
         for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
                 bool probes = false;
@@ -488,11 +388,10 @@ static void test_lookup_plan(void **state)
 
                 snprintf(sql, sizeof(sql), "SET plan_cache_mode = %s", modes[i]);
                 assert_db_ok(&d, db_run(&d.db, sql));
-                snprintf(sql, sizeof(sql),
-                         "EXPLAIN EXECUTE lookup('{META}', '{NULL}', '{act}', "
-                         "array_fill(1, ARRAY[10000]), array_fill('5'::text, ARRAY[10000]))");
+                snprintf(sql, sizeof(sql), "EXPLAIN EXECUTE %s(%s)", name, arguments);
                 res = PQexec(d.db.pg, sql);
-                assert_int_equal(PQresultStatus(res), PGRES_TUPLES_OK);
+                if (PQresultStatus(res) != PGRES_TUPLES_OK)
+                        fail_msg("%s", PQresultErrorMessage(res));
                 for (int row = 0; row < PQntuples(res); row++) {
                         const char *line = PQgetvalue(res, row, 0);
 
@@ -503,6 +402,25 @@ static void test_lookup_plan(void **state)
                 assert_true(probes);
                 PQclear(res);
         }
+}
+
+static void test_plans(void **state)
+{
+#define MANY(text) "array_fill(" text ", ARRAY[10000])"
+        (void)state;
+        assert_db_ok(&d, db_run(&d.db, "INSERT INTO ad_objects (ad_account_id, external_id, type, status) "
+                                       "SELECT id, n::text, 'AD', 'ACTIVE' FROM ad_accounts, "
+                                       "generate_series(1, 20000) n"));
+        assert_db_ok(&d, db_run(&d.db, "SET jit_above_cost = 10000")); /* what a million objects cost, here */
+        assert_probes("lookup", ad_object_lookup_sql,
+                      "'{META}', '{NULL}', '{act}', " MANY("1") ", " MANY("'5'::text"));
+        assert_probes("resolve", ad_object_resolve_sql,
+                      "'{META}', '{NULL}', '{act}', " MANY("1") ", " MANY("'5'::text") ", " MANY(
+                              "'AD'::text") ", " MANY("'6'::text"));
+        assert_probes(
+                "upsert", ad_object_upsert_sql,
+                MANY("gen_random_uuid()") ", " MANY("gen_random_uuid()") ", " MANY("'5'::text") ", " MANY("'AD'::text") ", " MANY(
+                        "'x'::text") ", " MANY("'ACTIVE'::text") ", " MANY("gen_random_uuid()") ", " MANY("'{}'::jsonb"));
 }
 
 static void test_missing(void **state)
@@ -567,6 +485,19 @@ static void assert_merge(const struct row *rows, size_t len, const char *inserte
         PQclear(res);
 }
 
+/* What is stored: the id's last digit, amount, impressions, clicks and metrics. */
+static void assert_rows(const char *rows)
+{
+        char *text = database_text(
+                &d,
+                "SELECT string_agg(concat_ws(' ', right(id::text, 1), amount_cents, coalesce(impressions::text, '-'), "
+                "coalesce(clicks::text, '-'), coalesce(metrics::text, '-')), '; ' "
+                "ORDER BY id DESC, collected_at DESC) FROM spending");
+
+        assert_string_equal(text, rows);
+        free(text);
+}
+
 static void test_merge(void **state)
 {
         struct row rows[] = {
@@ -575,8 +506,6 @@ static void test_merge(void **state)
                 make_row(3, T0, 3),           /* the first one's key */
                 make_row(3, T0 + 40 * DAY, 4) /* another key, in another chunk */
         };
-        struct spending_list list;
-        struct uuid id = number(3);
 
         (void)state;
         rows[1].rec.nulls =
@@ -587,20 +516,7 @@ static void test_merge(void **state)
         assert_merge(rows, 4, ".x..");
         assert_int_equal(database_i64(&d, "SELECT count(*) FROM spending"), 4);
 
-        assert_db_ok(&d, spending_find(&d.db, &id, &list));
-        assert_int_equal(list.len, 2);
-        assert_int_equal(list.rows[0].amount_cents, 4);
-        assert_int_equal(list.rows[1].amount_cents, 1);
-        assert_string_equal(list.rows[1].metrics, "{\"n\": 1.10}");
-        assert_int_equal(list.rows[1].impressions.value, 3);
-        assert_false(list.rows[1].clicks.known);
-        spending_list_deinit(&list);
-        id = number(1);
-        assert_db_ok(&d, spending_find(&d.db, &id, &list));
-        assert_int_equal(list.len, 1);
-        assert_false(list.rows[0].impressions.known);
-        assert_null(list.rows[0].metrics);
-        spending_list_deinit(&list);
+        assert_rows("3 4 3 - {\"n\": 1.10}; 3 1 3 - {\"n\": 1.10}; 2 5 3 - {\"n\": 1.10}; 1 2 - - -");
 }
 
 /* Rows of which only the id counts. */
@@ -646,7 +562,6 @@ static void test_copy(void **state)
 {
         struct row rows[] = {make_row(1, T0, -5), make_row(2, T0 + 8 * DAY, INT64_MAX)};
         struct buf data = {0};
-        struct spending_list list;
         PGresult *res;
 
         (void)state;
@@ -664,14 +579,11 @@ static void test_copy(void **state)
         PQclear(res);
         assert_null(PQgetResult(d.db.pg));
         buf_deinit(&data);
-        assert_db_ok(&d, spending_find_by_ad_object(&d.db, &object_id, 10, &list));
-        assert_int_equal(list.len, 2);
-        assert_true(list.rows[0].amount_cents == INT64_MAX);
-        assert_int_equal(list.rows[0].collected_at, T0 + 8 * DAY);
-        assert_int_equal(list.rows[1].amount_cents, -5);
-        assert_int_equal(list.rows[1].period_end, T0 + DAY);
-        assert_string_equal(list.rows[1].currency, "USD");
-        spending_list_deinit(&list);
+        assert_rows("2 9223372036854775807 3 - {\"n\": 1.10}; 1 -5 3 - {\"n\": 1.10}");
+        assert_int_equal(database_i64(&d, "SELECT count(*) FROM spending WHERE currency = 'USD' "
+                                          "AND period_start = '2026-01-01Z' AND period_end = '2026-01-02Z' "
+                                          "AND collected_at IN ('2026-01-01Z', '2026-01-09Z')"),
+                         2);
 }
 
 /* --- connecting --- */
@@ -712,10 +624,9 @@ int main(void)
                 with_database(test_ad_account),
                 with_database(test_ad_object),
                 with_database(test_enums),
-                with_database(test_spending),
                 with_database(test_cascade),
                 with_database(test_lookup),
-                with_database(test_lookup_plan),
+                with_database(test_plans),
                 with_database(test_missing),
                 with_database(test_merge),
                 with_database(test_merge_any_time),

@@ -1,0 +1,188 @@
+#include "commands.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "model/catalogue.h"
+#include "model/inspect.h"
+#include "model/migration.h"
+
+struct check {
+        struct db db;
+        unsigned done;
+        unsigned wrong;
+};
+
+/* Prints the result of one thing that was looked at; returns @ok. */
+static bool report(struct check *c, bool ok, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+static bool report(struct check *c, bool ok, const char *fmt, ...)
+{
+        va_list args;
+
+        c->done++;
+        c->wrong += !ok;
+        fputs(ok ? "ok     " : "wrong  ", stdout);
+        va_start(args, fmt);
+        vprintf(fmt, args);
+        va_end(args);
+        putchar('\n');
+        return ok;
+}
+
+static bool report_error(struct check *c, const char *what)
+{
+        return report(c, false, "%s: %s: %s", what, c->db.error, command_advice(&c->db));
+}
+
+static void check_timescaledb(struct check *c, const struct server_facts *facts)
+{
+        if (facts->timescaledb[0])
+                report(c, true, "timescaledb: version %s", facts->timescaledb);
+        else if (facts->timescaledb_available[0])
+                report(c, false, "timescaledb: not in this database: run boris-ingestd migrate");
+        else
+                report(c, false,
+                       "timescaledb: not on this server: install its package (Debian 13: "
+                       "postgresql-17-timescaledb), preload it, restart PostgreSQL");
+}
+
+static bool check_server(struct check *c, struct server_facts *facts)
+{
+        if (inspect_server(&c->db, facts) != 0)
+                return report_error(c, "database");
+        report(c, true, "database: PostgreSQL %s", facts->version);
+        if (facts->standby)
+                report(c, false, "writable: the server is a standby: let database.url point to the primary");
+        else if (facts->read_only)
+                report(c, false,
+                       "writable: default_transaction_read_only is on: turn it off, or use another role");
+        else
+                report(c, true, "writable");
+        if (strcmp(facts->encoding, "UTF8") == 0)
+                report(c, true, "encoding: UTF8");
+        else
+                report(c, false, "encoding: %s: make a database with ENCODING 'UTF8' TEMPLATE template0",
+                       facts->encoding);
+        check_timescaledb(c, facts);
+        return true;
+}
+
+static void check_migrations(struct check *c)
+{
+        struct migration_list list;
+        bool ok = true;
+
+        if (migration_list_read(&c->db, &list) != 0) {
+                report_error(c, "migrations");
+                return;
+        }
+        for (size_t i = 0; i < list.len; i++) {
+                const char *name = list.items[i].name;
+
+                if (list.items[i].state == MIGRATION_PENDING)
+                        ok = report(c, false, "migrations: %s is pending: run boris-ingestd migrate", name);
+                else if (list.items[i].state == MIGRATION_CHANGED)
+                        ok = report(c, false,
+                                    "migrations: %s was changed after it was applied: use the version of "
+                                    "boris-ingestd that applied it",
+                                    name);
+                else if (list.items[i].state == MIGRATION_UNKNOWN)
+                        ok = report(
+                                c, false,
+                                "migrations: %s was applied by a newer version of boris-ingestd: use that "
+                                "version",
+                                name);
+        }
+        if (ok)
+                report(c, true, "migrations: all %zu applied", list.len);
+        migration_list_deinit(&list);
+}
+
+/* The tables against the first migration's; its tables are made and forgotten in a transaction. */
+static void check_catalogue(struct check *c)
+{
+        struct catalogue_diff diff;
+
+        if (db_run(&c->db, "BEGIN") != 0 || catalogue_compare(&c->db, migration_files[0].sql, &diff) != 0) {
+                report_error(c, "tables: cannot be compared with what they should be");
+                (void)db_run(&c->db, "ROLLBACK");
+                return;
+        }
+        (void)db_run(&c->db, "ROLLBACK"); /* a connection that is lost now shows at the next step */
+        if (diff.refused_len > 0)
+                report(c, false, "tables: %zu difference%s: %s: change them back", diff.refused_len,
+                       diff.refused_len == 1 ? "" : "s", diff.refused);
+        for (size_t i = 0; i < diff.additions_len; i++)
+                report(c, false, "tables: %s is missing: %s", diff.additions[i].name, diff.additions[i].sql);
+        if (diff.refused_len == 0 && diff.additions_len == 0)
+                report(c, true, "tables: as they should be");
+        catalogue_diff_deinit(&diff);
+}
+
+static void check_hypertable(struct check *c, const struct schema_facts *schema)
+{
+        struct hypertable_facts facts;
+
+        if (inspect_hypertable(&c->db, &facts) != 0)
+                report_error(c, "hypertable");
+        else if (!facts.exists)
+                report(c, false, "hypertable: spending is a plain table: run boris-ingestd migrate");
+        else if (!facts.fits)
+                report(c, false,
+                       "hypertable: by %s in chunks of %s instead of collected_at, 7 days: "
+                       "set_chunk_time_interval can change the length",
+                       facts.column, facts.interval);
+        else if (strcmp(schema->key, "PRIMARY KEY (id, collected_at)") != 0)
+                report(c, false,
+                       "hypertable: spending has \"%s\" instead of PRIMARY KEY (id, collected_at): change it",
+                       schema->key);
+        else
+                report(c, true, "hypertable: spending by collected_at, in chunks of 1 week");
+}
+
+static void check_schema(struct check *c, const struct server_facts *server)
+{
+        struct schema_facts facts;
+
+        if (inspect_schema(&c->db, &facts) != 0) {
+                report_error(c, "tables");
+                return;
+        }
+        if (!facts.complete) {
+                report(c, false, "tables: some are missing: run boris-ingestd migrate");
+                return;
+        }
+        if (!facts.on_path)
+                report(c, false,
+                       "search_path: the tables of schema public are not found first: "
+                       "ALTER ROLE ... SET search_path = public");
+        if (!server->standby && !server->read_only)
+                check_catalogue(c);
+        if (server->timescaledb[0])
+                check_hypertable(c, &facts);
+        if (facts.missing[0])
+                report(c, false, "rights: this role lacks %s: GRANT them", facts.missing);
+        else
+                report(c, true, "rights: tables can be read and written");
+}
+
+int command_check(const struct config *config)
+{
+        struct check c = {0};
+        struct server_facts server;
+
+        report(&c, true, "configuration");
+        if (db_open(&c.db, config->database.url) != 0) {
+                report(&c, false, "database: %s%s", c.db.error, command_connect_advice(config));
+        } else if (check_server(&c, &server)) {
+                check_migrations(&c);
+                check_schema(&c, &server);
+        }
+        db_close(&c.db);
+        if (c.wrong > 0)
+                return command_fail(FAILED, "%u of %u things are wrong: see above for each", c.wrong, c.done);
+        return DONE;
+}

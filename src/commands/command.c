@@ -1,0 +1,103 @@
+#include "command.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "err.h"
+#include "model/ad_object.h"
+#include "sqlstate.h"
+
+int command_fail(enum exit_status status, const char *fmt, ...)
+{
+        va_list args;
+
+        fflush(stdout);
+        fputs("boris-ingestd: ", stderr);
+        va_start(args, fmt);
+        vfprintf(stderr, fmt, args);
+        va_end(args);
+        fputc('\n', stderr);
+        return (int)status;
+}
+
+const char *command_advice(const struct db *db)
+{
+        const char *text = sqlstate_advice(db->sqlstate);
+
+        return text ? text : "look at the database server, then try again";
+}
+
+int command_fail_db(const struct db *db, const char *what)
+{
+        return command_fail(FAILED, "%s: %s: %s", what, db->error, command_advice(db));
+}
+
+const char *command_connect_advice(const struct config *config)
+{
+        return db_url_valid(config->database.url)
+                       ? ": look at database.url (or $DATABASE_URL), and whether the server runs"
+                       : "";
+}
+
+int command_open_database(struct db *db, const struct config *config)
+{
+        if (db_open(db, config->database.url) == 0)
+                return 0;
+        return command_fail(FAILED, "cannot connect to the database: %s%s", db->error,
+                            command_connect_advice(config));
+}
+
+int command_read_account(const struct account_options *options, struct command_account *ret)
+{
+        *ret = (struct command_account){
+                .external_id = options->account,
+                .object = options->object,
+                .has_platform = options->platform != NULL,
+                .has_connection = options->connection != NULL,
+        };
+        if (!options->account && (options->platform || options->connection || options->object))
+                return command_fail(USAGE, "--platform, --connection and --object belong to an --account; "
+                                           "see boris-ingestd --help");
+        if (ret->has_platform && !platform_parse(slice_str(options->platform), &ret->platform))
+                return command_fail(
+                        USAGE, "--platform must be META, GOOGLE_ADS or TIKTOK; see boris-ingestd --help");
+        if (ret->has_connection && !uuid_parse(slice_str(options->connection), &ret->connection))
+                return command_fail(USAGE, "--connection must be a UUID; see boris-ingestd --help");
+        return 0;
+}
+
+static int find_one_account(struct db *db, const struct command_account *asked, struct ad_account_list *ret)
+{
+        size_t found;
+
+        if (ad_account_find_external(db, slice_str(asked->external_id),
+                                     asked->has_platform ? &asked->platform : NULL,
+                                     asked->has_connection ? &asked->connection : NULL, ret) != 0)
+                return command_fail_db(db, "cannot look for the ad account");
+        found = ret->len;
+        if (found == 1)
+                return 0;
+        ad_account_list_deinit(ret);
+        if (found == 0)
+                return command_fail(FAILED,
+                                    "no such ad account: look at --account, --platform and --connection");
+        return command_fail(
+                FAILED, "%zu ad accounts have this id: say which one with --platform or --connection", found);
+}
+
+int command_find_account(struct db *db, const struct command_account *asked, struct ad_account_list *ret,
+                         struct uuid *ret_object)
+{
+        int status = find_one_account(db, asked, ret);
+        int err;
+
+        if (status || !asked->object)
+                return status;
+        err = ad_object_find_external(db, &ret->rows[0].id, slice_str(asked->object), ret_object);
+        if (err == 0)
+                return 0;
+        ad_account_list_deinit(ret);
+        if (err == ERR_NOT_FOUND)
+                return command_fail(FAILED, "the account has no such ad object: look at --object");
+        return command_fail_db(db, "cannot look for the ad object");
+}

@@ -1,0 +1,159 @@
+#include "commands.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon.h"
+#include "log.h"
+
+static int run(const struct arguments *a, const struct config *config)
+{
+        (void)a;
+        return daemon_run(config);
+}
+
+static int migrate(const struct arguments *a, const struct config *config)
+{
+        return command_migrate(config, a->options[OPTION_STATUS] != NULL);
+}
+
+static int check(const struct arguments *a, const struct config *config)
+{
+        (void)a;
+        return command_check(config);
+}
+
+static int connection_create(const struct arguments *a, const struct config *config)
+{
+        return command_connection_create(config, a->words[2], a->options[OPTION_ID], a->options[OPTION_FILE]);
+}
+
+static int connection_list(const struct arguments *a, const struct config *config)
+{
+        (void)a;
+        return command_connection_list(config);
+}
+
+static int connection_delete(const struct arguments *a, const struct config *config)
+{
+        return command_connection_delete(config, a->words[2], a->options[OPTION_YES] != NULL);
+}
+
+static struct account_options account_options(const struct arguments *a)
+{
+        return (struct account_options){a->options[OPTION_ACCOUNT], a->options[OPTION_PLATFORM],
+                                        a->options[OPTION_CONNECTION], a->options[OPTION_OBJECT]};
+}
+
+static int hierarchy(const struct arguments *a, const struct config *config)
+{
+        struct account_options options = account_options(a);
+
+        return command_hierarchy(config, &options);
+}
+
+static int report(const struct arguments *a, const struct config *config)
+{
+        struct report_options options = {
+                .of = account_options(a),
+                .from = a->options[OPTION_FROM],
+                .to = a->options[OPTION_TO],
+                .bucket = a->options[OPTION_BUCKET],
+                .by = a->options[OPTION_BY],
+                .format = a->options[OPTION_FORMAT],
+                .latest = a->options[OPTION_LATEST] != NULL,
+        };
+
+        return command_report(config, &options);
+}
+
+#define OPTION(name) (1u << OPTION_##name)
+
+enum {
+        ACCOUNT_OPTIONS = OPTION(ACCOUNT) | OPTION(PLATFORM) | OPTION(CONNECTION) | OPTION(OBJECT),
+        REPORT_OPTIONS = ACCOUNT_OPTIONS | OPTION(FROM) | OPTION(TO) | OPTION(BUCKET) | OPTION(BY) |
+                         OPTION(LATEST) | OPTION(FORMAT),
+};
+
+struct command {
+        const char *words[2];
+        const char *operand; /* NULL where it takes none */
+        unsigned options;    /* bit per enum argument_option */
+        int (*run)(const struct arguments *a, const struct config *config);
+};
+
+static const struct command commands[] = {
+        {{"run"}, NULL, 0, run},
+        {{"migrate"}, NULL, OPTION(STATUS), migrate},
+        {{"check"}, NULL, 0, check},
+        {{"connection", "create"}, "PLATFORM", OPTION(ID) | OPTION(FILE), connection_create},
+        {{"connection", "list"}, NULL, 0, connection_list},
+        {{"connection", "delete"}, "ID", OPTION(YES), connection_delete},
+        {{"hierarchy"}, NULL, ACCOUNT_OPTIONS, hierarchy},
+        {{"report"}, NULL, REPORT_OPTIONS, report},
+};
+
+static bool is_called(const struct command *c, const struct arguments *a)
+{
+        if (a->words_len == 0 || strcmp(a->words[0], c->words[0]) != 0)
+                return false;
+        return !c->words[1] || (a->words_len > 1 && strcmp(a->words[1], c->words[1]) == 0);
+}
+
+/* NULL, after telling why, where the words are no command. A word that may be a setting, and a secret, is not
+ * told. */
+static const struct command *find_command(const struct arguments *a)
+{
+        if (a->words_len == 0)
+                return &commands[0];
+        for (int i = 0; i < a->words_len; i++) {
+                if (strpbrk(a->words[i], "=:@")) {
+                        arguments_usage("a setting goes behind --set, as section.key=value", NULL);
+                        return NULL;
+                }
+        }
+        for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+                const struct command *c = &commands[i];
+                int words = (c->words[1] ? 2 : 1) + (c->operand ? 1 : 0);
+
+                if (!is_called(c, a))
+                        continue;
+                if (a->words_len == words)
+                        return c;
+                if (a->words_len < words)
+                        arguments_usage("an operand is missing:", c->operand);
+                else
+                        arguments_usage("one operand too many:", a->words[words]);
+                return NULL;
+        }
+        if (strcmp(a->words[0], "connection") == 0)
+                arguments_usage("connection is followed by create, list or delete", NULL);
+        else
+                arguments_usage("no such command:", a->words[0]);
+        return NULL;
+}
+
+int commands_run(const struct arguments *a)
+{
+        const struct command *command = find_command(a);
+        char error[CONFIG_ERROR_BYTES];
+        struct config config;
+        int status = 1;
+
+        if (!command)
+                return 2;
+        for (unsigned i = 0; i < OPTIONS; i++) {
+                if (a->options[i] && !(command->options & 1u << i))
+                        return arguments_usage("an option of another command:", argument_option_name(i));
+        }
+        if (config_load(&config, a->config_path, (const char *const *)a->overrides, a->overrides_len,
+                        error) != 0) {
+                fprintf(stderr, "boris-ingestd: %s\n", error);
+        } else {
+                log_init(config.log.level, config.log.format);
+                status = command->run(a, &config);
+        }
+        config_deinit(&config);
+        return status;
+}

@@ -1,0 +1,62 @@
+#include "commands.h"
+
+#include <stdio.h>
+
+#include "command.h"
+#include "model/migration.h"
+#include "rfc3339.h"
+
+static void on_migrated(void *ctx, const char *name, const char *what)
+{
+        unsigned *applied = ctx;
+
+        printf("%s %s\n", name, what);
+        fflush(stdout);
+        (*applied)++;
+}
+
+static int apply_migrations(struct db *db)
+{
+        unsigned applied = 0;
+
+        if (migration_apply(db, on_migrated, &applied) != 0)
+                return command_fail(FAILED, "%s", db->error);
+        if (applied == 0)
+                printf("nothing to do: all %zu migrations are applied\n", migration_files_len);
+        return DONE;
+}
+
+static int print_migrations(struct db *db)
+{
+        static const char *const remarks[] = {
+                [MIGRATION_PENDING] = "pending",
+                [MIGRATION_APPLIED] = "",
+                [MIGRATION_CHANGED] = " (the file was changed since)",
+                [MIGRATION_UNKNOWN] = " (by a newer version)",
+        };
+        struct migration_list list;
+
+        if (migration_list_read(db, &list) != 0)
+                return command_fail_db(db, "cannot read what was applied");
+        for (size_t i = 0; i < list.len; i++) {
+                const struct migration *m = &list.items[i];
+                char when[RFC3339_TEXT_BYTES] = "";
+
+                if (m->state != MIGRATION_PENDING)
+                        rfc3339_format(m->applied_at, when);
+                printf("%s %s%s\n", m->name, when, remarks[m->state]);
+        }
+        migration_list_deinit(&list);
+        return DONE;
+}
+
+int command_migrate(const struct config *config, bool status_only)
+{
+        struct db db;
+        int status = command_open_database(&db, config);
+
+        if (status == 0)
+                status = status_only ? print_migrations(&db) : apply_migrations(&db);
+        db_close(&db);
+        return status;
+}
