@@ -1,0 +1,110 @@
+"""Boris's TypeScript packages on our tables: Node with drizzle-orm writes and reads what the daemon writes and reads.
+
+Node's packages come from npm's registry, once, into the cache folder; without them the test is skipped."""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from harness import TestCase, record, run_ingestd
+
+HERE = pathlib.Path(__file__).resolve().parent / "drizzle"
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"), "boris-ingestd")
+
+
+def packages():
+    """The folder with the scripts and their node_modules; raises SkipTest where they cannot be had."""
+    for program in ("node", "npm"):
+        if not shutil.which(program):
+            raise unittest.SkipTest(f"{program} is not installed")
+    wanted = (HERE / "package.json").read_bytes()
+    place = CACHE / f"drizzle-{hashlib.sha256(wanted).hexdigest()[:12]}"
+    if not (place / "complete").exists():
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "package.json").write_bytes(wanted)
+        try:
+            done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--fetch-retries=1"], cwd=place,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=180)
+        except subprocess.TimeoutExpired:
+            raise unittest.SkipTest("npm's registry does not answer") from None
+        if done.returncode:
+            raise unittest.SkipTest(f"npm cannot install drizzle-orm: {done.stdout.strip().splitlines()[-1:]}")
+        (place / "complete").touch()
+    for script in HERE.glob("*.mjs"):
+        shutil.copy(script, place)
+    return place
+
+
+class Drizzle(TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.place = packages()
+        super().setUpClass()
+
+    def node(self, script, *args):
+        done = subprocess.run(["node", script, *args], cwd=self.place, env=dict(os.environ, DATABASE_URL=self.db.url),
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.strip()
+
+    def test_what_the_daemon_wrote_is_read(self):
+        connection = run_ingestd(self.db, "connection", "create", "META", stdin="{}").stdout.strip()
+        common = {"kind": "adObject", "platform": "META", "accountExternalId": "act_1", "status": "ACTIVE"}
+        big = 9007199254740993
+        replies = self.daemon().send(
+            {"kind": "adAccount", "connectionId": connection, "externalId": "act_1", "name": "Zoë", "currency": "USD",
+             "timezone": "Europe/Prague"},
+            common | {"externalId": "c", "type": "CAMPAIGN"},
+            common | {"externalId": "s", "type": "AD_SET", "parentExternalId": "c"},
+            common | {"externalId": "a", "type": "AD", "parentExternalId": "s", "platformData": {"x": [1, None]}},
+            record(externalId="a", amountCents=str(big), metrics={"ctr": "0.15"}), record(externalId="c"),
+            record(externalId="c", collectedAt="2026-12-03T00:00:00Z"))
+        self.assertEqual(replies.counts(), (7, 7, 0, 0))
+        read = json.loads(self.node("read.mjs", connection))
+        [account] = read["connection"]["accounts"]
+        self.assertEqual((account["externalId"], account["name"], account["timezone"]),
+                         ("act_1", "Zoë", "Europe/Prague"))
+        [campaign] = account["objects"]
+        [ad_set] = campaign["children"]
+        [ad] = ad_set["children"]
+        self.assertEqual((campaign["externalId"], ad_set["parent"]["externalId"], ad["externalId"], ad["platformData"]),
+                         ("c", "c", "a", {"x": [1, None]}))
+        self.assertEqual([row["collectedAt"] for row in campaign["spending"]],
+                         ["2026-11-03T00:00:00.000Z", "2026-12-03T00:00:00.000Z"])
+        [row] = ad["spending"]
+        self.assertEqual((row["impressions"], row["metrics"]), (None, {"ctr": "0.15"}))
+        # nested rows come as JSON, of which JavaScript rounds integers above 2^53: exact is what comes as columns
+        self.assertIn(str(big), [row["amountCents"] for row in read["backwards"]])
+        self.assertEqual({row["object"]["account"]["connection"]["id"] for row in read["backwards"]}, {connection})
+
+    def assert_both_ways(self):
+        connection = self.node("insert.mjs")
+        line = record(platform="TIKTOK", accountExternalId="tt_1", externalId="7340000000000000002")
+        update = {"kind": "adObject", "platform": "TIKTOK", "accountExternalId": "tt_1", "type": "AD", "status": "DELETED",
+                  "externalId": "7340000000000000002", "parentExternalId": "7340000000000000001"}
+        self.assertEqual(self.daemon().send(line, update).counts(), (2, 2, 0, 0))
+        [account] = json.loads(self.node("read.mjs", connection))["connection"]["accounts"]
+        [ad] = account["objects"][0]["children"]
+        self.assertEqual((ad["status"], len(ad["spending"])), ("DELETED", 2))
+
+    def test_what_was_written_by_drizzle_is_found_by_the_daemon(self):
+        self.assert_both_ways()
+
+    def test_a_database_that_drizzle_made(self):
+        self.db.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        self.db.execute((HERE.parent / "drizzle_schema.sql").read_text())
+        self.node("insert.mjs")  # before migrate, too
+        done = run_ingestd(self.db, "migrate")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.db.execute("DELETE FROM platform_connections")
+        self.assert_both_ways()
+
+
+if __name__ == "__main__":
+    unittest.main()
