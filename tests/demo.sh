@@ -41,13 +41,12 @@ fi
 "$ingestd" migrate
 "$ingestd" migrate --status
 
-step "3. Connections, ad accounts, ad objects"
+step "3. Connections"
 tests/load/generate --out "$dir" --records 100000
 while IFS=$'\t' read -r id platform _; do
         echo '{"accessToken":"a token that nobody gets to see"}' | "$ingestd" connection create --id "$id" "$platform" >/dev/null
         connections+="${connections:+, }'$id'"
 done <"$dir/connections.tsv"
-sql -f "$dir/hierarchy.sql"
 "$ingestd" connection list
 
 step "4. The daemon"
@@ -60,7 +59,8 @@ done
 cat "$dir/log"
 [ -S "$dir/ingest.sock" ]
 
-step "5. A day of spending, through the socket"
+step "5. Ad accounts and ad objects, then a day of spending, through the socket"
+tests/load/replay --socket "$dir/ingest.sock" --quiet "$dir/hierarchy.jsonl"
 tests/load/replay --socket "$dir/ingest.sock" --connections 4 "$dir/spending.jsonl"
 
 step "6. What arrived: spending per platform and day, each currency for itself"
@@ -72,6 +72,11 @@ sql -c "SELECT platform, time_bucket('1 day', period_start)::date AS day, s.curr
         JOIN platform_connections c ON c.id = a.platform_connection_id
         WHERE c.id IN ($connections)
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+
+step "   and as a report on one account, in which nothing counts twice: neither hours and their day, nor ads and their campaign"
+read -r connection account < <(
+        sed -nE 's/.*"kind":"adAccount".*"connectionId":"([^"]*)".*"externalId":"([^"]*)".*/\1 \2/p' "$dir/hierarchy.jsonl")
+"$ingestd" report --account "$account" --connection "$connection" --from 2026-10-29 --to 2026-11-03
 
 step "7. The same records again: nothing is stored twice"
 tests/load/replay --socket "$dir/ingest.sock" --connections 4 "$dir/spending.jsonl" | grep -E 'stored|duplicate|rejected|records/s'
