@@ -8,9 +8,8 @@ static const char server_sql[] =
         "(SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'), "
         "(SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb')";
 
-/* The hierarchy is read by the resolver and written by hierarchy lines. Rights to read or update some columns
- * suffice.
- */
+/* The hierarchy is read by the resolver and written by hierarchy lines. Rights to some columns suffice, as
+ * config/role.sql gives them. */
 static const char schema_sql[] =
         "WITH needed (name, privilege) AS (VALUES "
         "('platform_connections', 'SELECT'), ('ad_accounts', 'SELECT'), ('ad_accounts', 'INSERT'), "
@@ -20,8 +19,7 @@ static const char schema_sql[] =
         "seen AS (SELECT name, privilege, to_regclass('public.' || name) AS id FROM needed) "
         "SELECT bool_and(id IS NOT NULL), coalesce(bool_and(to_regclass(name) = id), false), "
         "string_agg(privilege || ' on ' || name, ', ' ORDER BY name, privilege) FILTER (WHERE NOT "
-        "CASE WHEN privilege IN ('SELECT', 'UPDATE') THEN has_any_column_privilege(id, privilege) "
-        "ELSE has_table_privilege(id, privilege) END), "
+        "has_any_column_privilege(id, privilege)), "
         "(SELECT pg_get_constraintdef(c.oid) FROM pg_constraint c "
         "WHERE c.conrelid = to_regclass('public.spending') AND c.contype = 'p') "
         "FROM seen";

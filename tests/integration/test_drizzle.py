@@ -103,6 +103,7 @@ class Drizzle(TestCase):
         done = run_ingestd(self.db, "migrate")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.db.execute("DELETE FROM platform_connections")
+        self.db.add_role()
         self.assert_both_ways()
 
 

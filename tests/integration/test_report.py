@@ -208,6 +208,26 @@ class Report(Commands):
         self.assertIn("no such ad account", self.stderr)
 
 
+class AsTheDaemonsRole(Commands):
+    def test_what_only_reads_works_and_nothing_else(self):
+        self.send(spent("a1", 1))
+        self.db.url, owner = self.db.daemon_url, self.db.url
+        try:
+            self.assertNotIn("wrong", self.command("check"))
+            self.assertEqual(len(self.report()), 1)
+            self.command("hierarchy", "--account", "act_1")
+            self.command("connection", "list")
+            self.command("connection", "create", "META", stdin="{}", status=1)
+            self.command("connection", "delete", "--yes", self.connection, status=1)
+            for sql in ("SELECT credentials FROM platform_connections", "DELETE FROM spending",
+                        "UPDATE spending SET amount_cents = 0", "UPDATE ad_objects SET external_id = 'x'",
+                        "TRUNCATE spending"):
+                with self.assertRaisesRegex(AssertionError, "permission denied"):
+                    self.db.execute(sql)
+        finally:
+            self.db.url = owner
+
+
 class HierarchyCommand(Commands):
     def test_tree_and_lineage(self):
         self.send(spent("a1", 1), spent("a1", 2, day=2))

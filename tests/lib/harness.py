@@ -18,6 +18,7 @@ import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "tests/lib/cluster.sh"
+ROLE_SQL = ROOT / "config/role.sql"
 INGESTD = os.environ.get("INGESTD", str(ROOT / "build/release/src/boris-ingestd"))
 SANITIZER_WORDS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:")
 
@@ -38,6 +39,13 @@ def with_database(url, name):
     if "://" not in url:
         return f"{url} dbname={name}"
     return re.sub(r"^(\w+://[^/?]*)(/[^?]*)?", rf"\1/{name}", url)
+
+
+def as_role(url, role):
+    """Sessions that take on @role, as if they had logged in as it."""
+    if "://" not in url:
+        return f"{url} options='-crole={role}'"
+    return f"{url}{'&' if '?' in url else '?'}options=-crole%3D{role}"
 
 
 class Server:
@@ -82,8 +90,15 @@ class Database:
         self.name = f"ingestd_test_{uuid.uuid4().hex[:12]}"
         self.url = with_database(server.url, self.name)
         psql(server.url, f"CREATE DATABASE {self.name}")
+        self.daemon_url = self.url
         if migrated:
             run_ingestd(self, "migrate").check_returncode()
+            self.add_role()
+
+    def add_role(self):
+        """A role with the rights that the daemon needs, and no others; daemons run as it."""
+        psql(self.url, ROLE_SQL.read_text(), role=self.name)
+        self.daemon_url = as_role(self.url, self.name)
 
     def execute(self, sql):
         return psql(self.url, sql)
@@ -113,11 +128,12 @@ class Database:
 
     def close(self):
         psql(self.server.url, f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+        psql(self.server.url, f"DROP ROLE IF EXISTS {self.name}")
 
 
-def psql(url, sql):
-    done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url], input=sql,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def psql(url, sql, role=""):
+    done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-v", f"role={role}", "-d", url],
+                          input=sql, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         raise AssertionError(f"psql: {done.stderr}\n{sql[:2000]}")
     return done.stdout
@@ -140,7 +156,7 @@ class Daemon:
         self.dir = tempfile.mkdtemp(prefix="ingestd-")
         self.socket = f"{self.dir}/ingest.sock"
         self.log_path = pathlib.Path(self.dir, "log")
-        self.env = dict(os.environ, DATABASE_URL=db.url)
+        self.env = dict(os.environ, DATABASE_URL=db.daemon_url)
         self.settings = {"listen.unix": self.socket, "http.listen": ""}
         self.settings |= {key.replace("__", "."): value for key, value in settings.items()}
         self.start()

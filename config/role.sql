@@ -1,0 +1,17 @@
+-- The rights that the daemon needs, and no others: it reads no credentials, deletes nothing and makes no tables. Run it
+-- as the owner of the tables, after `boris-ingestd migrate`; running it again changes nothing:
+--
+--     psql -v ON_ERROR_STOP=1 -v role=boris_ingestd -f role.sql DATABASE
+--
+-- `migrate`, `connection create` and `connection delete` are for the owner. As the role itself: run, check, hierarchy, report,
+-- `connection list`.
+SELECT format('CREATE ROLE %I LOGIN', :'role') WHERE to_regrole(format('%I', :'role')) IS NULL \gexec
+
+GRANT USAGE ON SCHEMA public TO :"role";
+GRANT SELECT ON boris_ingestd_migrations TO :"role";
+GRANT SELECT (id, platform, created_at) ON platform_connections TO :"role";
+GRANT SELECT, INSERT (platform_connection_id, external_id, name, currency, timezone),
+      UPDATE (name, currency, timezone, updated_at) ON ad_accounts TO :"role";
+GRANT SELECT, INSERT (id, ad_account_id, external_id, type, name, status, parent_id, platform_data),
+      UPDATE (type, name, status, parent_id, platform_data, updated_at) ON ad_objects TO :"role";
+GRANT SELECT, INSERT ON spending TO :"role";
