@@ -30,6 +30,10 @@ int command_connection_list(const struct config *config);
 /* Deletes a connection and all that belongs to it. Without @yes it asks first. */
 int command_connection_delete(const struct config *config, const char *id, bool yes);
 
+/* Sends the records of the reject file @path to the daemon's Unix socket; prints each refusal, then what
+ * became of them. 1 where any is refused again. */
+int command_rejects_replay(const struct config *config, const char *path);
+
 /* The options of the commands that are about an ad account; NULL where one is not given. */
 struct account_options {
         const char *account;

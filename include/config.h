@@ -38,6 +38,11 @@ struct config {
                 unsigned unknown_grace_ms; /* 0..86400000: how long a record waits for its unknown object */
         } resolve;
         struct {
+                char *file;       /* "" for none; at most 4000 bytes */
+                size_t max_bytes; /* 64K..1T: at which the file is rotated */
+                unsigned keep;    /* 0..1000 rotated files */
+        } rejects;
+        struct {
                 unsigned timeout_ms; /* 0..600000 */
         } shutdown;
         struct {

@@ -17,6 +17,8 @@
 
 /* One client: its lines in, its replies out. */
 
+enum { SESSION_PEER_BYTES = 64 };
+
 struct session;
 
 struct session_ops {
@@ -25,6 +27,8 @@ struct session_ops {
          * @s stays. @block holds the line's bytes. */
         void (*on_line)(void *ctx, struct session *s, uint64_t line_no, struct slice line,
                         struct block *block);
+        /* The same for a line that was longer than max_line, and is gone. */
+        void (*on_too_long)(void *ctx, struct session *s, uint64_t line_no);
         /* False where no further line should be taken now, of any session or of this one; asked again each
          * loop turn. */
         bool (*has_room)(void *ctx);
@@ -73,8 +77,9 @@ struct session {
         } uv;
         uv_timer_t linger;
         uv_shutdown_t shutdown;
-        unsigned handles; /* stream and timer, not closed yet */
-        uint64_t number;  /* for the log: the daemon's n-th connection */
+        unsigned handles;              /* stream and timer, not closed yet */
+        uint64_t number;               /* for the log: the daemon's n-th connection */
+        char peer[SESSION_PEER_BYTES]; /* for people: "uid 1000, pid 4711", "127.0.0.1 port 5000" */
         enum session_state state;
         bool reading;
         bool client_ended; /* in LAST: it shut down its sending side, so nothing is left to read */

@@ -18,7 +18,7 @@
 
 enum setting_type {
         TYPE_STRING,
-        TYPE_PATH,    /* of a socket, or "" */
+        TYPE_PATH,    /* at most so long, or "" */
         TYPE_ADDRESS, /* "", host:port or [v6]:port */
         TYPE_UINT,
         TYPE_SIZE,
@@ -39,11 +39,12 @@ struct setting {
         uint64_t max;
 };
 
-#define AT(member) offsetof(struct config, member)
-#define KB         UINT64_C(1024)
-#define MB         (KB * KB)
-#define GB         (MB * KB)
-#define PATH_BYTES (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
+#define AT(member)      offsetof(struct config, member)
+#define KB              UINT64_C(1024)
+#define MB              (KB * KB)
+#define GB              (MB * KB)
+#define FILE_PATH_BYTES 4000 /* room for ".1000" behind it */
+#define PATH_BYTES      (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 
 static const struct setting settings[] = {
         {"database", "url", "", TYPE_STRING, AT(database.url), 0, 0},
@@ -61,7 +62,9 @@ static const struct setting settings[] = {
         {"resolve", "unknown_grace_ms", "0", TYPE_UINT, AT(resolve.unknown_grace_ms), 0, 86400000},
         {"spool", "dir", "", TYPE_OFF, 0, 0, 0},
         {"spool", "max_bytes", "4G", TYPE_IGNORED, 0, 1, 1024 * 1024 * GB},
-        {"rejects", "file", "", TYPE_OFF, 0, 0, 0},
+        {"rejects", "file", "", TYPE_PATH, AT(rejects.file), 0, FILE_PATH_BYTES},
+        {"rejects", "max_bytes", "64M", TYPE_SIZE, AT(rejects.max_bytes), 64 * KB, 1024 * GB},
+        {"rejects", "keep", "4", TYPE_UINT, AT(rejects.keep), 0, 1000},
         {"http", "listen", "", TYPE_OFF, 0, 0, 0},
         {"shutdown", "timeout_ms", "25000", TYPE_UINT, AT(shutdown.timeout_ms), 0, 600000},
         {"log", "level", "info", TYPE_LEVEL, AT(log.level), 0, 0},
@@ -486,5 +489,6 @@ void config_deinit(struct config *config)
         free(config->database.url);
         free(config->listen.unix_path);
         free(config->listen.tcp);
+        free(config->rejects.file);
         *config = (struct config){0};
 }

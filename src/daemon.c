@@ -22,6 +22,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <sys/resource.h>
@@ -34,6 +35,7 @@
 #include "listener.h"
 #include "log.h"
 #include "memory.h"
+#include "rejects.h"
 #include "resolver.h"
 #include "session.h"
 #include "spending_record.h"
@@ -49,6 +51,7 @@ struct daemon {
         struct resolver resolver;
         struct hierarchy hierarchy;
         struct batcher batcher;
+        struct rejects rejects;
         struct writer *writers;
         uv_signal_t sigterm;
         uv_signal_t sigint;
@@ -72,10 +75,20 @@ static void drain_step(struct daemon *d)
                 uv_timer_start(&d->finish, on_finish, 0, 0);
 }
 
+static void record_reject(struct daemon *d, const struct line *line, const struct reject *reject)
+{
+        const struct session *s = line->origin;
+        const struct reject_origin origin = {s->peer, s->number, line->number};
+
+        rejects_add(&d->rejects, &origin, line->text, reject);
+}
+
 static void settle(void *ctx, struct line *line, enum line_outcome outcome, const struct reject *reject)
 {
         struct daemon *d = ctx;
 
+        if (outcome == LINE_REJECTED)
+                record_reject(d, line, reject);
         d->counts[outcome]++;
         d->in_flight--;
         session_settle(line->origin, line->number, outcome, reject);
@@ -173,6 +186,18 @@ static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice
                 on_spending(d, s, &line, &fields);
         else
                 on_hierarchy(d, s, &line, &fields);
+}
+
+static void on_too_long(void *ctx, struct session *s, uint64_t line_no)
+{
+        struct daemon *d = ctx;
+        struct line line = {.origin = s, .number = line_no};
+        struct reject reject;
+
+        d->in_flight++;
+        reject_set(&reject, REJECT_LINE_TOO_LONG, NULL, "a line must not be longer than %zu bytes",
+                   d->config->limits.max_line_bytes);
+        settle(d, &line, LINE_REJECTED, &reject);
 }
 
 static void on_written(void *ctx, bool new_accounts)
@@ -273,6 +298,11 @@ static void on_hierarchy_closed(struct hierarchy *h)
         (void)h;
 }
 
+static void on_rejects_closed(struct rejects *r)
+{
+        (void)r;
+}
+
 static void on_batcher_closed(struct batcher *b)
 {
         (void)b;
@@ -289,6 +319,7 @@ static void close_all(struct daemon *d)
         resolver_close(&d->resolver, on_resolver_closed);
         hierarchy_close(&d->hierarchy, on_hierarchy_closed);
         batcher_close(&d->batcher, on_batcher_closed);
+        rejects_close(&d->rejects, on_rejects_closed);
         uv_close((uv_handle_t *)&d->sigterm, NULL);
         uv_close((uv_handle_t *)&d->sigint, NULL);
         uv_close((uv_handle_t *)&d->deadline, NULL);
@@ -362,8 +393,11 @@ static void init_handles(struct daemon *d)
 
 static void init_stages(struct daemon *d)
 {
-        static const struct session_ops session_ops = {
-                .on_line = on_line, .has_room = has_room, .has_room_for = has_room_for, .on_gone = on_gone};
+        static const struct session_ops session_ops = {.on_line = on_line,
+                                                       .on_too_long = on_too_long,
+                                                       .has_room = has_room,
+                                                       .has_room_for = has_room_for,
+                                                       .on_gone = on_gone};
         static const struct resolver_ops resolver_ops = {.on_resolved = on_resolved,
                                                          .settle = settle,
                                                          .on_unknown = on_unknown,
@@ -393,6 +427,17 @@ static void init_stages(struct daemon *d)
                 abort();
         for (unsigned i = 0; i < c->database.writers; i++)
                 writer_open(&d->writers[i], &d->loop, c->database.url, i + 1, &writer_ops, d);
+}
+
+static int open_rejects(struct daemon *d)
+{
+        const struct config *c = d->config;
+        const struct rejects_limits limits = {c->rejects.max_bytes, c->rejects.keep};
+        int err = rejects_open(&d->rejects, &d->loop, c->rejects.file, &limits);
+
+        if (err)
+                log_error("rejects.file %s cannot be written: %s", c->rejects.file, strerror(-err));
+        return err ? ERR_CONFIG : 0;
 }
 
 static int listen_all(struct daemon *d)
@@ -451,7 +496,9 @@ int daemon_run(const struct config *config)
         raise_descriptor_limit(config->limits.max_connections);
         init_handles(d);
         init_stages(d);
-        err = listen_all(d);
+        err = open_rejects(d);
+        if (!err)
+                err = listen_all(d);
         if (err)
                 close_all(d);
         else

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "hex.h"
+#include "utf8.h"
 
 /* Numbers that jsonb can hold, as numeric does (PostgreSQL, src/backend/utils/adt/numeric.c, make_result):
  * the decimal point has at most this many digits before and after it. */
@@ -73,41 +74,6 @@ static bool expect(struct json_reader *r, char c, const char *error)
 }
 
 /* --- strings --- */
-
-/* Length of the well-formed UTF-8 sequence at @p (Unicode 15, table 3-7), 0 where there is none. */
-static size_t utf8_sequence(const char *p, const char *end)
-{
-        const unsigned char *s = (const unsigned char *)p;
-        size_t left = (size_t)(end - p);
-        unsigned char lo = 0x80;
-        unsigned char hi = 0xbf;
-        size_t n;
-
-        if (s[0] >= 0xc2 && s[0] <= 0xdf) {
-                n = 2;
-        } else if (s[0] >= 0xe0 && s[0] <= 0xef) {
-                n = 3;
-                if (s[0] == 0xe0)
-                        lo = 0xa0;
-                if (s[0] == 0xed)
-                        hi = 0x9f;
-        } else if (s[0] >= 0xf0 && s[0] <= 0xf4) {
-                n = 4;
-                if (s[0] == 0xf0)
-                        lo = 0x90;
-                if (s[0] == 0xf4)
-                        hi = 0x8f;
-        } else {
-                return 0;
-        }
-        if (left < n || s[1] < lo || s[1] > hi)
-                return 0;
-        for (size_t i = 2; i < n; i++) {
-                if (s[i] < 0x80 || s[i] > 0xbf)
-                        return 0;
-        }
-        return n;
-}
 
 /* The four hexadecimal digits at @p, or -1. */
 static int32_t hex4(const char *p, const char *end)

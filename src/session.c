@@ -13,7 +13,11 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
 
 #include "log.h"
 
@@ -246,15 +250,6 @@ void session_abandon(struct session *s)
 
 /* --- receiving --- */
 
-static void reject_too_long(struct session *s, uint64_t line_no)
-{
-        struct reject reject;
-
-        reject_set(&reject, REJECT_LINE_TOO_LONG, NULL, "a line must not be longer than %zu bytes",
-                   s->set->max_line);
-        session_settle(s, line_no, LINE_REJECTED, &reject);
-}
-
 static void on_line(struct session *s, enum frame_result result, struct slice line)
 {
         uint64_t line_no = acks_begin(&s->acks);
@@ -262,7 +257,7 @@ static void on_line(struct session *s, enum frame_result result, struct slice li
         s->set->lines++;
         s->in_flight++;
         if (result == FRAME_TOO_LONG) {
-                reject_too_long(s, line_no);
+                s->set->ops->on_too_long(s->set->ctx, s, line_no);
         } else if (line.len == 0) {
                 s->in_flight--;
                 acks_settle(&s->acks, line_no, LINE_EMPTY);
@@ -449,6 +444,30 @@ static int init_handles(struct session *s, uv_stream_t *listener)
         return 0;
 }
 
+/* Who the client is, for operators. */
+static void name_peer(struct session *s)
+{
+        struct sockaddr_storage address;
+        char host[INET6_ADDRSTRLEN] = "?";
+        int address_len = sizeof(address);
+        struct ucred who;
+        socklen_t who_len = sizeof(who);
+        uv_os_fd_t fd;
+
+        snprintf(s->peer, sizeof(s->peer), "?");
+        if (s->uv.handle.type == UV_TCP) {
+                if (uv_tcp_getpeername(&s->uv.tcp, (struct sockaddr *)&address, &address_len) != 0)
+                        return;
+                uv_ip_name((struct sockaddr *)&address, host, sizeof(host));
+                /* the port stands at the same place for both families */
+                snprintf(s->peer, sizeof(s->peer), "%s port %u", host,
+                         ntohs(((struct sockaddr_in *)&address)->sin_port));
+        } else if (uv_fileno(&s->uv.handle, &fd) == 0 &&
+                   getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &who_len) == 0) {
+                snprintf(s->peer, sizeof(s->peer), "uid %u, pid %d", who.uid, who.pid);
+        }
+}
+
 int sessions_accept(struct sessions *set, uv_stream_t *listener, const char *refuse)
 {
         struct session *s = calloc(1, sizeof(*s));
@@ -474,7 +493,8 @@ int sessions_accept(struct sessions *set, uv_stream_t *listener, const char *ref
         }
         if (listener->type == UV_TCP)
                 uv_tcp_nodelay(&s->uv.tcp, 1);
-        log_debug("connection %" PRIu64 " accepted", s->number);
+        name_peer(s);
+        log_debug("connection %" PRIu64 " accepted from %s", s->number, s->peer);
         if (!refuse) {
                 turn(s);
                 return 0;

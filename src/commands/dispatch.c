@@ -40,6 +40,11 @@ static int connection_delete(const struct arguments *a, const struct config *con
         return command_connection_delete(config, a->words[2], a->options[OPTION_YES] != NULL);
 }
 
+static int rejects_replay(const struct arguments *a, const struct config *config)
+{
+        return command_rejects_replay(config, a->words[2]);
+}
+
 static struct account_options account_options(const struct arguments *a)
 {
         return (struct account_options){a->options[OPTION_ACCOUNT], a->options[OPTION_PLATFORM],
@@ -90,6 +95,7 @@ static const struct command commands[] = {
         {{"connection", "create"}, "PLATFORM", OPTION(ID) | OPTION(FILE), connection_create},
         {{"connection", "list"}, NULL, 0, connection_list},
         {{"connection", "delete"}, "ID", OPTION(YES), connection_delete},
+        {{"rejects", "replay"}, "FILE", 0, rejects_replay},
         {{"hierarchy"}, NULL, ACCOUNT_OPTIONS, hierarchy},
         {{"report"}, NULL, REPORT_OPTIONS, report},
 };
@@ -127,7 +133,9 @@ static const struct command *find_command(const struct arguments *a)
                         arguments_usage("one operand too many:", a->words[words]);
                 return NULL;
         }
-        if (strcmp(a->words[0], "connection") == 0)
+        if (strcmp(a->words[0], "rejects") == 0)
+                arguments_usage("rejects is followed by replay", NULL);
+        else if (strcmp(a->words[0], "connection") == 0)
                 arguments_usage("connection is followed by create, list or delete", NULL);
         else
                 arguments_usage("no such command:", a->words[0]);

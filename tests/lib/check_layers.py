@@ -10,11 +10,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Each module's layer. Modules of layers 0 to 2 may include those of their own layer; stages (4) may not.
 LAYERS = {
-    0: "err hex log clock slice uuid buf list memory config reject",
+    0: "err hex log clock slice uuid buf list memory config reject utf8",
     1: "model/*",
     2: "json rfc3339 frame fields spending_record hierarchy_record line row batch hierarchy_batch acks pg_array "
        "copy_format refusal reply sqlstate object_cache table",
-    3: "pg_conn",
+    3: "pg_conn rejects",
     4: "listener session resolver hierarchy batcher writer",
     5: "main arguments daemon command commands commands/*",
 }

@@ -54,6 +54,9 @@ static void assert_defaults(const struct config *c)
         assert_int_equal(c->batch.linger_ms, 50);
         assert_int_equal(c->resolve.cache_objects, 1000000);
         assert_int_equal(c->resolve.unknown_grace_ms, 0);
+        assert_string_equal(c->rejects.file, "");
+        assert_int_equal(c->rejects.max_bytes, 64 << 20);
+        assert_int_equal(c->rejects.keep, 4);
         assert_int_equal(c->shutdown.timeout_ms, 25000);
         assert_int_equal(c->log.level, LOG_LEVEL_INFO);
         assert_int_equal(c->log.format, LOG_FORMAT_AUTO);
@@ -188,8 +191,8 @@ static void test_shipped_file(void **state)
                 available++;
         }
         fclose(in);
-        assert_int_equal(available, 16);
-        assert_int_equal(off, 4);
+        assert_int_equal(available, 19);
+        assert_int_equal(off, 3);
         assert_string_equal(names, expected);
 }
 
@@ -241,6 +244,12 @@ static void test_ranges(void **state)
                  {"0", 0},
                  {"86400000", 86400000},
                  {"-1", "86400001"}},
+                {"rejects.max_bytes",
+                 AT(rejects.max_bytes),
+                 {"64K", 64 << 10},
+                 {"1T", UINT64_C(1) << 40},
+                 {"65535", "1099511627777"}},
+                {"rejects.keep", AT(rejects.keep), {"0", 0}, {"1000", 1000}, {"-1", "1001"}},
                 {"shutdown.timeout_ms",
                  AT(shutdown.timeout_ms),
                  {"0", 0},
@@ -283,9 +292,8 @@ static void test_words(void **state)
 static void test_not_available(void **state)
 {
         static const char *const off[] = {"spool.dir=", "spool.max_bytes=1", "spool.max_bytes=9G",
-                                          "rejects.file=", "http.listen="};
-        static const char *const on[] = {"spool.dir=/var/lib/x", "rejects.file=/var/lib/x",
-                                         "http.listen=127.0.0.1:9464"};
+                                          "http.listen="};
+        static const char *const on[] = {"spool.dir=/var/lib/x", "http.listen=127.0.0.1:9464"};
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(off); i++) {

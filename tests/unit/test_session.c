@@ -53,6 +53,15 @@ static bool has_room(void *ctx)
         return f->pending_len < IN_FLIGHT && random() % 100 < f->room_in_percent;
 }
 
+static void on_too_long(void *ctx, struct session *s, uint64_t line_no)
+{
+        struct reject reject;
+
+        (void)ctx;
+        reject_set(&reject, REJECT_LINE_TOO_LONG, NULL, "too long");
+        session_settle(s, line_no, LINE_REJECTED, &reject);
+}
+
 /* Every second session is held back earlier than the others. */
 static bool has_room_for(void *ctx, const struct session *s)
 {
@@ -78,8 +87,11 @@ static void on_connection(uv_stream_t *server, int status)
 
 static int setup(void **state)
 {
-        static const struct session_ops ops = {
-                .on_line = on_line, .has_room = has_room, .has_room_for = has_room_for, .on_gone = on_gone};
+        static const struct session_ops ops = {.on_line = on_line,
+                                               .on_too_long = on_too_long,
+                                               .has_room = has_room,
+                                               .has_room_for = has_room_for,
+                                               .on_gone = on_gone};
         struct fixture *f = calloc(1, sizeof(*f));
 
         signal(SIGPIPE, SIG_IGN);

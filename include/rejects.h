@@ -1,0 +1,67 @@
+#ifndef REJECTS_H
+#define REJECTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "buf.h"
+#include "reject.h"
+#include "slice.h"
+
+/* The reject file: every refused line with its reason, for operators, as JSON Lines:
+ *
+ *   {"time":"2026-11-23T17:00:00.000000Z","peer":"uid 1000, pid
+ * 4711","connection":3,"line":17,"code":"bad_value", "field":"amountCents","message":"...","record":"the line
+ * as it was sent"}
+ *
+ * "field" is absent where the reason is no single field's, "record" where the line was too long to be kept.
+ * What is not UTF-8 in a line stands there as U+FFFD, and "lossy":true says so.
+ *
+ * Files are written in a worker thread, so that a slow disk never holds up the loop. Each write opens the
+ * file anew: it may be moved away at any time. A file that grows over a limit becomes FILE.1, that one
+ * FILE.2, and so on. */
+
+enum { REJECTS_WAITING_MAX = 16 << 20 }; /* bytes; when the disk is so far behind, lines are not recorded */
+
+struct rejects_limits {
+        size_t file_bytes; /* at which a file is rotated */
+        unsigned keep;     /* rotated files */
+};
+
+struct rejects {
+        uv_loop_t *loop;
+        const char *path; /* borrowed; "" where nothing is recorded */
+        struct rejects_limits limits;
+        struct buf waiting;     /* to be written next */
+        struct buf writing;     /* by the worker; empty when there is none */
+        uint64_t waiting_lines; /* in each */
+        uint64_t writing_lines;
+        uv_work_t work;
+        int error;     /* the worker's: a negative errno, 0 */
+        bool torn;     /* the last write ended inside of a line */
+        bool failing;  /* the log was told */
+        uint64_t lost; /* lines that were not recorded since then */
+        void (*close_cb)(struct rejects *);
+};
+
+struct reject_origin {
+        const char *peer;
+        uint64_t connection; /* the daemon's n-th */
+        uint64_t line;       /* of that connection, from 1 */
+};
+
+/* Prepares to record to @path, "" for nowhere. 0, or a negative errno where the file cannot be written; @r is
+ * to be closed in either case. */
+int rejects_open(struct rejects *r, uv_loop_t *loop, const char *path, const struct rejects_limits *limits);
+
+/* Writes what waits, then calls @cb, from the loop. */
+void rejects_close(struct rejects *r, void (*cb)(struct rejects *));
+
+/* @text is the line, ptr NULL where it was not kept. */
+void rejects_add(struct rejects *r, const struct reject_origin *origin, struct slice text,
+                 const struct reject *reject);
+
+#endif

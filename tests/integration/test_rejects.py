@@ -1,0 +1,126 @@
+"""The reject file: what is recorded, rotation, faults of the disk, and sending it again."""
+
+import json
+import os
+import pathlib
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from harness import TestCase, encode, record, run_ingestd, wait_until
+
+
+class RejectFile(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.db.add_account()
+
+    def start(self, **settings):
+        self.dir = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory(prefix="ingestd-")))
+        self.file = self.dir / "rejects.jsonl"
+        self.d = self.daemon(rejects__file=str(self.file), **settings)
+
+    def entries(self, file=None):
+        return [json.loads(line) for line in (file or self.file).read_text().splitlines()]
+
+    def wait_entries(self, n):
+        wait_until(lambda: len(self.entries()) >= n, f"{n} entries")
+        return self.entries()
+
+    def replay(self, file=None, status=0):
+        done = run_ingestd(self.db, "rejects", "replay", str(file or self.file), "--set", f"listen.unix={self.d.socket}")
+        self.assertEqual(done.returncode, status, done.stderr + done.stdout)
+        return done
+
+    def test_every_refused_line_with_its_reason(self):
+        self.start(limits__max_line_bytes=1024, limits__memory_bytes="16M")
+        self.db.execute("ALTER TABLE spending ADD CHECK (amount_cents <> 13)")
+        lines = [record(), encode(record(amountCents=1.5)), b"x" * 2000, b'{"a":"\xff\x01\\\""}', b"\x7f\xc3\xa4",
+                 record(externalId="none"), record(amountCents=13), {"kind": "adObject"}]
+        replies = self.d.send(*lines)
+        self.assertEqual(len(replies.rejects), 7)
+        entries = {entry["line"]: entry for entry in self.wait_entries(7)}
+        self.assertEqual(sorted(entries), [2, 3, 4, 5, 6, 7, 8])
+        for n, entry in entries.items():
+            reject = replies.rejects[n]
+            self.assertEqual((entry["code"], entry.get("field"), entry["message"]),
+                             (reject["code"], reject.get("field"), reject["message"]))
+            self.assertEqual((entry["connection"], entry["peer"]), (1, f"uid {os.getuid()}, pid {os.getpid()}"))
+            self.assertRegex(entry["time"], r"^20\d\d-.*Z$")
+        self.assertEqual({n: entry.get("record") for n, entry in entries.items()}, {
+            2: lines[1].decode(), 3: None, 4: '{"a":"\ufffd\x01\\""}', 5: "\x7fä", 6: json.dumps(lines[5]),
+            7: json.dumps(lines[6]), 8: json.dumps(lines[7])})
+        self.assertEqual([n for n, entry in entries.items() if entry.get("lossy")], [4])
+        self.assertEqual(self.file.stat().st_mode & 0o777, 0o640)
+
+    def test_what_waits_is_written_at_the_end(self):
+        self.start()
+        lines = [record(externalId=f"none {i}", metrics={"x": "y" * 500}) for i in range(5000)]
+        self.assertEqual(self.d.send(*lines).counts()[3], 5000)
+        self.d.stop()
+        self.assertEqual([entry["line"] for entry in self.entries()], list(range(1, 5001)))
+
+    def test_rotation(self):
+        self.start(rejects__max_bytes="64K", rejects__keep=2)
+        for i in range(40):
+            self.d.send(*[record(externalId=f"none {i} {j}") for j in range(20)])
+        self.d.stop()
+        files = sorted(path.name for path in self.dir.iterdir())
+        self.assertEqual(files, ["rejects.jsonl", "rejects.jsonl.1", "rejects.jsonl.2"])
+        kept = [entry for name in reversed(files) for entry in self.entries(self.dir / name)]
+        self.assertTrue(100 < len(kept) < 800)
+        self.assertEqual([entry["record"] for entry in kept][-1], json.dumps(record(externalId="none 39 19")))
+        self.assertTrue(all((self.dir / name).stat().st_size <= 64 << 10 for name in files))
+
+    def test_a_file_that_is_moved_away_or_cannot_be_written(self):
+        self.start()
+        self.d.send(record(externalId="first"))
+        self.wait_entries(1)
+        self.file.rename(self.dir / "away")
+        self.d.send(record(externalId="second"))
+        wait_until(self.file.exists, "a new file")
+        self.assertIn("second", self.wait_entries(1)[0]["record"])
+        self.file.unlink()
+        self.file.mkdir()
+        self.assertEqual(self.d.send(record(externalId="third"), record()).counts(), (2, 1, 0, 1))
+        wait_until(lambda: "refused lines are not recorded" in self.d.log(), "the log")
+        self.d.send(record(externalId="fourth"))
+        self.file.rmdir()
+        self.d.send(record(externalId="fifth"))
+        wait_until(lambda: "is written again: 2 refused lines are not in it" in self.d.log(), "the log")
+        self.assertIn("fifth", self.wait_entries(1)[0]["record"])
+
+    def test_a_file_that_cannot_be_made(self):
+        self.start()
+        done = run_ingestd(self.db, "--set", f"rejects.file={self.dir}/no/file", "--set", f"listen.unix={self.dir}/s")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("rejects.file", done.stderr)
+        self.assertIn("No such file", done.stderr)
+
+    def test_replay(self):
+        self.start()
+        lines = [record(externalId=f"later {i}", metrics={"text": f"\"ä\\ {i}\n"}) for i in range(3000)]
+        self.assertEqual(self.d.send(*lines, b"{", b"\xff").counts(), (3002, 0, 0, 3002))
+        self.wait_entries(3002)
+        mine = self.dir / "mine"
+        self.file.rename(mine)
+        again = self.replay(mine, status=1)
+        self.assertIn("3001 lines sent: 0 stored, 0 duplicate, 3001 rejected again; 1 without a record", again.stdout)
+        self.assertEqual(again.stdout.count("unknown_ad_object"), 3000)
+        self.assertIn("3001 lines are still refused", again.stderr)
+        values = ",".join(f"('later {i}')" for i in range(3000))
+        self.db.execute(f"INSERT INTO ad_objects (ad_account_id, external_id, type, status) "
+                        f"SELECT a.id, v, 'AD', 'ACTIVE' FROM ad_accounts a, (VALUES {values}) AS t (v)")
+        mine.write_text("".join(line + "\n" for line in mine.read_text().splitlines() if "bad_json" not in line))
+        self.assertIn("3000 lines sent: 3000 stored,", self.replay(mine).stdout)
+        self.assertIn("3000 lines sent: 0 stored, 3000 duplicate,", self.replay(mine).stdout)
+        self.assertEqual(self.db.value("SELECT count(DISTINCT metrics) FROM spending"), "3000")
+        # the daemon's own file, which grows meanwhile, has an end
+        self.replay(status=1)
+        self.d.stop()
+        self.assertIn("does the daemon run?", self.replay(mine, status=1).stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
