@@ -21,6 +21,8 @@ struct config {
         struct {
                 char *unix_path;    /* "" for none; as long as a socket's path may be, 107 bytes */
                 unsigned unix_mode; /* 0..0777 */
+                char *allow_users;  /* names or numbers, with commas or spaces between them; "" for no list */
+                char *allow_groups; /* likewise */
                 char *tcp;          /* "host:port" or "[v6]:port", "" for none */
         } listen;
         struct {

@@ -22,6 +22,8 @@ enum { SESSION_PEER_BYTES = 64 };
 struct session;
 
 struct session_ops {
+        /* A client has connected: NULL, or the word that it is turned away with ("too_many_connections"). */
+        const char *(*admit)(void *ctx, const struct session *s);
         /* A line that is not empty. Its fate is to be told with session_settle, once, now or later; until
          * then
          * @s stays. @block holds the line's bytes. */
@@ -107,8 +109,8 @@ struct session {
 void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,
                    struct memory *memory, size_t max_line);
 
-/* A connection of @listener is accepted. With @refuse it gets only a word why ("too_many_connections"). */
-int sessions_accept(struct sessions *set, uv_stream_t *listener, const char *refuse);
+/* Accepts a connection of @listener; it is a session unless admit turns it away. 0 or a libuv error. */
+int sessions_accept(struct sessions *set, uv_stream_t *listener);
 
 /* No session reads any more. Lines received are settled, then each client is told the last ack and
  * "shutdown". When on_gone has come for the last one, sessions_empty holds. */

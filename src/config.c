@@ -51,6 +51,8 @@ static const struct setting settings[] = {
         {"database", "writers", "2", TYPE_UINT, AT(database.writers), 1, 64},
         {"listen", "unix", "/run/boris-ingestd/ingest.sock", TYPE_PATH, AT(listen.unix_path), 0, PATH_BYTES},
         {"listen", "unix_mode", "0660", TYPE_MODE, AT(listen.unix_mode), 0, 0777},
+        {"listen", "allow_users", "", TYPE_STRING, AT(listen.allow_users), 0, 0},
+        {"listen", "allow_groups", "", TYPE_STRING, AT(listen.allow_groups), 0, 0},
         {"listen", "tcp", "", TYPE_ADDRESS, AT(listen.tcp), 0, 0},
         {"limits", "max_line_bytes", "1048576", TYPE_SIZE, AT(limits.max_line_bytes), KB, 64 * MB},
         {"limits", "max_connections", "1024", TYPE_UINT, AT(limits.max_connections), 1, 65536},
@@ -488,6 +490,8 @@ void config_deinit(struct config *config)
 {
         free(config->database.url);
         free(config->listen.unix_path);
+        free(config->listen.allow_users);
+        free(config->listen.allow_groups);
         free(config->listen.tcp);
         free(config->rejects.file);
         *config = (struct config){0};

@@ -28,6 +28,7 @@
 #include <sys/resource.h>
 #include <uv.h>
 
+#include "access.h"
 #include "batcher.h"
 #include "clock.h"
 #include "hierarchy.h"
@@ -46,6 +47,7 @@ struct daemon {
         uv_loop_t loop;
         struct memory memory;
         struct field_reader reader;
+        struct access access;
         struct listener listener;
         struct sessions sessions;
         struct resolver resolver;
@@ -268,17 +270,33 @@ static void on_return(void *ctx, struct batch *batch)
 
 /* --- connections --- */
 
+static const char *admit(void *ctx, const struct session *s)
+{
+        struct daemon *d = ctx;
+        uv_os_fd_t fd;
+
+        if (s->uv.handle.type == UV_NAMED_PIPE &&
+            (uv_fileno(&s->uv.handle, &fd) != 0 || !access_allows(&d->access, fd))) {
+                log_warn("connection %" PRIu64
+                         " refused: %s is in neither listen.allow_users nor listen.allow_groups",
+                         s->number, s->peer);
+                return "not_allowed";
+        }
+        if (d->sessions.len > d->config->limits.max_connections) {
+                log_warn("connection %" PRIu64 " refused: limits.max_connections is %u", s->number,
+                         d->config->limits.max_connections);
+                return "too_many_connections";
+        }
+        return NULL;
+}
+
 static void on_connection(void *ctx, uv_stream_t *from)
 {
         struct daemon *d = ctx;
-        bool full = d->sessions.len >= d->config->limits.max_connections;
-        int r = sessions_accept(&d->sessions, from, full ? "too_many_connections" : NULL);
+        int r = sessions_accept(&d->sessions, from);
 
         if (r != 0)
                 log_warn("accepting a connection failed: %s", uv_strerror(r));
-        else if (full)
-                log_warn("connection %" PRIu64 " refused: limits.max_connections is %u", d->sessions.accepted,
-                         d->config->limits.max_connections);
 }
 
 /* --- the end --- */
@@ -393,7 +411,8 @@ static void init_handles(struct daemon *d)
 
 static void init_stages(struct daemon *d)
 {
-        static const struct session_ops session_ops = {.on_line = on_line,
+        static const struct session_ops session_ops = {.admit = admit,
+                                                       .on_line = on_line,
                                                        .on_too_long = on_too_long,
                                                        .has_room = has_room,
                                                        .has_room_for = has_room_for,
@@ -427,6 +446,17 @@ static void init_stages(struct daemon *d)
                 abort();
         for (unsigned i = 0; i < c->database.writers; i++)
                 writer_open(&d->writers[i], &d->loop, c->database.url, i + 1, &writer_ops, d);
+}
+
+static int read_access(struct daemon *d)
+{
+        const struct config *c = d->config;
+        char error[ACCESS_ERROR_BYTES];
+        int err = access_init(&d->access, c->listen.allow_users, c->listen.allow_groups, error);
+
+        if (err)
+                log_error("%s", error);
+        return err;
 }
 
 static int open_rejects(struct daemon *d)
@@ -496,7 +526,9 @@ int daemon_run(const struct config *config)
         raise_descriptor_limit(config->limits.max_connections);
         init_handles(d);
         init_stages(d);
-        err = open_rejects(d);
+        err = read_access(d);
+        if (!err)
+                err = open_rejects(d);
         if (!err)
                 err = listen_all(d);
         if (err)
@@ -511,6 +543,7 @@ int daemon_run(const struct config *config)
                 log_totals(d);
         memory_deinit(&d->memory);
         field_reader_deinit(&d->reader);
+        access_deinit(&d->access);
         free(d->writers);
         if (uv_loop_close(&d->loop) != 0)
                 abort(); /* a handle was forgotten */

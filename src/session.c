@@ -468,8 +468,9 @@ static void name_peer(struct session *s)
         }
 }
 
-int sessions_accept(struct sessions *set, uv_stream_t *listener, const char *refuse)
+int sessions_accept(struct sessions *set, uv_stream_t *listener)
 {
+        const char *refuse;
         struct session *s = calloc(1, sizeof(*s));
         int r;
 
@@ -495,6 +496,7 @@ int sessions_accept(struct sessions *set, uv_stream_t *listener, const char *ref
                 uv_tcp_nodelay(&s->uv.tcp, 1);
         name_peer(s);
         log_debug("connection %" PRIu64 " accepted from %s", s->number, s->peer);
+        refuse = set->ops->admit(set->ctx, s);
         if (!refuse) {
                 turn(s);
                 return 0;

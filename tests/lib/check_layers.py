@@ -14,7 +14,7 @@ LAYERS = {
     1: "model/*",
     2: "json rfc3339 frame fields spending_record hierarchy_record line row batch hierarchy_batch acks pg_array "
        "copy_format refusal reply sqlstate object_cache table",
-    3: "pg_conn rejects",
+    3: "pg_conn rejects access",
     4: "listener session resolver hierarchy batcher writer",
     5: "main arguments daemon command commands commands/*",
 }

@@ -55,6 +55,8 @@ static void assert_defaults(const struct config *c)
         assert_int_equal(c->resolve.cache_objects, 1000000);
         assert_int_equal(c->resolve.unknown_grace_ms, 0);
         assert_string_equal(c->rejects.file, "");
+        assert_string_equal(c->listen.allow_users, "");
+        assert_string_equal(c->listen.allow_groups, "");
         assert_int_equal(c->rejects.max_bytes, 64 << 20);
         assert_int_equal(c->rejects.keep, 4);
         assert_int_equal(c->shutdown.timeout_ms, 25000);
@@ -191,7 +193,7 @@ static void test_shipped_file(void **state)
                 available++;
         }
         fclose(in);
-        assert_int_equal(available, 19);
+        assert_int_equal(available, 21);
         assert_int_equal(off, 3);
         assert_string_equal(names, expected);
 }

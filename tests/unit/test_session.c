@@ -53,6 +53,14 @@ static bool has_room(void *ctx)
         return f->pending_len < IN_FLIGHT && random() % 100 < f->room_in_percent;
 }
 
+static const char *admit(void *ctx, const struct session *s)
+{
+        struct fixture *f = ctx;
+
+        (void)s;
+        return f->refuse;
+}
+
 static void on_too_long(void *ctx, struct session *s, uint64_t line_no)
 {
         struct reject reject;
@@ -82,12 +90,13 @@ static void on_connection(uv_stream_t *server, int status)
         struct fixture *f = server->data;
 
         assert_int_equal(status, 0);
-        assert_int_equal(sessions_accept(&f->sessions, server, f->refuse), 0);
+        assert_int_equal(sessions_accept(&f->sessions, server), 0);
 }
 
 static int setup(void **state)
 {
-        static const struct session_ops ops = {.on_line = on_line,
+        static const struct session_ops ops = {.admit = admit,
+                                               .on_line = on_line,
                                                .on_too_long = on_too_long,
                                                .has_room = has_room,
                                                .has_room_for = has_room_for,
