@@ -28,6 +28,7 @@ struct config {
         struct {
                 size_t max_line_bytes;    /* 1024..67108864, without the line's end */
                 unsigned max_connections; /* 1..65536 */
+                unsigned idle_ms;         /* 0..604800000; 0 for no limit */
                 size_t memory_bytes;      /* 16M..1T: everything held for clients: lines, rows, replies */
         } limits;
         struct {

@@ -43,10 +43,12 @@ struct session_ops {
 struct sessions {
         uv_loop_t *loop;
         uv_prepare_t prepare; /* where each loop turn's replies are sent */
+        uv_timer_t idle;      /* when idle sessions are looked for */
         const struct session_ops *ops;
         void *ctx;
         struct memory *memory;
         size_t max_line;
+        unsigned idle_ms;
         struct list all;
         struct list
                 waiting; /* those that stopped for want of room, in the order in which they get their turn */
@@ -55,6 +57,7 @@ struct sessions {
         bool draining;
         uint64_t accepted; /* since the start */
         uint64_t lines;    /* received since the start, by all */
+        uint64_t empty;    /* of these */
 };
 
 enum session_state {
@@ -84,8 +87,10 @@ struct session {
         char peer[SESSION_PEER_BYTES]; /* for people: "uid 1000, pid 4711", "127.0.0.1 port 5000" */
         enum session_state state;
         bool reading;
-        bool client_ended; /* in LAST: it shut down its sending side, so nothing is left to read */
-        bool unparsed;     /* whole lines may stand in the block */
+        bool client_ended;  /* in LAST: it shut down its sending side, so nothing is left to read */
+        bool idle;          /* it is to end, since its client sends nothing */
+        uint64_t last_line; /* loop time in ms when one came, or the connection */
+        bool unparsed;      /* whole lines may stand in the block */
 
         /* Received bytes: block->data[parsed..block->len] is not cut into lines yet. */
         struct block *block;
@@ -106,8 +111,13 @@ struct session {
         uv_write_t write;
 };
 
+struct session_limits {
+        size_t max_line;  /* bytes */
+        unsigned idle_ms; /* after so long without a whole line a session is ended; 0: never */
+};
+
 void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,
-                   struct memory *memory, size_t max_line);
+                   struct memory *memory, const struct session_limits *limits);
 
 /* Accepts a connection of @listener; it is a session unless admit turns it away. 0 or a libuv error. */
 int sessions_accept(struct sessions *set, uv_stream_t *listener);

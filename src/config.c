@@ -56,6 +56,7 @@ static const struct setting settings[] = {
         {"listen", "tcp", "", TYPE_ADDRESS, AT(listen.tcp), 0, 0},
         {"limits", "max_line_bytes", "1048576", TYPE_SIZE, AT(limits.max_line_bytes), KB, 64 * MB},
         {"limits", "max_connections", "1024", TYPE_UINT, AT(limits.max_connections), 1, 65536},
+        {"limits", "idle_ms", "3600000", TYPE_UINT, AT(limits.idle_ms), 0, 604800000},
         {"limits", "memory_bytes", "256M", TYPE_SIZE, AT(limits.memory_bytes), 16 * MB, 1024 * GB},
         {"batch", "rows", "10000", TYPE_UINT, AT(batch.rows), 1, 1000000},
         {"batch", "bytes", "8M", TYPE_SIZE, AT(batch.bytes), 64 * KB, GB / 2},

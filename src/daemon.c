@@ -57,6 +57,7 @@ struct daemon {
         struct writer *writers;
         uv_signal_t sigterm;
         uv_signal_t sigint;
+        uv_signal_t sigusr1;
         uv_timer_t deadline; /* of the drain */
         uv_timer_t finish;   /* runs the drain's last step outside of all callbacks */
         int64_t last_received_us;
@@ -340,6 +341,7 @@ static void close_all(struct daemon *d)
         rejects_close(&d->rejects, on_rejects_closed);
         uv_close((uv_handle_t *)&d->sigterm, NULL);
         uv_close((uv_handle_t *)&d->sigint, NULL);
+        uv_close((uv_handle_t *)&d->sigusr1, NULL);
         uv_close((uv_handle_t *)&d->deadline, NULL);
         uv_close((uv_handle_t *)&d->finish, NULL);
 }
@@ -352,19 +354,27 @@ static void on_finish(uv_timer_t *timer)
         close_all(d);
 }
 
-static void log_totals(const struct daemon *d)
+/* The first number is the sum of those behind it, at any moment. */
+static void log_totals(const struct daemon *d, const char *what)
 {
-        log_info("stopped: %" PRIu64 " connections, %" PRIu64 " lines, %" PRIu64 " stored, %" PRIu64
-                 " duplicate, %" PRIu64 " rejected, %" PRIu64 " not settled",
-                 d->sessions.accepted, d->sessions.lines, d->counts[LINE_STORED], d->counts[LINE_DUPLICATE],
-                 d->counts[LINE_REJECTED], d->in_flight + d->abandoned);
+        log_info("%s: %" PRIu64 " connections; %" PRIu64 " lines: %" PRIu64 " stored, %" PRIu64
+                 " duplicate, %" PRIu64 " rejected, %" PRIu64 " empty, %" PRIu64 " not settled",
+                 what, d->sessions.accepted, d->sessions.lines, d->counts[LINE_STORED],
+                 d->counts[LINE_DUPLICATE], d->counts[LINE_REJECTED], d->sessions.empty,
+                 d->in_flight + d->abandoned);
+}
+
+static void on_status_signal(uv_signal_t *handle, int number)
+{
+        (void)number;
+        log_totals(handle->data, "status");
 }
 
 /* Handles are still open, requests in flight: nothing can be freed, the kernel does it. */
 static void end_at_once(const struct daemon *d, const char *why)
 {
         log_warn("ending at once: %s; what was not acked, clients send again", why);
-        log_totals(d);
+        log_totals(d, "stopped");
         _exit(0);
 }
 
@@ -399,14 +409,17 @@ static void init_handles(struct daemon *d)
 
         uv_signal_init(loop, &d->sigterm);
         uv_signal_init(loop, &d->sigint);
+        uv_signal_init(loop, &d->sigusr1);
         uv_timer_init(loop, &d->deadline);
         uv_timer_init(loop, &d->finish);
         d->sigterm.data = d;
         d->sigint.data = d;
+        d->sigusr1.data = d;
         d->deadline.data = d;
         d->finish.data = d;
         uv_signal_start(&d->sigterm, on_signal, SIGTERM);
         uv_signal_start(&d->sigint, on_signal, SIGINT);
+        uv_signal_start(&d->sigusr1, on_status_signal, SIGUSR1);
 }
 
 static void init_stages(struct daemon *d)
@@ -431,11 +444,12 @@ static void init_stages(struct daemon *d)
         const struct batcher_limits limits = {c->batch.rows, c->batch.bytes, c->batch.linger_ms,
                                               c->database.writers};
 
+        const struct session_limits session_limits = {c->limits.max_line_bytes, c->limits.idle_ms};
         const struct hierarchy_limits hierarchy_limits = {c->batch.rows, c->batch.bytes, c->batch.linger_ms};
 
         memory_init(&d->memory, c->limits.memory_bytes);
         listener_init(&d->listener, &d->loop, on_connection, d);
-        sessions_init(&d->sessions, &d->loop, &session_ops, d, &d->memory, c->limits.max_line_bytes);
+        sessions_init(&d->sessions, &d->loop, &session_ops, d, &d->memory, &session_limits);
         batcher_init(&d->batcher, &d->loop, &d->memory, &limits, on_sealed, d);
         resolver_open(&d->resolver, &d->loop, c->database.url, c->resolve.cache_objects,
                       c->resolve.unknown_grace_ms, &d->memory, &resolver_ops, d);
@@ -540,7 +554,7 @@ int daemon_run(const struct config *config)
                          config->batch.linger_ms);
         uv_run(&d->loop, UV_RUN_DEFAULT);
         if (!err)
-                log_totals(d);
+                log_totals(d, "stopped");
         memory_deinit(&d->memory);
         field_reader_deinit(&d->reader);
         access_deinit(&d->access);

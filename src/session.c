@@ -71,9 +71,9 @@ static void close_now(struct session *s)
         uv_close(&s->uv.handle, on_handle_closed);
         uv_close((uv_handle_t *)&s->linger, on_handle_closed);
         log_info("connection %" PRIu64 " closed: %" PRIu64 " lines, %" PRIu64 " stored, %" PRIu64
-                 " duplicate, %" PRIu64 " rejected, %" PRIu64 " in flight",
+                 " duplicate, %" PRIu64 " rejected, %" PRIu64 " empty, %" PRIu64 " in flight",
                  s->number, s->acks.begun, s->acks.counts[LINE_STORED], s->acks.counts[LINE_DUPLICATE],
-                 s->acks.counts[LINE_REJECTED], acks_in_flight(&s->acks));
+                 s->acks.counts[LINE_REJECTED], s->acks.counts[LINE_EMPTY], acks_in_flight(&s->acks));
 }
 
 static void free_session(struct session *s)
@@ -171,16 +171,24 @@ static void say_ack(struct session *s)
         s->ack_told = true;
 }
 
+/* Why the session is to end although its client did not end it; NULL where it is not. */
+static const char *closing_word(const struct session *s)
+{
+        if (s->state != SESSION_OPEN)
+                return NULL;
+        return s->set->draining ? "shutdown" : s->idle ? "idle" : NULL;
+}
+
 /* Adds what there is to say at the end of a loop turn. */
 static void say(struct session *s)
 {
-        bool last = (s->state == SESSION_EOF || (s->state == SESSION_OPEN && s->set->draining)) &&
-                    everything_settled(s);
+        const char *closing = closing_word(s);
+        bool last = (s->state == SESSION_EOF || closing) && everything_settled(s);
 
         if (s->acks.settled > s->acked || (last && !s->ack_told))
                 say_ack(s);
-        if (last && s->state == SESSION_OPEN)
-                reply_closing(&s->out, "shutdown");
+        if (last && closing)
+                reply_closing(&s->out, closing);
         if (last) {
                 s->client_ended = s->state == SESSION_EOF;
                 s->state = SESSION_LAST;
@@ -255,10 +263,12 @@ static void on_line(struct session *s, enum frame_result result, struct slice li
         uint64_t line_no = acks_begin(&s->acks);
 
         s->set->lines++;
+        s->last_line = uv_now(s->set->loop);
         s->in_flight++;
         if (result == FRAME_TOO_LONG) {
                 s->set->ops->on_too_long(s->set->ctx, s, line_no);
         } else if (line.len == 0) {
+                s->set->empty++;
                 s->in_flight--;
                 acks_settle(&s->acks, line_no, LINE_EMPTY);
                 mark_dirty(s);
@@ -414,11 +424,44 @@ static void on_prepare(uv_prepare_t *prepare)
         }
 }
 
-void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,
-                   struct memory *memory, size_t max_line)
+/* A client that sent no whole line for so long, and owes nothing: it neither waits for us, nor do we wait for
+ * it to read its replies. */
+static bool is_idle(const struct session *s)
 {
-        *set = (struct sessions){
-                .loop = loop, .ops = ops, .ctx = ctx, .memory = memory, .max_line = max_line};
+        return s->state == SESSION_OPEN && s->reading && everything_settled(s) && replies_pending(s) == 0 &&
+               uv_now(s->set->loop) - s->last_line >= s->set->idle_ms;
+}
+
+static void on_idle_timer(uv_timer_t *timer)
+{
+        struct sessions *set = timer->data;
+
+        for (struct list *l = set->all.next; l != &set->all; l = l->next) {
+                struct session *s = container_of(l, struct session, all);
+
+                if (!is_idle(s))
+                        continue;
+                s->idle = true;
+                stop_reading(s);
+                mark_dirty(s);
+        }
+}
+
+void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,
+                   struct memory *memory, const struct session_limits *limits)
+{
+        uint64_t look = limits->idle_ms / 4 + 1;
+
+        *set = (struct sessions){.loop = loop,
+                                 .ops = ops,
+                                 .ctx = ctx,
+                                 .memory = memory,
+                                 .max_line = limits->max_line,
+                                 .idle_ms = limits->idle_ms};
+        uv_timer_init(loop, &set->idle);
+        set->idle.data = set;
+        if (set->idle_ms > 0)
+                uv_timer_start(&set->idle, on_idle_timer, look, look);
         list_init(&set->all);
         list_init(&set->waiting);
         list_init(&set->dirty);
@@ -487,6 +530,7 @@ int sessions_accept(struct sessions *set, uv_stream_t *listener)
         list_init(&s->dirty);
         set->len++;
         s->number = ++set->accepted;
+        s->last_line = uv_now(set->loop);
         r = uv_accept(listener, &s->uv.stream);
         if (r != 0) {
                 close_now(s);
@@ -522,4 +566,5 @@ void sessions_deinit(struct sessions *set)
 {
         assert(list_empty(&set->all));
         uv_close((uv_handle_t *)&set->prepare, NULL);
+        uv_close((uv_handle_t *)&set->idle, NULL);
 }

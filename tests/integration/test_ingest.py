@@ -114,6 +114,53 @@ class Storing(TestCase):
         self.assertEqual(self.d.send(*lines).counts(), (3, 0, 3, 0))
 
 
+class Idle(TestCase):
+    def test_a_client_that_sends_nothing_is_told_and_disconnected(self):
+        self.db.add_account()
+        d = self.daemon(limits__idle_ms=600)
+        silent, dribbling, busy, waiting = (d.client() for _ in range(4))
+        dribbling.send_bytes(b"\n")
+        start = time.monotonic()
+        while time.monotonic() - start < 2:
+            busy.send(record(amountCents=int(1000 * time.monotonic())))
+            try:
+                dribbling.send_bytes(b" ")
+            except OSError:
+                pass
+            time.sleep(0.1)
+        self.assertEqual([silent.reply(), silent.reply(), silent.reply()],
+                         [{"ack": 0, "stored": 0, "duplicate": 0, "rejected": 0}, {"closing": "idle"}, None])
+        self.assertEqual(dribbling.reply()["ack"], 1)
+        self.assertEqual(dribbling.reply(), {"closing": "idle"})
+        self.assertEqual(busy.finish().closing, None)
+        waiting.close()
+
+    def test_who_waits_for_the_database_is_not_idle(self):
+        self.db.add_account()
+        d = self.daemon(limits__idle_ms=300)
+        self.db.execute("ALTER TABLE ad_objects RENAME TO away")
+        client = d.client()
+        client.send(record())
+        time.sleep(1.5)
+        self.db.execute("ALTER TABLE away RENAME TO ad_objects")
+        self.assertEqual(client.finish().counts(), (1, 1, 0, 0))
+
+
+class Status(TestCase):
+    def test_lines_are_conserved_at_any_moment(self):
+        self.db.add_account()
+        d = self.daemon()
+        client = d.client()
+        for i in range(30):
+            client.send(*[record(amountCents=i * 500 + j) for j in range(500)], "", b"{", record())
+            d.signal(signal.SIGUSR1)
+        client.finish()
+        d.signal(signal.SIGUSR1)
+        wait_until(lambda: d.log().count(" status: ") > 1, "the status in the log")
+        wait_until(lambda: "15090 lines: 15000 stored, 30 duplicate, 30 rejected, 30 empty, 0 not settled" in d.log(),
+                   "the sum")
+
+
 class Resolving(TestCase):
     def test_codes(self):
         self.db.add_account()

@@ -148,6 +148,14 @@ def run_ingestd(db, *args, stdin="", timeout=60):
                           text=True, timeout=timeout)
 
 
+def assert_conservation(log):
+    """Every received line is in exactly one of the other counts, for each connection and in total."""
+    for line in re.findall(r"(?:closed|stopped|status): .*", log):
+        lines = int(re.search(r"(\d+) lines", line)[1])
+        others = re.findall(r"(\d+) (?:stored|duplicate|rejected|empty|in flight|not settled)", line)
+        assert len(others) == 5 and lines == sum(map(int, others)), line
+
+
 class Daemon:
     """The daemon under test. Its log goes to a file; close() fails on what a sanitizer said in it."""
 
@@ -209,6 +217,7 @@ class Daemon:
         log = self.log()
         shutil.rmtree(self.dir, ignore_errors=True)
         assert not any(word in log for word in SANITIZER_WORDS), log
+        assert_conservation(log)
 
 
 class Client:

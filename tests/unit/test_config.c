@@ -54,6 +54,7 @@ static void assert_defaults(const struct config *c)
         assert_int_equal(c->batch.linger_ms, 50);
         assert_int_equal(c->resolve.cache_objects, 1000000);
         assert_int_equal(c->resolve.unknown_grace_ms, 0);
+        assert_int_equal(c->limits.idle_ms, 3600000);
         assert_string_equal(c->rejects.file, "");
         assert_string_equal(c->listen.allow_users, "");
         assert_string_equal(c->listen.allow_groups, "");
@@ -193,7 +194,7 @@ static void test_shipped_file(void **state)
                 available++;
         }
         fclose(in);
-        assert_int_equal(available, 21);
+        assert_int_equal(available, 22);
         assert_int_equal(off, 3);
         assert_string_equal(names, expected);
 }
@@ -251,6 +252,11 @@ static void test_ranges(void **state)
                  {"64K", 64 << 10},
                  {"1T", UINT64_C(1) << 40},
                  {"65535", "1099511627777"}},
+                {"limits.idle_ms",
+                 AT(limits.idle_ms),
+                 {"0", 0},
+                 {"604800000", 604800000},
+                 {"-1", "604800001"}},
                 {"rejects.keep", AT(rejects.keep), {"0", 0}, {"1000", 1000}, {"-1", "1001"}},
                 {"shutdown.timeout_ms",
                  AT(shutdown.timeout_ms),

@@ -101,12 +101,13 @@ static int setup(void **state)
                                                .has_room = has_room,
                                                .has_room_for = has_room_for,
                                                .on_gone = on_gone};
+        static const struct session_limits limits = {.max_line = MAX_LINE};
         struct fixture *f = calloc(1, sizeof(*f));
 
         signal(SIGPIPE, SIG_IGN);
         uv_loop_init(&f->loop);
         memory_init(&f->memory, SIZE_MAX);
-        sessions_init(&f->sessions, &f->loop, &ops, f, &f->memory, MAX_LINE);
+        sessions_init(&f->sessions, &f->loop, &ops, f, &f->memory, &limits);
         snprintf(f->path, sizeof(f->path), "/tmp/test_session-%d", (int)getpid());
         unlink(f->path);
         uv_pipe_init(&f->loop, &f->server, 0);
