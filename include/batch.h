@@ -16,10 +16,12 @@ struct batch {
         struct row *rows;
         size_t len;
         size_t cap;
-        size_t bytes;    /* of the rows' lines */
-        uint64_t opened; /* loop time in ms of the first row */
-        bool merge;      /* some of it may be stored already: INSERT ... ON CONFLICT instead of COPY */
-        bool any_time;   /* holds a record with any_time set, which needs the merge, too */
+        size_t bytes;            /* of the rows' lines */
+        uint64_t opened;         /* loop time in ms of the first row */
+        unsigned suspected;      /* how often it failed for a reason that nobody foresaw */
+        uint64_t written_before; /* rows that all writers had written when it first did */
+        bool merge;    /* some of it may be stored already: INSERT ... ON CONFLICT instead of COPY */
+        bool any_time; /* holds a record with any_time set, which needs the merge, too */
 };
 
 /* An empty batch. Its memory is counted in @memory. */

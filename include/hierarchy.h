@@ -75,6 +75,9 @@ struct hierarchy {
         size_t start;                  /* rows [start, end) of it are in the transaction; those before */
         size_t end;                    /* are settled */
         unsigned retries;              /* of these rows */
+        unsigned suspected;            /* how often the batch failed for a reason that nobody foresaw */
+        uint64_t written_before;       /* when it first did */
+        uint64_t written;              /* rows of committed transactions */
         bool new_accounts;
         struct hierarchy_error error;
         uint32_t *asked; /* the rows of the statement in flight, in its order */

@@ -8,10 +8,11 @@ enum sqlstate_action {
         SQLSTATE_RETRY,     /* nobody's fault and soon over: the same once more */
         SQLSTATE_ISOLATE,   /* a row's fault: halve the batch until it stands alone */
         SQLSTATE_RECONNECT, /* the server's or the operator's matter: no row is to blame; pause, try again */
+        SQLSTATE_SUSPECT,   /* nobody foresaw it: pause, try again; a row is to blame only if others pass */
 };
 
-/* @sqlstate is five letters. Codes that nobody foresaw are never taken for a row's fault: a pause costs time,
- * a wrong refusal costs a record. */
+/* @sqlstate is five letters. A pause costs time, a wrong refusal costs a record: so what nobody foresaw is
+ * taken for a row's fault on evidence only, but not retried for ever, either. */
 enum sqlstate_action sqlstate_action(const char *sqlstate);
 
 /* What an operator can do about it, NULL where that is not plain from the error's own text. */

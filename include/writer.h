@@ -48,6 +48,7 @@ struct writer {
         char name[24];
         const struct writer_ops *ops;
         void *ctx;
+        uint64_t *written; /* rows, by all writers together */
         enum writer_state state;
         struct batch *batch;
         size_t next_row;  /* COPY: the first row that is not sent */
@@ -63,7 +64,8 @@ struct writer {
         void (*close_cb)(struct writer *);
 };
 
-void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned number,
+/* @written is shared by all writers, 0 at first. */
+void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned number, uint64_t *written,
                  const struct writer_ops *ops, void *ctx);
 
 /* A batch in hand is returned first (on_return); then nothing is called but @cb, when @w may be freed. */

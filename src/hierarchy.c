@@ -25,7 +25,7 @@
 #include "refusal.h"
 #include "sqlstate.h"
 
-enum { RETRIES_MAX = 10 };
+enum { RETRIES_MAX = 10, SUSPECTED_MAX = 3 };
 
 /* The columns of ad_account_upsert_sql's and ad_object_resolve_sql's results. */
 enum { ACCOUNT_NUMBER, ACCOUNT_KNOWN, ACCOUNT_WRITTEN, ACCOUNT_NEW };
@@ -148,6 +148,7 @@ static void start_next(struct hierarchy *h)
         h->start = 0;
         h->end = h->batch->len;
         h->retries = 0;
+        h->suspected = 0;
         start_transaction(h);
 }
 
@@ -491,6 +492,7 @@ static void settle_rows(struct hierarchy *h)
                         h->ops->settle(h->ctx, &row->line, row->written ? LINE_STORED : LINE_DUPLICATE, NULL);
                 }
         }
+        h->written += h->end - h->start;
         if (written)
                 h->ops->on_written(h->ctx, h->new_accounts);
         h->new_accounts = false;
@@ -517,6 +519,21 @@ static void isolate(struct hierarchy *h)
 static void give_up_connection(struct hierarchy *h)
 {
         pg_conn_give_up(&h->conn, "writing the hierarchy", h->error.sqlstate, h->error.message);
+}
+
+/* A reason that nobody foresaw: as the writer does, a row is to blame only where others pass. */
+static void suspect(struct hierarchy *h)
+{
+        if (h->suspected == 0)
+                h->written_before = h->written;
+        if (h->suspected < SUSPECTED_MAX) {
+                h->suspected++;
+                give_up_connection(h);
+        } else if (h->end - h->start > 1 || h->written > h->written_before) {
+                isolate(h);
+        } else {
+                give_up_connection(h);
+        }
 }
 
 static void keep_error(struct hierarchy *h, const struct pg_result *res)
@@ -547,6 +564,9 @@ static void handle_error(struct hierarchy *h)
                 return;
         case SQLSTATE_RECONNECT:
                 give_up_connection(h);
+                return;
+        case SQLSTATE_SUSPECT:
+                suspect(h);
                 return;
         }
 }

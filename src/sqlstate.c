@@ -25,8 +25,19 @@ static const struct {
         {"54", SQLSTATE_ISOLATE, "program_limit_exceeded: a value too large or too deeply nested"},
         {"P0001", SQLSTATE_ISOLATE, "raise_exception: an operator's trigger refuses the row"},
         {"P0004", SQLSTATE_ISOLATE, "assert_failure: the same"},
-        /* Classes 08, 25, 28, 42, 53, 57P, 58, XX and all else: connection, read-only, rights, schema, out of
-         * resources, shutdown, I/O, internal. */
+        /* These never cost a row. */
+        {"08", SQLSTATE_RECONNECT, "connection_exception"},
+        {"25", SQLSTATE_RECONNECT, "invalid_transaction_state: a read-only server, say, after a failover"},
+        {"28", SQLSTATE_RECONNECT, "invalid_authorization_specification"},
+        {"3D", SQLSTATE_RECONNECT, "invalid_catalog_name: the database is gone"},
+        {"42", SQLSTATE_RECONNECT, "syntax_error_or_access_rule_violation: rights or tables are missing"},
+        {"53", SQLSTATE_RECONNECT, "insufficient_resources: disk full, too many connections, out of memory"},
+        {"55", SQLSTATE_RECONNECT, "object_not_in_prerequisite_state"},
+        {"57", SQLSTATE_RECONNECT,
+         "operator_intervention: shutdown, crash of another backend, a database dropped"},
+        {"58", SQLSTATE_RECONNECT, "system_error: input or output on the server"},
+        {"XX001", SQLSTATE_RECONNECT, "data_corrupted"},
+        {"XX002", SQLSTATE_RECONNECT, "index_corrupted"},
 };
 
 static bool starts_with(const char *sqlstate, const char *prefix)
@@ -40,7 +51,7 @@ enum sqlstate_action sqlstate_action(const char *sqlstate)
                 if (starts_with(sqlstate, table[i].prefix))
                         return table[i].action;
         }
-        return SQLSTATE_RECONNECT;
+        return SQLSTATE_SUSPECT;
 }
 
 const char *sqlstate_advice(const char *sqlstate)

@@ -8,10 +8,11 @@
  *   resolved again, write the rest.
  * - a row that the server refuses: the batch is halved until the row stands alone, and that one is refused:
  *   k bad rows of n cost O(k log n) statements.
- * - anything else is no row's fault: the connection is given up, the batch returned, and tried again after a
- *   pause.
- * When the connection is lost the outcome is unknown: the batch is returned and merged later, where the ids
- * tell what was stored. */
+ * - a matter of the server's or the operator's: the connection is given up, the batch returned, and tried
+ * again after a pause.
+ * - anything else: the same, and after a few times as if a row were to blame, but none is refused unless
+ * others pass. When the connection is lost the outcome is unknown: the batch is returned and merged later,
+ * where the ids tell what was stored. */
 #include "writer.h"
 
 #include <assert.h>
@@ -29,6 +30,7 @@ enum {
         PIECE_BYTES =
                 128 * 1024, /* handed to libpq at once: between two flushes it holds no more than that */
         RETRIES_MAX = 10,
+        SUSPECTED_MAX = 3,
 };
 
 /* Records of which only the id counts (any_time) are looked up before they are inserted; two transactions
@@ -59,6 +61,7 @@ static void settle_all(struct writer *w, const bool *inserted)
 {
         struct batch *b = detach_batch(w);
 
+        *w->written += b->len;
         for (size_t i = 0; i < b->len; i++)
                 w->ops->settle(w->ctx, &b->rows[i].line,
                                !inserted || inserted[i] ? LINE_STORED : LINE_DUPLICATE, NULL);
@@ -267,6 +270,24 @@ static void give_up_connection(struct writer *w)
         pg_conn_give_up(&w->conn, "writing a batch", w->error.sqlstate, w->error.message);
 }
 
+/* A reason that nobody foresaw. It is tried a few times more; then the batch is halved, and a row that stands
+ * alone is to blame where others were written meanwhile. */
+static void suspect(struct writer *w)
+{
+        struct batch *b = w->batch;
+
+        if (b->suspected == 0)
+                b->written_before = *w->written;
+        if (b->suspected < SUSPECTED_MAX) {
+                b->suspected++;
+                give_up_connection(w);
+        } else if (b->len > 1 || *w->written > b->written_before) {
+                isolate(w);
+        } else {
+                give_up_connection(w);
+        }
+}
+
 /* What w->error says about the batch, no transaction being open. */
 static void handle_error(struct writer *w)
 {
@@ -297,6 +318,9 @@ static void handle_error(struct writer *w)
                 return;
         case SQLSTATE_RECONNECT:
                 give_up_connection(w);
+                return;
+        case SQLSTATE_SUSPECT:
+                suspect(w);
                 return;
         }
 }
@@ -394,7 +418,7 @@ static void on_lost(void *ctx)
         return_batch(w);
 }
 
-void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned number,
+void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned number, uint64_t *written,
                  const struct writer_ops *ops, void *ctx)
 {
         static const struct pg_conn_ops conn_ops = {
@@ -405,7 +429,7 @@ void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned nu
                 .on_lost = on_lost,
         };
 
-        *w = (struct writer){.ops = ops, .ctx = ctx};
+        *w = (struct writer){.ops = ops, .ctx = ctx, .written = written};
         snprintf(w->name, sizeof(w->name), "writer %u", number);
         pg_conn_open(&w->conn, loop, url, w->name, &conn_ops, w);
 }

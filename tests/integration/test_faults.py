@@ -270,6 +270,38 @@ class BadRows(TestCase):
             self.assertEqual(sum(client.finish().counts()[1:3]), 100, broken)
         self.assertEqual(self.db.count(), 101)
 
+    def refuse_with(self, sqlstate, condition):
+        self.db.execute(f"""
+            CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $f$
+            BEGIN
+                IF {condition} THEN RAISE EXCEPTION 'nobody foresaw this' USING ERRCODE = '{sqlstate}'; END IF;
+                RETURN NEW;
+            END $f$;
+            DROP TRIGGER IF EXISTS refuse ON spending;
+            CREATE TRIGGER refuse BEFORE INSERT ON spending FOR EACH ROW EXECUTE FUNCTION refuse()""")
+
+    def test_a_row_that_fails_for_a_reason_nobody_foresaw(self):
+        d = self.daemon()
+        self.refuse_with("XX000", "NEW.amount_cents IN (7, 500, 501)")
+        lines = numbered(1000)
+        replies = d.send(*lines)
+        bad = [n for n, line in enumerate(lines, 1) if line["amountCents"] in (7, 500, 501)]
+        self.assertEqual(replies.codes(), {n: "refused_by_database" for n in bad})
+        self.assertIn("XX000", replies.rejects[bad[0]]["message"])
+        self.assertEqual(self.db.count(), 997)
+
+    def test_a_server_that_fails_everything_for_a_reason_nobody_foresaw(self):
+        d = self.daemon()
+        for sqlstate in ("XX000", "0A000"):
+            self.refuse_with(sqlstate, "true")
+            self.db.execute("TRUNCATE spending")
+            client = d.client()
+            client.send(*numbered(50))
+            wait_until(lambda: d.log().count(sqlstate) >= 4, "some attempts")
+            time.sleep(1)
+            self.db.execute("DROP TRIGGER refuse ON spending")
+            self.assertEqual(client.finish().counts(), (50, 50, 0, 0))
+
     def test_locks_of_others_are_waited_for(self):
         d = self.daemon()
         client = d.client()

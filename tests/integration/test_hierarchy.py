@@ -249,6 +249,19 @@ class Refusals(Hierarchy):
         self.assertEqual(self.db.count(), 1)
 
 
+    def test_rows_that_fail_for_a_reason_nobody_foresaw(self):
+        self.d.send(account(self.connection))
+        self.db.execute("""
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $f$
+            BEGIN
+                IF NEW.name = 'poison' THEN RAISE EXCEPTION 'nobody foresaw this' USING ERRCODE = 'XX000'; END IF;
+                RETURN NEW;
+            END $f$;
+            CREATE TRIGGER refuse BEFORE INSERT ON ad_objects FOR EACH ROW EXECUTE FUNCTION refuse()""")
+        lines = [ad_object(f"c{i}", name="poison" if i in (3, 77) else "good") for i in range(100)]
+        self.assertEqual(self.d.send(*lines).codes(), {4: "refused_by_database", 78: "refused_by_database"})
+
+
 class AtOnce(Hierarchy):
     def test_two_daemons_and_many_connections_upserting_the_same(self):
         daemons = [self.daemon(), self.daemon()]

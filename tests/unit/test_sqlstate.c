@@ -29,9 +29,13 @@ static void test_actions(void **state)
                 {"53300", SQLSTATE_RECONNECT},
                 {"57P01", SQLSTATE_RECONNECT},
                 {"58030", SQLSTATE_RECONNECT},
-                {"XX000", SQLSTATE_RECONNECT},
+                {"57P02", SQLSTATE_RECONNECT},
+                {"55000", SQLSTATE_RECONNECT},
                 {"XX001", SQLSTATE_RECONNECT},
-                {"TS001", SQLSTATE_RECONNECT},
+                /* these do if nothing but the row can be to blame */
+                {"XX000", SQLSTATE_SUSPECT},
+                {"TS001", SQLSTATE_SUSPECT},
+                {"0A000", SQLSTATE_SUSPECT},
         };
 
         (void)state;
