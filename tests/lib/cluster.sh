@@ -7,6 +7,8 @@
 #   cluster.sh url DIR
 #   cluster.sh stop DIR [fast|immediate]
 #   cluster.sh kill DIR                 kill -9, the server and its backends
+#   cluster.sh pause DIR                SIGSTOP, the server and its backends
+#   cluster.sh resume DIR               SIGCONT
 #   cluster.sh restart DIR              start again, on the same port, what was stopped or killed
 #   cluster.sh destroy DIR              stop, and remove what start made
 #
@@ -221,6 +223,15 @@ kill_all() {
         wait_gone "$pid" "${backends[@]}" "$bwrap"
 }
 
+# signal_all DIR NAME: the server and its backends, as far as they are still there.
+signal_all() {
+        local pid backends
+        pid=$(server_pid "$1") || return 0
+        kill -"$2" "$pid"
+        mapfile -t backends < <(pgrep -P "$pid")
+        kill -"$2" "${backends[@]}" 2>/dev/null || true
+}
+
 destroy() {
         stop "$1" immediate
         # nothing but its own, should DIR be somebody's home
@@ -238,6 +249,8 @@ start) start "$dir" "${3:-}" ;;
 url) url "$dir" ;;
 stop) stop "$dir" "${3:-fast}" ;;
 kill) kill_all "$dir" ;;
+pause) signal_all "$dir" STOP ;;
+resume) signal_all "$dir" CONT ;;
 restart) server_pid "$dir" >/dev/null || launch "$dir" || failed "$dir" ;;
 destroy) destroy "$dir" ;;
 *) die "no such command: $command" ;;

@@ -76,6 +76,14 @@ class Server:
     def start(self):
         self._cluster("restart")
 
+    def pause(self, seconds):
+        """No process of the server gets on meanwhile; its connections stay."""
+        self._cluster("pause")
+        try:
+            time.sleep(seconds)
+        finally:
+            self._cluster("resume")
+
     def close(self):
         if self.private:
             self._cluster("destroy")
