@@ -8,6 +8,9 @@
 enum {
         LISTENER_ADDRESSES_MAX = 8, /* that a TCP host name stands for */
         LISTENER_ERROR_BYTES = 256,
+        /* Connections accepted in one turn of the loop; those behind them wait for the next. libuv goes on as
+         * long as there are any, and who connects fast enough could keep it from all else. */
+        LISTENER_ACCEPTS_PER_TURN = 64,
 };
 
 /* The sockets that clients connect to. */
@@ -17,6 +20,12 @@ struct listener {
         uv_tcp_t tcp[LISTENER_ADDRESSES_MAX];
         unsigned tcp_len;
         bool has_unix;
+        unsigned accepts; /* in this turn of the loop */
+        uv_check_t check; /* the turn's end */
+        uv_idle_t idle;   /* runs while connections are held */
+        uv_stream_t
+                *held[1 + LISTENER_ADDRESSES_MAX]; /* sockets with a connection that is not accepted yet */
+        unsigned held_len;
         /* A connection waits at @from; accept it in the call. */
         void (*on_connection)(void *ctx, uv_stream_t *from);
         void *ctx;

@@ -53,7 +53,8 @@ struct sessions {
         struct list
                 waiting; /* those that stopped for want of room, in the order in which they get their turn */
         struct list dirty; /* those with something to say, or to be freed */
-        unsigned len;      /* connected ones */
+        unsigned len;      /* connected ones, without those that are turned away */
+        unsigned refused;  /* these */
         bool draining;
         uint64_t accepted; /* since the start */
         uint64_t lines;    /* received since the start, by all */
@@ -88,6 +89,7 @@ struct session {
         enum session_state state;
         bool reading;
         bool client_ended;  /* in LAST: it shut down its sending side, so nothing is left to read */
+        bool refused;       /* it is turned away */
         bool idle;          /* it is to end, since its client sends nothing */
         uint64_t last_line; /* loop time in ms when one came, or the connection */
         bool unparsed;      /* whole lines may stand in the block */

@@ -21,6 +21,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -62,8 +63,10 @@ struct daemon {
         uv_timer_t deadline; /* of the drain */
         uv_timer_t finish;   /* runs the drain's last step outside of all callbacks */
         int64_t last_received_us;
-        uint64_t in_flight; /* lines not settled */
-        uint64_t abandoned; /* lines that were left unsettled at the end */
+        uint64_t refusals;      /* of connections, since the log told of one */
+        uint64_t refusals_told; /* loop time in ms of that; 0: never */
+        uint64_t in_flight;     /* lines not settled */
+        uint64_t abandoned;     /* lines that were left unsettled at the end */
         uint64_t counts[LINE_OUTCOMES];
         bool draining;
         bool finished;
@@ -272,21 +275,34 @@ static void on_return(void *ctx, struct batch *batch)
 
 /* --- connections --- */
 
+/* One line a second at most: who connects again and again must not fill the log. */
+static void log_refusal(struct daemon *d, const struct session *s, const char *why)
+{
+        uint64_t now = uv_now(&d->loop);
+
+        d->refusals++;
+        if (d->refusals_told > 0 && now - d->refusals_told < 1000)
+                return;
+        log_warn("connection %" PRIu64 " of %s refused: %s (%" PRIu64 " since the last such line)", s->number,
+                 s->peer, why, d->refusals);
+        d->refusals = 0;
+        d->refusals_told = now;
+}
+
 static const char *admit(void *ctx, const struct session *s)
 {
         struct daemon *d = ctx;
+        char why[64];
         uv_os_fd_t fd;
 
         if (s->uv.handle.type == UV_NAMED_PIPE &&
             (uv_fileno(&s->uv.handle, &fd) != 0 || !access_allows(&d->access, fd))) {
-                log_warn("connection %" PRIu64
-                         " refused: %s is in neither listen.allow_users nor listen.allow_groups",
-                         s->number, s->peer);
+                log_refusal(d, s, "neither in listen.allow_users nor in listen.allow_groups");
                 return "not_allowed";
         }
         if (d->sessions.len > d->config->limits.max_connections) {
-                log_warn("connection %" PRIu64 " refused: limits.max_connections is %u", s->number,
-                         d->config->limits.max_connections);
+                snprintf(why, sizeof(why), "limits.max_connections is %u", d->config->limits.max_connections);
+                log_refusal(d, s, why);
                 return "too_many_connections";
         }
         return NULL;

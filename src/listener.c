@@ -28,20 +28,47 @@ fail(char ret_error[LISTENER_ERROR_BYTES], int err, const char *fmt, ...)
         return err;
 }
 
+static void on_check(uv_check_t *check)
+{
+        struct listener *l = check->data;
+
+        l->accepts = 0;
+}
+
+/* The next turn: libuv watches a socket again when its connection is accepted. */
+static void on_idle(uv_idle_t *idle)
+{
+        struct listener *l = idle->data;
+
+        uv_idle_stop(idle);
+        while (l->held_len > 0)
+                l->on_connection(l->ctx, l->held[--l->held_len]);
+}
+
 void listener_init(struct listener *l, uv_loop_t *loop, void (*on_connection)(void *ctx, uv_stream_t *from),
                    void *ctx)
 {
         *l = (struct listener){.loop = loop, .on_connection = on_connection, .ctx = ctx};
+        uv_check_init(loop, &l->check);
+        uv_idle_init(loop, &l->idle);
+        l->check.data = l;
+        l->idle.data = l;
+        uv_check_start(&l->check, on_check);
 }
 
 static void on_connection(uv_stream_t *stream, int status)
 {
         struct listener *l = stream->data;
 
-        if (status < 0)
+        if (status < 0) {
                 log_warn("accepting a connection failed: %s", uv_strerror(status));
-        else
+        } else if (l->accepts < LISTENER_ACCEPTS_PER_TURN) {
+                l->accepts++;
                 l->on_connection(l->ctx, stream);
+        } else {
+                l->held[l->held_len++] = stream;
+                uv_idle_start(&l->idle, on_idle);
+        }
 }
 
 /* --- the Unix socket --- */
@@ -221,6 +248,9 @@ static void close_handle(uv_handle_t *handle)
 
 void listener_close(struct listener *l)
 {
+        l->held_len = 0;
+        close_handle((uv_handle_t *)&l->check);
+        close_handle((uv_handle_t *)&l->idle);
         if (l->has_unix)
                 close_handle((uv_handle_t *)&l->unix_socket);
         for (unsigned i = 0; i < l->tcp_len; i++)

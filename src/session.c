@@ -25,6 +25,7 @@ enum {
         REPLIES_HIGH = 64 * 1024, /* bytes of unread replies at which a session stops taking lines */
         READ_ROOM_MIN = 8 * 1024, /* a block with less room than this is not read into */
         LINGER_MS = 1000,
+        REFUSED_MAX = 128, /* with so many clients being turned away, none gets to linger */
 };
 
 static void turn(struct session *s);
@@ -67,7 +68,10 @@ static void close_now(struct session *s)
         list_remove(&s->waiting);
         block_unref(s->block);
         s->block = NULL;
-        s->set->len--;
+        if (s->refused)
+                s->set->refused--;
+        else
+                s->set->len--;
         uv_close(&s->uv.handle, on_handle_closed);
         uv_close((uv_handle_t *)&s->linger, on_handle_closed);
         log_info("connection %" PRIu64 " closed: %" PRIu64 " lines, %" PRIu64 " stored, %" PRIu64
@@ -120,7 +124,7 @@ static void on_linger_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *b
  * might lose the replies; so wait until it closes, too. */
 static void end_sending(struct session *s, bool client_ended)
 {
-        if (client_ended) {
+        if (client_ended || (s->refused && s->set->refused > REFUSED_MAX)) {
                 close_now(s);
                 return;
         }
@@ -545,6 +549,9 @@ int sessions_accept(struct sessions *set, uv_stream_t *listener)
                 turn(s);
                 return 0;
         }
+        s->refused = true;
+        set->len--;
+        set->refused++;
         reply_closing(&s->out, refuse);
         s->state = SESSION_LAST;
         mark_dirty(s);

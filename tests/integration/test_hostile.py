@@ -1,0 +1,136 @@
+"""Good clients beside idle, slow, greedy and hostile ones: everybody's lines are settled, nobody starves, memory stays
+bounded."""
+
+import pathlib
+import socket
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from harness import TestCase, encode, record, wait_until
+
+IDLE = 300
+LATENCY = 5  # seconds; generous, for slow machines: a client that starves waits without end
+
+
+class Beside(TestCase):
+    settings = {}
+
+    def setUp(self):
+        super().setUp()
+        self.db.add_account()
+        self.d = self.daemon(limits__memory_bytes="32M", limits__max_line_bytes="1M", **self.settings)
+        self.stop = threading.Event()
+        self.threads = []
+        self.addCleanup(self.end)
+
+    def end(self):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(30)
+
+    def run_beside(self, function):
+        def run():
+            try:
+                while not self.stop.is_set():
+                    function()
+            except OSError:
+                pass
+
+        self.threads.append(threading.Thread(target=run, daemon=True))
+        self.threads[-1].start()
+
+    def sender(self, data, pause=0.0, read=False):
+        """A client that sends @data again and again, and reads its replies or not."""
+        client = self.d.client()
+        client.sock.settimeout(0.2)
+
+        def send():
+            try:
+                client.send_bytes(data)
+            except TimeoutError:
+                pass
+            if read:
+                try:
+                    while client.sock.recv(1 << 16):
+                        pass
+                except TimeoutError:
+                    pass
+            time.sleep(pause)
+
+        self.run_beside(send)
+        return client
+
+    def assert_served(self, rounds=10, begin=lambda: None):
+        """Two good clients; each batch of lines is acked soon, whatever begin() begins when they are connected."""
+        worst = 0.0
+        clients = [self.d.client() for _ in range(2)]
+        begin()
+        sent = 0
+        for n in range(rounds):
+            start = time.monotonic()
+            for c, client in enumerate(clients):
+                client.send(*[record(amountCents=10**6 * c + 1000 * n + i) for i in range(500)])
+            sent += 500
+            for client in clients:
+                client.wait_ack(sent)
+            worst = max(worst, time.monotonic() - start)
+            self.assertLess(worst, LATENCY)
+        for client in clients:
+            self.assertEqual(client.finish().ack, None)
+        self.assertEqual(self.db.value("SELECT count(*) FROM spending WHERE metrics IS NULL"), str(rounds * 1000))
+        print(f"worst ack latency {1000 * worst:.0f} ms", file=sys.stderr)
+
+
+class Hostile(Beside):
+    def test_idle_clients(self):
+        idle = [self.d.client() for _ in range(IDLE)]
+        self.assert_served()
+        for client in idle:
+            client.close()
+
+    def test_a_flood_of_good_lines(self):
+        flood = b"".join(encode(record(amountCents=i, metrics={"flood": i})) + b"\n" for i in range(2000))
+        for _ in range(3):
+            self.sender(flood, read=True)
+        self.assert_served()
+
+    def test_a_flood_of_bad_lines_from_who_reads_no_replies(self):
+        for data in (b"{}\n" * 20000, b'{"a":' * 5000 + b"\n", b"\xff" * 1000 + b"\n", b"\n" * 50000):
+            self.sender(data)
+        self.assert_served()
+        self.assertLess(self.d.memory_peak(), 400 << 20)
+
+    def test_lines_without_an_end_and_bytes_one_by_one(self):
+        for _ in range(10):
+            self.sender(b"x" * (64 << 10))
+        line = encode(record(amountCents=-1))
+        for _ in range(10):
+            client = self.d.client()
+            data = iter(line)
+            self.run_beside(lambda client=client, data=data: (client.send_bytes(bytes([next(data, 32)])), time.sleep(0.02)))
+        self.assert_served()
+
+
+class ComingAndGoing(Beside):
+    settings = {"limits__max_connections": 50}
+
+    def test_connections_that_come_and_go(self):
+        def come_and_go():
+            client = self.d.client()
+            client.send_bytes(encode(record(amountCents=-5, metrics={"x": 1})) + b"\n{")
+            if time.monotonic_ns() % 2:
+                client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            client.close()
+
+        # faster than they are let in: most are turned away
+        self.assert_served(100, lambda: [self.run_beside(come_and_go) for _ in range(3)])
+        self.assertIn("limits.max_connections is 50", self.d.log())
+        self.end()
+        wait_until(lambda: self.d.log().count(" closed: ") > 10, "they are gone")
+
+
+if __name__ == "__main__":
+    unittest.main()
