@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "name_key.h"
+
 enum {
         FIRST_CAP = 16,
         NOT_HERE = -1, /* hierarchy_key.value: referred to, but no row of the batch */
@@ -49,70 +51,42 @@ void hierarchy_batch_free(struct hierarchy_batch *b)
 
 /* --- keys --- */
 
-/* What is known of a key is said of its external ids alone, without connections: two accounts that share
- * their id are then taken for one, which costs a batch more, but no mistake. */
-struct key_text {
-        char bytes[2 + sizeof(struct uuid) + 2 * (2 + EXTERNAL_ID_MAX)];
-        size_t len;
-};
-
-static void begin_key(struct key_text *k, enum key_kind kind)
-{
-        k->bytes[0] = (char)kind;
-        k->len = 1;
-}
-
-static void put_byte(struct key_text *k, unsigned byte)
-{
-        k->bytes[k->len++] = (char)byte;
-}
-
-static void put_id(struct key_text *k, struct json_string id)
-{
-        char text[EXTERNAL_ID_MAX + 1];
-        size_t len = external_id_decode(id, text);
-
-        put_byte(k, (unsigned)len);
-        memcpy(k->bytes + k->len, text, len);
-        k->len += len;
-}
-
-static XXH128_hash_t hash(const struct key_text *k)
+static XXH128_hash_t hash(const struct name_key *k)
 {
         return XXH3_128bits(k->bytes, k->len);
 }
 
+/* Rows and what they refer to are told apart by external ids alone, without connections: two accounts that
+ * share their id are then taken for one, which costs a batch more, but no mistake. */
 static XXH128_hash_t account_key(struct json_string external_id)
 {
-        struct key_text k;
+        struct name_key k;
 
-        begin_key(&k, KEY_ACCOUNT);
-        put_id(&k, external_id);
+        k.len = 0;
+        name_key_tag(&k, KEY_ACCOUNT);
+        name_key_id(&k, external_id);
         return hash(&k);
 }
 
 static XXH128_hash_t object_key(const struct ad_object_record *rec, struct json_string external_id)
 {
-        struct key_text k;
+        struct name_key k;
 
-        begin_key(&k, KEY_OBJECT);
-        put_byte(&k, rec->platform);
-        put_id(&k, rec->account_external_id);
-        put_id(&k, external_id);
+        k.len = 0;
+        name_key_tag(&k, KEY_OBJECT);
+        name_key_account(&k, rec->platform, NULL, rec->account_external_id);
+        name_key_id(&k, external_id);
         return hash(&k);
 }
 
 static XXH128_hash_t named_account_key(const struct ad_object_record *rec)
 {
-        struct key_text k;
+        struct name_key k;
 
-        begin_key(&k, KEY_NAMED);
-        put_byte(&k, rec->platform);
-        if (rec->has_connection) {
-                memcpy(k.bytes + k.len, rec->connection_id.bytes, sizeof(rec->connection_id.bytes));
-                k.len += sizeof(rec->connection_id.bytes);
-        }
-        put_id(&k, rec->account_external_id);
+        k.len = 0;
+        name_key_tag(&k, KEY_NAMED);
+        name_key_account(&k, rec->platform, rec->has_connection ? &rec->connection_id : NULL,
+                         rec->account_external_id);
         return hash(&k);
 }
 

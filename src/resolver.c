@@ -17,6 +17,7 @@
 #include "log.h"
 #include "model/ad_account.h"
 #include "model/ad_object.h"
+#include "name_key.h"
 #include "pg_array.h"
 #include "refusal.h"
 
@@ -55,44 +56,17 @@ static void start_query(struct resolver *r);
 
 /* --- keys --- */
 
-/* Appends @s, decoded, behind its length. */
-static char *put_text(char *p, struct json_string s)
-{
-        char text[EXTERNAL_ID_MAX + 1];
-        uint16_t len;
-
-        if (!s.escaped) {
-                p[0] = (char)s.raw.len;
-                memcpy(p + 1, s.raw.ptr, s.raw.len);
-                return p + 1 + s.raw.len;
-        }
-        len = (uint16_t)external_id_decode(s, text);
-        p[0] = (char)len;
-        memcpy(p + 1, text, len);
-        return p + 1 + len;
-}
-
 /* Hashes what a record is resolved by; without the object that is its account's key. */
 static XXH128_hash_t make_key(const struct resolver *r, const struct spending_record *rec, bool with_object)
 {
-        char buf[2 + sizeof(struct uuid) + 2 * (1 + EXTERNAL_ID_MAX)];
-        char *p = buf;
+        struct name_key k;
 
-        *p++ = (char)rec->platform;
-        *p++ = (char)rec->has_connection;
-        if (rec->has_connection) {
-                memcpy(p, rec->connection_id.bytes, sizeof(rec->connection_id.bytes));
-                p += sizeof(rec->connection_id.bytes);
-        }
-        p = put_text(p, rec->account_external_id);
+        k.len = 0;
+        name_key_account(&k, rec->platform, rec->has_connection ? &rec->connection_id : NULL,
+                         rec->account_external_id);
         if (with_object)
-                p = put_text(p, rec->external_id);
-        return XXH3_128bits_withSeed(buf, (size_t)(p - buf), r->key_seed);
-}
-
-static bool same_key(XXH128_hash_t a, XXH128_hash_t b)
-{
-        return a.low64 == b.low64 && a.high64 == b.high64;
+                name_key_id(&k, rec->external_id);
+        return XXH3_128bits_withSeed(k.bytes, k.len, r->key_seed);
 }
 
 /* --- misses --- */
@@ -131,7 +105,7 @@ static struct miss *find_miss(struct resolver *r, XXH128_hash_t key)
         for (struct list *l = bucket->next; l != bucket; l = l->next) {
                 struct miss *m = container_of(l, struct miss, bucket);
 
-                if (same_key(m->key, key))
+                if (XXH128_isEqual(m->key, key))
                         return m;
         }
         return NULL;
@@ -227,7 +201,7 @@ static int32_t account_number(struct resolver *r, XXH128_hash_t *accounts, int32
                               const struct miss *m)
 {
         for (int32_t i = *accounts_len; i-- > 0;) {
-                if (same_key(accounts[i], m->account_key))
+                if (XXH128_isEqual(accounts[i], m->account_key))
                         return i + 1;
         }
         if (*accounts_len == RESOLVER_QUERY_ACCOUNTS)

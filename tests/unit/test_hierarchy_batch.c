@@ -101,6 +101,27 @@ static void test_parents_and_accounts(void **state)
         assert_int_equal(b->rows[2].account_number, 1);
 }
 
+/* An account of a connection, and one without whose id holds the bytes of that connection and of the first
+ * one's id: two accounts. */
+static void test_accounts_are_told_apart(void **state)
+{
+        static const char mimic[] = "QQQQQQQQQQQQQQQ\x01x"; /* 15 bytes of the uuid, the length and the id */
+        struct hierarchy_batch *b = *state;
+        struct hierarchy_row row = {
+                .kind = RECORD_AD_OBJECT,
+                .rec.object = {.has_connection = true,
+                               .account_external_id = text("x"),
+                               .external_id = text("1")},
+        };
+
+        memset(row.rec.object.connection_id.bytes, 'Q', sizeof(row.rec.object.connection_id.bytes));
+        row.rec.object.connection_id.bytes[0] = sizeof(mimic) - 1;
+        assert_true(take(b, &row));
+        assert_true(add_object(b, mimic, "1", NULL));
+        assert_int_equal(b->rows[1].account_number, 2);
+        assert_int_equal(b->accounts_len, 2);
+}
+
 static void test_many(void **state)
 {
         struct hierarchy_batch *b = *state;
@@ -143,6 +164,7 @@ int main(void)
                 with_batch(test_no_key_twice),
                 with_batch(test_nothing_behind_what_refers_to_it),
                 with_batch(test_parents_and_accounts),
+                with_batch(test_accounts_are_told_apart),
                 with_batch(test_many),
                 with_batch(test_followers),
         };
