@@ -3,8 +3,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { FIRST_CAP = 64 };
-
 struct batch *batch_new(struct memory *memory)
 {
         struct batch *b = calloc(1, sizeof(*b));
@@ -23,21 +21,10 @@ void batch_free(struct batch *b)
         free(b);
 }
 
-static void grow(struct batch *b)
-{
-        size_t cap = b->cap ? b->cap * 2 : FIRST_CAP;
-
-        b->rows = realloc(b->rows, cap * sizeof(*b->rows));
-        if (!b->rows)
-                abort();
-        memory_add(b->memory, (cap - b->cap) * sizeof(*b->rows));
-        b->cap = cap;
-}
-
 void batch_add_take(struct batch *b, const struct row *row)
 {
         if (b->len == b->cap)
-                grow(b);
+                b->rows = memory_grow(b->memory, b->rows, &b->cap, sizeof(*b->rows));
         b->rows[b->len++] = *row;
         b->bytes += row->line.text.len;
         b->any_time |= row->rec.any_time;

@@ -7,7 +7,7 @@
 #include "name_key.h"
 
 enum {
-        FIRST_CAP = 16,
+        FIRST_KEYS = 64,
         NOT_HERE = -1, /* hierarchy_key.value: referred to, but no row of the batch */
 };
 
@@ -117,7 +117,7 @@ static void grow_keys(struct hierarchy_batch *b)
         struct hierarchy_key *old = b->keys;
         size_t old_cap = b->keys_cap;
 
-        b->keys_cap = old_cap ? old_cap * 2 : 4 * FIRST_CAP;
+        b->keys_cap = old_cap ? old_cap * 2 : FIRST_KEYS;
         b->keys = calloc(b->keys_cap, sizeof(*b->keys));
         if (!b->keys)
                 abort();
@@ -147,15 +147,8 @@ static void add_key(struct hierarchy_batch *b, XXH128_hash_t key, int32_t value)
 
 static struct hierarchy_row *push(struct hierarchy_batch *b, const struct hierarchy_row *row)
 {
-        if (b->len == b->cap) {
-                size_t cap = b->cap ? b->cap * 2 : FIRST_CAP;
-
-                b->rows = realloc(b->rows, cap * sizeof(*b->rows));
-                if (!b->rows)
-                        abort();
-                memory_add(b->memory, (cap - b->cap) * sizeof(*b->rows));
-                b->cap = cap;
-        }
+        if (b->len == b->cap)
+                b->rows = memory_grow(b->memory, b->rows, &b->cap, sizeof(*b->rows));
         b->rows[b->len] = *row;
         b->bytes += row->line.text.len;
         return &b->rows[b->len++];
@@ -169,15 +162,8 @@ static uint32_t account_number(struct hierarchy_batch *b, const struct ad_object
 
         if (known)
                 return (uint32_t)known->value;
-        if (b->accounts_len == b->accounts_cap) {
-                size_t cap = b->accounts_cap ? b->accounts_cap * 2 : FIRST_CAP;
-
-                b->accounts = realloc(b->accounts, cap * sizeof(*b->accounts));
-                if (!b->accounts)
-                        abort();
-                memory_add(b->memory, (cap - b->accounts_cap) * sizeof(*b->accounts));
-                b->accounts_cap = cap;
-        }
+        if (b->accounts_len == b->accounts_cap)
+                b->accounts = memory_grow(b->memory, b->accounts, &b->accounts_cap, sizeof(*b->accounts));
         b->accounts[b->accounts_len++] = (struct hierarchy_account){
                 .platform = rec->platform,
                 .has_connection = rec->has_connection,

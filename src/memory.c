@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { SPARE_MAX = 64 };
+enum { SPARE_MAX = 64, FIRST_ITEMS = 64 };
 
 void memory_init(struct memory *m, size_t limit)
 {
@@ -25,6 +25,18 @@ void memory_sub(struct memory *m, size_t bytes)
 {
         assert(m->used >= bytes);
         m->used -= bytes;
+}
+
+void *memory_grow(struct memory *m, void *items, size_t *cap, size_t item_bytes)
+{
+        size_t old = *cap;
+
+        *cap = old ? old * 2 : FIRST_ITEMS;
+        items = realloc(items, *cap * item_bytes);
+        if (!items)
+                abort();
+        memory_add(m, (*cap - old) * item_bytes);
+        return items;
 }
 
 static struct block *init_block(struct block *b, struct memory *m, size_t cap)
