@@ -49,12 +49,6 @@ enum hierarchy_state {
         HIERARCHY_COMMIT,   /* ending the transaction, either way */
 };
 
-/* The database's word on a transaction, kept while it is ended. */
-struct hierarchy_error {
-        char sqlstate[6]; /* "" for none */
-        char message[256];
-};
-
 struct hierarchy {
         struct pg_conn conn;
         uv_loop_t *loop;
@@ -75,12 +69,11 @@ struct hierarchy {
         size_t start;                  /* rows [start, end) of it are in the transaction; those before */
         size_t end;                    /* are settled */
         unsigned retries;              /* of these rows */
-        unsigned suspected;            /* how often the batch failed for a reason that nobody foresaw */
-        uint64_t written_before;       /* when it first did */
+        struct suspicion suspicion;    /* of the batch */
         uint64_t written;              /* rows of committed transactions */
         bool new_accounts;
-        struct hierarchy_error error;
-        uint32_t *asked; /* the rows of the statement in flight, in its order */
+        struct pg_error error; /* on the transaction */
+        uint32_t *asked;       /* the rows of the statement in flight, in its order */
         size_t asked_len;
         size_t asked_cap;
         struct buf params[HIERARCHY_PARAMS_MAX];

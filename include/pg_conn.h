@@ -9,6 +9,7 @@
 
 #include "err.h"
 #include "slice.h"
+#include "sqlstate.h"
 #include "uuid.h"
 
 /* One connection to PostgreSQL, joined to the loop: it connects by itself, again and again with growing
@@ -69,7 +70,7 @@ void pg_conn_close(struct pg_conn *c, void (*cb)(struct pg_conn *));
 /* Gives the connection up over the failed command @what, as if the server had closed it: on_lost comes, then
  * a new attempt after the pause that belongs to a failure. The log says what the database said, and what to
  * do. */
-void pg_conn_give_up(struct pg_conn *c, const char *what, const char *sqlstate, const char *message);
+void pg_conn_give_up(struct pg_conn *c, const char *what, const struct pg_error *error);
 
 /* True where a command may be started. */
 static inline bool pg_conn_ready(const struct pg_conn *c)
@@ -98,6 +99,9 @@ void pg_conn_copy_end(struct pg_conn *c);
 const char *pg_result_sqlstate(const struct pg_result *res);
 /* The error's first line, without values of columns (details) that might be anything; "" for none. */
 const char *pg_result_message(const struct pg_result *res);
+/* The two together, of a result with an error; the message is cut where it is too long. */
+struct pg_error pg_result_error(const struct pg_result *res);
+
 int pg_result_rows(const struct pg_result *res);
 bool pg_result_null(const struct pg_result *res, int row, int column);
 bool pg_result_bool(const struct pg_result *res, int row, int column);

@@ -5,9 +5,10 @@
 
 #include "model/platform.h"
 #include "reject.h"
+#include "sqlstate.h"
 #include "uuid.h"
 
-/* The words for records whose ad account or ad object the database does not have. */
+/* The words for records that only the database can tell to be wrong. */
 
 /* @accounts of that external id were found, not one. @connection is the one that was asked for, or NULL. */
 void refuse_account(struct reject *ret, int64_t accounts, enum platform platform, const char *account,
@@ -15,5 +16,8 @@ void refuse_account(struct reject *ret, int64_t accounts, enum platform platform
 
 /* @field: the one that names the object. */
 void refuse_object(struct reject *ret, const char *field, const char *object, const char *account);
+
+/* The database refuses to store the record. */
+void refuse_by_database(struct reject *ret, const struct pg_error *error);
 
 #endif

@@ -37,12 +37,6 @@ enum writer_state {
         WRITER_MISSING, /* asking which ad objects are gone */
 };
 
-/* The database's word on a batch, kept while a transaction is ended. */
-struct writer_error {
-        char sqlstate[6]; /* "" for none */
-        char message[256];
-};
-
 struct writer {
         struct pg_conn conn;
         char name[24];
@@ -58,7 +52,7 @@ struct writer {
         bool *inserted;   /* MERGE: for each row of the batch whether it was inserted */
         size_t inserted_cap;
         size_t duplicates;
-        struct writer_error error;
+        struct pg_error error; /* on the batch */
         struct buf out;
         struct buf arrays[COPY_FORMAT_ARRAYS];
         void (*close_cb)(struct writer *);

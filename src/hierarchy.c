@@ -8,8 +8,11 @@
  *   made the same parent with another id. Deadlocks and the like. All of it is tried again.
  * - a row that the server refuses: the rows of the transaction are halved until it stands alone. They are
  *   written in order, so that parents are always there before their children.
- * - anything else: the connection is given up, and the batch written when there is a new one.
- * When the connection is lost in COMMIT, all is written again: what was stored is then as given. */
+ * - a matter of the server's or the operator's: the connection is given up, and the batch written when there
+ * is a new one.
+ * - anything else: the same, and after a few times as if a row were to blame, but none is refused unless
+ * others pass. When the connection is lost in COMMIT, all is written again: what was stored is then as given.
+ */
 #include "hierarchy.h"
 
 #include <assert.h>
@@ -25,7 +28,7 @@
 #include "refusal.h"
 #include "sqlstate.h"
 
-enum { RETRIES_MAX = 10, SUSPECTED_MAX = 3 };
+enum { RETRIES_MAX = 10 };
 
 /* The columns of ad_account_upsert_sql's and ad_object_resolve_sql's results. */
 enum { ACCOUNT_NUMBER, ACCOUNT_KNOWN, ACCOUNT_WRITTEN, ACCOUNT_NEW };
@@ -148,7 +151,7 @@ static void start_next(struct hierarchy *h)
         h->start = 0;
         h->end = h->batch->len;
         h->retries = 0;
-        h->suspected = 0;
+        h->suspicion = (struct suspicion){0};
         start_transaction(h);
 }
 
@@ -510,36 +513,14 @@ static void isolate(struct hierarchy *h)
                 start_transaction(h);
                 return;
         }
-        reject_set(&reject, REJECT_REFUSED_BY_DATABASE, NULL,
-                   "the database refused the record: %s (SQLSTATE %s)", h->error.message, h->error.sqlstate);
+        refuse_by_database(&reject, &h->error);
         h->ops->settle(h->ctx, &h->batch->rows[h->start].line, LINE_REJECTED, &reject);
         next_rows(h);
 }
 
 static void give_up_connection(struct hierarchy *h)
 {
-        pg_conn_give_up(&h->conn, "writing the hierarchy", h->error.sqlstate, h->error.message);
-}
-
-/* A reason that nobody foresaw: as the writer does, a row is to blame only where others pass. */
-static void suspect(struct hierarchy *h)
-{
-        if (h->suspected == 0)
-                h->written_before = h->written;
-        if (h->suspected < SUSPECTED_MAX) {
-                h->suspected++;
-                give_up_connection(h);
-        } else if (h->end - h->start > 1 || h->written > h->written_before) {
-                isolate(h);
-        } else {
-                give_up_connection(h);
-        }
-}
-
-static void keep_error(struct hierarchy *h, const struct pg_result *res)
-{
-        snprintf(h->error.sqlstate, sizeof(h->error.sqlstate), "%s", pg_result_sqlstate(res));
-        reject_excerpt(slice_str(pg_result_message(res)), h->error.message, sizeof(h->error.message));
+        pg_conn_give_up(&h->conn, "writing the hierarchy", &h->error);
 }
 
 /* What h->error says, no transaction being open. */
@@ -566,7 +547,10 @@ static void handle_error(struct hierarchy *h)
                 give_up_connection(h);
                 return;
         case SQLSTATE_SUSPECT:
-                suspect(h);
+                if (suspicion_blames_a_row(&h->suspicion, h->end - h->start, h->written))
+                        isolate(h);
+                else
+                        give_up_connection(h);
                 return;
         }
 }
@@ -616,7 +600,7 @@ static void on_result(void *ctx, const struct pg_result *res)
                 return;
         }
         if (!h->error.sqlstate[0])
-                keep_error(h, res);
+                h->error = pg_result_error(res);
         if (h->state == HIERARCHY_BEGIN)
                 give_up_connection(h);
         else if (h->state == HIERARCHY_COMMIT)

@@ -20,6 +20,7 @@
 
 #include "log.h"
 #include "model/db.h"
+#include "reject.h"
 #include "sqlstate.h"
 
 enum {
@@ -139,13 +140,13 @@ static void lose_with_libpq_reason(struct pg_conn *c)
         lose(c, why[0] ? why : "the socket failed");
 }
 
-void pg_conn_give_up(struct pg_conn *c, const char *what, const char *sqlstate, const char *message)
+void pg_conn_give_up(struct pg_conn *c, const char *what, const struct pg_error *error)
 {
-        const char *advice = sqlstate_advice(sqlstate);
+        const char *advice = sqlstate_advice(error->sqlstate);
         char why[1024];
 
-        snprintf(why, sizeof(why), "%s: %s (SQLSTATE %s)%s%s; it is tried again", what, message, sqlstate,
-                 advice ? ": " : "", advice ? advice : "");
+        snprintf(why, sizeof(why), "%s: %s (SQLSTATE %s)%s%s; it is tried again", what, error->message,
+                 error->sqlstate, advice ? ": " : "", advice ? advice : "");
         lose(c, why);
 }
 
@@ -435,6 +436,15 @@ const char *pg_result_message(const struct pg_result *res)
         const char *message = PQresultErrorField(pg(res), PG_DIAG_MESSAGE_PRIMARY);
 
         return message ? message : "";
+}
+
+struct pg_error pg_result_error(const struct pg_result *res)
+{
+        struct pg_error error;
+
+        snprintf(error.sqlstate, sizeof(error.sqlstate), "%s", pg_result_sqlstate(res));
+        reject_excerpt(slice_str(pg_result_message(res)), error.message, sizeof(error.message));
+        return error;
 }
 
 int pg_result_rows(const struct pg_result *res)

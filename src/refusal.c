@@ -23,3 +23,9 @@ void refuse_object(struct reject *ret, const char *field, const char *object, co
 {
         reject_set(ret, REJECT_UNKNOWN_AD_OBJECT, field, "no ad object %s in account %s", object, account);
 }
+
+void refuse_by_database(struct reject *ret, const struct pg_error *error)
+{
+        reject_set(ret, REJECT_REFUSED_BY_DATABASE, NULL, "the database refused the record: %s (SQLSTATE %s)",
+                   error->message, error->sqlstate);
+}

@@ -554,8 +554,9 @@ static void on_result(void *ctx, const struct pg_result *res)
         struct resolver *r = ctx;
 
         if (pg_result_sqlstate(res)) {
-                pg_conn_give_up(&r->conn, "looking up ad objects", pg_result_sqlstate(res),
-                                pg_result_message(res));
+                struct pg_error error = pg_result_error(res);
+
+                pg_conn_give_up(&r->conn, "looking up ad objects", &error);
                 return;
         }
         if (r->refreshing) {

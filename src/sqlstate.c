@@ -1,8 +1,8 @@
 #include "sqlstate.h"
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <string.h>
+
+enum { SUSPECTED_MAX = 3 };
 
 /* The first entry that the code starts with holds: codes stand before their class. */
 static const struct {
@@ -72,4 +72,15 @@ const char *sqlstate_advice(const char *sqlstate)
                         return advice[i].text;
         }
         return NULL;
+}
+
+bool suspicion_blames_a_row(struct suspicion *s, size_t rows, uint64_t written)
+{
+        if (s->failures == 0)
+                s->written_before = written;
+        if (s->failures < SUSPECTED_MAX) {
+                s->failures++;
+                return false;
+        }
+        return rows > 1 || written > s->written_before;
 }

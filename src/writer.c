@@ -9,10 +9,12 @@
  * - a row that the server refuses: the batch is halved until the row stands alone, and that one is refused:
  *   k bad rows of n cost O(k log n) statements.
  * - a matter of the server's or the operator's: the connection is given up, the batch returned, and tried
- * again after a pause.
+ *   again after a pause.
  * - anything else: the same, and after a few times as if a row were to blame, but none is refused unless
- * others pass. When the connection is lost the outcome is unknown: the batch is returned and merged later,
- * where the ids tell what was stored. */
+ *   others pass.
+ *
+ * When the connection is lost the outcome is unknown: the batch is returned and merged later, where the ids
+ * tell what was stored. */
 #include "writer.h"
 
 #include <assert.h>
@@ -24,13 +26,13 @@
 #include "model/ad_object.h"
 #include "model/spending.h"
 #include "pg_array.h"
+#include "refusal.h"
 #include "sqlstate.h"
 
 enum {
         PIECE_BYTES =
                 128 * 1024, /* handed to libpq at once: between two flushes it holds no more than that */
         RETRIES_MAX = 10,
-        SUSPECTED_MAX = 3,
 };
 
 /* Records of which only the id counts (any_time) are looked up before they are inserted; two transactions
@@ -173,22 +175,14 @@ static void send_commit(struct writer *w)
 
 /* --- a batch that failed --- */
 
-static void refuse(struct writer *w, size_t i, const char *field, enum reject_code code)
-{
-        struct reject reject;
-
-        reject_set(&reject, code, field, "the database refused the record: %s (SQLSTATE %s)",
-                   w->error.message, w->error.sqlstate);
-        w->ops->settle(w->ctx, &w->batch->rows[i].line, LINE_REJECTED, &reject);
-        batch_remove(w->batch, i);
-}
-
 static void isolate(struct writer *w)
 {
         struct batch *second;
+        struct reject reject;
 
         if (w->batch->len == 1) {
-                refuse(w, 0, NULL, REJECT_REFUSED_BY_DATABASE);
+                refuse_by_database(&reject, &w->error);
+                w->ops->settle(w->ctx, &w->batch->rows[0].line, LINE_REJECTED, &reject);
                 batch_free(detach_batch(w));
                 become_idle(w);
                 return;
@@ -259,33 +253,9 @@ static void on_missing_result(struct writer *w, const struct pg_result *res)
         }
 }
 
-static void keep_error(struct writer *w, const struct pg_result *res)
-{
-        snprintf(w->error.sqlstate, sizeof(w->error.sqlstate), "%s", pg_result_sqlstate(res));
-        reject_excerpt(slice_str(pg_result_message(res)), w->error.message, sizeof(w->error.message));
-}
-
 static void give_up_connection(struct writer *w)
 {
-        pg_conn_give_up(&w->conn, "writing a batch", w->error.sqlstate, w->error.message);
-}
-
-/* A reason that nobody foresaw. It is tried a few times more; then the batch is halved, and a row that stands
- * alone is to blame where others were written meanwhile. */
-static void suspect(struct writer *w)
-{
-        struct batch *b = w->batch;
-
-        if (b->suspected == 0)
-                b->written_before = *w->written;
-        if (b->suspected < SUSPECTED_MAX) {
-                b->suspected++;
-                give_up_connection(w);
-        } else if (b->len > 1 || *w->written > b->written_before) {
-                isolate(w);
-        } else {
-                give_up_connection(w);
-        }
+        pg_conn_give_up(&w->conn, "writing a batch", &w->error);
 }
 
 /* What w->error says about the batch, no transaction being open. */
@@ -320,7 +290,10 @@ static void handle_error(struct writer *w)
                 give_up_connection(w);
                 return;
         case SQLSTATE_SUSPECT:
-                suspect(w);
+                if (suspicion_blames_a_row(&w->batch->suspicion, w->batch->len, *w->written))
+                        isolate(w);
+                else
+                        give_up_connection(w);
                 return;
         }
 }
@@ -347,7 +320,7 @@ void writer_write_take(struct writer *w, struct batch *batch)
 static void on_commit_result(struct writer *w, const struct pg_result *res)
 {
         if (!w->error.sqlstate[0] && pg_result_sqlstate(res))
-                keep_error(w, res);
+                w->error = pg_result_error(res);
         if (w->error.sqlstate[0]) {
                 handle_error(w);
                 return;
@@ -379,7 +352,7 @@ static void on_result(void *ctx, const struct pg_result *res)
                 if (ok)
                         note_inserted(w, res);
                 else
-                        keep_error(w, res);
+                        w->error = pg_result_error(res);
                 send_commit(w);
                 return;
         case WRITER_COMMIT:
@@ -395,7 +368,7 @@ static void on_result(void *ctx, const struct pg_result *res)
         case WRITER_IDLE:
                 assert(false); /* no command was in flight */
         }
-        keep_error(w, res);
+        w->error = pg_result_error(res);
         if (w->state == WRITER_COPY)
                 handle_error(w);
         else

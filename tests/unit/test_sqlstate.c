@@ -45,9 +45,27 @@ static void test_actions(void **state)
         }
 }
 
+static void test_suspicion(void **state)
+{
+        struct suspicion many = {0};
+        struct suspicion single = {0};
+
+        (void)state;
+        for (int i = 0; i < 3; i++) {
+                assert_false(suspicion_blames_a_row(&many, 2, 10));
+                assert_false(suspicion_blames_a_row(&single, 1, 10 + (uint64_t)i));
+        }
+        assert_true(suspicion_blames_a_row(&many, 2, 10));
+        assert_false(suspicion_blames_a_row(&single, 1, 10));
+        assert_true(suspicion_blames_a_row(&single, 1, 11));
+}
+
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_actions)};
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_actions),
+                cmocka_unit_test(test_suspicion),
+        };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
