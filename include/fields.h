@@ -105,6 +105,9 @@ bool fields_platform(const struct fields *f, enum platform *ret);
 bool fields_uuid(const struct fields *f, enum field field, struct uuid *ret);
 bool fields_currency(const struct fields *f, char ret[3]);
 
+/* The same for one that may be absent, but not null. */
+bool fields_optional_uuid(const struct fields *f, enum field field, bool *ret_has, struct uuid *ret);
+
 /* A text of 1 to 255 bytes, decoded; a number is refused, it would have lost digits. */
 bool fields_external_id(const struct fields *f, enum field field, struct json_string *ret);
 

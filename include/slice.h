@@ -23,4 +23,14 @@ static inline bool slice_eq(struct slice a, struct slice b)
         return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* The place of @text among @words; @len where it is none of them. */
+static inline size_t slice_find(const struct slice *words, size_t len, struct slice text)
+{
+        size_t i = 0;
+
+        while (i < len && !slice_eq(words[i], text))
+                i++;
+        return i;
+}
+
 #endif

@@ -50,11 +50,6 @@ static enum field find_field(struct field_reader *reader, enum field previous, s
         return FIELDS;
 }
 
-static const char *excerpt(struct slice text, char out[EXCERPT_BYTES])
-{
-        return reject_excerpt(text, out, EXCERPT_BYTES);
-}
-
 static bool bad_json(const struct json_reader *r, enum field field, struct reject *ret_reject)
 {
         reject_set(ret_reject, REJECT_BAD_JSON, field < FIELDS ? known[field].name.ptr : NULL,
@@ -153,11 +148,8 @@ static bool find_kind(struct fields *f)
                 f->kind = RECORD_KINDS;
                 return false;
         }
-        for (f->kind = 0; f->kind < RECORD_KINDS; f->kind++) {
-                if (slice_eq(kinds[f->kind], word))
-                        return true;
-        }
-        return fields_refuse(f, REJECT_BAD_VALUE, FIELD_KIND, rule);
+        f->kind = (enum record_kind)slice_find(kinds, RECORD_KINDS, word);
+        return f->kind < RECORD_KINDS || fields_refuse(f, REJECT_BAD_VALUE, FIELD_KIND, rule);
 }
 
 static bool refuse_unknown(const struct fields *f, const char *name)
@@ -202,7 +194,7 @@ bool fields_refuse(const struct fields *f, enum reject_code code, enum field fie
         char text[EXCERPT_BYTES];
 
         reject_set(f->reject, code, known[field].name.ptr, "%s, not %s%s%s", rule,
-                   v->type == JSON_STRING ? "\"" : "", excerpt(v->raw, text),
+                   v->type == JSON_STRING ? "\"" : "", reject_excerpt(v->raw, text, sizeof(text)),
                    v->type == JSON_STRING ? "\"" : "");
         return false;
 }
@@ -279,13 +271,11 @@ bool fields_text(const struct fields *f, enum field field, const char *rule, str
 bool fields_platform(const struct fields *f, enum platform *ret)
 {
         static const char rule[] = "platform must be \"META\", \"GOOGLE_ADS\" or \"TIKTOK\"";
-        const struct json_value *v = required(f, FIELD_PLATFORM, JSON_STRING, rule);
-        char buf[64];
+        char buf[FIELDS_WORD_BYTES];
+        struct slice word;
 
-        if (!v)
-                return false;
-        return platform_parse(short_text(v, buf, sizeof(buf)), ret) ||
-               fields_refuse(f, REJECT_BAD_VALUE, FIELD_PLATFORM, rule);
+        return fields_word(f, FIELD_PLATFORM, rule, buf, &word) &&
+               (platform_parse(word, ret) || fields_refuse(f, REJECT_BAD_VALUE, FIELD_PLATFORM, rule));
 }
 
 bool fields_uuid(const struct fields *f, enum field field, struct uuid *ret)
@@ -298,6 +288,12 @@ bool fields_uuid(const struct fields *f, enum field field, struct uuid *ret)
                 return false;
         return uuid_parse(short_text(v, buf, sizeof(buf)), ret) ||
                fields_refuse(f, REJECT_BAD_VALUE, field, rule);
+}
+
+bool fields_optional_uuid(const struct fields *f, enum field field, bool *ret_has, struct uuid *ret)
+{
+        *ret_has = fields_have(f, field);
+        return !*ret_has || fields_uuid(f, field, ret);
 }
 
 bool fields_external_id(const struct fields *f, enum field field, struct json_string *ret)

@@ -25,12 +25,6 @@ bool ad_account_record_read(const struct fields *f, struct ad_account_record *re
                read_timezone(f, &ret->timezone);
 }
 
-static bool read_connection(const struct fields *f, struct ad_object_record *rec)
-{
-        rec->has_connection = fields_have(f, FIELD_CONNECTION_ID);
-        return !rec->has_connection || fields_uuid(f, FIELD_CONNECTION_ID, &rec->connection_id);
-}
-
 static bool read_type(const struct fields *f, enum ad_object_type *ret)
 {
         static const char rule[] = "type must be \"CAMPAIGN\", \"AD_SET\" or \"AD\"";
@@ -85,7 +79,8 @@ static bool read_platform_data(const struct fields *f, struct slice *ret)
 
 bool ad_object_record_read(const struct fields *f, struct ad_object_record *ret)
 {
-        return fields_platform(f, &ret->platform) && read_connection(f, ret) &&
+        return fields_platform(f, &ret->platform) &&
+               fields_optional_uuid(f, FIELD_CONNECTION_ID, &ret->has_connection, &ret->connection_id) &&
                fields_external_id(f, FIELD_ACCOUNT_EXTERNAL_ID, &ret->account_external_id) &&
                fields_external_id(f, FIELD_EXTERNAL_ID, &ret->external_id) && read_type(f, &ret->type) &&
                read_name(f, &ret->has_name, &ret->name) && read_status(f, &ret->status) &&

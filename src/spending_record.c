@@ -2,12 +2,6 @@
 
 #include <endian.h>
 
-static bool read_connection(const struct fields *f, struct spending_record *rec)
-{
-        rec->has_connection = fields_have(f, FIELD_CONNECTION_ID);
-        return !rec->has_connection || fields_uuid(f, FIELD_CONNECTION_ID, &rec->connection_id);
-}
-
 static bool read_period(const struct fields *f, struct spending_record *rec)
 {
         if (!fields_time(f, FIELD_PERIOD_START, &rec->period_start) ||
@@ -45,17 +39,12 @@ static bool read_metrics(const struct fields *f, struct spending_record *rec)
         return true;
 }
 
-static bool read_id(const struct fields *f, struct spending_record *rec)
-{
-        rec->has_id = fields_have(f, FIELD_ID);
-        rec->any_time = rec->has_id && !fields_have(f, FIELD_COLLECTED_AT);
-        return !rec->has_id || fields_uuid(f, FIELD_ID, &rec->id);
-}
-
 bool spending_record_read(const struct fields *f, int64_t received_us, struct spending_record *ret)
 {
         ret->nulls = 0;
-        return fields_platform(f, &ret->platform) && read_connection(f, ret) &&
+        ret->any_time = fields_have(f, FIELD_ID) && !fields_have(f, FIELD_COLLECTED_AT);
+        return fields_platform(f, &ret->platform) &&
+               fields_optional_uuid(f, FIELD_CONNECTION_ID, &ret->has_connection, &ret->connection_id) &&
                fields_external_id(f, FIELD_ACCOUNT_EXTERNAL_ID, &ret->account_external_id) &&
                fields_external_id(f, FIELD_EXTERNAL_ID, &ret->external_id) && read_period(f, ret) &&
                read_collected_at(f, received_us, ret) &&
@@ -64,7 +53,7 @@ bool spending_record_read(const struct fields *f, int64_t received_us, struct sp
                read_count(f, FIELD_IMPRESSIONS, RECORD_NULL_IMPRESSIONS, ret, &ret->impressions) &&
                read_count(f, FIELD_CLICKS, RECORD_NULL_CLICKS, ret, &ret->clicks) &&
                read_count(f, FIELD_CONVERSIONS, RECORD_NULL_CONVERSIONS, ret, &ret->conversions) &&
-               read_metrics(f, ret) && read_id(f, ret);
+               read_metrics(f, ret) && fields_optional_uuid(f, FIELD_ID, &ret->has_id, &ret->id);
 }
 
 void spending_record_derive_id(struct spending_record *rec)

@@ -9,16 +9,14 @@ enum { BAR_CELLS = 12 };
 
 bool table_format_parse(struct slice text, enum table_format *ret)
 {
-        static const char *const names[] = {
-                [TABLE_TEXT] = "table", [TABLE_CSV] = "csv", [TABLE_JSON] = "json"};
+        static const struct slice names[] = {
+                [TABLE_TEXT] = {"table", 5}, [TABLE_CSV] = {"csv", 3}, [TABLE_JSON] = {"json", 4}};
+        const size_t formats = sizeof(names) / sizeof(names[0]);
+        size_t i = slice_find(names, formats, text);
 
-        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-                if (slice_eq(text, slice_str(names[i]))) {
-                        *ret = (enum table_format)i;
-                        return true;
-                }
-        }
-        return false;
+        if (i < formats)
+                *ret = (enum table_format)i;
+        return i < formats;
 }
 
 void table_deinit(struct table *t)

@@ -21,12 +21,22 @@ struct spending_moment {
         int64_t unix_us; /* microseconds since the Unix epoch */
 };
 
+/* What totals are told by; CAMPAIGN is the object at the top of the hierarchy, which may be of another level.
+ */
+#define SPENDING_GROUP_MAP(X)                                                                                \
+        X(ACCOUNT, "account")                                                                                \
+        X(PLATFORM, "platform")                                                                              \
+        X(CAMPAIGN, "campaign")                                                                              \
+        X(OBJECT, "object")
+
 enum spending_group {
-        SPENDING_BY_ACCOUNT,
-        SPENDING_BY_PLATFORM,
-        SPENDING_BY_CAMPAIGN, /* the object at the top of the hierarchy, which may be of another level */
-        SPENDING_BY_OBJECT,
+#define X(name, text) SPENDING_BY_##name,
+        SPENDING_GROUP_MAP(X)
+#undef X
 };
+
+/* False, and *ret unchanged, where @text is none of them. */
+bool spending_group_parse(struct slice text, enum spending_group *ret);
 
 struct spending_query {
         const struct uuid *ad_account_id; /* NULL: all accounts, each platform and external id once */

@@ -66,24 +66,6 @@ static bool read_bucket(const char *text, char ret[INTERVAL_BYTES])
         return false;
 }
 
-static bool read_group(const char *text, enum spending_group *ret)
-{
-        static const char *const groups[] = {
-                [SPENDING_BY_ACCOUNT] = "account",
-                [SPENDING_BY_PLATFORM] = "platform",
-                [SPENDING_BY_CAMPAIGN] = "campaign",
-                [SPENDING_BY_OBJECT] = "object",
-        };
-
-        for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
-                if (strcmp(text, groups[i]) == 0) {
-                        *ret = (enum spending_group)i;
-                        return true;
-                }
-        }
-        return false;
-}
-
 /* 0, or USAGE once it is told. */
 static int read_request(const struct report_options *options, struct request *ret)
 {
@@ -100,7 +82,7 @@ static int read_request(const struct report_options *options, struct request *re
         if (!read_bucket(options->bucket ? options->bucket : "1d", ret->bucket))
                 return command_fail(USAGE, "--bucket must be a number and h, d, w or mon, like 1d; "
                                            "see boris-ingestd --help");
-        if (!read_group(options->by ? options->by : "account", &ret->query.by))
+        if (!spending_group_parse(slice_str(options->by ? options->by : "account"), &ret->query.by))
                 return command_fail(USAGE, "--by must be account, platform, campaign or object; "
                                            "see boris-ingestd --help");
         if (!table_format_parse(slice_str(options->format ? options->format : "table"), &ret->format))

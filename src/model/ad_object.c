@@ -16,6 +16,11 @@ static const struct slice statuses[] = {
 #undef X
 };
 
+enum {
+        TYPES = sizeof(types) / sizeof(types[0]),
+        STATUSES = sizeof(statuses) / sizeof(statuses[0]),
+};
+
 static const char find_external_sql[] =
         "SELECT id FROM ad_objects WHERE ad_account_id = $1 AND external_id = $2";
 
@@ -122,25 +127,13 @@ const char ad_object_upsert_sql[] =
 const char ad_object_missing_sql[] = "SELECT DISTINCT u.id FROM unnest((SELECT $1::uuid[])) AS u (id) "
                                      "WHERE (SELECT o.id FROM ad_objects o WHERE o.id = u.id) IS NULL";
 
-static bool parse_name(const struct slice *names, size_t len, struct slice text, unsigned *ret)
-{
-        for (unsigned i = 0; i < len; i++) {
-                if (slice_eq(names[i], text)) {
-                        *ret = i;
-                        return true;
-                }
-        }
-        return false;
-}
-
 bool ad_object_type_parse(struct slice text, enum ad_object_type *ret)
 {
-        unsigned i;
+        size_t i = slice_find(types, TYPES, text);
 
-        if (!parse_name(types, sizeof(types) / sizeof(types[0]), text, &i))
-                return false;
-        *ret = (enum ad_object_type)i;
-        return true;
+        if (i < TYPES)
+                *ret = (enum ad_object_type)i;
+        return i < TYPES;
 }
 
 const char *ad_object_type_name(enum ad_object_type type)
@@ -150,12 +143,11 @@ const char *ad_object_type_name(enum ad_object_type type)
 
 bool ad_object_status_parse(struct slice text, enum ad_object_status *ret)
 {
-        unsigned i;
+        size_t i = slice_find(statuses, STATUSES, text);
 
-        if (!parse_name(statuses, sizeof(statuses) / sizeof(statuses[0]), text, &i))
-                return false;
-        *ret = (enum ad_object_status)i;
-        return true;
+        if (i < STATUSES)
+                *ret = (enum ad_object_status)i;
+        return i < STATUSES;
 }
 
 const char *ad_object_status_name(enum ad_object_status status)

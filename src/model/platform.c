@@ -9,15 +9,15 @@ static const struct slice names[] = {
 #undef X
 };
 
+enum { PLATFORMS = sizeof(names) / sizeof(names[0]) };
+
 bool platform_parse(struct slice text, enum platform *ret)
 {
-        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-                if (slice_eq(names[i], text)) {
-                        *ret = (enum platform)i;
-                        return true;
-                }
-        }
-        return false;
+        size_t i = slice_find(names, PLATFORMS, text);
+
+        if (i < PLATFORMS)
+                *ret = (enum platform)i;
+        return i < PLATFORMS;
 }
 
 const char *platform_name(enum platform platform)

@@ -100,6 +100,23 @@ static const char latest_sql[] = FRESH_SQL
         "currency "
         "ORDER BY platform, account, fresh.type, object, period_start, period_end, currency";
 
+static const struct slice groups[] = {
+#define X(name, text) {text, sizeof(text) - 1},
+        SPENDING_GROUP_MAP(X)
+#undef X
+};
+
+enum { GROUPS = sizeof(groups) / sizeof(groups[0]) };
+
+bool spending_group_parse(struct slice text, enum spending_group *ret)
+{
+        size_t i = slice_find(groups, GROUPS, text);
+
+        if (i < GROUPS)
+                *ret = (enum spending_group)i;
+        return i < GROUPS;
+}
+
 static void add_moment(struct db_params *params, const struct spending_moment *moment)
 {
         struct slice none = {NULL, 0};
@@ -118,17 +135,11 @@ static void add_query(struct db_params *params, const struct spending_query *que
 
 int spending_totals(struct db *db, const struct spending_query *query, struct pg_result **ret)
 {
-        static const char *const groups[] = {
-                [SPENDING_BY_ACCOUNT] = "account",
-                [SPENDING_BY_PLATFORM] = "platform",
-                [SPENDING_BY_CAMPAIGN] = "campaign",
-                [SPENDING_BY_OBJECT] = "object",
-        };
         struct db_params params = {0};
 
         add_query(&params, query);
         db_param_text(&params, slice_str(query->bucket));
-        db_param_text(&params, slice_str(groups[query->by]));
+        db_param_text(&params, groups[query->by]);
         return db_query(db, totals_sql, &params, ret);
 }
 
