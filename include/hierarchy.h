@@ -51,7 +51,6 @@ enum hierarchy_state {
 
 struct hierarchy {
         struct pg_conn conn;
-        uv_loop_t *loop;
         uv_timer_t linger;
         struct memory *memory;
         struct hierarchy_limits limits;

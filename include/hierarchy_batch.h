@@ -49,8 +49,7 @@ struct hierarchy_row {
         enum ad_object_type other_type;
         struct uuid id;
         struct uuid account_id;
-        bool has_parent_id;
-        struct uuid parent_id;
+        struct uuid parent_id; /* of an object that has a parent, and is right */
 };
 
 /* An account as objects name it. */
@@ -81,7 +80,6 @@ struct hierarchy_batch {
         size_t accounts_cap;
         struct follower *followers;
         struct follower **followers_end;
-        size_t followers_len;
 
         struct hierarchy_key *keys; /* what rows are and refer to: open addressing, linear */
         size_t keys_len;

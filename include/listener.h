@@ -23,8 +23,8 @@ struct listener {
         unsigned accepts; /* in this turn of the loop */
         uv_check_t check; /* the turn's end */
         uv_idle_t idle;   /* runs while connections are held */
-        uv_stream_t
-                *held[1 + LISTENER_ADDRESSES_MAX]; /* sockets with a connection that is not accepted yet */
+        /* Sockets with a connection that is not accepted yet. */
+        uv_stream_t *held[1 + LISTENER_ADDRESSES_MAX];
         unsigned held_len;
         /* A connection waits at @from; accept it in the call. */
         void (*on_connection)(void *ctx, uv_stream_t *from);

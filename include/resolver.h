@@ -59,8 +59,7 @@ struct resolver {
         struct list unknown;  /* those that the database does not have, whose rows' grace is not over */
         size_t misses_len;    /* of all three */
         size_t parked;        /* rows that wait for an answer, without those that wait for their grace */
-        size_t unknown_rows;
-        size_t unknown_bytes; /* of memory that these hold */
+        size_t unknown_bytes; /* of memory that rows hold while they wait for their grace */
         unsigned grace_ms;
         bool draining;
         uv_timer_t retry; /* runs while objects are unknown */
@@ -108,7 +107,7 @@ static inline bool resolver_has_room_for_unknown(const struct resolver *r)
 
 static inline bool resolver_empty(const struct resolver *r)
 {
-        return r->parked == 0 && r->unknown_rows == 0;
+        return r->parked == 0 && r->unknown_bytes == 0;
 }
 
 #endif

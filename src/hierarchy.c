@@ -305,7 +305,7 @@ static bool send_objects(struct hierarchy *h)
                 pg_array_add_str(&h->params[3], ad_object_type_name(rec->type));
                 add_nullable(&h->params[4], rec->has_name, rec->name);
                 pg_array_add_str(&h->params[5], ad_object_status_name(rec->status));
-                pg_array_add_uuid(&h->params[6], row->has_parent_id ? &row->parent_id : NULL);
+                pg_array_add_uuid(&h->params[6], rec->has_parent ? &row->parent_id : NULL);
                 pg_array_add_jsonb(&h->params[7], rec->platform_data);
         }
         if (h->asked_len == 0)
@@ -364,7 +364,6 @@ static enum hierarchy_verdict find_parent(struct hierarchy *h, struct hierarchy_
         } else {
                 return HIERARCHY_UNKNOWN_PARENT;
         }
-        row->has_parent_id = true;
         row->other_type = type;
         return may_be_parent(type, row->rec.object.type) ? HIERARCHY_OK : HIERARCHY_PARENT_LEVEL;
 }
@@ -375,7 +374,6 @@ static enum hierarchy_verdict judge(struct hierarchy *h, struct hierarchy_row *r
         bool is_new = pg_result_null(res, i, RESOLVE_OBJECT);
 
         row->written = false;
-        row->has_parent_id = false;
         row->accounts = pg_result_i64(res, i, RESOLVE_ACCOUNTS);
         if (row->accounts != 1)
                 return HIERARCHY_NOT_ONE_ACCOUNT;
@@ -634,7 +632,7 @@ void hierarchy_open(struct hierarchy *h, uv_loop_t *loop, const char *url, struc
         static const struct pg_conn_ops conn_ops = {
                 .on_ready = on_ready, .on_result = on_result, .on_lost = on_lost};
 
-        *h = (struct hierarchy){.loop = loop, .memory = memory, .limits = *limits, .ops = ops, .ctx = ctx};
+        *h = (struct hierarchy){.memory = memory, .limits = *limits, .ops = ops, .ctx = ctx};
         list_init(&h->sealed);
         uv_timer_init(loop, &h->linger);
         h->linger.data = h;

@@ -38,7 +38,7 @@ struct hierarchy_batch *hierarchy_batch_new(struct memory *memory, uint64_t numb
 
 void hierarchy_batch_free(struct hierarchy_batch *b)
 {
-        assert(b->followers_len == 0);
+        assert(!b->followers);
         for (size_t i = 0; i < b->accounts_len; i++)
                 block_unref(b->accounts[i].block);
         memory_sub(b->memory, b->cap * sizeof(*b->rows) + b->accounts_cap * sizeof(*b->accounts) +
@@ -225,7 +225,6 @@ void hierarchy_batch_follow_take(struct hierarchy_batch *b, const struct row *ro
         f->row = *row;
         *b->followers_end = f;
         b->followers_end = &f->next;
-        b->followers_len++;
         memory_add(b->memory, sizeof(*f));
 }
 
@@ -239,7 +238,6 @@ bool hierarchy_batch_unfollow(struct hierarchy_batch *b, struct row *ret)
         b->followers = f->next;
         if (!b->followers)
                 b->followers_end = &b->followers;
-        b->followers_len--;
         memory_sub(b->memory, sizeof(*f));
         free(f);
         return true;

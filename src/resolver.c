@@ -305,17 +305,22 @@ static size_t unknown_size(const struct parked_row *parked)
         return sizeof(*parked) + sizeof(struct miss) + parked->row.line.block->cap;
 }
 
-/* The row is on its way again, or at its end. */
-static void unpark(struct resolver *r, struct parked_row *parked)
+/* The first of @rows, which is on its way again, or at its end; it is the caller's. */
+static struct row unpark(struct resolver *r, struct parked_row **rows)
 {
+        struct parked_row *parked = *rows;
+        struct row row = parked->row;
+
+        *rows = parked->next;
         if (parked->deadline == 0) {
                 r->parked--;
         } else {
-                r->unknown_rows--;
                 r->unknown_bytes -= unknown_size(parked);
-                r->ops->on_unknown(r->ctx, parked->row.line.origin, false);
+                r->ops->on_unknown(r->ctx, row.line.origin, false);
         }
         memory_sub(r->memory, sizeof(*parked));
+        free(parked);
+        return row;
 }
 
 /* The row's object is unknown for the first time: the row gets its grace, and a block of its own, so that it
@@ -325,7 +330,6 @@ static void begin_grace(struct resolver *r, struct parked_row *parked)
         row_detach(&parked->row);
         parked->deadline = uv_now(r->retry.loop) + r->grace_ms;
         r->parked--;
-        r->unknown_rows++;
         r->unknown_bytes += unknown_size(parked);
         r->ops->on_unknown(r->ctx, parked->row.line.origin, true);
 }
@@ -372,43 +376,39 @@ static struct parked_row *take_overdue(struct resolver *r, struct miss *m)
         return overdue;
 }
 
-static void refuse_rows(struct resolver *r, struct parked_row *rows, const struct reject *reject)
+/* @accounts: how many match, not one or one without the object. */
+static void refuse_rows(struct resolver *r, const struct miss *m, struct parked_row *rows, int64_t accounts)
 {
-        while (rows) {
-                struct parked_row *parked = rows;
+        struct reject reject;
 
-                rows = parked->next;
-                unpark(r, parked);
-                r->ops->settle(r->ctx, &parked->row.line, LINE_REJECTED, reject);
-                free(parked);
+        if (rows)
+                describe(m, accounts, &reject);
+        while (rows) {
+                struct row row = unpark(r, &rows);
+
+                r->ops->settle(r->ctx, &row.line, LINE_REJECTED, &reject);
         }
 }
 
 static void abandon(struct resolver *r, struct miss *m)
 {
         while (m->rows) {
-                struct parked_row *parked = m->rows;
+                struct row row = unpark(r, &m->rows);
 
-                m->rows = parked->next;
-                unpark(r, parked);
-                r->ops->on_abandoned(r->ctx, &parked->row);
-                free(parked);
+                r->ops->on_abandoned(r->ctx, &row);
         }
         free_miss(r, m);
 }
 
 static void on_unknown(struct resolver *r, struct miss *m, int64_t accounts)
 {
-        struct reject reject;
-
-        describe(m, accounts, &reject);
         /* several accounts are no matter of time */
         if (accounts > 1) {
-                refuse_rows(r, m->rows, &reject);
+                refuse_rows(r, m, m->rows, accounts);
                 free_miss(r, m);
                 return;
         }
-        refuse_rows(r, take_overdue(r, m), &reject);
+        refuse_rows(r, m, take_overdue(r, m), accounts);
         if (!m->rows) {
                 free_miss(r, m);
         } else if (r->draining) {
@@ -445,7 +445,7 @@ static void on_retry(uv_timer_t *timer)
 {
         struct resolver *r = timer->data;
 
-        if (r->unknown_rows == 0)
+        if (r->unknown_bytes == 0)
                 uv_timer_stop(&r->retry);
         else
                 retry(r, uv_now(timer->loop) - r->retried >= RESOLVER_RETRY_MS);
@@ -477,13 +477,10 @@ static void on_known(struct resolver *r, struct miss *m, const struct uuid *obje
         object_cache_put(&r->cache, m->key, object);
         free_miss(r, m);
         while (rows) {
-                struct parked_row *parked = rows;
+                struct row row = unpark(r, &rows);
 
-                rows = parked->next;
-                unpark(r, parked);
-                parked->row.rec.ad_object_id = *object;
-                r->ops->on_resolved(r->ctx, &parked->row);
-                free(parked);
+                row.rec.ad_object_id = *object;
+                r->ops->on_resolved(r->ctx, &row);
         }
 }
 
