@@ -12,7 +12,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, record, run_ingestd
+from harness import TestCase, account, ad_object, record, run_ingestd
 
 HERE = pathlib.Path(__file__).resolve().parent / "drizzle"
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"), "boris-ingestd")
@@ -54,23 +54,19 @@ class Drizzle(TestCase):
         return done.stdout.strip()
 
     def test_what_the_daemon_wrote_is_read(self):
-        connection = run_ingestd(self.db, "connection", "create", "META", stdin="{}").stdout.strip()
-        common = {"kind": "adObject", "platform": "META", "accountExternalId": "act_1", "status": "ACTIVE"}
+        connection = self.db.create_connection()
         big = 9007199254740993
         replies = self.daemon().send(
-            {"kind": "adAccount", "connectionId": connection, "externalId": "act_1", "name": "Zoë", "currency": "USD",
-             "timezone": "Europe/Prague"},
-            common | {"externalId": "c", "type": "CAMPAIGN"},
-            common | {"externalId": "s", "type": "AD_SET", "parentExternalId": "c"},
-            common | {"externalId": "a", "type": "AD", "parentExternalId": "s", "platformData": {"x": [1, None]}},
+            account(connection, name="Zoë", timezone="Europe/Prague"), ad_object("c"), ad_object("s", "AD_SET", "c"),
+            ad_object("a", "AD", "s", platformData={"x": [1, None]}),
             record(externalId="a", amountCents=str(big), metrics={"ctr": "0.15"}), record(externalId="c"),
             record(externalId="c", collectedAt="2026-12-03T00:00:00Z"))
         self.assertEqual(replies.counts(), (7, 7, 0, 0))
         read = json.loads(self.node("read.mjs", connection))
-        [account] = read["connection"]["accounts"]
-        self.assertEqual((account["externalId"], account["name"], account["timezone"]),
+        [read_account] = read["connection"]["accounts"]
+        self.assertEqual((read_account["externalId"], read_account["name"], read_account["timezone"]),
                          ("act_1", "Zoë", "Europe/Prague"))
-        [campaign] = account["objects"]
+        [campaign] = read_account["objects"]
         [ad_set] = campaign["children"]
         [ad] = ad_set["children"]
         self.assertEqual((campaign["externalId"], ad_set["parent"]["externalId"], ad["externalId"], ad["platformData"]),
@@ -86,11 +82,11 @@ class Drizzle(TestCase):
     def assert_both_ways(self):
         connection = self.node("insert.mjs")
         line = record(platform="TIKTOK", accountExternalId="tt_1", externalId="7340000000000000002")
-        update = {"kind": "adObject", "platform": "TIKTOK", "accountExternalId": "tt_1", "type": "AD", "status": "DELETED",
-                  "externalId": "7340000000000000002", "parentExternalId": "7340000000000000001"}
+        update = ad_object("7340000000000000002", "AD", "7340000000000000001", platform="TIKTOK",
+                           accountExternalId="tt_1", status="DELETED", name=None)
         self.assertEqual(self.daemon().send(line, update).counts(), (2, 2, 0, 0))
-        [account] = json.loads(self.node("read.mjs", connection))["connection"]["accounts"]
-        [ad] = account["objects"][0]["children"]
+        [found] = json.loads(self.node("read.mjs", connection))["connection"]["accounts"]
+        [ad] = found["objects"][0]["children"]
         self.assertEqual((ad["status"], len(ad["spending"])), ("DELETED", 2))
 
     def test_what_was_written_by_drizzle_is_found_by_the_daemon(self):

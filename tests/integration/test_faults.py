@@ -224,10 +224,7 @@ class BadRows(TestCase):
         self.assertEqual(replies.counts(), (5001, 1, 4995, 5))
 
     def test_a_trigger_of_the_operators(self):
-        self.db.execute("""
-            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN IF NEW.amount_cents = 77 THEN RAISE EXCEPTION 'seventy-seven'; END IF; RETURN NEW; END $$;
-            CREATE TRIGGER refuse BEFORE INSERT ON spending FOR EACH ROW EXECUTE FUNCTION refuse()""")
+        self.db.refuse_inserts("spending", "NEW.amount_cents = 77", "seventy-seven")
         replies = self.daemon().send(*numbered(300))
         self.assertEqual(replies.codes(), {78: "refused_by_database"})
         self.assertIn("seventy-seven", replies.rejects[78]["message"])
@@ -270,19 +267,9 @@ class BadRows(TestCase):
             self.assertEqual(sum(client.finish().counts()[1:3]), 100, broken)
         self.assertEqual(self.db.count(), 101)
 
-    def refuse_with(self, sqlstate, condition):
-        self.db.execute(f"""
-            CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $f$
-            BEGIN
-                IF {condition} THEN RAISE EXCEPTION 'nobody foresaw this' USING ERRCODE = '{sqlstate}'; END IF;
-                RETURN NEW;
-            END $f$;
-            DROP TRIGGER IF EXISTS refuse ON spending;
-            CREATE TRIGGER refuse BEFORE INSERT ON spending FOR EACH ROW EXECUTE FUNCTION refuse()""")
-
     def test_a_row_that_fails_for_a_reason_nobody_foresaw(self):
         d = self.daemon()
-        self.refuse_with("XX000", "NEW.amount_cents IN (7, 500, 501)")
+        self.db.refuse_inserts("spending", "NEW.amount_cents IN (7, 500, 501)", sqlstate="XX000")
         lines = numbered(1000)
         replies = d.send(*lines)
         bad = [n for n, line in enumerate(lines, 1) if line["amountCents"] in (7, 500, 501)]
@@ -293,7 +280,7 @@ class BadRows(TestCase):
     def test_a_server_that_fails_everything_for_a_reason_nobody_foresaw(self):
         d = self.daemon()
         for sqlstate in ("XX000", "0A000"):
-            self.refuse_with(sqlstate, "true")
+            self.db.refuse_inserts("spending", "true", sqlstate=sqlstate)
             self.db.execute("TRUNCATE spending")
             client = d.client()
             client.send(*numbered(50))

@@ -11,21 +11,9 @@ import unittest
 import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, record, run_ingestd, wait_until
+from harness import TestCase, account, ad_object, record, wait_until
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
-
-
-def account(connection, external_id="act_1", **fields):
-    rec = {"kind": "adAccount", "connectionId": connection, "externalId": external_id, "name": "An account",
-           "currency": "USD", "timezone": "America/Los_Angeles"} | fields
-    return {key: value for key, value in rec.items() if value is not None}
-
-
-def ad_object(external_id, type="CAMPAIGN", parent=None, **fields):
-    rec = {"kind": "adObject", "platform": "META", "accountExternalId": "act_1", "externalId": external_id,
-           "type": type, "name": f"Object {external_id}", "status": "ACTIVE", "parentExternalId": parent} | fields
-    return {key: value for key, value in rec.items() if value is not None}
 
 
 TREE = [ad_object("c1"), ad_object("s1", "AD_SET", "c1"), ad_object("a1", "AD", "s1", platformData={"x": [1.10]})]
@@ -34,12 +22,7 @@ TREE = [ad_object("c1"), ad_object("s1", "AD_SET", "c1"), ad_object("a1", "AD", 
 class Hierarchy(TestCase):
     def setUp(self):
         super().setUp()
-        self.connection = self.create_connection()
-
-    def create_connection(self, platform="META"):
-        done = run_ingestd(self.db, "connection", "create", platform, stdin="{}")
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return done.stdout.strip()
+        self.connection = self.db.create_connection()
 
     def objects(self):
         return self.db.query("""SELECT a.external_id AS account, o.external_id, o.type, o.name, o.status,
@@ -120,7 +103,7 @@ class Upserts(Hierarchy):
         self.assertEqual(self.d.send(*lines).counts(), (8, 0, 8, 0))
 
     def test_accounts_of_one_id(self):
-        other, tiktok = self.create_connection(), self.create_connection("TIKTOK")
+        other, tiktok = self.db.create_connection(), self.db.create_connection("TIKTOK")
         replies = self.d.send(account(self.connection), ad_object("c1"), account(tiktok),
                               ad_object("c3", platform="TIKTOK"), record(externalId="c1"))
         self.assertEqual(replies.counts(), (5, 5, 0, 0))
@@ -251,13 +234,7 @@ class Refusals(Hierarchy):
 
     def test_rows_that_fail_for_a_reason_nobody_foresaw(self):
         self.d.send(account(self.connection))
-        self.db.execute("""
-            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $f$
-            BEGIN
-                IF NEW.name = 'poison' THEN RAISE EXCEPTION 'nobody foresaw this' USING ERRCODE = 'XX000'; END IF;
-                RETURN NEW;
-            END $f$;
-            CREATE TRIGGER refuse BEFORE INSERT ON ad_objects FOR EACH ROW EXECUTE FUNCTION refuse()""")
+        self.db.refuse_inserts("ad_objects", "NEW.name = 'poison'", sqlstate="XX000")
         lines = [ad_object(f"c{i}", name="poison" if i in (3, 77) else "good") for i in range(100)]
         self.assertEqual(self.d.send(*lines).codes(), {4: "refused_by_database", 78: "refused_by_database"})
 

@@ -13,7 +13,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, encode, psql, record, run_ingestd
+from harness import TestCase, account, ad_object, encode, psql, record
 
 ROUNDS = int(os.environ.get("LEDGER_ROUNDS", "6"))
 SEED = int(os.environ.get("LEDGER_SEED", random.randrange(10**6)))
@@ -35,17 +35,15 @@ class Client(threading.Thread):
 
     def make_lines(self):
         """Some more: now and then a new ad object, with spending right behind it; some lines bad, some twice."""
-        account = f"act_{self.number}"
+        mine = f"act_{self.number}"
         if not self.lines:
-            self.add({"kind": "adAccount", "connectionId": self.ledger.connection, "externalId": account,
-                      "currency": "USD", "timezone": "UTC"})
+            self.add(account(self.ledger.connection, mine))
         for _ in range(self.rng.randrange(50, 300)):
             if self.sent_objects == 0 or self.rng.random() < 0.02:
                 self.sent_objects += 1
-                self.add({"kind": "adObject", "platform": "META", "accountExternalId": account, "type": "CAMPAIGN",
-                          "externalId": f"{self.number} {self.sent_objects}", "status": "ACTIVE"})
+                self.add(ad_object(f"{self.number} {self.sent_objects}", accountExternalId=mine))
             n = len(self.lines)
-            line = record(accountExternalId=account, amountCents=n, externalId=f"{self.number} {self.sent_objects}",
+            line = record(accountExternalId=mine, amountCents=n, externalId=f"{self.number} {self.sent_objects}",
                           metrics={"client": self.number, "text": "ä\"\\" * self.rng.randrange(20)})
             if self.rng.random() < 0.03:
                 self.bad[n + 1] = line = line | self.rng.choice(BAD)
@@ -141,7 +139,7 @@ class Ledger(TestCase):
 
     def test_ledger(self):
         self.rng = random.Random(SEED)
-        self.connection = run_ingestd(self.db, "connection", "create", "META", stdin="{}").stdout.strip()
+        self.connection = self.db.create_connection()
         self.db.execute("ALTER TABLE spending ADD CHECK (amount_cents <> 13000013)")
         self.daemon = super().daemon(batch__rows=700, batch__linger_ms=20)
         self.clients = [Client(self, number) for number in range(5)]

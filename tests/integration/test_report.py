@@ -12,16 +12,15 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import INGESTD, TestCase, record, run_ingestd
+from harness import INGESTD, TestCase, account, ad_object, record, run_ingestd
 
 
-def ad_object(external_id, type="CAMPAIGN", parent=None, **fields):
-    return {"kind": "adObject", "platform": "META", "accountExternalId": "act_1", "externalId": external_id,
-            "type": type, "status": "ACTIVE", "parentExternalId": parent, "name": f"Name {external_id}"} | fields
+def named(external_id, *place, **fields):
+    return ad_object(external_id, *place, **{"name": f"Name {external_id}"} | fields)
 
 
-TREE = [ad_object("c1"), ad_object("s1", "AD_SET", "c1"), ad_object("s2", "AD_SET", "c1"), ad_object("a1", "AD", "s1"),
-        ad_object("a2", "AD", "s1"), ad_object("c2")]
+TREE = [named("c1"), named("s1", "AD_SET", "c1"), named("s2", "AD_SET", "c1"), named("a1", "AD", "s1"),
+        named("a2", "AD", "s1"), named("c2")]
 
 
 def spent(external_id, amount, day=1, **fields):
@@ -32,13 +31,12 @@ def spent(external_id, amount, day=1, **fields):
 class Commands(TestCase):
     def setUp(self):
         super().setUp()
-        self.connection = self.command("connection", "create", "META", stdin="{}").strip()
+        self.connection = self.db.create_connection()
         self.d = self.daemon()
         self.send(self.account(), *TREE)
 
     def account(self, external_id="act_1", timezone="UTC", connection=None):
-        return {"kind": "adAccount", "connectionId": connection or self.connection, "externalId": external_id,
-                "currency": "USD", "timezone": timezone}
+        return account(connection or self.connection, external_id, name=None, timezone=timezone)
 
     def send(self, *lines):
         replies = self.d.send(*lines)
@@ -136,10 +134,10 @@ class Report(Commands):
 
     def test_accounts_of_one_id(self):
         self.send(spent("a1", 1))
-        tiktok = self.command("connection", "create", "TIKTOK", stdin="{}").strip()
-        other = self.command("connection", "create", "META", stdin="{}").strip()
+        tiktok = self.db.create_connection("TIKTOK")
+        other = self.db.create_connection()
         self.send(self.account(connection=tiktok), self.account(connection=other),
-                  ad_object("a1", "AD", connectionId=other), spent("a1", 1, connectionId=other))
+                  named("a1", "AD", connectionId=other), spent("a1", 1, connectionId=other))
         self.command("report", "--account", "act_1", "--from", "2026-11-01", "--to", "2026-11-02", status=1)
         self.assertIn("3 ad accounts have this id", self.stderr)
         self.command("report", "--account", "act_1", "--platform", "META", "--from", "2026-11-01", "--to",
@@ -162,7 +160,7 @@ class Report(Commands):
 
     def test_formats(self):
         name = "a \"quoted\", name\nof\x1b[31m two lines"
-        self.send(ad_object("c1", name=name), spent("c1", -5), spent("c2", 100, currency="EUR"))
+        self.send(named("c1", name=name), spent("c1", -5), spent("c2", 100, currency="EUR"))
         args = ("report", "--account", "act_1", "--from", "2026-11-01", "--to", "2026-11-02", "--by", "object")
         rows = list(csv.DictReader(io.StringIO(self.command(*args, "--format", "csv"))))
         self.assertEqual([(row["object"], row["name"], row["amount_cents"], row["clicks"]) for row in rows],
@@ -247,8 +245,8 @@ class ConnectionDelete(Commands):
                              "(SELECT count(*) FROM ad_objects), (SELECT count(*) FROM spending)")
 
     def test_asks_and_deletes_with_all_that_belongs_to_it(self):
-        other = self.command("connection", "create", "META", stdin="{}").strip()
-        self.send(self.account("act_2", connection=other), ad_object("x", accountExternalId="act_2"),
+        other = self.db.create_connection()
+        self.send(self.account("act_2", connection=other), named("x", accountExternalId="act_2"),
                   spent("a1", 1), spent("c1", 1), spent("x", 1, accountExternalId="act_2"))
         self.assertEqual(self.counts(), "2|2|7|3")
         for answer in ("", "no\n", "y\n", "yes"):

@@ -134,6 +134,22 @@ class Database:
             SELECT a.id, o, 'AD', 'ACTIVE' FROM a, (VALUES {values}) AS v (o)""")
         return connection
 
+    def create_connection(self, platform="META"):
+        done = run_ingestd(self, "connection", "create", platform, stdin="{}")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def refuse_inserts(self, table, condition, message="nobody foresaw this", sqlstate="P0001"):
+        """A trigger that raises an exception for rows NEW of which @condition holds."""
+        self.execute(f"""
+            CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $f$
+            BEGIN
+                IF {condition} THEN RAISE EXCEPTION '{message}' USING ERRCODE = '{sqlstate}'; END IF;
+                RETURN NEW;
+            END $f$;
+            DROP TRIGGER IF EXISTS refuse ON {table};
+            CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()""")
+
     def close(self):
         psql(self.server.url, f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
         psql(self.server.url, f"DROP ROLE IF EXISTS {self.name}")
@@ -314,6 +330,23 @@ def record(**fields):
     rec = {"platform": "META", "accountExternalId": "act_1", "externalId": "1",
            "periodStart": "2026-11-01T00:00:00Z", "periodEnd": "2026-11-02T00:00:00Z",
            "collectedAt": "2026-11-03T00:00:00Z", "amountCents": 100, "currency": "USD"} | fields
+    return without_none(rec)
+
+
+def account(connection, external_id="act_1", **fields):
+    """A good line of an ad account; None leaves a field out."""
+    return without_none({"kind": "adAccount", "connectionId": connection, "externalId": external_id,
+                         "name": "An account", "currency": "USD", "timezone": "America/Los_Angeles"} | fields)
+
+
+def ad_object(external_id, type="CAMPAIGN", parent=None, **fields):
+    """A good line of an object of account act_1; None leaves a field out."""
+    return without_none({"kind": "adObject", "platform": "META", "accountExternalId": "act_1",
+                         "externalId": external_id, "type": type, "name": f"Object {external_id}",
+                         "status": "ACTIVE", "parentExternalId": parent} | fields)
+
+
+def without_none(rec):
     return {key: value for key, value in rec.items() if value is not None}
 
 
