@@ -1,0 +1,299 @@
+/* Settings: defaults, ranges and words, and that config/boris-ingestd.ini documents each. */
+#include "config_file.h"
+
+static void assert_defaults(const struct config *c)
+{
+        assert_string_equal(c->database.url, "");
+        assert_int_equal(c->database.writers, 2);
+        assert_string_equal(c->listen.unix_path, "/run/boris-ingestd/ingest.sock");
+        assert_int_equal(c->listen.unix_mode, 0660);
+        assert_string_equal(c->listen.tcp, "");
+        assert_int_equal(c->limits.max_line_bytes, 1048576);
+        assert_int_equal(c->limits.max_connections, 1024);
+        assert_int_equal(c->limits.memory_bytes, 256 << 20);
+        assert_int_equal(c->batch.rows, 10000);
+        assert_int_equal(c->batch.bytes, 8 << 20);
+        assert_int_equal(c->batch.linger_ms, 50);
+        assert_int_equal(c->resolve.cache_objects, 1000000);
+        assert_int_equal(c->resolve.unknown_grace_ms, 0);
+        assert_int_equal(c->limits.idle_ms, 3600000);
+        assert_string_equal(c->rejects.file, "");
+        assert_string_equal(c->listen.allow_users, "");
+        assert_string_equal(c->listen.allow_groups, "");
+        assert_int_equal(c->rejects.max_bytes, 64 << 20);
+        assert_int_equal(c->rejects.keep, 4);
+        assert_int_equal(c->shutdown.timeout_ms, 25000);
+        assert_int_equal(c->log.level, LOG_LEVEL_INFO);
+        assert_int_equal(c->log.format, LOG_FORMAT_AUTO);
+}
+
+#define SHIPPED    SOURCE_DIR "/config/boris-ingestd.ini"
+#define AT(member) offsetof(struct config, member), sizeof(((struct config *)NULL)->member)
+
+/* Loads @key = @value, once from the file and once from --set. */
+static int load_setting(struct config *config, int from_file, const char *key, const char *value, char *error)
+{
+        char text[256];
+        const char *dot = strchr(key, '.');
+
+        if (from_file)
+                snprintf(text, sizeof(text), "[%.*s]\n%s = %s\n", (int)(dot - key), key, dot + 1, value);
+        else
+                snprintf(text, sizeof(text), "%s=%s", key, value);
+        return load(config, from_file ? text : "", from_file ? NULL : text, error);
+}
+
+static void assert_value(const char *key, size_t offset, size_t size, const char *text, uint64_t expected)
+{
+        for (int from_file = 0; from_file < 2; from_file++) {
+                char error[CONFIG_ERROR_BYTES];
+                struct config c;
+                unsigned narrow;
+                uint64_t value;
+
+                if (load_setting(&c, from_file, key, text, error) != 0)
+                        fail_msg("%s = %s: %s", key, text, error);
+                if (size == sizeof(narrow)) {
+                        memcpy(&narrow, (const char *)&c + offset, size);
+                        value = narrow;
+                } else {
+                        assert_int_equal(size, sizeof(value));
+                        memcpy(&value, (const char *)&c + offset, size);
+                }
+                assert_int_equal(value, expected);
+                config_deinit(&c);
+        }
+}
+
+static void assert_not_value(const char *key, const char *text)
+{
+        for (int from_file = 0; from_file < 2; from_file++) {
+                char error[CONFIG_ERROR_BYTES];
+                struct config c;
+
+                if (load_setting(&c, from_file, key, text, error) == 0)
+                        fail_msg("%s = %s is taken", key, text);
+                config_deinit(&c);
+                assert_non_null(strstr(error, key));
+                assert_non_null(strstr(error, from_file ? ":2: " : "--set: "));
+        }
+}
+
+static void test_defaults(void **state)
+{
+        char error[CONFIG_ERROR_BYTES];
+        struct config c;
+
+        (void)state;
+        assert_int_equal(load(&c, "", NULL, error), 0);
+        assert_defaults(&c);
+        config_deinit(&c);
+}
+
+/* The shipped file loads as it is, to the defaults, and with every setting's semicolon taken away, too.
+ * Writes the names that it documents, " section.key", to @ret_names. */
+static void load_shipped_file(char *ret_names, size_t size)
+{
+        char error[CONFIG_ERROR_BYTES];
+        char line[512];
+        char section[32] = "";
+        char key[32];
+        static char text[16384];
+        struct config c;
+        FILE *in = fopen(SHIPPED, "r");
+        size_t len = 0;
+        size_t text_len = 0;
+
+        assert_non_null(in);
+        ret_names[0] = '\0';
+        text[0] = '\0';
+        while (fgets(line, sizeof(line), in)) {
+                int is_setting = sscanf(line, ";%31[a-z_] =", key) == 1;
+
+                sscanf(line, "[%31[a-z]]", section);
+                if (is_setting)
+                        len += (size_t)snprintf(ret_names + len, size - len, " %s.%s", section, key);
+                text_len +=
+                        (size_t)snprintf(text + text_len, sizeof(text) - text_len, "%s", line + is_setting);
+                assert_true(len < size && text_len < sizeof(text));
+        }
+        fclose(in);
+        assert_int_equal(config_load(&c, SHIPPED, NULL, 0, error), 0);
+        assert_defaults(&c);
+        config_deinit(&c);
+        if (load(&c, text, NULL, error) != 0)
+                fail_msg("%s", error);
+        assert_defaults(&c);
+        config_deinit(&c);
+}
+
+/* The table is config.c's own affair, so it is read from there: a setting that is added to it but not to the
+ * shipped file is noticed. Those that are not available yet are not in the file. */
+static void test_shipped_file(void **state)
+{
+        char names[2048];
+        char expected[2048] = "";
+        char line[512];
+        char section[32];
+        char key[32];
+        int off = 0;
+        int available = 0;
+        FILE *in = fopen(SOURCE_DIR "/src/config.c", "r");
+
+        (void)state;
+        load_shipped_file(names, sizeof(names));
+        assert_non_null(in);
+        while (fgets(line, sizeof(line), in)) {
+                size_t len = strlen(expected);
+
+                if (sscanf(line, " {\"%31[a-z_]\", \"%31[a-z_]\", \"", section, key) != 2)
+                        continue;
+                if (strstr(line, "TYPE_OFF") || strstr(line, "TYPE_IGNORED")) {
+                        off++;
+                        continue;
+                }
+                snprintf(expected + len, sizeof(expected) - len, " %s.%s", section, key);
+                available++;
+        }
+        fclose(in);
+        assert_int_equal(available, 22);
+        assert_int_equal(off, 3);
+        assert_string_equal(names, expected);
+}
+
+/* Every setting that has a range: both ends are taken, what lies beyond is not, in the file and with --set.
+ */
+static void test_ranges(void **state)
+{
+        static const struct {
+                const char *key;
+                size_t offset;
+                size_t size;
+                struct {
+                        const char *text;
+                        uint64_t value;
+                } min, max;
+                const char *beyond[3];
+        } ranges[] = {
+                {"database.writers", AT(database.writers), {"1", 1}, {"64", 64}, {"0", "65"}},
+                {"listen.unix_mode", AT(listen.unix_mode), {"0", 0}, {"0777", 0777}, {"01000", "-1", "8"}},
+                {"limits.max_line_bytes",
+                 AT(limits.max_line_bytes),
+                 {"1024", 1024},
+                 {"64M", 64 << 20},
+                 {"1023", "67108865"}},
+                {"limits.max_connections",
+                 AT(limits.max_connections),
+                 {"1", 1},
+                 {"65536", 65536},
+                 {"0", "65537"}},
+                {"limits.memory_bytes",
+                 AT(limits.memory_bytes),
+                 {"16M", 16 << 20},
+                 {"1T", UINT64_C(1) << 40},
+                 {"16777215", "1099511627777", "16777217T"}},
+                {"batch.rows", AT(batch.rows), {"1", 1}, {"1000000", 1000000}, {"0", "1000001"}},
+                {"batch.bytes",
+                 AT(batch.bytes),
+                 {"64K", 64 << 10},
+                 {"512M", 512 << 20},
+                 {"65535", "536870913"}},
+                {"batch.linger_ms", AT(batch.linger_ms), {"0", 0}, {"60000", 60000}, {"-1", "60001"}},
+                {"resolve.cache_objects",
+                 AT(resolve.cache_objects),
+                 {"0", 0},
+                 {"100000000", 100000000},
+                 {"-1", "100000001"}},
+                {"resolve.unknown_grace_ms",
+                 AT(resolve.unknown_grace_ms),
+                 {"0", 0},
+                 {"86400000", 86400000},
+                 {"-1", "86400001"}},
+                {"rejects.max_bytes",
+                 AT(rejects.max_bytes),
+                 {"64K", 64 << 10},
+                 {"1T", UINT64_C(1) << 40},
+                 {"65535", "1099511627777"}},
+                {"limits.idle_ms",
+                 AT(limits.idle_ms),
+                 {"0", 0},
+                 {"604800000", 604800000},
+                 {"-1", "604800001"}},
+                {"rejects.keep", AT(rejects.keep), {"0", 0}, {"1000", 1000}, {"-1", "1001"}},
+                {"shutdown.timeout_ms",
+                 AT(shutdown.timeout_ms),
+                 {"0", 0},
+                 {"600000", 600000},
+                 {"-1", "600001", "4294967296"}},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
+                assert_value(ranges[i].key, ranges[i].offset, ranges[i].size, ranges[i].min.text,
+                             ranges[i].min.value);
+                assert_value(ranges[i].key, ranges[i].offset, ranges[i].size, ranges[i].max.text,
+                             ranges[i].max.value);
+                for (size_t k = 0; k < ARRAY_LEN(ranges[i].beyond) && ranges[i].beyond[k]; k++)
+                        assert_not_value(ranges[i].key, ranges[i].beyond[k]);
+        }
+}
+
+/* Words and their places in the enums. */
+static void test_words(void **state)
+{
+        static const char *const levels[] = {"error", "warn", "info", "debug"};
+        static const char *const formats[] = {"auto", "plain", "journal"};
+        static const char *const bad[] = {"", "INFO", "warning", "debu", "0"};
+
+        (void)state;
+        assert_int_equal(LOG_LEVEL_DEBUG, 3);
+        assert_int_equal(LOG_FORMAT_JOURNAL, 2);
+        for (size_t i = 0; i < ARRAY_LEN(levels); i++)
+                assert_value("log.level", AT(log.level), levels[i], i);
+        for (size_t i = 0; i < ARRAY_LEN(formats); i++)
+                assert_value("log.format", AT(log.format), formats[i], i);
+        for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+                assert_not_value("log.level", bad[i]);
+                assert_not_value("log.format", bad[i]);
+        }
+}
+
+/* A feature to come is taken only where it is off. */
+static void test_not_available(void **state)
+{
+        static const char *const off[] = {"spool.dir=", "spool.max_bytes=1", "spool.max_bytes=9G",
+                                          "http.listen="};
+        static const char *const on[] = {"spool.dir=/var/lib/x", "http.listen=127.0.0.1:9464"};
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(off); i++) {
+                char error[CONFIG_ERROR_BYTES];
+                struct config c;
+
+                if (load(&c, "", off[i], error) != 0)
+                        fail_msg("%s: %s", off[i], error);
+                assert_defaults(&c);
+                config_deinit(&c);
+        }
+        for (size_t i = 0; i < ARRAY_LEN(on); i++) {
+                char error[CONFIG_ERROR_BYTES];
+                struct config c;
+
+                assert_int_not_equal(load(&c, "", on[i], error), 0);
+                assert_non_null(strstr(error, "is not available in this version"));
+                config_deinit(&c);
+        }
+        assert_not_value("spool.max_bytes", "0");
+        assert_not_value("spool.max_bytes", "much");
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_defaults),      cmocka_unit_test(test_shipped_file),
+                cmocka_unit_test(test_ranges),        cmocka_unit_test(test_words),
+                cmocka_unit_test(test_not_available),
+        };
+
+        return cmocka_run_group_tests(tests, setup, teardown);
+}
