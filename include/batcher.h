@@ -51,7 +51,8 @@ void batcher_add_take(struct batcher *b, const struct row *row);
 /* Seals the open batch, if it has rows, without waiting. */
 void batcher_seal(struct batcher *b);
 
-/* Puts a batch back that was taken: it is the next one to be taken. */
+/* Puts a batch back that was taken: it is the next one to be taken, but behind all others where one of its
+ * rows is suspected to be bad. */
 void batcher_return(struct batcher *b, struct batch *batch);
 
 /* The batch that waits longest, or NULL. */

@@ -47,6 +47,7 @@ enum hierarchy_state {
         HIERARCHY_RESOLVE,  /* asking for accounts, parents and what is there of the objects */
         HIERARCHY_OBJECTS,  /* upserting objects */
         HIERARCHY_COMMIT,   /* ending the transaction, either way */
+        HIERARCHY_PROBE,    /* trying to insert an ordinary row, the transaction's only one having failed */
 };
 
 struct hierarchy {
@@ -68,8 +69,7 @@ struct hierarchy {
         size_t start;                  /* rows [start, end) of it are in the transaction; those before */
         size_t end;                    /* are settled */
         unsigned retries;              /* of these rows */
-        struct suspicion suspicion;    /* of the batch */
-        uint64_t written;              /* rows of committed transactions */
+        unsigned suspected;            /* how often the batch failed for a reason that nobody foresaw */
         bool new_accounts;
         struct pg_error error; /* on the transaction */
         uint32_t *asked;       /* the rows of the statement in flight, in its order */

@@ -72,6 +72,13 @@ void pg_conn_close(struct pg_conn *c, void (*cb)(struct pg_conn *));
  * do. */
 void pg_conn_give_up(struct pg_conn *c, const char *what, const struct pg_error *error);
 
+/* The connection has served its purpose, so that the pauses are short again. An owner that gives up says so
+ * only when it got on with its work: each new connection succeeds with its first commands. */
+static inline void pg_conn_served(struct pg_conn *c)
+{
+        c->failures = 0;
+}
+
 /* True where a command may be started. */
 static inline bool pg_conn_ready(const struct pg_conn *c)
 {
@@ -83,8 +90,9 @@ static inline bool pg_conn_ready(const struct pg_conn *c)
 void pg_conn_query(struct pg_conn *c, const char *sql, int params_len, const char *const *params,
                    const int *params_bytes);
 
-/* Starts a COPY ... FROM STDIN: on_copy_in, or on_result with the error. */
-void pg_conn_copy(struct pg_conn *c, const char *sql);
+/* Starts a command without parameters, or several, which end with the first error. For COPY ... FROM STDIN
+ * on_copy_in comes first. */
+void pg_conn_command(struct pg_conn *c, const char *sql);
 
 /* Hands COPY data to the connection. False: wait for on_writable before the next call (these bytes are taken
  * all the same). */

@@ -12,7 +12,8 @@ enum sqlstate_action {
         SQLSTATE_RETRY,     /* nobody's fault and soon over: the same once more */
         SQLSTATE_ISOLATE,   /* a row's fault: halve the batch until it stands alone */
         SQLSTATE_RECONNECT, /* the server's or the operator's matter: no row is to blame; pause, try again */
-        SQLSTATE_SUSPECT,   /* nobody foresaw it: pause, try again; a row is to blame only if others pass */
+        SQLSTATE_SUSPECT,   /* nobody foresaw it: pause, try again; a row is to blame only if an ordinary one
+                               passes */
 };
 
 /* @sqlstate is five letters. A pause costs time, a wrong refusal costs a record: so what nobody foresaw is
@@ -28,15 +29,18 @@ struct pg_error {
         char message[256];
 };
 
-/* Rows that failed for a reason that nobody foresaw (SQLSTATE_SUSPECT); zeroed at first. */
-struct suspicion {
-        unsigned failures;
-        uint64_t written_before; /* rows that had been written by then, when they first failed */
+/* What to do with rows that failed for a reason that nobody foresaw (SQLSTATE_SUSPECT). */
+enum suspect_step {
+        SUSPECT_PAUSE, /* give the connection up, try again */
+        SUSPECT_HALVE, /* it goes on: look for a row that is to blame */
+        SUSPECT_PROBE, /* it is this row or the server: try to insert an ordinary one */
 };
 
-/* They have failed once more, when @written rows had been written in all. True where one of them is to be
- * found, or, of a single one, to be refused: it was tried a few times, and a single row is to blame only
- * where others were written meanwhile. False: pause, and try again. */
-bool suspicion_blames_a_row(struct suspicion *s, size_t rows, uint64_t written);
+/* *failures counts, for these @rows and what they are halved from; 0 at first. */
+enum suspect_step suspect_next(unsigned *failures, size_t rows);
+
+/* Whether the server writes rows, or judges them, after all: @sqlstate is what the probe ended with, NULL for
+ * success. If so, the suspect is to be refused, else to be tried again after a pause. */
+bool probe_blames_suspect(const char *sqlstate);
 
 #endif

@@ -23,7 +23,7 @@ struct writer_ops {
         line_settle_cb *settle;
         /* The row's ad object has gone from the database: takes over *row. */
         void (*on_missing)(void *ctx, const struct row *row);
-        /* Takes over a batch, or a part of one, that is still to be written: it is the next in line. */
+        /* Takes over a batch, or a part of one, that is still to be written: it is next in line. */
         void (*on_return)(void *ctx, struct batch *batch);
 };
 
@@ -35,6 +35,7 @@ enum writer_state {
         WRITER_MERGE,   /* INSERT ... ON CONFLICT DO NOTHING */
         WRITER_COMMIT,  /* ending that transaction */
         WRITER_MISSING, /* asking which ad objects are gone */
+        WRITER_PROBE,   /* trying to insert an ordinary row, the batch's only one having failed */
 };
 
 struct writer {
@@ -42,7 +43,6 @@ struct writer {
         char name[24];
         const struct writer_ops *ops;
         void *ctx;
-        uint64_t *written; /* rows, by all writers together */
         enum writer_state state;
         struct batch *batch;
         size_t next_row;  /* COPY: the first row that is not sent */
@@ -58,8 +58,7 @@ struct writer {
         void (*close_cb)(struct writer *);
 };
 
-/* @written is shared by all writers, 0 at first. */
-void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned number, uint64_t *written,
+void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned number,
                  const struct writer_ops *ops, void *ctx);
 
 /* A batch in hand is returned first (on_return); then nothing is called but @cb, when @w may be freed. */

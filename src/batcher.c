@@ -66,7 +66,10 @@ void batcher_add_take(struct batcher *b, const struct row *row)
 
 void batcher_return(struct batcher *b, struct batch *batch)
 {
-        list_prepend(&b->sealed, &batch->queue);
+        if (batch->suspected > 0)
+                list_append(&b->sealed, &batch->queue);
+        else
+                list_prepend(&b->sealed, &batch->queue);
         b->sealed_len++;
         b->on_sealed(b->ctx);
 }

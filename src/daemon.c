@@ -56,7 +56,6 @@ struct daemon {
         struct batcher batcher;
         struct rejects rejects;
         struct writer *writers;
-        uint64_t written; /* rows, by all of them */
         uv_signal_t sigterm;
         uv_signal_t sigint;
         uv_signal_t sigusr1;
@@ -476,7 +475,7 @@ static void init_stages(struct daemon *d)
         if (!d->writers)
                 abort();
         for (unsigned i = 0; i < c->database.writers; i++)
-                writer_open(&d->writers[i], &d->loop, c->database.url, i + 1, &d->written, &writer_ops, d);
+                writer_open(&d->writers[i], &d->loop, c->database.url, i + 1, &writer_ops, d);
 }
 
 static int read_access(struct daemon *d)

@@ -10,8 +10,9 @@
  *   written in order, so that parents are always there before their children.
  * - a matter of the server's or the operator's: the connection is given up, and the batch written when there
  * is a new one.
- * - anything else: the same, and after a few times as if a row were to blame, but none is refused unless
- * others pass. When the connection is lost in COMMIT, all is written again: what was stored is then as given.
+ * - anything else: the same, and after a few times as if a row were to blame; but the row that stands alone
+ * then is refused only if an ordinary one can be inserted where it cannot. When the connection is lost in
+ * COMMIT, all is written again: what was stored is then as given.
  */
 #include "hierarchy.h"
 
@@ -151,7 +152,7 @@ static void start_next(struct hierarchy *h)
         h->start = 0;
         h->end = h->batch->len;
         h->retries = 0;
-        h->suspicion = (struct suspicion){0};
+        h->suspected = 0;
         start_transaction(h);
 }
 
@@ -204,13 +205,13 @@ static void start_transaction(struct hierarchy *h)
 {
         h->state = HIERARCHY_BEGIN;
         h->error.sqlstate[0] = '\0';
-        pg_conn_copy(&h->conn, "BEGIN");
+        pg_conn_command(&h->conn, "BEGIN");
 }
 
 static void send_commit(struct hierarchy *h)
 {
         h->state = HIERARCHY_COMMIT;
-        pg_conn_copy(&h->conn, "COMMIT"); /* of a failed transaction: rolls it back */
+        pg_conn_command(&h->conn, "COMMIT"); /* of a failed transaction: rolls it back */
 }
 
 static void add_nullable(struct buf *param, bool has, struct json_string text)
@@ -468,6 +469,7 @@ static void describe(const struct hierarchy_row *row, struct reject *ret)
 /* The transaction's rows are settled; on to those that it left. */
 static void next_rows(struct hierarchy *h)
 {
+        pg_conn_served(&h->conn);
         h->start = h->end;
         h->end = h->batch->len;
         h->retries = 0;
@@ -493,7 +495,6 @@ static void settle_rows(struct hierarchy *h)
                         h->ops->settle(h->ctx, &row->line, row->written ? LINE_STORED : LINE_DUPLICATE, NULL);
                 }
         }
-        h->written += h->end - h->start;
         if (written)
                 h->ops->on_written(h->ctx, h->new_accounts);
         h->new_accounts = false;
@@ -502,23 +503,48 @@ static void settle_rows(struct hierarchy *h)
 
 /* --- errors --- */
 
-static void isolate(struct hierarchy *h)
+/* The transaction's only row is to blame. */
+static void refuse(struct hierarchy *h)
 {
         struct reject reject;
 
-        if (h->end - h->start > 1) {
-                h->end = h->start + (h->end - h->start) / 2;
-                start_transaction(h);
-                return;
-        }
         refuse_by_database(&reject, &h->error);
         h->ops->settle(h->ctx, &h->batch->rows[h->start].line, LINE_REJECTED, &reject);
         next_rows(h);
 }
 
+static void isolate(struct hierarchy *h)
+{
+        if (h->end - h->start == 1) {
+                refuse(h);
+                return;
+        }
+        h->end = h->start + (h->end - h->start) / 2;
+        start_transaction(h);
+}
+
 static void give_up_connection(struct hierarchy *h)
 {
         pg_conn_give_up(&h->conn, "writing the hierarchy", &h->error);
+}
+
+static void handle_suspect(struct hierarchy *h)
+{
+        const struct hierarchy_row *row = &h->batch->rows[h->start];
+
+        switch (suspect_next(&h->suspected, h->end - h->start)) {
+        case SUSPECT_PAUSE:
+                give_up_connection(h);
+                return;
+        case SUSPECT_HALVE:
+                isolate(h);
+                return;
+        case SUSPECT_PROBE:
+                h->state = HIERARCHY_PROBE;
+                pg_conn_command(&h->conn,
+                                row->kind == RECORD_AD_ACCOUNT ? ad_account_probe_sql : ad_object_probe_sql);
+                return;
+        }
 }
 
 /* What h->error says, no transaction being open. */
@@ -545,10 +571,7 @@ static void handle_error(struct hierarchy *h)
                 give_up_connection(h);
                 return;
         case SQLSTATE_SUSPECT:
-                if (suspicion_blames_a_row(&h->suspicion, h->end - h->start, h->written))
-                        isolate(h);
-                else
-                        give_up_connection(h);
+                handle_suspect(h);
                 return;
         }
 }
@@ -582,6 +605,7 @@ static void on_success(struct hierarchy *h, const struct pg_result *res)
                 else
                         settle_rows(h);
                 return;
+        case HIERARCHY_PROBE: /* see on_probed */
         case HIERARCHY_DOWN:
         case HIERARCHY_IDLE:
                 break;
@@ -589,10 +613,22 @@ static void on_success(struct hierarchy *h, const struct pg_result *res)
         assert(false); /* no command was in flight, or a batch without rows */
 }
 
+static void on_probed(struct hierarchy *h, const struct pg_result *res)
+{
+        if (probe_blames_suspect(pg_result_sqlstate(res)))
+                refuse(h);
+        else
+                give_up_connection(h);
+}
+
 static void on_result(void *ctx, const struct pg_result *res)
 {
         struct hierarchy *h = ctx;
 
+        if (h->state == HIERARCHY_PROBE) {
+                on_probed(h, res);
+                return;
+        }
         if (!pg_result_sqlstate(res)) {
                 on_success(h, res);
                 return;

@@ -316,8 +316,6 @@ static void on_command_over(struct pg_conn *c)
                 on_setup(c, res);
                 return;
         }
-        if (!pg_result_sqlstate((const struct pg_result *)res))
-                c->failures = 0; /* not sooner: who connects only to fail again must pause longer each time */
         c->state = PG_CONN_READY;
         c->ops->on_result(c->ctx, (const struct pg_result *)res);
         PQclear(res);
@@ -387,7 +385,7 @@ void pg_conn_query(struct pg_conn *c, const char *sql, int params_len, const cha
                 lose_soon(c);
 }
 
-void pg_conn_copy(struct pg_conn *c, const char *sql)
+void pg_conn_command(struct pg_conn *c, const char *sql)
 {
         assert(c->state == PG_CONN_READY);
         c->state = PG_CONN_BUSY;

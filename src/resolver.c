@@ -556,6 +556,7 @@ static void on_result(void *ctx, const struct pg_result *res)
                 pg_conn_give_up(&r->conn, "looking up ad objects", &error);
                 return;
         }
+        pg_conn_served(&r->conn);
         if (r->refreshing) {
                 r->refreshing = false;
                 on_refreshed(r, res);

@@ -74,13 +74,16 @@ const char *sqlstate_advice(const char *sqlstate)
         return NULL;
 }
 
-bool suspicion_blames_a_row(struct suspicion *s, size_t rows, uint64_t written)
+enum suspect_step suspect_next(unsigned *failures, size_t rows)
 {
-        if (s->failures == 0)
-                s->written_before = written;
-        if (s->failures < SUSPECTED_MAX) {
-                s->failures++;
-                return false;
+        if (*failures < SUSPECTED_MAX) {
+                ++*failures;
+                return SUSPECT_PAUSE;
         }
-        return rows > 1 || written > s->written_before;
+        return rows > 1 ? SUSPECT_HALVE : SUSPECT_PROBE;
+}
+
+bool probe_blames_suspect(const char *sqlstate)
+{
+        return !sqlstate || sqlstate_action(sqlstate) == SQLSTATE_ISOLATE;
 }

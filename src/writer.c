@@ -10,8 +10,8 @@
  *   k bad rows of n cost O(k log n) statements.
  * - a matter of the server's or the operator's: the connection is given up, the batch returned, and tried
  *   again after a pause.
- * - anything else: the same, and after a few times as if a row were to blame, but none is refused unless
- *   others pass.
+ * - anything else: the same, and after a few times as if a row were to blame; but the row that stands alone
+ *   then is refused only if an ordinary one can be inserted where it cannot.
  *
  * When the connection is lost the outcome is unknown: the batch is returned and merged later, where the ids
  * tell what was stored. */
@@ -50,6 +50,13 @@ static void become_idle(struct writer *w)
         w->ops->on_idle(w->ctx, w);
 }
 
+/* The batch has come to its end. */
+static void finish_batch(struct writer *w)
+{
+        pg_conn_served(&w->conn);
+        become_idle(w);
+}
+
 static struct batch *detach_batch(struct writer *w)
 {
         struct batch *b = w->batch;
@@ -63,12 +70,11 @@ static void settle_all(struct writer *w, const bool *inserted)
 {
         struct batch *b = detach_batch(w);
 
-        *w->written += b->len;
         for (size_t i = 0; i < b->len; i++)
                 w->ops->settle(w->ctx, &b->rows[i].line,
                                !inserted || inserted[i] ? LINE_STORED : LINE_DUPLICATE, NULL);
         batch_free(b);
-        become_idle(w);
+        finish_batch(w);
 }
 
 static void return_batch(struct writer *w)
@@ -114,7 +120,7 @@ static void start_copy(struct writer *w)
         w->state = WRITER_COPY;
         w->next_row = 0;
         w->trailer = false;
-        pg_conn_copy(&w->conn, spending_copy_sql);
+        pg_conn_command(&w->conn, spending_copy_sql);
 }
 
 /* --- merge --- */
@@ -135,7 +141,7 @@ static void start_merge(struct writer *w)
 {
         w->state = WRITER_BEGIN;
         w->error.sqlstate[0] = '\0';
-        pg_conn_copy(&w->conn, w->batch->any_time ? begin_locked_sql : begin_sql);
+        pg_conn_command(&w->conn, w->batch->any_time ? begin_locked_sql : begin_sql);
 }
 
 static void send_merge(struct writer *w)
@@ -170,21 +176,28 @@ static void note_inserted(struct writer *w, const struct pg_result *res)
 static void send_commit(struct writer *w)
 {
         w->state = WRITER_COMMIT;
-        pg_conn_copy(&w->conn, "COMMIT"); /* of a failed transaction: rolls it back */
+        pg_conn_command(&w->conn, "COMMIT"); /* of a failed transaction: rolls it back */
 }
 
 /* --- a batch that failed --- */
 
+/* The batch's only row is to blame. */
+static void refuse(struct writer *w)
+{
+        struct reject reject;
+
+        refuse_by_database(&reject, &w->error);
+        w->ops->settle(w->ctx, &w->batch->rows[0].line, LINE_REJECTED, &reject);
+        batch_free(detach_batch(w));
+        finish_batch(w);
+}
+
 static void isolate(struct writer *w)
 {
         struct batch *second;
-        struct reject reject;
 
         if (w->batch->len == 1) {
-                refuse_by_database(&reject, &w->error);
-                w->ops->settle(w->ctx, &w->batch->rows[0].line, LINE_REJECTED, &reject);
-                batch_free(detach_batch(w));
-                become_idle(w);
+                refuse(w);
                 return;
         }
         second = batch_split(w->batch);
@@ -245,7 +258,7 @@ static void on_missing_result(struct writer *w, const struct pg_result *res)
         remove_missing(w, res);
         if (w->batch->len == 0) {
                 batch_free(detach_batch(w));
-                become_idle(w);
+                finish_batch(w);
         } else if (w->batch->len == before) {
                 isolate(w); /* a foreign key that is not ours, or an object that is back already */
         } else {
@@ -256,6 +269,22 @@ static void on_missing_result(struct writer *w, const struct pg_result *res)
 static void give_up_connection(struct writer *w)
 {
         pg_conn_give_up(&w->conn, "writing a batch", &w->error);
+}
+
+static void handle_suspect(struct writer *w)
+{
+        switch (suspect_next(&w->batch->suspected, w->batch->len)) {
+        case SUSPECT_PAUSE:
+                give_up_connection(w);
+                return;
+        case SUSPECT_HALVE:
+                isolate(w);
+                return;
+        case SUSPECT_PROBE:
+                w->state = WRITER_PROBE;
+                pg_conn_command(&w->conn, spending_probe_sql);
+                return;
+        }
 }
 
 /* What w->error says about the batch, no transaction being open. */
@@ -290,10 +319,7 @@ static void handle_error(struct writer *w)
                 give_up_connection(w);
                 return;
         case SQLSTATE_SUSPECT:
-                if (suspicion_blames_a_row(&w->batch->suspicion, w->batch->len, *w->written))
-                        isolate(w);
-                else
-                        give_up_connection(w);
+                handle_suspect(w);
                 return;
         }
 }
@@ -364,6 +390,12 @@ static void on_result(void *ctx, const struct pg_result *res)
                         return;
                 }
                 break;
+        case WRITER_PROBE:
+                if (probe_blames_suspect(pg_result_sqlstate(res))) {
+                        refuse(w);
+                        return;
+                }
+                break;
         case WRITER_DOWN:
         case WRITER_IDLE:
                 assert(false); /* no command was in flight */
@@ -391,7 +423,7 @@ static void on_lost(void *ctx)
         return_batch(w);
 }
 
-void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned number, uint64_t *written,
+void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned number,
                  const struct writer_ops *ops, void *ctx)
 {
         static const struct pg_conn_ops conn_ops = {
@@ -402,7 +434,7 @@ void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned nu
                 .on_lost = on_lost,
         };
 
-        *w = (struct writer){.ops = ops, .ctx = ctx, .written = written};
+        *w = (struct writer){.ops = ops, .ctx = ctx};
         snprintf(w->name, sizeof(w->name), "writer %u", number);
         pg_conn_open(&w->conn, loop, url, w->name, &conn_ops, w);
 }

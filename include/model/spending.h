@@ -110,4 +110,8 @@ extern const char spending_copy_sql[];
  * several rows with one key the first is. */
 extern const char spending_merge_sql[];
 
+/* For pg_conn: commands that insert an ordinary row, a copy of one that is stored, else a plain one of any ad
+ * object, and roll it back. Where a row fails and this does not, that row is to blame. */
+extern const char spending_probe_sql[];
+
 #endif

@@ -35,6 +35,12 @@ const char ad_account_upsert_sql[] =
         "UNION ALL SELECT platform_connection_id, external_id, NULL, NULL, inserted FROM written"
         ") AS k GROUP BY k.connection_id, k.external_id";
 
+const char ad_account_probe_sql[] =
+        "BEGIN; INSERT INTO ad_accounts (external_id, platform_connection_id, name, currency, timezone) "
+        "SELECT gen_random_uuid(), a.* FROM ("
+        "(SELECT platform_connection_id, name, currency, timezone FROM ad_accounts LIMIT 1) "
+        "UNION ALL (SELECT id, NULL, 'USD', 'UTC' FROM platform_connections LIMIT 1) LIMIT 1) a; ROLLBACK";
+
 static const char find_external_sql[] =
         "SELECT a.id, a.platform_connection_id, c.platform, a.external_id, a.name, a.currency, a.timezone, "
         "a.created_at, a.updated_at "

@@ -124,6 +124,12 @@ const char ad_object_upsert_sql[] =
         "UNION ALL SELECT ad_account_id, external_id, NULL FROM written"
         ") AS k GROUP BY k.ad_account_id, k.external_id HAVING count(*) > count(k.n)";
 
+const char ad_object_probe_sql[] =
+        "BEGIN; INSERT INTO ad_objects (external_id, ad_account_id, type, name, status, parent_id) "
+        "SELECT gen_random_uuid(), o.* FROM ("
+        "(SELECT ad_account_id, type, name, status, parent_id FROM ad_objects LIMIT 1) "
+        "UNION ALL (SELECT id, 'CAMPAIGN', NULL, 'PAUSED', NULL FROM ad_accounts LIMIT 1) LIMIT 1) o; ROLLBACK";
+
 const char ad_object_missing_sql[] = "SELECT DISTINCT u.id FROM unnest((SELECT $1::uuid[])) AS u (id) "
                                      "WHERE (SELECT o.id FROM ad_objects o WHERE o.id = u.id) IS NULL";
 

@@ -33,6 +33,12 @@ const char spending_merge_sql[] =
         "UNION ALL SELECT id, collected_at, NULL FROM inserted"
         ") AS k GROUP BY k.id, k.collected_at HAVING count(*) > count(k.n)";
 
+const char spending_probe_sql[] =
+        "BEGIN; INSERT INTO spending (ad_object_id, collected_at, period_start, period_end, amount_cents, currency) "
+        "(SELECT ad_object_id, collected_at, period_start, period_end, amount_cents, currency FROM spending LIMIT 1) "
+        "UNION ALL (SELECT id, now(), now() - interval '1 day', now(), 1, 'USD' FROM ad_objects LIMIT 1) "
+        "LIMIT 1; ROLLBACK";
+
 /* $1 account, $2 object, $3 and $4 from as a moment or a day, $5 and $6 to.
  *
  * A period that contains a shorter one of its object: running through the periods from the last start to the

@@ -277,6 +277,25 @@ class BadRows(TestCase):
         self.assertIn("XX000", replies.rejects[bad[0]]["message"])
         self.assertEqual(self.db.count(), 997)
 
+    def test_such_a_row_alone(self):
+        d = self.daemon(database__writers=1)
+        self.db.refuse_inserts("spending", "NEW.amount_cents = 7", sqlstate="BR001")
+        for _ in range(2):
+            self.assertEqual(d.send(record(amountCents=7)).codes(), {1: "refused_by_database"})
+            self.assertEqual(d.send(*numbered(10, 5)).codes(), {3: "refused_by_database"})
+        self.assertEqual(self.db.count(), 9)
+
+    def test_an_account_that_fails_so_holds_up_no_other(self):
+        self.db.add_account("act_2")
+        self.db.refuse_inserts("spending", "(SELECT ad_account_id FROM ad_objects WHERE id = NEW.ad_object_id) = "
+                               "(SELECT id FROM ad_accounts WHERE external_id = 'act_1')", sqlstate="BR001")
+        d = self.daemon(database__writers=1)
+        client = d.client()
+        client.send(record())
+        wait_until(lambda: "BR001" in d.log(), "an attempt")
+        self.assertEqual(d.send(record(accountExternalId="act_2")).counts(), (1, 1, 0, 0))
+        self.assertEqual(client.finish().codes(), {1: "refused_by_database"})
+
     def test_a_server_that_fails_everything_for_a_reason_nobody_foresaw(self):
         d = self.daemon()
         for sqlstate in ("XX000", "0A000"):

@@ -238,6 +238,37 @@ class Refusals(Hierarchy):
         lines = [ad_object(f"c{i}", name="poison" if i in (3, 77) else "good") for i in range(100)]
         self.assertEqual(self.d.send(*lines).codes(), {4: "refused_by_database", 78: "refused_by_database"})
 
+    def test_a_row_that_fails_so_alone_or_first_stops_no_other(self):
+        self.d.send(account(self.connection))
+        for table, poison in (("ad_objects", ad_object("p", name="poison")),
+                              ("ad_accounts", account(self.connection, "act_2", name="poison"))):
+            self.db.refuse_inserts(table, "NEW.name = 'poison'", sqlstate="BR001")
+            self.assertEqual(self.d.send(poison).codes(), {1: "refused_by_database"}, table)
+            replies = self.d.send(poison, *[ad_object(f"{table} {i}") for i in range(10)])
+            self.assertEqual(replies.codes(), {1: "refused_by_database"})
+            self.assertEqual(replies.counts(), (11, 10, 0, 1))
+
+    def test_a_table_that_fails_so_for_everybody_costs_no_row(self):
+        for table in ("ad_accounts", "ad_objects"):
+            self.db.refuse_inserts(table, "true", sqlstate="BR001")
+            client = self.d.client()
+            client.send(account(self.connection), *[ad_object(f"c{i}") for i in range(10)])
+            wait_until(lambda: self.d.log().count("BR001") >= 6, "some attempts")
+            self.db.execute(f"DROP TRIGGER refuse ON {table}; DELETE FROM ad_accounts")
+            self.assertEqual(client.finish().counts(), (11, 11, 0, 0))
+            self.db.execute("DELETE FROM ad_accounts")
+
+    def test_a_missing_right_is_not_asked_for_again_and_again(self):
+        self.d.send(account(self.connection))
+        self.db.execute(f"REVOKE INSERT ON ad_objects FROM {self.db.name}")
+        client = self.d.client()
+        client.send(ad_object("c1"))
+        time.sleep(5)
+        attempts = self.d.log().count("42501")
+        self.assertTrue(2 <= attempts <= 10, attempts)  # at 0.1 s, 0.2 s, 0.4 s ... each with its jitter
+        self.db.execute(f"GRANT INSERT ON ad_objects TO {self.db.name}")
+        self.assertEqual(client.finish().counts(), (1, 1, 0, 0))
+
 
 class AtOnce(Hierarchy):
     def test_two_daemons_and_many_connections_upserting_the_same(self):

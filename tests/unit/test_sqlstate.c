@@ -45,26 +45,26 @@ static void test_actions(void **state)
         }
 }
 
-static void test_suspicion(void **state)
+static void test_suspects(void **state)
 {
-        struct suspicion many = {0};
-        struct suspicion single = {0};
+        unsigned failures = 0;
 
         (void)state;
-        for (int i = 0; i < 3; i++) {
-                assert_false(suspicion_blames_a_row(&many, 2, 10));
-                assert_false(suspicion_blames_a_row(&single, 1, 10 + (uint64_t)i));
-        }
-        assert_true(suspicion_blames_a_row(&many, 2, 10));
-        assert_false(suspicion_blames_a_row(&single, 1, 10));
-        assert_true(suspicion_blames_a_row(&single, 1, 11));
+        for (int i = 0; i < 3; i++)
+                assert_int_equal(suspect_next(&failures, 1), SUSPECT_PAUSE);
+        assert_int_equal(suspect_next(&failures, 2), SUSPECT_HALVE);
+        assert_int_equal(suspect_next(&failures, 1), SUSPECT_PROBE);
+        assert_true(probe_blames_suspect(NULL));
+        assert_true(probe_blames_suspect("23514"));
+        assert_false(probe_blames_suspect("XX000"));
+        assert_false(probe_blames_suspect("53100"));
 }
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_actions),
-                cmocka_unit_test(test_suspicion),
+                cmocka_unit_test(test_suspects),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
