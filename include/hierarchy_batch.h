@@ -49,7 +49,8 @@ struct hierarchy_row {
         enum ad_object_type other_type;
         struct uuid id;
         struct uuid account_id;
-        struct uuid parent_id; /* of an object that has a parent, and is right */
+        struct uuid old_parent_id; /* all zeros: none */
+        struct uuid parent_id;     /* of an object that has a parent, and is right */
 };
 
 /* An account as objects name it. */

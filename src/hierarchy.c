@@ -39,7 +39,8 @@ enum {
         RESOLVE_ACCOUNT,
         RESOLVE_OBJECT,
         RESOLVE_OBJECT_TYPE,
-        RESOLVE_HAS_CHILDREN,
+        RESOLVE_CHILDREN,
+        RESOLVE_OLD_PARENT,
         RESOLVE_PARENT,
         RESOLVE_PARENT_TYPE,
 };
@@ -369,6 +370,17 @@ static enum hierarchy_verdict find_parent(struct hierarchy *h, struct hierarchy_
         return may_be_parent(type, row->rec.object.type) ? HIERARCHY_OK : HIERARCHY_PARENT_LEVEL;
 }
 
+/* Whether any of the object's @children stays, when the rows of this transaction before it are written. A row
+ * that made one its child, or named it as its parent, would have ended the batch before this one. */
+static bool keeps_children(const struct hierarchy *h, const struct hierarchy_row *row, int64_t children)
+{
+        for (const struct hierarchy_row *other = &h->batch->rows[h->start]; other < row && children > 0;
+             other++)
+                children -= other->kind == RECORD_AD_OBJECT && other->verdict == HIERARCHY_OK &&
+                            uuid_eq(&other->old_parent_id, &row->id);
+        return children > 0;
+}
+
 static enum hierarchy_verdict judge(struct hierarchy *h, struct hierarchy_row *row,
                                     const struct pg_result *res, int i, int64_t now_ms)
 {
@@ -380,7 +392,10 @@ static enum hierarchy_verdict judge(struct hierarchy *h, struct hierarchy_row *r
                 return HIERARCHY_NOT_ONE_ACCOUNT;
         row->account_id = pg_result_uuid(res, i, RESOLVE_ACCOUNT);
         row->id = is_new ? uuid_v7(now_ms) : pg_result_uuid(res, i, RESOLVE_OBJECT);
-        if (!is_new && pg_result_bool(res, i, RESOLVE_HAS_CHILDREN)) {
+        row->old_parent_id = pg_result_null(res, i, RESOLVE_OLD_PARENT)
+                                     ? (struct uuid){0}
+                                     : pg_result_uuid(res, i, RESOLVE_OLD_PARENT);
+        if (!is_new && keeps_children(h, row, pg_result_i64(res, i, RESOLVE_CHILDREN))) {
                 row->other_type = read_type(res, i, RESOLVE_OBJECT_TYPE);
                 return HIERARCHY_TYPE_HAS_CHILDREN;
         }

@@ -82,8 +82,8 @@ extern const char ad_object_lookup_sql[];
 /* What an upsert of ad objects needs to know first. Parameters as above, then $6 text[] the types that the
  * objects are to have and $7 text[] the external ids of their parents (NULL: none). One row a key, in any
  * order: the key's number, how many accounts match, the account's id (all zeros where not exactly one); the
- * object's id and type (text) and whether it has children although its type is another one, all NULL where it
- * is new; the parent's id and type, NULL where there is none. */
+ * object's id and type (text), NULL where it is new; how many children it has, 0 where its type stays; its
+ * parent so far, and the parent to be with its type, NULL where there is none. */
 extern const char ad_object_resolve_sql[];
 
 /* Inserts objects, or updates those that differ, by (account, external id). Parameters: $1 uuid[] ids for new

@@ -85,11 +85,12 @@ const char ad_object_lookup_sql[] =
 /* The subqueries with OFFSET 0 stay probes of an index, for the reasons above. */
 const char ad_object_resolve_sql[] = ACCOUNTS_SQL
         "SELECT k.n::int4, account.matches[k.account], account.ids[k.account], o.id, o.type, "
-        "o.type::text <> k.type AND (SELECT count(*) FROM ad_objects c WHERE c.parent_id = o.id) > 0, "
+        "CASE WHEN o.type::text <> k.type "
+        "THEN (SELECT count(*) FROM ad_objects c WHERE c.parent_id = o.id) ELSE 0 END, o.parent_id, "
         "p.id, p.type "
         "FROM account, unnest((SELECT $4::int4[]), (SELECT $5::text[]), (SELECT $6::text[]), "
         "(SELECT $7::text[])) WITH ORDINALITY AS k (account, external_id, type, parent_external_id, n) "
-        "LEFT JOIN LATERAL (SELECT o.id, o.type FROM ad_objects o "
+        "LEFT JOIN LATERAL (SELECT o.id, o.type, o.parent_id FROM ad_objects o "
         "WHERE o.ad_account_id = account.ids[k.account] AND o.external_id = k.external_id OFFSET 0) o ON true "
         "LEFT JOIN LATERAL (SELECT p.id, p.type FROM ad_objects p "
         "WHERE p.ad_account_id = account.ids[k.account] AND p.external_id = k.parent_external_id OFFSET 0) p "

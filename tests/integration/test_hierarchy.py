@@ -213,6 +213,19 @@ class Refusals(Hierarchy):
                               ad_object("a1", "AD", "s2"), ad_object("a2", "AD", "s1"), ad_object("a3", "AD", "a2"))
         self.assertEqual(replies.codes(), {3: "bad_value", 4: "unknown_ad_object", 6: "bad_value"})
 
+    def test_children_that_earlier_lines_of_the_batch_moved_away(self):
+        self.d.send(account(self.connection), *[ad_object(c) for c in "xyz"], ad_object("s", "AD_SET", "x"),
+                    ad_object("t", "AD_SET", "x"))
+        replies = self.d.send(ad_object("s", "AD_SET", "y"), ad_object("x", "AD_SET", "z"),
+                              ad_object("t", "AD_SET", "s"), ad_object("x", "AD_SET", "z", name="once more"))
+        self.assertEqual(replies.codes(), {2: "bad_value", 3: "bad_value", 4: "bad_value"})
+        replies = self.d.send(ad_object("t", "CAMPAIGN"), ad_object("x", "AD_SET", "z"))
+        self.assertEqual(replies.counts(), (2, 2, 0, 0), replies.rejects)
+        self.assertEqual(self.db.value("SELECT string_agg(concat_ws(' ', o.external_id, o.type, p.external_id), ', ' "
+                                       "ORDER BY o.external_id) FROM ad_objects o LEFT JOIN ad_objects p "
+                                       "ON p.id = o.parent_id"),
+                         "s AD_SET y, t CAMPAIGN, x AD_SET z, y CAMPAIGN, z CAMPAIGN")
+
     def test_a_parent_or_account_that_comes_later_is_too_late(self):
         replies = self.d.send(ad_object("c1"), account(self.connection), ad_object("s1", "AD_SET", "c1"),
                               ad_object("c1"), ad_object("s1", "AD_SET", "c1"))
