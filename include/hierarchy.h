@@ -70,9 +70,9 @@ struct hierarchy {
         size_t end;                    /* are settled */
         unsigned retries;              /* of these rows */
         unsigned suspected;            /* how often the batch failed for a reason that nobody foresaw */
-        bool new_accounts;
-        struct pg_error error; /* on the transaction */
-        uint32_t *asked;       /* the rows of the statement in flight, in its order */
+        bool new_accounts;             /* maybe: a transaction with some may have failed, or ended unseen */
+        struct pg_error error;         /* on the transaction */
+        uint32_t *asked;               /* the rows of the statement in flight, in its order */
         size_t asked_len;
         size_t asked_cap;
         struct buf params[HIERARCHY_PARAMS_MAX];

@@ -19,7 +19,9 @@
  *
  * A row whose object the database does not have is refused, or, with a grace, kept and asked for again: when
  * the hierarchy has changed, every RESOLVER_RETRY_MS, and once more when its grace is over. Such rows count
- * in the memory limit with no more than their own line, and may fill half of it.
+ * in the memory limit with no more than their own line. At a quarter of it who has some should send no more
+ * (resolver_has_room_for_unknown); where they fill half of it all the same, there is no grace for others, so
+ * that the other half is left for rows that do not wait.
  *
  * What the cache holds can become wrong in two ways. An object is deleted: the foreign key refuses its rows,
  * see resolver_again_take. An account becomes reachable through a second connection, so that records without
@@ -59,6 +61,7 @@ struct resolver {
         struct list unknown;  /* those that the database does not have, whose rows' grace is not over */
         size_t misses_len;    /* of all three */
         size_t parked;        /* rows that wait for an answer, without those that wait for their grace */
+        size_t parked_bytes;  /* of their lines */
         size_t unknown_bytes; /* of memory that rows hold while they wait for their grace */
         unsigned grace_ms;
         bool draining;
@@ -96,13 +99,13 @@ void resolver_drain(struct resolver *r);
 
 static inline bool resolver_has_room(const struct resolver *r)
 {
-        return r->parked < RESOLVER_PARKED_ROWS;
+        return r->parked < RESOLVER_PARKED_ROWS && r->parked_bytes < r->memory->limit / 4;
 }
 
 /* Whether who has unknown rows here may send more. */
 static inline bool resolver_has_room_for_unknown(const struct resolver *r)
 {
-        return r->unknown_bytes < r->memory->limit / 2;
+        return r->unknown_bytes < r->memory->limit / 4;
 }
 
 static inline bool resolver_empty(const struct resolver *r)

@@ -510,7 +510,7 @@ static void settle_rows(struct hierarchy *h)
                         h->ops->settle(h->ctx, &row->line, row->written ? LINE_STORED : LINE_DUPLICATE, NULL);
                 }
         }
-        if (written)
+        if (written || h->new_accounts)
                 h->ops->on_written(h->ctx, h->new_accounts);
         h->new_accounts = false;
         next_rows(h);
@@ -567,7 +567,6 @@ static void handle_error(struct hierarchy *h)
 {
         log_debug("database, hierarchy: %zu rows not written: %s (SQLSTATE %s)", h->end - h->start,
                   h->error.message, h->error.sqlstate);
-        h->new_accounts = false;
         switch (sqlstate_action(h->error.sqlstate)) {
         case SQLSTATE_MISSING:
         case SQLSTATE_RETRY:
@@ -674,7 +673,6 @@ static void on_lost(void *ctx)
         struct hierarchy *h = ctx;
 
         h->state = HIERARCHY_DOWN;
-        h->new_accounts = false;
 }
 
 void hierarchy_open(struct hierarchy *h, uv_loop_t *loop, const char *url, struct memory *memory,

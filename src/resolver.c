@@ -153,7 +153,7 @@ static void append(struct miss *m, struct parked_row *parked)
         m->rows_end = &parked->next;
 }
 
-static void begin_grace(struct resolver *r, struct parked_row *parked);
+static bool begin_grace(struct resolver *r, struct parked_row *parked);
 
 static void park_take(struct resolver *r, const struct row *row)
 {
@@ -168,9 +168,12 @@ static void park_take(struct resolver *r, const struct row *row)
         parked->deadline = 0;
         append(m, parked);
         r->parked++;
+        r->parked_bytes += row->line.text.len;
         memory_add(r->memory, sizeof(*parked));
-        if (m->deadline)
-                begin_grace(r, parked);
+        if (m->deadline && !begin_grace(r, parked)) {
+                list_remove(&m->order);
+                list_append(&r->waiting, &m->order); /* it is known soon what becomes of the row */
+        }
         start_query(r);
 }
 
@@ -314,6 +317,7 @@ static struct row unpark(struct resolver *r, struct parked_row **rows)
         *rows = parked->next;
         if (parked->deadline == 0) {
                 r->parked--;
+                r->parked_bytes -= row.line.text.len;
         } else {
                 r->unknown_bytes -= unknown_size(parked);
                 r->ops->on_unknown(r->ctx, row.line.origin, false);
@@ -324,14 +328,18 @@ static struct row unpark(struct resolver *r, struct parked_row **rows)
 }
 
 /* The row's object is unknown for the first time: the row gets its grace, and a block of its own, so that it
- * does not hold those of others. */
-static void begin_grace(struct resolver *r, struct parked_row *parked)
+ * does not hold those of others. False: there is no grace, or no room to wait. */
+static bool begin_grace(struct resolver *r, struct parked_row *parked)
 {
+        if (r->grace_ms == 0 || r->unknown_bytes >= r->memory->limit / 2)
+                return false;
         row_detach(&parked->row);
         parked->deadline = uv_now(r->retry.loop) + r->grace_ms;
         r->parked--;
+        r->parked_bytes -= parked->row.line.text.len;
         r->unknown_bytes += unknown_size(parked);
         r->ops->on_unknown(r->ctx, parked->row.line.origin, true);
+        return true;
 }
 
 static void on_retry(uv_timer_t *timer);
@@ -363,7 +371,7 @@ static struct parked_row *take_overdue(struct resolver *r, struct miss *m)
                 struct parked_row *parked = rows;
 
                 rows = parked->next;
-                if (parked->deadline == 0 && r->grace_ms > 0)
+                if (parked->deadline == 0)
                         begin_grace(r, parked);
                 if (parked->deadline > now) {
                         append(m, parked);

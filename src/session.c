@@ -178,6 +178,8 @@ static void say_ack(struct session *s)
 /* Why the session is to end although its client did not end it; NULL where it is not. */
 static const char *closing_word(const struct session *s)
 {
+        if (s->state == SESSION_EOF && acks_in_flight(&s->acks) > 0)
+                return "shutdown"; /* lines were abandoned, or are not settled yet: then it is not said now */
         if (s->state != SESSION_OPEN)
                 return NULL;
         return s->set->draining ? "shutdown" : s->idle ? "idle" : NULL;

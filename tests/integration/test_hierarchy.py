@@ -409,6 +409,41 @@ class Grace(Hierarchy):
             t.join()
         self.assertEqual(replies[0].counts(), (20000, 0, 0, 20000))
 
+    def test_many_clients_with_waiting_records_hold_up_no_other(self):
+        self.db.add_account()
+        d = self.daemon(resolve__unknown_grace_ms=3000, limits__memory_bytes="16M")
+        counts = []
+
+        def converse(client):
+            lines = [record(externalId=f"unknown {client} {i}", metrics={"x": "y" * 10000}) for i in range(100)]
+            counts.append(d.send(*lines).counts())
+
+        threads = [threading.Thread(target=converse, args=(client,), daemon=True) for client in range(30)]
+        for t in threads:
+            t.start()
+        worst = 0
+        for i in range(20):
+            start = time.monotonic()
+            self.assertEqual(d.send(*[record(amountCents=100 * i + j) for j in range(100)]).counts()[1], 100)
+            worst = max(worst, time.monotonic() - start)
+            time.sleep(0.1)
+        self.assertLess(worst, 2)
+        for t in threads:
+            t.join()
+        self.assertEqual(counts, [(100, 0, 0, 100)] * 30)
+
+    def test_a_stop_is_told_to_who_is_done_sending(self):
+        self.db.add_account()
+        d = self.daemon(resolve__unknown_grace_ms=60000)
+        client = d.client()
+        client.send(record(), record(externalId="later"), record(amountCents=2))
+        client.sock.shutdown(socket.SHUT_WR)
+        client.wait_ack(1)
+        wait_until(lambda: self.db.count() == 2, "stored")
+        self.assertEqual(d.stop(), 0)
+        replies = client.drain()
+        self.assertEqual((replies.closing, replies.rejects), ("shutdown", {}))
+
     def test_a_stop_leaves_them_to_the_client(self):
         self.db.add_account()
         d = self.daemon(resolve__unknown_grace_ms=60000)
