@@ -39,7 +39,7 @@ enum spending_group {
 bool spending_group_parse(struct slice text, enum spending_group *ret);
 
 struct spending_query {
-        const struct uuid *ad_account_id; /* NULL: all accounts, each platform and external id once */
+        const struct uuid *ad_account_id; /* NULL: all accounts */
         const struct uuid *ad_object_id;  /* NULL: all objects; else this one and all below it */
         struct spending_moment from;      /* periods that start at or after it ... */
         struct spending_moment to;        /* ... and before this */
@@ -70,9 +70,10 @@ enum spending_total_column {
 
 /* Totals per time bucket in which no money counts twice. Of the records of one object and period only those
  * that were collected last count (a restatement replaces; a breakdown has several of one moment). Of an
- * object's periods those do not count that contain a shorter one (hours and their day). Of levels the lowest
- * that reported counts: a record does not where an object below its own has one of an overlapping period.
- * Currencies are never added together. */
+ * object's periods those do not count that contain shorter ones (hours and their day), unless collected after
+ * these, which leave gaps; then the shorter ones do not. An object is told by platform and external ids,
+ * whatever connections brought it. Of levels the lowest that reported counts: a record does not where an
+ * object below its own has one of an overlapping period. Currencies are never added together. */
 int spending_totals(struct db *db, const struct spending_query *query, struct pg_result **ret);
 
 enum spending_latest_column {

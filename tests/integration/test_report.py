@@ -100,6 +100,27 @@ class Report(Commands):
                          [("2026-11-01 00:00", "a2", 24), ("2026-11-01 00:00", "a1", 6),
                           ("2026-11-01 06:00", "a1", 6), ("2026-11-01 12:00", "a1", 6), ("2026-11-01 18:00", "a1", 6)])
 
+    def test_a_few_hours_do_not_stand_for_a_whole_day_that_was_collected_later(self):
+        def hours(count, object_id, amount, collected):
+            return [record(externalId=object_id, amountCents=amount, collectedAt=f"2026-11-{collected}:00:00Z",
+                           periodStart=f"2026-11-01T{h:02d}:00:00Z", periodEnd=f"2026-11-01T{h + 1:02d}:00:00Z")
+                    for h in range(count)]
+
+        # the day itself was collected on the 3rd
+        self.send(*hours(3, "a1", 1, "01T03"), spent("a1", 24), *hours(23, "a2", 2, "04T00"), spent("a2", 24),
+                  *hours(3, "s2", 3, "01T03"))
+        self.assertEqual([row[1:4:2] for row in self.amounts("--by", "object")], [("a2", 46), ("a1", 24), ("s2", 9)])
+        # a week of days, one of them in hours
+        self.send(*[spent("c2", 100, day) for day in range(2, 9)], record(externalId="c2", amountCents=5000,
+                  periodStart="2026-11-02T00:00:00Z", periodEnd="2026-11-09T00:00:00Z"))
+        self.assertEqual(sum(row[3] for row in self.amounts("--by", "object") if row[1] == "c2"), 700)
+
+    def test_campaigns_without_a_name(self):
+        self.send(named("c1", name=None), spent("s1", 1), spent("a1", 2, day=2), spent("s2", 4), spent("c2", 3))
+        self.assertEqual([(row["object"], row["name"], row["amount_cents"])
+                          for row in self.report("--by", "campaign", "--bucket", "1mon")],
+                         [("c1", None, 7), ("c2", "Name c2", 3)])
+
     def test_currencies_stay_apart(self):
         self.send(spent("a1", 1), spent("a2", 2, currency="EUR"), spent("s2", str(2**62)), spent("c2", str(2**62)))
         self.assertEqual([(row["currency"], row["amount_cents"]) for row in self.report()],
@@ -144,8 +165,16 @@ class Report(Commands):
                      "2026-11-02", status=1)
         for connection, amounts in ((self.connection, [1]), (other, [1]), (tiktok, [])):
             self.assertEqual([row[3] for row in self.amounts("--connection", connection)], amounts)
-        # all accounts: one that two connections reach counts once
-        self.assertEqual([row[3] for row in self.amounts("--by", "platform", account=(), key="platform")], [1])
+        # all accounts: what two connections brought counts once, whichever brought it, and on whatever level
+        everything = lambda: [row[3] for row in self.amounts("--by", "platform", account=(), key="platform")]
+        self.assertEqual(everything(), [1])
+        self.send(named("c1", connectionId=other), named("a2", "AD", "c1", name="Renamed", connectionId=other),
+                  spent("a2", 10, connectionId=other), spent("a2", 100, day=2, connectionId=self.connection),
+                  spent("a2", 200, day=2, collectedAt="2026-11-04T00:00:00Z", connectionId=other),
+                  spent("c1", 11, connectionId=self.connection))
+        self.assertEqual(everything(), [11, 200])
+        self.assertEqual([row[:2] + row[3:4] for row in self.amounts("--by", "campaign", account=())],
+                         [("2026-11-01", "c1", 11), ("2026-11-02", "c1", 200)])
 
     def test_latest(self):
         later = "2026-11-05T00:00:00Z"
