@@ -11,6 +11,7 @@ enum line_outcome {
         LINE_DUPLICATE, /* it was stored already */
         LINE_REJECTED,
         LINE_EMPTY,
+        LINE_SPOOLED, /* it lies in the spool: one of the first three will become of it */
         LINE_OUTCOMES
 };
 

@@ -41,6 +41,10 @@ struct config {
                 unsigned unknown_grace_ms; /* 0..86400000: how long a record waits for its unknown object */
         } resolve;
         struct {
+                char *dir;        /* "" for none; at most 4000 bytes */
+                size_t max_bytes; /* 1M..1T: of its file, without what SQLite logs beside it */
+        } spool;
+        struct {
                 char *file;       /* "" for none; at most 4000 bytes */
                 size_t max_bytes; /* 64K..1T: at which the file is rotated */
                 unsigned keep;    /* 0..1000 rotated files */

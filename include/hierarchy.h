@@ -103,6 +103,11 @@ static inline bool hierarchy_has_room(const struct hierarchy *h)
         return h->sealed_len < HIERARCHY_SEALED_MAX && h->followers < HIERARCHY_FOLLOWERS_MAX;
 }
 
+/* Gives up all that is not written, and the connection where it is writing: @cb takes over each line, of
+ * records and of spending behind them, in no particular order. */
+void hierarchy_evacuate(struct hierarchy *h, const char *why, void (*cb)(void *ctx, struct line *line),
+                        void *ctx);
+
 /* From now on no batch waits for more records. */
 void hierarchy_drain(struct hierarchy *h);
 

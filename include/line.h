@@ -1,6 +1,7 @@
 #ifndef LINE_H
 #define LINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "acks.h"
@@ -12,8 +13,17 @@
 struct line {
         struct block *block; /* where its bytes are; the line holds a reference */
         struct slice text;   /* as it was sent, in the block */
-        void *origin;        /* who sent it: a session */
-        uint64_t number;     /* of that origin, from 1 */
+        void *origin;        /* who sent it: a session, or where drained a struct spool_line */
+        uint64_t number;     /* of that session, from 1 */
+        int64_t received_us; /* microseconds since the Unix epoch; no two lines share it */
+        bool drained;        /* it comes out of the spool */
+};
+
+/* Who sent a line, for people. */
+struct line_from {
+        const char *peer;    /* borrowed */
+        uint64_t connection; /* the daemon's n-th */
+        uint64_t line;       /* of that connection, from 1 */
 };
 
 /* Takes over the line's fate: tells its origin, lets its memory go. @reject is given for LINE_REJECTED only.

@@ -72,6 +72,10 @@ void pg_conn_close(struct pg_conn *c, void (*cb)(struct pg_conn *));
  * do. */
 void pg_conn_give_up(struct pg_conn *c, const char *what, const struct pg_error *error);
 
+/* The same without an error of the database's: it does not answer, or is not needed. Nothing happens where
+ * there is no connection. */
+void pg_conn_drop(struct pg_conn *c, const char *why);
+
 /* The connection has served its purpose, so that the pauses are short again. An owner that gives up says so
  * only when it got on with its work: each new connection succeeds with its first commands. */
 static inline void pg_conn_served(struct pg_conn *c)

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "buf.h"
+#include "line.h"
 #include "reject.h"
 #include "slice.h"
 
@@ -47,12 +48,6 @@ struct rejects {
         void (*close_cb)(struct rejects *);
 };
 
-struct reject_origin {
-        const char *peer;
-        uint64_t connection; /* the daemon's n-th */
-        uint64_t line;       /* of that connection, from 1 */
-};
-
 /* Prepares to record to @path, "" for nowhere. 0, or a negative errno where the file cannot be written; @r is
  * to be closed in either case. */
 int rejects_open(struct rejects *r, uv_loop_t *loop, const char *path, const struct rejects_limits *limits);
@@ -61,7 +56,7 @@ int rejects_open(struct rejects *r, uv_loop_t *loop, const char *path, const str
 void rejects_close(struct rejects *r, void (*cb)(struct rejects *));
 
 /* @text is the line, ptr NULL where it was not kept. */
-void rejects_add(struct rejects *r, const struct reject_origin *origin, struct slice text,
+void rejects_add(struct rejects *r, const struct line_from *from, struct slice text,
                  const struct reject *reject);
 
 #endif

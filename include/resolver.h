@@ -41,8 +41,8 @@ struct resolver_ops {
         void (*on_resolved)(void *ctx, const struct row *row);
         /* LINE_REJECTED, with the reason. */
         line_settle_cb *settle;
-        /* A row of @origin begins, or ceases, to wait for an object that the database does not have. */
-        void (*on_unknown)(void *ctx, void *origin, bool waits);
+        /* A row begins, or ceases, to wait for an object that the database does not have. */
+        void (*on_unknown)(void *ctx, const struct line *line, bool waits);
         /* The row's grace is not over, but the daemon is to end: takes over *row, which is not settled. */
         void (*on_abandoned)(void *ctx, const struct row *row);
 };
@@ -93,6 +93,10 @@ void resolver_again_take(struct resolver *r, const struct row *row);
 /* The hierarchy was changed: unknown objects may be there now; with @new_accounts, what was one account may
  * be several now. */
 void resolver_hierarchy_changed(struct resolver *r, bool new_accounts);
+
+/* Gives up all rows, and the connection where it is asking: @cb takes over each line. */
+void resolver_evacuate(struct resolver *r, const char *why, void (*cb)(void *ctx, struct line *line),
+                       void *ctx);
 
 /* From now on no row waits for its grace. */
 void resolver_drain(struct resolver *r);

@@ -56,6 +56,7 @@ struct sessions {
         unsigned len;      /* connected ones, without those that are turned away */
         unsigned refused;  /* these */
         bool draining;
+        bool with_spool;   /* acks say how many lines are spooled */
         uint64_t accepted; /* since the start */
         uint64_t lines;    /* received since the start, by all */
         uint64_t empty;    /* of these */
@@ -116,6 +117,7 @@ struct session {
 struct session_limits {
         size_t max_line;  /* bytes */
         unsigned idle_ms; /* after so long without a whole line a session is ended; 0: never */
+        bool with_spool;  /* acks say how many lines are spooled */
 };
 
 void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,

@@ -69,6 +69,9 @@ static inline bool writer_idle(const struct writer *w)
         return w->state == WRITER_IDLE;
 }
 
+/* Gives up the connection where a batch is in hand, which comes back with on_return. */
+void writer_drop(struct writer *w, const char *why);
+
 /* Writes @batch, which the idle writer takes over: every row of it ends in settle or on_missing, or comes
  * back with on_return when the connection is lost. */
 void writer_write_take(struct writer *w, struct batch *batch);

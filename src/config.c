@@ -25,8 +25,7 @@ enum setting_type {
         TYPE_MODE,
         TYPE_LEVEL,
         TYPE_FORMAT,
-        TYPE_OFF,     /* of a feature to come: only its "off" value is taken */
-        TYPE_IGNORED, /* likewise, a size that means nothing while the feature is off */
+        TYPE_OFF, /* of a feature to come: only its "off" value is taken */
 };
 
 struct setting {
@@ -63,8 +62,8 @@ static const struct setting settings[] = {
         {"batch", "linger_ms", "50", TYPE_UINT, AT(batch.linger_ms), 0, 60000},
         {"resolve", "cache_objects", "1000000", TYPE_SIZE, AT(resolve.cache_objects), 0, 100000000},
         {"resolve", "unknown_grace_ms", "0", TYPE_UINT, AT(resolve.unknown_grace_ms), 0, 86400000},
-        {"spool", "dir", "", TYPE_OFF, 0, 0, 0},
-        {"spool", "max_bytes", "4G", TYPE_IGNORED, 0, 1, 1024 * 1024 * GB},
+        {"spool", "dir", "", TYPE_PATH, AT(spool.dir), 0, FILE_PATH_BYTES},
+        {"spool", "max_bytes", "4G", TYPE_SIZE, AT(spool.max_bytes), MB, 1024 * GB},
         {"rejects", "file", "", TYPE_PATH, AT(rejects.file), 0, FILE_PATH_BYTES},
         {"rejects", "max_bytes", "64M", TYPE_SIZE, AT(rejects.max_bytes), 64 * KB, 1024 * GB},
         {"rejects", "keep", "4", TYPE_UINT, AT(rejects.keep), 0, 1000},
@@ -215,8 +214,6 @@ static bool set(struct config *config, const struct setting *s, const char *valu
                         return false;
                 *(size_t *)field(config, s) = (size_t)number;
                 return true;
-        case TYPE_IGNORED:
-                return read_number(s, value, &number);
         case TYPE_MODE:
                 return read_mode(s, value, field(config, s));
         case TYPE_LEVEL:
@@ -254,7 +251,6 @@ static int fail_rule(const struct setting *s, const char *where, char *ret_error
         switch (s->type) {
         case TYPE_UINT:
         case TYPE_SIZE:
-        case TYPE_IGNORED:
                 return fail(ret_error, "%s: %s.%s must be a whole number from %" PRIu64 " to %" PRIu64 "%s",
                             where, s->section, s->key, s->min, s->max,
                             s->type == TYPE_UINT ? "" : " (suffixes K, M, G, T)");
@@ -494,6 +490,7 @@ void config_deinit(struct config *config)
         free(config->listen.allow_users);
         free(config->listen.allow_groups);
         free(config->listen.tcp);
+        free(config->spool.dir);
         free(config->rejects.file);
         *config = (struct config){0};
 }

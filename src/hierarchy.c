@@ -590,6 +590,45 @@ static void handle_error(struct hierarchy *h)
         }
 }
 
+/* --- giving up --- */
+
+static void evacuate_batch(struct hierarchy *h, struct hierarchy_batch *b, size_t start,
+                           void (*cb)(void *ctx, struct line *line), void *ctx)
+{
+        struct row row;
+
+        for (size_t i = start; i < b->len; i++)
+                cb(ctx, &b->rows[i].line);
+        while (hierarchy_batch_unfollow(b, &row)) {
+                h->followers--;
+                cb(ctx, &row.line);
+        }
+        hierarchy_batch_free(b);
+}
+
+void hierarchy_evacuate(struct hierarchy *h, const char *why, void (*cb)(void *ctx, struct line *line),
+                        void *ctx)
+{
+        if (h->batch) {
+                pg_conn_drop(&h->conn, why);
+                evacuate_batch(h, h->batch, h->start, cb, ctx);
+                h->batch = NULL;
+        }
+        while (!list_empty(&h->sealed)) {
+                struct hierarchy_batch *b = container_of(h->sealed.next, struct hierarchy_batch, queue);
+
+                list_remove(&b->queue);
+                h->sealed_len--;
+                evacuate_batch(h, b, 0, cb, ctx);
+        }
+        if (h->open) {
+                uv_timer_stop(&h->linger);
+                evacuate_batch(h, h->open, 0, cb, ctx);
+                h->open = NULL;
+        }
+        h->done = h->last;
+}
+
 /* --- the connection's events --- */
 
 static void on_success(struct hierarchy *h, const struct pg_result *res)

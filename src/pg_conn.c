@@ -150,6 +150,12 @@ void pg_conn_give_up(struct pg_conn *c, const char *what, const struct pg_error 
         lose(c, why);
 }
 
+void pg_conn_drop(struct pg_conn *c, const char *why)
+{
+        if (c->pg && !c->attempt)
+                lose(c, why);
+}
+
 static void on_broken(uv_timer_t *timer)
 {
         lose_with_libpq_reason(timer->data);

@@ -77,7 +77,7 @@ static void put_member(struct buf *out, const char *key, const char *text)
         put_string(out, slice_str(text));
 }
 
-static void put_entry(struct buf *out, const struct reject_origin *origin, struct slice text,
+static void put_entry(struct buf *out, const struct line_from *from, struct slice text,
                       const struct reject *reject)
 {
         char time[RFC3339_TEXT_BYTES];
@@ -85,9 +85,9 @@ static void put_entry(struct buf *out, const struct reject_origin *origin, struc
 
         rfc3339_format(clock_now_us(), time);
         put_member(out, "{\"time\":", time);
-        put_member(out, ",\"peer\":", origin->peer);
-        snprintf(numbers, sizeof(numbers), ",\"connection\":%" PRIu64 ",\"line\":%" PRIu64,
-                 origin->connection, origin->line);
+        put_member(out, ",\"peer\":", from->peer);
+        snprintf(numbers, sizeof(numbers), ",\"connection\":%" PRIu64 ",\"line\":%" PRIu64, from->connection,
+                 from->line);
         put_str(out, numbers);
         put_member(out, ",\"code\":", reject_code_name(reject->code));
         if (reject->field[0])
@@ -242,7 +242,7 @@ void rejects_close(struct rejects *r, void (*cb)(struct rejects *))
         cb(r);
 }
 
-void rejects_add(struct rejects *r, const struct reject_origin *origin, struct slice text,
+void rejects_add(struct rejects *r, const struct line_from *from, struct slice text,
                  const struct reject *reject)
 {
         if (!r->path[0])
@@ -251,7 +251,7 @@ void rejects_add(struct rejects *r, const struct reject_origin *origin, struct s
                 r->lost++;
                 return;
         }
-        put_entry(&r->waiting, origin, text, reject);
+        put_entry(&r->waiting, from, text, reject);
         r->waiting_lines++;
         if (r->writing.len == 0)
                 start_writing(r);

@@ -35,16 +35,20 @@ void reply_reject(struct buf *out, uint64_t line_no, const struct reject *reject
 }
 
 /* By hand: one a loop turn and connection, and nothing in it needs escaping. */
-void reply_ack(struct buf *out, const struct acks *acks)
+void reply_ack(struct buf *out, const struct acks *acks, bool with_spool)
 {
-        enum { ROOM = 160 };
+        enum { ROOM = 200 };
         char *p = buf_reserve(out, ROOM);
         int len = snprintf(p, ROOM,
                            "{\"ack\":%" PRIu64 ",\"stored\":%" PRIu64 ",\"duplicate\":%" PRIu64
-                           ",\"rejected\":%" PRIu64 "}\n",
+                           ",\"rejected\":%" PRIu64,
                            acks->settled, acks->counts[LINE_STORED], acks->counts[LINE_DUPLICATE],
                            acks->counts[LINE_REJECTED]);
 
+        if (with_spool)
+                len += snprintf(p + len, ROOM - (size_t)len, ",\"spooled\":%" PRIu64,
+                                acks->counts[LINE_SPOOLED]);
+        len += snprintf(p + len, ROOM - (size_t)len, "}\n");
         out->len += (size_t)len;
 }
 

@@ -320,7 +320,7 @@ static struct row unpark(struct resolver *r, struct parked_row **rows)
                 r->parked_bytes -= row.line.text.len;
         } else {
                 r->unknown_bytes -= unknown_size(parked);
-                r->ops->on_unknown(r->ctx, row.line.origin, false);
+                r->ops->on_unknown(r->ctx, &row.line, false);
         }
         memory_sub(r->memory, sizeof(*parked));
         free(parked);
@@ -338,7 +338,7 @@ static bool begin_grace(struct resolver *r, struct parked_row *parked)
         r->parked--;
         r->parked_bytes -= parked->row.line.text.len;
         r->unknown_bytes += unknown_size(parked);
-        r->ops->on_unknown(r->ctx, parked->row.line.origin, true);
+        r->ops->on_unknown(r->ctx, &parked->row.line, true);
         return true;
 }
 
@@ -473,6 +473,30 @@ void resolver_drain(struct resolver *r)
         r->draining = true;
         while (!list_empty(&r->unknown))
                 abandon(r, container_of(r->unknown.next, struct miss, order));
+}
+
+static void evacuate_list(struct resolver *r, struct list *misses, void (*cb)(void *ctx, struct line *line),
+                          void *ctx)
+{
+        while (!list_empty(misses)) {
+                struct miss *m = container_of(misses->next, struct miss, order);
+
+                while (m->rows) {
+                        struct row row = unpark(r, &m->rows);
+
+                        cb(ctx, &row.line);
+                }
+                free_miss(r, m);
+        }
+}
+
+void resolver_evacuate(struct resolver *r, const char *why, void (*cb)(void *ctx, struct line *line),
+                       void *ctx)
+{
+        if (!list_empty(&r->asked))
+                pg_conn_drop(&r->conn, why); /* which puts them back among those that wait */
+        evacuate_list(r, &r->waiting, cb, ctx);
+        evacuate_list(r, &r->unknown, cb, ctx);
 }
 
 /* --- known objects --- */

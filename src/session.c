@@ -75,9 +75,11 @@ static void close_now(struct session *s)
         uv_close(&s->uv.handle, on_handle_closed);
         uv_close((uv_handle_t *)&s->linger, on_handle_closed);
         log_info("connection %" PRIu64 " closed: %" PRIu64 " lines, %" PRIu64 " stored, %" PRIu64
-                 " duplicate, %" PRIu64 " rejected, %" PRIu64 " empty, %" PRIu64 " in flight",
+                 " duplicate, %" PRIu64 " rejected, %" PRIu64 " spooled, %" PRIu64 " empty, %" PRIu64
+                 " in flight",
                  s->number, s->acks.begun, s->acks.counts[LINE_STORED], s->acks.counts[LINE_DUPLICATE],
-                 s->acks.counts[LINE_REJECTED], s->acks.counts[LINE_EMPTY], acks_in_flight(&s->acks));
+                 s->acks.counts[LINE_REJECTED], s->acks.counts[LINE_SPOOLED], s->acks.counts[LINE_EMPTY],
+                 acks_in_flight(&s->acks));
 }
 
 static void free_session(struct session *s)
@@ -170,7 +172,7 @@ static bool everything_settled(const struct session *s)
 
 static void say_ack(struct session *s)
 {
-        reply_ack(&s->out, &s->acks);
+        reply_ack(&s->out, &s->acks, s->set->with_spool);
         s->acked = s->acks.settled;
         s->ack_told = true;
 }
@@ -463,7 +465,8 @@ void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_o
                                  .ctx = ctx,
                                  .memory = memory,
                                  .max_line = limits->max_line,
-                                 .idle_ms = limits->idle_ms};
+                                 .idle_ms = limits->idle_ms,
+                                 .with_spool = limits->with_spool};
         uv_timer_init(loop, &set->idle);
         set->idle.data = set;
         if (set->idle_ms > 0)

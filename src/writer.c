@@ -439,6 +439,12 @@ void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned nu
         pg_conn_open(&w->conn, loop, url, w->name, &conn_ops, w);
 }
 
+void writer_drop(struct writer *w, const char *why)
+{
+        if (w->batch)
+                pg_conn_drop(&w->conn, why);
+}
+
 static void on_conn_closed(struct pg_conn *conn)
 {
         struct writer *w = container_of(conn, struct writer, conn);

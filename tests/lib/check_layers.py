@@ -14,9 +14,9 @@ LAYERS = {
     1: "model/*",
     2: "json rfc3339 frame fields spending_record hierarchy_record name_key line row batch hierarchy_batch acks pg_array "
        "copy_format refusal reply sqlstate object_cache table",
-    3: "pg_conn rejects access",
+    3: "pg_conn rejects access spool_file spool",
     4: "listener session resolver hierarchy batcher writer",
-    5: "main arguments daemon command commands commands/*",
+    5: "main arguments daemon pipeline overflow command commands commands/*",
 }
 STAGE = 4
 
@@ -25,6 +25,7 @@ FOREIGN = {
     "libpq-fe.h": {"pg_conn", "model/*"},
     "cjson/cJSON.h": {"reply", "table"},
     "ini.h": {"config"},
+    "sqlite3.h": {"spool_file"},
 }
 
 

@@ -174,10 +174,13 @@ def run_ingestd(db, *args, stdin="", timeout=60):
 
 def assert_conservation(log):
     """Every received line is in exactly one of the other counts, for each connection and in total."""
-    for line in re.findall(r"(?:closed|stopped|status): .*", log):
+    for line in re.findall(r"(?:closed|stopped|status): (?!spool).*", log):
         lines = int(re.search(r"(\d+) lines", line)[1])
-        others = re.findall(r"(\d+) (?:stored|duplicate|rejected|empty|in flight|not settled)", line)
-        assert len(others) == 5 and lines == sum(map(int, others)), line
+        others = re.findall(r"(\d+) (?:stored|duplicate|rejected|spooled|empty|in flight|not settled)", line)
+        assert len(others) == 6 and lines == sum(map(int, others)), line
+    for line in re.findall(r"(?:stopped|status): spool: .*", log):
+        before, spooled, *became = map(int, re.findall(r"(\d+) [a-z]", line))
+        assert len(became) == 5 and before + spooled == sum(became), line
 
 
 class Daemon:

@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=(
         gcc libc6-dev cmake ninja-build pkg-config
-        libuv1-dev libpq-dev libcjson-dev libcmocka-dev libinih-dev libxxhash-dev
+        libuv1-dev libpq-dev libcjson-dev libcmocka-dev libinih-dev libxxhash-dev libsqlite3-dev
         python3 socat util-linux procps
         ca-certificates mmdebstrap bubblewrap debian-archive-keyring
 )

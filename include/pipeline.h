@@ -1,0 +1,91 @@
+#ifndef PIPELINE_H
+#define PIPELINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "batcher.h"
+#include "config.h"
+#include "fields.h"
+#include "hierarchy.h"
+#include "line.h"
+#include "memory.h"
+#include "overflow.h"
+#include "rejects.h"
+#include "resolver.h"
+#include "session.h"
+#include "spool.h"
+#include "writer.h"
+
+struct evacuated;
+
+/* A line's way from a session to the database, with all stages in between. */
+struct pipeline {
+        const struct config *config;
+        uv_loop_t *loop;
+        struct memory memory;
+        struct field_reader reader;
+        struct resolver resolver;
+        struct hierarchy hierarchy;
+        struct batcher batcher;
+        struct rejects rejects;
+        struct spool spool;
+        struct overflow overflow;
+        struct writer *writers;
+        int64_t last_received_us;
+        uint64_t drained_hierarchy; /* the last batch that holds a drained record; 0: none */
+        bool ending;
+        struct evacuated *evacuated; /* while the stages are evacuated: no writer gets a batch */
+
+        /* Lines that sessions sent: the sum of counts, in_flight and abandoned is what they sent. */
+        uint64_t counts[LINE_OUTCOMES];
+        uint64_t in_flight; /* not settled, those on their way into the spool included */
+        uint64_t unknown;   /* of these, waiting for an unknown object */
+        uint64_t abandoned; /* left unsettled at the end */
+
+        /* Lines that came out of the spool: what lay there at the start and was added is the sum of these
+         * counts, of what lies there, and of what was lost in damaged files. */
+        uint64_t spool_before; /* lay there at the start */
+        uint64_t drained_counts[LINE_OUTCOMES];
+        uint64_t drained_in_flight;
+        uint64_t drained_unknown;
+
+        uint64_t settled_at; /* loop time in ms when the database last told what became of a line */
+};
+
+/* Opens all stages. 0, or a code of enum err once the log was told why; to be closed in either case. */
+int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *config);
+
+/* Closes all stages: the loop ends its work. No line of a session may be in flight. */
+void pipeline_close(struct pipeline *p);
+
+/* When the loop has ended. */
+void pipeline_deinit(struct pipeline *p);
+
+/* For struct session_ops. */
+void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,
+                      struct block *block);
+void pipeline_on_too_long(struct pipeline *p, struct session *s, uint64_t line_no);
+bool pipeline_has_room(struct pipeline *p);
+bool pipeline_has_room_for(struct pipeline *p, const struct session *s);
+
+/* The daemon is to end: nothing waits for more lines any longer, nor for unknown objects. */
+void pipeline_drain(struct pipeline *p);
+
+/* --- for overflow --- */
+
+/* Whether the stages have room, for any line. */
+bool pipeline_stages_have_room(const struct pipeline *p);
+
+/* Sends a line on its way into the stages: takes over it. */
+void pipeline_route_take(struct pipeline *p, struct line *line);
+
+/* Gives up all lines in the stages, and the connections that are busy with some, for the reason @why. @cb
+ * takes over each line, in the order in which they were received. */
+void pipeline_evacuate(struct pipeline *p, const char *why,
+                       void (*cb)(struct pipeline *p, struct line *line));
+
+#endif

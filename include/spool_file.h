@@ -1,0 +1,96 @@
+#ifndef SPOOL_FILE_H
+#define SPOOL_FILE_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "slice.h"
+
+/* The file that holds spooled lines: a SQLite database, DIR/spool.db, in WAL mode with synchronous=FULL, so
+ * that what is committed survives a crash of the machine. Each line has the moment of its receipt, where it
+ * came from, and a hash over text and moment. All calls block; one thread at a time may make them. */
+
+enum spool_status {
+        SPOOL_OK,
+        SPOOL_FULL,    /* max_bytes are reached, or the disk is full */
+        SPOOL_FAILED,  /* the disk, or the file's rights: it may get better */
+        SPOOL_DAMAGED, /* the file is no spool, or not whole: it is to be set aside */
+};
+
+enum {
+        SPOOL_ERROR_BYTES = 512,
+        SPOOL_PATH_BYTES = PATH_MAX,
+        SPOOL_PEER_BYTES = 64,
+};
+
+struct spool_file {
+        void *db; /* sqlite3; NULL where it is not open */
+        void *insert;
+        void *erase;
+        void *read;
+        int lock; /* descriptor of DIR/spool.lock, -1 */
+        uint64_t max_bytes;
+        char path[SPOOL_PATH_BYTES];
+        char error[SPOOL_ERROR_BYTES]; /* why the last call failed */
+};
+
+struct spool_contents {
+        uint64_t lines;
+        uint64_t bytes;   /* of their texts */
+        uint64_t damaged; /* lines besides these whose hash does not match: kept, never drained */
+        int64_t oldest;   /* moment of receipt in microseconds since the Unix epoch; 0 where there is none */
+        int64_t newest;
+};
+
+/* A line in the file. Slices are borrowed. */
+struct spool_record {
+        int64_t id; /* in order of arrival, never used twice in one file */
+        int64_t received_us;
+        uint64_t connection;
+        uint64_t line;
+        char peer[SPOOL_PEER_BYTES];
+        struct slice text;
+};
+
+/* Opens DIR/spool.db for a daemon, alone: makes folder and file where they are missing, and sets aside a
+ * damaged file first, whose new name stands in @ret_aside then ("" else). @f is to be closed in either case.
+ */
+enum spool_status spool_file_open(struct spool_file *f, const char *dir, uint64_t max_bytes,
+                                  char ret_aside[SPOOL_PATH_BYTES]);
+
+/* Opens the file @path to look at it, while a daemon may be using it. */
+enum spool_status spool_file_open_read_only(struct spool_file *f, const char *path);
+
+void spool_file_close(struct spool_file *f);
+
+/* Renames the file, and begins a new one. */
+enum spool_status spool_file_set_aside(struct spool_file *f, char ret_aside[SPOOL_PATH_BYTES]);
+
+enum spool_status spool_file_count(struct spool_file *f, struct spool_contents *ret);
+
+/* What lies between begin and a commit that succeeds is durable; else nothing of it is. */
+enum spool_status spool_file_begin(struct spool_file *f);
+enum spool_status spool_file_add(struct spool_file *f, const struct spool_record *record); /* id is ignored */
+enum spool_status spool_file_erase(struct spool_file *f, int64_t id);
+enum spool_status spool_file_commit(struct spool_file *f);
+void spool_file_roll_back(struct spool_file *f);
+
+/* Moves a line whose hash does not match out of the way, for people to look at. */
+enum spool_status spool_file_keep_damaged(struct spool_file *f, int64_t id);
+
+/* Gives free pages back to the file system; worth it when the spool is empty. */
+void spool_file_shrink(struct spool_file *f);
+
+/* The first line behind @id: 1, with *ret (its text in @text), 0 where there is none, or a negative enum
+ * spool_status. *ret_whole: its hash matches. Calls in a row cost one step each. */
+int spool_file_next(struct spool_file *f, int64_t id, struct buf *text, struct spool_record *ret,
+                    bool *ret_whole);
+
+/* Whether the file's structure is whole, in SQLite's words: @tell is called for each fault. False: it could
+ * not be found out. */
+bool spool_file_check(struct spool_file *f, void (*tell)(const char *fault));
+
+#endif

@@ -1,0 +1,473 @@
+/* Makes the stages and connects them:
+ *
+ *   sessions -> decode -> resolver -> batcher -> writers
+ *       ^         |  |        ^                     |
+ *       |         |  +-> hierarchy                  |
+ *       |       spool         |                     |
+ *       |         |           |                     |
+ *       +---------+------- settle ------------------+
+ *
+ * Spending that comes behind hierarchy records on one connection goes to the resolver when those are written.
+ * While the database does not get on, good lines go to the spool instead, and later come back from there as
+ * if a session sent them (overflow.c).
+ *
+ * Backpressure is one question, has_room: sessions stop taking lines while sealed batches or many unresolved
+ * rows wait, or the memory limit is reached; and those with hierarchy records or unknown objects under way
+ * while there are too many of these. A line is settled exactly once, by whoever ends its way: the decoder and
+ * the resolver with a refusal, a writer or the hierarchy with the database's word, the spool when it is
+ * durable there. */
+#include "pipeline.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "err.h"
+#include "hierarchy_record.h"
+#include "log.h"
+#include "spending_record.h"
+
+/* --- the end of a line --- */
+
+static struct line_from line_from(const struct line *line)
+{
+        if (line->drained)
+                return ((const struct spool_line *)line->origin)->from;
+        return (struct line_from){((const struct session *)line->origin)->peer,
+                                  ((const struct session *)line->origin)->number, line->number};
+}
+
+static void end_line(struct pipeline *p, struct line *line, enum line_outcome outcome,
+                     const struct reject *reject)
+{
+        if (outcome == LINE_REJECTED) {
+                struct line_from from = line_from(line);
+
+                rejects_add(&p->rejects, &from, line->text, reject);
+        }
+        if (line->drained) {
+                p->drained_counts[outcome]++;
+                p->drained_in_flight--;
+                overflow_on_settled(p, line);
+        } else {
+                p->counts[outcome]++;
+                p->in_flight--;
+                session_settle(line->origin, line->number, outcome, reject);
+        }
+        block_unref(line->block);
+}
+
+/* By a stage. */
+static void settle(void *ctx, struct line *line, enum line_outcome outcome, const struct reject *reject)
+{
+        struct pipeline *p = ctx;
+
+        p->settled_at = uv_now(p->loop);
+        end_line(p, line, outcome, reject);
+}
+
+static void on_abandoned(void *ctx, const struct row *row)
+{
+        struct pipeline *p = ctx;
+        struct line line = row->line;
+
+        if (line.drained) {
+                spool_forget(&p->spool, line.origin);
+                p->drained_in_flight--;
+                block_unref(line.block);
+        } else if (spool_on(&p->spool)) {
+                overflow_add_take(p, &line);
+        } else {
+                p->abandoned++;
+                p->in_flight--;
+                session_abandon(line.origin);
+                block_unref(line.block);
+        }
+}
+
+/* --- a line's way --- */
+
+static void on_resolved(void *ctx, const struct row *row)
+{
+        struct pipeline *p = ctx;
+        struct row ready = *row;
+
+        spending_record_derive_id(&ready.rec);
+        batcher_add_take(&p->batcher, &ready);
+}
+
+static void on_missing(void *ctx, const struct row *row)
+{
+        struct pipeline *p = ctx;
+
+        resolver_again_take(&p->resolver, row);
+}
+
+static void resolve(struct pipeline *p, struct row *row)
+{
+        if (resolver_resolve(&p->resolver, row))
+                on_resolved(p, row);
+}
+
+static void on_follower(void *ctx, const struct row *row)
+{
+        struct row ready = *row;
+
+        resolve(ctx, &ready);
+}
+
+/* A line's record. */
+struct decoded {
+        bool is_spending;
+        union {
+                struct row spending;
+                struct hierarchy_row hierarchy;
+        } as;
+};
+
+/* False, with the reason, where the line is to be refused. */
+static bool decode(struct pipeline *p, const struct line *line, struct decoded *ret,
+                   struct reject *ret_reject)
+{
+        struct fields fields;
+
+        if (!fields_read(&p->reader, line->text, &fields, ret_reject))
+                return false;
+        ret->is_spending = fields.kind == RECORD_SPENDING;
+        if (ret->is_spending) {
+                ret->as.spending.line = *line;
+                return spending_record_read(&fields, line->received_us, &ret->as.spending.rec);
+        }
+        ret->as.hierarchy.line = *line;
+        ret->as.hierarchy.kind = fields.kind;
+        return fields.kind == RECORD_AD_ACCOUNT
+                       ? ad_account_record_read(&fields, &ret->as.hierarchy.rec.account)
+                       : ad_object_record_read(&fields, &ret->as.hierarchy.rec.object);
+}
+
+static void route(struct pipeline *p, struct decoded *decoded, uint64_t *hierarchy_batch)
+{
+        if (!decoded->is_spending)
+                *hierarchy_batch = hierarchy_add_take(&p->hierarchy, &decoded->as.hierarchy);
+        else if (hierarchy_pending(&p->hierarchy, *hierarchy_batch))
+                hierarchy_follow_take(&p->hierarchy, *hierarchy_batch, &decoded->as.spending);
+        else
+                resolve(p, &decoded->as.spending);
+}
+
+void pipeline_route_take(struct pipeline *p, struct line *line)
+{
+        uint64_t *hierarchy_batch =
+                line->drained ? &p->drained_hierarchy : &((struct session *)line->origin)->hierarchy_batch;
+        struct decoded decoded;
+        struct reject reject;
+
+        if (decode(p, line, &decoded, &reject))
+                route(p, &decoded, hierarchy_batch);
+        else
+                end_line(p, line, LINE_REJECTED, &reject);
+}
+
+/* The moment of receipt, later for each line, so that no two lines without collectedAt share it. */
+static int64_t receive_time(struct pipeline *p)
+{
+        int64_t now = clock_now_us();
+
+        p->last_received_us = now > p->last_received_us ? now : p->last_received_us + 1;
+        return p->last_received_us;
+}
+
+void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,
+                      struct block *block)
+{
+        struct line line = {.block = block_ref(block),
+                            .text = text,
+                            .origin = s,
+                            .number = line_no,
+                            .received_us = receive_time(p)};
+        struct decoded decoded;
+        struct reject reject;
+
+        p->in_flight++;
+        if (!decode(p, &line, &decoded, &reject))
+                end_line(p, &line, LINE_REJECTED, &reject);
+        else if (p->overflow.diverting)
+                overflow_add_take(p, &line);
+        else
+                route(p, &decoded, &s->hierarchy_batch);
+}
+
+void pipeline_on_too_long(struct pipeline *p, struct session *s, uint64_t line_no)
+{
+        struct line line = {.origin = s, .number = line_no};
+        struct reject reject;
+
+        p->in_flight++;
+        reject_set(&reject, REJECT_LINE_TOO_LONG, NULL, "a line must not be longer than %zu bytes",
+                   p->config->limits.max_line_bytes);
+        end_line(p, &line, LINE_REJECTED, &reject);
+}
+
+static void on_written(void *ctx, bool new_accounts)
+{
+        struct pipeline *p = ctx;
+
+        resolver_hierarchy_changed(&p->resolver, new_accounts);
+}
+
+static void on_unknown(void *ctx, const struct line *line, bool waits)
+{
+        struct pipeline *p = ctx;
+        uint64_t change = waits ? 1 : (uint64_t)-1;
+
+        if (line->drained) {
+                p->drained_unknown += change;
+        } else {
+                p->unknown += change;
+                ((struct session *)line->origin)->unknown += change;
+        }
+}
+
+/* --- room --- */
+
+/* Memory that is full of unfinished lines alone, with nothing in flight, is freed by reading them to their
+ * end. */
+bool pipeline_stages_have_room(const struct pipeline *p)
+{
+        return batcher_has_room(&p->batcher) && resolver_has_room(&p->resolver) &&
+               hierarchy_has_room(&p->hierarchy) &&
+               !(memory_full(&p->memory) && p->in_flight + p->drained_in_flight > 0);
+}
+
+bool pipeline_has_room(struct pipeline *p)
+{
+        if (p->overflow.diverting)
+                return overflow_has_room(p);
+        return batcher_has_room(&p->batcher) && resolver_has_room(&p->resolver) &&
+               !(memory_full(&p->memory) && p->in_flight > 0);
+}
+
+bool pipeline_has_room_for(struct pipeline *p, const struct session *s)
+{
+        if (p->overflow.diverting)
+                return true;
+        return (hierarchy_has_room(&p->hierarchy) || !hierarchy_pending(&p->hierarchy, s->hierarchy_batch)) &&
+               (s->unknown == 0 || resolver_has_room_for_unknown(&p->resolver));
+}
+
+/* --- batches --- */
+
+static void on_sealed(void *ctx)
+{
+        struct pipeline *p = ctx;
+
+        for (unsigned i = 0; i < p->config->database.writers && !list_empty(&p->batcher.sealed); i++) {
+                if (writer_idle(&p->writers[i]) && !p->evacuated)
+                        writer_write_take(&p->writers[i], batcher_take(&p->batcher));
+        }
+}
+
+static void on_writer_idle(void *ctx, struct writer *w)
+{
+        struct pipeline *p = ctx;
+        struct batch *batch = batcher_take(&p->batcher);
+
+        if (batch)
+                writer_write_take(w, batch);
+}
+
+static void on_return(void *ctx, struct batch *batch)
+{
+        struct pipeline *p = ctx;
+
+        batcher_return(&p->batcher, batch);
+}
+
+/* --- giving up --- */
+
+struct evacuated {
+        struct line *lines;
+        size_t len;
+        size_t cap;
+};
+
+static void gather(void *ctx, struct line *line)
+{
+        struct evacuated *e = ((struct pipeline *)ctx)->evacuated;
+
+        if (e->len == e->cap) {
+                e->cap = e->cap ? e->cap * 2 : 1024;
+                e->lines = realloc(e->lines, e->cap * sizeof(*e->lines));
+                if (!e->lines)
+                        abort();
+        }
+        e->lines[e->len++] = *line;
+}
+
+static void gather_batches(struct pipeline *p)
+{
+        struct batch *b;
+
+        batcher_seal(&p->batcher);
+        while ((b = batcher_take(&p->batcher))) {
+                for (size_t i = 0; i < b->len; i++)
+                        gather(p, &b->rows[i].line);
+                batch_free(b);
+        }
+}
+
+static int compare_received(const void *a, const void *b)
+{
+        int64_t x = ((const struct line *)a)->received_us;
+        int64_t y = ((const struct line *)b)->received_us;
+
+        return (x > y) - (x < y);
+}
+
+void pipeline_evacuate(struct pipeline *p, const char *why, void (*cb)(struct pipeline *p, struct line *line))
+{
+        struct evacuated e = {0};
+
+        p->evacuated = &e;
+        for (unsigned i = 0; i < p->config->database.writers; i++)
+                writer_drop(&p->writers[i], why);
+        hierarchy_evacuate(&p->hierarchy, why, gather, p);
+        resolver_evacuate(&p->resolver, why, gather, p);
+        gather_batches(p);
+        p->evacuated = NULL;
+        if (e.len > 0)
+                qsort(e.lines, e.len, sizeof(*e.lines), compare_received);
+        for (size_t i = 0; i < e.len; i++)
+                cb(p, &e.lines[i]);
+        free(e.lines);
+}
+
+/* --- the beginning and the end --- */
+
+static int open_rejects(struct pipeline *p)
+{
+        const struct config *c = p->config;
+        const struct rejects_limits limits = {c->rejects.max_bytes, c->rejects.keep};
+        int err = rejects_open(&p->rejects, p->loop, c->rejects.file, &limits);
+
+        if (err)
+                log_error("rejects.file %s cannot be written: %s", c->rejects.file, strerror(-err));
+        return err ? ERR_CONFIG : 0;
+}
+
+static int open_spool(struct pipeline *p)
+{
+        const struct config *c = p->config;
+        char error[SPOOL_ERROR_BYTES];
+        int err = spool_open(&p->spool, p->loop, c->spool.dir, c->spool.max_bytes, &p->memory,
+                             &overflow_spool_ops, p, error);
+
+        if (err)
+                log_error("spool.dir %s cannot be used: %s", c->spool.dir, error);
+        overflow_open(p);
+        return err;
+}
+
+static void open_stages(struct pipeline *p)
+{
+        static const struct resolver_ops resolver_ops = {.on_resolved = on_resolved,
+                                                         .settle = settle,
+                                                         .on_unknown = on_unknown,
+                                                         .on_abandoned = on_abandoned};
+        static const struct hierarchy_ops hierarchy_ops = {
+                .settle = settle, .on_follower = on_follower, .on_written = on_written};
+        static const struct writer_ops writer_ops = {.on_idle = on_writer_idle,
+                                                     .settle = settle,
+                                                     .on_missing = on_missing,
+                                                     .on_return = on_return};
+        const struct config *c = p->config;
+        const struct batcher_limits limits = {c->batch.rows, c->batch.bytes, c->batch.linger_ms,
+                                              c->database.writers};
+        const struct hierarchy_limits hierarchy_limits = {c->batch.rows, c->batch.bytes, c->batch.linger_ms};
+
+        batcher_init(&p->batcher, p->loop, &p->memory, &limits, on_sealed, p);
+        resolver_open(&p->resolver, p->loop, c->database.url, c->resolve.cache_objects,
+                      c->resolve.unknown_grace_ms, &p->memory, &resolver_ops, p);
+        hierarchy_open(&p->hierarchy, p->loop, c->database.url, &p->memory, &hierarchy_limits, &hierarchy_ops,
+                       p);
+        p->writers = calloc(c->database.writers, sizeof(*p->writers));
+        if (!p->writers)
+                abort();
+        for (unsigned i = 0; i < c->database.writers; i++)
+                writer_open(&p->writers[i], p->loop, c->database.url, i + 1, &writer_ops, p);
+}
+
+int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *config)
+{
+        int err;
+        int spool_err;
+
+        *p = (struct pipeline){.config = config, .loop = loop};
+        memory_init(&p->memory, config->limits.memory_bytes);
+        open_stages(p);
+        err = open_rejects(p);
+        spool_err = open_spool(p);
+        return err ? err : spool_err;
+}
+
+static void on_writer_closed(struct writer *w)
+{
+        (void)w;
+}
+
+static void on_resolver_closed(struct resolver *r)
+{
+        (void)r;
+}
+
+static void on_hierarchy_closed(struct hierarchy *h)
+{
+        (void)h;
+}
+
+static void on_rejects_closed(struct rejects *r)
+{
+        (void)r;
+}
+
+static void on_spool_closed(struct spool *s)
+{
+        (void)s;
+}
+
+static void on_batcher_closed(struct batcher *b)
+{
+        (void)b;
+}
+
+void pipeline_drain(struct pipeline *p)
+{
+        p->ending = true;
+        p->batcher.linger_ms = 0;
+        batcher_seal(&p->batcher);
+        hierarchy_drain(&p->hierarchy);
+        resolver_drain(&p->resolver);
+}
+
+void pipeline_close(struct pipeline *p)
+{
+        assert(p->in_flight == 0);
+        p->ending = true;
+        overflow_end(p);
+        for (unsigned i = 0; i < p->config->database.writers; i++)
+                writer_close(&p->writers[i], on_writer_closed);
+        resolver_close(&p->resolver, on_resolver_closed);
+        hierarchy_close(&p->hierarchy, on_hierarchy_closed);
+        batcher_close(&p->batcher, on_batcher_closed);
+        rejects_close(&p->rejects, on_rejects_closed);
+        overflow_close(p);
+        spool_close(&p->spool, on_spool_closed);
+}
+
+void pipeline_deinit(struct pipeline *p)
+{
+        memory_deinit(&p->memory);
+        field_reader_deinit(&p->reader);
+        free(p->writers);
+}
