@@ -34,6 +34,12 @@ int command_connection_delete(const struct config *config, const char *id, bool 
  * became of them. 1 where any is refused again. */
 int command_rejects_replay(const struct config *config, const char *path);
 
+/* These look into the spool, or into @file where it is not NULL. Status: how much lies there, and since when.
+ * Verify: 1 where it is not whole. Export: the lines as they were sent, in order of arrival. */
+int command_spool_status(const struct config *config, const char *file);
+int command_spool_verify(const struct config *config, const char *file);
+int command_spool_export(const struct config *config, const char *file);
+
 /* The options of the commands that are about an ad account; NULL where one is not given. */
 struct account_options {
         const char *account;

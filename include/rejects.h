@@ -52,6 +52,12 @@ struct rejects {
  * to be closed in either case. */
 int rejects_open(struct rejects *r, uv_loop_t *loop, const char *path, const struct rejects_limits *limits);
 
+/* All that was added is in the file, or given up. */
+static inline bool rejects_at_rest(const struct rejects *r)
+{
+        return r->waiting.len == 0 && r->writing.len == 0;
+}
+
 /* Writes what waits, then calls @cb, from the loop. */
 void rejects_close(struct rejects *r, void (*cb)(struct rejects *));
 

@@ -36,6 +36,8 @@ struct spool_ops {
         void (*on_spooled)(void *ctx, struct line *line);
         /* Whether lines may be drained now. */
         bool (*may_drain)(void *ctx);
+        /* Whether settled lines may be erased now: what became of them is on record elsewhere. */
+        bool (*may_erase)(void *ctx);
         /* A line comes back: line->drained is set, its origin a struct spool_line. Takes over it; it is to be
          * settled with spool_settle or forgotten with spool_forget. */
         void (*on_drained)(void *ctx, struct line *line);
@@ -73,7 +75,7 @@ struct spool {
         uint64_t bytes;                /* of these */
         uint64_t fed;                  /* of these, drained */
         uint64_t fed_bytes;
-        uint64_t lost;       /* in files that were set aside, since the start */
+        uint64_t lost;       /* since the start: in files that were set aside, or damaged themselves */
         unsigned generation; /* of the file; lines drained from an earlier one are not erased */
         int64_t cursor;      /* all lines up to this id were drained */
         bool failing;        /* the file could not be used, and the log was told */

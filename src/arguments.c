@@ -20,6 +20,7 @@ static const char help[] =
         "       boris-ingestd connection list\n"
         "       boris-ingestd connection delete [--yes] ID\n"
         "       boris-ingestd rejects replay FILE       send what a reject file holds again\n"
+        "       boris-ingestd spool status | verify | export [--file FILE]\n"
         "       boris-ingestd hierarchy --account ID [--object ID]\n"
         "       boris-ingestd report [--account ID [--object ID]] --from WHEN --to WHEN [--bucket 1d]\n"
         "                            [--by account|platform|campaign|object] [--format table|csv|json]\n"

@@ -102,6 +102,12 @@ static bool may_drain(void *ctx)
         return pipeline_stages_have_room(p);
 }
 
+/* A drained line may be refused: the reject file is the only place that tells. */
+static bool may_erase(void *ctx)
+{
+        return rejects_at_rest(&((const struct pipeline *)ctx)->rejects);
+}
+
 static void on_drained(void *ctx, struct line *line)
 {
         struct pipeline *p = ctx;
@@ -142,15 +148,13 @@ static void look_for_the_end(struct pipeline *p)
 {
         if (!p->overflow.diverting || p->ending || left(p) > 0 || p->spool.working)
                 return;
-        if (spool_at_rest(&p->spool)) {
-                p->overflow.diverting = false;
-                log_info("the spool is empty: lines go to the database again");
-        } else if (p->spool.failing) {
-                p->overflow.diverting = false;
-                spool_take_back(&p->spool, route_again, p);
-        } else {
+        if (!spool_at_rest(&p->spool) && !p->spool.failing) {
                 spool_flush(&p->spool);
+                return;
         }
+        p->overflow.diverting = false;
+        log_info("the spool is empty: lines go to the database again");
+        spool_take_back(&p->spool, route_again, p);
 }
 
 static void on_job_over(void *ctx)
@@ -190,6 +194,7 @@ void overflow_open(struct pipeline *p)
         if (!spool_on(&p->spool))
                 return;
         uv_timer_start(&o->look, on_look, LOOK_MS, LOOK_MS);
+        p->settled_at = uv_now(p->loop);
         p->spool_before = p->spool.lines;
         o->diverting = p->spool.lines > 0;
         if (o->diverting)
@@ -210,6 +215,7 @@ void overflow_end(struct pipeline *p)
 const struct spool_ops overflow_spool_ops = {
         .on_spooled = on_spooled,
         .may_drain = may_drain,
+        .may_erase = may_erase,
         .on_drained = on_drained,
         .on_job_over = on_job_over,
 };

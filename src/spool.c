@@ -103,7 +103,8 @@ static enum spool_status do_job(struct spool *s)
                 status = write_all(s);
         if (status == SPOOL_FULL && s->writing.len > 0 && s->erasing.len > 0)
                 status = erase_only(s);
-        if (s->reading) {
+        /* from the start, what is settled must not be read again */
+        if (s->reading && (s->cursor > 0 || s->erasing.len == 0 || status == SPOOL_OK)) {
                 enum spool_status read = read_chunk(s);
 
                 if (read != SPOOL_OK && status != SPOOL_DAMAGED)
@@ -320,6 +321,7 @@ static void on_job_over(uv_work_t *work, int status)
         note_failure(s);
         if (s->aside[0])
                 on_file_replaced(s);
+        s->lost += s->damaged;
         s->lines -= s->damaged;
         s->bytes -= s->damaged_bytes;
         if (s->status == SPOOL_OK)
@@ -358,10 +360,13 @@ static void swap_settled(struct spool *s)
 void spool_kick(struct spool *s)
 {
         bool may_write = !s->failing || s->retry_due;
+        bool may_read = may_write || s->status == SPOOL_FULL; /* and erase */
+        bool start_over = s->cursor == 0 && s->settled.len > 0;
         bool write = may_write && s->pending.len > 0;
-        bool erase = s->settled.len > 0 && (may_write || s->status == SPOOL_FULL) &&
-                     (write || s->flush || s->fed == 0 || s->settled.len >= ERASE_AT);
-        bool read = s->lines > s->fed && (may_write || s->status == SPOOL_FULL) && !s->close_cb &&
+        bool erase = s->settled.len > 0 && may_read &&
+                     (write || s->flush || start_over || s->fed == 0 || s->settled.len >= ERASE_AT) &&
+                     s->ops->may_erase(s->ctx);
+        bool read = s->lines > s->fed && may_read && !s->close_cb && (erase || !start_over) &&
                     s->ops->may_drain(s->ctx);
 
         if (s->working || !(write || erase || read))
@@ -370,7 +375,7 @@ void spool_kick(struct spool *s)
         s->erasing.len = 0;
         if (write)
                 swap_pending(s);
-        if (erase || read) /* what is settled must not be read again */
+        if (erase)
                 swap_settled(s);
         s->reading = read;
         s->emptied = erase && s->lines == 0 && s->writing.len == 0;

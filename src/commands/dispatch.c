@@ -45,6 +45,21 @@ static int rejects_replay(const struct arguments *a, const struct config *config
         return command_rejects_replay(config, a->words[2]);
 }
 
+static int spool_status(const struct arguments *a, const struct config *config)
+{
+        return command_spool_status(config, a->options[OPTION_FILE]);
+}
+
+static int spool_verify(const struct arguments *a, const struct config *config)
+{
+        return command_spool_verify(config, a->options[OPTION_FILE]);
+}
+
+static int spool_export(const struct arguments *a, const struct config *config)
+{
+        return command_spool_export(config, a->options[OPTION_FILE]);
+}
+
 static struct account_options account_options(const struct arguments *a)
 {
         return (struct account_options){a->options[OPTION_ACCOUNT], a->options[OPTION_PLATFORM],
@@ -96,6 +111,9 @@ static const struct command commands[] = {
         {{"connection", "list"}, NULL, 0, connection_list},
         {{"connection", "delete"}, "ID", OPTION(YES), connection_delete},
         {{"rejects", "replay"}, "FILE", 0, rejects_replay},
+        {{"spool", "status"}, NULL, OPTION(FILE), spool_status},
+        {{"spool", "verify"}, NULL, OPTION(FILE), spool_verify},
+        {{"spool", "export"}, NULL, OPTION(FILE), spool_export},
         {{"hierarchy"}, NULL, ACCOUNT_OPTIONS, hierarchy},
         {{"report"}, NULL, REPORT_OPTIONS, report},
 };
@@ -135,6 +153,8 @@ static const struct command *find_command(const struct arguments *a)
         }
         if (strcmp(a->words[0], "rejects") == 0)
                 arguments_usage("rejects is followed by replay", NULL);
+        else if (strcmp(a->words[0], "spool") == 0)
+                arguments_usage("spool is followed by status, verify or export", NULL);
         else if (strcmp(a->words[0], "connection") == 0)
                 arguments_usage("connection is followed by create, list or delete", NULL);
         else

@@ -8,12 +8,13 @@ import os
 import pathlib
 import random
 import sys
+import tempfile
 import threading
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, account, ad_object, encode, psql, record
+from harness import TestCase, account, ad_object, encode, psql, record, wait_until
 
 ROUNDS = int(os.environ.get("LEDGER_ROUNDS", "6"))
 SEED = int(os.environ.get("LEDGER_SEED", random.randrange(10**6)))
@@ -117,16 +118,16 @@ class Ledger(TestCase):
 
     def stop_server(self):
         self.server.stop_at_once()
-        time.sleep(self.rng.random())
+        time.sleep(self.rng.uniform(0, self.longest))
         self.server.start()
 
     def kill_server(self):
         self.server.kill()
-        time.sleep(self.rng.random())
+        time.sleep(self.rng.uniform(0, self.longest))
         self.server.start()
 
     def pause_server(self):
-        self.server.pause(self.rng.uniform(0.5, 2))
+        self.server.pause(self.rng.uniform(0.5, 2 * self.longest))
 
     def restart_daemon(self):
         self.daemon.stop()
@@ -138,10 +139,28 @@ class Ledger(TestCase):
                 client.cut()
 
     def test_ledger(self):
+        self.run_ledger(longest=1)
+
+    def test_ledger_with_a_spool(self):
+        """One that is full soon, and outages that are long enough for it."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.reject_file = pathlib.Path(folder, "rejects")
+            self.run_ledger(longest=4, rejects__file=str(self.reject_file), rejects__max_bytes="1G",
+                            spool__dir=f"{folder}/spool", spool__max_bytes="3M")
+
+    reject_file = None
+
+    def refused_while_draining(self):
+        if not self.reject_file:
+            return set()
+        return {json.loads(line)["record"].encode() + b"\n" for line in self.reject_file.read_text().splitlines() if line}
+
+    def run_ledger(self, longest, **settings):
+        self.longest = longest
         self.rng = random.Random(SEED)
         self.connection = self.db.create_connection()
         self.db.execute("ALTER TABLE spending ADD CHECK (amount_cents <> 13000013)")
-        self.daemon = super().daemon(batch__rows=700, batch__linger_ms=20)
+        self.daemon = super().daemon(batch__rows=700, batch__linger_ms=20, **settings)
         self.clients = [Client(self, number) for number in range(5)]
         for client in self.clients:
             client.start()
@@ -159,13 +178,20 @@ class Ledger(TestCase):
                 self.assertFalse(client.is_alive(), "a client does not get to its end")
                 if client.error:
                     raise client.error
+            good = sum(len(client.good) for client in self.clients)
+            wait_until(lambda: self.db.count() >= good, f"{good} rows")
+            self.assertEqual(self.daemon.stop(), 0)
+            for client in self.clients:
                 self.assert_settled(client)
 
     def assert_settled(self, client):
         self.assertEqual({n: client.lines[n - 1] for n in client.rejected}, {n: client.lines[n - 1] for n in client.rejected
                                                                             if n in client.bad}, "a good line refused")
         # the reply to a bad line can be lost with its connection, but then its line was not acked, and is sent again
-        self.assertEqual(set(client.rejected), set(client.bad))
+        drained = self.refused_while_draining()
+        self.assertLessEqual({line for line in drained if f"act_{client.number}".encode() in line},
+                             {client.lines[n - 1] for n in client.bad})
+        self.assertEqual(set(client.rejected) | {n for n in client.bad if client.lines[n - 1] in drained}, set(client.bad))
         rows = self.db.query(f"""SELECT o.external_id, amount_cents, s.currency, collected_at, period_start, metrics
                                  FROM spending s JOIN ad_objects o ON o.id = s.ad_object_id
                                  JOIN ad_accounts a ON a.id = o.ad_account_id

@@ -222,17 +222,25 @@ class Faults(Spool):
         d = self.spooling(spool__max_bytes="1M")
         self.server_away()
         client = d.client()
-        lines = numbered(30000)
-        sender = threading.Thread(target=client.send, args=lines)
+        client.sock.settimeout(4)
+        sent = 0
+        with self.assertRaises(TimeoutError):  # 1 MB holds some thousand
+            while sent < 30000:
+                client.send(*numbered(200, sent))
+                sent += 200
+                client.wait_ack(sent)
+        self.assertGreater(sent, 1000)
+        self.assertIn("spool.max_bytes", d.log())
+        client.sock.settimeout(60)
+        sender = threading.Thread(target=client.send, args=numbered(60000, sent))
         sender.start()
-        wait_until(lambda: "spool.max_bytes" in d.log(), "it is full")
         time.sleep(1)
         self.assertTrue(sender.is_alive(), "the client is not paused")
         self.server.start()
         sender.join()
-        self.assertEqual(client.finish().ack["ack"], 30000)
-        wait_until(lambda: self.db.count() == 30000, "all are stored")
-        self.assertIn("can be used again", d.log())
+        self.assertEqual(client.finish().ack["ack"], sent + 60000)
+        wait_until(lambda: self.db.count() == sent + 60000, "all are stored")
+        self.wait_empty(d)
 
     def test_a_damaged_file_is_set_aside(self):
         for damage in (lambda data: b"this is no database" * 500, lambda data: data[:4096] + b"\x55" * (len(data) - 4096),
@@ -291,7 +299,7 @@ class Commands(Spool):
         self.server_away()
         lines = [json.dumps(line) for line in numbered(3000)]
         self.assertEqual(d.send(*lines).ack["spooled"], 3000)
-        self.assertRegex(self.command("status"), r"lines: 3000\n.*oldest: 20\d\d-")
+        self.assertRegex(self.command("status"), r"lines: 3000\nbytes: \d+\noldest: 20\d\d-")
         self.assertIn("whole", self.command("verify"))
         self.assertEqual(self.command("export").splitlines(), lines)
         d.kill()
