@@ -195,6 +195,8 @@ void overflow_open(struct pipeline *p)
                 return;
         uv_timer_start(&o->look, on_look, LOOK_MS, LOOK_MS);
         p->settled_at = uv_now(p->loop);
+        if (!p->config->rejects.file[0])
+                log_warn("spool.dir without rejects.file: nothing will tell which spooled lines are refused");
         p->spool_before = p->spool.lines;
         o->diverting = p->spool.lines > 0;
         if (o->diverting)
