@@ -125,8 +125,14 @@ static enum spool_status open_database(struct spool_file *f, int flags)
         return status;
 }
 
+/* SQLite would let everybody read the file; what it makes beside it has the same mode. */
 static enum spool_status open_to_write(struct spool_file *f)
 {
+        int fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+
+        if (fd < 0)
+                return fail_errno(f, f->path);
+        close(fd);
         return open_database(f, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
 }
 

@@ -301,6 +301,7 @@ class Commands(Spool):
         self.assertEqual(d.send(*lines).ack["spooled"], 3000)
         self.assertRegex(self.command("status"), r"lines: 3000\nbytes: \d+\noldest: 20\d\d-")
         self.assertIn("whole", self.command("verify"))
+        self.assertEqual({oct(p.stat().st_mode & 0o7) for p in self.spool.glob("*")}, {"0o0"})
         self.assertEqual(self.command("export").splitlines(), lines)
         d.kill()
         self.assertEqual(self.command("export").splitlines(), lines)
