@@ -24,6 +24,9 @@ struct config {
                 char *allow_users;  /* names or numbers, with commas or spaces between them; "" for no list */
                 char *allow_groups; /* likewise */
                 char *tcp;          /* "host:port" or "[v6]:port", "" for none */
+                char *tls_cert;     /* PEM files for it, all "" for no TLS */
+                char *tls_key;
+                char *tls_client_ca;
         } listen;
         struct {
                 size_t max_line_bytes;    /* 1024..67108864, without the line's end */

@@ -41,8 +41,9 @@ int listener_open_unix(struct listener *l, const char *path, unsigned mode,
                        char ret_error[LISTENER_ERROR_BYTES]);
 
 /* Listens on "host:port" or "[v6]:port", on each address the host stands for. Addresses that are not loopback
- * are refused: there is no access control on TCP yet. */
-int listener_open_tcp(struct listener *l, const char *address, char ret_error[LISTENER_ERROR_BYTES]);
+ * are refused unless @anywhere. */
+int listener_open_tcp(struct listener *l, const char *address, bool anywhere,
+                      char ret_error[LISTENER_ERROR_BYTES]);
 
 /* Stops listening; the Unix socket's file is removed. May be called at any time after listener_init. */
 void listener_close(struct listener *l);

@@ -14,10 +14,11 @@
 #include "memory.h"
 #include "reply.h"
 #include "row.h"
+#include "tls.h"
 
 /* One client: its lines in, its replies out. */
 
-enum { SESSION_PEER_BYTES = 64 };
+enum { SESSION_PEER_BYTES = 128 };
 
 struct session;
 
@@ -56,10 +57,13 @@ struct sessions {
         unsigned len;      /* connected ones, without those that are turned away */
         unsigned refused;  /* these */
         bool draining;
-        bool with_spool;   /* acks say how many lines are spooled */
-        uint64_t accepted; /* since the start */
-        uint64_t lines;    /* received since the start, by all */
-        uint64_t empty;    /* of these */
+        bool with_spool;              /* acks say how many lines are spooled */
+        const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none */
+        uint64_t tls_failures;        /* since the log told of one */
+        uint64_t tls_failure_told;    /* loop time in ms of that; 0: never */
+        uint64_t accepted;            /* since the start */
+        uint64_t lines;               /* received since the start, by all */
+        uint64_t empty;               /* of these */
 };
 
 enum session_state {
@@ -109,15 +113,21 @@ struct session {
         uint64_t hierarchy_batch; /* the last one that holds a record of this session; 0: none */
         size_t unknown;           /* rows that wait for an unknown object */
 
+        bool has_tls;
+        bool tls_finished; /* it was said that no more is sent */
+        struct tls tls;
+        struct buf wire; /* TLS: replies to send, encrypted, and the greeting */
+
         struct buf out;     /* replies to send */
         struct buf sending; /* replies given to libuv; empty when none are */
         uv_write_t write;
 };
 
 struct session_limits {
-        size_t max_line;  /* bytes */
-        unsigned idle_ms; /* after so long without a whole line a session is ended; 0: never */
-        bool with_spool;  /* acks say how many lines are spooled */
+        size_t max_line;              /* bytes */
+        unsigned idle_ms;             /* after so long without a whole line a session is ended; 0: never */
+        bool with_spool;              /* acks say how many lines are spooled */
+        const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none, and may change */
 };
 
 void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,

@@ -23,7 +23,7 @@ enum spool_status {
 enum {
         SPOOL_ERROR_BYTES = 512,
         SPOOL_PATH_BYTES = PATH_MAX,
-        SPOOL_PEER_BYTES = 64,
+        SPOOL_PEER_BYTES = 128,
 };
 
 struct spool_file {

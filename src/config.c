@@ -53,6 +53,9 @@ static const struct setting settings[] = {
         {"listen", "allow_users", "", TYPE_STRING, AT(listen.allow_users), 0, 0},
         {"listen", "allow_groups", "", TYPE_STRING, AT(listen.allow_groups), 0, 0},
         {"listen", "tcp", "", TYPE_ADDRESS, AT(listen.tcp), 0, 0},
+        {"listen", "tls_cert", "", TYPE_PATH, AT(listen.tls_cert), 0, FILE_PATH_BYTES},
+        {"listen", "tls_key", "", TYPE_PATH, AT(listen.tls_key), 0, FILE_PATH_BYTES},
+        {"listen", "tls_client_ca", "", TYPE_PATH, AT(listen.tls_client_ca), 0, FILE_PATH_BYTES},
         {"limits", "max_line_bytes", "1048576", TYPE_SIZE, AT(limits.max_line_bytes), KB, 64 * MB},
         {"limits", "max_connections", "1024", TYPE_UINT, AT(limits.max_connections), 1, 65536},
         {"limits", "idle_ms", "3600000", TYPE_UINT, AT(limits.idle_ms), 0, 604800000},
@@ -460,6 +463,10 @@ static int check_together(const struct config *config, char *ret_error)
 {
         if (config->limits.memory_bytes / 4 < config->limits.max_line_bytes)
                 return fail(ret_error, "limits.memory_bytes must be at least 4 times limits.max_line_bytes");
+        if (!config->listen.tls_cert[0] != !config->listen.tls_key[0] ||
+            !config->listen.tls_cert[0] != !config->listen.tls_client_ca[0])
+                return fail(ret_error,
+                            "listen.tls_cert, listen.tls_key and listen.tls_client_ca belong together");
         return 0;
 }
 
@@ -490,6 +497,9 @@ void config_deinit(struct config *config)
         free(config->listen.allow_users);
         free(config->listen.allow_groups);
         free(config->listen.tcp);
+        free(config->listen.tls_cert);
+        free(config->listen.tls_key);
+        free(config->listen.tls_client_ca);
         free(config->spool.dir);
         free(config->rejects.file);
         *config = (struct config){0};

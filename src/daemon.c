@@ -28,12 +28,14 @@ struct daemon {
         const struct config *config;
         uv_loop_t loop;
         struct access access;
+        struct tls_server tls;
         struct listener listener;
         struct sessions sessions;
         struct pipeline pipeline;
         uv_signal_t sigterm;
         uv_signal_t sigint;
         uv_signal_t sigusr1;
+        uv_signal_t sighup;
         uv_timer_t deadline;    /* of the drain */
         uv_timer_t finish;      /* runs the drain's last step outside of all callbacks */
         uint64_t refusals;      /* of connections, since the log told of one */
@@ -131,6 +133,7 @@ static void close_all(struct daemon *d)
         uv_close((uv_handle_t *)&d->sigterm, NULL);
         uv_close((uv_handle_t *)&d->sigint, NULL);
         uv_close((uv_handle_t *)&d->sigusr1, NULL);
+        uv_close((uv_handle_t *)&d->sighup, NULL);
         uv_close((uv_handle_t *)&d->deadline, NULL);
         uv_close((uv_handle_t *)&d->finish, NULL);
 }
@@ -165,6 +168,22 @@ static void on_status_signal(uv_signal_t *handle, int number)
 {
         (void)number;
         log_totals(handle->data, "status");
+}
+
+static int load_tls(struct daemon *d);
+
+/* New connections get the new certificates; those that are there stay. */
+static void on_reload_signal(uv_signal_t *handle, int number)
+{
+        struct daemon *d = handle->data;
+
+        (void)number;
+        if (!d->config->listen.tls_cert[0])
+                log_info("SIGHUP: there are no certificates to read again; other settings need a restart");
+        else if (load_tls(d) == 0)
+                log_info("SIGHUP: the certificates were read again; other settings need a restart");
+        else
+                log_error("SIGHUP: the certificates stay as they were");
 }
 
 /* Handles are still open, requests in flight: nothing can be freed, the kernel does it. */
@@ -204,16 +223,19 @@ static void init_handles(struct daemon *d)
         uv_signal_init(loop, &d->sigterm);
         uv_signal_init(loop, &d->sigint);
         uv_signal_init(loop, &d->sigusr1);
+        uv_signal_init(loop, &d->sighup);
         uv_timer_init(loop, &d->deadline);
         uv_timer_init(loop, &d->finish);
         d->sigterm.data = d;
         d->sigint.data = d;
         d->sigusr1.data = d;
+        d->sighup.data = d;
         d->deadline.data = d;
         d->finish.data = d;
         uv_signal_start(&d->sigterm, on_signal, SIGTERM);
         uv_signal_start(&d->sigint, on_signal, SIGINT);
         uv_signal_start(&d->sigusr1, on_status_signal, SIGUSR1);
+        uv_signal_start(&d->sighup, on_reload_signal, SIGHUP);
 }
 
 static void open_sessions(struct daemon *d)
@@ -226,7 +248,7 @@ static void open_sessions(struct daemon *d)
                                                .on_gone = on_gone};
         const struct config *c = d->config;
         const struct session_limits limits = {c->limits.max_line_bytes, c->limits.idle_ms,
-                                              c->spool.dir[0] != '\0'};
+                                              c->spool.dir[0] != '\0', &d->tls};
 
         listener_init(&d->listener, &d->loop, on_connection, d);
         sessions_init(&d->sessions, &d->loop, &ops, d, &d->pipeline.memory, &limits);
@@ -238,6 +260,20 @@ static int read_access(struct daemon *d)
         char error[ACCESS_ERROR_BYTES];
         int err = access_init(&d->access, c->listen.allow_users, c->listen.allow_groups, error);
 
+        if (err)
+                log_error("%s", error);
+        return err;
+}
+
+static int load_tls(struct daemon *d)
+{
+        const struct config *c = d->config;
+        char error[TLS_ERROR_BYTES];
+        int err = 0;
+
+        if (c->listen.tls_cert[0])
+                err = tls_server_load(&d->tls, c->listen.tls_cert, c->listen.tls_key, c->listen.tls_client_ca,
+                                      error);
         if (err)
                 log_error("%s", error);
         return err;
@@ -256,7 +292,7 @@ static int listen_all(struct daemon *d)
         if (c->listen.unix_path[0])
                 err = listener_open_unix(&d->listener, c->listen.unix_path, c->listen.unix_mode, error);
         if (err == 0 && c->listen.tcp[0])
-                err = listener_open_tcp(&d->listener, c->listen.tcp, error);
+                err = listener_open_tcp(&d->listener, c->listen.tcp, d->tls.ctx != NULL, error);
         if (err)
                 log_error("%s", error);
         return err;
@@ -314,6 +350,8 @@ int daemon_run(const struct config *config)
         if (!err)
                 err = read_access(d);
         if (!err)
+                err = load_tls(d);
+        if (!err)
                 err = listen_all(d);
         if (err)
                 close_all(d);
@@ -327,6 +365,7 @@ int daemon_run(const struct config *config)
                 log_totals(d, "stopped");
         pipeline_deinit(&d->pipeline);
         access_deinit(&d->access);
+        tls_server_deinit(&d->tls);
         if (uv_loop_close(&d->loop) != 0)
                 abort(); /* a handle was forgotten */
         free(d);

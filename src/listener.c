@@ -209,7 +209,8 @@ static int open_address(struct listener *l, const struct sockaddr *addr)
         return r;
 }
 
-int listener_open_tcp(struct listener *l, const char *address, char ret_error[LISTENER_ERROR_BYTES])
+int listener_open_tcp(struct listener *l, const char *address, bool anywhere,
+                      char ret_error[LISTENER_ERROR_BYTES])
 {
         struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
         struct addrinfo *found = NULL;
@@ -225,10 +226,10 @@ int listener_open_tcp(struct listener *l, const char *address, char ret_error[LI
                 return fail(ret_error, ERR_CONFIG, "listen.tcp %s: %s", address, gai_strerror(r));
         for (struct addrinfo *a = found; a && err == 0 && l->tcp_len < LISTENER_ADDRESSES_MAX;
              a = a->ai_next) {
-                if (!is_loopback(a->ai_addr)) {
+                if (!anywhere && !is_loopback(a->ai_addr)) {
                         err = fail(
                                 ret_error, ERR_CONFIG,
-                                "listen.tcp %s: only loopback addresses are allowed, since TCP has no access control",
+                                "listen.tcp %s: only loopback addresses are allowed without TLS (listen.tls_cert, tls_key, tls_client_ca)",
                                 address);
                         break;
                 }

@@ -26,13 +26,15 @@ enum {
         READ_ROOM_MIN = 8 * 1024, /* a block with less room than this is not read into */
         LINGER_MS = 1000,
         REFUSED_MAX = 128, /* with so many clients being turned away, none gets to linger */
+        CIPHER_BYTES = 64 * 1024,
+        GREETING_MS = 10000, /* for a TLS client to show its certificate */
 };
 
 static void turn(struct session *s);
 
 static size_t replies_pending(const struct session *s)
 {
-        return s->out.len + s->sending.len;
+        return s->out.len + s->sending.len + s->wire.len;
 }
 
 static void mark_dirty(struct session *s)
@@ -90,6 +92,8 @@ static void free_session(struct session *s)
         list_remove(&s->dirty);
         buf_deinit(&s->out);
         buf_deinit(&s->sending);
+        buf_deinit(&s->wire);
+        tls_deinit(&s->tls);
         acks_deinit(&s->acks);
         free(s);
         set->ops->on_gone(set->ctx);
@@ -206,13 +210,14 @@ static void say(struct session *s)
 /* Sends what gathered: at once what the socket takes, the rest when it takes more. */
 static void send_replies(struct session *s)
 {
-        uv_buf_t buf = uv_buf_init(s->out.data, (unsigned)s->out.len);
+        struct buf *out = s->has_tls ? &s->wire : &s->out;
+        uv_buf_t buf = uv_buf_init(out->data, (unsigned)out->len);
         struct buf swap = s->sending;
         int sent;
 
         sent = uv_try_write(&s->uv.stream, &buf, 1);
-        if (sent == (int)s->out.len) {
-                s->out.len = 0;
+        if (sent == (int)out->len) {
+                out->len = 0;
                 after_sending(s);
                 return;
         }
@@ -221,12 +226,30 @@ static void send_replies(struct session *s)
                 return;
         }
         sent = sent > 0 ? sent : 0;
-        s->sending = s->out;
-        s->out = swap;
+        s->sending = *out;
+        *out = swap;
         buf = uv_buf_init(s->sending.data + sent, (unsigned)s->sending.len - (unsigned)sent);
         s->write.data = s;
         if (uv_write(&s->write, &s->uv.stream, &buf, 1, on_written) != 0)
                 close_now(s);
+}
+
+/* Encrypts what there is to say. False where that cannot be, the client not having greeted: the end. */
+static bool seal(struct session *s)
+{
+        if (tls_greeted(&s->tls)) {
+                tls_write(&s->tls, s->out.data, s->out.len);
+                s->out.len = 0;
+                if (s->state == SESSION_LAST && !s->tls_finished) {
+                        tls_finish(&s->tls);
+                        s->tls_finished = true;
+                }
+        } else if (s->state == SESSION_LAST) {
+                close_now(s);
+                return false;
+        }
+        tls_take(&s->tls, &s->wire);
+        return true;
 }
 
 /* The end of a loop turn for a session with something to say. */
@@ -240,7 +263,9 @@ static void flush(struct session *s)
         if (s->sending.len > 0 || s->state == SESSION_LINGERING)
                 return;
         say(s);
-        if (s->out.len > 0)
+        if (s->has_tls && !seal(s))
+                return;
+        if (s->has_tls ? s->wire.len > 0 : s->out.len > 0)
                 send_replies(s);
         else if (s->state == SESSION_LAST)
                 end_sending(s, s->client_ended);
@@ -321,13 +346,11 @@ static void take_lines(struct session *s)
         }
 }
 
-/* Makes room to read: in the block, or in a new one to which an unfinished line moves. */
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
+/* Room for bytes of lines: in the block, or in a new one to which an unfinished line moves. */
+static uv_buf_t make_room(struct session *s)
 {
-        struct session *s = handle->data;
         struct block *old = s->block;
 
-        (void)suggested;
         if (!old || old->cap - old->len < READ_ROOM_MIN) {
                 size_t unfinished = old ? old->len - s->parsed : 0;
 
@@ -338,19 +361,95 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
                 s->parsed = 0;
                 block_unref(old);
         }
-        *ret = uv_buf_init(s->block->data + s->block->len, (unsigned)(s->block->cap - s->block->len));
+        return uv_buf_init(s->block->data + s->block->len, (unsigned)(s->block->cap - s->block->len));
+}
+
+/* What is encrypted is deciphered at once: one buffer will do for all. */
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
+{
+        static char cipher[CIPHER_BYTES];
+        struct session *s = handle->data;
+
+        (void)suggested;
+        *ret = s->has_tls ? uv_buf_init(cipher, sizeof(cipher)) : make_room(s);
+}
+
+/* At most a line a second: who fails again and again must not fill the log. */
+static void on_tls_broken(struct session *s)
+{
+        struct sessions *set = s->set;
+        uint64_t now = uv_now(set->loop);
+        char reason[TLS_ERROR_BYTES];
+        uv_buf_t alert;
+
+        tls_reason(reason);
+        tls_take(&s->tls, &s->wire);
+        alert = uv_buf_init(s->wire.data, (unsigned)s->wire.len);
+        if (s->sending.len == 0 && alert.len > 0)
+                uv_try_write(&s->uv.stream, &alert, 1); /* if it can be told why, good */
+        set->tls_failures++;
+        if (set->tls_failure_told == 0 || now - set->tls_failure_told >= 1000) {
+                log_warn("connection %" PRIu64 " of %s: TLS failed: %s (%" PRIu64
+                         " since the last such line)",
+                         s->number, s->peer, reason, set->tls_failures);
+                set->tls_failures = 0;
+                set->tls_failure_told = now;
+        }
+        close_now(s);
+}
+
+/* The client has shown a certificate that is trusted: its name tells who it is. */
+static void on_greeted(struct session *s)
+{
+        char name[TLS_NAME_BYTES];
+        size_t len = strlen(s->peer);
+
+        uv_timer_stop(&s->linger);
+        tls_name(&s->tls, name);
+        snprintf(s->peer + len, sizeof(s->peer) - len, ", certificate of %s", name);
+}
+
+/* Deciphers all that came. False: the connection is closed. */
+static bool decipher(struct session *s, const char *data, size_t len)
+{
+        bool greeted = tls_greeted(&s->tls);
+
+        tls_put(&s->tls, data, len);
+        for (;;) {
+                uv_buf_t room = make_room(s);
+                size_t plain = 0;
+                enum tls_result result = tls_read(&s->tls, room.base, room.len, &plain);
+
+                if (!greeted && tls_greeted(&s->tls)) {
+                        greeted = true;
+                        on_greeted(s);
+                }
+                s->block->len += plain;
+                if (result == TLS_BROKEN) {
+                        on_tls_broken(s);
+                        return false;
+                }
+                if (result == TLS_END)
+                        s->state = SESSION_EOF;
+                if (result != TLS_DATA)
+                        break;
+        }
+        mark_dirty(s); /* there may be something to answer, to TLS itself */
+        return true;
 }
 
 static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 {
         struct session *s = stream->data;
 
-        (void)buf;
-        if (nread < 0 && nread != UV_EOF) {
+        if (nread < 0 && (nread != UV_EOF || s->has_tls)) { /* TLS says itself when it ends */
                 close_now(s);
                 return;
         }
-        if (nread == UV_EOF) {
+        if (s->has_tls) {
+                if (!decipher(s, buf->base, (size_t)nread))
+                        return;
+        } else if (nread == UV_EOF) {
                 s->state = SESSION_EOF;
                 mark_dirty(s);
         } else {
@@ -466,7 +565,8 @@ void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_o
                                  .memory = memory,
                                  .max_line = limits->max_line,
                                  .idle_ms = limits->idle_ms,
-                                 .with_spool = limits->with_spool};
+                                 .with_spool = limits->with_spool,
+                                 .tls = limits->tls};
         uv_timer_init(loop, &set->idle);
         set->idle.data = set;
         if (set->idle_ms > 0)
@@ -548,6 +648,11 @@ int sessions_accept(struct sessions *set, uv_stream_t *listener)
         if (listener->type == UV_TCP)
                 uv_tcp_nodelay(&s->uv.tcp, 1);
         name_peer(s);
+        if (listener->type == UV_TCP && set->tls && set->tls->ctx) {
+                s->has_tls = true;
+                tls_init(&s->tls, set->tls);
+                uv_timer_start(&s->linger, on_linger_over, GREETING_MS, 0);
+        }
         log_debug("connection %" PRIu64 " accepted from %s", s->number, s->peer);
         refuse = set->ops->admit(set->ctx, s);
         if (!refuse) {

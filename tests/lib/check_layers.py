@@ -14,7 +14,7 @@ LAYERS = {
     1: "model/*",
     2: "json rfc3339 frame fields spending_record hierarchy_record name_key line row batch hierarchy_batch acks pg_array "
        "copy_format refusal reply sqlstate object_cache table",
-    3: "pg_conn rejects access spool_file spool",
+    3: "pg_conn rejects access spool_file spool tls",
     4: "listener session resolver hierarchy batcher writer",
     5: "main arguments daemon pipeline overflow command commands commands/*",
 }
@@ -26,6 +26,7 @@ FOREIGN = {
     "cjson/cJSON.h": {"reply", "table"},
     "ini.h": {"config"},
     "sqlite3.h": {"spool_file"},
+    "openssl/ssl.h": {"tls"},
 }
 
 

@@ -5,8 +5,8 @@ set -euo pipefail
 
 packages=(
         gcc libc6-dev cmake ninja-build pkg-config
-        libuv1-dev libpq-dev libcjson-dev libcmocka-dev libinih-dev libxxhash-dev libsqlite3-dev
-        python3 socat util-linux procps
+        libuv1-dev libpq-dev libcjson-dev libcmocka-dev libinih-dev libxxhash-dev libsqlite3-dev libssl-dev
+        python3 socat openssl util-linux procps
         ca-certificates mmdebstrap bubblewrap debian-archive-keyring
 )
 # Any psql will do, and there may be one that is not Debian's.

@@ -156,7 +156,7 @@ static void test_shipped_file(void **state)
                 available++;
         }
         fclose(in);
-        assert_int_equal(available, 24);
+        assert_int_equal(available, 27);
         assert_int_equal(off, 1);
         assert_string_equal(names, expected);
 }

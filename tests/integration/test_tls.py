@@ -1,0 +1,246 @@
+"""TLS for TCP clients: who shows a certificate of a trusted authority may send, from anywhere; nobody else."""
+
+import pathlib
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from harness import Client, TestCase, record, run_ingestd, wait_until
+
+
+class TlsSocket:
+    """A socket as far as harness.Client needs one. Python's own cannot end its sending side and then go on reading."""
+
+    def __init__(self, context, sock):
+        self.sock, self.to_read, self.to_send = sock, ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.to_read, self.to_send)
+
+    def settimeout(self, seconds):
+        self.sock.settimeout(seconds)
+
+    def flush(self):
+        self.sock.sendall(self.to_send.read())
+
+    def until_done(self, call, *args):
+        while True:
+            try:
+                value = call(*args)
+                self.flush()
+                return value
+            except ssl.SSLWantReadError:
+                self.flush()
+                data = self.sock.recv(65536)
+                if data:
+                    self.to_read.write(data)
+                else:
+                    self.to_read.write_eof()
+
+    def sendall(self, data):
+        for i in range(0, len(data), 60000):
+            self.until_done(self.tls.write, data[i:i + 60000])
+
+    def recv(self, size):
+        try:
+            return self.until_done(self.tls.read, size)
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
+
+    def shutdown(self, _how):
+        self.until_done(self.tls.do_handshake)
+        try:
+            self.tls.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+        self.flush()
+
+    def close(self):
+        self.sock.close()
+
+
+class Tls(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.db.add_account()
+        folder = tempfile.TemporaryDirectory(prefix="ingestd-tls-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        for authority in ("ca", "other-ca"):
+            self.make(authority, "-x509", "-addext", "basicConstraints=critical,CA:true")
+        self.make("server", "-CA", "ca", "-addext", "subjectAltName=DNS:localhost")
+        self.make("client", "-CA", "ca")
+        self.make("stranger", "-CA", "other-ca")
+        self.settings = {"listen__tcp": "0.0.0.0:0", "listen__tls_cert": self.path("server.crt"),
+                         "listen__tls_key": self.path("server.key"), "listen__tls_client_ca": self.path("ca.crt")}
+
+    def path(self, name):
+        return str(self.folder / name)
+
+    def openssl(self, *args):
+        subprocess.run(["openssl", *args], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def make(self, name, *args, cn=None):
+        """A key and a certificate, signed by itself or by what stands behind -CA."""
+        args = list(args)
+        new = ["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+               self.path(f"{name}.key"), "-subj", f"/CN={cn or name}"]
+        if "-CA" not in args:
+            self.openssl(*new, *args, "-days", "2", "-out", self.path(f"{name}.crt"))
+            return
+        at = args.index("-CA")
+        ca = args[at + 1]
+        del args[at:at + 2]
+        self.openssl(*new, *args, "-out", self.path("request"))
+        self.openssl("x509", "-req", "-in", self.path("request"), "-CA", self.path(f"{ca}.crt"), "-CAkey",
+                     self.path(f"{ca}.key"), "-CAcreateserial", "-days", "2", "-copy_extensions", "copy", "-out",
+                     self.path(f"{name}.crt"))
+
+    def connect(self, d):
+        port = re.findall(r"listening on TCP \S+ port (\d+)", d.log())[-1]
+        sock = socket.create_connection(("127.0.0.1", int(port)))
+        sock.settimeout(30)
+        return sock
+
+    def context(self, name="client", ca="ca"):
+        context = ssl.create_default_context(cafile=self.path(f"{ca}.crt"))
+        context.check_hostname = False
+        if name:
+            context.load_cert_chain(self.path(f"{name}.crt"), self.path(f"{name}.key"))
+        return context
+
+    def client(self, d, **context):
+        return Client(TlsSocket(self.context(**context), self.connect(d)))
+
+    def assert_turned_away(self, d, name):
+        """TLS 1.3 tells a client of a bad certificate after its own greeting is over."""
+        client = self.client(d, name=name)
+        with self.assertRaises((ssl.SSLError, OSError)):
+            client.send(record())
+            while client.sock.recv(100):
+                pass
+            raise ConnectionResetError
+        client.close()
+
+
+class Wire(Tls):
+    def test_lines_and_replies(self):
+        d = self.daemon(**self.settings)
+        lines = [record(amountCents=n, metrics={"text": "x" * (n % 3000)}) for n in range(5000)]
+        client = self.client(d)
+        client.send(*lines, "{bad")
+        client.send_bytes(b'{"half":')
+        replies = client.finish()
+        self.assertEqual(replies.counts(), (5002, 5000, 0, 2))
+        self.assertEqual(set(replies.rejects), {5001, 5002})
+        self.assertEqual(self.db.count(), 5000)
+        wait_until(lambda: "closed: 5002 lines" in d.log(), "it is closed")
+
+    def test_many_clients_at_once_and_one_that_never_greets(self):
+        d = self.daemon(**self.settings)
+        silent = self.connect(d)
+        results = []
+
+        def converse(n):
+            client = self.client(d)
+            client.send(*[record(amountCents=1000 * n + i) for i in range(500)])
+            results.append(client.finish().counts())
+
+        threads = [threading.Thread(target=converse, args=(n,)) for n in range(20)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(results, [(500, 500, 0, 0)] * 20)
+        self.assertEqual(silent.recv(10), b"", "it was let go")
+
+    def test_a_cut_connection_is_no_end(self):
+        d = self.daemon(**self.settings)
+        client = self.client(d)
+        client.send(record())
+        client.wait_ack(1)
+        client.send_bytes(b'{"half')
+        client.close()
+        wait_until(lambda: "closed: 1 lines" in d.log(), "the half line is no line")
+
+    def test_a_stop_is_told(self):
+        d = self.daemon(**self.settings)
+        client = self.client(d)
+        client.send(record())
+        client.wait_ack(1)
+        self.assertEqual(d.stop(), 0)
+        self.assertEqual(client.drain().closing, "shutdown")
+
+
+class Access(Tls):
+    def test_who_is_turned_away(self):
+        d = self.daemon(**self.settings)
+        self.assert_turned_away(d, None)
+        self.assert_turned_away(d, "stranger")
+        plain = Client(self.connect(d))
+        plain.send(record())
+        try:
+            self.assertNotIn(b"ack", plain.sock.recv(1000))
+        except OSError:
+            pass
+        plain.close()
+        old = self.context()
+        old.maximum_version = ssl.TLSVersion.TLSv1_2
+        with self.assertRaises((ssl.SSLError, OSError)):
+            old.wrap_socket(self.connect(d))
+        self.assertIn("TLS failed", d.log())
+        self.assertEqual(self.client(d).finish().counts(), (0, 0, 0, 0))
+        self.assertEqual(self.db.count(), 0)
+
+    def test_who_sent_a_bad_line(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "rejects")
+            d = self.daemon(rejects__file=str(path), **self.settings)
+            client = self.client(d)
+            client.send("{bad")
+            client.finish()
+            wait_until(lambda: path.exists() and "certificate of client" in path.read_text(), "the peer's name")
+
+    def test_certificates_are_read_again(self):
+        d = self.daemon(**self.settings)
+        old = self.client(d)
+        old.send(record())
+        old.wait_ack(1)
+        self.assert_turned_away(d, "stranger")
+        (self.folder / "ca.crt").write_text((self.folder / "other-ca.crt").read_text())
+        d.signal(signal.SIGHUP)
+        wait_until(lambda: "were read again" in d.log(), "reload")
+        self.make("server", "-CA", "other-ca")  # for the clients' side of the check
+        d.signal(signal.SIGHUP)
+        wait_until(lambda: d.log().count("were read again") == 2, "reload")
+        new = self.client(d, name="stranger", ca="other-ca")
+        new.send(record(amountCents=5))
+        self.assertEqual(new.finish().counts(), (1, 1, 0, 0))
+        old.send(record(amountCents=6))
+        self.assertEqual(old.finish().counts(), (2, 2, 0, 0))
+        # what cannot be read changes nothing
+        pathlib.Path(self.path("server.key")).write_text("no key")
+        d.signal(signal.SIGHUP)
+        wait_until(lambda: "stay as they were" in d.log(), "told")
+        self.assertEqual(self.client(d, name="stranger", ca="other-ca").finish().counts(), (0, 0, 0, 0))
+
+    def test_wrong_settings(self):
+        for change, word in (({"listen.tls_key": ""}, "belong together"),
+                             ({"listen.tls_cert": self.path("nothing")}, "tls_cert"),
+                             ({"listen.tls_key": self.path("client.key")}, "tls_key"),
+                             ({"listen.tls_client_ca": "/dev/null"}, "tls_client_ca")):
+            settings = {key.replace("__", "."): value for key, value in self.settings.items()} | change
+            args = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+            done = run_ingestd(self.db, "run", "--config", "/dev/null", "--set", f"listen.unix={self.folder}/s", *args)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(word, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
