@@ -89,6 +89,12 @@ static inline bool pg_conn_ready(const struct pg_conn *c)
         return c->state == PG_CONN_READY;
 }
 
+/* True where there is a connection that is set up, as far as it is known. */
+static inline bool pg_conn_connected(const struct pg_conn *c)
+{
+        return c->state == PG_CONN_READY || c->state == PG_CONN_BUSY || c->state == PG_CONN_COPY;
+}
+
 /* Starts a command whose parameters and results are binary; the caller must have seen pg_conn_ready.
  * Parameters are copied. A failure is told by on_lost, from the loop. */
 void pg_conn_query(struct pg_conn *c, const char *sql, int params_len, const char *const *params,

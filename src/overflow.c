@@ -1,7 +1,8 @@
-/* Lines are diverted into the spool when there are some in the stages and the database has told nothing for
- * STALLED_MS. What is in the stages goes there, too, since an ack cannot pass a line that is not settled; the
- * connections that are busy with some are given up. Those lines may have been stored: their ids, for which
- * the moment of receipt is kept, tell that when they are drained.
+/* Lines are diverted into the spool when some wait for the database, which has told nothing for AWAY_MS
+ * where a connection is lost, or else for STALLED_MS: it may be slow, or wait for somebody's lock. What is in
+ * the stages goes there, too, since an ack cannot pass a line that is not settled; the connections that are
+ * busy with some are given up. Those lines may have been stored: their ids, for which the moment of receipt
+ * is kept, tell that when they are drained.
  *
  * From then on all lines go through the spool, until nothing is left in it: a line must not pass an earlier
  * one, which may be the older state of the same ad object, or the parent that it refers to. Draining begins
@@ -19,7 +20,8 @@
 #include "pipeline.h"
 
 enum {
-        STALLED_MS = 2000,
+        AWAY_MS = 2000,
+        STALLED_MS = 5000,
         LOOK_MS = 200,
         LITTLE_BYTES = 1 << 20,
 };
@@ -79,8 +81,8 @@ static void divert(struct pipeline *p)
         struct overflow *o = &p->overflow;
 
         if (!o->diverting)
-                log_warn("the database told nothing for %d ms: lines go to the spool in %s", STALLED_MS,
-                         p->spool.dir);
+                log_warn("the database told nothing for %" PRIu64 " ms: lines go to the spool in %s",
+                         uv_now(p->loop) - p->settled_at, p->spool.dir);
         o->diverting = true;
         start_advance(o, false);
         pipeline_evacuate(p, why_given_up, on_evacuated);
@@ -164,23 +166,36 @@ static void on_job_over(void *ctx)
 
 /* --- looking --- */
 
-/* Lines that wait for the database's word. */
-static uint64_t in_stages(const struct pipeline *p)
+/* Whether anything waits for the database's word; what gathers in a batch does not. */
+static bool waits(const struct pipeline *p)
 {
-        return p->in_flight - p->unknown - p->spool.pending.len -
-               (p->spool.working ? p->spool.writing.len : 0) + p->drained_in_flight - p->drained_unknown;
+        bool writing = p->batcher.sealed_len > 0;
+
+        for (unsigned i = 0; i < p->config->database.writers; i++)
+                writing |= p->writers[i].batch != NULL;
+        return writing || p->resolver.parked > 0 || p->hierarchy.batch || p->hierarchy.sealed_len > 0;
+}
+
+static bool connected(const struct pipeline *p)
+{
+        bool all = pg_conn_connected(&p->resolver.conn) && pg_conn_connected(&p->hierarchy.conn);
+
+        for (unsigned i = 0; i < p->config->database.writers; i++)
+                all &= pg_conn_connected(&p->writers[i].conn);
+        return all;
 }
 
 static void on_look(uv_timer_t *timer)
 {
         struct pipeline *p = timer->data;
         uint64_t now = uv_now(p->loop);
+        uint64_t patience = connected(p) ? STALLED_MS : AWAY_MS;
 
-        if (in_stages(p) == 0)
+        if (!waits(p))
                 p->settled_at = now;
         look_for_the_end(p);
         spool_kick(&p->spool);
-        if (now - p->settled_at >= STALLED_MS && (!p->overflow.diverting || p->overflow.advancing) &&
+        if (now - p->settled_at >= patience && (!p->overflow.diverting || p->overflow.advancing) &&
             !p->spool.failing)
                 divert(p);
 }

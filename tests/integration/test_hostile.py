@@ -1,6 +1,7 @@
 """Good clients beside idle, slow, greedy and hostile ones: everybody's lines are settled, nobody starves, memory stays
 bounded."""
 
+import os
 import pathlib
 import socket
 import sys
@@ -12,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from harness import TestCase, encode, record, wait_until
 
 IDLE = 300
+SOAK_SECONDS = int(os.environ.get("SOAK_SECONDS", "5"))
 LATENCY = 5  # seconds; generous, for slow machines: a client that starves waits without end
 
 
@@ -112,6 +114,40 @@ class Hostile(Beside):
             data = iter(line)
             self.run_beside(lambda client=client, data=data: (client.send_bytes(bytes([next(data, 32)])), time.sleep(0.02)))
         self.assert_served()
+
+
+class Soak(Beside):
+    """A thousand connections for SOAK_SECONDS: memory stays flat, and everybody is served."""
+
+    def test_a_thousand_connections(self):
+        idle = [self.d.client() for _ in range(900)]
+        for n, client in enumerate(idle):
+            client.send(record(amountCents=n, metrics={"idle": n}))
+        for data in (b"{}\n" * 20000, b'{"a":' * 5000 + b"\n", b"x" * (64 << 10), b"\xff\n" * 5000, b"\n" * 50000):
+            self.sender(data, pause=0.05)
+            self.sender(data, pause=0.05, read=True)
+        good = [self.d.client() for _ in range(90)]
+        end = time.monotonic() + SOAK_SECONDS
+        worst, sent, memory = 0.0, 0, []
+        while time.monotonic() < end or not memory:
+            start = time.monotonic()
+            for n, client in enumerate(good):
+                client.send(*[record(amountCents=1000 * sent + 20 * n + i) for i in range(20)])
+            sent += 20
+            for client in good:
+                client.wait_ack(sent)
+            worst = max(worst, time.monotonic() - start)
+            self.assertLess(worst, 2 * LATENCY)
+            memory.append(self.d.memory_now())
+        for n, client in enumerate(idle):
+            client.wait_ack(1)
+            client.close()
+        warm = memory[len(memory) // 3]
+        print(f"{sent * 90} records in {SOAK_SECONDS} s, worst ack latency {1000 * worst:.0f} ms, memory "
+              f"{warm >> 20} MB, at the end {memory[-1] >> 20} MB", file=sys.stderr)
+        if "asan" not in self.d.process.args[0]:  # which keeps what was freed
+            self.assertLess(memory[-1], 1.1 * warm + (4 << 20))
+        self.assertEqual(self.db.value("SELECT count(*) FROM spending WHERE metrics IS NULL"), str(sent * 90))
 
 
 class ComingAndGoing(Beside):

@@ -210,10 +210,16 @@ class Daemon:
     def log(self):
         return self.log_path.read_text() if self.log_path.exists() else ""
 
-    def memory_peak(self):
-        """VmHWM in bytes."""
+    def memory(self, key):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+        return int(re.search(rf"{key}:\s+(\d+) kB", status)[1]) * 1024
+
+    def memory_peak(self):
+        """The most resident memory so far, in bytes."""
+        return self.memory("VmHWM")
+
+    def memory_now(self):
+        return self.memory("VmRSS")
 
     def signal(self, number):
         self.process.send_signal(number)
