@@ -8,6 +8,7 @@
 #include "list.h"
 #include "memory.h"
 #include "row.h"
+#include "sqlstate.h"
 
 /* Rows that go to the database in one statement. */
 struct batch {
@@ -16,11 +17,11 @@ struct batch {
         struct row *rows;
         size_t len;
         size_t cap;
-        size_t bytes;       /* of the rows' lines */
-        uint64_t opened;    /* loop time in ms of the first row */
-        unsigned suspected; /* how often it failed for a reason that nobody foresaw */
-        bool merge;         /* some of it may be stored already: INSERT ... ON CONFLICT instead of COPY */
-        bool any_time;      /* holds a record with any_time set, which needs the merge, too */
+        size_t bytes;    /* of the rows' lines */
+        uint64_t opened; /* loop time in ms of the first row */
+        struct suspicion suspicion;
+        bool merge;    /* some of it may be stored already: INSERT ... ON CONFLICT instead of COPY */
+        bool any_time; /* holds a record with any_time set, which needs the merge, too */
 };
 
 /* An empty batch. Its memory is counted in @memory. */

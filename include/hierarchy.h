@@ -13,6 +13,7 @@
 #include "list.h"
 #include "memory.h"
 #include "pg_conn.h"
+#include "sqlstate.h"
 
 /* Writes hierarchy records: gathers them into batches and writes one batch after the other on a connection of
  * its own. Spending that came behind hierarchy records on the same client's connection waits here until those
@@ -69,7 +70,7 @@ struct hierarchy {
         size_t start;                  /* rows [start, end) of it are in the transaction; those before */
         size_t end;                    /* are settled */
         unsigned retries;              /* of these rows */
-        unsigned suspected;            /* how often the batch failed for a reason that nobody foresaw */
+        struct suspicion suspicion;    /* of the batch */
         bool new_accounts;             /* maybe: a transaction with some may have failed, or ended unseen */
         struct pg_error error;         /* on the transaction */
         uint32_t *asked;               /* the rows of the statement in flight, in its order */

@@ -29,18 +29,24 @@ struct pg_error {
         char message[256];
 };
 
-/* What to do with rows that failed for a reason that nobody foresaw (SQLSTATE_SUSPECT). */
-enum suspect_step {
-        SUSPECT_PAUSE, /* give the connection up, try again */
-        SUSPECT_HALVE, /* it goes on: look for a row that is to blame */
-        SUSPECT_PROBE, /* it is this row or the server: try to insert an ordinary one */
+/* Rows that failed for a reason that nobody foresaw (SQLSTATE_SUSPECT); zeroed at first. */
+struct suspicion {
+        unsigned failures;
+        bool server_works; /* an ordinary row was inserted since the last failure */
 };
 
-/* *failures counts, for these @rows and what they are halved from; 0 at first. */
-enum suspect_step suspect_next(unsigned *failures, size_t rows);
+enum suspect_step {
+        SUSPECT_PAUSE,  /* give the connection up, try again */
+        SUSPECT_HALVE,  /* it goes on: look for a row that is to blame */
+        SUSPECT_PROBE,  /* it is this row or the server: try to insert an ordinary one */
+        SUSPECT_REFUSE, /* it is this row: it failed before and behind an ordinary one */
+};
 
-/* Whether the server writes rows, or judges them, after all: @sqlstate is what the probe ended with, NULL for
- * success. If so, the suspect is to be refused, else to be tried again after a pause. */
-bool probe_blames_suspect(const char *sqlstate);
+/* These @rows failed once more: what to do. */
+enum suspect_step suspect_next(struct suspicion *s, size_t rows);
+
+/* The probe ended with @sqlstate, NULL for success. True: the server writes rows, or judges them, after all;
+ * the suspect is to be tried again at once. False: after a pause. */
+bool suspect_probed(struct suspicion *s, const char *sqlstate);
 
 #endif

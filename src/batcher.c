@@ -66,7 +66,7 @@ void batcher_add_take(struct batcher *b, const struct row *row)
 
 void batcher_return(struct batcher *b, struct batch *batch)
 {
-        if (batch->suspected > 0)
+        if (batch->suspicion.failures > 0)
                 list_append(&b->sealed, &batch->queue);
         else
                 list_prepend(&b->sealed, &batch->queue);

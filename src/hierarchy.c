@@ -11,8 +11,8 @@
  * - a matter of the server's or the operator's: the connection is given up, and the batch written when there
  * is a new one.
  * - anything else: the same, and after a few times as if a row were to blame; but the row that stands alone
- * then is refused only if an ordinary one can be inserted where it cannot. When the connection is lost in
- * COMMIT, all is written again: what was stored is then as given.
+ * then is refused only if it fails once more right behind an ordinary one that could be inserted. When the
+ * connection is lost in COMMIT, all is written again: what was stored is then as given.
  */
 #include "hierarchy.h"
 
@@ -153,7 +153,7 @@ static void start_next(struct hierarchy *h)
         h->start = 0;
         h->end = h->batch->len;
         h->retries = 0;
-        h->suspected = 0;
+        h->suspicion = (struct suspicion){0};
         start_transaction(h);
 }
 
@@ -488,6 +488,7 @@ static void next_rows(struct hierarchy *h)
         h->start = h->end;
         h->end = h->batch->len;
         h->retries = 0;
+        h->suspicion.server_works = false;
         if (h->start == h->end)
                 end_batch(h);
         else
@@ -547,7 +548,7 @@ static void handle_suspect(struct hierarchy *h)
 {
         const struct hierarchy_row *row = &h->batch->rows[h->start];
 
-        switch (suspect_next(&h->suspected, h->end - h->start)) {
+        switch (suspect_next(&h->suspicion, h->end - h->start)) {
         case SUSPECT_PAUSE:
                 give_up_connection(h);
                 return;
@@ -558,6 +559,9 @@ static void handle_suspect(struct hierarchy *h)
                 h->state = HIERARCHY_PROBE;
                 pg_conn_command(&h->conn,
                                 row->kind == RECORD_AD_ACCOUNT ? ad_account_probe_sql : ad_object_probe_sql);
+                return;
+        case SUSPECT_REFUSE:
+                refuse(h);
                 return;
         }
 }
@@ -668,8 +672,8 @@ static void on_success(struct hierarchy *h, const struct pg_result *res)
 
 static void on_probed(struct hierarchy *h, const struct pg_result *res)
 {
-        if (probe_blames_suspect(pg_result_sqlstate(res)))
-                refuse(h);
+        if (suspect_probed(&h->suspicion, pg_result_sqlstate(res)))
+                start_transaction(h);
         else
                 give_up_connection(h);
 }

@@ -74,16 +74,22 @@ const char *sqlstate_advice(const char *sqlstate)
         return NULL;
 }
 
-enum suspect_step suspect_next(unsigned *failures, size_t rows)
+enum suspect_step suspect_next(struct suspicion *s, size_t rows)
 {
-        if (*failures < SUSPECTED_MAX) {
-                ++*failures;
+        bool server_works = s->server_works;
+
+        s->server_works = false;
+        if (s->failures < SUSPECTED_MAX) {
+                s->failures++;
                 return SUSPECT_PAUSE;
         }
-        return rows > 1 ? SUSPECT_HALVE : SUSPECT_PROBE;
+        if (rows > 1)
+                return SUSPECT_HALVE;
+        return server_works ? SUSPECT_REFUSE : SUSPECT_PROBE;
 }
 
-bool probe_blames_suspect(const char *sqlstate)
+bool suspect_probed(struct suspicion *s, const char *sqlstate)
 {
-        return !sqlstate || sqlstate_action(sqlstate) == SQLSTATE_ISOLATE;
+        s->server_works = !sqlstate || sqlstate_action(sqlstate) == SQLSTATE_ISOLATE;
+        return s->server_works;
 }

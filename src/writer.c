@@ -11,7 +11,7 @@
  * - a matter of the server's or the operator's: the connection is given up, the batch returned, and tried
  *   again after a pause.
  * - anything else: the same, and after a few times as if a row were to blame; but the row that stands alone
- *   then is refused only if an ordinary one can be inserted where it cannot.
+ *   then is refused only if it fails once more right behind an ordinary one that could be inserted.
  *
  * When the connection is lost the outcome is unknown: the batch is returned and merged later, where the ids
  * tell what was stored. */
@@ -273,7 +273,7 @@ static void give_up_connection(struct writer *w)
 
 static void handle_suspect(struct writer *w)
 {
-        switch (suspect_next(&w->batch->suspected, w->batch->len)) {
+        switch (suspect_next(&w->batch->suspicion, w->batch->len)) {
         case SUSPECT_PAUSE:
                 give_up_connection(w);
                 return;
@@ -283,6 +283,9 @@ static void handle_suspect(struct writer *w)
         case SUSPECT_PROBE:
                 w->state = WRITER_PROBE;
                 pg_conn_command(&w->conn, spending_probe_sql);
+                return;
+        case SUSPECT_REFUSE:
+                refuse(w);
                 return;
         }
 }
@@ -391,11 +394,11 @@ static void on_result(void *ctx, const struct pg_result *res)
                 }
                 break;
         case WRITER_PROBE:
-                if (probe_blames_suspect(pg_result_sqlstate(res))) {
-                        refuse(w);
-                        return;
-                }
-                break;
+                if (suspect_probed(&w->batch->suspicion, pg_result_sqlstate(res)))
+                        start_batch(w);
+                else
+                        give_up_connection(w);
+                return;
         case WRITER_DOWN:
         case WRITER_IDLE:
                 assert(false); /* no command was in flight */

@@ -47,17 +47,21 @@ static void test_actions(void **state)
 
 static void test_suspects(void **state)
 {
-        unsigned failures = 0;
+        struct suspicion s = {0};
 
         (void)state;
         for (int i = 0; i < 3; i++)
-                assert_int_equal(suspect_next(&failures, 1), SUSPECT_PAUSE);
-        assert_int_equal(suspect_next(&failures, 2), SUSPECT_HALVE);
-        assert_int_equal(suspect_next(&failures, 1), SUSPECT_PROBE);
-        assert_true(probe_blames_suspect(NULL));
-        assert_true(probe_blames_suspect("23514"));
-        assert_false(probe_blames_suspect("XX000"));
-        assert_false(probe_blames_suspect("53100"));
+                assert_int_equal(suspect_next(&s, 1), SUSPECT_PAUSE);
+        assert_int_equal(suspect_next(&s, 2), SUSPECT_HALVE);
+        assert_int_equal(suspect_next(&s, 1), SUSPECT_PROBE);
+        assert_false(suspect_probed(&s, "XX000"));
+        assert_false(suspect_probed(&s, "53100"));
+        assert_int_equal(suspect_next(&s, 1), SUSPECT_PROBE);
+        assert_true(suspect_probed(&s, "23514")); /* who judges rows works */
+        assert_int_equal(suspect_next(&s, 1), SUSPECT_REFUSE);
+        assert_int_equal(suspect_next(&s, 1), SUSPECT_PROBE); /* another row */
+        assert_true(suspect_probed(&s, NULL));
+        assert_int_equal(suspect_next(&s, 1), SUSPECT_REFUSE);
 }
 
 int main(void)
