@@ -18,10 +18,11 @@ static void test_ack(void **state)
         reply_ack(&b, &acks, false);
         assert_text(&b, "{\"ack\":20000,\"stored\":19990,\"duplicate\":7,\"rejected\":2}\n");
         acks = (struct acks){.settled = UINT64_MAX,
-                             .counts = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
-        reply_ack(&b, &acks, false);
+                             .counts = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
+        reply_ack(&b, &acks, true);
         assert_text(&b, "{\"ack\":18446744073709551615,\"stored\":18446744073709551615,"
-                        "\"duplicate\":18446744073709551615,\"rejected\":18446744073709551615}\n");
+                        "\"duplicate\":18446744073709551615,\"rejected\":18446744073709551615,"
+                        "\"spooled\":18446744073709551615}\n");
 }
 
 static void test_reject(void **state)

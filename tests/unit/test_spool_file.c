@@ -130,6 +130,17 @@ static struct spool_record make_line(int turn, int i, char text[64])
         return r;
 }
 
+/* Whether it is durable. */
+static bool end_transaction(struct spool_file *f, enum spool_status status)
+{
+        if (status == SPOOL_OK)
+                status = spool_file_commit(f);
+        if (status != SPOOL_OK)
+                spool_file_roll_back(f);
+        assert_int_not_equal(status, SPOOL_DAMAGED);
+        return status == SPOOL_OK;
+}
+
 static bool add_turn(struct spool_file *f, int turn)
 {
         enum spool_status status = spool_file_begin(f);
@@ -140,12 +151,7 @@ static bool add_turn(struct spool_file *f, int turn)
 
                 status = spool_file_add(f, &r);
         }
-        if (status == SPOOL_OK)
-                status = spool_file_commit(f);
-        if (status != SPOOL_OK)
-                spool_file_roll_back(f);
-        assert_int_not_equal(status, SPOOL_DAMAGED);
-        return status == SPOOL_OK;
+        return end_transaction(f, status);
 }
 
 static bool erase_first_lines(struct spool_file *f)
@@ -154,12 +160,7 @@ static bool erase_first_lines(struct spool_file *f)
 
         for (int id = 1; id <= LINES && status == SPOOL_OK; id++)
                 status = spool_file_erase(f, id);
-        if (status == SPOOL_OK)
-                status = spool_file_commit(f);
-        if (status != SPOOL_OK)
-                spool_file_roll_back(f);
-        assert_int_not_equal(status, SPOOL_DAMAGED);
-        return status == SPOOL_OK;
+        return end_transaction(f, status);
 }
 
 struct done {
