@@ -97,7 +97,8 @@ struct spool {
         size_t records_len;
         uint64_t damaged; /* lines moved out of the way by the job */
         uint64_t damaged_bytes;
-        enum spool_status status;
+        enum spool_status written;    /* of writing and erasing */
+        enum spool_status status;     /* of all */
         char aside[SPOOL_PATH_BYTES]; /* set aside by the job; "" */
         void (*close_cb)(struct spool *);
 };

@@ -61,12 +61,16 @@ struct spool_record {
 enum spool_status spool_file_open(struct spool_file *f, const char *dir, uint64_t max_bytes,
                                   char ret_aside[SPOOL_PATH_BYTES]);
 
+/* Opens the file again where a call left it closed. */
+enum spool_status spool_file_reopen(struct spool_file *f);
+
 /* Opens the file @path to look at it, while a daemon may be using it. */
 enum spool_status spool_file_open_read_only(struct spool_file *f, const char *path);
 
 void spool_file_close(struct spool_file *f);
 
-/* Renames the file, and begins a new one. */
+/* Renames the file, which is left as it is, and begins a new one. Where that fails @f may be closed.
+ * @ret_aside is "" unless the file was renamed. */
 enum spool_status spool_file_set_aside(struct spool_file *f, char ret_aside[SPOOL_PATH_BYTES]);
 
 enum spool_status spool_file_count(struct spool_file *f, struct spool_contents *ret);

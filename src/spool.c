@@ -95,24 +95,33 @@ static enum spool_status read_chunk(struct spool *s)
         return SPOOL_OK;
 }
 
-static enum spool_status do_job(struct spool *s)
+static void do_job(struct spool *s)
 {
-        enum spool_status status = SPOOL_OK;
-
         if (s->writing.len > 0 || s->erasing.len > 0)
-                status = write_all(s);
-        if (status == SPOOL_FULL && s->writing.len > 0 && s->erasing.len > 0)
-                status = erase_only(s);
+                s->written = write_all(s);
+        if (s->written == SPOOL_FULL && s->writing.len > 0 && s->erasing.len > 0)
+                s->written = erase_only(s);
+        s->status = s->written;
         /* from the start, what is settled must not be read again */
-        if (s->reading && (s->cursor > 0 || s->erasing.len == 0 || status == SPOOL_OK)) {
+        if (s->reading && (s->cursor > 0 || s->erasing.len == 0 || s->written == SPOOL_OK)) {
                 enum spool_status read = read_chunk(s);
 
-                if (read != SPOOL_OK && status != SPOOL_DAMAGED)
-                        status = read;
+                if (read != SPOOL_OK && s->status != SPOOL_DAMAGED)
+                        s->status = read;
         }
-        if (status == SPOOL_OK && s->emptied)
+        if (s->status == SPOOL_OK && s->emptied)
                 spool_file_shrink(&s->file);
-        return status;
+}
+
+/* With what is to be written, and nothing else, in a new file. */
+static void replace_file(struct spool *s)
+{
+        s->status = spool_file_set_aside(&s->file, s->aside);
+        if (s->aside[0])
+                s->erasing.len = 0;
+        if (s->status == SPOOL_OK)
+                s->status = write_all(s);
+        s->written = s->status;
 }
 
 static void on_work(uv_work_t *work)
@@ -123,14 +132,14 @@ static void on_work(uv_work_t *work)
         s->records_len = 0;
         s->damaged = 0;
         s->damaged_bytes = 0;
-        s->status = do_job(s);
-        if (s->status == SPOOL_DAMAGED) {
-                s->status = spool_file_set_aside(&s->file, s->aside);
-                if (s->status == SPOOL_OK) {
-                        s->erasing.len = 0;
-                        s->status = write_all(s);
-                }
-        }
+        s->written = SPOOL_OK;
+        s->status = spool_file_reopen(&s->file);
+        if (s->status == SPOOL_OK)
+                do_job(s);
+        else
+                s->written = s->status;
+        if (s->status == SPOOL_DAMAGED)
+                replace_file(s);
 }
 
 /* --- arrays --- */
@@ -170,8 +179,10 @@ static void put_back(struct spool *s)
         for (size_t i = 0; i < s->settled.len; i++)
                 put_id(&ids, s->settled.items[i]);
         s->writing = s->pending;
+        s->writing.len = 0;
         s->pending = pending;
         s->erasing = s->settled;
+        s->erasing.len = 0;
         s->settled = ids;
 }
 
@@ -316,7 +327,6 @@ static void on_job_over(uv_work_t *work, int status)
         struct spool *s = work->data;
 
         (void)status;
-        s->working = false;
         tell(s);
         note_failure(s);
         if (s->aside[0])
@@ -324,7 +334,7 @@ static void on_job_over(uv_work_t *work, int status)
         s->lost += s->damaged;
         s->lines -= s->damaged;
         s->bytes -= s->damaged_bytes;
-        if (s->status == SPOOL_OK)
+        if (s->written == SPOOL_OK)
                 finish_writing(s);
         else
                 put_back(s);
@@ -333,6 +343,7 @@ static void on_job_over(uv_work_t *work, int status)
                 return;
         }
         feed(s);
+        s->working = false; /* not sooner: lines may be settled while they are fed */
         s->ops->on_job_over(s->ctx);
         spool_kick(s);
 }

@@ -125,15 +125,32 @@ static enum spool_status open_database(struct spool_file *f, int flags)
         return status;
 }
 
+/* Closes a file that is no good, and leaves it as it is. */
+static void close_untouched(struct spool_file *f)
+{
+        if (f->db)
+                sqlite3_db_config(f->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        close_database(f);
+}
+
 /* SQLite would let everybody read the file; what it makes beside it has the same mode. */
 static enum spool_status open_to_write(struct spool_file *f)
 {
+        enum spool_status status;
         int fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
 
         if (fd < 0)
                 return fail_errno(f, f->path);
         close(fd);
-        return open_database(f, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+        status = open_database(f, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+        if (status != SPOOL_OK)
+                close_untouched(f);
+        return status;
+}
+
+enum spool_status spool_file_reopen(struct spool_file *f)
+{
+        return f->db ? SPOOL_OK : open_to_write(f);
 }
 
 /* One daemon at a time; the lock ends with the process. */
@@ -201,9 +218,7 @@ enum spool_status spool_file_set_aside(struct spool_file *f, char ret_aside[SPOO
         struct tm tm;
         struct stat st;
 
-        if (f->db) /* as it is found, so it stays */
-                sqlite3_db_config(f->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-        close_database(f);
+        close_untouched(f);
         gmtime_r(&now, &tm);
         strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", &tm);
         for (int n = 0; n < 1000; n++) {
@@ -211,8 +226,10 @@ enum spool_status spool_file_set_aside(struct spool_file *f, char ret_aside[SPOO
                 if (lstat(ret_aside, &st) != 0)
                         break;
         }
-        if (rename(f->path, ret_aside) != 0)
+        if (rename(f->path, ret_aside) != 0) {
+                ret_aside[0] = '\0';
                 return fail_errno(f, "the damaged file cannot be renamed");
+        }
         rename_with(f->path, ret_aside, "-wal");
         rename_with(f->path, ret_aside, "-shm");
         return open_to_write(f);

@@ -7,118 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <sqlite3.h>
-
-#include "test.h"
+#include "faulty_disk.h"
 
 enum { TURNS = 5, LINES = 20 };
 
-/* --- a disk that fails --- */
-
-static struct {
-        const sqlite3_io_methods *real;
-        struct {
-                const sqlite3_io_methods *real;
-                sqlite3_io_methods faulty;
-        } kinds[4]; /* of files, which differ in how they are locked only */
-        sqlite3_vfs *base;
-        sqlite3_vfs vfs;
-        int countdown; /* operations until the one that fails; -1: none does */
-        int error;     /* that it fails with */
-        bool hit;
-} disk = {.countdown = -1};
-
-static bool fails(void)
-{
-        if (disk.countdown < 0 || disk.countdown-- > 0)
-                return false;
-        disk.hit = true;
-        return true;
-}
-
-static int faulty_read(sqlite3_file *file, void *to, int len, sqlite3_int64 at)
-{
-        return fails() ? SQLITE_IOERR_READ : disk.real->xRead(file, to, len, at);
-}
-
-/* Half of it gets there. */
-static int faulty_write(sqlite3_file *file, const void *from, int len, sqlite3_int64 at)
-{
-        if (!fails())
-                return disk.real->xWrite(file, from, len, at);
-        disk.real->xWrite(file, from, len / 2, at);
-        return disk.error;
-}
-
-static int faulty_sync(sqlite3_file *file, int flags)
-{
-        return fails() ? SQLITE_IOERR_FSYNC : disk.real->xSync(file, flags);
-}
-
-static int faulty_truncate(sqlite3_file *file, sqlite3_int64 len)
-{
-        return fails() ? SQLITE_IOERR_TRUNCATE : disk.real->xTruncate(file, len);
-}
-
-static const sqlite3_io_methods *make_faulty(const sqlite3_io_methods *real)
-{
-        size_t i = 0;
-
-        while (disk.kinds[i].real && disk.kinds[i].real != real)
-                i++;
-        assert_true(i < ARRAY_LEN(disk.kinds));
-        if (!disk.real)
-                disk.real = real;
-        assert_ptr_equal(real->xWrite, disk.real->xWrite);
-        disk.kinds[i].real = real;
-        disk.kinds[i].faulty = *real;
-        disk.kinds[i].faulty.xRead = faulty_read;
-        disk.kinds[i].faulty.xWrite = faulty_write;
-        disk.kinds[i].faulty.xSync = faulty_sync;
-        disk.kinds[i].faulty.xTruncate = faulty_truncate;
-        return &disk.kinds[i].faulty;
-}
-
-static int faulty_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *ret_flags)
-{
-        int code;
-
-        (void)vfs;
-        if (fails())
-                return SQLITE_CANTOPEN;
-        code = disk.base->xOpen(disk.base, name, file, flags, ret_flags);
-        if (code != SQLITE_OK || !file->pMethods)
-                return code;
-        file->pMethods = make_faulty(file->pMethods);
-        return code;
-}
-
-static int set_up_disk(void **state)
-{
-        (void)state;
-        disk.base = sqlite3_vfs_find(NULL);
-        disk.vfs = *disk.base;
-        disk.vfs.zName = "faulty";
-        disk.vfs.pNext = NULL;
-        disk.vfs.xOpen = faulty_open;
-        return sqlite3_vfs_register(&disk.vfs, 1);
-}
-
 /* --- the scenario --- */
-
-static void make_dir(char dir[64])
-{
-        strcpy(dir, "/tmp/ingestd-spool-XXXXXX");
-        assert_non_null(mkdtemp(dir));
-}
-
-static void remove_dir(const char *dir)
-{
-        char command[128];
-
-        snprintf(command, sizeof(command), "rm -rf %s", dir);
-        assert_int_equal(system(command), 0);
-}
 
 static struct spool_record make_line(int turn, int i, char text[64])
 {
@@ -225,19 +118,19 @@ static int sweep(int error)
 {
         int n = 0;
 
-        disk.error = error;
+        faulty_disk.error = error;
         do {
                 struct done done;
                 char dir[64];
 
                 make_dir(dir);
-                disk.hit = false;
-                disk.countdown = n++;
+                faulty_disk.hit = false;
+                faulty_disk.countdown = n++;
                 done = run(dir);
-                disk.countdown = -1;
+                faulty_disk.countdown = -1;
                 check(dir, &done);
                 remove_dir(dir);
-        } while (disk.hit);
+        } while (faulty_disk.hit);
         return n;
 }
 
@@ -328,5 +221,5 @@ int main(void)
                 cmocka_unit_test(test_sweep),
         };
 
-        return cmocka_run_group_tests(tests, set_up_disk, NULL);
+        return cmocka_run_group_tests(tests, faulty_disk_set_up, NULL);
 }
