@@ -1,17 +1,15 @@
 """The spool: while the database is away lines go to disk and are acked from there; when it is back they are stored, in
 their order, once."""
 
+import json
 import pathlib
 import re
 import signal
-import sqlite3
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 import unittest
-import json
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from harness import TestCase, account, ad_object, record, run_ingestd, wait_until
