@@ -7,13 +7,11 @@
 
 #include <uv.h>
 
-#include "buf.h"
 #include "hierarchy_batch.h"
+#include "hierarchy_writer.h"
 #include "line.h"
 #include "list.h"
 #include "memory.h"
-#include "pg_conn.h"
-#include "sqlstate.h"
 
 /* Writes hierarchy records: gathers them into batches and writes one batch after the other on a connection of
  * its own. Spending that came behind hierarchy records on the same client's connection waits here until those
@@ -22,7 +20,6 @@
 enum {
         HIERARCHY_SEALED_MAX = 2,        /* with so many batches waiting, there is no room */
         HIERARCHY_FOLLOWERS_MAX = 20000, /* nor with so many spending rows */
-        HIERARCHY_PARAMS_MAX = 8,
 };
 
 struct hierarchy_ops {
@@ -40,19 +37,8 @@ struct hierarchy_limits {
         unsigned linger_ms;
 };
 
-enum hierarchy_state {
-        HIERARCHY_DOWN,     /* no connection */
-        HIERARCHY_IDLE,     /* no batch */
-        HIERARCHY_BEGIN,    /* opening a transaction */
-        HIERARCHY_ACCOUNTS, /* upserting accounts */
-        HIERARCHY_RESOLVE,  /* asking for accounts, parents and what is there of the objects */
-        HIERARCHY_OBJECTS,  /* upserting objects */
-        HIERARCHY_COMMIT,   /* ending the transaction, either way */
-        HIERARCHY_PROBE,    /* trying to insert an ordinary row, the transaction's only one having failed */
-};
-
 struct hierarchy {
-        struct pg_conn conn;
+        struct hierarchy_writer writer;
         uv_timer_t linger;
         struct memory *memory;
         struct hierarchy_limits limits;
@@ -64,19 +50,6 @@ struct hierarchy {
         uint64_t last; /* the number of the newest batch */
         uint64_t done; /* batches up to this number are written */
         size_t followers;
-
-        enum hierarchy_state state;
-        struct hierarchy_batch *batch; /* in hand */
-        size_t start;                  /* rows [start, end) of it are in the transaction; those before */
-        size_t end;                    /* are settled */
-        unsigned retries;              /* of these rows */
-        struct suspicion suspicion;    /* of the batch */
-        bool new_accounts;             /* maybe: a transaction with some may have failed, or ended unseen */
-        struct pg_error error;         /* on the transaction */
-        uint32_t *asked;               /* the rows of the statement in flight, in its order */
-        size_t asked_len;
-        size_t asked_cap;
-        struct buf params[HIERARCHY_PARAMS_MAX];
         void (*close_cb)(struct hierarchy *);
 };
 
@@ -106,8 +79,7 @@ static inline bool hierarchy_has_room(const struct hierarchy *h)
 
 /* Gives up all that is not written, and the connection where it is writing: @cb takes over each line, of
  * records and of spending behind them, in no particular order. */
-void hierarchy_evacuate(struct hierarchy *h, const char *why, void (*cb)(void *ctx, struct line *line),
-                        void *ctx);
+void hierarchy_evacuate(struct hierarchy *h, const char *why, line_take_cb *cb, void *ctx);
 
 /* From now on no batch waits for more records. */
 void hierarchy_drain(struct hierarchy *h);

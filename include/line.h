@@ -31,4 +31,7 @@ struct line_from {
 typedef void line_settle_cb(void *ctx, struct line *line, enum line_outcome outcome,
                             const struct reject *reject);
 
+/* Takes over a line that nobody settled. */
+typedef void line_take_cb(void *ctx, struct line *line);
+
 #endif

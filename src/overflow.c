@@ -173,12 +173,12 @@ static bool waits(const struct pipeline *p)
 
         for (unsigned i = 0; i < p->config->database.writers; i++)
                 writing |= p->writers[i].batch != NULL;
-        return writing || p->resolver.parked > 0 || p->hierarchy.batch || p->hierarchy.sealed_len > 0;
+        return writing || p->resolver.parked > 0 || p->hierarchy.writer.batch || p->hierarchy.sealed_len > 0;
 }
 
 static bool connected(const struct pipeline *p)
 {
-        bool all = pg_conn_connected(&p->resolver.conn) && pg_conn_connected(&p->hierarchy.conn);
+        bool all = pg_conn_connected(&p->resolver.conn) && pg_conn_connected(&p->hierarchy.writer.conn);
 
         for (unsigned i = 0; i < p->config->database.writers; i++)
                 all &= pg_conn_connected(&p->writers[i].conn);

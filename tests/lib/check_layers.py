@@ -12,9 +12,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 LAYERS = {
     0: "err hex log clock slice uuid buf list memory config reject utf8",
     1: "model/*",
-    2: "json rfc3339 frame fields spending_record hierarchy_record name_key line row batch hierarchy_batch acks pg_array "
+    2: "json rfc3339 frame fields spending_record hierarchy_record name_key line row batch hierarchy_batch hierarchy_verdict acks pg_array "
        "copy_format refusal reply sqlstate object_cache table",
-    3: "pg_conn rejects access spool_file spool tls",
+    3: "pg_conn hierarchy_writer rejects access spool_file spool tls",
     4: "listener session resolver hierarchy batcher writer",
     5: "main arguments daemon pipeline overflow command commands commands/*",
 }
