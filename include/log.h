@@ -2,6 +2,7 @@
 #define LOG_H
 
 #include <stdarg.h>
+#include <stdint.h>
 
 /* Logging to standard error, one line an event. Never pass a secret: what libpq says of a connection goes
  * through here, so callers give it only texts that cannot hold a password. */
@@ -26,5 +27,14 @@ void log_write(enum log_level level, const char *fmt, ...) __attribute__((format
 #define log_warn(...)  log_write(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(...)  log_write(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+/* Of what may happen often a line a second at most is logged. Zeroed at first. */
+struct log_limit {
+        uint64_t events;  /* since the last line */
+        uint64_t told_ms; /* when that was; 0: never */
+};
+
+/* It happened once more, at loop time @now_ms: how often since the last line, or 0 where none is due yet. */
+uint64_t log_limit_pass(struct log_limit *l, uint64_t now_ms);
 
 #endif

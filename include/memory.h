@@ -43,9 +43,11 @@ static inline void memory_add(struct memory *m, size_t bytes)
 
 void memory_sub(struct memory *m, size_t bytes);
 
-/* Doubles an array of @item_bytes each, from *cap items on, and counts it: returns it in its new place. *cap
- * is 0 and
- * @items NULL at first. Aborts when the system has no memory. */
+/* Doubles an array of *cap items of @item_bytes each: returns it in its new place. *cap is 0 and @items NULL
+ * at first. Aborts when the system has no memory. */
+void *array_grow(void *items, size_t *cap, size_t item_bytes);
+
+/* The same for an array that is counted. */
 void *memory_grow(struct memory *m, void *items, size_t *cap, size_t item_bytes);
 
 /* A block for at least @min_bytes, with one reference. Aborts when the system has no memory: the limit is

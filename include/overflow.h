@@ -34,6 +34,9 @@ bool overflow_has_room(const struct pipeline *p);
 /* Takes over a good line. */
 void overflow_add_take(struct pipeline *p, struct line *line);
 
+/* Takes over a line that the stages gave up: it goes into the spool, or stays there. */
+void overflow_keep_take(struct pipeline *p, struct line *line);
+
 /* A drained line is settled, by the stages. */
 void overflow_on_settled(struct pipeline *p, struct line *line);
 

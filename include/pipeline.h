@@ -20,8 +20,6 @@
 #include "spool.h"
 #include "writer.h"
 
-struct evacuated;
-
 /* A line's way from a session to the database, with all stages in between. */
 struct pipeline {
         const struct config *config;
@@ -38,7 +36,7 @@ struct pipeline {
         int64_t last_received_us;
         uint64_t drained_hierarchy; /* the last batch that holds a drained record; 0: none */
         bool ending;
-        struct evacuated *evacuated; /* while the stages are evacuated: no writer gets a batch */
+        bool evacuating; /* no writer gets a batch */
 
         /* Lines that sessions sent: the sum of counts, in_flight and abandoned is what they sent. */
         uint64_t counts[LINE_OUTCOMES];
@@ -84,8 +82,8 @@ bool pipeline_stages_have_room(const struct pipeline *p);
 void pipeline_route_take(struct pipeline *p, struct line *line);
 
 /* Gives up all lines in the stages, and the connections that are busy with some, for the reason @why. @cb
- * takes over each line, in the order in which they were received. */
-void pipeline_evacuate(struct pipeline *p, const char *why,
-                       void (*cb)(struct pipeline *p, struct line *line));
+ * gets
+ * @p, and the lines in the order in which they were received. */
+void pipeline_evacuate(struct pipeline *p, const char *why, line_take_cb *cb);
 
 #endif

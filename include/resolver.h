@@ -43,8 +43,8 @@ struct resolver_ops {
         line_settle_cb *settle;
         /* A row begins, or ceases, to wait for an object that the database does not have. */
         void (*on_unknown)(void *ctx, const struct line *line, bool waits);
-        /* The row's grace is not over, but the daemon is to end: takes over *row, which is not settled. */
-        void (*on_abandoned)(void *ctx, const struct row *row);
+        /* A line's grace is not over, but the daemon is to end. */
+        line_take_cb *on_abandoned;
 };
 
 struct resolver {
@@ -95,8 +95,7 @@ void resolver_again_take(struct resolver *r, const struct row *row);
 void resolver_hierarchy_changed(struct resolver *r, bool new_accounts);
 
 /* Gives up all rows, and the connection where it is asking: @cb takes over each line. */
-void resolver_evacuate(struct resolver *r, const char *why, void (*cb)(void *ctx, struct line *line),
-                       void *ctx);
+void resolver_evacuate(struct resolver *r, const char *why, line_take_cb *cb, void *ctx);
 
 /* From now on no row waits for its grace. */
 void resolver_drain(struct resolver *r);

@@ -11,6 +11,7 @@
 #include "buf.h"
 #include "frame.h"
 #include "list.h"
+#include "log.h"
 #include "memory.h"
 #include "reply.h"
 #include "row.h"
@@ -59,11 +60,10 @@ struct sessions {
         bool draining;
         bool with_spool;              /* acks say how many lines are spooled */
         const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none */
-        uint64_t tls_failures;        /* since the log told of one */
-        uint64_t tls_failure_told;    /* loop time in ms of that; 0: never */
-        uint64_t accepted;            /* since the start */
-        uint64_t lines;               /* received since the start, by all */
-        uint64_t empty;               /* of these */
+        struct log_limit tls_failures;
+        uint64_t accepted; /* since the start */
+        uint64_t lines;    /* received since the start, by all */
+        uint64_t empty;    /* of these */
 };
 
 enum session_state {

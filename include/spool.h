@@ -135,7 +135,7 @@ void spool_kick(struct spool *s);
 void spool_flush(struct spool *s);
 
 /* Gives back what is pending, in its order: @cb takes over each line. Not while a job is under way. */
-void spool_take_back(struct spool *s, void (*cb)(void *ctx, struct line *line), void *ctx);
+void spool_take_back(struct spool *s, line_take_cb *cb, void *ctx);
 
 /* Nothing is pending, to be erased or under way. */
 static inline bool spool_at_rest(const struct spool *s)

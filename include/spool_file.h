@@ -26,6 +26,14 @@ enum {
         SPOOL_PEER_BYTES = 128,
 };
 
+struct spool_contents {
+        uint64_t lines;
+        uint64_t bytes;   /* of their texts */
+        uint64_t damaged; /* lines besides these whose hash does not match: kept, never drained */
+        int64_t oldest;   /* moment of receipt in microseconds since the Unix epoch; 0 where there is none */
+        int64_t newest;
+};
+
 struct spool_file {
         void *db; /* sqlite3; NULL where it is not open */
         void *insert;
@@ -34,15 +42,8 @@ struct spool_file {
         int lock; /* descriptor of DIR/spool.lock, -1 */
         uint64_t max_bytes;
         char path[SPOOL_PATH_BYTES];
-        char error[SPOOL_ERROR_BYTES]; /* why the last call failed */
-};
-
-struct spool_contents {
-        uint64_t lines;
-        uint64_t bytes;   /* of their texts */
-        uint64_t damaged; /* lines besides these whose hash does not match: kept, never drained */
-        int64_t oldest;   /* moment of receipt in microseconds since the Unix epoch; 0 where there is none */
-        int64_t newest;
+        struct spool_contents contents; /* when it was opened */
+        char error[SPOOL_ERROR_BYTES];  /* why the last call failed */
 };
 
 /* A line in the file. Slices are borrowed. */
@@ -73,8 +74,6 @@ void spool_file_close(struct spool_file *f);
  * @ret_aside is "" unless the file was renamed. */
 enum spool_status spool_file_set_aside(struct spool_file *f, char ret_aside[SPOOL_PATH_BYTES]);
 
-enum spool_status spool_file_count(struct spool_file *f, struct spool_contents *ret);
-
 /* What lies between begin and a commit that succeeds is durable; else nothing of it is. */
 enum spool_status spool_file_begin(struct spool_file *f);
 enum spool_status spool_file_add(struct spool_file *f, const struct spool_record *record); /* id is ignored */
@@ -93,8 +92,8 @@ void spool_file_shrink(struct spool_file *f);
 int spool_file_next(struct spool_file *f, int64_t id, struct buf *text, struct spool_record *ret,
                     bool *ret_whole);
 
-/* Whether the file's structure is whole, in SQLite's words: @tell is called for each fault. False: it could
- * not be found out. */
-bool spool_file_check(struct spool_file *f, void (*tell)(const char *fault));
+/* How many faults the file's structure has, or -1 where that could not be found out. @tell is called for
+ * each, in SQLite's words. */
+int spool_file_check(struct spool_file *f, void (*tell)(const char *fault));
 
 #endif

@@ -36,10 +36,9 @@ struct daemon {
         uv_signal_t sigint;
         uv_signal_t sigusr1;
         uv_signal_t sighup;
-        uv_timer_t deadline;    /* of the drain */
-        uv_timer_t finish;      /* runs the drain's last step outside of all callbacks */
-        uint64_t refusals;      /* of connections, since the log told of one */
-        uint64_t refusals_told; /* loop time in ms of that; 0: never */
+        uv_timer_t deadline; /* of the drain */
+        uv_timer_t finish;   /* runs the drain's last step outside of all callbacks */
+        struct log_limit refusals;
         bool draining;
         bool finished;
 };
@@ -79,18 +78,13 @@ static bool has_room_for(void *ctx, const struct session *s)
         return pipeline_has_room_for(&((struct daemon *)ctx)->pipeline, s);
 }
 
-/* One line a second at most: who connects again and again must not fill the log. */
 static void log_refusal(struct daemon *d, const struct session *s, const char *why)
 {
-        uint64_t now = uv_now(&d->loop);
+        uint64_t refusals = log_limit_pass(&d->refusals, uv_now(&d->loop));
 
-        d->refusals++;
-        if (d->refusals_told > 0 && now - d->refusals_told < 1000)
-                return;
-        log_warn("connection %" PRIu64 " of %s refused: %s (%" PRIu64 " since the last such line)", s->number,
-                 s->peer, why, d->refusals);
-        d->refusals = 0;
-        d->refusals_told = now;
+        if (refusals > 0)
+                log_warn("connection %" PRIu64 " of %s refused: %s (%" PRIu64 " since the last such line)",
+                         s->number, s->peer, why, refusals);
 }
 
 static const char *admit(void *ctx, const struct session *s)
@@ -170,7 +164,19 @@ static void on_status_signal(uv_signal_t *handle, int number)
         log_totals(handle->data, "status");
 }
 
-static int load_tls(struct daemon *d);
+static int load_tls(struct daemon *d)
+{
+        const struct config *c = d->config;
+        char error[TLS_ERROR_BYTES];
+        int err = 0;
+
+        if (c->listen.tls_cert[0])
+                err = tls_server_load(&d->tls, c->listen.tls_cert, c->listen.tls_key, c->listen.tls_client_ca,
+                                      error);
+        if (err)
+                log_error("%s", error);
+        return err;
+}
 
 /* New connections get the new certificates; those that are there stay. */
 static void on_reload_signal(uv_signal_t *handle, int number)
@@ -248,7 +254,7 @@ static void open_sessions(struct daemon *d)
                                                .on_gone = on_gone};
         const struct config *c = d->config;
         const struct session_limits limits = {c->limits.max_line_bytes, c->limits.idle_ms,
-                                              c->spool.dir[0] != '\0', &d->tls};
+                                              spool_on(&d->pipeline.spool), &d->tls};
 
         listener_init(&d->listener, &d->loop, on_connection, d);
         sessions_init(&d->sessions, &d->loop, &ops, d, &d->pipeline.memory, &limits);
@@ -260,20 +266,6 @@ static int read_access(struct daemon *d)
         char error[ACCESS_ERROR_BYTES];
         int err = access_init(&d->access, c->listen.allow_users, c->listen.allow_groups, error);
 
-        if (err)
-                log_error("%s", error);
-        return err;
-}
-
-static int load_tls(struct daemon *d)
-{
-        const struct config *c = d->config;
-        char error[TLS_ERROR_BYTES];
-        int err = 0;
-
-        if (c->listen.tls_cert[0])
-                err = tls_server_load(&d->tls, c->listen.tls_cert, c->listen.tls_key, c->listen.tls_client_ca,
-                                      error);
         if (err)
                 log_error("%s", error);
         return err;

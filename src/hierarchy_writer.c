@@ -73,12 +73,8 @@ static void send_query(struct hierarchy_writer *w, const char *sql, int params_l
 
 static void ask_for(struct hierarchy_writer *w, size_t row)
 {
-        if (w->asked_len == w->asked_cap) {
-                w->asked_cap = w->asked_cap ? w->asked_cap * 2 : 64;
-                w->asked = realloc(w->asked, w->asked_cap * sizeof(*w->asked));
-                if (!w->asked)
-                        abort();
-        }
+        if (w->asked_len == w->asked_cap)
+                w->asked = array_grow(w->asked, &w->asked_cap, sizeof(*w->asked));
         w->asked[w->asked_len++] = (uint32_t)row;
 }
 

@@ -65,3 +65,14 @@ void log_write(enum log_level level, const char *fmt, ...)
         if (write(STDERR_FILENO, line, (size_t)len) < 0)
                 return; /* nowhere is left to say so */
 }
+
+uint64_t log_limit_pass(struct log_limit *l, uint64_t now_ms)
+{
+        uint64_t events = ++l->events;
+
+        if (l->told_ms > 0 && now_ms - l->told_ms < 1000)
+                return 0;
+        l->events = 0;
+        l->told_ms = now_ms;
+        return events;
+}

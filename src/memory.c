@@ -27,14 +27,20 @@ void memory_sub(struct memory *m, size_t bytes)
         m->used -= bytes;
 }
 
+void *array_grow(void *items, size_t *cap, size_t item_bytes)
+{
+        *cap = *cap ? *cap * 2 : FIRST_ITEMS;
+        items = realloc(items, *cap * item_bytes);
+        if (!items)
+                abort();
+        return items;
+}
+
 void *memory_grow(struct memory *m, void *items, size_t *cap, size_t item_bytes)
 {
         size_t old = *cap;
 
-        *cap = old ? old * 2 : FIRST_ITEMS;
-        items = realloc(items, *cap * item_bytes);
-        if (!items)
-                abort();
+        items = array_grow(items, cap, item_bytes);
         memory_add(m, (*cap - old) * item_bytes);
         return items;
 }

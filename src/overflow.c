@@ -54,19 +54,20 @@ static void on_spooled(void *ctx, struct line *line)
         block_unref(line->block);
 }
 
-static void stay_in_spool(struct pipeline *p, struct line *line)
+void overflow_keep_take(struct pipeline *p, struct line *line)
 {
+        if (!line->drained) {
+                overflow_add_take(p, line);
+                return;
+        }
         spool_forget(&p->spool, line->origin);
         p->drained_in_flight--;
         block_unref(line->block);
 }
 
-static void on_evacuated(struct pipeline *p, struct line *line)
+static void on_evacuated(void *ctx, struct line *line)
 {
-        if (line->drained)
-                stay_in_spool(p, line);
-        else
-                overflow_add_take(p, line);
+        overflow_keep_take(ctx, line);
 }
 
 static void start_advance(struct overflow *o, bool advancing)

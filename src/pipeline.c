@@ -67,23 +67,18 @@ static void settle(void *ctx, struct line *line, enum line_outcome outcome, cons
         end_line(p, line, outcome, reject);
 }
 
-static void on_abandoned(void *ctx, const struct row *row)
+static void on_abandoned(void *ctx, struct line *line)
 {
         struct pipeline *p = ctx;
-        struct line line = row->line;
 
-        if (line.drained) {
-                spool_forget(&p->spool, line.origin);
-                p->drained_in_flight--;
-                block_unref(line.block);
-        } else if (spool_on(&p->spool)) {
-                overflow_add_take(p, &line);
-        } else {
-                p->abandoned++;
-                p->in_flight--;
-                session_abandon(line.origin);
-                block_unref(line.block);
+        if (spool_on(&p->spool)) {
+                overflow_keep_take(p, line);
+                return;
         }
+        p->abandoned++;
+        p->in_flight--;
+        session_abandon(line->origin);
+        block_unref(line->block);
 }
 
 /* --- a line's way --- */
@@ -263,7 +258,7 @@ static void on_sealed(void *ctx)
         struct pipeline *p = ctx;
 
         for (unsigned i = 0; i < p->config->database.writers && !list_empty(&p->batcher.sealed); i++) {
-                if (writer_idle(&p->writers[i]) && !p->evacuated)
+                if (writer_idle(&p->writers[i]) && !p->evacuating)
                         writer_write_take(&p->writers[i], batcher_take(&p->batcher));
         }
 }
@@ -294,25 +289,21 @@ struct evacuated {
 
 static void gather(void *ctx, struct line *line)
 {
-        struct evacuated *e = ((struct pipeline *)ctx)->evacuated;
+        struct evacuated *e = ctx;
 
-        if (e->len == e->cap) {
-                e->cap = e->cap ? e->cap * 2 : 1024;
-                e->lines = realloc(e->lines, e->cap * sizeof(*e->lines));
-                if (!e->lines)
-                        abort();
-        }
+        if (e->len == e->cap)
+                e->lines = array_grow(e->lines, &e->cap, sizeof(*e->lines));
         e->lines[e->len++] = *line;
 }
 
-static void gather_batches(struct pipeline *p)
+static void gather_batches(struct pipeline *p, struct evacuated *e)
 {
         struct batch *b;
 
         batcher_seal(&p->batcher);
         while ((b = batcher_take(&p->batcher))) {
                 for (size_t i = 0; i < b->len; i++)
-                        gather(p, &b->rows[i].line);
+                        gather(e, &b->rows[i].line);
                 batch_free(b);
         }
 }
@@ -325,17 +316,17 @@ static int compare_received(const void *a, const void *b)
         return (x > y) - (x < y);
 }
 
-void pipeline_evacuate(struct pipeline *p, const char *why, void (*cb)(struct pipeline *p, struct line *line))
+void pipeline_evacuate(struct pipeline *p, const char *why, line_take_cb *cb)
 {
         struct evacuated e = {0};
 
-        p->evacuated = &e;
+        p->evacuating = true;
         for (unsigned i = 0; i < p->config->database.writers; i++)
                 writer_drop(&p->writers[i], why);
-        hierarchy_evacuate(&p->hierarchy, why, gather, p);
-        resolver_evacuate(&p->resolver, why, gather, p);
-        gather_batches(p);
-        p->evacuated = NULL;
+        hierarchy_evacuate(&p->hierarchy, why, gather, &e);
+        resolver_evacuate(&p->resolver, why, gather, &e);
+        gather_batches(p, &e);
+        p->evacuating = false;
         if (e.len > 0)
                 qsort(e.lines, e.len, sizeof(*e.lines), compare_received);
         for (size_t i = 0; i < e.len; i++)

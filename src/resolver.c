@@ -398,14 +398,21 @@ static void refuse_rows(struct resolver *r, const struct miss *m, struct parked_
         }
 }
 
-static void abandon(struct resolver *r, struct miss *m)
+/* Gives the miss's rows up, and frees it. */
+static void abandon(struct resolver *r, struct miss *m, line_take_cb *cb, void *ctx)
 {
         while (m->rows) {
                 struct row row = unpark(r, &m->rows);
 
-                r->ops->on_abandoned(r->ctx, &row);
+                cb(ctx, &row.line);
         }
         free_miss(r, m);
+}
+
+static void abandon_all(struct resolver *r, struct list *misses, line_take_cb *cb, void *ctx)
+{
+        while (!list_empty(misses))
+                abandon(r, container_of(misses->next, struct miss, order), cb, ctx);
 }
 
 static void on_unknown(struct resolver *r, struct miss *m, int64_t accounts)
@@ -420,7 +427,7 @@ static void on_unknown(struct resolver *r, struct miss *m, int64_t accounts)
         if (!m->rows) {
                 free_miss(r, m);
         } else if (r->draining) {
-                abandon(r, m);
+                abandon(r, m, r->ops->on_abandoned, r->ctx);
         } else {
                 m->deadline = m->rows->deadline;
                 list_remove(&m->order);
@@ -471,32 +478,15 @@ void resolver_hierarchy_changed(struct resolver *r, bool new_accounts)
 void resolver_drain(struct resolver *r)
 {
         r->draining = true;
-        while (!list_empty(&r->unknown))
-                abandon(r, container_of(r->unknown.next, struct miss, order));
+        abandon_all(r, &r->unknown, r->ops->on_abandoned, r->ctx);
 }
 
-static void evacuate_list(struct resolver *r, struct list *misses, void (*cb)(void *ctx, struct line *line),
-                          void *ctx)
-{
-        while (!list_empty(misses)) {
-                struct miss *m = container_of(misses->next, struct miss, order);
-
-                while (m->rows) {
-                        struct row row = unpark(r, &m->rows);
-
-                        cb(ctx, &row.line);
-                }
-                free_miss(r, m);
-        }
-}
-
-void resolver_evacuate(struct resolver *r, const char *why, void (*cb)(void *ctx, struct line *line),
-                       void *ctx)
+void resolver_evacuate(struct resolver *r, const char *why, line_take_cb *cb, void *ctx)
 {
         if (!list_empty(&r->asked))
                 pg_conn_drop(&r->conn, why); /* which puts them back among those that wait */
-        evacuate_list(r, &r->waiting, cb, ctx);
-        evacuate_list(r, &r->unknown, cb, ctx);
+        abandon_all(r, &r->waiting, cb, ctx);
+        abandon_all(r, &r->unknown, cb, ctx);
 }
 
 /* --- known objects --- */

@@ -374,11 +374,9 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
         *ret = s->has_tls ? uv_buf_init(cipher, sizeof(cipher)) : make_room(s);
 }
 
-/* At most a line a second: who fails again and again must not fill the log. */
 static void on_tls_broken(struct session *s)
 {
-        struct sessions *set = s->set;
-        uint64_t now = uv_now(set->loop);
+        uint64_t failures = log_limit_pass(&s->set->tls_failures, uv_now(s->set->loop));
         char reason[TLS_ERROR_BYTES];
         uv_buf_t alert;
 
@@ -387,14 +385,10 @@ static void on_tls_broken(struct session *s)
         alert = uv_buf_init(s->wire.data, (unsigned)s->wire.len);
         if (s->sending.len == 0 && alert.len > 0)
                 uv_try_write(&s->uv.stream, &alert, 1); /* if it can be told why, good */
-        set->tls_failures++;
-        if (set->tls_failure_told == 0 || now - set->tls_failure_told >= 1000) {
+        if (failures > 0)
                 log_warn("connection %" PRIu64 " of %s: TLS failed: %s (%" PRIu64
                          " since the last such line)",
-                         s->number, s->peer, reason, set->tls_failures);
-                set->tls_failures = 0;
-                set->tls_failure_told = now;
-        }
+                         s->number, s->peer, reason, failures);
         close_now(s);
 }
 

@@ -144,27 +144,17 @@ static void on_work(uv_work_t *work)
 
 /* --- arrays --- */
 
-static void grow(void *items, size_t *cap, size_t item_bytes)
-{
-        void **array = items;
-
-        *cap = *cap ? *cap * 2 : 256;
-        *array = realloc(*array, *cap * item_bytes);
-        if (!*array)
-                abort();
-}
-
 static void put_pending(struct spool_pendings *p, const struct spool_pending *item)
 {
         if (p->len == p->cap)
-                grow(&p->items, &p->cap, sizeof(*p->items));
+                p->items = array_grow(p->items, &p->cap, sizeof(*p->items));
         p->items[p->len++] = *item;
 }
 
 static void put_id(struct spool_ids *ids, int64_t id)
 {
         if (ids->len == ids->cap)
-                grow(&ids->items, &ids->cap, sizeof(*ids->items));
+                ids->items = array_grow(ids->items, &ids->cap, sizeof(*ids->items));
         ids->items[ids->len++] = id;
 }
 
@@ -408,8 +398,7 @@ void spool_flush(struct spool *s)
 int spool_open(struct spool *s, uv_loop_t *loop, const char *dir, uint64_t max_bytes, struct memory *memory,
                const struct spool_ops *ops, void *ctx, char ret_error[SPOOL_ERROR_BYTES])
 {
-        struct spool_contents contents = {0};
-        enum spool_status status = SPOOL_OK;
+        enum spool_status status;
 
         *s = (struct spool){.loop = loop, .dir = dir, .memory = memory, .ops = ops, .ctx = ctx};
         s->file.lock = -1;
@@ -421,13 +410,11 @@ int spool_open(struct spool *s, uv_loop_t *loop, const char *dir, uint64_t max_b
         if (!s->records)
                 abort();
         status = spool_file_open(&s->file, dir, max_bytes, s->aside);
-        if (status == SPOOL_OK)
-                status = spool_file_count(&s->file, &contents);
         if (s->aside[0])
                 log_error("spool: %s was damaged and is set aside as %s: see boris-ingestd spool export",
                           s->file.path, s->aside);
-        s->lines = contents.lines;
-        s->bytes = contents.bytes;
+        s->lines = s->file.contents.lines;
+        s->bytes = s->file.contents.bytes;
         snprintf(ret_error, SPOOL_ERROR_BYTES, "%s", s->file.error);
         return status == SPOOL_OK ? 0 : ERR_CONFIG;
 }
@@ -487,7 +474,7 @@ void spool_rewind(struct spool *s)
         s->cursor = 0;
 }
 
-void spool_take_back(struct spool *s, void (*cb)(void *ctx, struct line *line), void *ctx)
+void spool_take_back(struct spool *s, line_take_cb *cb, void *ctx)
 {
         struct spool_pendings pending = s->pending;
 

@@ -107,10 +107,36 @@ static enum spool_status set_up(struct spool_file *f)
         return status;
 }
 
+/* Walks the whole tree, which shows whether it can be. */
+static enum spool_status count_lines(struct spool_file *f)
+{
+        static const char sql[] =
+                "SELECT count(*), coalesce(sum(length(text)), 0), coalesce(min(received), 0), "
+                "coalesce(max(received), 0), (SELECT count(*) FROM damaged) FROM lines";
+        sqlite3_stmt *statement = NULL;
+        enum spool_status status = prepare(f, sql, &statement);
+        int code;
+
+        if (status != SPOOL_OK)
+                return status;
+        code = sqlite3_step(statement);
+        if (code == SQLITE_ROW)
+                f->contents = (struct spool_contents){
+                        .lines = (uint64_t)sqlite3_column_int64(statement, 0),
+                        .bytes = (uint64_t)sqlite3_column_int64(statement, 1),
+                        .oldest = sqlite3_column_int64(statement, 2),
+                        .newest = sqlite3_column_int64(statement, 3),
+                        .damaged = (uint64_t)sqlite3_column_int64(statement, 4),
+                };
+        else
+                status = fail(f, code);
+        sqlite3_finalize(statement);
+        return status;
+}
+
 static enum spool_status open_database(struct spool_file *f, int flags)
 {
         int code = sqlite3_open_v2(f->path, (sqlite3 **)&f->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
-        struct spool_contents contents;
         enum spool_status status;
 
         if (code != SQLITE_OK)
@@ -121,7 +147,7 @@ static enum spool_status open_database(struct spool_file *f, int flags)
         if (status == SPOOL_OK)
                 status = prepare(f, read_sql, &f->read);
         if (status == SPOOL_OK)
-                status = spool_file_count(f, &contents); /* walks the whole tree */
+                status = count_lines(f);
         return status;
 }
 
@@ -237,32 +263,6 @@ enum spool_status spool_file_set_aside(struct spool_file *f, char ret_aside[SPOO
 
 /* --- looking --- */
 
-enum spool_status spool_file_count(struct spool_file *f, struct spool_contents *ret)
-{
-        static const char sql[] =
-                "SELECT count(*), coalesce(sum(length(text)), 0), coalesce(min(received), 0), "
-                "coalesce(max(received), 0), (SELECT count(*) FROM damaged) FROM lines";
-        sqlite3_stmt *statement = NULL;
-        enum spool_status status = prepare(f, sql, &statement);
-        int code;
-
-        if (status != SPOOL_OK)
-                return status;
-        code = sqlite3_step(statement);
-        if (code == SQLITE_ROW)
-                *ret = (struct spool_contents){
-                        .lines = (uint64_t)sqlite3_column_int64(statement, 0),
-                        .bytes = (uint64_t)sqlite3_column_int64(statement, 1),
-                        .oldest = sqlite3_column_int64(statement, 2),
-                        .newest = sqlite3_column_int64(statement, 3),
-                        .damaged = (uint64_t)sqlite3_column_int64(statement, 4),
-                };
-        else
-                status = fail(f, code);
-        sqlite3_finalize(statement);
-        return status;
-}
-
 static int64_t hash_of(struct slice text, int64_t received_us)
 {
         return (int64_t)XXH3_64bits_withSeed(text.ptr, text.len, (uint64_t)received_us);
@@ -301,23 +301,26 @@ int spool_file_next(struct spool_file *f, int64_t id, struct buf *text, struct s
         return 1;
 }
 
-bool spool_file_check(struct spool_file *f, void (*tell)(const char *fault))
+int spool_file_check(struct spool_file *f, void (*tell)(const char *fault))
 {
         sqlite3_stmt *s = NULL;
+        int faults = 0;
         int code;
 
         if (prepare(f, "PRAGMA integrity_check", &s) != SPOOL_OK)
-                return false;
+                return -1;
         while ((code = sqlite3_step(s)) == SQLITE_ROW) {
                 const char *fault = (const char *)sqlite3_column_text(s, 0);
 
-                if (fault && strcmp(fault, "ok") != 0)
+                if (fault && strcmp(fault, "ok") != 0) {
                         tell(fault);
+                        faults++;
+                }
         }
         if (code != SQLITE_DONE)
                 fail(f, code);
         sqlite3_finalize(s);
-        return code == SQLITE_DONE;
+        return code == SQLITE_DONE ? faults : -1;
 }
 
 /* --- writing --- */

@@ -42,18 +42,15 @@ static int open_file(struct spool_file *f, const struct config *config, const ch
 
 int command_spool_status(const struct config *config, const char *file)
 {
-        struct spool_contents contents;
         struct spool_file f;
         int status = open_file(&f, config, file);
 
-        if (status == DONE && spool_file_count(&f, &contents) != SPOOL_OK)
-                status = command_fail(FAILED, "%s: %s", f.path, f.error);
         if (status == DONE) {
-                printf("file: %s\nlines: %" PRIu64 "\nbytes: %" PRIu64 "\n", f.path, contents.lines,
-                       contents.bytes);
-                put_time("oldest", contents.oldest);
-                put_time("newest", contents.newest);
-                printf("damaged lines: %" PRIu64 "\n", contents.damaged);
+                printf("file: %s\nlines: %" PRIu64 "\nbytes: %" PRIu64 "\n", f.path, f.contents.lines,
+                       f.contents.bytes);
+                put_time("oldest", f.contents.oldest);
+                put_time("newest", f.contents.newest);
+                printf("damaged lines: %" PRIu64 "\n", f.contents.damaged);
         }
         spool_file_close(&f);
         return status;
@@ -82,29 +79,26 @@ static bool read_lines(struct spool_file *f, void (*on_line)(const struct spool_
         return r == 0;
 }
 
-static unsigned faults;
-
 static void tell_fault(const char *fault)
 {
-        printf("%s\n", fault);
-        faults++;
+        puts(fault);
 }
 
 static int verify(struct spool_file *f)
 {
-        struct spool_contents contents;
+        int faults = spool_file_check(f, tell_fault);
         uint64_t damaged;
 
-        if (!spool_file_check(f, tell_fault) || spool_file_count(f, &contents) != SPOOL_OK)
+        if (faults < 0)
                 return command_fail(FAILED, "%s: %s", f->path, f->error);
         if (!read_lines(f, NULL, &damaged))
                 return FAILED;
-        damaged += contents.damaged;
+        damaged += f->contents.damaged;
         if (faults > 0 || damaged > 0)
                 return command_fail(FAILED,
-                                    "%s: %" PRIu64 " lines are damaged, and %u faults are in its structure",
+                                    "%s: %" PRIu64 " lines are damaged, and %d faults are in its structure",
                                     f->path, damaged, faults);
-        printf("%s is whole: %" PRIu64 " lines\n", f->path, contents.lines);
+        printf("%s is whole: %" PRIu64 " lines\n", f->path, f->contents.lines);
         return DONE;
 }
 

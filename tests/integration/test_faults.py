@@ -10,11 +10,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, encode, psql, record, wait_until
-
-
-def numbered(count, start=0):
-    return [record(externalId=str(1 + n % 3), amountCents=n) for n in range(start, start + count)]
+from harness import TestCase, encode, numbered, psql, record, wait_until
 
 
 class Stream(threading.Thread):

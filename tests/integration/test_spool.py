@@ -12,11 +12,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, account, ad_object, record, run_ingestd, wait_until
-
-
-def numbered(count, start=0, **fields):
-    return [record(externalId=str(1 + n % 3), amountCents=n, **fields) for n in range(start, start + count)]
+from harness import TestCase, account, ad_object, numbered, record, run_ingestd, wait_until
 
 
 class Spool(TestCase):
@@ -48,9 +44,6 @@ class Spool(TestCase):
         done = run_ingestd(None, "spool", *args, "--config", "/dev/null", "--set", f"spool.dir={self.spool}")
         self.assertEqual(done.returncode, status, done.stderr + done.stdout)
         return done.stdout + done.stderr
-
-    def amounts(self):
-        return self.db.value("SELECT string_agg(amount_cents::text, ' ' ORDER BY amount_cents) FROM spending")
 
 
 class Outage(Spool):

@@ -342,6 +342,11 @@ def record(**fields):
     return without_none(rec)
 
 
+def numbered(count, start=0, **fields):
+    """Good records of the objects "1" to "3", which their amounts tell apart."""
+    return [record(externalId=str(1 + n % 3), amountCents=n, **fields) for n in range(start, start + count)]
+
+
 def account(connection, external_id="act_1", **fields):
     """A good line of an ad account; None leaves a field out."""
     return without_none({"kind": "adAccount", "connectionId": connection, "externalId": external_id,

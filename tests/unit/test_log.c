@@ -142,6 +142,18 @@ static void test_long_texts(void **state)
         assert_logged("xxx\n");
 }
 
+static void test_limit(void **state)
+{
+        struct log_limit l = {0};
+
+        (void)state;
+        assert_int_equal(log_limit_pass(&l, 5000), 1);
+        assert_int_equal(log_limit_pass(&l, 5001), 0);
+        assert_int_equal(log_limit_pass(&l, 5999), 0);
+        assert_int_equal(log_limit_pass(&l, 6000), 3);
+        assert_int_equal(log_limit_pass(&l, 9000), 1);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -150,6 +162,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_levels, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_one_event_is_one_line, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_long_texts, setup, teardown),
+                cmocka_unit_test(test_limit),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
