@@ -19,6 +19,8 @@ struct batch {
         size_t cap;
         size_t bytes;    /* of the rows' lines */
         uint64_t opened; /* loop time in ms of the first row */
+        bool doubtful;   /* one of its rows is to blame for an error, or may be */
+        uint64_t due;    /* loop time in ms before which a doubtful batch is not tried again */
         struct suspicion suspicion;
         bool merge;    /* some of it may be stored already: INSERT ... ON CONFLICT instead of COPY */
         bool any_time; /* holds a record with any_time set, which needs the merge, too */

@@ -35,8 +35,7 @@ enum hierarchy_writer_state {
         HIERARCHY_WRITER_RESOLVE,  /* asking for accounts, parents and what is there of the objects */
         HIERARCHY_WRITER_OBJECTS,  /* upserting objects */
         HIERARCHY_WRITER_COMMIT,   /* ending the transaction, either way */
-        HIERARCHY_WRITER_PROBE, /* trying to insert an ordinary row, the transaction's only one having failed
-                                 */
+        HIERARCHY_WRITER_PROBE,    /* trying to write an ordinary row, the transaction having failed */
 };
 
 struct hierarchy_writer {
@@ -51,7 +50,10 @@ struct hierarchy_writer {
         struct suspicion suspicion;    /* of the batch */
         bool new_accounts;             /* maybe: a transaction with some may have failed, or ended unseen */
         struct pg_error error;         /* on the transaction */
-        uint32_t *asked;               /* the rows of the statement in flight, in its order */
+        enum hierarchy_writer_state failed_in;
+        uint64_t started; /* loop time in ms when the transaction was last begun */
+        uint64_t proven;  /* the same when an ordinary row was last written, on this connection; 0: never */
+        uint32_t *asked;  /* the rows of the statement in flight, in its order */
         size_t asked_len;
         size_t asked_cap;
         struct buf params[HIERARCHY_WRITER_PARAMS_MAX];

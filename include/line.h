@@ -17,6 +17,7 @@ struct line {
         uint64_t number;     /* of that session, from 1 */
         int64_t received_us; /* microseconds since the Unix epoch; no two lines share it */
         bool drained;        /* it comes out of the spool */
+        bool doubtful;       /* it is counted as in a doubtful batch, by the pipeline */
 };
 
 /* Who sent a line, for people. */

@@ -61,7 +61,7 @@ struct resolver {
         struct list unknown;  /* those that the database does not have, whose rows' grace is not over */
         size_t misses_len;    /* of all three */
         size_t parked;        /* rows that wait for an answer, without those that wait for their grace */
-        size_t parked_bytes;  /* of their lines */
+        size_t parked_bytes;  /* of their lines and, with a grace, of what they may hold then */
         size_t unknown_bytes; /* of memory that rows hold while they wait for their grace */
         unsigned grace_ms;
         bool draining;

@@ -112,6 +112,7 @@ struct session {
         /* The sink's own notes. */
         uint64_t hierarchy_batch; /* the last one that holds a record of this session; 0: none */
         size_t unknown;           /* rows that wait for an unknown object */
+        size_t doubtful;          /* rows in batches in which a bad one is looked for */
 
         bool has_tls;
         bool tls_finished; /* it was said that no more is sent */

@@ -31,22 +31,28 @@ struct pg_error {
 
 /* Rows that failed for a reason that nobody foresaw (SQLSTATE_SUSPECT); zeroed at first. */
 struct suspicion {
-        unsigned failures;
-        bool server_works; /* an ordinary row was inserted since the last failure */
+        unsigned failures;      /* while the server worked */
+        unsigned probes_judged; /* in a row: the server refused the ordinary row itself, by some rule */
 };
+
+/* Loop time in ms for which an ordinary row's success speaks for what is tried next on its connection. */
+enum { SUSPECT_PROOF_MS = 100 };
 
 enum suspect_step {
-        SUSPECT_PAUSE,  /* give the connection up, try again */
-        SUSPECT_HALVE,  /* it goes on: look for a row that is to blame */
-        SUSPECT_PROBE,  /* it is this row or the server: try to insert an ordinary one */
-        SUSPECT_REFUSE, /* it is this row: it failed before and behind an ordinary one */
+        SUSPECT_PROBE,   /* it is these rows or the server: try to insert an ordinary one */
+        SUSPECT_GIVE_UP, /* it is the server: give the connection up, try again after its pause */
+        SUSPECT_PAUSE,   /* it is these rows, but may pass: try them again a little later */
+        SUSPECT_HALVE,   /* it goes on: look for the row that is to blame */
+        SUSPECT_RETRY,   /* it is this row or chance: try it once more, at once */
+        SUSPECT_REFUSE,  /* it is this row: it failed before and behind an ordinary one */
 };
 
-/* These @rows failed once more: what to do. */
-enum suspect_step suspect_next(struct suspicion *s, size_t rows);
+/* These @rows failed once more, @proven: SUSPECT_PROOF_MS or less behind an ordinary one that did not.
+ * SUSPECT_PROBE, SUSPECT_HALVE or SUSPECT_REFUSE. */
+enum suspect_step suspect_failed(struct suspicion *s, size_t rows, bool proven);
 
-/* The probe ended with @sqlstate, NULL for success. True: the server writes rows, or judges them, after all;
- * the suspect is to be tried again at once. False: after a pause. */
-bool suspect_probed(struct suspicion *s, const char *sqlstate);
+/* The probe ended with @sqlstate, NULL for success: SUSPECT_GIVE_UP, or else SUSPECT_PAUSE or SUSPECT_RETRY.
+ */
+enum suspect_step suspect_probed(struct suspicion *s, const char *sqlstate);
 
 #endif

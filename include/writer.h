@@ -35,7 +35,7 @@ enum writer_state {
         WRITER_MERGE,   /* INSERT ... ON CONFLICT DO NOTHING */
         WRITER_COMMIT,  /* ending that transaction */
         WRITER_MISSING, /* asking which ad objects are gone */
-        WRITER_PROBE,   /* trying to insert an ordinary row, the batch's only one having failed */
+        WRITER_PROBE,   /* trying to insert an ordinary row, the batch having failed */
 };
 
 struct writer {
@@ -53,6 +53,8 @@ struct writer {
         size_t inserted_cap;
         size_t duplicates;
         struct pg_error error; /* on the batch */
+        uint64_t started;      /* loop time in ms when the batch was last tried */
+        uint64_t proven; /* the same when an ordinary row was last inserted, on this connection; 0: never */
         struct buf out;
         struct buf arrays[COPY_FORMAT_ARRAYS];
         void (*close_cb)(struct writer *);

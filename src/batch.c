@@ -45,6 +45,7 @@ struct batch *batch_split(struct batch *b)
         assert(b->len >= 2);
         second->opened = b->opened;
         second->merge = b->merge;
+        second->doubtful = b->doubtful;
         second->suspicion = b->suspicion;
         for (size_t i = half; i < b->len; i++) {
                 b->bytes -= b->rows[i].line.text.len;

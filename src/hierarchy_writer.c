@@ -10,8 +10,9 @@
  *   written in order, so that parents are always there before their children.
  * - a matter of the server's or the operator's: the connection is given up, and the batch written when there
  *   is a new one.
- * - anything else: the same, and after a few times as if a row were to blame; but the row that stands alone
- *   then is refused only if it fails once more right behind an ordinary one that could be inserted.
+ * - anything else: the same, where an ordinary row cannot be inserted, either. Else it is tried a few times
+ * more, and then as if a row were to blame; but the row that stands alone then is refused only if it fails
+ * once more right behind an ordinary one that could be inserted.
  *
  * When the connection is lost in COMMIT, all is written again: what was stored is then as given. */
 #include "hierarchy_writer.h"
@@ -90,6 +91,7 @@ static struct hierarchy_row *asked_row(struct hierarchy_writer *w, const struct 
 static void start_transaction(struct hierarchy_writer *w)
 {
         w->state = HIERARCHY_WRITER_BEGIN;
+        w->started = uv_now(w->conn.loop);
         w->error.sqlstate[0] = '\0';
         pg_conn_command(&w->conn, "BEGIN");
 }
@@ -300,7 +302,6 @@ static void next_rows(struct hierarchy_writer *w)
         w->start = w->end;
         w->end = w->batch->len;
         w->retries = 0;
-        w->suspicion.server_works = false;
         if (w->start == w->end)
                 end_batch(w);
         else
@@ -356,21 +357,31 @@ static void give_up_connection(struct hierarchy_writer *w)
         pg_conn_give_up(&w->conn, "writing the hierarchy", &w->error);
 }
 
-static void handle_suspect(struct hierarchy_writer *w)
+/* Whether it was an account that failed. Of a transaction with objects, too, a failed COMMIT does not tell.
+ */
+static bool account_failed(const struct hierarchy_writer *w)
 {
-        const struct hierarchy_row *row = &w->batch->rows[w->start];
+        return w->failed_in == HIERARCHY_WRITER_ACCOUNTS ||
+               (w->failed_in == HIERARCHY_WRITER_COMMIT &&
+                w->batch->rows[w->start].kind == RECORD_AD_ACCOUNT);
+}
 
-        switch (suspect_next(&w->suspicion, w->end - w->start)) {
-        case SUSPECT_PAUSE:
+static void take_suspect_step(struct hierarchy_writer *w, enum suspect_step step)
+{
+        switch (step) {
+        case SUSPECT_PROBE:
+                w->state = HIERARCHY_WRITER_PROBE;
+                pg_conn_command(&w->conn, account_failed(w) ? ad_account_probe_sql : ad_object_probe_sql);
+                return;
+        case SUSPECT_GIVE_UP:
+        case SUSPECT_PAUSE: /* a new connection's pause is one, too */
                 give_up_connection(w);
                 return;
         case SUSPECT_HALVE:
                 isolate(w);
                 return;
-        case SUSPECT_PROBE:
-                w->state = HIERARCHY_WRITER_PROBE;
-                pg_conn_command(&w->conn,
-                                row->kind == RECORD_AD_ACCOUNT ? ad_account_probe_sql : ad_object_probe_sql);
+        case SUSPECT_RETRY:
+                start_transaction(w);
                 return;
         case SUSPECT_REFUSE:
                 refuse(w);
@@ -401,7 +412,8 @@ static void handle_error(struct hierarchy_writer *w)
                 give_up_connection(w);
                 return;
         case SQLSTATE_SUSPECT:
-                handle_suspect(w);
+                take_suspect_step(w, suspect_failed(&w->suspicion, w->end - w->start,
+                                                    w->started - w->proven <= SUSPECT_PROOF_MS));
                 return;
         }
 }
@@ -445,10 +457,15 @@ static void on_success(struct hierarchy_writer *w, const struct pg_result *res)
 
 static void on_probed(struct hierarchy_writer *w, const struct pg_result *res)
 {
-        if (suspect_probed(&w->suspicion, pg_result_sqlstate(res)))
-                start_transaction(w);
-        else
-                give_up_connection(w);
+        const char *sqlstate = pg_result_sqlstate(res);
+        enum suspect_step step = suspect_probed(&w->suspicion, sqlstate);
+
+        if (sqlstate)
+                log_debug("database, hierarchy: nor an ordinary row: %s (SQLSTATE %s)",
+                          pg_result_message(res), sqlstate);
+        if (step != SUSPECT_GIVE_UP)
+                w->proven = uv_now(w->conn.loop);
+        take_suspect_step(w, step);
 }
 
 static void on_result(void *ctx, const struct pg_result *res)
@@ -463,8 +480,10 @@ static void on_result(void *ctx, const struct pg_result *res)
                 on_success(w, res);
                 return;
         }
-        if (!w->error.sqlstate[0])
+        if (!w->error.sqlstate[0]) {
                 w->error = pg_result_error(res);
+                w->failed_in = w->state;
+        }
         if (w->state == HIERARCHY_WRITER_BEGIN)
                 give_up_connection(w);
         else if (w->state == HIERARCHY_WRITER_COMMIT)
@@ -489,6 +508,7 @@ static void on_lost(void *ctx)
         struct hierarchy_writer *w = ctx;
 
         w->state = HIERARCHY_WRITER_DOWN;
+        w->proven = 0;
 }
 
 void hierarchy_writer_write_take(struct hierarchy_writer *w, struct hierarchy_batch *batch)

@@ -170,7 +170,7 @@ static void on_job_over(void *ctx)
 /* Whether anything waits for the database's word; what gathers in a batch does not. */
 static bool waits(const struct pipeline *p)
 {
-        bool writing = p->batcher.sealed_len > 0;
+        bool writing = p->batcher.sealed_len > 0 || p->batcher.doubtful_rows > 0;
 
         for (unsigned i = 0; i < p->config->database.writers; i++)
                 writing |= p->writers[i].batch != NULL;

@@ -12,10 +12,10 @@
  * if a session sent them (overflow.c).
  *
  * Backpressure is one question, has_room: sessions stop taking lines while sealed batches or many unresolved
- * rows wait, or the memory limit is reached; and those with hierarchy records or unknown objects under way
- * while there are too many of these. A line is settled exactly once, by whoever ends its way: the decoder and
- * the resolver with a refusal, a writer or the hierarchy with the database's word, the spool when it is
- * durable there. */
+ * rows wait, or the memory limit is reached; and those with hierarchy records, unknown objects or doubtful
+ * rows under way while there are too many of these. A line is settled exactly once, by whoever ends its way:
+ * the decoder and the resolver with a refusal, a writer or the hierarchy with the database's word, the spool
+ * when it is durable there. */
 #include "pipeline.h"
 
 #include <assert.h>
@@ -27,6 +27,28 @@
 #include "hierarchy_record.h"
 #include "log.h"
 #include "spending_record.h"
+
+/* --- lines among which a bad one is looked for --- */
+
+static void mark_doubtful(struct batch *batch)
+{
+        for (size_t i = 0; i < batch->len; i++) {
+                struct line *line = &batch->rows[i].line;
+
+                if (line->doubtful)
+                        continue;
+                line->doubtful = true;
+                if (!line->drained)
+                        ((struct session *)line->origin)->doubtful++;
+        }
+}
+
+static void unmark_doubtful(struct line *line)
+{
+        if (line->doubtful && !line->drained)
+                ((struct session *)line->origin)->doubtful--;
+        line->doubtful = false;
+}
 
 /* --- the end of a line --- */
 
@@ -41,6 +63,7 @@ static struct line_from line_from(const struct line *line)
 static void end_line(struct pipeline *p, struct line *line, enum line_outcome outcome,
                      const struct reject *reject)
 {
+        unmark_doubtful(line);
         if (outcome == LINE_REJECTED) {
                 struct line_from from = line_from(line);
 
@@ -95,8 +118,10 @@ static void on_resolved(void *ctx, const struct row *row)
 static void on_missing(void *ctx, const struct row *row)
 {
         struct pipeline *p = ctx;
+        struct row missing = *row;
 
-        resolver_again_take(&p->resolver, row);
+        unmark_doubtful(&missing.line);
+        resolver_again_take(&p->resolver, &missing);
 }
 
 static void resolve(struct pipeline *p, struct row *row)
@@ -230,8 +255,8 @@ static void on_unknown(void *ctx, const struct line *line, bool waits)
  * end. */
 bool pipeline_stages_have_room(const struct pipeline *p)
 {
-        return batcher_has_room(&p->batcher) && resolver_has_room(&p->resolver) &&
-               hierarchy_has_room(&p->hierarchy) &&
+        return batcher_has_room(&p->batcher) && batcher_has_room_for_doubtful(&p->batcher) &&
+               resolver_has_room(&p->resolver) && hierarchy_has_room(&p->hierarchy) &&
                !(memory_full(&p->memory) && p->in_flight + p->drained_in_flight > 0);
 }
 
@@ -248,20 +273,11 @@ bool pipeline_has_room_for(struct pipeline *p, const struct session *s)
         if (p->overflow.diverting)
                 return true;
         return (hierarchy_has_room(&p->hierarchy) || !hierarchy_pending(&p->hierarchy, s->hierarchy_batch)) &&
-               (s->unknown == 0 || resolver_has_room_for_unknown(&p->resolver));
+               (s->unknown == 0 || resolver_has_room_for_unknown(&p->resolver)) &&
+               (s->doubtful == 0 || batcher_has_room_for_doubtful(&p->batcher));
 }
 
 /* --- batches --- */
-
-static void on_sealed(void *ctx)
-{
-        struct pipeline *p = ctx;
-
-        for (unsigned i = 0; i < p->config->database.writers && !list_empty(&p->batcher.sealed); i++) {
-                if (writer_idle(&p->writers[i]) && !p->evacuating)
-                        writer_write_take(&p->writers[i], batcher_take(&p->batcher));
-        }
-}
 
 static void on_writer_idle(void *ctx, struct writer *w)
 {
@@ -272,10 +288,22 @@ static void on_writer_idle(void *ctx, struct writer *w)
                 writer_write_take(w, batch);
 }
 
+static void on_sealed(void *ctx)
+{
+        struct pipeline *p = ctx;
+
+        for (unsigned i = 0; i < p->config->database.writers && !p->evacuating; i++) {
+                if (writer_idle(&p->writers[i]))
+                        on_writer_idle(p, &p->writers[i]);
+        }
+}
+
 static void on_return(void *ctx, struct batch *batch)
 {
         struct pipeline *p = ctx;
 
+        if (batch->doubtful)
+                mark_doubtful(batch);
         batcher_return(&p->batcher, batch);
 }
 
@@ -293,6 +321,7 @@ static void gather(void *ctx, struct line *line)
 
         if (e->len == e->cap)
                 e->lines = array_grow(e->lines, &e->cap, sizeof(*e->lines));
+        unmark_doubtful(line);
         e->lines[e->len++] = *line;
 }
 
@@ -301,7 +330,7 @@ static void gather_batches(struct pipeline *p, struct evacuated *e)
         struct batch *b;
 
         batcher_seal(&p->batcher);
-        while ((b = batcher_take(&p->batcher))) {
+        while ((b = batcher_take_any(&p->batcher))) {
                 for (size_t i = 0; i < b->len; i++)
                         gather(e, &b->rows[i].line);
                 batch_free(b);

@@ -153,6 +153,15 @@ static void append(struct miss *m, struct parked_row *parked)
         m->rows_end = &parked->next;
 }
 
+/* What a parked row takes of the room: where there is a grace, all that it will hold while it waits for that.
+ */
+static size_t parked_size(const struct resolver *r, const struct row *row)
+{
+        size_t len = row->line.text.len;
+
+        return r->grace_ms > 0 ? sizeof(struct parked_row) + sizeof(struct miss) + len : len;
+}
+
 static bool begin_grace(struct resolver *r, struct parked_row *parked);
 
 static void park_take(struct resolver *r, const struct row *row)
@@ -168,7 +177,7 @@ static void park_take(struct resolver *r, const struct row *row)
         parked->deadline = 0;
         append(m, parked);
         r->parked++;
-        r->parked_bytes += row->line.text.len;
+        r->parked_bytes += parked_size(r, row);
         memory_add(r->memory, sizeof(*parked));
         if (m->deadline && !begin_grace(r, parked)) {
                 list_remove(&m->order);
@@ -317,7 +326,7 @@ static struct row unpark(struct resolver *r, struct parked_row **rows)
         *rows = parked->next;
         if (parked->deadline == 0) {
                 r->parked--;
-                r->parked_bytes -= row.line.text.len;
+                r->parked_bytes -= parked_size(r, &row);
         } else {
                 r->unknown_bytes -= unknown_size(parked);
                 r->ops->on_unknown(r->ctx, &row.line, false);
@@ -336,7 +345,7 @@ static bool begin_grace(struct resolver *r, struct parked_row *parked)
         row_detach(&parked->row);
         parked->deadline = uv_now(r->retry.loop) + r->grace_ms;
         r->parked--;
-        r->parked_bytes -= parked->row.line.text.len;
+        r->parked_bytes -= parked_size(r, &parked->row);
         r->unknown_bytes += unknown_size(parked);
         r->ops->on_unknown(r->ctx, &parked->row.line, true);
         return true;
@@ -578,11 +587,11 @@ static void on_result(void *ctx, const struct pg_result *res)
                 pg_conn_give_up(&r->conn, "looking up ad objects", &error);
                 return;
         }
-        pg_conn_served(&r->conn);
         if (r->refreshing) {
                 r->refreshing = false;
                 on_refreshed(r, res);
         } else {
+                pg_conn_served(&r->conn);
                 on_looked_up(r, res);
         }
         start_query(r);

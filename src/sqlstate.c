@@ -2,7 +2,10 @@
 
 #include <string.h>
 
-enum { SUSPECTED_MAX = 3 };
+enum {
+        SUSPECTED_MAX = 3,
+        PROBES_JUDGED_MAX = 10, /* three quarters of a minute, with a connection's pauses */
+};
 
 /* The first entry that the code starts with holds: codes stand before their class. */
 static const struct {
@@ -74,22 +77,41 @@ const char *sqlstate_advice(const char *sqlstate)
         return NULL;
 }
 
-enum suspect_step suspect_next(struct suspicion *s, size_t rows)
+enum suspect_step suspect_failed(struct suspicion *s, size_t rows, bool proven)
 {
-        bool server_works = s->server_works;
+        if (s->failures < SUSPECTED_MAX)
+                return SUSPECT_PROBE;
+        if (rows > 1)
+                return SUSPECT_HALVE;
+        return proven ? SUSPECT_REFUSE : SUSPECT_PROBE;
+}
 
-        s->server_works = false;
+/* An ordinary row that a rule refuses says little: the fault may come behind that rule. But an operator's
+ * rules may stand against all that the probe tries. */
+static bool judges(struct suspicion *s, const char *sqlstate)
+{
+        switch (sqlstate_action(sqlstate)) {
+        case SQLSTATE_ISOLATE:
+        case SQLSTATE_MERGE:
+        case SQLSTATE_MISSING:
+                s->probes_judged++;
+                break;
+        case SQLSTATE_RETRY:
+        case SQLSTATE_RECONNECT:
+        case SQLSTATE_SUSPECT:
+                s->probes_judged = 0;
+                break;
+        }
+        return s->probes_judged >= PROBES_JUDGED_MAX;
+}
+
+enum suspect_step suspect_probed(struct suspicion *s, const char *sqlstate)
+{
+        if (sqlstate && !judges(s, sqlstate))
+                return SUSPECT_GIVE_UP;
         if (s->failures < SUSPECTED_MAX) {
                 s->failures++;
                 return SUSPECT_PAUSE;
         }
-        if (rows > 1)
-                return SUSPECT_HALVE;
-        return server_works ? SUSPECT_REFUSE : SUSPECT_PROBE;
-}
-
-bool suspect_probed(struct suspicion *s, const char *sqlstate)
-{
-        s->server_works = !sqlstate || sqlstate_action(sqlstate) == SQLSTATE_ISOLATE;
-        return s->server_works;
+        return SUSPECT_RETRY;
 }

@@ -7,11 +7,12 @@
  * - an ad object was deleted (23503, which names no row): ask which ones are gone, take their rows out to be
  *   resolved again, write the rest.
  * - a row that the server refuses: the batch is halved until the row stands alone, and that one is refused:
- *   k bad rows of n cost O(k log n) statements.
+ *   k bad rows of n cost O(k log n) statements, with others' batches in between.
  * - a matter of the server's or the operator's: the connection is given up, the batch returned, and tried
  *   again after a pause.
- * - anything else: the same, and after a few times as if a row were to blame; but the row that stands alone
- *   then is refused only if it fails once more right behind an ordinary one that could be inserted.
+ * - anything else: an ordinary row is inserted, and rolled back. If that fails it is the server: the same.
+ * Else the batch is tried a few times more, and then as if a row were to blame; but the row that stands alone
+ * then is refused only if it fails once more right behind an ordinary one that could be inserted.
  *
  * When the connection is lost the outcome is unknown: the batch is returned and merged later, where the ids
  * tell what was stored. */
@@ -33,6 +34,7 @@ enum {
         PIECE_BYTES =
                 128 * 1024, /* handed to libpq at once: between two flushes it holds no more than that */
         RETRIES_MAX = 10,
+        SUSPECT_PAUSE_MS = 100, /* and then twice as long, each time */
 };
 
 /* Records of which only the id counts (any_time) are looked up before they are inserted; two transactions
@@ -192,6 +194,14 @@ static void refuse(struct writer *w)
         finish_batch(w);
 }
 
+/* The batch waits beside others for its turn, or its next half. */
+static void step_aside(struct writer *w)
+{
+        w->batch->doubtful = true;
+        return_batch(w);
+        become_idle(w);
+}
+
 static void isolate(struct writer *w)
 {
         struct batch *second;
@@ -200,9 +210,11 @@ static void isolate(struct writer *w)
                 refuse(w);
                 return;
         }
+        w->batch->doubtful = true;
         second = batch_split(w->batch);
+        return_batch(w);
         w->ops->on_return(w->ctx, second);
-        start_batch(w);
+        become_idle(w);
 }
 
 static int compare_uuids(const void *a, const void *b)
@@ -271,23 +283,55 @@ static void give_up_connection(struct writer *w)
         pg_conn_give_up(&w->conn, "writing a batch", &w->error);
 }
 
-static void handle_suspect(struct writer *w)
+static void pause_batch(struct writer *w)
 {
-        switch (suspect_next(&w->batch->suspicion, w->batch->len)) {
-        case SUSPECT_PAUSE:
+        uint64_t pause = SUSPECT_PAUSE_MS << (w->batch->suspicion.failures - 1);
+
+        log_warn(
+                "database, %s: writing a batch: %s (SQLSTATE %s), while another row can be written; it is tried again",
+                w->name, w->error.message, w->error.sqlstate);
+        w->batch->due = uv_now(w->conn.loop) + pause;
+        pg_conn_served(&w->conn);
+        step_aside(w);
+}
+
+static void take_suspect_step(struct writer *w, enum suspect_step step)
+{
+        switch (step) {
+        case SUSPECT_PROBE:
+                w->state = WRITER_PROBE;
+                pg_conn_command(&w->conn, spending_probe_sql);
+                return;
+        case SUSPECT_GIVE_UP:
+                w->batch->doubtful = true;
                 give_up_connection(w);
+                return;
+        case SUSPECT_PAUSE:
+                pause_batch(w);
                 return;
         case SUSPECT_HALVE:
                 isolate(w);
                 return;
-        case SUSPECT_PROBE:
-                w->state = WRITER_PROBE;
-                pg_conn_command(&w->conn, spending_probe_sql);
+        case SUSPECT_RETRY:
+                start_batch(w);
                 return;
         case SUSPECT_REFUSE:
                 refuse(w);
                 return;
         }
+}
+
+static void on_probed(struct writer *w, const struct pg_result *res)
+{
+        const char *sqlstate = pg_result_sqlstate(res);
+        enum suspect_step step = suspect_probed(&w->batch->suspicion, sqlstate);
+
+        if (sqlstate)
+                log_debug("database, %s: nor an ordinary row: %s (SQLSTATE %s)", w->name,
+                          pg_result_message(res), sqlstate);
+        if (step != SUSPECT_GIVE_UP)
+                w->proven = uv_now(w->conn.loop);
+        take_suspect_step(w, step);
 }
 
 /* What w->error says about the batch, no transaction being open. */
@@ -322,7 +366,8 @@ static void handle_error(struct writer *w)
                 give_up_connection(w);
                 return;
         case SQLSTATE_SUSPECT:
-                handle_suspect(w);
+                take_suspect_step(w, suspect_failed(&w->batch->suspicion, w->batch->len,
+                                                    w->started - w->proven <= SUSPECT_PROOF_MS));
                 return;
         }
 }
@@ -331,6 +376,7 @@ static void handle_error(struct writer *w)
 
 static void start_batch(struct writer *w)
 {
+        w->started = uv_now(w->conn.loop);
         if (w->batch->merge || w->batch->any_time)
                 start_merge(w);
         else
@@ -394,10 +440,7 @@ static void on_result(void *ctx, const struct pg_result *res)
                 }
                 break;
         case WRITER_PROBE:
-                if (suspect_probed(&w->batch->suspicion, pg_result_sqlstate(res)))
-                        start_batch(w);
-                else
-                        give_up_connection(w);
+                on_probed(w, res);
                 return;
         case WRITER_DOWN:
         case WRITER_IDLE:
@@ -420,6 +463,7 @@ static void on_lost(void *ctx)
         struct writer *w = ctx;
 
         w->state = WRITER_DOWN;
+        w->proven = 0;
         if (!w->batch)
                 return;
         w->batch->merge = true; /* it may have been committed */

@@ -49,8 +49,9 @@ extern const char ad_account_ambiguous_sql[];
  * whether something was written, whether the account is new. */
 extern const char ad_account_upsert_sql[];
 
-/* For pg_conn: commands that insert an ordinary account, a copy of one that is there, else a plain one of any
- * connection, and roll it back. Where a row fails and this does not, that row is to blame. */
+/* For pg_conn: commands that insert an ordinary account, update it, and roll that back: a made-up one or,
+ * where that fails, one like another that is there, under a new id and name. Where a row fails and this does
+ * not, that row is to blame. */
 extern const char ad_account_probe_sql[];
 
 #endif

@@ -32,6 +32,14 @@ bool db_url_valid(const char *url);
         "database.url is no valid libpq conninfo or URL: in a URL, special characters of a value must be "   \
         "percent-encoded ('@' as %40)"
 
+/* The end of a probe (spending_probe_sql, ad_object_probe_sql, ad_account_probe_sql), after a statement for
+ * one candidate: on to the next one where it failed, and with the last failure where all did. All is rolled
+ * back. */
+#define DB_PROBE_END                                                                                         \
+        "EXCEPTION WHEN OTHERS THEN error := SQLSTATE; message := SQLERRM; END; END LOOP; "                  \
+        "IF error IS NOT NULL THEN RAISE EXCEPTION '%', message USING ERRCODE = error; END IF; "             \
+        "END $probe$; BEGIN; ROLLBACK"
+
 /* Connects to @url (libpq conninfo or URL, "" for libpq's defaults) with UTF8 as client encoding. 0 or
  * ERR_DB.
  * @db is to be closed in either case. */

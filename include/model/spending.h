@@ -111,8 +111,9 @@ extern const char spending_copy_sql[];
  * several rows with one key the first is. */
 extern const char spending_merge_sql[];
 
-/* For pg_conn: commands that insert an ordinary row, a copy of one that is stored, else a plain one of any ad
- * object, and roll it back. Where a row fails and this does not, that row is to blame. */
+/* For pg_conn: commands that insert an ordinary row and roll it back: a made-up one of some ad object or,
+ * where that fails, a newly collected copy of one that is stored. Where a row fails and this does not, that
+ * row is to blame. */
 extern const char spending_probe_sql[];
 
 #endif

@@ -35,11 +35,19 @@ const char ad_account_upsert_sql[] =
         "UNION ALL SELECT platform_connection_id, external_id, NULL, NULL, inserted FROM written"
         ") AS k GROUP BY k.connection_id, k.external_id";
 
+/* See spending_probe_sql. */
 const char ad_account_probe_sql[] =
-        "BEGIN; INSERT INTO ad_accounts (external_id, platform_connection_id, name, currency, timezone) "
-        "SELECT gen_random_uuid(), a.* FROM ("
-        "(SELECT platform_connection_id, name, currency, timezone FROM ad_accounts LIMIT 1) "
-        "UNION ALL (SELECT id, NULL, 'USD', 'UTC' FROM platform_connections LIMIT 1) LIMIT 1) a; ROLLBACK";
+        "DO $probe$ DECLARE a record; made uuid; error text; message text; BEGIN "
+        "FOR a IN SELECT c.id AS connection, likely.* "
+        "FROM (SELECT id FROM platform_connections ORDER BY random() LIMIT 8) AS c, "
+        "LATERAL (SELECT false AS stored, 'USD' AS currency, 'UTC' AS timezone "
+        "UNION ALL (SELECT true, currency, timezone FROM ad_accounts WHERE platform_connection_id = c.id LIMIT 1)"
+        ") AS likely ORDER BY likely.stored "
+        "LOOP BEGIN "
+        "INSERT INTO ad_accounts (platform_connection_id, external_id, name, currency, timezone) "
+        "VALUES (a.connection, gen_random_uuid(), gen_random_uuid(), a.currency, a.timezone) RETURNING id INTO made; "
+        "UPDATE ad_accounts SET name = gen_random_uuid() WHERE id = made; "
+        "SET CONSTRAINTS ALL IMMEDIATE; RETURN; " DB_PROBE_END;
 
 static const char find_external_sql[] =
         "SELECT a.id, a.platform_connection_id, c.platform, a.external_id, a.name, a.currency, a.timezone, "

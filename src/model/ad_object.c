@@ -125,11 +125,21 @@ const char ad_object_upsert_sql[] =
         "UNION ALL SELECT ad_account_id, external_id, NULL FROM written"
         ") AS k GROUP BY k.ad_account_id, k.external_id HAVING count(*) > count(k.n)";
 
+/* See spending_probe_sql. */
 const char ad_object_probe_sql[] =
-        "BEGIN; INSERT INTO ad_objects (external_id, ad_account_id, type, name, status, parent_id) "
-        "SELECT gen_random_uuid(), o.* FROM ("
-        "(SELECT ad_account_id, type, name, status, parent_id FROM ad_objects LIMIT 1) "
-        "UNION ALL (SELECT id, 'CAMPAIGN', NULL, 'PAUSED', NULL FROM ad_accounts LIMIT 1) LIMIT 1) o; ROLLBACK";
+        "DO $probe$ DECLARE o record; made uuid; error text; message text; BEGIN "
+        "FOR o IN SELECT a.id AS account, likely.* FROM (SELECT id FROM ad_accounts ORDER BY random() LIMIT 8) AS a, "
+        "LATERAL (SELECT false AS stored, 'CAMPAIGN'::ad_object_type AS type, 'PAUSED'::ad_object_status AS status, "
+        "NULL::uuid AS parent_id, '{}'::jsonb AS platform_data "
+        "UNION ALL (SELECT true, type, status, parent_id, platform_data FROM ad_objects "
+        "WHERE ad_account_id = a.id LIMIT 1)"
+        ") AS likely ORDER BY likely.stored "
+        "LOOP BEGIN "
+        "INSERT INTO ad_objects (ad_account_id, external_id, type, name, status, parent_id, platform_data) "
+        "VALUES (o.account, gen_random_uuid(), o.type, gen_random_uuid(), o.status, o.parent_id, o.platform_data) "
+        "RETURNING id INTO made; "
+        "UPDATE ad_objects SET name = gen_random_uuid() WHERE id = made; "
+        "SET CONSTRAINTS ALL IMMEDIATE; RETURN; " DB_PROBE_END;
 
 const char ad_object_missing_sql[] = "SELECT DISTINCT u.id FROM unnest((SELECT $1::uuid[])) AS u (id) "
                                      "WHERE (SELECT o.id FROM ad_objects o WHERE o.id = u.id) IS NULL";

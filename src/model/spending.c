@@ -33,11 +33,25 @@ const char spending_merge_sql[] =
         "UNION ALL SELECT id, collected_at, NULL FROM inserted"
         ") AS k GROUP BY k.id, k.collected_at HAVING count(*) > count(k.n)";
 
+/* A few accounts are tried, since all of one may be to blame. Deferred triggers speak up before the end, too.
+ * BEGIN comes late: the statement before it belongs to the transaction as well, and where that fails nothing
+ * is left open (PostgreSQL documentation, 53.2.2.1). */
 const char spending_probe_sql[] =
-        "BEGIN; INSERT INTO spending (ad_object_id, collected_at, period_start, period_end, amount_cents, currency) "
-        "(SELECT ad_object_id, collected_at, period_start, period_end, amount_cents, currency FROM spending LIMIT 1) "
-        "UNION ALL (SELECT id, now(), now() - interval '1 day', now(), 1, 'USD' FROM ad_objects LIMIT 1) "
-        "LIMIT 1; ROLLBACK";
+        "DO $probe$ DECLARE s record; error text; message text; BEGIN "
+        "FOR s IN SELECT likely.* FROM (SELECT id, currency FROM ad_accounts ORDER BY random() LIMIT 8) AS a, "
+        "LATERAL (SELECT few.id FROM (SELECT id FROM ad_objects WHERE ad_account_id = a.id LIMIT 1000) AS few "
+        "ORDER BY random() LIMIT 1) AS o, "
+        "LATERAL (SELECT false AS stored, o.id, now() - random() * interval '7 days' AS period_start, "
+        "now() AS period_end, (random() * 1000000)::int8 AS amount_cents, a.currency, "
+        "1000::int8 AS impressions, 10::int8 AS clicks, 1::int8 AS conversions, '{}'::jsonb AS metrics "
+        "UNION ALL (SELECT true, ad_object_id, period_start, period_end, amount_cents, currency, "
+        "impressions, clicks, conversions, metrics FROM spending WHERE ad_object_id = o.id LIMIT 1)"
+        ") AS likely ORDER BY likely.stored "
+        "LOOP BEGIN "
+        "INSERT INTO spending (ad_object_id, collected_at, period_start, period_end, amount_cents, currency, "
+        "impressions, clicks, conversions, metrics) VALUES (s.id, now(), s.period_start, s.period_end, "
+        "s.amount_cents, s.currency, s.impressions, s.clicks, s.conversions, s.metrics); "
+        "SET CONSTRAINTS ALL IMMEDIATE; RETURN; " DB_PROBE_END;
 
 /* $1 account, $2 object, $3 and $4 from as a moment or a day, $5 and $6 to.
  *
@@ -45,40 +59,49 @@ const char spending_probe_sql[] =
  *
  * A period that contains a shorter one of its object: running through the periods from the last start to the
  * first, the earliest end so far is not after its own. GROUPS leaves out those that are the same. It stands
- * for itself where it was collected after the shorter ones and these leave gaps (of more than a second: some
- * platforms' periods end in 59.999999). */
+ * for itself where it was collected after the shorter ones and these leave gaps. An end within the last
+ * second of a minute is the minute's end: some platforms' periods end in 59, or 59.999999. */
 #define OBJECT_KEY "platform, account, object"
 
-#define FRESH_SQL                                                                                            \
-        "WITH account AS MATERIALIZED ("                                                                     \
-        "SELECT a.id, a.external_id, a.platform, a.zone, a.n, "                                              \
-        "coalesce($3, $4::text::timestamp AT TIME ZONE a.zone) AS from_at, "                                 \
-        "coalesce($5, $6::text::timestamp AT TIME ZONE a.zone) AS to_at FROM ("                              \
-        "SELECT a.id, a.external_id, c.platform, coalesce(z.name, 'UTC') AS zone, "                          \
-        "row_number() OVER (PARTITION BY c.platform, a.external_id ORDER BY a.created_at, a.id) AS n "       \
-        "FROM ad_accounts a JOIN platform_connections c ON c.id = a.platform_connection_id "                 \
-        "LEFT JOIN pg_timezone_names z ON z.name = a.timezone "                                              \
-        "WHERE $1::uuid IS NULL OR a.id = $1) AS a"                                                          \
-        "), found AS ("                                                                                      \
-        "SELECT s.period_start, s.period_end, s.collected_at, s.currency, s.amount_cents, "                  \
-        "s.impressions, s.clicks, s.conversions, "                                                           \
-        "account.external_id AS account, account.platform, account.zone, "                                   \
-        "o.external_id AS object, o.type, o.name, p.external_id AS parent, g.external_id AS grandparent, "   \
-        "coalesce(g.external_id, p.external_id, o.external_id) AS top, "                                     \
-        "coalesce(g.type, p.type, o.type) AS top_type, "                                                     \
-        "CASE WHEN g.id IS NOT NULL THEN g.name WHEN p.id IS NOT NULL THEN p.name ELSE o.name END "          \
-        "AS top_name, "                                                                                      \
-        "rank() OVER (PARTITION BY account.platform, account.external_id, o.external_id, "                   \
-        "s.period_start, s.period_end ORDER BY s.collected_at DESC, account.n) AS newness "                  \
-        "FROM account JOIN ad_objects o ON o.ad_account_id = account.id "                                    \
-        "LEFT JOIN ad_objects p ON p.id = o.parent_id LEFT JOIN ad_objects g ON g.id = p.parent_id "         \
-        "JOIN spending s ON s.ad_object_id = o.id "                                                          \
-        "WHERE s.period_start >= account.from_at AND s.period_start < account.to_at "                        \
-        "AND ($2::uuid IS NULL OR $2 IN (o.id, p.id, g.id))"                                                 \
-        "), fresh AS MATERIALIZED ("                                                                         \
-        "SELECT *, coalesce(min(period_end) OVER (PARTITION BY " OBJECT_KEY                                  \
-        " ORDER BY period_start DESC, period_end GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) "       \
-        "<= period_end, false) AS has_shorter FROM found WHERE newness = 1"                                  \
+/* The account's time zone, where it is one. pg_timezone_names would tell, but reads every file of the zones,
+ * and fails where one link among them leads nowhere. */
+#define ZONE_SQL                                                                                             \
+        "CASE WHEN CASE WHEN a.timezone ~ '^[A-Za-z_]+/' "                                                   \
+        "THEN pg_input_is_valid('2026-01-01 ' || a.timezone, 'timestamptz') "                                \
+        "ELSE upper(a.timezone) IN (SELECT abbrev FROM pg_timezone_abbrevs) END "                            \
+        "THEN a.timezone ELSE 'UTC' END"
+
+#define FRESH_SQL                                                                                                       \
+        "WITH account AS MATERIALIZED ("                                                                                \
+        "SELECT a.id, a.external_id, a.platform, a.zone, a.n, "                                                         \
+        "coalesce($3, $4::text::timestamp AT TIME ZONE a.zone) AS from_at, "                                            \
+        "coalesce($5, $6::text::timestamp AT TIME ZONE a.zone) AS to_at FROM ("                                         \
+        "SELECT a.id, a.external_id, c.platform, " ZONE_SQL " AS zone, "                                                \
+        "row_number() OVER (PARTITION BY c.platform, a.external_id ORDER BY a.created_at, a.id) AS n "                  \
+        "FROM ad_accounts a JOIN platform_connections c ON c.id = a.platform_connection_id "                            \
+        "WHERE $1::uuid IS NULL OR a.id = $1) AS a"                                                                     \
+        "), found AS ("                                                                                                 \
+        "SELECT s.period_start, e.period_end, s.period_end AS stored_end, s.collected_at, s.currency, s.amount_cents, " \
+        "s.impressions, s.clicks, s.conversions, "                                                                      \
+        "account.external_id AS account, account.platform, account.zone, "                                              \
+        "o.external_id AS object, o.type, o.name, p.external_id AS parent, g.external_id AS grandparent, "              \
+        "coalesce(g.external_id, p.external_id, o.external_id) AS top, "                                                \
+        "coalesce(g.type, p.type, o.type) AS top_type, "                                                                \
+        "CASE WHEN g.id IS NOT NULL THEN g.name WHEN p.id IS NOT NULL THEN p.name ELSE o.name END "                     \
+        "AS top_name, "                                                                                                 \
+        "rank() OVER (PARTITION BY account.platform, account.external_id, o.external_id, "                              \
+        "s.period_start, e.period_end ORDER BY s.collected_at DESC, account.n) AS newness "                             \
+        "FROM account JOIN ad_objects o ON o.ad_account_id = account.id "                                               \
+        "LEFT JOIN ad_objects p ON p.id = o.parent_id LEFT JOIN ad_objects g ON g.id = p.parent_id "                    \
+        "JOIN spending s ON s.ad_object_id = o.id "                                                                     \
+        "CROSS JOIN LATERAL (SELECT CASE WHEN extract(second FROM s.period_end) >= 59 "                                 \
+        "THEN date_trunc('minute', s.period_end + interval '1 second') ELSE s.period_end END AS period_end) AS e "      \
+        "WHERE s.period_start >= account.from_at AND s.period_start < account.to_at "                                   \
+        "AND ($2::uuid IS NULL OR $2 IN (o.id, p.id, g.id))"                                                            \
+        "), fresh AS MATERIALIZED ("                                                                                    \
+        "SELECT *, coalesce(min(period_end) OVER (PARTITION BY " OBJECT_KEY                                             \
+        " ORDER BY period_start DESC, period_end GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) "                  \
+        "<= period_end, false) AS has_shorter FROM found WHERE newness = 1"                                             \
         ") "
 
 #define SUMS_SQL                                                                                             \
@@ -100,7 +123,7 @@ static const char totals_sql[] = FRESH_SQL
                 "s") "WHERE l.has_shorter "
                      "GROUP BY l.platform, l.account, l.object, l.period_start, l.period_end, l.collected_at "
                      "HAVING max(s.collected_at) < l.collected_at AND NOT "
-                     "range_agg(tstzrange(s.period_start, s.period_end + interval '1 second')) "
+                     "range_agg(tstzrange(s.period_start, s.period_end)) "
                      "@> tstzrange(l.period_start, l.period_end)"
                      "), covered AS ("
                      "SELECT DISTINCT f.platform, f.account, a.object, f.period_start, f.period_end "
@@ -133,10 +156,10 @@ static const char totals_sql[] = FRESH_SQL
 #define RFC3339 " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "
 
 static const char latest_sql[] = FRESH_SQL
-        "SELECT to_char(period_start" RFC3339 "to_char(period_end" RFC3339 "to_char(collected_at" RFC3339
+        "SELECT to_char(period_start" RFC3339 "to_char(stored_end" RFC3339 "to_char(collected_at" RFC3339
         "platform::text, account, object, type::text, name, currency, " SUMS_SQL " FROM fresh "
-        "GROUP BY period_start, period_end, collected_at, platform, account, object, type, name, currency "
-        "ORDER BY platform, account, fresh.type, object, period_start, period_end, currency";
+        "GROUP BY period_start, stored_end, collected_at, platform, account, object, type, name, currency "
+        "ORDER BY platform, account, fresh.type, object, period_start, stored_end, currency";
 
 static const struct slice groups[] = {
 #define X(name, text) {text, sizeof(text) - 1},

@@ -281,16 +281,65 @@ class BadRows(TestCase):
             self.assertEqual(d.send(*numbered(10, 5)).codes(), {3: "refused_by_database"})
         self.assertEqual(self.db.count(), 9)
 
-    def test_an_account_that_fails_so_holds_up_no_other(self):
-        self.db.add_account("act_2")
+    def refuse_account(self, name, sqlstate="BR001"):
         self.db.refuse_inserts("spending", "(SELECT ad_account_id FROM ad_objects WHERE id = NEW.ad_object_id) = "
-                               "(SELECT id FROM ad_accounts WHERE external_id = 'act_1')", sqlstate="BR001")
-        d = self.daemon(database__writers=1)
-        client = d.client()
-        client.send(record())
-        wait_until(lambda: "BR001" in d.log(), "an attempt")
+                               f"(SELECT id FROM ad_accounts WHERE external_id = '{name}')", sqlstate=sqlstate)
+
+    def test_an_account_that_fails_so_holds_up_no_other(self):
+        """Though there are as many of its clients as writers and more, and its rows are stored already."""
+        self.db.add_account("act_2")
+        d = self.daemon(database__writers=2)
+        self.assertEqual(d.send(record()).counts(), (1, 1, 0, 0))
+        self.refuse_account("act_1")
+        clients = [d.client() for _ in range(5)]
+        for n, client in enumerate(clients):
+            client.send(record(amountCents=n + 1))
+            wait_until(lambda: d.log().count("BR001") > n, "an attempt")
         self.assertEqual(d.send(record(accountExternalId="act_2")).counts(), (1, 1, 0, 0))
-        self.assertEqual(client.finish().codes(), {1: "refused_by_database"})
+        for client in clients:
+            self.assertEqual(client.finish().codes(), {1: "refused_by_database"})
+
+    def test_many_such_rows_hold_up_no_other(self):
+        for refusal in ("BR001", "23514"):
+            name = f"act_{refusal}"
+            self.db.add_account(name)
+            self.refuse_account(name, sqlstate=refusal)
+            d = self.daemon(database__writers=2)
+            client = d.client()
+            client.send(*numbered(300, accountExternalId=name))
+            first = client.reply()
+            self.assertIn("reject", first)
+            for n in range(5):
+                self.assertEqual(d.send(record(amountCents=n, collectedAt=None)).counts(), (1, 1, 0, 0))
+            replies = client.finish()
+            self.assertEqual(replies.counts(), (300, 0, 0, 300))
+            self.assertGreater(len(replies.rejects), 100, "the others waited until it was over")
+
+    def test_a_unique_index_of_the_operators(self):
+        self.db.execute("CREATE UNIQUE INDEX ON spending (ad_object_id, period_start, collected_at, amount_cents)")
+        d = self.daemon()
+        self.assertEqual(d.send(*numbered(10)).counts(), (10, 10, 0, 0))
+        self.db.refuse_inserts("spending", "NEW.amount_cents = 77", sqlstate="BR001")
+        self.assertEqual(d.send(*numbered(100)).codes(), {78: "refused_by_database"})
+
+    def assert_waited_for(self, d, lines, mend):
+        """@lines are all stored, though the server refuses them until @mend."""
+        client = d.client()
+        client.send(*lines)
+        wait_until(lambda: d.log().count("HV000") >= 4, "some attempts")
+        time.sleep(4)
+        self.db.execute(mend)
+        self.assertEqual(client.finish().counts(), (len(lines), len(lines), 0, 0))
+
+    def test_an_error_that_comes_late_behind_a_rule(self):
+        """What an ordinary row would meet first is no word on the error."""
+        d = self.daemon()
+        self.assertEqual(d.send(record(amountCents=5000, metrics={"a": 1})).counts(), (1, 1, 0, 0))
+        self.db.refuse_inserts("spending", "true", sqlstate="HV000")
+        self.db.execute("""DROP TRIGGER refuse ON spending;
+                           CREATE TRIGGER refuse AFTER INSERT ON spending FOR EACH ROW EXECUTE FUNCTION refuse();
+                           ALTER TABLE spending ADD CHECK (impressions IS NULL) NOT VALID""")
+        self.assert_waited_for(d, numbered(20, metrics={"a": 1}), "DROP TRIGGER refuse ON spending")
 
     def test_a_server_that_fails_everything_for_a_reason_nobody_foresaw(self):
         d = self.daemon()

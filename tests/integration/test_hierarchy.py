@@ -271,16 +271,42 @@ class Refusals(Hierarchy):
             self.assertEqual(client.finish().counts(), (11, 11, 0, 0))
             self.db.execute("DELETE FROM ad_accounts")
 
+    def test_a_unique_index_of_the_operators(self):
+        self.db.execute("CREATE UNIQUE INDEX ON ad_objects (ad_account_id, name); "
+                        "CREATE UNIQUE INDEX ON ad_accounts (platform_connection_id, name)")
+        self.d.send(account(self.connection), *TREE)
+        for table, poison in (("ad_objects", ad_object("p", name="poison")),
+                              ("ad_accounts", account(self.connection, "act_2", name="poison"))):
+            self.db.refuse_inserts(table, "NEW.name = 'poison'", sqlstate="BR001")
+            self.assertEqual(self.d.send(poison, ad_object(table)).codes(), {1: "refused_by_database"}, table)
+
+    def test_an_error_at_commit_or_of_updates_costs_no_row(self):
+        self.d.send(account(self.connection), *TREE)
+        for when in ("CONSTRAINT TRIGGER refuse AFTER INSERT ON ad_objects DEFERRABLE INITIALLY DEFERRED",
+                     "TRIGGER refuse BEFORE UPDATE ON ad_objects"):
+            self.db.refuse_inserts("ad_objects", "true", sqlstate="HV000")
+            self.db.execute(f"DROP TRIGGER refuse ON ad_objects; "
+                            f"CREATE {when} FOR EACH ROW EXECUTE FUNCTION refuse()")
+            client = self.d.client()
+            lines = [ad_object(f"{when} {i}") for i in range(20)] + [line | {"name": when} for line in TREE]
+            seen = self.d.log().count("HV000")
+            client.send(*lines)
+            wait_until(lambda: self.d.log().count("HV000") >= seen + 6, "some attempts")
+            self.db.execute("DROP TRIGGER refuse ON ad_objects")
+            self.assertEqual(client.finish().counts(), (len(lines), len(lines), 0, 0))
+
     def test_a_missing_right_is_not_asked_for_again_and_again(self):
         self.d.send(account(self.connection))
-        self.db.execute(f"REVOKE INSERT ON ad_objects FROM {self.db.name}")
-        client = self.d.client()
-        client.send(ad_object("c1"))
-        time.sleep(5)
-        attempts = self.d.log().count("42501")
-        self.assertTrue(2 <= attempts <= 10, attempts)  # at 0.1 s, 0.2 s, 0.4 s ... each with its jitter
-        self.db.execute(f"GRANT INSERT ON ad_objects TO {self.db.name}")
-        self.assertEqual(client.finish().counts(), (1, 1, 0, 0))
+        for right, line in (("INSERT", ad_object("c1")), ("SELECT", record(externalId="c1"))):
+            before = self.d.log().count("42501")
+            self.db.execute(f"REVOKE {right} ON ad_objects FROM {self.db.name}")
+            client = self.d.client()
+            client.send(line)
+            time.sleep(5)
+            attempts = self.d.log().count("42501") - before
+            self.assertTrue(2 <= attempts <= 10, attempts)  # at 0.1 s, 0.2 s, 0.4 s ... each with its jitter
+            self.db.execute(f"GRANT {right} ON ad_objects TO {self.db.name}")
+            self.assertEqual(client.finish().counts(), (1, 1, 0, 0))
 
 
 class AtOnce(Hierarchy):
@@ -408,6 +434,25 @@ class Grace(Hierarchy):
         for t in threads:
             t.join()
         self.assertEqual(replies[0].counts(), (20000, 0, 0, 20000))
+
+    def test_a_burst_of_one_client_has_its_grace(self):
+        """However little memory there is: what is taken from a client counts with what it will hold later."""
+        for limit, count in (("16M", 20000), ("64M", 60000)):
+            connection = self.db.create_connection()
+            name = f"act_{limit}"
+            d = self.daemon(resolve__unknown_grace_ms=60000, limits__memory_bytes=limit)
+            d.send(account(connection, name))
+            client = d.client()
+            lines = [record(accountExternalId=name, externalId=f"c{i}") for i in range(count)]
+            thread = threading.Thread(target=lambda: client.send(*lines), daemon=True)
+            thread.start()
+            time.sleep(1)
+            for start in range(0, count, 5000):
+                objects = [ad_object(f"c{i}", accountExternalId=name) for i in range(start, start + 5000)]
+                self.assertEqual(d.send(*objects).counts()[1], 5000)
+            thread.join()
+            self.assertEqual(client.finish().counts(), (count, count, 0, 0), limit)
+            self.assertEqual(d.stop(), 0)
 
     def test_many_clients_with_waiting_records_hold_up_no_other(self):
         self.db.add_account()

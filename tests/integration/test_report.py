@@ -115,6 +115,26 @@ class Report(Commands):
                   periodStart="2026-11-02T00:00:00Z", periodEnd="2026-11-09T00:00:00Z"))
         self.assertEqual(sum(row[3] for row in self.amounts("--by", "object") if row[1] == "c2"), 700)
 
+    def test_a_day_that_ends_a_second_early_is_that_day(self):
+        hours = [record(externalId="a1", amountCents=1, collectedAt="2026-11-03T00:00:00Z",
+                        periodStart=f"2026-11-01T{h:02d}:00:00Z",
+                        periodEnd=f"2026-11-01T{h + 1:02d}:00:00Z" if h < 23 else "2026-11-02T00:00:00Z")
+                 for h in range(24)]
+        self.send(*hours, spent("a1", 24, periodEnd="2026-11-01T23:59:59Z", collectedAt="2026-11-04T00:00:00Z"))
+        self.assertEqual(sum(row[3] for row in self.amounts("--by", "object")), 24)
+        self.assertEqual(sum(row[3] for row in self.amounts("--by", "object", "--bucket", "1h")), 24)
+
+    def test_an_end_that_was_restated_by_a_second(self):
+        for n, (first, second) in enumerate((("2026-11-01T23:59:59Z", "2026-11-02T00:00:00Z"),
+                                             ("2026-11-02T00:00:00Z", "2026-11-01T23:59:59.999Z"))):
+            name = f"a{n + 1}"
+            self.send(spent(name, 10, periodEnd=first, collectedAt="2026-11-03T00:00:00Z"),
+                      spent(name, 99, periodEnd=second, collectedAt="2026-11-04T00:00:00Z"))
+        self.assertEqual(self.amounts("--by", "object"), [("2026-11-01", "a1", "USD", 99, "AD"),
+                                                          ("2026-11-01", "a2", "USD", 99, "AD")])
+        self.assertEqual([(row["period_end"], row["amount_cents"]) for row in self.report("--latest")],
+                         [("2026-11-02T00:00:00.000000Z", 99), ("2026-11-01T23:59:59.999000Z", 99)])
+
     def test_campaigns_without_a_name(self):
         self.send(named("c1", name=None), spent("s1", 1), spent("a1", 2, day=2), spent("s2", 4), spent("c2", 3))
         self.assertEqual([(row["object"], row["name"], row["amount_cents"])

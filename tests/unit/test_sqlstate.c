@@ -50,18 +50,35 @@ static void test_suspects(void **state)
         struct suspicion s = {0};
 
         (void)state;
-        for (int i = 0; i < 3; i++)
-                assert_int_equal(suspect_next(&s, 1), SUSPECT_PAUSE);
-        assert_int_equal(suspect_next(&s, 2), SUSPECT_HALVE);
-        assert_int_equal(suspect_next(&s, 1), SUSPECT_PROBE);
-        assert_false(suspect_probed(&s, "XX000"));
-        assert_false(suspect_probed(&s, "53100"));
-        assert_int_equal(suspect_next(&s, 1), SUSPECT_PROBE);
-        assert_true(suspect_probed(&s, "23514")); /* who judges rows works */
-        assert_int_equal(suspect_next(&s, 1), SUSPECT_REFUSE);
-        assert_int_equal(suspect_next(&s, 1), SUSPECT_PROBE); /* another row */
-        assert_true(suspect_probed(&s, NULL));
-        assert_int_equal(suspect_next(&s, 1), SUSPECT_REFUSE);
+        /* the server is broken: no matter how often, nothing is told by it */
+        for (int i = 0; i < 5; i++) {
+                assert_int_equal(suspect_failed(&s, 2, false), SUSPECT_PROBE);
+                assert_int_equal(suspect_probed(&s, "XX000"), SUSPECT_GIVE_UP);
+        }
+        for (int i = 0; i < 3; i++) {
+                assert_int_equal(suspect_failed(&s, 2, false), SUSPECT_PROBE);
+                assert_int_equal(suspect_probed(&s, NULL), SUSPECT_PAUSE);
+        }
+        assert_int_equal(suspect_failed(&s, 2, false), SUSPECT_HALVE);
+        assert_int_equal(suspect_failed(&s, 1, false), SUSPECT_PROBE);
+        assert_int_equal(suspect_probed(&s, "53100"), SUSPECT_GIVE_UP);
+        assert_int_equal(suspect_failed(&s, 1, false), SUSPECT_PROBE);
+        assert_int_equal(suspect_probed(&s, NULL), SUSPECT_RETRY);
+        assert_int_equal(suspect_failed(&s, 1, true), SUSPECT_REFUSE);
+        assert_int_equal(suspect_failed(&s, 1, false), SUSPECT_PROBE); /* another row */
+}
+
+static void test_probes_that_are_refused(void **state)
+{
+        struct suspicion s = {.failures = 3};
+
+        (void)state;
+        for (int i = 0; i < 9; i++)
+                assert_int_equal(suspect_probed(&s, i % 2 ? "23514" : "23505"), SUSPECT_GIVE_UP);
+        assert_int_equal(suspect_probed(&s, "HV000"), SUSPECT_GIVE_UP);
+        for (int i = 0; i < 9; i++)
+                assert_int_equal(suspect_probed(&s, "23514"), SUSPECT_GIVE_UP);
+        assert_int_equal(suspect_probed(&s, "P0001"), SUSPECT_RETRY);
 }
 
 int main(void)
@@ -69,6 +86,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_actions),
                 cmocka_unit_test(test_suspects),
+                cmocka_unit_test(test_probes_that_are_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
