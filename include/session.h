@@ -24,7 +24,8 @@ enum { SESSION_PEER_BYTES = 128 };
 struct session;
 
 struct session_ops {
-        /* A client has connected: NULL, or the word that it is turned away with ("too_many_connections"). */
+        /* A client has connected, and shown its certificate where it uses TLS: NULL, or the word that it is
+         * turned away with ("too_many_connections"). */
         const char *(*admit)(void *ctx, const struct session *s);
         /* A line that is not empty. Its fate is to be told with session_settle, once, now or later; until
          * then
@@ -54,9 +55,10 @@ struct sessions {
         struct list all;
         struct list
                 waiting; /* those that stopped for want of room, in the order in which they get their turn */
-        struct list dirty; /* those with something to say, or to be freed */
-        unsigned len;      /* connected ones, without those that are turned away */
-        unsigned refused;  /* these */
+        struct list dirty;  /* those with something to say, or to be freed */
+        unsigned len;       /* connected ones, without those that are turned away, and TLS clients ... */
+        unsigned refused;   /* these */
+        unsigned strangers; /* ... that have not shown their certificate yet */
         bool draining;
         bool with_spool;              /* acks say how many lines are spooled */
         const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none */
@@ -115,6 +117,7 @@ struct session {
         size_t doubtful;          /* rows in batches in which a bad one is looked for */
 
         bool has_tls;
+        bool greeted;      /* TLS: the client has shown its certificate */
         bool tls_finished; /* it was said that no more is sent */
         struct tls tls;
         struct buf wire; /* TLS: replies to send, encrypted, and the greeting */

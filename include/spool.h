@@ -80,6 +80,7 @@ struct spool {
         int64_t cursor;      /* all lines up to this id were drained */
         bool failing;        /* the file could not be used, and the log was told */
         bool retry_due;      /* though it is failing */
+        bool rewind;         /* when the job is over */
         bool flush;          /* erase even a little */
 
         /* The job's, while working. */
@@ -90,6 +91,7 @@ struct spool {
         struct spool_pendings writing;
         struct spool_ids erasing;
         bool reading;
+        bool testing; /* nothing but whether the file can be written again */
         bool emptied; /* with what it erases nothing is left */
         struct buf text;
         struct buf texts;

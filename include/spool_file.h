@@ -65,7 +65,8 @@ enum spool_status spool_file_open(struct spool_file *f, const char *dir, uint64_
 /* Opens the file again where a call left it closed. */
 enum spool_status spool_file_reopen(struct spool_file *f);
 
-/* Opens the file @path to look at it, while a daemon may be using it. */
+/* Opens the file @path to look at it, while a daemon may be using it. Where it is damaged spool_file_next may
+ * work all the same, if f->read is not NULL. */
 enum spool_status spool_file_open_read_only(struct spool_file *f, const char *path);
 
 void spool_file_close(struct spool_file *f);
@@ -83,6 +84,9 @@ void spool_file_roll_back(struct spool_file *f);
 
 /* Moves a line whose hash does not match out of the way, for people to look at. */
 enum spool_status spool_file_keep_damaged(struct spool_file *f, int64_t id);
+
+/* Writes, but changes nothing: whether that is possible. */
+enum spool_status spool_file_test(struct spool_file *f);
 
 /* Gives free pages back to the file system; worth it when the spool is empty. */
 void spool_file_shrink(struct spool_file *f);

@@ -51,7 +51,7 @@ void tls_put(struct tls *t, const char *data, size_t len);
  * nothing more. */
 enum tls_result tls_read(struct tls *t, char *to, size_t cap, size_t *ret_len);
 
-/* Whether the client has shown its certificate. */
+/* Whether the greeting is over: the client has shown its certificate. May be false for a moment later. */
 bool tls_greeted(const struct tls *t);
 
 /* The common name in it; "" for none. */
@@ -65,6 +65,9 @@ void tls_write(struct tls *t, const char *data, size_t len);
 
 /* Says that no more is sent. */
 void tls_finish(struct tls *t);
+
+/* Bytes that tls_take would append. @t may be zeroed. */
+size_t tls_unsent(const struct tls *t);
 
 /* Appends what is to be sent to @to. */
 void tls_take(struct tls *t, struct buf *to);

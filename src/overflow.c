@@ -100,7 +100,8 @@ static bool may_drain(void *ctx)
 
         if (p->ending)
                 return false;
-        if (!p->overflow.advancing)
+        if (!p->overflow.advancing ||
+            memory_full(&p->memory)) /* what fills it may wait for the spool itself */
                 return p->drained_in_flight == p->drained_unknown;
         return pipeline_stages_have_room(p);
 }
@@ -151,7 +152,8 @@ static void look_for_the_end(struct pipeline *p)
 {
         if (!p->overflow.diverting || p->ending || left(p) > 0 || p->spool.working)
                 return;
-        if (!spool_at_rest(&p->spool) && !p->spool.failing) {
+        /* what is not erased may be drained again, and undo what comes later */
+        if (!spool_at_rest(&p->spool) && (!p->spool.failing || p->spool.settled.len > 0)) {
                 spool_flush(&p->spool);
                 return;
         }

@@ -28,13 +28,19 @@ enum {
         REFUSED_MAX = 128, /* with so many clients being turned away, none gets to linger */
         CIPHER_BYTES = 64 * 1024,
         GREETING_MS = 10000, /* for a TLS client to show its certificate */
+        STRANGERS_MAX = 64,  /* with so many that have not, the oldest has to go */
 };
 
 static void turn(struct session *s);
 
 static size_t replies_pending(const struct session *s)
 {
-        return s->out.len + s->sending.len + s->wire.len;
+        return s->out.len + s->sending.len + s->wire.len + tls_unsent(&s->tls);
+}
+
+static bool is_stranger(const struct session *s)
+{
+        return s->has_tls && !s->greeted;
 }
 
 static void mark_dirty(struct session *s)
@@ -72,6 +78,8 @@ static void close_now(struct session *s)
         s->block = NULL;
         if (s->refused)
                 s->set->refused--;
+        else if (is_stranger(s))
+                s->set->strangers--;
         else
                 s->set->len--;
         uv_close(&s->uv.handle, on_handle_closed);
@@ -237,7 +245,7 @@ static void send_replies(struct session *s)
 /* Encrypts what there is to say. False where that cannot be, the client not having greeted: the end. */
 static bool seal(struct session *s)
 {
-        if (tls_greeted(&s->tls)) {
+        if (s->greeted) {
                 tls_write(&s->tls, s->out.data, s->out.len);
                 s->out.len = 0;
                 if (s->state == SESSION_LAST && !s->tls_finished) {
@@ -374,9 +382,24 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
         *ret = s->has_tls ? uv_buf_init(cipher, sizeof(cipher)) : make_room(s);
 }
 
-static void on_tls_broken(struct session *s)
+static void log_tls_failure(struct session *s, const char *reason)
 {
         uint64_t failures = log_limit_pass(&s->set->tls_failures, uv_now(s->set->loop));
+
+        if (failures > 0)
+                log_warn("connection %" PRIu64 " of %s: TLS failed: %s (%" PRIu64
+                         " since the last such line)",
+                         s->number, s->peer, reason, failures);
+}
+
+static void on_greeting_over(uv_timer_t *timer)
+{
+        log_tls_failure(timer->data, "it showed no certificate in time");
+        close_now(timer->data);
+}
+
+static void on_tls_broken(struct session *s)
+{
         char reason[TLS_ERROR_BYTES];
         uv_buf_t alert;
 
@@ -385,11 +408,25 @@ static void on_tls_broken(struct session *s)
         alert = uv_buf_init(s->wire.data, (unsigned)s->wire.len);
         if (s->sending.len == 0 && alert.len > 0)
                 uv_try_write(&s->uv.stream, &alert, 1); /* if it can be told why, good */
-        if (failures > 0)
-                log_warn("connection %" PRIu64 " of %s: TLS failed: %s (%" PRIu64
-                         " since the last such line)",
-                         s->number, s->peer, reason, failures);
+        log_tls_failure(s, reason);
         close_now(s);
+}
+
+/* The client is one of us, or turned away. */
+static void admit(struct session *s)
+{
+        const char *refuse;
+
+        s->set->len++;
+        refuse = s->set->ops->admit(s->set->ctx, s);
+        if (!refuse)
+                return;
+        s->refused = true;
+        s->set->len--;
+        s->set->refused++;
+        reply_closing(&s->out, refuse);
+        s->state = SESSION_LAST;
+        mark_dirty(s);
 }
 
 /* The client has shown a certificate that is trusted: its name tells who it is. */
@@ -401,29 +438,28 @@ static void on_greeted(struct session *s)
         uv_timer_stop(&s->linger);
         tls_name(&s->tls, name);
         snprintf(s->peer + len, sizeof(s->peer) - len, ", certificate of %s", name);
+        s->greeted = true;
+        s->set->strangers--;
+        admit(s);
 }
 
 /* Deciphers all that came. False: the connection is closed. */
 static bool decipher(struct session *s, const char *data, size_t len)
 {
-        bool greeted = tls_greeted(&s->tls);
-
         tls_put(&s->tls, data, len);
         for (;;) {
                 uv_buf_t room = make_room(s);
                 size_t plain = 0;
                 enum tls_result result = tls_read(&s->tls, room.base, room.len, &plain);
 
-                if (!greeted && tls_greeted(&s->tls)) {
-                        greeted = true;
+                if (!s->greeted && tls_greeted(&s->tls))
                         on_greeted(s);
-                }
                 s->block->len += plain;
                 if (result == TLS_BROKEN) {
                         on_tls_broken(s);
                         return false;
                 }
-                if (result == TLS_END)
+                if (result == TLS_END && s->state == SESSION_OPEN)
                         s->state = SESSION_EOF;
                 if (result != TLS_DATA)
                         break;
@@ -449,6 +485,10 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
         } else {
                 s->block->len += (size_t)nread;
         }
+        if (s->refused) {
+                stop_reading(s);
+                return;
+        }
         s->unparsed = s->block && s->block->len > s->parsed;
         turn(s);
 }
@@ -473,7 +513,7 @@ static void turn(struct session *s)
 
         take_lines(s);
         unread = replies_pending(s) >= REPLIES_HIGH;
-        room = !s->unparsed && has_room(s);
+        room = !s->unparsed && (is_stranger(s) || has_room(s)); /* a greeting needs none */
         if (!room && !unread && list_empty(&s->waiting))
                 list_append(&s->set->waiting, &s->waiting);
         if (s->state == SESSION_OPEN && !s->set->draining && room && !unread)
@@ -614,9 +654,31 @@ static void name_peer(struct session *s)
         }
 }
 
+/* The longest of them are no clients: a greeting is a matter of milliseconds. */
+static void let_oldest_stranger_go(struct sessions *set)
+{
+        for (struct list *l = set->all.next; l != &set->all; l = l->next) {
+                struct session *s = container_of(l, struct session, all);
+
+                if (is_stranger(s) && s->state != SESSION_CLOSED) {
+                        log_tls_failure(s, "others came before it showed its certificate");
+                        close_now(s);
+                        return;
+                }
+        }
+}
+
+static void expect_greeting(struct session *s)
+{
+        s->set->strangers++;
+        if (s->set->strangers > STRANGERS_MAX)
+                let_oldest_stranger_go(s->set);
+        tls_init(&s->tls, s->set->tls);
+        uv_timer_start(&s->linger, on_greeting_over, GREETING_MS, 0);
+}
+
 int sessions_accept(struct sessions *set, uv_stream_t *listener)
 {
-        const char *refuse;
         struct session *s = calloc(1, sizeof(*s));
         int r;
 
@@ -628,38 +690,26 @@ int sessions_accept(struct sessions *set, uv_stream_t *listener)
                 free(s);
                 return r;
         }
+        s->has_tls = listener->type == UV_TCP && set->tls && set->tls->ctx;
         list_append(&set->all, &s->all);
         list_init(&s->waiting);
         list_init(&s->dirty);
-        set->len++;
         s->number = ++set->accepted;
         s->last_line = uv_now(set->loop);
         r = uv_accept(listener, &s->uv.stream);
-        if (r != 0) {
-                close_now(s);
-                return r;
-        }
-        if (listener->type == UV_TCP)
+        if (r == 0 && listener->type == UV_TCP)
                 uv_tcp_nodelay(&s->uv.tcp, 1);
         name_peer(s);
-        if (listener->type == UV_TCP && set->tls && set->tls->ctx) {
-                s->has_tls = true;
-                tls_init(&s->tls, set->tls);
-                uv_timer_start(&s->linger, on_linger_over, GREETING_MS, 0);
-        }
         log_debug("connection %" PRIu64 " accepted from %s", s->number, s->peer);
-        refuse = set->ops->admit(set->ctx, s);
-        if (!refuse) {
+        if (s->has_tls)
+                expect_greeting(s);
+        else
+                admit(s);
+        if (r != 0)
+                close_now(s);
+        else if (!s->refused)
                 turn(s);
-                return 0;
-        }
-        s->refused = true;
-        set->len--;
-        set->refused++;
-        reply_closing(&s->out, refuse);
-        s->state = SESSION_LAST;
-        mark_dirty(s);
-        return 0;
+        return r;
 }
 
 void sessions_drain(struct sessions *set)

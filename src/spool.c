@@ -77,7 +77,6 @@ static enum spool_status read_chunk(struct spool *s)
 
                 if (r <= 0)
                         return r == 0 ? SPOOL_OK : (enum spool_status) - r;
-                s->cursor = record->id;
                 if (!whole) {
                         enum spool_status status = spool_file_keep_damaged(&s->file, record->id);
 
@@ -87,6 +86,7 @@ static enum spool_status read_chunk(struct spool *s)
                         s->damaged_bytes += s->text.len;
                         continue;
                 }
+                s->cursor = record->id;
                 buf_put(&s->texts, s->text.data, s->text.len);
                 record->text = (struct slice){NULL, s->text.len};
                 record++;
@@ -101,7 +101,7 @@ static void do_job(struct spool *s)
                 s->written = write_all(s);
         if (s->written == SPOOL_FULL && s->writing.len > 0 && s->erasing.len > 0)
                 s->written = erase_only(s);
-        s->status = s->written;
+        s->status = s->testing ? spool_file_test(&s->file) : s->written;
         /* from the start, what is settled must not be read again */
         if (s->reading && (s->cursor > 0 || s->erasing.len == 0 || s->written == SPOOL_OK)) {
                 enum spool_status read = read_chunk(s);
@@ -199,10 +199,6 @@ static void on_retry(uv_timer_t *timer)
 
         s->retry_due = true;
         spool_kick(s);
-        if (!s->working) { /* nothing is to be done: the next to come will see */
-                s->failing = false;
-                uv_timer_stop(timer);
-        }
 }
 
 /* It is well again when it took lines, not when it only let some go. */
@@ -227,6 +223,8 @@ static void on_file_replaced(struct spool *s)
         s->generation++;
         s->cursor = 0;
         s->records_len = 0;
+        s->damaged = 0;
+        s->damaged_bytes = 0;
         s->settled.len = 0;
 }
 
@@ -321,6 +319,11 @@ static void on_job_over(uv_work_t *work, int status)
         note_failure(s);
         if (s->aside[0])
                 on_file_replaced(s);
+        if (s->rewind) {
+                s->records_len = 0;
+                s->cursor = 0;
+                s->rewind = false;
+        }
         s->lost += s->damaged;
         s->lines -= s->damaged;
         s->bytes -= s->damaged_bytes;
@@ -370,7 +373,9 @@ void spool_kick(struct spool *s)
         bool read = s->lines > s->fed && may_read && !s->close_cb && (erase || !start_over) &&
                     s->ops->may_drain(s->ctx);
 
-        if (s->working || !(write || erase || read))
+        bool test = s->failing && s->retry_due && !s->close_cb && !(write || erase || read);
+
+        if (s->working || !(write || erase || read || test))
                 return;
         s->writing.len = 0;
         s->erasing.len = 0;
@@ -379,6 +384,7 @@ void spool_kick(struct spool *s)
         if (erase)
                 swap_settled(s);
         s->reading = read;
+        s->testing = test;
         s->emptied = erase && s->lines == 0 && s->writing.len == 0;
         s->flush = false;
         s->retry_due = false;
@@ -471,7 +477,10 @@ void spool_forget(struct spool *s, struct spool_line *line)
 void spool_rewind(struct spool *s)
 {
         assert(s->fed == 0);
-        s->cursor = 0;
+        if (s->working)
+                s->rewind = true; /* the cursor is the job's */
+        else
+                s->cursor = 0;
 }
 
 void spool_take_back(struct spool *s, line_take_cb *cb, void *ctx)

@@ -17,6 +17,8 @@ enum {
         VERSION = 1,
         WAL_BYTES_MAX = 16 << 20, /* what is kept of the write-ahead log between its uses */
         BUSY_MS = 5000,           /* a reader's checkpoint may hold the file for a moment */
+        PAGE_BYTES = 4096,        /* SQLite's default */
+        MOVE_PAGES = 20000,       /* what moving a line may take: the longest has 64 MB */
 };
 
 static const char columns_sql[] =
@@ -38,7 +40,6 @@ static enum spool_status fail(struct spool_file *f, int code)
                 return SPOOL_FULL;
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB:
-        case SQLITE_ERROR: /* another schema than ours */
         case SQLITE_MISMATCH:
                 return SPOOL_DAMAGED;
         default:
@@ -59,11 +60,19 @@ static enum spool_status execute(struct spool_file *f, const char *sql)
         return code == SQLITE_OK ? SPOOL_OK : fail(f, code);
 }
 
+/* Of a file that can be read a plain error says that it has another schema than ours. */
+static enum spool_status fail_opening(struct spool_file *f, int code)
+{
+        enum spool_status status = fail(f, code);
+
+        return code == SQLITE_ERROR ? SPOOL_DAMAGED : status;
+}
+
 static enum spool_status prepare(struct spool_file *f, const char *sql, void *ret)
 {
         int code = sqlite3_prepare_v2(f->db, sql, -1, ret, NULL);
 
-        return code == SQLITE_OK ? SPOOL_OK : fail(f, code);
+        return code == SQLITE_OK ? SPOOL_OK : fail_opening(f, code);
 }
 
 /* Runs a statement that answers nothing. */
@@ -87,19 +96,26 @@ static void close_database(struct spool_file *f)
         f->insert = f->erase = f->read = f->db = NULL;
 }
 
+/* The write-ahead log comes on top of the limit. */
+static unsigned long long max_pages(const struct spool_file *f)
+{
+        return f->max_bytes / PAGE_BYTES;
+}
+
 static enum spool_status set_up(struct spool_file *f)
 {
         char sql[1200];
         enum spool_status status;
+        int code;
 
-        /* pages are 4 kB; the log comes on top of the limit */
         snprintf(sql, sizeof(sql),
                  "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
                  "PRAGMA journal_size_limit = %d; PRAGMA max_page_count = %llu; "
                  "BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS lines (%s); "
                  "CREATE TABLE IF NOT EXISTS damaged (%s); PRAGMA user_version = %d; COMMIT",
-                 WAL_BYTES_MAX, (unsigned long long)(f->max_bytes / 4096), columns_sql, columns_sql, VERSION);
-        status = execute(f, sql);
+                 WAL_BYTES_MAX, max_pages(f), columns_sql, columns_sql, VERSION);
+        code = sqlite3_exec(f->db, sql, NULL, NULL, NULL);
+        status = code == SQLITE_OK ? SPOOL_OK : fail_opening(f, code);
         if (status == SPOOL_OK)
                 status = prepare(f, insert_sql, &f->insert);
         if (status == SPOOL_OK)
@@ -362,12 +378,27 @@ enum spool_status spool_file_erase(struct spool_file *f, int64_t id)
 
 enum spool_status spool_file_keep_damaged(struct spool_file *f, int64_t id)
 {
-        char sql[300];
+        char sql[400];
+        enum spool_status status;
 
+        /* the line is there already: it may take more than max_bytes to move it */
         snprintf(sql, sizeof(sql),
-                 "BEGIN IMMEDIATE; INSERT INTO damaged SELECT * FROM lines WHERE id = %lld; "
+                 "PRAGMA max_page_count = %llu; BEGIN IMMEDIATE; "
+                 "INSERT INTO damaged SELECT * FROM lines WHERE id = %lld; "
                  "DELETE FROM lines WHERE id = %lld; COMMIT",
-                 (long long)id, (long long)id);
+                 max_pages(f) + MOVE_PAGES, (long long)id, (long long)id);
+        status = execute(f, sql);
+        spool_file_roll_back(f);
+        snprintf(sql, sizeof(sql), "PRAGMA max_page_count = %llu", max_pages(f));
+        sqlite3_exec(f->db, sql, NULL, NULL, NULL);
+        return status;
+}
+
+enum spool_status spool_file_test(struct spool_file *f)
+{
+        char sql[64];
+
+        snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", VERSION);
         return execute(f, sql);
 }
 

@@ -32,6 +32,16 @@ static int fail(SSL_CTX *ctx, const char *what, const char *path, char ret_error
         return ERR_CONFIG;
 }
 
+/* Nobody is there to type one: a key with a passphrase is an error. */
+static int no_passphrase(char *to, int size, int writing, void *ctx)
+{
+        (void)to;
+        (void)size;
+        (void)writing;
+        (void)ctx;
+        return -1;
+}
+
 int tls_server_load(struct tls_server *s, const char *cert, const char *key, const char *client_ca,
                     char ret_error[TLS_ERROR_BYTES])
 {
@@ -41,6 +51,7 @@ int tls_server_load(struct tls_server *s, const char *cert, const char *key, con
         ERR_clear_error();
         if (!ctx || SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1)
                 abort();
+        SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
         if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
                 return fail(ctx, "listen.tls_cert", cert, ret_error);
         if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1 ||
@@ -141,6 +152,11 @@ void tls_finish(struct tls *t)
 {
         ERR_clear_error();
         SSL_shutdown(t->ssl);
+}
+
+size_t tls_unsent(const struct tls *t)
+{
+        return t->out ? BIO_ctrl_pending(t->out) : 0;
 }
 
 void tls_take(struct tls *t, struct buf *to)

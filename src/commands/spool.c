@@ -13,6 +13,8 @@
 #include "rfc3339.h"
 #include "spool_file.h"
 
+enum { GAP_MAX = 1 << 30 }; /* line numbers that a fault in the file may span */
+
 static void put_time(const char *what, int64_t unix_us)
 {
         char text[RFC3339_TEXT_BYTES];
@@ -23,8 +25,8 @@ static void put_time(const char *what, int64_t unix_us)
         printf("%s: %s\n", what, text);
 }
 
-/* 0, or FAILED once it is told. */
-static int open_file(struct spool_file *f, const struct config *config, const char *file)
+/* 0, or FAILED once it is told. @damaged: it need not be whole. */
+static int open_file(struct spool_file *f, const struct config *config, const char *file, bool damaged)
 {
         char path[SPOOL_PATH_BYTES];
         struct stat st;
@@ -35,7 +37,7 @@ static int open_file(struct spool_file *f, const struct config *config, const ch
         snprintf(path, sizeof(path), "%s%s", file ? file : config->spool.dir, file ? "" : "/spool.db");
         if (stat(path, &st) != 0)
                 return command_fail(FAILED, "no spool at %s: %s", path, strerror(errno));
-        if (spool_file_open_read_only(f, path) != SPOOL_OK)
+        if (spool_file_open_read_only(f, path) != SPOOL_OK && !(damaged && f->read))
                 return command_fail(FAILED, "%s: %s", path, f->error);
         return DONE;
 }
@@ -43,7 +45,7 @@ static int open_file(struct spool_file *f, const struct config *config, const ch
 int command_spool_status(const struct config *config, const char *file)
 {
         struct spool_file f;
-        int status = open_file(&f, config, file);
+        int status = open_file(&f, config, file, false);
 
         if (status == DONE) {
                 printf("file: %s\nlines: %" PRIu64 "\nbytes: %" PRIu64 "\n", f.path, f.contents.lines,
@@ -56,10 +58,9 @@ int command_spool_status(const struct config *config, const char *file)
         return status;
 }
 
-/* Hands each line to @on_line (NULL: to nobody), and counts those whose hash does not match. False, once it
- * is told, where the file cannot be read to its end. */
-static bool read_lines(struct spool_file *f, void (*on_line)(const struct spool_record *record),
-                       uint64_t *ret_damaged)
+/* Counts the lines whose hash does not match. False, once it is told, where the file cannot be read to its
+ * end. */
+static bool count_damaged(struct spool_file *f, uint64_t *ret_damaged)
 {
         struct spool_record record = {0};
         struct buf text = {0};
@@ -67,11 +68,8 @@ static bool read_lines(struct spool_file *f, void (*on_line)(const struct spool_
         int r;
 
         *ret_damaged = 0;
-        while ((r = spool_file_next(f, record.id, &text, &record, &whole)) > 0) {
-                if (on_line)
-                        on_line(&record);
+        while ((r = spool_file_next(f, record.id, &text, &record, &whole)) > 0)
                 *ret_damaged += !whole;
-        }
         buf_deinit(&text);
         if (r < 0)
                 command_fail(FAILED, "%s cannot be read behind line %" PRId64 ": %s", f->path, record.id,
@@ -91,7 +89,7 @@ static int verify(struct spool_file *f)
 
         if (faults < 0)
                 return command_fail(FAILED, "%s: %s", f->path, f->error);
-        if (!read_lines(f, NULL, &damaged))
+        if (!count_damaged(f, &damaged))
                 return FAILED;
         damaged += f->contents.damaged;
         if (faults > 0 || damaged > 0)
@@ -105,7 +103,7 @@ static int verify(struct spool_file *f)
 int command_spool_verify(const struct config *config, const char *file)
 {
         struct spool_file f;
-        int status = open_file(&f, config, file);
+        int status = open_file(&f, config, file, false);
 
         if (status == DONE)
                 status = verify(&f);
@@ -119,19 +117,72 @@ static void print_line(const struct spool_record *record)
         putchar('\n');
 }
 
+/* Behind line *id the file cannot be read: *id becomes the first number behind which it can be read again, or
+ * ends. False: there is none. */
+static bool skip_gap(struct spool_file *f, int64_t *id)
+{
+        struct spool_record record;
+        struct buf text = {0};
+        int64_t bad = 0;
+        int64_t good = 1;
+        bool whole;
+
+        while (spool_file_next(f, *id + good, &text, &record, &whole) < 0 && good < GAP_MAX) {
+                bad = good;
+                good *= 2;
+        }
+        while (good - bad > 1 && good < GAP_MAX) {
+                int64_t middle = bad + (good - bad) / 2;
+
+                if (spool_file_next(f, *id + middle, &text, &record, &whole) < 0)
+                        bad = middle;
+                else
+                        good = middle;
+        }
+        buf_deinit(&text);
+        *id += good;
+        return good < GAP_MAX;
+}
+
+/* Prints all lines that can be read. False, once it is told, where some cannot. */
+static bool print_lines(struct spool_file *f)
+{
+        struct spool_record record = {0};
+        struct buf text = {0};
+        int64_t last = 0;
+        uint64_t damaged = 0;
+        bool whole;
+        bool all = true;
+        int r;
+
+        while ((r = spool_file_next(f, last, &text, &record, &whole)) != 0) {
+                if (r > 0) {
+                        print_line(&record);
+                        last = record.id;
+                        damaged += !whole;
+                        continue;
+                }
+                all = false;
+                command_fail(FAILED, "%s cannot be read behind line %" PRId64 ": %s", f->path, last,
+                             f->error);
+                if (!skip_gap(f, &last))
+                        break;
+        }
+        buf_deinit(&text);
+        if (damaged > 0)
+                command_fail(FAILED, "%" PRIu64 " of these lines are damaged: see spool verify", damaged);
+        return all && damaged == 0;
+}
+
 int command_spool_export(const struct config *config, const char *file)
 {
         struct spool_file f;
-        uint64_t damaged = 0;
-        int status = open_file(&f, config, file);
+        int status = open_file(&f, config, file, true);
 
-        if (status == DONE && !read_lines(&f, print_line, &damaged))
+        if (status == DONE && !print_lines(&f))
                 status = FAILED;
         if (fflush(stdout) != 0)
                 status = command_fail(FAILED, "standard output: %s", strerror(errno));
-        if (damaged > 0)
-                status = command_fail(FAILED, "%" PRIu64 " of these lines are damaged: see spool verify",
-                                      damaged);
         spool_file_close(&f);
         return status;
 }

@@ -5,6 +5,7 @@ import json
 import pathlib
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -279,6 +280,115 @@ class Faults(Spool):
         self.assertIn("1 lines in", d.log())
         self.assertIn("damaged lines: 1", self.command("status"))
 
+    def fill(self, d):
+        """Sends to a spool until it is full; how many lines were acked."""
+        acked = 0
+        for size in (40000, 10000, 1000, 100):  # ever smaller, until there is no room for the smallest
+            client = d.client()
+            client.sock.settimeout(3)
+            sent = 0
+            try:
+                while True:
+                    client.send(*numbered(1, acked, metrics={"a": "x" * size}))
+                    sent += 1
+                    client.wait_ack(sent)
+                    acked += 1
+            except TimeoutError:
+                client.close()
+            d.kill()
+            d.start()
+        return acked
+
+    def test_a_damaged_line_in_a_full_spool(self):
+        d = self.spooling(spool__max_bytes="1M")
+        self.server_away()
+        acked = self.fill(d)
+        self.assertEqual(d.stop(), 0)
+        path = self.spool / "spool.db"
+        data = bytearray(path.read_bytes())
+        at = data.index(b'"amountCents"')
+        data[at:at + 13] = b'"amountCentz"'
+        path.write_bytes(data)
+        self.server.start()
+        d.start()
+        wait_until(lambda: self.db.count() == acked - 1, "all others are stored")
+        self.wait_empty(d)
+        self.assertEqual(d.send(*numbered(10, 10000)).ack["stored"], 10)
+        self.assertEqual(list(self.spool.glob("*damaged*")), [])
+
+    def test_a_damaged_line_and_a_damaged_page_behind_it(self):
+        d = self.spooling()
+        self.server_away()
+        self.assertEqual(d.send(*numbered(60, metrics={"a": "x" * 9000})).ack["spooled"], 60)
+        self.assertEqual(d.stop(), 0)
+        path = self.spool / "spool.db"
+        data = bytearray(path.read_bytes())
+        middle = len(data) // 2 // 4096 * 4096
+        for page in range(middle, middle + 16 * 4096, 4096):  # of lines so long many pages hold nothing but text
+            if data[page] != 0x0d and b"x" * 100 in data[page:page + 4096]:
+                data[page:page + 4096] = bytes(4096)
+        path.write_bytes(data)
+        d.start()
+        self.server.start()
+        wait_until(lambda: "is set aside" in d.log(), "it is set aside")
+        self.assertEqual(d.send(*numbered(10, 1000)).ack["ack"], 10)
+        wait_until(lambda: self.db.value("SELECT count(*) FROM spending WHERE amount_cents >= 1000") == "10", "stored")
+        d.signal(signal.SIGUSR1)
+        wait_until(lambda: re.search(r"status: spool: 60 lay there before.* 0 lie there", d.log()), "the counts")
+
+    def test_a_full_spool_is_drained_though_memory_is_full(self):
+        d = self.spooling(spool__max_bytes="1M", limits__memory_bytes="16M")
+        self.server_away()
+        client = d.client()
+        client.sock.settimeout(3)
+        sent = 0
+        with self.assertRaises(TimeoutError):
+            while True:
+                client.send(*numbered(100, sent))
+                sent += 100
+                client.wait_ack(sent)
+        others = [d.client() for _ in range(10)]
+        for n in range(60):  # a line a packet: each holds memory of its own
+            for o, other in enumerate(others):
+                other.send(record(amountCents=100000 + 100 * o + n))
+            time.sleep(0.002)
+        self.server.start()
+        for other in others:
+            self.assertEqual(other.finish().ack["ack"], 60)
+        self.assertEqual(client.finish().ack["ack"], sent)
+        wait_until(lambda: self.db.count() == sent + 600, "all are stored")
+
+    def test_what_cannot_be_erased_is_not_drained_over_what_comes_later(self):
+        disk = self.folder / "disk"
+        disk.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(disk)], stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("a small disk cannot be mounted without root's rights")
+        self.addCleanup(subprocess.run, ["umount", "-l", str(disk)], check=True)
+        connection = self.db.create_connection()
+        self.spool = disk / "spool"
+        d = self.spooling()
+        client = d.client()
+        client.send(account(connection, "act_9"), ad_object("c", accountExternalId="act_9", name="first"))
+        client.wait_ack(2)
+        self.server_away()
+        client.send(ad_object("c", accountExternalId="act_9", name="second"))
+        self.assertEqual(client.wait_ack(3)["spooled"], 1)
+        with open(disk / "fill", "wb", buffering=0) as fill, self.assertRaises(OSError):
+            while True:
+                fill.write(bytes(4096))
+        self.server.start()
+        wait_until(lambda: "cannot be used" in d.log(), "the disk is full")
+        client.send(ad_object("c", accountExternalId="act_9", name="third"))
+        time.sleep(2)
+        self.assertEqual(d.stop(), 0)
+        (disk / "fill").unlink()
+        d.start()
+        self.assertEqual(d.send(ad_object("c", accountExternalId="act_9", name="third")).ack["ack"], 1)
+        self.wait_empty(d)
+        wait_until(lambda: self.db.value("SELECT name FROM ad_objects WHERE external_id = 'c'") == "third", "the last one")
+        time.sleep(1)
+        self.assertEqual(self.db.value("SELECT name FROM ad_objects WHERE external_id = 'c'"), "third")
+
     def test_a_second_daemon_is_told(self):
         self.spooling()
         done = run_ingestd(self.db, "run", "--config", "/dev/null", "--set", f"spool.dir={self.spool}",
@@ -288,6 +398,22 @@ class Faults(Spool):
 
 
 class Commands(Spool):
+    def test_export_of_what_can_be_read(self):
+        d = self.spooling()
+        self.server_away()
+        self.assertEqual(d.send(*numbered(5000)).ack["spooled"], 5000)
+        self.assertEqual(d.stop(), 0)
+        path = self.spool / "spool.db"
+        data = bytearray(path.read_bytes())
+        for page in (len(data) // 4096 // 3, len(data) // 4096 * 2 // 3):
+            data[page * 4096:(page + 1) * 4096] = b"\x55" * 4096
+        path.write_bytes(data)
+        d.start()
+        aside = next(p for p in self.spool.glob("*damaged*") if not p.name.endswith(("-wal", "-shm")))
+        told = self.command("export", "--file", str(aside), status=1)
+        self.assertGreater(told.count('"amountCents"'), 4900)
+        self.assertIn("cannot be read behind line", told)
+
     def test_status_verify_and_export(self):
         self.assertIn("no spool", self.command("status", status=1))
         d = self.spooling()

@@ -1,6 +1,8 @@
 """TLS for TCP clients: who shows a certificate of a trusted authority may send, from anywhere; nobody else."""
 
+import os
 import pathlib
+import pty
 import re
 import signal
 import socket
@@ -13,7 +15,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import Client, TestCase, record, run_ingestd, wait_until
+from harness import INGESTD, Client, TestCase, record, run_ingestd, wait_until
 
 
 class TlsSocket:
@@ -160,6 +162,46 @@ class Wire(Tls):
         self.assertEqual(results, [(500, 500, 0, 0)] * 20)
         self.assertEqual(silent.recv(10), b"", "it was let go")
 
+    def test_strangers_take_nobodys_place(self):
+        d = self.daemon(limits__max_connections=100, **self.settings)
+        strangers = [self.connect(d) for _ in range(300)]
+        self.assertEqual(d.send(record()).counts(), (1, 1, 0, 0))
+        client = self.client(d)
+        client.send(record(amountCents=2))
+        self.assertEqual(client.finish().counts(), (1, 1, 0, 0))
+        self.assertIn("before it showed its certificate", d.log())
+        for stranger in strangers:
+            stranger.close()
+
+    def test_too_many_who_are_known(self):
+        d = self.daemon(limits__max_connections=2, **self.settings)
+        clients = [self.client(d) for _ in range(2)]
+        for n, client in enumerate(clients):
+            client.send(record(amountCents=n))
+            client.wait_ack(1)
+        third = self.client(d)
+        third.send(record())
+        self.assertEqual(third.drain().closing, "too_many_connections")
+        clients[0].finish()
+        again = self.client(d)
+        again.send(record(amountCents=5))
+        self.assertEqual(again.finish().counts(), (1, 1, 0, 0))
+
+    def test_who_comes_while_clients_are_paused_is_greeted(self):
+        self.server.need_private()
+        d = self.daemon(batch__rows=100, **self.settings)
+        self.server.stop_at_once()
+        self.addCleanup(self.server.start)
+        paused = d.client()
+        paused.sock.settimeout(2)
+        with self.assertRaises(TimeoutError):
+            paused.send(*[record(amountCents=n) for n in range(60000)])
+        client = self.client(d)
+        client.send(record())  # which needs a handshake
+        wait_until(lambda: "TLS" not in d.log(), "no complaint")
+        self.server.start()
+        self.assertEqual(client.finish().counts()[0], 1)
+
     def test_a_cut_connection_is_no_end(self):
         d = self.daemon(**self.settings)
         client = self.client(d)
@@ -229,6 +271,20 @@ class Access(Tls):
         d.signal(signal.SIGHUP)
         wait_until(lambda: "stay as they were" in d.log(), "told")
         self.assertEqual(self.client(d, name="stranger", ca="other-ca").finish().counts(), (0, 0, 0, 0))
+
+    def test_a_key_with_a_passphrase_is_refused_and_nobody_asked_for_it(self):
+        self.openssl("pkey", "-in", self.path("server.key"), "-aes256", "-passout", "pass:secret", "-out",
+                     self.path("locked.key"))
+        settings = self.settings | {"listen__tls_key": self.path("locked.key"), "listen__unix": self.path("s")}
+        args = [INGESTD, "run", "--config", "/dev/null"]
+        for key, value in settings.items():
+            args += ["--set", f"{key.replace('__', '.')}={value}"]
+        master, terminal = pty.openpty()
+        done = subprocess.run(["setsid", "--ctty", *args], stdin=terminal, stderr=subprocess.PIPE, text=True, timeout=30)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("listen.tls_key", done.stderr)
+        os.close(master)
+        os.close(terminal)
 
     def test_wrong_settings(self):
         for change, word in (({"listen.tls_key": ""}, "belong together"),
