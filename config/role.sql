@@ -15,3 +15,8 @@ GRANT SELECT, INSERT (platform_connection_id, external_id, name, currency, timez
 GRANT SELECT, INSERT (id, ad_account_id, external_id, type, name, status, parent_id, platform_data),
       UPDATE (type, name, status, parent_id, platform_data, updated_at) ON ad_objects TO :"role";
 GRANT SELECT, INSERT ON spending TO :"role";
+
+-- For database.fk_check = batch, by a superuser: psql -v fk_check=batch ...
+\if :{?fk_check}
+GRANT SET ON PARAMETER session_replication_role TO :"role";
+\endif

@@ -13,10 +13,17 @@ enum { CONFIG_ERROR_BYTES = 512 };
 
 /* Every setting of the INI file (contract: config/boris-ingestd.ini documents each with its default).
  * Strings are owned by the struct; NULL or "" never both: an unset string is "". */
+/* When the database is asked whether a row's ad object is there. */
+enum fk_check {
+        FK_CHECK_ROW,   /* by the foreign key's trigger, for each row */
+        FK_CHECK_BATCH, /* once for all objects of a batch */
+};
+
 struct config {
         struct {
                 char *url;        /* libpq conninfo or URL; "" means libpq's own defaults (PGHOST, ...) */
                 unsigned writers; /* COPY connections, 1..64 */
+                enum fk_check fk_check;
         } database;
         struct {
                 char *unix_path;    /* "" for none; as long as a socket's path may be, 107 bytes */

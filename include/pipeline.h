@@ -32,6 +32,7 @@ struct pipeline {
         struct rejects rejects;
         struct spool spool;
         struct overflow overflow;
+        struct writer_config writer_config;
         struct writer *writers;
         int64_t last_received_us;
         uint64_t drained_hierarchy; /* the last batch that holds a drained record; 0: none */

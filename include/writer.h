@@ -28,28 +28,44 @@ struct writer_ops {
 };
 
 enum writer_state {
-        WRITER_DOWN,    /* no connection */
-        WRITER_IDLE,    /* no batch */
-        WRITER_COPY,    /* COPY started; its rows are sent, then its result awaited */
-        WRITER_BEGIN,   /* opening the transaction of a merge */
-        WRITER_MERGE,   /* INSERT ... ON CONFLICT DO NOTHING */
-        WRITER_COMMIT,  /* ending that transaction */
-        WRITER_MISSING, /* asking which ad objects are gone */
-        WRITER_PROBE,   /* trying to insert an ordinary row, the batch having failed */
+        WRITER_DOWN,     /* no connection */
+        WRITER_IDLE,     /* no batch */
+        WRITER_COPY,     /* COPY started; its rows are sent, then its result awaited */
+        WRITER_BEGIN,    /* opening the transaction of a merge */
+        WRITER_MERGE,    /* INSERT ... ON CONFLICT DO NOTHING */
+        WRITER_COMMIT,   /* ending that transaction */
+        WRITER_MISSING,  /* asking which ad objects are gone */
+        WRITER_OBSTACLE, /* asking what stands against checking foreign keys by the batch */
+        WRITER_PROBE,    /* trying to insert an ordinary row, the batch having failed */
+};
+
+struct row_place {
+        uint64_t prefix; /* of the object's id: what most comparisons need */
+        const struct uuid *object;
+        uint32_t row;
+};
+
+struct writer_config {
+        const char *url;  /* borrowed */
+        bool fk_by_batch; /* look for the batch's ad objects once, instead of for each row's */
 };
 
 struct writer {
         struct pg_conn conn;
         char name[24];
+        const struct writer_config *config; /* borrowed */
         const struct writer_ops *ops;
         void *ctx;
         enum writer_state state;
         struct batch *batch;
+        bool fk_by_batch; /* as wanted, and nothing stands against it on this connection */
         size_t next_row;  /* COPY: the first row that is not sent */
         bool trailer;     /* COPY: all was handed to the connection */
         unsigned retries; /* of this batch, in a row */
         bool merging;     /* the last batches met rows that were stored already: merge without trying COPY */
-        bool *inserted;   /* MERGE: for each row of the batch whether it was inserted */
+        struct row_place *order; /* COPY: the batch's rows in the order in which they are sent */
+        size_t order_cap;
+        bool *inserted; /* MERGE: for each row of the batch whether it was inserted */
         size_t inserted_cap;
         size_t duplicates;
         struct pg_error error; /* on the batch */
@@ -60,7 +76,8 @@ struct writer {
         void (*close_cb)(struct writer *);
 };
 
-void writer_open(struct writer *w, uv_loop_t *loop, const char *url, unsigned number,
+/* @config is to stay until the writer is closed. */
+void writer_open(struct writer *w, uv_loop_t *loop, const struct writer_config *config, unsigned number,
                  const struct writer_ops *ops, void *ctx);
 
 /* A batch in hand is returned first (on_return); then nothing is called but @cb, when @w may be freed. */

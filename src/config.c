@@ -25,6 +25,7 @@ enum setting_type {
         TYPE_MODE,
         TYPE_LEVEL,
         TYPE_FORMAT,
+        TYPE_FK_CHECK,
         TYPE_OFF, /* of a feature to come: only its "off" value is taken */
 };
 
@@ -48,6 +49,7 @@ struct setting {
 static const struct setting settings[] = {
         {"database", "url", "", TYPE_STRING, AT(database.url), 0, 0},
         {"database", "writers", "2", TYPE_UINT, AT(database.writers), 1, 64},
+        {"database", "fk_check", "row", TYPE_FK_CHECK, AT(database.fk_check), 0, 0},
         {"listen", "unix", "/run/boris-ingestd/ingest.sock", TYPE_PATH, AT(listen.unix_path), 0, PATH_BYTES},
         {"listen", "unix_mode", "0660", TYPE_MODE, AT(listen.unix_mode), 0, 0777},
         {"listen", "allow_users", "", TYPE_STRING, AT(listen.allow_users), 0, 0},
@@ -159,6 +161,16 @@ static bool read_format(const char *value, enum log_format *ret)
         return found >= 0;
 }
 
+static bool read_fk_check(const char *value, enum fk_check *ret)
+{
+        static const char *const words[] = {"row", "batch", NULL};
+        int found = read_word(words, value);
+
+        if (found >= 0)
+                *ret = (enum fk_check)found;
+        return found >= 0;
+}
+
 static bool read_string(const char *value, char **ret)
 {
         char *copy = strdup(value);
@@ -223,6 +235,8 @@ static bool set(struct config *config, const struct setting *s, const char *valu
                 return read_level(value, field(config, s));
         case TYPE_FORMAT:
                 return read_format(value, field(config, s));
+        case TYPE_FK_CHECK:
+                return read_fk_check(value, field(config, s));
         case TYPE_OFF:
                 break;
         }
@@ -271,6 +285,9 @@ static int fail_rule(const struct setting *s, const char *where, char *ret_error
                 break;
         case TYPE_FORMAT:
                 rule = "must be auto, plain or journal";
+                break;
+        case TYPE_FK_CHECK:
+                rule = "must be row or batch";
                 break;
         case TYPE_OFF:
                 rule = "is not available in this version: leave it out";

@@ -411,11 +411,12 @@ static void open_stages(struct pipeline *p)
                       c->resolve.unknown_grace_ms, &p->memory, &resolver_ops, p);
         hierarchy_open(&p->hierarchy, p->loop, c->database.url, &p->memory, &hierarchy_limits, &hierarchy_ops,
                        p);
+        p->writer_config = (struct writer_config){c->database.url, c->database.fk_check == FK_CHECK_BATCH};
         p->writers = calloc(c->database.writers, sizeof(*p->writers));
         if (!p->writers)
                 abort();
         for (unsigned i = 0; i < c->database.writers; i++)
-                writer_open(&p->writers[i], p->loop, c->database.url, i + 1, &writer_ops, p);
+                writer_open(&p->writers[i], p->loop, &p->writer_config, i + 1, &writer_ops, p);
 }
 
 int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *config)

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "buf.h"
 #include "model/db.h"
 #include "slice.h"
 #include "uuid.h"
@@ -110,6 +111,16 @@ extern const char spending_copy_sql[];
  * wait for each other in a circle. Answer: the number, from 1, of each row that was inserted (int4); of
  * several rows with one key the first is. */
 extern const char spending_merge_sql[];
+
+/* For pg_conn_command: spending_copy_sql in a transaction that looks for the rows' ad objects itself, so that
+ * no trigger has to: _begin, _add for each of the distinct @objects, _end, which ends the text with a NUL.
+ * Fails with 23503 where one is missing. */
+void spending_checked_copy_begin(struct buf *out);
+void spending_checked_copy_add(struct buf *out, const struct uuid *ad_object_id);
+void spending_checked_copy_end(struct buf *out, size_t objects);
+
+/* For pg_conn_query: a text, "" or why this role, or this table, cannot have spending_checked_copy. */
+extern const char spending_checked_copy_obstacle_sql[];
 
 /* For pg_conn: commands that insert an ordinary row and roll it back: a made-up one of some ad object or,
  * where that fails, a newly collected copy of one that is stored. Where a row fails and this does not, that

@@ -1,10 +1,64 @@
 #include "model/spending.h"
 
+#include <stdio.h>
+
 #define COLUMNS                                                                                              \
         "id, ad_object_id, collected_at, period_start, period_end, amount_cents, currency, "                 \
         "impressions, clicks, conversions, metrics"
 
-const char spending_copy_sql[] = "COPY spending (" COLUMNS ") FROM STDIN (FORMAT binary)";
+#define COPY_SQL "COPY spending (" COLUMNS ") FROM STDIN (FORMAT binary)"
+
+const char spending_copy_sql[] = COPY_SQL;
+
+/* What else triggers would do on this table; NULL where nothing. ts_insert_blocker keeps rows out of the
+ * hypertable's own, empty, table, into which TimescaleDB's COPY puts none. */
+#define OTHERS_SQL                                                                                           \
+        "coalesce((SELECT 'spending has another trigger, ' || tgname || ', which it would skip' "            \
+        "FROM pg_trigger WHERE tgrelid = 'spending'::regclass AND NOT tgisinternal "                         \
+        "AND tgenabled = 'O' AND tgname <> 'ts_insert_blocker' LIMIT 1), "                                   \
+        "(SELECT 'spending has another foreign key, ' || conname || ', which it would skip' "                \
+        "FROM pg_constraint c WHERE conrelid = 'spending'::regclass AND contype = 'f' "                      \
+        "AND (confrelid <> 'ad_objects'::regclass OR conkey <> ARRAY[(SELECT attnum FROM pg_attribute "      \
+        "WHERE attrelid = conrelid AND attname = 'ad_object_id')]) LIMIT 1))"
+
+const char spending_checked_copy_obstacle_sql[] =
+        "SELECT coalesce(CASE WHEN NOT has_parameter_privilege('session_replication_role', 'SET') THEN "
+        "'this role lacks the right: GRANT SET ON PARAMETER session_replication_role TO ' || quote_ident(current_user) "
+        "END, " OTHERS_SQL ", '')";
+
+/* One round trip, and one transaction: several statements in one simple query are that. The lock is that of
+ * the foreign key's own trigger: nobody can delete the objects until the rows are there for everybody. A
+ * trigger that was made since the connection was, runs. */
+void spending_checked_copy_begin(struct buf *out)
+{
+        static const char text[] =
+                "DO $check$ BEGIN IF (SELECT count(*) FROM (SELECT FROM ad_objects WHERE id = ANY ('{";
+
+        buf_put(out, text, sizeof(text) - 1);
+}
+
+void spending_checked_copy_add(struct buf *out, const struct uuid *ad_object_id)
+{
+        char *to = buf_reserve(out, UUID_TEXT_LEN + 1);
+
+        uuid_format(ad_object_id, to);
+        to[UUID_TEXT_LEN] = ',';
+        out->len += UUID_TEXT_LEN + 1;
+}
+
+void spending_checked_copy_end(struct buf *out, size_t objects)
+{
+        static const char text[] =
+                "}'::uuid[]) FOR KEY SHARE) AS o) < %zu THEN RAISE foreign_key_violation; END IF; "
+                "IF " OTHERS_SQL
+                " IS NULL THEN PERFORM set_config('session_replication_role', 'replica', true); END IF; "
+                "END $check$; " COPY_SQL;
+        char *to;
+
+        out->len--; /* the last comma */
+        to = buf_reserve(out, sizeof(text) + 20);
+        out->len += (size_t)snprintf(to, sizeof(text) + 20, text, objects) + 1;
+}
 
 /* The arrays are hidden behind a SELECT each, since their length times a guessed cost makes the server
  * compile the statement (JIT) for longer than it runs. What was inserted is found by grouping, not by a join,

@@ -150,8 +150,13 @@ class Database:
             DROP TRIGGER IF EXISTS refuse ON {table};
             CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()""")
 
+    def allow_fk_by_batch(self):
+        """What config/role.sql does with fk_check set."""
+        psql(self.url, f"GRANT SET ON PARAMETER session_replication_role TO {self.name}")
+
     def close(self):
         psql(self.server.url, f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+        psql(self.server.url, f"REVOKE SET ON PARAMETER session_replication_role FROM {self.name}")
         psql(self.server.url, f"DROP ROLE IF EXISTS {self.name}")
 
 

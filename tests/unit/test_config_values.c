@@ -5,6 +5,7 @@ static void assert_defaults(const struct config *c)
 {
         assert_string_equal(c->database.url, "");
         assert_int_equal(c->database.writers, 2);
+        assert_int_equal(c->database.fk_check, FK_CHECK_ROW);
         assert_string_equal(c->listen.unix_path, "/run/boris-ingestd/ingest.sock");
         assert_int_equal(c->listen.unix_mode, 0660);
         assert_string_equal(c->listen.tcp, "");
@@ -156,7 +157,7 @@ static void test_shipped_file(void **state)
                 available++;
         }
         fclose(in);
-        assert_int_equal(available, 27);
+        assert_int_equal(available, 28);
         assert_int_equal(off, 1);
         assert_string_equal(names, expected);
 }
