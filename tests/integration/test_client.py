@@ -1,139 +1,17 @@
-"""The client for TypeScript (tests/clients/node) against the daemon, and where the daemon cannot be made to say
-something at will, against one that is played."""
+"""The client for TypeScript (tests/clients/node) against the daemon, with restarts in between."""
 
-import contextlib
 import json
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import ROOT, TestCase, account, ad_object, encode, numbered, record, wait_until
-from npm import need, packages
-from test_tls import Tls
-
-HERE = pathlib.Path(__file__).resolve().parent / "client"
-CLIENT = ROOT / "tests/clients/node"
-
-
-def project(test, **modules):
-    """A folder where the scripts find the client, and other modules, by name."""
-    folder = tempfile.TemporaryDirectory(prefix="ingestd-client-")
-    test.addCleanup(folder.cleanup)
-    place = pathlib.Path(folder.name)
-    (place / "node_modules").mkdir()
-    for name, where in {"boris-ingestd-client": CLIENT, **modules}.items():
-        (place / "node_modules" / name).symlink_to(where)
-    for script in HERE.iterdir():
-        (place / script.name).write_bytes(script.read_bytes())
-    return place
-
-
-class Sender:
-    """drive.mjs at work; `plan` is described there."""
-
-    def __init__(self, test, lines, options, **plan):
-        place = project(test)
-        (place / "records").write_bytes(b"".join(encode(line) + b"\n" for line in lines))
-        plan = {"file": str(place / "records"), "options": options} | plan
-        self.process = subprocess.Popen(["node", "drive.mjs", json.dumps(plan)], cwd=place, stdout=subprocess.PIPE,
-                                        text=True)
-        self.watchdog = threading.Timer(100, self.process.kill)
-        self.watchdog.start()
-        test.addCleanup(self.close)
-        self.events = []
-
-    def close(self):
-        self.watchdog.cancel()
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-
-    def until(self, condition):
-        """Reads events up to one for which condition(event) holds; that one."""
-        for text in self.process.stdout:
-            event = json.loads(text)
-            self.events.append(event)
-            if condition(event):
-                return event
-        raise AssertionError(f"it never came to that: {self.events[-3:]}")
-
-    def until_line(self, line):
-        return self.until(lambda event: event.get("line", 0) >= line)
-
-    def finish(self):
-        """The rest; the last event of all, beside those of this name: it and the end."""
-        end = self.until(lambda event: event["type"] == "end")
-        assert self.process.wait(20) == 0, "it ends by itself"
-        return self.events[-2], end
-
-    def of(self, kind):
-        return [event for event in self.events if event["type"] == kind]
-
-
-class Played(threading.Thread):
-    """A daemon that does what is written: `play` is called with the connections, one after the other."""
-
-    def __init__(self, test, play):
-        super().__init__(daemon=True)
-        folder = tempfile.TemporaryDirectory(prefix="ingestd-client-")
-        test.addCleanup(folder.cleanup)
-        self.path = f"{folder.name}/socket"
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(self.path)
-        self.listener.listen()
-        test.addCleanup(self.listener.close)
-        self.play, self.error = play, None
-        self.start()
-
-    def run(self):
-        try:
-            self.play(self.accept)
-        except BaseException as error:
-            self.error = error
-
-    def accept(self):
-        sock, _ = self.listener.accept()
-        with sock:
-            sock.settimeout(30)
-            return sock.makefile("rwb")
-
-    def check(self):
-        self.join(30)
-        assert not self.is_alive() and not self.error, f"the play went otherwise: {self.error!r}"
-
-
-def say(stream, **reply):
-    stream.write(encode(reply) + b"\n")
-    stream.flush()
-
-
-def counts(event):
-    return event["stored"], event["duplicate"], event["rejected"]
-
-
-class ClientTest(TestCase):
-    @classmethod
-    def setUpClass(cls):
-        need("node")
-        super().setUpClass()
-
-    def setUp(self):
-        super().setUp()
-        self.connection = self.db.add_account()
-
-    def sender(self, daemon, lines, options=None, **plan):
-        return Sender(self, lines, {"path": daemon.socket} | (options or {}), **plan)
-
-    def assert_stored(self, amounts):
-        found = sorted(row["amount_cents"] for row in self.db.query("SELECT amount_cents FROM spending"))
-        self.assertEqual(found, sorted(amounts))
+from harness import account, ad_object, numbered, record, wait_until
+from node_client import ClientTest, Played, Sender, counts, project, say
 
 
 class Streams(ClientTest):
@@ -204,6 +82,28 @@ class Streams(ClientTest):
         acks = [event["line"] for event in sender.of("ack")]
         self.assertEqual(acks, sorted(set(acks)))
         self.assertLess(end["ahead"], 2050, "a few were pulled between an ack and its event")
+
+    def test_what_was_stored_without_a_word_is_not_stored_twice(self):
+        """Records without collectedAt, and between client and daemon somebody who loses the first ack."""
+        d = self.daemon()
+
+        def pass_on(stream):
+            upstream = d.client()
+            upstream.send_bytes(b"".join(stream))
+            return upstream.finish().ack
+
+        def play(accept):
+            with accept() as stream:
+                pass_on(stream)
+            with accept() as stream:
+                say(stream, **pass_on(stream))
+
+        played = Played(self, play)
+        summary, _ = Sender(self, [record(amountCents=n, collectedAt=None) for n in range(1000)],
+                            {"path": played.path}).finish()
+        played.check()
+        self.assertEqual(counts(summary), (0, 1000, 0))
+        self.assert_stored(range(1000))
 
     def test_the_spool_takes_them(self):
         self.server.need_private()
@@ -310,189 +210,6 @@ class Ends(ClientTest):
         _, end = sender.finish()
         self.assertTrue(end["returned"])
         self.assertLess(end["pulled"], 5000)
-
-
-class Wire(ClientTest):
-    """What a real daemon says only at bad moments."""
-
-    def test_a_reject_whose_ack_is_lost_is_told_once(self):
-        lines = [record(amountCents=n, collectedAt=None) for n in range(3)]
-
-        def play(accept):
-            first = accept()
-            sent = [first.readline() for _ in range(3)]
-            say(first, reject=2, code="unknown_ad_object", message="first")
-            say(first, reject=3, code="unknown_ad_object", message="first")
-            first.write(b'{"ack":3,"sto')
-            first.close()
-            second = accept()
-            self.assertEqual([second.readline() for _ in range(3)], sent, "with the stamps that they had")
-            say(second, reject=2, code="unknown_ad_object", message="second")
-            say(second, ack=3, stored=1, duplicate=1, rejected=1)
-            self.assertEqual(second.readline(), b"", "half-closed")
-            second.close()
-
-        played = Played(self, play)
-        sender = Sender(self, lines, {"path": played.path})
-        summary, _ = sender.finish()
-        played.check()
-        self.assertEqual([(event["index"], event["message"]) for event in sender.of("reject")], [(1, "second")])
-        self.assertEqual((counts(summary), summary["connections"]), ((1, 1, 1), 2))
-
-    def test_lines_count_anew_on_each_connection(self):
-        def play(accept):
-            first = accept()
-            lines = [first.readline() for _ in range(5)]
-            say(first, reject=1, code="bad_value", message="x")
-            say(first, ack=2, stored=1, duplicate=0, rejected=1, spooled=0)
-            say(first, closing="shutdown")
-            first.close()
-            second = accept()
-            self.assertEqual([second.readline() for _ in range(3)], lines[2:])
-            say(second, reject=2, code="bad_value", message="x")
-            say(second, ack=3, stored=1, duplicate=0, rejected=1, spooled=1)
-            second.close()
-
-        played = Played(self, play)
-        sender = Sender(self, numbered(5), {"path": played.path})
-        summary, _ = sender.finish()
-        played.check()
-        self.assertEqual([event["index"] for event in sender.of("reject")], [0, 3])
-        self.assertEqual((*counts(summary), summary["spooled"], summary["connections"]), (2, 0, 2, 1, 2))
-        self.assertEqual([event["line"] for event in sender.of("ack")], [2, 5])
-        self.assertIn("shutdown", sender.of("retry")[0]["message"])
-
-    def test_idle_is_no_failure(self):
-        """With nothing to send there is no attempt, though only one may fail."""
-        def play(accept):
-            for line in range(3):
-                stream = accept()
-                stream.readline()
-                say(stream, ack=1, stored=1, duplicate=0, rejected=0)
-                say(stream, closing="idle")
-                stream.close()
-
-        played = Played(self, play)
-        sender = Sender(self, numbered(3), {"path": played.path, "maxAttempts": 1}, paceRecords=1, paceMs=200)
-        summary, _ = sender.finish()
-        played.check()
-        self.assertEqual((counts(summary), summary["connections"]), ((3, 0, 0), 3))
-
-    def test_what_is_no_daemon(self):
-        def play(accept):
-            for reply in b"HTTP/1.1 400 Bad Request\n", b'{"ack":7}\n', b'{"reject":7}\n', b"x" * (2 << 20):
-                with contextlib.suppress(OSError), accept() as stream:
-                    stream.readline()
-                    stream.write(reply)
-                    stream.flush()
-                    stream.read()
-
-        played = Played(self, play)
-        sender = Sender(self, numbered(3), {"path": played.path, "maxAttempts": 4, "retryMs": 1})
-        error, _ = sender.finish()
-        played.check()
-        said = [event["message"] for event in sender.of("retry")] + [error["message"]]
-        for words, message in zip(("HTTP/1.1 400", "acks line 7", "refuses line 7", "has no end"), said, strict=True):
-            self.assertIn(words, message)
-
-    def test_who_gets_a_stamp(self):
-        bare = record(amountCents=1, collectedAt=None)
-        own = [record(), bare | {"id": "00000000-0000-8000-8000-000000000000"}, account("x"), ad_object("1")]
-        for stamping in True, False:
-            heard = []
-
-            def play(accept):
-                with accept() as stream:
-                    heard.extend(json.loads(line) for line in stream)
-                    say(stream, ack=len(heard), stored=len(heard), duplicate=0, rejected=0)
-
-            played = Played(self, play)
-            # each once as text, once as an object
-            lines = [line for line in [bare, *own] for _ in range(2)]
-            Sender(self, lines, {"path": played.path, "stampCollectedAt": stamping}).finish()
-            played.check()
-            stamps = [line.pop("collectedAt") for line in heard[:2] if stamping]
-            self.assertEqual(heard, lines)
-            self.assertEqual(stamps, sorted(set(stamps)))
-            for stamp in stamps:
-                self.assertRegex(stamp, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
-
-    def test_a_user_who_may_not_connect(self):
-        """It is not tried again. (The tests may run as root, who always may.)"""
-        def play(accept):
-            with accept() as stream:
-                say(stream, closing="not_allowed")
-                stream.read()
-
-        played = Played(self, play)
-        sender = Sender(self, numbered(3), {"path": played.path})
-        error, _ = sender.finish()
-        played.check()
-        self.assertEqual((error["code"], error["settled"], sender.of("retry")), ("not_allowed", 0, []))
-
-    def test_nobody_reads(self):
-        heard = threading.Event()
-
-        def play(accept):
-            stream = accept()
-            heard.wait(30)
-            stream.close()
-
-        played = Played(self, play)
-        sender = Sender(self, numbered(20000), {"path": played.path, "windowRecords": 700, "maxAttempts": 1})
-        time.sleep(1.5)
-        heard.set()
-        error, end = sender.finish()
-        self.assertEqual((error["code"], error["settled"], end["pulled"]), ("unreachable", 0, 700))
-
-
-class OverTls(Tls):
-    @classmethod
-    def setUpClass(cls):
-        need("node")
-        super().setUpClass()
-
-    def options(self, d, name="client"):
-        port = int(d.log().rsplit("listening on TCP", 1)[1].split(" port ", 1)[1].split()[0])
-        text = {key: pathlib.Path(self.path(file)).read_text()
-                for key, file in (("ca", "ca.crt"), ("cert", f"{name}.crt"), ("key", f"{name}.key"))}
-        return {"host": "127.0.0.1", "port": port, "tls": text | {"servername": "localhost"}, "maxAttempts": 5,
-                "retryMs": 50}
-
-    def test_lines_rejects_and_a_restart(self):
-        d = self.daemon(**self.settings)
-        d.settings["listen.tcp"] = f"0.0.0.0:{self.options(d)['port']}"
-        sender = Sender(self, numbered(5000) + [record(currency="usd")], self.options(d) | {"windowRecords": 500},
-                        paceRecords=10, paceMs=1, padding=2000)
-        sender.until_line(1000)
-        d.kill()
-        d.start()
-        summary, _ = sender.finish()
-        self.assertEqual((summary["stored"] + summary["duplicate"], summary["rejected"]), (5000, 1))
-        self.assertEqual([event["index"] for event in sender.of("reject")], [5000])
-        self.assertEqual(self.db.count(), 5000)
-
-    def test_a_stranger(self):
-        d = self.daemon(**self.settings)
-        error, _ = Sender(self, numbered(3), self.options(d, "stranger") | {"maxAttempts": 2}).finish()
-        self.assertEqual((error["code"], error["settled"]), ("unreachable", 0))
-        self.assertEqual(self.db.count(), 0)
-
-    def test_a_daemon_of_another_name(self):
-        options = self.options(self.daemon(**self.settings)) | {"maxAttempts": 1}
-        options["tls"]["servername"] = "elsewhere"
-        error, _ = Sender(self, numbered(3), options).finish()
-        self.assertEqual(error["cause"], "ERR_TLS_CERT_ALTNAME_INVALID")
-
-
-class Types(unittest.TestCase):
-    def test_sample(self):
-        modules = packages(HERE) / "node_modules"
-        place = project(self, typescript=modules / "typescript")
-        done = subprocess.run(["node", "node_modules/typescript/bin/tsc", "--noEmit", "--strict", "--target", "es2022",
-                               "--module", "nodenext", "sample.ts"], cwd=place, stdout=subprocess.PIPE, text=True,
-                              timeout=120)
-        self.assertEqual((done.stdout, done.returncode), ("", 0))
 
 
 if __name__ == "__main__":
