@@ -70,7 +70,10 @@ export class Delivery {
 
   async *events() {
     const { signal } = this.#options;
-    const onAbort = () => this.#end(signal.reason);
+    const onAbort = () => {
+      this.#end(signal.reason);
+      this.#halt();
+    };
     signal?.addEventListener("abort", onAbort);
     try {
       signal?.throwIfAborted();
@@ -100,11 +103,15 @@ export class Delivery {
     this.#news.ring();
   }
 
-  async #stop() {
+  #halt() {
     this.#stopping.abort();
     this.#socket?.destroy();
     this.#room.ring();
     this.#work.ring();
+  }
+
+  async #stop() {
+    this.#halt();
     if (this.#sourceEnded) return;
     const returned = this.#source.return?.();
     // a generator returns behind the next() that is pending, and that may never end
