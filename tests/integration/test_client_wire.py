@@ -13,7 +13,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from harness import ROOT, account, ad_object, numbered, record
 from node_client import SCRIPTS, ClientTest, Played, Sender, counts, project, say
-from npm import need, packages
+from npm import need_node, packages
 from test_tls import Tls
 
 
@@ -135,6 +135,25 @@ class Wire(ClientTest):
         played.check()
         self.assertEqual((error["code"], error["settled"], sender.of("retry")), ("not_allowed", 0, []))
 
+    def test_abort_does_not_wait_for_the_consumer(self):
+        ended = []
+
+        def play(accept):
+            with accept() as stream:
+                stream.readline()
+                say(stream, ack=1, stored=1, duplicate=0, rejected=0)
+                began = time.monotonic()
+                with contextlib.suppress(OSError):
+                    stream.read()
+                ended.append(time.monotonic() - began)
+
+        played = Played(self, play)
+        sender = Sender(self, numbered(50), {"path": played.path}, paceRecords=1, paceMs=300, abortAfter=2, slowMs=5000)
+        error, _ = sender.finish()
+        played.check()
+        self.assertEqual(error["name"], "AbortError")
+        self.assertLess(ended[0], 3)
+
     def test_nobody_reads(self):
         heard = threading.Event()
 
@@ -144,17 +163,19 @@ class Wire(ClientTest):
             stream.close()
 
         played = Played(self, play)
-        sender = Sender(self, numbered(20000), {"path": played.path, "windowRecords": 700, "maxAttempts": 1})
+        sender = Sender(self, numbered(20000), {"path": played.path, "windowRecords": 700, "maxAttempts": 1},
+                        padding=10_000)
         time.sleep(1.5)
         heard.set()
         error, end = sender.finish()
         self.assertEqual((error["code"], error["settled"], end["pulled"]), ("unreachable", 0, 700))
+        self.assertLess(end["buffered"], 200_000, "of 3.5 MB in the window")
 
 
 class OverTls(Tls):
     @classmethod
     def setUpClass(cls):
-        need("node")
+        need_node(18)
         super().setUpClass()
 
     def options(self, d, name="client"):
@@ -192,6 +213,7 @@ class OverTls(Tls):
 
 class Types(unittest.TestCase):
     def check(self, name, text):
+        need_node(18)
         place = project(self, typescript=packages(SCRIPTS) / "node_modules/typescript")
         (place / name).write_text(text)
         done = subprocess.run(["node", "node_modules/typescript/bin/tsc", "--noEmit", "--strict", "--target", "es2022",

@@ -8,7 +8,7 @@ import tempfile
 import threading
 
 from harness import ROOT, TestCase, encode
-from npm import need
+from npm import need_node
 
 SCRIPTS = ROOT / "tests/integration/client"
 CLIENT = ROOT / "tests/clients/node"
@@ -113,7 +113,7 @@ def counts(event):
 class ClientTest(TestCase):
     @classmethod
     def setUpClass(cls):
-        need("node")
+        need_node(18)
         super().setUpClass()
 
     def setUp(self):

@@ -16,6 +16,13 @@ def need(*programs):
             raise unittest.SkipTest(f"{program} is not installed")
 
 
+def need_node(version):
+    need("node")
+    found = subprocess.run(["node", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    if int(found.lstrip("v").split(".")[0]) < version:
+        raise unittest.SkipTest(f"node is {found}, {version} is needed")
+
+
 def packages(folder):
     """A folder with the node_modules that folder/package.json asks for; raises SkipTest where they cannot be had."""
     need("node", "npm")

@@ -1,5 +1,6 @@
 // Sends a file's records as its one argument, a JSON object, says; prints every event as a line of JSON.
 import { readFileSync } from "node:fs";
+import net from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 
 import { IngestClient } from "boris-ingestd-client";
@@ -11,8 +12,16 @@ let pulled = 0;
 let told = 0;
 let ahead = 0;
 let returned = false;
+let buffered = 0;
 
 const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
+
+const { write } = net.Socket.prototype;
+net.Socket.prototype.write = function (...args) {
+  const more = write.apply(this, args);
+  if (this !== process.stdout) buffered = Math.max(buffered, this.writableLength);
+  return more;
+};
 
 async function* records() {
   try {
@@ -47,4 +56,4 @@ try {
   say({ type: "error", name, code, settled, message, cause: error.cause?.code });
 }
 await pause(50); // where the iterator was asked for a record, it returns behind that
-say({ type: "end", pulled, ahead, returned, memory: process.resourceUsage().maxRSS * 1024 });
+say({ type: "end", pulled, ahead, returned, buffered, memory: process.resourceUsage().maxRSS * 1024 });
