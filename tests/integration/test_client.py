@@ -201,7 +201,8 @@ class Ends(ClientTest):
                 self.assertEqual(end["returned"], "hangAfter" not in plan)
 
     def test_abort_between_attempts(self):
-        sender = Sender(self, numbered(3), {"path": "/nonexistent", "retryMs": 60000, "maxRetryMs": 60000}, abortAfter=3)
+        sender = Sender(self, numbered(3), {"path": "/nonexistent", "retryMs": 60000, "maxRetryMs": 60000},
+                        abortInPause=True)
         error, _ = sender.finish()
         self.assertEqual(error["name"], "AbortError")
 

@@ -83,6 +83,21 @@ class Wire(ClientTest):
         played.check()
         self.assertEqual((counts(summary), summary["connections"]), ((3, 0, 0), 3))
 
+    def test_attempts_count_from_what_was_settled_last(self):
+        def play(accept):
+            for left in 4, 3, 2, 1:
+                with accept() as stream:
+                    for _ in range(left):
+                        stream.readline()
+                    say(stream, ack=1, stored=1, duplicate=0, rejected=0)
+
+        played = Played(self, play)
+        sender = Sender(self, numbered(4), {"path": played.path, "maxAttempts": 2, "retryMs": 1})
+        summary, _ = sender.finish()
+        played.check()
+        self.assertEqual((counts(summary), summary["connections"]), ((4, 0, 0), 4))
+        self.assertEqual([event["attempt"] for event in sender.of("retry")], [1, 1, 1])
+
     def test_what_is_no_daemon(self):
         def play(accept):
             for reply in b"HTTP/1.1 400 Bad Request\n", b'{"ack":7}\n', b'{"reject":7}\n', b"x" * (2 << 20):

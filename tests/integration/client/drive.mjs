@@ -42,7 +42,10 @@ async function* records() {
 }
 
 try {
-  const onRetry = ({ error, ...rest }) => say({ type: "retry", message: error.message, ...rest });
+  const onRetry = ({ error, ...rest }) => {
+    say({ type: "retry", message: error.message, ...rest });
+    if (plan.abortInPause) setTimeout(() => controller.abort(), 50);
+  };
   const client = new IngestClient({ onRetry, ...plan.options });
   for await (const event of client.ingest(records(), { signal: controller.signal })) {
     if (plan.slowMs) await pause(plan.slowMs);
