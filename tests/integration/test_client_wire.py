@@ -1,0 +1,248 @@
+"""The client for TypeScript: what a daemon says only at bad moments, TLS, types."""
+
+import contextlib
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from harness import ROOT, account, ad_object, numbered, record
+from node_client import SCRIPTS, ClientTest, Played, Sender, counts, project, say
+from npm import need_node, packages
+from test_tls import Tls
+
+
+class Wire(ClientTest):
+    """What a real daemon says only at bad moments."""
+
+    def test_a_reject_whose_ack_is_lost_is_told_once(self):
+        lines = [record(amountCents=n, collectedAt=None) for n in range(3)]
+
+        def play(accept):
+            first = accept()
+            sent = [first.readline() for _ in range(3)]
+            say(first, reject=2, code="unknown_ad_object", message="first")
+            say(first, reject=3, code="unknown_ad_object", message="first")
+            first.write(b'{"ack":3,"sto')
+            first.close()
+            second = accept()
+            self.assertEqual([second.readline() for _ in range(3)], sent, "with the stamps that they had")
+            say(second, reject=2, code="unknown_ad_object", message="second")
+            say(second, ack=3, stored=1, duplicate=1, rejected=1)
+            self.assertEqual(second.readline(), b"", "half-closed")
+            second.close()
+
+        played = Played(self, play)
+        sender = Sender(self, lines, {"path": played.path})
+        summary, _ = sender.finish()
+        played.check()
+        self.assertEqual([(event["index"], event["message"]) for event in sender.of("reject")], [(1, "second")])
+        self.assertEqual((counts(summary), summary["connections"]), ((1, 1, 1), 2))
+
+    def test_lines_count_anew_on_each_connection(self):
+        def play(accept):
+            first = accept()
+            lines = [first.readline() for _ in range(5)]
+            say(first, reject=1, code="bad_value", message="x")
+            say(first, ack=2, stored=1, duplicate=0, rejected=1, spooled=0)
+            say(first, closing="shutdown")
+            first.close()
+            second = accept()
+            self.assertEqual([second.readline() for _ in range(3)], lines[2:])
+            say(second, reject=2, code="bad_value", message="x")
+            say(second, ack=3, stored=1, duplicate=0, rejected=1, spooled=1)
+            second.close()
+
+        played = Played(self, play)
+        sender = Sender(self, numbered(5), {"path": played.path})
+        summary, _ = sender.finish()
+        played.check()
+        self.assertEqual([event["index"] for event in sender.of("reject")], [0, 3])
+        self.assertEqual((*counts(summary), summary["spooled"], summary["connections"]), (2, 0, 2, 1, 2))
+        self.assertEqual([event["line"] for event in sender.of("ack")], [2, 5])
+        self.assertIn("shutdown", sender.of("retry")[0]["message"])
+
+    def test_idle_is_no_failure(self):
+        """With nothing to send there is no attempt, though only one may fail."""
+        def play(accept):
+            for line in range(3):
+                stream = accept()
+                stream.readline()
+                say(stream, ack=1, stored=1, duplicate=0, rejected=0)
+                say(stream, closing="idle")
+                stream.close()
+
+        played = Played(self, play)
+        sender = Sender(self, numbered(3), {"path": played.path, "maxAttempts": 1}, paceRecords=1, paceMs=200)
+        summary, _ = sender.finish()
+        played.check()
+        self.assertEqual((counts(summary), summary["connections"]), ((3, 0, 0), 3))
+
+    def test_attempts_count_from_what_was_settled_last(self):
+        def play(accept):
+            for left in 4, 3, 2, 1:
+                with accept() as stream:
+                    for _ in range(left):
+                        stream.readline()
+                    say(stream, ack=1, stored=1, duplicate=0, rejected=0)
+
+        played = Played(self, play)
+        sender = Sender(self, numbered(4), {"path": played.path, "maxAttempts": 2, "retryMs": 1})
+        summary, _ = sender.finish()
+        played.check()
+        self.assertEqual((counts(summary), summary["connections"]), ((4, 0, 0), 4))
+        self.assertEqual([event["attempt"] for event in sender.of("retry")], [1, 1, 1])
+
+    def test_what_is_no_daemon(self):
+        def play(accept):
+            for reply in b"HTTP/1.1 400 Bad Request\n", b'{"ack":7}\n', b'{"reject":7}\n', b"x" * (2 << 20):
+                with contextlib.suppress(OSError), accept() as stream:
+                    stream.readline()
+                    stream.write(reply)
+                    stream.flush()
+                    stream.read()
+
+        played = Played(self, play)
+        sender = Sender(self, numbered(3), {"path": played.path, "maxAttempts": 4, "retryMs": 1})
+        error, _ = sender.finish()
+        played.check()
+        said = [event["message"] for event in sender.of("retry")] + [error["message"]]
+        for words, message in zip(("HTTP/1.1 400", "acks line 7", "refuses line 7", "has no end"), said, strict=True):
+            self.assertIn(words, message)
+
+    def test_who_gets_a_stamp(self):
+        bare = record(amountCents=1, collectedAt=None)
+        own = [record(), bare | {"id": "00000000-0000-8000-8000-000000000000"}, account("x"), ad_object("1")]
+        for stamping in True, False:
+            heard = []
+
+            def play(accept):
+                with accept() as stream:
+                    heard.extend(json.loads(line) for line in stream)
+                    say(stream, ack=len(heard), stored=len(heard), duplicate=0, rejected=0)
+
+            played = Played(self, play)
+            # each once as text, once as an object
+            lines = [line for line in [bare, *own] for _ in range(2)]
+            Sender(self, lines, {"path": played.path, "stampCollectedAt": stamping}).finish()
+            played.check()
+            stamps = [line.pop("collectedAt") for line in heard[:2] if stamping]
+            self.assertEqual(heard, lines)
+            self.assertEqual(stamps, sorted(set(stamps)))
+            for stamp in stamps:
+                self.assertRegex(stamp, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
+
+    def test_a_user_who_may_not_connect(self):
+        """It is not tried again. (The tests may run as root, who always may.)"""
+        def play(accept):
+            with accept() as stream:
+                say(stream, closing="not_allowed")
+                stream.read()
+
+        played = Played(self, play)
+        sender = Sender(self, numbered(3), {"path": played.path})
+        error, _ = sender.finish()
+        played.check()
+        self.assertEqual((error["code"], error["settled"], sender.of("retry")), ("not_allowed", 0, []))
+
+    def test_abort_does_not_wait_for_the_consumer(self):
+        ended = []
+
+        def play(accept):
+            with accept() as stream:
+                stream.readline()
+                say(stream, ack=1, stored=1, duplicate=0, rejected=0)
+                began = time.monotonic()
+                with contextlib.suppress(OSError):
+                    stream.read()
+                ended.append(time.monotonic() - began)
+
+        played = Played(self, play)
+        sender = Sender(self, numbered(50), {"path": played.path}, paceRecords=1, paceMs=300, abortAfter=2, slowMs=5000)
+        error, _ = sender.finish()
+        played.check()
+        self.assertEqual(error["name"], "AbortError")
+        self.assertLess(ended[0], 3)
+
+    def test_nobody_reads(self):
+        heard = threading.Event()
+
+        def play(accept):
+            stream = accept()
+            heard.wait(30)
+            stream.close()
+
+        played = Played(self, play)
+        sender = Sender(self, numbered(20000), {"path": played.path, "windowRecords": 700, "maxAttempts": 1},
+                        padding=10_000)
+        time.sleep(1.5)
+        heard.set()
+        error, end = sender.finish()
+        self.assertEqual((error["code"], error["settled"], end["pulled"]), ("unreachable", 0, 700))
+        self.assertLess(end["buffered"], 200_000, "of 3.5 MB in the window")
+
+
+class OverTls(Tls):
+    @classmethod
+    def setUpClass(cls):
+        need_node(18)
+        super().setUpClass()
+
+    def options(self, d, name="client"):
+        port = int(re.findall(r"listening on TCP \S+ port (\d+)", d.log())[-1])
+        text = {key: pathlib.Path(self.path(file)).read_text()
+                for key, file in (("ca", "ca.crt"), ("cert", f"{name}.crt"), ("key", f"{name}.key"))}
+        return {"host": "127.0.0.1", "port": port, "tls": text | {"servername": "localhost"}, "maxAttempts": 5,
+                "retryMs": 50}
+
+    def test_lines_rejects_and_a_restart(self):
+        d = self.daemon(**self.settings)
+        d.settings["listen.tcp"] = f"0.0.0.0:{self.options(d)['port']}"
+        sender = Sender(self, numbered(5000) + [record(currency="usd")], self.options(d) | {"windowRecords": 500},
+                        paceRecords=10, paceMs=1, padding=2000)
+        sender.until_line(1000)
+        d.kill()
+        d.start()
+        summary, _ = sender.finish()
+        self.assertEqual((summary["stored"] + summary["duplicate"], summary["rejected"]), (5000, 1))
+        self.assertEqual([event["index"] for event in sender.of("reject")], [5000])
+        self.assertEqual(self.db.count(), 5000)
+
+    def test_a_stranger(self):
+        d = self.daemon(**self.settings)
+        error, _ = Sender(self, numbered(3), self.options(d, "stranger") | {"maxAttempts": 2}).finish()
+        self.assertEqual((error["code"], error["settled"]), ("unreachable", 0))
+        self.assertEqual(self.db.count(), 0)
+
+    def test_a_daemon_of_another_name(self):
+        options = self.options(self.daemon(**self.settings)) | {"maxAttempts": 1}
+        options["tls"]["servername"] = "elsewhere"
+        error, _ = Sender(self, numbered(3), options).finish()
+        self.assertEqual(error["cause"], "ERR_TLS_CERT_ALTNAME_INVALID")
+
+
+class Types(unittest.TestCase):
+    def check(self, name, text):
+        need_node(18)
+        place = project(self, typescript=packages(SCRIPTS) / "node_modules/typescript")
+        (place / name).write_text(text)
+        done = subprocess.run(["node", "node_modules/typescript/bin/tsc", "--noEmit", "--strict", "--target", "es2022",
+                               "--module", "nodenext", name], cwd=place, stdout=subprocess.PIPE, text=True, timeout=120)
+        self.assertEqual((done.stdout, done.returncode), ("", 0))
+
+    def test_sample(self):
+        self.check("sample.ts", (SCRIPTS / "sample.ts").read_text())
+
+    def test_readme(self):
+        [sample] = re.findall(r"^```ts\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+        self.assertLessEqual(len(sample.splitlines()), 15)
+        self.check("readme.ts", sample)
+
+
+if __name__ == "__main__":
+    unittest.main()
