@@ -2,49 +2,27 @@
 
 Node's packages come from npm's registry, once, into the cache folder; without them the test is skipped."""
 
-import hashlib
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import npm
 from harness import TestCase, account, ad_object, record, run_ingestd
 
 HERE = pathlib.Path(__file__).resolve().parent / "drizzle"
-CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"), "boris-ingestd")
-
-
-def packages():
-    """The folder with the scripts and their node_modules; raises SkipTest where they cannot be had."""
-    for program in ("node", "npm"):
-        if not shutil.which(program):
-            raise unittest.SkipTest(f"{program} is not installed")
-    wanted = (HERE / "package.json").read_bytes()
-    place = CACHE / f"drizzle-{hashlib.sha256(wanted).hexdigest()[:12]}"
-    if not (place / "complete").exists():
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "package.json").write_bytes(wanted)
-        try:
-            done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--fetch-retries=1"], cwd=place,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=180)
-        except subprocess.TimeoutExpired:
-            raise unittest.SkipTest("npm's registry does not answer") from None
-        if done.returncode:
-            raise unittest.SkipTest(f"npm cannot install drizzle-orm: {done.stdout.strip().splitlines()[-1:]}")
-        (place / "complete").touch()
-    for script in HERE.glob("*.mjs"):
-        shutil.copy(script, place)
-    return place
 
 
 class Drizzle(TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.place = packages()
+        try:
+            cls.place = npm.with_packages(HERE, "drizzle")
+        except npm.Unavailable as why:
+            raise unittest.SkipTest(str(why)) from None
         super().setUpClass()
 
     def node(self, script, *args):
