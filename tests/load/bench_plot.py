@@ -10,7 +10,7 @@ from bench_ways import Run, Way
 WIDTH, LEFT, RIGHT, TOP, LINE = 800, 20, 90, 62, 46
 BAR_Y, BAR = 20, 14  # below the label's line
 STYLE = """
-    text { font: 13px system-ui, sans-serif; fill: #1f2328; }
+    text { font: 13px system-ui, sans-serif; fill: #1f2328; paint-order: stroke; stroke: #ffffff; stroke-width: 3px; }
     .title { font-size: 15px; font-weight: 600; }
     .small { font-size: 11px; fill: #59636e; }
     .page { fill: #ffffff; }
@@ -20,7 +20,7 @@ STYLE = """
     .rival { fill: #afb8c1; }
     .dot { fill: #ffffff; stroke: #1f2328; }
     @media (prefers-color-scheme: dark) {
-      text { fill: #e6edf3; }
+      text { fill: #e6edf3; stroke: #0d1117; }
       .small { fill: #9198a1; }
       .page { fill: #0d1117; }
       .grid { stroke: #3d444d; }
