@@ -110,6 +110,9 @@ class Data:
             WHERE hypertable_name = 'spending' \\gexec
             CHECKPOINT""")
 
+    def wal_position(self) -> int:
+        return int(self.db.value("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
+
     def chunks(self) -> int:
         return int(self.db.value("SELECT count(*) FROM timescaledb_information.chunks"))
 

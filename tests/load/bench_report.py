@@ -3,7 +3,7 @@
 import os
 import pathlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from statistics import median
 from typing import Any
@@ -54,8 +54,12 @@ def microseconds(runs: Sequence[Run], name: str) -> str:
     return f"{median(values):.2f}" if values else ""
 
 
+def wal_text(runs: Sequence[Run]) -> str:
+    return f"{median(run.wal_bytes / run.rows for run in runs):,.0f}"
+
+
 def ways_table(ways: Sequence[Way], runs: dict[str, list[Run]]) -> str:
-    head = ["way", "rows/s", "min .. max", "× psql", "CPU µs/row", "sender", "server"]
+    head = ["way", "rows/s", "min .. max", "× psql", "CPU µs/row", "sender", "server", "WAL B/row"]
     base = runs.get(BASE)
     rows = []
     for way in ways:
@@ -63,21 +67,22 @@ def ways_table(ways: Sequence[Way], runs: dict[str, list[Run]]) -> str:
         rates = [run.rate for run in of_way]
         rows.append([way.label, thousands(median(rates)), spread(rates, thousands),
                      ratio_text(ratios_to(base, of_way)) if base else ""]
-                    + [microseconds(of_way, f"{of}cpu_seconds") for of in ("", "sender_", "server_")])
+                    + [microseconds(of_way, f"{of}cpu_seconds") for of in ("", "sender_", "server_")]
+                    + [wal_text(of_way)])
     return markdown(head, rows)
 
 
-def share_of_others(runs: dict[str, list[Run]]) -> float | None:
+def share_of_others(runs: Iterable[Run]) -> float | None:
     """Of the machine's CPU time that was used."""
-    every = [run for of_way in runs.values() for run in of_way if run.other_cpu_seconds is not None]
+    every = [run for run in runs if run.other_cpu_seconds is not None]
     used = sum(run.cpu_seconds + (run.sender_cpu_seconds or 0) + run.server_cpu_seconds + run.other_cpu_seconds
                for run in every)
     return sum(run.other_cpu_seconds for run in every) / used if used else None
 
 
-def describe_others(runs: dict[str, list[Run]]) -> str:
+def describe_others(runs: Iterable[Run]) -> str:
     share = share_of_others(runs)
-    return "" if share is None else f"Other processes took {share:.0%} of the CPU time that was used.\n"
+    return "" if share is None else f"Other processes and the kernel took {share:.0%} of the CPU time that was used.\n"
 
 
 def describe(data: Data) -> str:
@@ -97,7 +102,7 @@ def ways_document(data: Data, ways: Sequence[Way], runs: dict[str, list[Run]], s
         "rows/s: the median; × psql: the median of each round's ratio. CPU (user and system): of the way's own process, "
         "of the program that feeds the daemon, of the server.\n",
         f"With no database to wait for, one core decodes, resolves and encodes {thousands(null_sink)} records/s.\n",
-        describe_others(runs),
+        describe_others(run for of_way in runs.values() for run in of_way),
     ]
     peak = max((way.memory_peak for way in ways if isinstance(way, DaemonWay)), default=0)
     if peak:

@@ -2,12 +2,12 @@
 
 import json
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from bench_data import LOAD, Data, Shape, run_tool
-from bench_report import markdown, microseconds, ratio_text, ratios_to, spread, thousands
+from bench_report import markdown, microseconds, ratio_text, ratios_to, spread, thousands, wal_text
 from bench_ways import DaemonWay, Run, Way, cpu_of, measure
 from harness import Server
 
@@ -104,7 +104,8 @@ class Scale:
                 line.base.append(base.runs[-1])
 
     def table(self) -> str:
-        head = [self.dimension.name, "rows/s", "min .. max", "MB/s", "rows/s ratio", "MB/s ratio", "CPU µs/row"]
+        head = [self.dimension.name, "rows/s", "min .. max", "MB/s", "rows/s ratio", "MB/s ratio", "CPU µs/row",
+                "server", "WAL B/row"]
         several = len(self.lines[0]) > 1
         return markdown(head, [
             self.row(line, several) for of_way in zip(*self.lines) for line in of_way])
@@ -120,7 +121,14 @@ class Scale:
             ratio_text(ratios),
             ratio_text([ratio * grown for ratio in ratios]),
             microseconds(line.runs, "cpu_seconds"),
+            microseconds(line.runs, "server_cpu_seconds"),
+            wal_text(line.runs),
         ]
+
+    def all_runs(self) -> Iterator[Run]:
+        for lines in self.lines:
+            for line in lines:
+                yield from line.runs
 
     def close(self) -> None:
         for data in self.datas.values():

@@ -28,6 +28,7 @@ class Run:
     sender_cpu_seconds: float | None = None
     server_cpu_seconds: float | None = None
     other_cpu_seconds: float | None = None  # of what else ran on the machine meanwhile
+    wal_bytes: int = 0
     latency_ms: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -209,7 +210,7 @@ def measure(way: Way, data: Data, server: Server) -> Run:
         way.start(data)
         data.empty()
         time.sleep(0.2)  # for what the checkpoint and the last way's connections leave to be done
-        server_before, machine_before = cpu_of_server(server), cpu_of_machine()
+        wal_before, server_before, machine_before = data.wal_position(), cpu_of_server(server), cpu_of_machine()
         run = way.run(data)
         machine = cpu_of_machine() - machine_before
         time.sleep(0.1)  # until the backends of clients that are gone have ended: while they do their CPU is nowhere
@@ -217,6 +218,7 @@ def measure(way: Way, data: Data, server: Server) -> Run:
             run.server_cpu_seconds = (cpu_of_server(server) or 0.0) - server_before
             known = run.cpu_seconds + run.server_cpu_seconds + (run.sender_cpu_seconds or 0.0)
             run.other_cpu_seconds = max(0.0, machine - known)
+        run.wal_bytes = data.wal_position() - wal_before
         data.check(way.label)
     finally:
         way.stop()
