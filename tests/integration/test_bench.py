@@ -1,7 +1,6 @@
 """tests/load/bench on very little data: that it works and what it writes. How fast anything is, no test asks."""
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -9,8 +8,11 @@ import tempfile
 import unittest
 import xml.etree.ElementTree
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import INGESTD, ROOT
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "lib"), str(TESTS / "load")]
+from bench_data import Data, Failure, Shape
+from bench_ways import BinaryWay
+from harness import INGESTD, ROOT, Server
 
 BENCH = ROOT / "tests/load/bench"
 BUILD = pathlib.Path(INGESTD).parents[1]
@@ -61,6 +63,22 @@ class Bench(unittest.TestCase):
         self.bench("scale", "--records", "1000", "--rounds", "1", "--grow", "connections")
         self.assertEqual([row[0] for row in self.table("scale.md")],
                          ["1", "10", "100", "1,000"])
+
+    def test_other_rows_are_noticed(self):
+        server = Server()
+        self.addCleanup(server.close)
+        data = Data(Shape(500), self.out / "data", server, BUILD / "tests")
+        self.addCleanup(data.close)
+        data.empty()
+        self.assertRaises(Failure, data.check, "nobody")
+        BinaryWay(BUILD / "tests", 2, 100).run(data)
+        data.check("binary")
+        data.db.execute("UPDATE spending SET amount_cents = amount_cents + 1 WHERE id = (SELECT max(id::text)::uuid FROM spending)")
+        self.assertRaises(Failure, data.check, "somebody")
+
+    def test_a_daemon_that_does_not_start(self):
+        done = self.bench("--records", "100", "--ways", "daemon", "--daemon", "/bin/false", status=1)
+        self.assertIn("does not start", done.stderr)
 
     def test_wrong_usage(self):
         for args in (["--ways", "rsyslog"], ["--daemon", "x=/nowhere"], ["--set", "y:batch.rows=1"], ["--rounds", "0"]):

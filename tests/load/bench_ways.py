@@ -105,7 +105,10 @@ class DaemonWay(Way):
         self.daemon: Daemon | None = None
 
     def start(self, data: Data) -> None:
-        self.daemon = Daemon(data.db, self.program, **self.settings)
+        try:
+            self.daemon = Daemon(data.db, self.program, **self.settings)
+        except AssertionError as log:
+            raise Failure(f"{self.label} does not start: {log}") from None
         if self.warm:  # every ad object is in the cache
             self.run(data)
 
