@@ -25,7 +25,7 @@ def run_tool(*command: object, **options: object) -> str:
     words = [str(word) for word in command]
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)  # type: ignore
     if done.returncode:
-        raise Failure(f"{pathlib.Path(words[0]).name}: {done.stderr.strip()}")
+        raise Failure(f"{pathlib.Path(words[0]).name}: {(done.stderr or done.stdout).strip()}")
     return done.stdout
 
 

@@ -1,4 +1,4 @@
-"""A plot of rows/s by way: a bar to the median, a dot for each round. SVG, for light and dark pages."""
+"""A plot of rows/s by way: a bar to the median, a dot for each round, a line at @base. SVG, for light and dark pages."""
 
 import math
 from collections.abc import Sequence
@@ -65,7 +65,6 @@ def plot(ways: Sequence[Way], runs: dict[str, list[Run]], base: str, title: str)
                      f'width="{float(x(median(rates))) - LEFT:.1f}" height="{BAR}"/>\n')
         parts += [f'  <circle class="dot" cx="{x(rate)}" cy="{y + BAR_Y + BAR / 2}" r="3.5"/>\n' for rate in rates]
         parts.append(f'  <text x="{float(x(max(rates))) + 10:.1f}" y="{y + BAR_Y + 11.5}">{median(rates):,.0f}</text>\n')
-    if base in runs:
-        at = x(median(run.rate for run in runs[base]))
-        parts.append(f'  <line class="base" x1="{at}" y1="{TOP - 6}" x2="{at}" y2="{bottom}"/>\n')
+    at = x(median(run.rate for run in runs[base]))
+    parts.append(f'  <line class="base" x1="{at}" y1="{TOP - 6}" x2="{at}" y2="{bottom}"/>\n')
     return "".join(parts) + "</svg>\n"

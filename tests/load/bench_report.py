@@ -11,7 +11,10 @@ from typing import Any
 from bench_data import Data
 from bench_ways import DaemonWay, Run, Way
 
-BASE = "psql"  # what others are compared with
+
+def base_of(ways: Sequence[Way]) -> str:
+    """The way that others are compared with."""
+    return next((way.name for way in ways if way.name == "psql"), ways[0].name)
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -59,14 +62,14 @@ def wal_text(runs: Sequence[Run]) -> str:
 
 
 def ways_table(ways: Sequence[Way], runs: dict[str, list[Run]]) -> str:
-    head = ["way", "rows/s", "min .. max", "× psql", "CPU µs/row", "sender", "server", "WAL B/row"]
-    base = runs.get(BASE)
+    base = base_of(ways)
+    head = ["way", "rows/s", "min .. max", f"× {base}", "CPU µs/row", "sender", "server", "WAL B/row"]
     rows = []
     for way in ways:
         of_way = runs[way.name]
         rates = [run.rate for run in of_way]
         rows.append([way.label, thousands(median(rates)), spread(rates, thousands),
-                     ratio_text(ratios_to(base, of_way)) if base else ""]
+                     ratio_text(ratios_to(runs[base], of_way))]
                     + [microseconds(of_way, f"{of}cpu_seconds") for of in ("", "sender_", "server_")]
                     + [wal_text(of_way)])
     return markdown(head, rows)
@@ -99,7 +102,7 @@ def ways_document(data: Data, ways: Sequence[Way], runs: dict[str, list[Run]], s
         f"connection{'s' * (connections != 1)} to the daemon. {machine(data)}.\n\n",
         ways_table(ways, runs),
         "\nAll ways stored the same rows (a digest of every column), into the same chunks, emptied before each. "
-        "rows/s: the median; × psql: the median of each round's ratio. CPU (user and system): of the way's own process, "
+        f"rows/s: the median; × {base_of(ways)}: the median of each round's ratio. CPU (user and system): of the way's own process, "
         "of the program that feeds the daemon, of the server.\n",
         f"With no database to wait for, one core decodes, resolves and encodes {thousands(null_sink)} records/s.\n",
         describe_others(run for of_way in runs.values() for run in of_way),
