@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench_data import LOAD, Data, Shape, run_tool
-from bench_report import markdown, microseconds, ratio_text, ratios_to, spread, thousands, wal_text
+from bench_report import describe, markdown, microseconds, ratio_text, ratios_to, spread, thousands, wal_text
 from bench_ways import DaemonWay, Run, Way, cpu_of, measure
 from harness import Server
 
@@ -74,6 +74,7 @@ class Scale:
             for number, step in enumerate(dimension.steps):
                 if step.shape not in self.datas:
                     self.datas[step.shape] = Data(step.shape, folder / str(number), server, tools)
+                    say(f"{dimension.name}: made {describe(self.datas[step.shape])}")
             ways = [ways_of(step.connections, dimension.also_warm) for step in dimension.steps]
         except BaseException:
             self.close()
