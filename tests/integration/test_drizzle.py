@@ -5,7 +5,6 @@ Node's packages come from npm's registry, once, into the cache folder; without t
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import unittest
@@ -21,8 +20,6 @@ class Drizzle(TestCase):
     @classmethod
     def setUpClass(cls):
         cls.place = packages(HERE)
-        for script in HERE.glob("*.mjs"):
-            shutil.copy(script, cls.place)
         super().setUpClass()
 
     def node(self, script, *args):

@@ -191,8 +191,9 @@ def assert_conservation(log):
 class Daemon:
     """The daemon under test. Its log goes to a file; close() fails on what a sanitizer said in it."""
 
-    def __init__(self, db, **settings):
+    def __init__(self, db, program=INGESTD, **settings):
         """settings: section__key=value"""
+        self.program = program
         self.dir = tempfile.mkdtemp(prefix="ingestd-")
         self.socket = f"{self.dir}/ingest.sock"
         self.log_path = pathlib.Path(self.dir, "log")
@@ -202,7 +203,7 @@ class Daemon:
         self.start()
 
     def start(self, wait=True):
-        args = [INGESTD, "run", "--config", "/dev/null"]
+        args = [self.program, "run", "--config", "/dev/null"]
         for key, value in self.settings.items():
             args += ["--set", f"{key}={value}"]
         before = len(self.log())

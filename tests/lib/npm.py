@@ -1,4 +1,4 @@
-"""Packages of npm's registry for tests: installed once, into the cache folder."""
+"""Packages of npm's registry: installed once, into the cache folder."""
 
 import hashlib
 import os
@@ -10,21 +10,25 @@ import unittest
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"), "boris-ingestd")
 
 
+class Unavailable(unittest.SkipTest):
+    """What is needed is not there; the text says why."""
+
+
 def need(*programs):
     for program in programs:
         if not shutil.which(program):
-            raise unittest.SkipTest(f"{program} is not installed")
+            raise Unavailable(f"{program} is not installed")
 
 
 def need_node(version):
     need("node")
     found = subprocess.run(["node", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     if int(found.lstrip("v").split(".")[0]) < version:
-        raise unittest.SkipTest(f"node is {found}, {version} is needed")
+        raise Unavailable(f"node is {found}, {version} is needed")
 
 
 def packages(folder):
-    """A folder with the node_modules that folder/package.json asks for; raises SkipTest where they cannot be had."""
+    """A folder with the *.mjs of @folder, and beside them the node_modules that its package.json asks for."""
     need("node", "npm")
     wanted = (folder / "package.json").read_bytes()
     place = CACHE / f"{folder.name}-{hashlib.sha256(wanted).hexdigest()[:12]}"
@@ -35,8 +39,10 @@ def packages(folder):
             done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--fetch-retries=1"], cwd=place,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=180)
         except subprocess.TimeoutExpired:
-            raise unittest.SkipTest("npm's registry does not answer") from None
+            raise Unavailable("npm's registry does not answer") from None
         if done.returncode:
-            raise unittest.SkipTest(f"npm cannot install {folder.name}'s packages: {done.stdout.strip().splitlines()[-1:]}")
+            raise Unavailable(f"npm cannot install {folder.name}'s packages: {done.stdout.strip().splitlines()[-1:]}")
         (place / "complete").touch()
+    for script in folder.glob("*.mjs"):
+        shutil.copy(script, place)
     return place
