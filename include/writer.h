@@ -40,8 +40,7 @@ enum writer_state {
 };
 
 struct row_place {
-        uint64_t prefix; /* of the object's id: what most comparisons need */
-        const struct uuid *object;
+        uint64_t object[2]; /* the object's id, to be compared only */
         uint32_t row;
 };
 

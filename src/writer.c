@@ -96,9 +96,9 @@ static int compare_places(const void *a, const void *b)
         const struct row_place *x = a;
         const struct row_place *y = b;
 
-        if (x->prefix != y->prefix)
-                return x->prefix < y->prefix ? -1 : 1;
-        return memcmp(x->object, y->object, sizeof(*x->object));
+        if (x->object[0] != y->object[0])
+                return x->object[0] < y->object[0] ? -1 : 1;
+        return (x->object[1] > y->object[1]) - (x->object[1] < y->object[1]);
 }
 
 /* Rows of one ad object in a row: their index entries, and the look at the object's key, are near each other
@@ -115,10 +115,8 @@ static void order_rows(struct writer *w)
                 w->order_cap = b->len;
         }
         for (size_t i = 0; i < b->len; i++) {
-                const struct uuid *object = &b->rows[i].rec.ad_object_id;
-
-                w->order[i] = (struct row_place){.object = object, .row = (uint32_t)i};
-                memcpy(&w->order[i].prefix, object->bytes, sizeof(w->order[i].prefix));
+                w->order[i].row = (uint32_t)i;
+                memcpy(w->order[i].object, b->rows[i].rec.ad_object_id.bytes, sizeof(w->order[i].object));
         }
         qsort(w->order, b->len, sizeof(*w->order), compare_places);
 }
@@ -159,7 +157,7 @@ static void start_checked_copy(struct writer *w)
         w->arrays[0].len = 0;
         spending_checked_copy_begin(&w->arrays[0]);
         for (size_t i = 0; i < b->len; i++) {
-                const struct uuid *object = w->order[i].object;
+                const struct uuid *object = &b->rows[w->order[i].row].rec.ad_object_id;
 
                 if (last && uuid_eq(object, last))
                         continue;
