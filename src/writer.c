@@ -341,7 +341,7 @@ static void give_up_connection(struct writer *w)
 
 static void pause_batch(struct writer *w)
 {
-        uint64_t pause = SUSPECT_PAUSE_MS << (w->batch->suspicion.failures - 1);
+        uint64_t pause = (uint64_t)SUSPECT_PAUSE_MS << (w->batch->suspicion.failures - 1);
 
         log_warn(
                 "database, %s: writing a batch: %s (SQLSTATE %s), while another row can be written; it is tried again",
