@@ -130,12 +130,87 @@ static void test_sealed_on_age(void **state)
         stop(&f);
 }
 
+/* A sealed batch of @len rows, the first of which is @n, taken and given back as doubtful. */
+static void return_doubtful(struct fixture *f, uint64_t n, size_t len, uint64_t due)
+{
+        struct batch *b = batch_new(&f->memory);
+
+        for (size_t i = 0; i < len; i++) {
+                struct row row = make_row(n + i, 1);
+
+                batch_add_take(b, &row);
+        }
+        b->doubtful = true;
+        b->due = due;
+        batcher_return(&f->batcher, b);
+}
+
+static void assert_taken(struct fixture *f, uint64_t n)
+{
+        struct batch *b = batcher_take(&f->batcher);
+
+        assert_non_null(b);
+        assert_int_equal(b->rows[0].line.number, n);
+        batch_free(b);
+}
+
+static void test_doubtful_batches_stand_aside(void **state)
+{
+        struct fixture f;
+
+        (void)state;
+        start(&f, &(struct batcher_limits){.rows = 10, .bytes = 1000, .linger_ms = 60000, .sealed = 2});
+        return_doubtful(&f, 100, 8, 0);
+        return_doubtful(&f, 200, 1, 0);
+        assert_true(batcher_has_room(&f.batcher) && batcher_has_room_for_doubtful(&f.batcher));
+        return_doubtful(&f, 300, 4, 0);
+        assert_true(batcher_has_room(&f.batcher));
+        assert_false(batcher_has_room_for_doubtful(&f.batcher));
+        for (uint64_t n = 1; n <= 2; n++) {
+                add(&f, n, 1);
+                batcher_seal(&f.batcher);
+        }
+        /* in turn with others, the small ones first */
+        assert_taken(&f, 1);
+        assert_taken(&f, 200);
+        assert_taken(&f, 2);
+        assert_taken(&f, 300);
+        assert_taken(&f, 100);
+        assert_null(batcher_take(&f.batcher));
+        assert_true(batcher_empty(&f.batcher));
+        stop(&f);
+}
+
+static void test_doubtful_batches_wait_until_they_are_due(void **state)
+{
+        struct fixture f;
+        struct batch *b;
+
+        (void)state;
+        start(&f, &(struct batcher_limits){.rows = 10, .bytes = 1000, .linger_ms = 60000, .sealed = 2});
+        return_doubtful(&f, 1, 1, uv_now(&f.loop) + 30);
+        return_doubtful(&f, 2, 1, uv_now(&f.loop) + 60000);
+        assert_null(batcher_take(&f.batcher));
+        assert_false(batcher_empty(&f.batcher));
+        f.sealed = 0;
+        uv_run(&f.loop, UV_RUN_ONCE);
+        assert_int_equal(f.sealed, 1); /* it says that one is to be taken */
+        assert_taken(&f, 1);
+        assert_null(batcher_take(&f.batcher));
+        b = batcher_take_any(&f.batcher);
+        assert_int_equal(b->rows[0].line.number, 2);
+        batch_free(b);
+        stop(&f);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_split_and_remove),
                 cmocka_unit_test(test_sealed_on_rows_and_bytes),
                 cmocka_unit_test(test_sealed_on_age),
+                cmocka_unit_test(test_doubtful_batches_stand_aside),
+                cmocka_unit_test(test_doubtful_batches_wait_until_they_are_due),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
