@@ -1,0 +1,242 @@
+"""What can go wrong with the spool: it is full, its disk fails, its file is damaged; and the commands that look into it."""
+
+import json
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import test_spool
+from harness import account, ad_object, numbered, record, run_ingestd, wait_until
+
+
+class Faults(test_spool.Spool):
+    def test_a_full_spool_pauses_clients_and_loses_nothing(self):
+        d = self.spooling(spool__max_bytes="1M")
+        self.server_away()
+        client = d.client()
+        client.sock.settimeout(4)
+        sent = 0
+        with self.assertRaises(TimeoutError):  # 1 MB holds some thousand
+            while sent < 30000:
+                client.send(*numbered(200, sent))
+                sent += 200
+                client.wait_ack(sent)
+        self.assertGreater(sent, 1000)
+        self.assertIn("spool.max_bytes", d.log())
+        client.sock.settimeout(60)
+        sender = threading.Thread(target=client.send, args=numbered(60000, sent))
+        sender.start()
+        time.sleep(1)
+        self.assertTrue(sender.is_alive(), "the client is not paused")
+        self.server.start()
+        sender.join()
+        self.assertEqual(client.finish().ack["ack"], sent + 60000)
+        wait_until(lambda: self.db.count() == sent + 60000, "all are stored")
+        self.wait_empty(d)
+
+    def test_a_damaged_file_is_set_aside(self):
+        for damage in (lambda data: b"this is no database" * 500, lambda data: data[:4096] + b"\x55" * (len(data) - 4096),
+                       lambda data: b""):
+            d = self.spooling()
+            self.server_away()
+            self.assertEqual(d.send(*numbered(500)).ack["spooled"], 500)
+            self.assertEqual(d.stop(), 0)
+            path = self.spool / "spool.db"
+            damaged = damage(path.read_bytes())
+            path.write_bytes(damaged)
+            d.start()
+            if damaged:
+                aside = [p for p in self.spool.glob("*damaged*") if p.read_bytes() == damaged]
+                self.assertEqual(len(aside), 1)
+                self.assertIn(str(aside[0]), d.log())
+            self.assertEqual(d.send(*numbered(100)).ack["spooled"], 100)
+            self.server.start()
+            wait_until(lambda: self.db.count() == 100, "what came later is stored")
+            self.db.execute("TRUNCATE spending")
+            d.stop()
+            for p in self.spool.glob("*"):
+                p.unlink()
+
+    def test_damage_found_while_draining(self):
+        d = self.spooling()
+        self.server_away()
+        self.assertEqual(d.send(*numbered(30000)).ack["spooled"], 30000)
+        self.assertEqual(d.stop(), 0)
+        path = self.spool / "spool.db"
+        data = bytearray(path.read_bytes())
+        at = data.rindex(b'"amountCents"')
+        data[at:at + 13] = b'"amountCentz"'
+        path.write_bytes(data)
+        self.assertIn("1 lines are damaged", self.command("verify", status=1))
+        d.start()
+        self.server.start()
+        wait_until(lambda: self.db.count() == 29999, "all others are stored")
+        self.wait_empty(d)
+        self.assertIn("1 lines in", d.log())
+        self.assertIn("damaged lines: 1", self.command("status"))
+
+    def fill(self, d):
+        """Sends to a spool until it is full; how many lines were acked."""
+        acked = 0
+        for size in (40000, 100):  # until there is no room for the smallest, either
+            client = d.client()
+            client.sock.settimeout(3)
+            sent = 0
+            try:
+                while True:
+                    client.send(*numbered(1, acked, metrics={"a": "x" * size}))
+                    sent += 1
+                    client.wait_ack(sent)
+                    acked += 1
+            except TimeoutError:
+                client.close()
+            d.kill()
+            d.start()
+        return acked
+
+    def test_a_damaged_line_in_a_full_spool(self):
+        d = self.spooling(spool__max_bytes="1M")
+        self.server_away()
+        acked = self.fill(d)
+        self.assertEqual(d.stop(), 0)
+        path = self.spool / "spool.db"
+        data = bytearray(path.read_bytes())
+        at = data.index(b'"amountCents"')
+        data[at:at + 13] = b'"amountCentz"'
+        path.write_bytes(data)
+        self.server.start()
+        d.start()
+        wait_until(lambda: self.db.count() == acked - 1, "all others are stored")
+        self.wait_empty(d)
+        self.assertEqual(d.send(*numbered(10, 10000)).ack["stored"], 10)
+        self.assertEqual(list(self.spool.glob("*damaged*")), [])
+
+    def test_a_damaged_line_and_a_damaged_page_behind_it(self):
+        d = self.spooling()
+        self.server_away()
+        self.assertEqual(d.send(*numbered(60, metrics={"a": "x" * 9000})).ack["spooled"], 60)
+        self.assertEqual(d.stop(), 0)
+        path = self.spool / "spool.db"
+        data = bytearray(path.read_bytes())
+        middle = len(data) // 2 // 4096 * 4096
+        for page in range(middle, middle + 16 * 4096, 4096):  # of lines so long many pages hold nothing but text
+            if data[page] != 0x0d and b"x" * 100 in data[page:page + 4096]:
+                data[page:page + 4096] = bytes(4096)
+        path.write_bytes(data)
+        d.start()
+        self.server.start()
+        wait_until(lambda: "is set aside" in d.log(), "it is set aside")
+        self.assertEqual(d.send(*numbered(10, 1000)).ack["ack"], 10)
+        wait_until(lambda: self.db.value("SELECT count(*) FROM spending WHERE amount_cents >= 1000") == "10", "stored")
+        d.signal(signal.SIGUSR1)
+        wait_until(lambda: re.search(r"status: spool: 60 lay there before.* 0 lie there", d.log()), "the counts")
+
+    def test_a_full_spool_is_drained_though_memory_is_full(self):
+        d = self.spooling(spool__max_bytes="1M", limits__memory_bytes="16M")
+        self.server_away()
+        client = d.client()
+        client.sock.settimeout(3)
+        sent = 0
+        with self.assertRaises(TimeoutError):
+            while True:
+                client.send(*numbered(100, sent))
+                sent += 100
+                client.wait_ack(sent)
+        others = [d.client() for _ in range(10)]
+        for n in range(60):  # a line a packet: each holds memory of its own
+            for o, other in enumerate(others):
+                other.send(record(amountCents=100000 + 100 * o + n))
+            time.sleep(0.002)
+        self.server.start()
+        for other in others:
+            self.assertEqual(other.finish().ack["ack"], 60)
+        self.assertEqual(client.finish().ack["ack"], sent)
+        wait_until(lambda: self.db.count() == sent + 600, "all are stored")
+
+    def test_what_cannot_be_erased_is_not_drained_over_what_comes_later(self):
+        disk = self.folder / "disk"
+        disk.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(disk)], stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("a small disk cannot be mounted without root's rights")
+        self.addCleanup(subprocess.run, ["umount", "-l", str(disk)], check=True)
+        connection = self.db.create_connection()
+        self.spool = disk / "spool"
+        d = self.spooling()
+        client = d.client()
+        client.send(account(connection, "act_9"), ad_object("c", accountExternalId="act_9", name="first"))
+        client.wait_ack(2)
+        self.server_away()
+        client.send(ad_object("c", accountExternalId="act_9", name="second"))
+        self.assertEqual(client.wait_ack(3)["spooled"], 1)
+        with open(disk / "fill", "wb", buffering=0) as fill, self.assertRaises(OSError):
+            while True:
+                fill.write(bytes(4096))
+        self.server.start()
+        wait_until(lambda: "cannot be used" in d.log(), "the disk is full")
+        client.send(ad_object("c", accountExternalId="act_9", name="third"))
+        time.sleep(2)
+        d.kill()
+        (disk / "fill").unlink()
+        d.start()
+        self.assertEqual(d.send(ad_object("c", accountExternalId="act_9", name="third")).ack["ack"], 1)
+        self.wait_empty(d)
+        wait_until(lambda: self.db.value("SELECT name FROM ad_objects WHERE external_id = 'c'") == "third", "the last one")
+        time.sleep(1)
+        self.assertEqual(self.db.value("SELECT name FROM ad_objects WHERE external_id = 'c'"), "third")
+
+    def test_a_second_daemon_is_told(self):
+        self.spooling()
+        done = run_ingestd(self.db, "run", "--config", "/dev/null", "--set", f"spool.dir={self.spool}",
+                           "--set", f"listen.unix={self.folder}/s")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("another daemon is using it", done.stderr)
+
+
+class Commands(test_spool.Spool):
+    def test_export_of_what_can_be_read(self):
+        d = self.spooling()
+        self.server_away()
+        self.assertEqual(d.send(*numbered(5000)).ack["spooled"], 5000)
+        self.assertEqual(d.stop(), 0)
+        path = self.spool / "spool.db"
+        data = bytearray(path.read_bytes())
+        for page in (len(data) // 4096 // 3, len(data) // 4096 * 2 // 3):
+            data[page * 4096:(page + 1) * 4096] = b"\x55" * 4096
+        path.write_bytes(data)
+        d.start()
+        aside = next(p for p in self.spool.glob("*damaged*") if not p.name.endswith(("-wal", "-shm")))
+        told = self.command("export", "--file", str(aside), status=1)
+        self.assertGreater(told.count('"amountCents"'), 4900)
+        self.assertIn("cannot be read behind line", told)
+
+    def test_status_verify_and_export(self):
+        self.assertIn("no spool", self.command("status", status=1))
+        d = self.spooling()
+        self.assertIn("lines: 0", self.command("status"))
+        self.server_away()
+        lines = [json.dumps(line) for line in numbered(3000)]
+        self.assertEqual(d.send(*lines).ack["spooled"], 3000)
+        self.assertRegex(self.command("status"), r"lines: 3000\nbytes: \d+\noldest: 20\d\d-")
+        self.assertIn("whole", self.command("verify"))
+        self.assertEqual({oct(p.stat().st_mode & 0o7) for p in self.spool.glob("*")}, {"0o0"})
+        self.assertEqual(self.command("export").splitlines(), lines)
+        d.kill()
+        self.assertEqual(self.command("export").splitlines(), lines)
+        # what was exported may be sent again: it is the same
+        self.server.start()
+        d.start()
+        wait_until(lambda: self.db.count() == 3000, "drained")
+        self.assertEqual(d.send(*lines).ack["duplicate"], 3000)
+        done = run_ingestd(None, "spool", "status", "--config", "/dev/null")
+        self.assertIn("spool.dir", done.stderr)
+        self.assertEqual(run_ingestd(None, "spool", "x").returncode, 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
