@@ -16,7 +16,7 @@
 # /tmp/ingestd-* ($TMPDIR/ingestd-*) goes when no process of its starter's process group is left.
 set -euo pipefail
 
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/boris-ingestd
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/boris-ingestd # as in tree.sh
 tree=$cache/trixie
 template=$cache/pgdata
 bin=/usr/lib/postgresql/17/bin
@@ -28,37 +28,14 @@ die() {
         exit 1
 }
 
-# The host's own mirror, so that the machine needs to reach no other.
-mirror() {
-        local uri
-        while read -r uri; do
-                case $uri in mirror+file:*) # in Debian's cloud images: a file of mirrors, one a line
-                        uri=$(grep -m 1 -oE '^https?://[^[:space:]]+' "${uri#mirror+file:}") || continue ;;
-                esac
-                case $uri in http*://*/debian | http*://*/debian/)
-                        echo "$uri"
-                        return ;;
-                esac
-        done < <(sed -nE 's/^(URIs:|deb([[:space:]]+\[[^]]*\])?)[[:space:]]+([^[:space:]]+).*/\3/p' \
-                /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null)
-        echo http://deb.debian.org/debian
-}
+# shellcheck source=tests/lib/tree.sh
+source "$(dirname "${BASH_SOURCE[0]}")/tree.sh"
 
 # Unpacks the packages and runs none of their scripts: that needs neither root nor a chroot.
-make_tree() {
-        local new=$tree.new mode=chrootless option options=()
-        [ "$(id -u)" -ne 0 ] || mode=root
-        while read -r option; do
-                options+=(--aptopt="$option")
-        done < <(apt-config dump --no-empty | grep -E '^Acquire::https?::(.*::)?Proxy')
-        echo "making a Debian 13 tree with TimescaleDB in $tree (once, half a minute)" >&2
-        rm -rf "$new"
-        mmdebstrap --quiet --mode=$mode --variant=extract "${options[@]}" \
-                --include=postgresql-17,postgresql-17-timescaledb,libc-bin,dash,util-linux,tzdata \
-                trixie "$new" "$(mirror)" >&2
-        echo "postgres:x:$postgres_uid:$postgres_gid::/data:/bin/sh" >"$new/etc/passwd"
-        echo "postgres:x:$postgres_gid:" >"$new/etc/group"
-        mv "$new" "$tree"
+make_server_tree() {
+        make_tree "$tree" extract postgresql-17,postgresql-17-timescaledb,libc-bin,dash,util-linux,tzdata
+        echo "postgres:x:$postgres_uid:$postgres_gid::/data:/bin/sh" >"$tree/etc/passwd"
+        echo "postgres:x:$postgres_gid:" >"$tree/etc/group"
 }
 
 # Sets `sandbox`, the words before a command that is to run in the tree as its postgres user, with $1 as /data. Root
@@ -106,7 +83,7 @@ prepare() {
         mkdir -p "$cache"
         exec 9>"$cache/lock"
         flock 9
-        [ -d "$tree" ] || make_tree
+        [ -d "$tree" ] || make_server_tree
         [ -d "$template" ] || make_template
         for owner in "${TMPDIR:-/tmp}"/ingestd-*/owner; do
                 [ -O "$owner" ] || continue

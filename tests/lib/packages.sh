@@ -1,16 +1,24 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that building and testing need, those that are missing; with nothing missing it asks
-# nobody. The server is none of them: it runs from a tree of its own (cluster.sh), so that the host's is left alone.
+# Installs the Debian packages that building and the demo need, with the argument "tests" also those that only tests need;
+# of these the ones that are missing: with nothing missing it asks nobody. The server is none of them, nor are programs that
+# would start as services: they run from trees of their own (cluster.sh, tool.sh), so that the host's are left alone.
 set -euo pipefail
 
 packages=(
         gcc libc6-dev cmake ninja-build pkg-config
         libuv1-dev libpq-dev libcjson-dev libcmocka-dev libinih-dev libxxhash-dev libsqlite3-dev libssl-dev
+        libmicrohttpd-dev libsystemd-dev
         python3 socat openssl util-linux procps
         ca-certificates mmdebstrap bubblewrap debian-archive-keyring
 )
 # Any psql will do, and there may be one that is not Debian's.
 command -v psql >/dev/null || packages+=(postgresql-client)
+[ "${1:-}" != tests ] || packages+=(
+        # the status page
+        chromium
+        # the package, and a systemd that starts it
+        dpkg-dev lintian systemd-container
+)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What demo.sh and run.sh have in common; sourced.
+# What demo.sh and run.sh have in common; sourced. Arguments go to packages.sh.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 lib=$root/tests/lib
 
@@ -36,4 +36,4 @@ database_stop() {
         private=
 }
 
-timed "$lib/packages.sh"
+timed "$lib/packages.sh" "$@"

@@ -1,0 +1,34 @@
+# shellcheck shell=bash
+# Debian trees in the cache folder, made once, for what the host is not to have installed; sourced.
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/boris-ingestd
+
+# The host's own mirror, so that the machine needs to reach no other.
+mirror() {
+        local uri
+        while read -r uri; do
+                case $uri in mirror+file:*) # in Debian's cloud images: a file of mirrors, one a line
+                        uri=$(grep -m 1 -oE '^https?://[^[:space:]]+' "${uri#mirror+file:}") || continue ;;
+                esac
+                case $uri in http*://*/debian | http*://*/debian/)
+                        echo "$uri"
+                        return ;;
+                esac
+        done < <(sed -nE 's/^(URIs:|deb([[:space:]]+\[[^]]*\])?)[[:space:]]+([^[:space:]]+).*/\3/p' \
+                /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null)
+        echo http://deb.debian.org/debian
+}
+
+# make_tree DIR VARIANT PACKAGE,... [SUITE]: as mmdebstrap(1) has it. DIR appears when it is whole; with VARIANT extract no
+# script of a package is run, and anybody may make it.
+make_tree() {
+        local new=$1.new mode=chrootless suite=${4:-trixie} option options=()
+        [ "$(id -u)" -ne 0 ] || mode=root
+        while read -r option; do
+                options+=(--aptopt="$option")
+        done < <(apt-config dump --no-empty | grep -E '^Acquire::https?::(.*::)?Proxy')
+        echo "making a Debian tree in $1 (once, half a minute): $3" >&2
+        mkdir -p "$(dirname "$1")"
+        rm -rf "$new"
+        mmdebstrap --quiet --mode=$mode --variant="$2" "${options[@]}" --include="$3" "$suite" "$new" "$(mirror)" >&2
+        mv "$new" "$1"
+}
