@@ -3,35 +3,46 @@
 
 #include <stdbool.h>
 
+#include <sys/un.h>
 #include <uv.h>
+
+#include "log.h"
 
 enum {
         LISTENER_ADDRESSES_MAX = 8, /* that a TCP host name stands for */
+        LISTENER_SOCKETS_MAX = 1 + LISTENER_ADDRESSES_MAX,
         LISTENER_ERROR_BYTES = 256,
-        /* Connections accepted in one turn of the loop; those behind them wait for the next. libuv goes on as
-         * long as there are any, and who connects fast enough could keep it from all else. */
+        /* Connections accepted in one turn of the loop; those behind them wait for the next: who connects
+         * fast enough could keep it from all else. */
         LISTENER_ACCEPTS_PER_TURN = 64,
 };
 
-/* The sockets that clients connect to. */
+struct listener;
+
+/* One listening socket. */
+struct listener_socket {
+        struct listener *listener;
+        uv_poll_t poll;
+        int fd;
+        bool tcp;
+};
+
+/* The sockets that clients connect to. They are accepted here, and not by libuv's streams, since a connection
+ * may be for another thread's loop. */
 struct listener {
         uv_loop_t *loop;
-        uv_pipe_t unix_socket;
-        uv_tcp_t tcp[LISTENER_ADDRESSES_MAX];
-        unsigned tcp_len;
-        bool has_unix;
-        unsigned accepts; /* in this turn of the loop */
-        uv_check_t check; /* the turn's end */
-        uv_idle_t idle;   /* runs while connections are held */
-        /* Sockets with a connection that is not accepted yet. */
-        uv_stream_t *held[1 + LISTENER_ADDRESSES_MAX];
-        unsigned held_len;
-        /* A connection waits at @from; accept it in the call. */
-        void (*on_connection)(void *ctx, uv_stream_t *from);
+        struct listener_socket sockets[LISTENER_SOCKETS_MAX];
+        unsigned len;
+        char unix_path[sizeof(
+                ((struct sockaddr_un *)0)->sun_path)]; /* to be removed in the end; "" for none */
+        uv_timer_t pause; /* runs while nothing is accepted for want of descriptors or memory */
+        struct log_limit failures;
+        /* A client has connected: takes over the non-blocking @fd. */
+        void (*on_connection)(void *ctx, int fd, bool tcp);
         void *ctx;
 };
 
-void listener_init(struct listener *l, uv_loop_t *loop, void (*on_connection)(void *ctx, uv_stream_t *from),
+void listener_init(struct listener *l, uv_loop_t *loop, void (*on_connection)(void *ctx, int fd, bool tcp),
                    void *ctx);
 
 /* Listens on a Unix socket at @path, with permissions @mode. A socket that nobody listens on any more is
@@ -45,7 +56,8 @@ int listener_open_unix(struct listener *l, const char *path, unsigned mode,
 int listener_open_tcp(struct listener *l, const char *address, bool anywhere,
                       char ret_error[LISTENER_ERROR_BYTES]);
 
-/* Stops listening; the Unix socket's file is removed. May be called at any time after listener_init. */
+/* Stops listening; the Unix socket's file is removed. May be called at any time after listener_init, and
+ * twice. */
 void listener_close(struct listener *l);
 
 #endif

@@ -63,9 +63,8 @@ struct sessions {
         bool with_spool;              /* acks say how many lines are spooled */
         const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none */
         struct log_limit tls_failures;
-        uint64_t accepted; /* since the start */
-        uint64_t lines;    /* received since the start, by all */
-        uint64_t empty;    /* of these */
+        uint64_t lines; /* received since the start, by all */
+        uint64_t empty; /* of these */
 };
 
 enum session_state {
@@ -91,7 +90,8 @@ struct session {
         uv_timer_t linger;
         uv_shutdown_t shutdown;
         unsigned handles;              /* stream and timer, not closed yet */
-        uint64_t number;               /* for the log: the daemon's n-th connection */
+        uint64_t number;               /* for people: the daemon's n-th connection */
+        bool denied;                   /* for admit */
         char peer[SESSION_PEER_BYTES]; /* for people: "uid 1000, pid 4711", "127.0.0.1 port 5000" */
         enum session_state state;
         bool reading;
@@ -137,8 +137,16 @@ struct session_limits {
 void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,
                    struct memory *memory, const struct session_limits *limits);
 
-/* Accepts a connection of @listener; it is a session unless admit turns it away. 0 or a libuv error. */
-int sessions_accept(struct sessions *set, uv_stream_t *listener);
+/* A client that has connected. */
+struct session_socket {
+        int fd; /* non-blocking */
+        bool tcp;
+        bool denied;     /* for admit: who may connect says no */
+        uint64_t number; /* for people: the daemon's n-th connection */
+};
+
+/* Takes over the descriptor; it is a session unless admit turns it away. 0 or a libuv error. */
+int sessions_accept_take(struct sessions *set, const struct session_socket *socket);
 
 /* No session reads any more. Lines received are settled, then each client is told the last ack and
  * "shutdown". When on_gone has come for the last one, sessions_empty holds. */

@@ -38,6 +38,7 @@ struct daemon {
         uv_signal_t sighup;
         uv_timer_t deadline; /* of the drain */
         uv_timer_t finish;   /* runs the drain's last step outside of all callbacks */
+        uint64_t accepted;   /* connections, since the start */
         struct log_limit refusals;
         bool draining;
         bool finished;
@@ -91,10 +92,8 @@ static const char *admit(void *ctx, const struct session *s)
 {
         struct daemon *d = ctx;
         char why[64];
-        uv_os_fd_t fd;
 
-        if (s->uv.handle.type == UV_NAMED_PIPE &&
-            (uv_fileno(&s->uv.handle, &fd) != 0 || !access_allows(&d->access, fd))) {
+        if (s->denied) {
                 log_refusal(d, s, "neither in listen.allow_users nor in listen.allow_groups");
                 return "not_allowed";
         }
@@ -106,13 +105,17 @@ static const char *admit(void *ctx, const struct session *s)
         return NULL;
 }
 
-static void on_connection(void *ctx, uv_stream_t *from)
+static void on_connection(void *ctx, int fd, bool tcp)
 {
         struct daemon *d = ctx;
-        int r = sessions_accept(&d->sessions, from);
+        const struct session_socket socket = {.fd = fd,
+                                              .tcp = tcp,
+                                              .denied = !tcp && !access_allows(&d->access, fd),
+                                              .number = ++d->accepted};
+        int r = sessions_accept_take(&d->sessions, &socket);
 
         if (r != 0)
-                log_warn("accepting a connection failed: %s", uv_strerror(r));
+                log_warn("connection %" PRIu64 " cannot be served: %s", socket.number, uv_strerror(r));
 }
 
 /* --- the end --- */
@@ -146,9 +149,9 @@ static void log_totals(const struct daemon *d, const char *what)
         log_info("%s: %" PRIu64 " connections; %" PRIu64 " lines: %" PRIu64 " stored, %" PRIu64
                  " duplicate, %" PRIu64 " rejected, %" PRIu64 " spooled, %" PRIu64 " empty, %" PRIu64
                  " not settled",
-                 what, d->sessions.accepted, d->sessions.lines, p->counts[LINE_STORED],
-                 p->counts[LINE_DUPLICATE], p->counts[LINE_REJECTED], p->counts[LINE_SPOOLED],
-                 d->sessions.empty, p->in_flight + p->abandoned);
+                 what, d->accepted, d->sessions.lines, p->counts[LINE_STORED], p->counts[LINE_DUPLICATE],
+                 p->counts[LINE_REJECTED], p->counts[LINE_SPOOLED], d->sessions.empty,
+                 p->in_flight + p->abandoned);
         if (spool_on(&p->spool))
                 log_info("%s: spool: %" PRIu64 " lay there before, %" PRIu64 " spooled: %" PRIu64
                          " stored, %" PRIu64 " duplicate, %" PRIu64 " rejected, %" PRIu64

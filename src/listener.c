@@ -1,6 +1,7 @@
 #include "listener.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -8,14 +9,13 @@
 #include <unistd.h>
 
 #include <netdb.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include "err.h"
-#include "log.h"
 
-enum { BACKLOG = 1024 };
+enum { BACKLOG = 1024, PAUSE_MS = 100 };
 
 static int __attribute__((format(printf, 3, 4)))
 fail(char ret_error[LISTENER_ERROR_BYTES], int err, const char *fmt, ...)
@@ -28,47 +28,92 @@ fail(char ret_error[LISTENER_ERROR_BYTES], int err, const char *fmt, ...)
         return err;
 }
 
-static void on_check(uv_check_t *check)
-{
-        struct listener *l = check->data;
-
-        l->accepts = 0;
-}
-
-/* The next turn: libuv watches a socket again when its connection is accepted. */
-static void on_idle(uv_idle_t *idle)
-{
-        struct listener *l = idle->data;
-
-        uv_idle_stop(idle);
-        while (l->held_len > 0)
-                l->on_connection(l->ctx, l->held[--l->held_len]);
-}
-
-void listener_init(struct listener *l, uv_loop_t *loop, void (*on_connection)(void *ctx, uv_stream_t *from),
+void listener_init(struct listener *l, uv_loop_t *loop, void (*on_connection)(void *ctx, int fd, bool tcp),
                    void *ctx)
 {
         *l = (struct listener){.loop = loop, .on_connection = on_connection, .ctx = ctx};
-        uv_check_init(loop, &l->check);
-        uv_idle_init(loop, &l->idle);
-        l->check.data = l;
-        l->idle.data = l;
-        uv_check_start(&l->check, on_check);
+        uv_timer_init(loop, &l->pause);
+        l->pause.data = l;
 }
 
-static void on_connection(uv_stream_t *stream, int status)
-{
-        struct listener *l = stream->data;
+/* --- accepting --- */
 
+static void on_readable(uv_poll_t *poll, int status, int events);
+
+static void listen_again(struct listener *l)
+{
+        for (unsigned i = 0; i < l->len; i++)
+                uv_poll_start(&l->sockets[i].poll, UV_READABLE, on_readable);
+}
+
+static void on_pause_over(uv_timer_t *timer)
+{
+        listen_again(timer->data);
+}
+
+/* Without descriptors, say, the same connection would be tried again and again: all wait a moment. */
+static void pause_accepting(struct listener *l, int error)
+{
+        uint64_t failures = log_limit_pass(&l->failures, uv_now(l->loop));
+
+        if (failures > 0)
+                log_warn("accepting a connection failed: %s (%" PRIu64 " times since the last such line)",
+                         strerror(error), failures);
+        for (unsigned i = 0; i < l->len; i++)
+                uv_poll_stop(&l->sockets[i].poll);
+        uv_timer_start(&l->pause, on_pause_over, PAUSE_MS, 0);
+}
+
+/* The client was gone again, or its network: accept(2) says that these are not the socket's own faults. */
+static bool is_passing(int error)
+{
+        return error == EINTR || error == ECONNABORTED || error == EPROTO || error == EPERM ||
+               error == ENETDOWN || error == ENOPROTOOPT || error == EHOSTDOWN || error == ENONET ||
+               error == EHOSTUNREACH || error == EOPNOTSUPP || error == ENETUNREACH;
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+        struct listener_socket *s = poll->data;
+        struct listener *l = s->listener;
+
+        (void)events;
         if (status < 0) {
-                log_warn("accepting a connection failed: %s", uv_strerror(status));
-        } else if (l->accepts < LISTENER_ACCEPTS_PER_TURN) {
-                l->accepts++;
-                l->on_connection(l->ctx, stream);
-        } else {
-                l->held[l->held_len++] = stream;
-                uv_idle_start(&l->idle, on_idle);
+                pause_accepting(l, -status);
+                return;
         }
+        for (unsigned i = 0; i < LISTENER_ACCEPTS_PER_TURN; i++) {
+                int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+                if (fd >= 0)
+                        l->on_connection(l->ctx, fd, s->tcp);
+                else if (errno == EAGAIN || errno == EWOULDBLOCK)
+                        return;
+                else if (!is_passing(errno)) {
+                        pause_accepting(l, errno);
+                        return;
+                }
+        }
+}
+
+/* Takes over @fd, a bound socket. 0 or a negative errno, and @fd closed. */
+static int listen_take(struct listener *l, int fd, bool tcp)
+{
+        struct listener_socket *s = &l->sockets[l->len];
+        int r = listen(fd, BACKLOG) == 0 ? 0 : -errno;
+
+        if (r == 0)
+                r = uv_poll_init(l->loop, &s->poll, fd);
+        if (r != 0) {
+                close(fd);
+                return r;
+        }
+        s->listener = l;
+        s->fd = fd;
+        s->tcp = tcp;
+        s->poll.data = s;
+        l->len++;
+        return uv_poll_start(&s->poll, UV_READABLE, on_readable);
 }
 
 /* --- the Unix socket --- */
@@ -118,31 +163,44 @@ static int remove_stale(const char *path, char ret_error[LISTENER_ERROR_BYTES])
         return 0;
 }
 
+/* A socket bound to @path, or a negative errno. */
+static int bind_unix(const char *path, unsigned mode)
+{
+        struct sockaddr_un addr = {.sun_family = AF_UNIX};
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        mode_t mask;
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        memcpy(addr.sun_path, path, strlen(path) + 1);
+        mask = umask(0777); /* nobody gets in between bind and chmod */
+        r = bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) == 0 ? 0 : -errno;
+        umask(mask);
+        if (r == 0 && chmod(path, (mode_t)mode) != 0)
+                r = -errno;
+        if (r != 0)
+                close(fd);
+        return r == 0 ? fd : r;
+}
+
 int listener_open_unix(struct listener *l, const char *path, unsigned mode,
                        char ret_error[LISTENER_ERROR_BYTES])
 {
-        mode_t mask;
         int err;
-        int r;
+        int fd;
 
-        if (strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+        if (strlen(path) >= sizeof(l->unix_path))
                 return fail(ret_error, ERR_CONFIG, "listen.unix %s: the path is longer than %zu bytes", path,
-                            sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1);
+                            sizeof(l->unix_path) - 1);
         err = remove_stale(path, ret_error);
         if (err)
                 return err;
-        uv_pipe_init(l->loop, &l->unix_socket, 0);
-        l->unix_socket.data = l;
-        l->has_unix = true;
-        mask = umask(0777); /* nobody gets in between bind and chmod */
-        r = uv_pipe_bind(&l->unix_socket, path);
-        umask(mask);
-        if (r == 0 && chmod(path, (mode_t)mode) != 0)
-                r = uv_translate_sys_error(errno);
-        if (r == 0)
-                r = uv_listen((uv_stream_t *)&l->unix_socket, BACKLOG, on_connection);
-        if (r != 0)
-                return fail(ret_error, ERR_IO, "listen.unix %s: %s", path, uv_strerror(r));
+        fd = bind_unix(path, mode);
+        err = fd < 0 ? fd : listen_take(l, fd, false);
+        if (err)
+                return fail(ret_error, ERR_IO, "listen.unix %s: %s", path, strerror(-err));
+        memcpy(l->unix_path, path, strlen(path) + 1);
         log_info("listening on %s", path);
         return 0;
 }
@@ -179,34 +237,45 @@ static bool split_address(const char *address, char host[256], const char **ret_
         return true;
 }
 
-static void log_bound(const uv_tcp_t *tcp)
+static void log_bound(int fd)
 {
         struct sockaddr_storage bound;
-        int len = sizeof(bound);
+        socklen_t len = sizeof(bound);
         char host[NI_MAXHOST];
         char port[NI_MAXSERV];
 
-        if (uv_tcp_getsockname(tcp, (struct sockaddr *)&bound, &len) == 0 &&
-            getnameinfo((struct sockaddr *)&bound, (socklen_t)len, host, sizeof(host), port, sizeof(port),
+        if (getsockname(fd, (struct sockaddr *)&bound, &len) == 0 &&
+            getnameinfo((struct sockaddr *)&bound, len, host, sizeof(host), port, sizeof(port),
                         NI_NUMERICHOST | NI_NUMERICSERV) == 0)
                 log_info("listening on TCP %s port %s", host, port);
 }
 
-static int open_address(struct listener *l, const struct sockaddr *addr)
+/* A socket bound to @addr, or a negative errno. */
+static int bind_tcp(const struct addrinfo *addr)
 {
-        uv_tcp_t *tcp = &l->tcp[l->tcp_len];
-        int r = uv_tcp_init(l->loop, tcp);
+        int fd = socket(addr->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        int on = 1;
 
-        if (r != 0)
-                return r;
-        tcp->data = l;
-        l->tcp_len++;
-        r = uv_tcp_bind(tcp, addr, addr->sa_family == AF_INET6 ? UV_TCP_IPV6ONLY : 0);
-        if (r == 0)
-                r = uv_listen((uv_stream_t *)tcp, BACKLOG, on_connection);
-        if (r == 0)
-                log_bound(tcp);
-        return r;
+        if (fd < 0)
+                return -errno;
+        if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+            (addr->ai_family != AF_INET6 ||
+             setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0) &&
+            bind(fd, addr->ai_addr, addr->ai_addrlen) == 0)
+                return fd;
+        on = -errno;
+        close(fd);
+        return on;
+}
+
+static int open_address(struct listener *l, const struct addrinfo *addr)
+{
+        int fd = bind_tcp(addr);
+        int err = fd < 0 ? fd : listen_take(l, fd, true);
+
+        if (err == 0)
+                log_bound(fd);
+        return err;
 }
 
 int listener_open_tcp(struct listener *l, const char *address, bool anywhere,
@@ -224,8 +293,7 @@ int listener_open_tcp(struct listener *l, const char *address, bool anywhere,
         r = getaddrinfo(host, port, &hints, &found);
         if (r != 0)
                 return fail(ret_error, ERR_CONFIG, "listen.tcp %s: %s", address, gai_strerror(r));
-        for (struct addrinfo *a = found; a && err == 0 && l->tcp_len < LISTENER_ADDRESSES_MAX;
-             a = a->ai_next) {
+        for (struct addrinfo *a = found; a && err == 0 && l->len < LISTENER_SOCKETS_MAX; a = a->ai_next) {
                 if (!anywhere && !is_loopback(a->ai_addr)) {
                         err = fail(
                                 ret_error, ERR_CONFIG,
@@ -233,27 +301,28 @@ int listener_open_tcp(struct listener *l, const char *address, bool anywhere,
                                 address);
                         break;
                 }
-                r = open_address(l, a->ai_addr);
+                r = open_address(l, a);
                 if (r != 0)
-                        err = fail(ret_error, ERR_IO, "listen.tcp %s: %s", address, uv_strerror(r));
+                        err = fail(ret_error, ERR_IO, "listen.tcp %s: %s", address, strerror(-r));
         }
         freeaddrinfo(found);
         return err;
 }
 
-static void close_handle(uv_handle_t *handle)
+static void on_socket_closed(uv_handle_t *handle)
 {
-        if (!uv_is_closing(handle))
-                uv_close(handle, NULL);
+        struct listener_socket *s = handle->data;
+
+        close(s->fd);
 }
 
 void listener_close(struct listener *l)
 {
-        l->held_len = 0;
-        close_handle((uv_handle_t *)&l->check);
-        close_handle((uv_handle_t *)&l->idle);
-        if (l->has_unix)
-                close_handle((uv_handle_t *)&l->unix_socket);
-        for (unsigned i = 0; i < l->tcp_len; i++)
-                close_handle((uv_handle_t *)&l->tcp[i]);
+        if (uv_is_closing((uv_handle_t *)&l->pause))
+                return;
+        uv_close((uv_handle_t *)&l->pause, NULL);
+        for (unsigned i = 0; i < l->len; i++)
+                uv_close((uv_handle_t *)&l->sockets[i].poll, on_socket_closed);
+        if (l->unix_path[0])
+                unlink(l->unix_path);
 }

@@ -18,6 +18,7 @@
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "log.h"
 
@@ -120,7 +121,7 @@ static void on_shut_down(uv_shutdown_t *req, int status)
 
 static void on_linger_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 {
-        static char thrown_away[16 * 1024];
+        static _Thread_local char thrown_away[16 * 1024];
 
         (void)handle;
         (void)suggested;
@@ -375,7 +376,7 @@ static uv_buf_t make_room(struct session *s)
 /* What is encrypted is deciphered at once: one buffer will do for all. */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 {
-        static char cipher[CIPHER_BYTES];
+        static _Thread_local char cipher[CIPHER_BYTES];
         struct session *s = handle->data;
 
         (void)suggested;
@@ -613,21 +614,24 @@ void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_o
         uv_prepare_start(&set->prepare, on_prepare);
 }
 
-static int init_handles(struct session *s, uv_stream_t *listener)
+/* Takes over @fd, whether it succeeds or not. */
+static int init_handles(struct session *s, int fd, bool tcp)
 {
-        int r;
+        uv_loop_t *loop = s->set->loop;
+        int r = tcp ? uv_tcp_init(loop, &s->uv.tcp) : uv_pipe_init(loop, &s->uv.pipe, 0);
 
-        if (listener->type == UV_TCP)
-                r = uv_tcp_init(s->set->loop, &s->uv.tcp);
-        else
-                r = uv_pipe_init(s->set->loop, &s->uv.pipe, 0);
-        if (r != 0)
+        if (r != 0) {
+                close(fd);
                 return r;
-        uv_timer_init(s->set->loop, &s->linger);
+        }
+        uv_timer_init(loop, &s->linger);
         s->uv.handle.data = s;
         s->linger.data = s;
         s->handles = 2;
-        return 0;
+        r = tcp ? uv_tcp_open(&s->uv.tcp, fd) : uv_pipe_open(&s->uv.pipe, fd);
+        if (r != 0)
+                close(fd);
+        return r;
 }
 
 /* Who the client is, for operators. */
@@ -677,27 +681,29 @@ static void expect_greeting(struct session *s)
         uv_timer_start(&s->linger, on_greeting_over, GREETING_MS, 0);
 }
 
-int sessions_accept(struct sessions *set, uv_stream_t *listener)
+int sessions_accept_take(struct sessions *set, const struct session_socket *socket)
 {
         struct session *s = calloc(1, sizeof(*s));
         int r;
 
-        if (!s)
+        if (!s) {
+                close(socket->fd);
                 return UV_ENOMEM;
+        }
         s->set = set;
-        r = init_handles(s, listener);
-        if (r != 0) {
+        r = init_handles(s, socket->fd, socket->tcp);
+        if (s->handles == 0) {
                 free(s);
                 return r;
         }
-        s->has_tls = listener->type == UV_TCP && set->tls && set->tls->ctx;
+        s->has_tls = socket->tcp && set->tls && set->tls->ctx;
         list_append(&set->all, &s->all);
         list_init(&s->waiting);
         list_init(&s->dirty);
-        s->number = ++set->accepted;
+        s->number = socket->number;
+        s->denied = socket->denied;
         s->last_line = uv_now(set->loop);
-        r = uv_accept(listener, &s->uv.stream);
-        if (r == 0 && listener->type == UV_TCP)
+        if (r == 0 && socket->tcp)
                 uv_tcp_nodelay(&s->uv.tcp, 1);
         name_peer(s);
         log_debug("connection %" PRIu64 " accepted from %s", s->number, s->peer);

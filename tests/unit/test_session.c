@@ -4,12 +4,10 @@
 #include "test.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "session.h"
@@ -24,7 +22,7 @@ struct pending {
 
 struct fixture {
         uv_loop_t loop;
-        uv_pipe_t server;
+        uint64_t connected;
         struct memory memory;
         struct sessions sessions;
         struct pending pending[IN_FLIGHT];
@@ -33,7 +31,6 @@ struct fixture {
         unsigned gone;
         int room_in_percent;
         const char *refuse;
-        char path[64];
 };
 
 static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice line, struct block *block)
@@ -85,14 +82,6 @@ static void on_gone(void *ctx)
         f->gone++;
 }
 
-static void on_connection(uv_stream_t *server, int status)
-{
-        struct fixture *f = server->data;
-
-        assert_int_equal(status, 0);
-        assert_int_equal(sessions_accept(&f->sessions, server), 0);
-}
-
 static int setup(void **state)
 {
         static const struct session_ops ops = {.admit = admit,
@@ -108,13 +97,9 @@ static int setup(void **state)
         uv_loop_init(&f->loop);
         memory_init(&f->memory, SIZE_MAX);
         sessions_init(&f->sessions, &f->loop, &ops, f, &f->memory, &limits);
-        snprintf(f->path, sizeof(f->path), "/tmp/test_session-%d", (int)getpid());
-        unlink(f->path);
-        uv_pipe_init(&f->loop, &f->server, 0);
-        f->server.data = f;
         f->room_in_percent = 100;
         *state = f;
-        return uv_pipe_bind(&f->server, f->path) || uv_listen((uv_stream_t *)&f->server, 8, on_connection);
+        return 0;
 }
 
 static int teardown(void **state)
@@ -123,7 +108,6 @@ static int teardown(void **state)
 
         assert_true(sessions_empty(&f->sessions));
         sessions_deinit(&f->sessions);
-        uv_close((uv_handle_t *)&f->server, NULL);
         uv_run(&f->loop, UV_RUN_DEFAULT);
         assert_int_equal(uv_loop_close(&f->loop), 0);
         memory_deinit(&f->memory); /* asserts that nothing is left */
@@ -140,13 +124,13 @@ static void turn_loop(struct fixture *f)
 
 static int connect_client(struct fixture *f)
 {
-        struct sockaddr_un addr = {.sun_family = AF_UNIX};
-        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        struct session_socket ours = {.number = ++f->connected};
+        int pair[2];
 
-        strcpy(addr.sun_path, f->path);
-        assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-        assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
-        return fd;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+        ours.fd = pair[0];
+        assert_int_equal(sessions_accept_take(&f->sessions, &ours), 0);
+        return pair[1];
 }
 
 /* Settles a pending line, any one. */
