@@ -1,0 +1,64 @@
+# bash completion for boris-ingestd(8)
+
+_boris_ingestd()
+{
+        local settings='@SETTINGS@'
+        local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=() word candidates='' i
+
+        # the command, without options and their values
+        for ((i = 1; i < COMP_CWORD; i++)); do
+                word=${COMP_WORDS[i]}
+                case $word in
+                --status | --yes | --latest) ;;
+                --set) # a value, which bash breaks at its '='
+                        [ "${COMP_WORDS[i + 2]-}" != "=" ] || ((i += 2))
+                        ((i++))
+                        ;;
+                -*) ((i++)) ;;
+                *) words+=("$word") ;;
+                esac
+        done
+        COMPREPLY=()
+
+        case $previous in
+        --config | --file)
+                compopt -o filenames
+                mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+                return
+                ;;
+        --set)
+                compopt -o nospace
+                mapfile -t COMPREPLY < <(compgen -S = -W "$settings" -- "$cur")
+                return
+                ;;
+        --platform) candidates="META GOOGLE_ADS TIKTOK" ;;
+        --by) candidates="account platform campaign object" ;;
+        --format) candidates="table csv json" ;;
+        --bucket) candidates="1h 1d 1w 1mon" ;;
+        --id | --account | --object | --connection | --from | --to | =) return ;;
+        esac
+        if [ -n "$candidates" ]; then
+                mapfile -t COMPREPLY < <(compgen -W "$candidates" -- "$cur")
+                return
+        fi
+
+        case ${words[*]} in
+        "") candidates="run migrate check connection rejects spool hierarchy report --version --help" ;;
+        migrate) candidates="--status" ;;
+        connection) candidates="create list delete" ;;
+        "connection create") candidates="META GOOGLE_ADS TIKTOK --id --file" ;;
+        "connection create "*) candidates="--id --file" ;;
+        "connection delete"*) candidates="--yes" ;;
+        rejects) candidates="replay" ;;
+        "rejects replay")
+                compopt -o filenames
+                mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+                ;;
+        spool) candidates="status verify export" ;;
+        "spool "*) candidates="--file" ;;
+        hierarchy) candidates="--account --object --connection --platform" ;;
+        report) candidates="--account --object --connection --platform --from --to --bucket --by --format --latest" ;;
+        esac
+        mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -W "$candidates --config --set" -- "$cur")
+} &&
+        complete -F _boris_ingestd boris-ingestd
