@@ -4,17 +4,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "embedded.h"
 #include "model/db.h"
 
-/* One file of migrations/, compiled in. The first one makes the tables that Drizzle makes; see
+/* The files of migrations/, in the order of their names. The first one makes the tables that Drizzle makes; see
  * migration_apply. */
-struct migration_file {
-        const char *name; /* "0001_schema.sql" */
-        const char *sql;
-};
-
-/* In the order of their names; made at build time. */
-extern const struct migration_file migration_files[];
+extern const struct embedded_file migration_files[];
 extern const size_t migration_files_len;
 
 enum migration_state {

@@ -106,7 +106,7 @@ static void check_catalogue(struct check *c)
 {
         struct catalogue_diff diff;
 
-        if (db_run(&c->db, "BEGIN") != 0 || catalogue_compare(&c->db, migration_files[0].sql, &diff) != 0) {
+        if (db_run(&c->db, "BEGIN") != 0 || catalogue_compare(&c->db, migration_files[0].text, &diff) != 0) {
                 report_error(c, "tables: cannot be compared with what they should be");
                 (void)db_run(&c->db, "ROLLBACK");
                 return;

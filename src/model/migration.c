@@ -118,7 +118,7 @@ static void list_init(struct migration_list *list, size_t applied)
         for (list->len = 0; list->len < migration_files_len; list->len++) {
                 struct migration *m = &list->items[list->len];
 
-                m->sql = migration_files[list->len].sql;
+                m->sql = migration_files[list->len].text;
                 m->name = strdup(migration_files[list->len].name);
                 if (!m->name)
                         abort();
@@ -136,7 +136,7 @@ static void list_applied(struct migration_list *list, const struct pg_result *re
                 m->state = MIGRATION_UNKNOWN;
                 list->len++;
         } else {
-                checksum(migration_files[file].sql, expected);
+                checksum(migration_files[file].text, expected);
                 m->state = slice_eq(slice_str(expected), db_text(res, row, 1)) ? MIGRATION_APPLIED
                                                                                : MIGRATION_CHANGED;
         }
@@ -276,7 +276,7 @@ static int apply_in_transaction(struct db *db, const struct migration *m, struct
 {
         int err = db_run(db, "BEGIN");
 
-        if (!err && m->sql == migration_files[0].sql) {
+        if (!err && m->sql == migration_files[0].text) {
                 err = apply_first(db, m, what);
         } else if (!err) {
                 buf_put(what, "applied", 7);

@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Each module's layer. Modules of layers 0 to 2 may include those of their own layer; stages (4) may not.
 LAYERS = {
-    0: "err hex log clock slice uuid buf list memory config reject utf8",
+    0: "err hex log clock slice uuid buf list memory config reject utf8 embedded status_page",
     1: "model/*",
     2: "json rfc3339 frame fields spending_record hierarchy_record name_key line row batch hierarchy_batch hierarchy_verdict acks pg_array "
        "copy_format refusal reply sqlstate object_cache table",
