@@ -11,18 +11,20 @@
 
 enum { CONFIG_ERROR_BYTES = 512 };
 
-/* Every setting of the INI file (contract: config/boris-ingestd.ini documents each with its default).
- * Strings are owned by the struct; NULL or "" never both: an unset string is "". */
 /* When the database is asked whether a row's ad object is there. */
 enum fk_check {
         FK_CHECK_ROW,   /* by the foreign key's trigger, for each row */
         FK_CHECK_BATCH, /* once for all objects of a batch */
 };
 
+/* Every setting of the INI file (contract: config/boris-ingestd.ini documents each with its default).
+ * Strings are owned by the struct; NULL or "" never both: an unset string is "". */
 struct config {
         struct {
-                char *url;        /* libpq conninfo or URL; "" means libpq's own defaults (PGHOST, ...) */
-                unsigned writers; /* COPY connections, 1..64 */
+                char *url;           /* libpq conninfo or URL; "" means libpq's own defaults (PGHOST, ...) */
+                char *password_file; /* "" for none; at most 4000 bytes */
+                char *password;      /* its first line; "" for none */
+                unsigned writers;    /* COPY connections, 1..64 */
                 enum fk_check fk_check;
         } database;
         struct {
@@ -70,9 +72,11 @@ struct config {
 
 /* Fills @config with the defaults, then with @path (NULL: CONFIG_DEFAULT_PATH where it exists), then with
  * the @overrides, each "section.key=value", in their order; database.url falls back to $DATABASE_URL.
- * Sizes take the suffixes K, M, G, T (powers of 1024); unix_mode is octal.
- * On failure returns a code of enum err and writes to @ret_error one line without a line end that names file
- * and line (or "--set"), section.key, and the rule that was broken; a value of database.url is never in it.
+ * Files named "credential:NAME" are those of $CREDENTIALS_DIRECTORY, where it is set; the password is read,
+ * and missing is an error unless it is the default's. Sizes take the suffixes K, M, G, T (powers of 1024);
+ * unix_mode is octal. On failure returns a code of enum err and writes to @ret_error one line without a line
+ * end that names file and line (or "--set"), section.key, and the rule that was broken; neither a value of
+ * database.url nor the password is ever in it.
  * @config is to be freed with config_deinit in either case. */
 int config_load(struct config *config, const char *path, const char *const *overrides, size_t overrides_len,
                 char ret_error[CONFIG_ERROR_BYTES]);

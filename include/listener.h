@@ -56,8 +56,13 @@ int listener_open_unix(struct listener *l, const char *path, unsigned mode,
 int listener_open_tcp(struct listener *l, const char *address, bool anywhere,
                       char ret_error[LISTENER_ERROR_BYTES]);
 
-/* Stops listening; the Unix socket's file is removed. May be called at any time after listener_init, and
- * twice. */
+/* Takes over @fd, a socket that somebody else has bound and listens on: it is closed in the end, and no more.
+ * Writes its family (AF_UNIX, AF_INET, AF_INET6) to @ret_family. TCP as above; one Unix socket at most. */
+int listener_adopt_take(struct listener *l, int fd, bool anywhere, int *ret_family,
+                        char ret_error[LISTENER_ERROR_BYTES]);
+
+/* Stops listening; the file of a Unix socket of its own is removed. May be called at any time after
+ * listener_init, and twice. */
 void listener_close(struct listener *l);
 
 #endif

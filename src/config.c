@@ -19,6 +19,7 @@
 enum setting_type {
         TYPE_STRING,
         TYPE_PATH,    /* at most so long, or "" */
+        TYPE_FILE,    /* a path that may be "credential:NAME" */
         TYPE_ADDRESS, /* "", host:port or [v6]:port */
         TYPE_UINT,
         TYPE_SIZE,
@@ -44,10 +45,14 @@ struct setting {
 #define MB              (KB * KB)
 #define GB              (MB * KB)
 #define FILE_PATH_BYTES 4000 /* room for ".1000" behind it */
+#define CREDENTIAL      "credential:"
+#define PASSWORD_FILE   CREDENTIAL "boris-ingestd.password"
 #define PATH_BYTES      (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 
 static const struct setting settings[] = {
         {"database", "url", "", TYPE_STRING, AT(database.url), 0, 0},
+        {"database", "password_file", PASSWORD_FILE, TYPE_FILE, AT(database.password_file), 0,
+         FILE_PATH_BYTES},
         {"database", "writers", "2", TYPE_UINT, AT(database.writers), 1, 64},
         {"database", "fk_check", "row", TYPE_FK_CHECK, AT(database.fk_check), 0, 0},
         {"listen", "unix", "/run/boris-ingestd/ingest.sock", TYPE_PATH, AT(listen.unix_path), 0, PATH_BYTES},
@@ -55,9 +60,9 @@ static const struct setting settings[] = {
         {"listen", "allow_users", "", TYPE_STRING, AT(listen.allow_users), 0, 0},
         {"listen", "allow_groups", "", TYPE_STRING, AT(listen.allow_groups), 0, 0},
         {"listen", "tcp", "", TYPE_ADDRESS, AT(listen.tcp), 0, 0},
-        {"listen", "tls_cert", "", TYPE_PATH, AT(listen.tls_cert), 0, FILE_PATH_BYTES},
-        {"listen", "tls_key", "", TYPE_PATH, AT(listen.tls_key), 0, FILE_PATH_BYTES},
-        {"listen", "tls_client_ca", "", TYPE_PATH, AT(listen.tls_client_ca), 0, FILE_PATH_BYTES},
+        {"listen", "tls_cert", "", TYPE_FILE, AT(listen.tls_cert), 0, FILE_PATH_BYTES},
+        {"listen", "tls_key", "", TYPE_FILE, AT(listen.tls_key), 0, FILE_PATH_BYTES},
+        {"listen", "tls_client_ca", "", TYPE_FILE, AT(listen.tls_client_ca), 0, FILE_PATH_BYTES},
         {"limits", "max_line_bytes", "1048576", TYPE_SIZE, AT(limits.max_line_bytes), KB, 64 * MB},
         {"limits", "max_connections", "1024", TYPE_UINT, AT(limits.max_connections), 1, 65536},
         {"limits", "idle_ms", "3600000", TYPE_UINT, AT(limits.idle_ms), 0, 604800000},
@@ -182,6 +187,20 @@ static bool read_string(const char *value, char **ret)
         return true;
 }
 
+/* Credentials are files that systemd hands to the service alone (systemd.exec(5), LoadCredential=). Elsewhere
+ * there is no such folder, and the value stays what it is. */
+static bool read_file_path(const struct setting *s, const char *value, char **ret)
+{
+        const char *dir = getenv("CREDENTIALS_DIRECTORY");
+        char path[FILE_PATH_BYTES + 1];
+        int len;
+
+        if (!dir || strncmp(value, CREDENTIAL, strlen(CREDENTIAL)) != 0)
+                return strlen(value) <= s->max && read_string(value, ret);
+        len = snprintf(path, sizeof(path), "%s/%s", dir, value + strlen(CREDENTIAL));
+        return (size_t)len <= s->max && read_string(path, ret);
+}
+
 /* Of @len bytes, what stands before the port's colon. */
 static bool is_host(const char *host, size_t len)
 {
@@ -217,6 +236,8 @@ static bool set(struct config *config, const struct setting *s, const char *valu
                 return read_string(value, field(config, s));
         case TYPE_PATH:
                 return strlen(value) <= s->max && read_string(value, field(config, s));
+        case TYPE_FILE:
+                return read_file_path(s, value, field(config, s));
         case TYPE_ADDRESS:
                 return (!*value || is_address(value)) && read_string(value, field(config, s));
         case TYPE_UINT:
@@ -272,6 +293,7 @@ static int fail_rule(const struct setting *s, const char *where, char *ret_error
                             where, s->section, s->key, s->min, s->max,
                             s->type == TYPE_UINT ? "" : " (suffixes K, M, G, T)");
         case TYPE_PATH:
+        case TYPE_FILE:
                 return fail(ret_error, "%s: %s.%s must be a path of at most %" PRIu64 " bytes", where,
                             s->section, s->key, s->max);
         case TYPE_ADDRESS:
@@ -475,6 +497,31 @@ static int load_override(struct config *config, const char *text, char *ret_erro
         return assign(config, "--set", section, key, equals + 1, NULL, ret_error);
 }
 
+/* libpq's own file of passwords will not do for a credential: it must not have a group that may read it, as
+ * systemd's files may. @may_miss: the file need not be there. */
+static int read_password(struct config *config, bool may_miss, char *ret_error)
+{
+        const char *path = config->database.password_file;
+        char line[1024] = "";
+        FILE *f = path[0] ? fopen(path, "re") : NULL;
+        int error = errno;
+
+        read_string("", &config->database.password);
+        if (!path[0] || (!f && error == ENOENT && may_miss))
+                return 0;
+        if (!f)
+                return fail(ret_error, "database.password_file %.200s: %s", path, strerror(error));
+        if (!fgets(line, sizeof(line), f))
+                line[0] = '\0';
+        fclose(f);
+        line[strcspn(line, "\r\n")] = '\0';
+        if (!line[0])
+                return fail(ret_error, "database.password_file %.200s: its first line must be the password",
+                            path);
+        read_string(line, &config->database.password);
+        return 0;
+}
+
 /* Rules between settings. */
 static int check_together(const struct config *config, char *ret_error)
 {
@@ -490,12 +537,15 @@ static int check_together(const struct config *config, char *ret_error)
 int config_load(struct config *config, const char *path, const char *const *overrides, size_t overrides_len,
                 char ret_error[CONFIG_ERROR_BYTES])
 {
+        char *password_file = NULL; /* the default */
         int err = 0;
 
         *config = (struct config){0};
         for (size_t i = 0; i < SETTINGS && err == 0; i++)
                 err = assign(config, "default", settings[i].section, settings[i].key, settings[i].def, NULL,
                              ret_error);
+        if (err == 0 && !(password_file = strdup(config->database.password_file)))
+                abort();
         if (err == 0)
                 err = load_file(config, path ? path : CONFIG_DEFAULT_PATH, !path, ret_error);
         for (size_t i = 0; i < overrides_len && err == 0; i++)
@@ -503,13 +553,19 @@ int config_load(struct config *config, const char *path, const char *const *over
         if (err == 0 && !config->database.url[0] && getenv("DATABASE_URL"))
                 read_string(getenv("DATABASE_URL"), &config->database.url);
         if (err == 0)
+                err = read_password(config, strcmp(config->database.password_file, password_file) == 0,
+                                    ret_error);
+        if (err == 0)
                 err = check_together(config, ret_error);
+        free(password_file);
         return err;
 }
 
 void config_deinit(struct config *config)
 {
         free(config->database.url);
+        free(config->database.password_file);
+        free(config->database.password);
         free(config->listen.unix_path);
         free(config->listen.allow_users);
         free(config->listen.allow_groups);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <uv.h>
 
 #include "access.h"
@@ -22,6 +23,8 @@
 #include "listener.h"
 #include "log.h"
 #include "pipeline.h"
+#include "schema_check.h"
+#include "service.h"
 #include "session.h"
 
 struct daemon {
@@ -32,6 +35,10 @@ struct daemon {
         struct listener listener;
         struct sessions sessions;
         struct pipeline pipeline;
+        struct service service;
+        int passed[SERVICE_SOCKETS_MAX]; /* sockets that systemd listens on for us */
+        int passed_len;
+        struct schema_check schema;
         uv_signal_t sigterm;
         uv_signal_t sigint;
         uv_signal_t sigusr1;
@@ -127,6 +134,8 @@ static void close_all(struct daemon *d)
         listener_close(&d->listener);
         sessions_deinit(&d->sessions);
         pipeline_close(&d->pipeline);
+        schema_check_close(&d->schema);
+        service_close(&d->service);
         uv_close((uv_handle_t *)&d->sigterm, NULL);
         uv_close((uv_handle_t *)&d->sigint, NULL);
         uv_close((uv_handle_t *)&d->sigusr1, NULL);
@@ -181,18 +190,52 @@ static int load_tls(struct daemon *d)
         return err;
 }
 
+/* --- the service manager --- */
+
+static void on_ask_alive(void *ctx)
+{
+        service_alive(&((struct daemon *)ctx)->service);
+}
+
+/* The start is over when it is known how the database is. That it is away, or without tables, does not fail
+ * the start: clients can connect, and wait. */
+static void on_schema_change(void *ctx)
+{
+        struct daemon *d = ctx;
+        char status[SERVICE_STATUS_BYTES];
+
+        switch (d->schema.state) {
+        case SCHEMA_UNKNOWN:
+        case SCHEMA_AWAY:
+                snprintf(status, sizeof(status), "Listening, but the database is away: clients wait");
+                break;
+        case SCHEMA_WRONG:
+                snprintf(status, sizeof(status), "Listening, but clients wait: database: %s",
+                         d->schema.trouble);
+                break;
+        case SCHEMA_FITS:
+                snprintf(status, sizeof(status), "Listening");
+                break;
+        }
+        service_status(&d->service, status);
+        if (!d->service.ready)
+                service_ready(&d->service);
+}
+
 /* New connections get the new certificates; those that are there stay. */
 static void on_reload_signal(uv_signal_t *handle, int number)
 {
         struct daemon *d = handle->data;
 
         (void)number;
+        service_reloading(&d->service);
         if (!d->config->listen.tls_cert[0])
                 log_info("SIGHUP: there are no certificates to read again; other settings need a restart");
         else if (load_tls(d) == 0)
                 log_info("SIGHUP: the certificates were read again; other settings need a restart");
         else
                 log_error("SIGHUP: the certificates stay as they were");
+        service_ready(&d->service);
 }
 
 /* Handles are still open, requests in flight: nothing can be freed, the kernel does it. */
@@ -215,6 +258,7 @@ static void on_signal(uv_signal_t *handle, int number)
         if (d->draining)
                 end_at_once(d, "a second signal");
         log_info("stopping on %s", number == SIGTERM ? "SIGTERM" : "SIGINT");
+        service_stopping(&d->service);
         d->draining = true;
         listener_close(&d->listener);
         uv_timer_start(&d->deadline, on_deadline, d->config->shutdown.timeout_ms, 0);
@@ -274,19 +318,33 @@ static int read_access(struct daemon *d)
         return err;
 }
 
+/* A socket that systemd listens on takes the place of the one that the configuration names. */
 static int listen_all(struct daemon *d)
 {
         const struct config *c = d->config;
         char error[LISTENER_ERROR_BYTES];
+        bool has_unix = false;
+        bool has_tcp = false;
         int err = 0;
 
-        if (!c->listen.unix_path[0] && !c->listen.tcp[0]) {
+        if (d->passed_len < 0) {
+                log_error("the sockets that systemd hands over cannot be used: %s", strerror(-d->passed_len));
+                return ERR_CONFIG;
+        }
+        if (!c->listen.unix_path[0] && !c->listen.tcp[0] && d->passed_len == 0) {
                 log_error("nothing to listen on: set listen.unix or listen.tcp");
                 return ERR_CONFIG;
         }
-        if (c->listen.unix_path[0])
+        for (int i = 0; i < d->passed_len && err == 0; i++) {
+                int family;
+
+                err = listener_adopt_take(&d->listener, d->passed[i], d->tls.ctx != NULL, &family, error);
+                has_unix |= err == 0 && family == AF_UNIX;
+                has_tcp |= err == 0 && family != AF_UNIX;
+        }
+        if (err == 0 && !has_unix && c->listen.unix_path[0])
                 err = listener_open_unix(&d->listener, c->listen.unix_path, c->listen.unix_mode, error);
-        if (err == 0 && c->listen.tcp[0])
+        if (err == 0 && !has_tcp && c->listen.tcp[0])
                 err = listener_open_tcp(&d->listener, c->listen.tcp, d->tls.ctx != NULL, error);
         if (err)
                 log_error("%s", error);
@@ -320,7 +378,7 @@ static void make_threads(unsigned writers)
 {
         char threads[16];
 
-        snprintf(threads, sizeof(threads), "%u", writers + 4);
+        snprintf(threads, sizeof(threads), "%u", writers + 5);
         setenv("UV_THREADPOOL_SIZE", threads, 1);
 }
 
@@ -335,11 +393,14 @@ int daemon_run(const struct config *config)
                 return 1;
         }
         d->config = config;
+        d->passed_len = service_take_sockets(d->passed);
         signal(SIGPIPE, SIG_IGN);
         seed_jitter();
         raise_descriptor_limit(config->limits.max_connections);
         make_threads(config->database.writers);
         init_handles(d);
+        service_init(&d->service, &d->loop, on_ask_alive, d);
+        schema_check_open(&d->schema, &d->loop, config->database.url, on_schema_change, d);
         err = pipeline_open(&d->pipeline, &d->loop, config);
         open_sessions(d);
         if (!err)

@@ -15,7 +15,7 @@
 
 #include "err.h"
 
-enum { BACKLOG = 1024, PAUSE_MS = 100 };
+enum { BACKLOG = 1024, PAUSE_MS = 100, UNIX_PATH_BYTES = sizeof(((struct sockaddr_un *)NULL)->sun_path) };
 
 static int __attribute__((format(printf, 3, 4)))
 fail(char ret_error[LISTENER_ERROR_BYTES], int err, const char *fmt, ...)
@@ -307,6 +307,73 @@ int listener_open_tcp(struct listener *l, const char *address, bool anywhere,
         }
         freeaddrinfo(found);
         return err;
+}
+
+/* --- sockets of others --- */
+
+static bool is_listening(int fd)
+{
+        int type = 0;
+        int listening = 0;
+        socklen_t len = sizeof(int);
+
+        return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM &&
+               getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening;
+}
+
+static bool has_unix(const struct listener *l)
+{
+        for (unsigned i = 0; i < l->len; i++) {
+                if (!l->sockets[i].tcp)
+                        return true;
+        }
+        return false;
+}
+
+/* Whether the socket may be used, bound as it is. */
+static int check_adopted(const struct listener *l, int fd, bool anywhere, const struct sockaddr *bound,
+                         char ret_error[LISTENER_ERROR_BYTES])
+{
+        if (l->len == LISTENER_SOCKETS_MAX || (bound->sa_family == AF_UNIX && has_unix(l)))
+                return fail(
+                        ret_error, ERR_CONFIG,
+                        "socket %d, which was handed over: there must be one Unix socket and %d of TCP at most",
+                        fd, LISTENER_ADDRESSES_MAX);
+        if (bound->sa_family != AF_UNIX && !anywhere && !is_loopback(bound))
+                return fail(
+                        ret_error, ERR_CONFIG,
+                        "TCP socket %d, which was handed over: only loopback addresses are allowed without TLS "
+                        "(listen.tls_cert, tls_key, tls_client_ca)",
+                        fd);
+        return 0;
+}
+
+int listener_adopt_take(struct listener *l, int fd, bool anywhere, int *ret_family,
+                        char ret_error[LISTENER_ERROR_BYTES])
+{
+        struct sockaddr_storage bound = {0};
+        socklen_t len = sizeof(bound);
+        int err = 0;
+
+        if (!is_listening(fd) || getsockname(fd, (struct sockaddr *)&bound, &len) != 0)
+                err = fail(ret_error, ERR_CONFIG,
+                           "descriptor %d, which was handed over, is no listening stream socket", fd);
+        else
+                err = check_adopted(l, fd, anywhere, (const struct sockaddr *)&bound, ret_error);
+        if (err) {
+                close(fd);
+                return err;
+        }
+        *ret_family = bound.ss_family;
+        err = listen_take(l, fd, bound.ss_family != AF_UNIX);
+        if (err)
+                return fail(ret_error, ERR_IO, "socket %d, which was handed over: %s", fd, strerror(-err));
+        if (bound.ss_family == AF_UNIX)
+                log_info("listening on %.*s, which was handed over: listen.unix is not used", UNIX_PATH_BYTES,
+                         ((const struct sockaddr_un *)&bound)->sun_path);
+        else
+                log_bound(fd);
+        return 0;
 }
 
 static void on_socket_closed(uv_handle_t *handle)

@@ -29,6 +29,10 @@ struct schema_facts {
 
 int inspect_schema(struct db *db, struct schema_facts *ret);
 
+/* The same for who has a connection of another kind: the query, and its one row of binary values. */
+extern const char inspect_schema_sql[];
+struct schema_facts inspect_schema_read(const struct pg_result *res);
+
 struct hypertable_facts {
         bool exists;
         char column[64];   /* what spending is partitioned by */

@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon.h"
@@ -180,6 +181,9 @@ int commands_run(const struct arguments *a)
                 fprintf(stderr, "boris-ingestd: %s\n", error);
         } else {
                 log_init(config.log.level, config.log.format);
+                if (config.database.password[0])
+                        setenv("PGPASSWORD", config.database.password,
+                               1); /* libpq's default, where the url has none */
                 status = command->run(a, &config);
         }
         config_deinit(&config);

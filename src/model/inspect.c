@@ -10,7 +10,7 @@ static const char server_sql[] =
 
 /* The hierarchy is read by the resolver and written by hierarchy lines. Rights to some columns suffice, as
  * config/role.sql gives them. */
-static const char schema_sql[] =
+const char inspect_schema_sql[] =
         "WITH needed (name, privilege) AS (VALUES "
         "('platform_connections', 'SELECT'), ('ad_accounts', 'SELECT'), ('ad_accounts', 'INSERT'), "
         "('ad_accounts', 'UPDATE'), "
@@ -48,19 +48,26 @@ int inspect_server(struct db *db, struct server_facts *ret)
         return 0;
 }
 
+struct schema_facts inspect_schema_read(const struct pg_result *res)
+{
+        struct schema_facts facts = {.complete = db_bool(res, 0, 0)};
+
+        if (facts.complete) {
+                facts.on_path = db_bool(res, 0, 1);
+                COPY_TEXT(facts.missing, res, 2);
+                COPY_TEXT(facts.key, res, 3);
+        }
+        return facts;
+}
+
 int inspect_schema(struct db *db, struct schema_facts *ret)
 {
         struct pg_result *res;
-        int err = db_query_row(db, schema_sql, NULL, &res);
+        int err = db_query_row(db, inspect_schema_sql, NULL, &res);
 
         if (err)
                 return err;
-        *ret = (struct schema_facts){.complete = db_bool(res, 0, 0)};
-        if (ret->complete) {
-                ret->on_path = db_bool(res, 0, 1);
-                COPY_TEXT(ret->missing, res, 2);
-                COPY_TEXT(ret->key, res, 3);
-        }
+        *ret = inspect_schema_read(res);
         db_result_free(res);
         return 0;
 }

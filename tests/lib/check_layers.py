@@ -14,8 +14,8 @@ LAYERS = {
     1: "model/*",
     2: "json rfc3339 frame fields spending_record hierarchy_record name_key line row batch hierarchy_batch hierarchy_verdict acks pg_array "
        "copy_format refusal reply sqlstate object_cache table",
-    3: "pg_conn hierarchy_writer rejects access spool_file spool tls",
-    4: "listener session resolver hierarchy batcher writer",
+    3: "pg_conn hierarchy_writer rejects access spool_file spool tls service",
+    4: "listener session resolver hierarchy batcher writer schema_check",
     5: "main arguments daemon pipeline overflow command commands commands/*",
 }
 STAGE = 4
@@ -27,6 +27,7 @@ FOREIGN = {
     "ini.h": {"config"},
     "sqlite3.h": {"spool_file"},
     "openssl/ssl.h": {"tls"},
+    "systemd/sd-daemon.h": {"service"},
 }
 
 

@@ -191,24 +191,28 @@ def assert_conservation(log):
 class Daemon:
     """The daemon under test. Its log goes to a file; close() fails on what a sanitizer said in it."""
 
-    def __init__(self, db, program=INGESTD, **settings):
-        """settings: section__key=value"""
+    def __init__(self, db, program=INGESTD, env=None, wrapper=(), pass_fds=(), **settings):
+        """settings: section__key=value; env: what is to be added to the environment; wrapper: a program with arguments
+        that executes the daemon; pass_fds: descriptors that it inherits"""
         self.program = program
+        self.wrapper = wrapper
+        self.pass_fds = pass_fds
         self.dir = tempfile.mkdtemp(prefix="ingestd-")
         self.socket = f"{self.dir}/ingest.sock"
         self.log_path = pathlib.Path(self.dir, "log")
-        self.env = dict(os.environ, DATABASE_URL=db.daemon_url)
+        self.env = dict(os.environ, DATABASE_URL=db.daemon_url) | (env or {})
         self.settings = {"listen.unix": self.socket, "http.listen": ""}
         self.settings |= {key.replace("__", "."): value for key, value in settings.items()}
         self.start()
 
     def start(self, wait=True):
-        args = [self.program, "run", "--config", "/dev/null"]
+        args = [*self.wrapper, self.program, "run", "--config", "/dev/null"]
         for key, value in self.settings.items():
             args += ["--set", f"{key}={value}"]
         before = len(self.log())
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(args, env=self.env, stderr=log, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(args, env=self.env, stderr=log, stdin=subprocess.DEVNULL,
+                                            pass_fds=self.pass_fds)
         if wait:
             wait_until(lambda: " started:" in self.log()[before:] or self.process.poll() is not None, "start")
             assert self.process.poll() is None, self.log()

@@ -4,6 +4,8 @@
 static void assert_defaults(const struct config *c)
 {
         assert_string_equal(c->database.url, "");
+        assert_string_equal(c->database.password_file, "credential:boris-ingestd.password");
+        assert_string_equal(c->database.password, "");
         assert_int_equal(c->database.writers, 2);
         assert_int_equal(c->database.fk_check, FK_CHECK_ROW);
         assert_string_equal(c->listen.unix_path, "/run/boris-ingestd/ingest.sock");
@@ -157,7 +159,7 @@ static void test_shipped_file(void **state)
                 available++;
         }
         fclose(in);
-        assert_int_equal(available, 28);
+        assert_int_equal(available, 29);
         assert_int_equal(off, 1);
         assert_string_equal(names, expected);
 }
@@ -290,9 +292,85 @@ static void test_not_available(void **state)
         }
 }
 
+static void assert_password(const char *file, const char *text, const char *password)
+{
+        char path[] = "/tmp/test_password-XXXXXX";
+        char setting[64];
+        char error[CONFIG_ERROR_BYTES];
+        struct config c;
+        int fd = mkstemp(path);
+
+        assert_true(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+        close(fd);
+        snprintf(setting, sizeof(setting), "database.password_file=%s", file ? file : path);
+        if (password) {
+                assert_int_equal(load(&c, "", setting, error), 0);
+                assert_string_equal(c.database.password, password);
+        } else {
+                assert_int_not_equal(load(&c, "", setting, error), 0);
+                assert_non_null(strstr(error, "database.password_file "));
+                assert_null(strstr(error, "s3cr3t"));
+        }
+        config_deinit(&c);
+        unlink(path);
+}
+
+static void test_password_file(void **state)
+{
+        (void)state;
+        assert_password(NULL, "s3cr3t\nother", "s3cr3t");
+        assert_password(NULL, " s3cr3t #;'\r\n", " s3cr3t #;'");
+        assert_password(NULL, "s3cr3t", "s3cr3t");
+        assert_password(NULL, "", NULL);
+        assert_password(NULL, "\ns3cr3t", NULL);
+        assert_password("/nonexistent/s3c", "", NULL);
+        assert_password("", "", "");
+}
+
+/* systemd's files for the service: named so, they are found in its folder; without one there are none. */
+static void test_credentials(void **state)
+{
+        char dir[] = "/tmp/test_config-XXXXXX";
+        char path[64];
+        char error[CONFIG_ERROR_BYTES];
+        struct config c;
+        FILE *f;
+
+        (void)state;
+        assert_non_null(mkdtemp(dir));
+        setenv("CREDENTIALS_DIRECTORY", dir, 1);
+        assert_int_equal(
+                load(&c, "[listen]\ntls_cert = a\ntls_client_ca = b\ntls_key = credential:k", NULL, error),
+                0);
+        snprintf(path, sizeof(path), "%s/k", dir);
+        assert_string_equal(c.listen.tls_key, path);
+        assert_string_equal(c.database.password, "");
+        config_deinit(&c);
+        snprintf(path, sizeof(path), "%s/boris-ingestd.password", dir);
+        f = fopen(path, "w");
+        assert_non_null(f);
+        fputs("s3cr3t\n", f);
+        fclose(f);
+        assert_int_equal(load(&c, "", NULL, error), 0);
+        assert_string_equal(c.database.password, "s3cr3t");
+        config_deinit(&c);
+        assert_int_not_equal(load(&c, "", "database.password_file=credential:other", error), 0);
+        config_deinit(&c);
+        unsetenv("CREDENTIALS_DIRECTORY");
+        assert_int_equal(
+                load(&c, "[listen]\ntls_cert = a\ntls_client_ca = b\ntls_key = credential:k", NULL, error),
+                0);
+        assert_string_equal(c.listen.tls_key, "credential:k");
+        assert_string_equal(c.database.password, "");
+        config_deinit(&c);
+        unlink(path);
+        rmdir(dir);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_password_file), cmocka_unit_test(test_credentials),
                 cmocka_unit_test(test_defaults),      cmocka_unit_test(test_shipped_file),
                 cmocka_unit_test(test_ranges),        cmocka_unit_test(test_words),
                 cmocka_unit_test(test_not_available),

@@ -1,0 +1,325 @@
+#!/usr/bin/env python3
+"""What the daemon tells systemd, and takes from it: a fake service manager stands at the other end."""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from harness import INGESTD, Client, Daemon, Database, TestCase, record, wait_until  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Manager:
+    """Receives what daemons say with sd_notify(3), in order."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="ingestd-")
+        self.path = f"{self.dir}/notify"
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(self.path)
+        self.said = []
+        self.thread = threading.Thread(target=self._listen)
+        self.thread.start()
+
+    def _listen(self):
+        while message := self.sock.recv(65536).decode():
+            self.said.append(message)
+
+    def words(self):
+        """Without the watchdog's."""
+        return [message for message in self.said if message != "WATCHDOG=1"]
+
+    def fed(self):
+        return self.said.count("WATCHDOG=1")
+
+    def status(self):
+        return next((m.removeprefix("STATUS=") for m in reversed(self.said) if m.startswith("STATUS=")), "")
+
+    def close(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(b"", self.path)
+        self.thread.join()
+        self.sock.close()
+        shutil.rmtree(self.dir)
+
+
+class ServiceTest(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.manager = Manager()
+        self.addCleanup(self.manager.close)
+
+    def service(self, db=None, watchdog_s=None, **settings):
+        """A daemon with this manager."""
+        env = {"NOTIFY_SOCKET": self.manager.path}
+        if watchdog_s:
+            env["WATCHDOG_USEC"] = str(int(watchdog_s * 1e6))
+        daemon = Daemon(db or self.db, env=env, **settings)
+        self.addCleanup(daemon.close)
+        return daemon
+
+    def wait_said(self, word, times=1):
+        wait_until(lambda: sum(m.startswith(word) for m in self.manager.said) >= times, word)
+
+
+class Notify(ServiceTest):
+    def test_from_start_to_end(self):
+        self.db.add_account()
+        daemon = self.service()
+        self.wait_said("READY=1")
+        self.assertEqual(daemon.send(record()).counts(), (1, 1, 0, 0))
+        daemon.signal(signal.SIGHUP)
+        self.wait_said("READY=1", 2)
+        self.assertEqual(daemon.stop(), 0)
+        kinds = [m.split("=")[0] for m in self.manager.words() if not m.startswith("STATUS=")]
+        self.assertEqual(kinds, ["READY", "RELOADING", "READY", "STOPPING"])
+        reloading = next(m for m in self.manager.said if m.startswith("RELOADING=1"))
+        told = int(re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=(\d+)", reloading)[1])
+        self.assertLess(abs(time.clock_gettime(time.CLOCK_MONOTONIC) - told / 1e6), 60)
+
+    def test_a_database_that_is_down_does_not_fail_the_start(self):
+        self.server.need_private()
+        self.db.add_account()
+        self.server.stop_at_once()
+        try:
+            daemon = self.service()
+            self.wait_said("READY=1")
+            self.assertIn("the database is away", self.manager.status())
+            client = daemon.client()
+            client.send(record())
+        finally:
+            self.server.start()
+        client.wait_ack(1)
+        client.close()
+        wait_until(lambda: "away" not in self.manager.status(), "a new status")
+
+    def test_tables_that_are_missing_are_told_and_waited_for(self):
+        empty = Database(self.server, migrated=False)
+        self.addCleanup(empty.close)
+        daemon = self.service(empty)
+        self.wait_said("READY=1")
+        self.assertIn("run boris-ingestd migrate", self.manager.status())
+        self.assertIn("tables are missing: run boris-ingestd migrate", daemon.log())
+        subprocess.run([INGESTD, "migrate"], env=dict(os.environ, DATABASE_URL=empty.url), check=True,
+                       stdout=subprocess.DEVNULL)
+        empty.add_role()
+        wait_until(lambda: "migrate" not in self.manager.status(), "a new status")
+
+    def test_a_right_that_is_missing_is_named(self):
+        self.db.execute(f"REVOKE INSERT ON spending FROM {self.db.name}")
+        self.service()
+        self.wait_said("READY=1")
+        self.assertIn("INSERT on spending", self.manager.status())
+
+    def test_what_fails_to_start_is_never_ready(self):
+        daemon = self.daemon()
+        env = dict(daemon.env, NOTIFY_SOCKET=self.manager.path)
+        done = subprocess.run([INGESTD, "run", "--config", "/dev/null", "--set", f"listen.unix={daemon.socket}"],
+                              env=env, stderr=subprocess.PIPE, text=True, timeout=30)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("another process listens there", done.stderr)
+        self.assertNotIn("READY=1", self.manager.said)
+
+
+class Watchdog(ServiceTest):
+    def test_it_is_fed_in_time_and_not_by_a_daemon_that_stands(self):
+        daemon = self.service(watchdog_s=1)
+        wait_until(lambda: self.manager.fed() >= 4, "food")
+        daemon.signal(signal.SIGSTOP)
+        fed = self.manager.fed()
+        try:
+            time.sleep(1)  # nothing can be waited for
+            self.assertLessEqual(self.manager.fed(), fed + 1)
+        finally:
+            daemon.signal(signal.SIGCONT)
+        wait_until(lambda: self.manager.fed() >= fed + 4, "food")
+
+    def test_where_nobody_asked_nothing_is_fed(self):
+        self.service()
+        self.wait_said("READY=1")
+        self.assertEqual(self.manager.fed(), 0)
+
+
+# What systemd does between fork and exec: descriptors from 3 on, and the process's own id.
+PASS_SOCKETS = """
+import os, sys
+fds, command = [int(fd) for fd in sys.argv[1].split(",")], sys.argv[2:]
+moved = [os.dup(fd) for fd in fds]
+for number, fd in enumerate(moved):
+    os.dup2(fd, 3 + number)
+os.environ.update(LISTEN_FDS=str(len(fds)), LISTEN_PID=str(os.getpid()))
+os.execv(command[0], command)
+"""
+
+
+class Activation(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.dir = tempfile.mkdtemp(prefix="ingestd-")
+        self.addCleanup(shutil.rmtree, self.dir)
+        self.path = f"{self.dir}/unit.sock"
+
+    def sockets(self, *sockets):
+        for sock in sockets:
+            self.addCleanup(sock.close)
+        fds = [sock.fileno() for sock in sockets]
+        return {"pass_fds": fds, "wrapper": [sys.executable, "-c", PASS_SOCKETS, ",".join(map(str, fds))]}
+
+    def unix(self):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(self.path)
+        sock.listen(1024)
+        return sock
+
+    def tcp(self, host="127.0.0.1"):
+        sock = socket.socket()
+        sock.bind((host, 0))
+        sock.listen()
+        return sock
+
+    def connect(self):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(self.path)
+        return Client(sock)
+
+    def converse(self, *lines):
+        client = self.connect()
+        client.send(*lines)
+        return client.finish()
+
+    def test_the_socket_is_used_and_left_as_it_is(self):
+        self.db.add_account()
+        daemon = self.daemon(**self.sockets(self.unix()))
+        self.assertIn(f"listening on {self.path}, which was handed over", daemon.log())
+        self.assertFalse(os.path.exists(daemon.socket))
+        self.assertEqual(self.converse(record()).counts(), (1, 1, 0, 0))
+        self.assertEqual(daemon.stop(), 0)
+        waiting = self.connect()  # nobody is there, and nobody is refused
+        waiting.send(record(amountCents=2))
+        daemon.start()
+        self.assertEqual(waiting.finish().counts(), (1, 1, 0, 0))
+
+    def test_no_connection_is_refused_while_it_restarts(self):
+        self.db.add_account()
+        daemon = self.daemon(**self.sockets(self.unix()))
+        ended = threading.Event()
+        faults, sent = [], []
+
+        def stream(name):
+            number = 0
+            while not ended.is_set():
+                line = record(amountCents=number, metrics={"of": name})
+                try:
+                    replies = self.converse(line)
+                except OSError as error:
+                    faults.append(error)
+                    return
+                if replies.ack and replies.ack["ack"] == 1:
+                    sent.append(line)
+                    number += 1
+                elif replies.closing != "shutdown":
+                    faults.append(vars(replies))
+
+        threads = [threading.Thread(target=stream, args=(name,)) for name in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(4):
+            before = len(sent)
+            wait_until(lambda: len(sent) > before + 20 or faults, "records")
+            self.assertEqual(daemon.stop(), 0)
+            daemon.start()
+        ended.set()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(faults, [])
+        self.assertEqual(self.db.count(), len(sent))
+
+    def test_tcp_sockets_take_the_place_of_listen_tcp(self):
+        self.db.add_account()
+        tcp = self.tcp()
+        daemon = self.daemon(listen__tcp="127.0.0.1:1", **self.sockets(self.unix(), tcp))
+        client = Client(socket.create_connection(tcp.getsockname()))
+        client.send(record())
+        self.assertEqual(client.finish().counts(), (1, 1, 0, 0))
+        self.assertEqual(self.converse(record()).counts(), (1, 0, 1, 0))
+        self.assertEqual(daemon.stop(), 0)
+
+    def assert_not_started(self, sock, reason):
+        sockets = self.sockets(sock)
+        done = subprocess.run([*sockets["wrapper"], INGESTD, "run", "--config", "/dev/null",
+                               "--set", f"listen.unix={self.dir}/own.sock"], pass_fds=sockets["pass_fds"],
+                              env=dict(os.environ, DATABASE_URL=self.db.daemon_url), stderr=subprocess.PIPE, text=True,
+                              timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(reason, done.stderr)
+
+    def test_without_tls_only_loopback_here_too(self):
+        self.assert_not_started(self.tcp("0.0.0.0"), "only loopback addresses are allowed without TLS")
+
+    def test_what_is_no_listening_socket_is_told(self):
+        self.assert_not_started(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), "is no listening stream socket")
+
+
+class Units(unittest.TestCase):
+    """The files in systemd/, as systemd itself sees them."""
+
+    def units(self):
+        """A folder with the units, and programs where they say."""
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="ingestd-"))
+        self.addCleanup(shutil.rmtree, folder)
+        for unit in ROOT.joinpath("systemd").iterdir():
+            text = unit.read_text().replace("/usr/sbin/boris-ingestd", INGESTD)
+            folder.joinpath(unit.name).write_text(text)
+        return folder
+
+    def analyze(self, *args):
+        if not shutil.which("systemd-analyze"):
+            self.skipTest("systemd-analyze is not installed")
+        return subprocess.run(["systemd-analyze", *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def test_verify(self):
+        folder = self.units()
+        for name in ("boris-ingestd.service", "boris-ingestd.socket"):
+            done = self.analyze("verify", "--man=no", str(folder / name))
+            self.assertEqual((done.returncode, done.stdout), (0, ""))
+        for name in ("boris-ingestd@.service", "boris-ingestd@.socket"):
+            instance = folder / name.replace("@", "@one")
+            shutil.copy(folder / name, instance)
+            done = self.analyze("verify", "--man=no", str(instance))
+            self.assertEqual((done.returncode, done.stdout), (0, ""))
+
+    def test_security(self):
+        for name in ("boris-ingestd.service", "boris-ingestd@.service"):
+            done = self.analyze("security", "--offline=true", str(ROOT / "systemd" / name))
+            self.assertLessEqual(float(re.search(r"exposure level for .*: ([\d.]+)", done.stdout)[1]), 1.5, done.stdout)
+
+    def test_instances_have_the_same_unit(self):
+        """But for what is theirs."""
+        def lines(name):
+            text = ROOT.joinpath("systemd", name).read_text()
+            return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+        def neutral(line):
+            line = line.replace("@%i.socket", ".socket").replace(" --config /etc/boris-ingestd/%i.ini", "")
+            line = line.replace(", instance %i", "").replace("/%i.environment", "/environment")
+            line = re.sub(r"(LoadCredential=.*):boris-ingestd-%i.*", r"\1", line)
+            return line.replace("boris-ingestd-%i", "boris-ingestd")
+
+        for kind in ("service", "socket"):
+            self.assertEqual([neutral(line) for line in lines(f"boris-ingestd@.{kind}")],
+                             lines(f"boris-ingestd.{kind}"))
+
+
+if __name__ == "__main__":
+    unittest.main()
