@@ -1,0 +1,163 @@
+"""config/alerts.yml and config/grafana-dashboard.json: Prometheus' own promtool reads them, each alert fires when it should
+and not before, and README.md tells of each."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from harness import ROOT  # noqa: E402
+
+ALERTS = ROOT / "config/alerts.yml"
+DASHBOARD = ROOT / "config/grafana-dashboard.json"
+LABELS = 'job="boris-ingestd",instance="i"'
+
+# A daemon that is well, as Prometheus sees it: a sample a minute, twelve hours long. "a+bxn" is a series that grows.
+HEALTHY = {
+    "up": "1x720", "process_start_time_seconds": "0x720", "process_open_fds": "40x720", "process_max_fds": "1280x720",
+    "boris_ingestd_ready": "1x720", "boris_ingestd_draining": "0x720", "boris_ingestd_worker_report_age_seconds": "0x720",
+    "boris_ingestd_lines_received_total": "0+60000x720", 'boris_ingestd_rejects_total{code="bad_value"}': "0+60x720",
+    'boris_ingestd_rejects_total{code="refused_by_database"}': "0x720",
+    "boris_ingestd_database_up": "1x720", "boris_ingestd_database_away_seconds": "0x720",
+    "boris_ingestd_database_connections_lost_total": "0x720", "boris_ingestd_batch_failures_total": "0x720",
+    "boris_ingestd_oldest_line_seconds": "0.1x720", 'boris_ingestd_ack_latency_seconds_bucket{le="0.1"}': "0+59000x720",
+    'boris_ingestd_ack_latency_seconds_bucket{le="10"}': "0+60000x720",
+    'boris_ingestd_ack_latency_seconds_bucket{le="+Inf"}': "0+60000x720",
+    'boris_ingestd_connections_paused{reason="database"}': "0x720", 'boris_ingestd_connections_paused{reason="memory"}': "0x720",
+    'boris_ingestd_connections_refused_total{reason="tls"}': "0x720", "boris_ingestd_connections": "8x720",
+    "boris_ingestd_connections_limit": "1024x720", "boris_ingestd_spool_bytes": "0x720",
+    "boris_ingestd_spool_limit_bytes": "1000x720", "boris_ingestd_spool_failing": "0x720",
+    "boris_ingestd_spool_oldest_seconds": "0x720", "boris_ingestd_spool_lost_lines_total": "0x720",
+    "boris_ingestd_reject_file_lost_lines_total": "0x720", "boris_ingestd_reject_file_failing": "0x720",
+    "boris_ingestd_memory_used_bytes": "10x720", "boris_ingestd_memory_limit_bytes": "100x720",
+    "boris_ingestd_cache_objects": "500x720", "boris_ingestd_cache_objects_limit": "1000x720",
+    "boris_ingestd_cache_hits_total": "0+59000x720", "boris_ingestd_cache_misses_total": "0+1000x720",
+}
+
+# Each alert: what is otherwise than in HEALTHY, when no alert at all fires yet, and when this one fires, and only this one.
+CASES = {
+    "Down": ({"up": "1x9 0x20"}, "11m", "12m"),
+    "Restarts": ({"process_start_time_seconds": "0x20 1200x3 1500x3 1800x10"}, "28m", "29m"),
+    "NotReady": ({"boris_ingestd_ready": "1x9 0x20", "boris_ingestd_database_up": "1x9 0x20"}, "11m", "12m"),
+    "StopTakesLong": ({"boris_ingestd_draining": "0x9 1x9", "boris_ingestd_ready": "1x9 0x9"}, "11m", "12m"),
+    "WorkerStuck": ({"boris_ingestd_worker_report_age_seconds": "0x9 31+60x9"}, "10m", "11m"),
+    "DatabaseAway": ({"boris_ingestd_database_up": "1x9 0x30"}, "14m", "15m"),
+    "DatabaseUnsteady": ({"boris_ingestd_database_connections_lost_total": "0+1x40"}, "9m", "20m"),
+    "BatchesFail": ({"boris_ingestd_batch_failures_total": "0x9 0+3x40"}, "24m", "30m"),
+    "DatabaseSlow": ({'boris_ingestd_connections_paused{reason="database"}': "0x9 4x60"}, "39m", "40m"),
+    "SpoolFailing": ({"boris_ingestd_spool_failing": "0x9 1x9", "boris_ingestd_spool_bytes": "1000x20"}, "10m", "11m"),
+    "SpoolNearlyFull": ({"boris_ingestd_spool_bytes": "0x9 850x20"}, "14m", "15m"),
+    "SpoolFullSoon": ({"boris_ingestd_spool_bytes": "100+8x60"}, "10m", "30m"),
+    "SpoolOld": ({"boris_ingestd_spool_oldest_seconds": "0+60x120"}, "65m", "66m"),
+    "SpoolLost": ({"boris_ingestd_spool_lost_lines_total": "0x9 3x20"}, "9m", "10m"),
+    "RejectsMany": ({'boris_ingestd_rejects_total{code="bad_value"}': "0x9 0+6000x60"}, "18m", "30m"),
+    "RefusedByDatabase": ({'boris_ingestd_rejects_total{code="refused_by_database"}': "0x9 2x9"}, "9m", "11m"),
+    "RejectFileLosesLines": ({"boris_ingestd_reject_file_lost_lines_total": "0x9 5x9"}, "9m", "11m"),
+    "AckLatency": ({'boris_ingestd_ack_latency_seconds_bucket{le="0.1"}': "0+50000x60"}, "10m", "12m"),
+    "LinesStuck": ({"boris_ingestd_oldest_line_seconds": "0+60x60"}, "10m", "12m"),
+    "ConnectionsPaused": ({'boris_ingestd_connections_paused{reason="memory"}': "0x9 1x60"}, "24m", "25m"),
+    "ConnectionsRefused": ({'boris_ingestd_connections_refused_total{reason="tls"}': "0x9 0+1x60"}, "19m", "25m"),
+    "ConnectionsNearLimit": ({"boris_ingestd_connections": "8x9 1000x60"}, "19m", "20m"),
+    "NothingArrives": ({"boris_ingestd_lines_received_total": "0+100x9 900x720"}, "400m", "440m"),
+    "MemoryNearLimit": ({"boris_ingestd_memory_used_bytes": "10x9 95x60"}, "24m", "25m"),
+    "DescriptorsNearLimit": ({"process_open_fds": "40x9 1270x60"}, "19m", "20m"),
+    "CacheTooSmall": ({"boris_ingestd_cache_objects": "1000x200", "boris_ingestd_cache_misses_total": "0+20000x200"},
+                      "110m", "130m"),
+}
+
+
+def promtool(*arguments):
+    return subprocess.run([ROOT / "tests/lib/tool.sh", "promtool", *arguments], capture_output=True, text=True, timeout=120)
+
+
+def with_labels(series):
+    name, _, rest = series.partition("{")
+    return f"{name}{{{LABELS},{rest}" if rest else f"{name}{{{LABELS}}}"
+
+
+def firing(alerts):
+    return {"expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+            "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in alerts]}
+
+
+def expressions(value):
+    """All that a dashboard asks of Prometheus, in whatever part of it."""
+    if isinstance(value, dict):
+        return [text for key, part in value.items()
+                for text in ([part] if key in ("expr", "definition") else expressions(part))]
+    return [text for part in value for text in expressions(part)] if isinstance(value, list) else []
+
+
+class Files(unittest.TestCase):
+    """What needs no daemon."""
+
+    @classmethod
+    def setUpClass(cls):
+        tree = subprocess.run([ROOT / "tests/lib/tool.sh", "tree"], capture_output=True, text=True)
+        if tree.returncode:
+            raise unittest.SkipTest(f"no tree with promtool could be made: {tree.stderr[-500:]}")
+        cls.names = [name.removeprefix("BorisIngestd") for name in re.findall(r"- alert: (\w+)", ALERTS.read_text())]
+
+    def write(self, name, value):
+        folder = tempfile.TemporaryDirectory(prefix="ingestd-")
+        self.addCleanup(folder.cleanup)
+        path = pathlib.Path(folder.name, name)
+        path.write_text(json.dumps(value))      # which YAML is, too
+        return path
+
+    def test_promtool_accepts_the_rules(self):
+        done = promtool("check", "rules", "--lint-fatal", str(ALERTS))
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_each_alert_fires_in_time_and_alone(self):
+        self.assertEqual(sorted(CASES), sorted(self.names), "a case for each alert")
+        tests = [{"name": "well", "interval": "1m", "input_series": self.series({}),
+                  "promql_expr_test": [firing([]) | {"eval_time": time} for time in ("5m", "3h", "11h")]}]
+        for name, (other, quiet, fires) in CASES.items():
+            tests.append({"name": name, "interval": "1m", "input_series": self.series(other, int(fires[:-1])),
+                          "promql_expr_test": [firing([]) | {"eval_time": quiet},
+                                               firing([f"BorisIngestd{name}"]) | {"eval_time": fires}]})
+        tests.append({"name": "gone", "interval": "1m", "input_series": [],
+                      "promql_expr_test": [firing(["BorisIngestdDown"]) | {"eval_time": "5m"}]})
+        path = self.write("test.yml", {"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": tests})
+        done = promtool("test", "rules", str(path))
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    @staticmethod
+    def series(other, minutes=720):
+        healthy = {name: values.replace("x720", f"x{minutes}") for name, values in HEALTHY.items()}
+        return [{"series": with_labels(name), "values": values} for name, values in (healthy | other).items()]
+
+    def test_each_alert_says_what_it_is_and_what_to_do(self):
+        for block in re.split(r"(?=- alert: )", ALERTS.read_text())[1:]:
+            for part in (r"severity: (critical|warning|info)\b", r"\n +summary: \S", r"\n +description: >-\n +\S"):
+                self.assertRegex(block, part)
+
+    def test_readme_tells_of_each_alert(self):
+        text = (ROOT / "README.md").read_text().split("\n### Alerts\n")[1].split("\n## ")[0]
+        self.assertEqual(re.findall(r"^\| `BorisIngestd(\w+)` \|", text, re.M), self.names)
+
+    def test_the_dashboard_is_sound(self):
+        dashboard = json.loads(DASHBOARD.read_text())
+        panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+        self.assertEqual(len({panel["id"] for panel in dashboard["panels"]}), len(dashboard["panels"]))
+        for panel in panels:
+            self.assertEqual(panel["datasource"], {"type": "prometheus", "uid": "${datasource}"}, panel["title"])
+            self.assertTrue(panel["description"] and panel["targets"], panel["title"])
+        place = {(x, y) for p in panels for x in range(p["gridPos"]["x"], p["gridPos"]["x"] + p["gridPos"]["w"])
+                 for y in range(p["gridPos"]["y"], p["gridPos"]["y"] + p["gridPos"]["h"])}
+        self.assertEqual(len(place), sum(p["gridPos"]["w"] * p["gridPos"]["h"] for p in panels), "panels overlap")
+        rules = [{"record": f"panel:{n}", "expr": text.replace("$__rate_interval", "5m").replace("$instance", ".*")}
+                 for n, text in enumerate(expressions(dashboard)) if not text.startswith("label_values")]
+        self.assertGreater(len(rules), len(panels) - 1)
+        done = promtool("check", "rules", str(self.write("panels.yml", {"groups": [{"name": "panels", "rules": rules}]})))
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
