@@ -21,6 +21,9 @@ enum fk_check {
  * Strings are owned by the struct; NULL or "" never both: an unset string is "". */
 struct config {
         struct {
+                unsigned workers; /* event loops, 1..64 */
+        } daemon;
+        struct {
                 char *url;           /* libpq conninfo or URL; "" means libpq's own defaults (PGHOST, ...) */
                 char *password_file; /* "" for none; at most 4000 bytes */
                 char *password;      /* its first line; "" for none */

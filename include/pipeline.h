@@ -29,7 +29,9 @@ struct pipeline {
         struct resolver resolver;
         struct hierarchy hierarchy;
         struct batcher batcher;
-        struct rejects rejects;
+        struct rejects *rejects; /* borrowed */
+        void (*on_hierarchy)(void *ctx, bool new_accounts);
+        void *ctx;
         struct spool spool;
         struct overflow overflow;
         struct writer_config writer_config;
@@ -55,8 +57,13 @@ struct pipeline {
         uint64_t settled_at; /* loop time in ms when the database last told what became of a line */
 };
 
-/* Opens all stages. 0, or a code of enum err once the log was told why; to be closed in either case. */
-int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *config);
+/* Opens all stages. @on_hierarchy is called when accounts or objects were written. 0, or a code of enum err
+ * once the log was told why; to be closed in either case. */
+int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *config, struct rejects *rejects,
+                  void (*on_hierarchy)(void *ctx, bool new_accounts), void *ctx);
+
+/* Somebody else wrote accounts or objects. */
+void pipeline_hierarchy_changed(struct pipeline *p, bool new_accounts);
 
 /* Closes all stages: the loop ends its work. No line of a session may be in flight. */
 void pipeline_close(struct pipeline *p);

@@ -21,9 +21,9 @@
  * "field" is absent where the reason is no single field's, "record" where the line was too long to be kept.
  * What is not UTF-8 in a line stands there as U+FFFD, and "lossy":true says so.
  *
- * Files are written in a worker thread, so that a slow disk never holds up the loop. Each write opens the
- * file anew: it may be moved away at any time. A file that grows over a limit becomes FILE.1, that one
- * FILE.2, and so on. */
+ * Lines may be added in any thread; all else belongs to the loop's. Files are written in one of libuv's
+ * threads, so that a slow disk never holds up the loop. Each write opens the file anew: it may be moved away
+ * at any time. A file that grows over a limit becomes FILE.1, that one FILE.2, and so on. */
 
 enum { REJECTS_WAITING_MAX = 16 << 20 }; /* bytes; when the disk is so far behind, lines are not recorded */
 
@@ -36,12 +36,14 @@ struct rejects {
         uv_loop_t *loop;
         const char *path; /* borrowed; "" where nothing is recorded */
         struct rejects_limits limits;
+        uv_mutex_t lock;        /* of waiting, writing's length and what is counted */
+        uv_async_t wake;        /* lines were added */
         struct buf waiting;     /* to be written next */
-        struct buf writing;     /* by the worker; empty when there is none */
+        struct buf writing;     /* while it is written; else empty */
         uint64_t waiting_lines; /* in each */
         uint64_t writing_lines;
         uv_work_t work;
-        int error;     /* the worker's: a negative errno, 0 */
+        int error;     /* of the last write: a negative errno, 0 */
         bool torn;     /* the last write ended inside of a line */
         bool failing;  /* the log was told */
         uint64_t lost; /* lines that were not recorded since then */
@@ -52,16 +54,13 @@ struct rejects {
  * to be closed in either case. */
 int rejects_open(struct rejects *r, uv_loop_t *loop, const char *path, const struct rejects_limits *limits);
 
-/* All that was added is in the file, or given up. */
-static inline bool rejects_at_rest(const struct rejects *r)
-{
-        return r->waiting.len == 0 && r->writing.len == 0;
-}
+/* In any thread: whether all that was added is in the file, or given up. */
+bool rejects_at_rest(struct rejects *r);
 
-/* Writes what waits, then calls @cb, from the loop. */
+/* Writes what waits, then calls @cb, from the loop or at once. Nobody adds any more. */
 void rejects_close(struct rejects *r, void (*cb)(struct rejects *));
 
-/* @text is the line, ptr NULL where it was not kept. */
+/* In any thread. @text is the line, ptr NULL where it was not kept. */
 void rejects_add(struct rejects *r, const struct line_from *from, struct slice text,
                  const struct reject *reject);
 

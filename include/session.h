@@ -55,10 +55,12 @@ struct sessions {
         struct list all;
         struct list
                 waiting; /* those that stopped for want of room, in the order in which they get their turn */
-        struct list dirty;  /* those with something to say, or to be freed */
-        unsigned len;       /* connected ones, without those that are turned away, and TLS clients ... */
-        unsigned refused;   /* these */
-        unsigned strangers; /* ... that have not shown their certificate yet */
+        struct list dirty; /* those with something to say, or to be freed */
+        /* Connected ones, without those that are turned away, and TLS clients that have not shown their
+         * certificate yet. Other threads may read it. */
+        _Atomic unsigned len;
+        unsigned refused;
+        unsigned strangers;
         bool draining;
         bool with_spool;              /* acks say how many lines are spooled */
         const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none */

@@ -36,6 +36,9 @@ enum tls_result {
 int tls_server_load(struct tls_server *s, const char *cert, const char *key, const char *client_ca,
                     char ret_error[TLS_ERROR_BYTES]);
 
+/* *to becomes the same as *from, which may be loaded again or deinitialised without it. */
+void tls_server_share(struct tls_server *to, const struct tls_server *from);
+
 void tls_server_deinit(struct tls_server *s);
 
 /* A connection that is to be greeted. It keeps what it needs of @s. */

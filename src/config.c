@@ -50,6 +50,7 @@ struct setting {
 #define PATH_BYTES      (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 
 static const struct setting settings[] = {
+        {"daemon", "workers", "1", TYPE_UINT, AT(daemon.workers), 1, 64},
         {"database", "url", "", TYPE_STRING, AT(database.url), 0, 0},
         {"database", "password_file", PASSWORD_FILE, TYPE_FILE, AT(database.password_file), 0,
          FILE_PATH_BYTES},
@@ -525,8 +526,14 @@ static int read_password(struct config *config, bool may_miss, char *ret_error)
 /* Rules between settings. */
 static int check_together(const struct config *config, char *ret_error)
 {
-        if (config->limits.memory_bytes / 4 < config->limits.max_line_bytes)
-                return fail(ret_error, "limits.memory_bytes must be at least 4 times limits.max_line_bytes");
+        if (config->limits.memory_bytes / config->daemon.workers / 4 < config->limits.max_line_bytes)
+                return fail(ret_error,
+                            "limits.memory_bytes must be at least 4 times limits.max_line_bytes for each of "
+                            "daemon.workers");
+        if (config->daemon.workers > 1 && config->spool.dir[0])
+                return fail(ret_error,
+                            "spool.dir needs daemon.workers = 1: the spool keeps lines in the order in "
+                            "which they came, of which several workers know nothing");
         if (!config->listen.tls_cert[0] != !config->listen.tls_key[0] ||
             !config->listen.tls_cert[0] != !config->listen.tls_client_ca[0])
                 return fail(ret_error,

@@ -1,12 +1,11 @@
-/* The process: listens, lets clients in, stops on signals.
+/* The process: listens, lets workers have the clients, stops on signals. All this is the main thread's, which
+ * has a loop of its own; lines are the workers' (worker.c).
  *
- * Draining (SIGTERM, SIGINT): the listeners close, the sessions settle what they have received, say their
- * last words and close; when the last one is gone, nothing of theirs is in flight and all else is closed. A
- * second signal or shutdown.timeout_ms ends the process at once: what was not acked, the clients send again.
- */
+ * Draining (SIGTERM, SIGINT): the listeners close, then the workers drain; when the last one has ended all
+ * else is closed. A second signal or shutdown.timeout_ms ends the process at once: what was not acked, the
+ * clients send again. */
 #include "daemon.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,10 +21,12 @@
 #include "err.h"
 #include "listener.h"
 #include "log.h"
-#include "pipeline.h"
+#include "rejects.h"
 #include "schema_check.h"
 #include "service.h"
-#include "session.h"
+#include "workers.h"
+
+enum { LAST_WORDS_MS = 1000 }; /* for workers that are ended at once to tell what they did */
 
 struct daemon {
         const struct config *config;
@@ -33,84 +34,21 @@ struct daemon {
         struct access access;
         struct tls_server tls;
         struct listener listener;
-        struct sessions sessions;
-        struct pipeline pipeline;
+        struct rejects rejects;
+        struct workers workers;
         struct service service;
         int passed[SERVICE_SOCKETS_MAX]; /* sockets that systemd listens on for us */
         int passed_len;
         struct schema_check schema;
+        uint64_t accepted; /* connections, since the start */
         uv_signal_t sigterm;
         uv_signal_t sigint;
         uv_signal_t sigusr1;
         uv_signal_t sighup;
         uv_timer_t deadline; /* of the drain */
-        uv_timer_t finish;   /* runs the drain's last step outside of all callbacks */
-        uint64_t accepted;   /* connections, since the start */
-        struct log_limit refusals;
         bool draining;
-        bool finished;
+        bool ending_at_once;
 };
-
-/* --- sessions --- */
-
-static void on_finish(uv_timer_t *timer);
-
-static void drain_step(struct daemon *d)
-{
-        if (d->draining && !d->finished && sessions_empty(&d->sessions))
-                uv_timer_start(&d->finish, on_finish, 0, 0);
-}
-
-static void on_gone(void *ctx)
-{
-        drain_step(ctx);
-}
-
-static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice text, struct block *block)
-{
-        pipeline_on_line(&((struct daemon *)ctx)->pipeline, s, line_no, text, block);
-}
-
-static void on_too_long(void *ctx, struct session *s, uint64_t line_no)
-{
-        pipeline_on_too_long(&((struct daemon *)ctx)->pipeline, s, line_no);
-}
-
-static bool has_room(void *ctx)
-{
-        return pipeline_has_room(&((struct daemon *)ctx)->pipeline);
-}
-
-static bool has_room_for(void *ctx, const struct session *s)
-{
-        return pipeline_has_room_for(&((struct daemon *)ctx)->pipeline, s);
-}
-
-static void log_refusal(struct daemon *d, const struct session *s, const char *why)
-{
-        uint64_t refusals = log_limit_pass(&d->refusals, uv_now(&d->loop));
-
-        if (refusals > 0)
-                log_warn("connection %" PRIu64 " of %s refused: %s (%" PRIu64 " since the last such line)",
-                         s->number, s->peer, why, refusals);
-}
-
-static const char *admit(void *ctx, const struct session *s)
-{
-        struct daemon *d = ctx;
-        char why[64];
-
-        if (s->denied) {
-                log_refusal(d, s, "neither in listen.allow_users nor in listen.allow_groups");
-                return "not_allowed";
-        }
-        if (d->sessions.len > d->config->limits.max_connections) {
-                snprintf(why, sizeof(why), "limits.max_connections is %u", d->config->limits.max_connections);
-                log_refusal(d, s, why);
-                return "too_many_connections";
-        }
-        return NULL;
-}
 
 static void on_connection(void *ctx, int fd, bool tcp)
 {
@@ -119,82 +57,85 @@ static void on_connection(void *ctx, int fd, bool tcp)
                                               .tcp = tcp,
                                               .denied = !tcp && !access_allows(&d->access, fd),
                                               .number = ++d->accepted};
-        int r = sessions_accept_take(&d->sessions, &socket);
 
-        if (r != 0)
-                log_warn("connection %" PRIu64 " cannot be served: %s", socket.number, uv_strerror(r));
+        workers_connect_take(&d->workers, &socket);
 }
 
-/* --- the end --- */
+/* --- what happened so far --- */
 
-/* Closes all that is left, once. The loop ends with the last handle. */
-static void close_all(struct daemon *d)
+static struct worker_report add_up(const struct worker_report *reports, unsigned len)
 {
-        d->finished = true;
-        listener_close(&d->listener);
-        sessions_deinit(&d->sessions);
-        pipeline_close(&d->pipeline);
-        schema_check_close(&d->schema);
-        service_close(&d->service);
-        uv_close((uv_handle_t *)&d->sigterm, NULL);
-        uv_close((uv_handle_t *)&d->sigint, NULL);
-        uv_close((uv_handle_t *)&d->sigusr1, NULL);
-        uv_close((uv_handle_t *)&d->sighup, NULL);
-        uv_close((uv_handle_t *)&d->deadline, NULL);
-        uv_close((uv_handle_t *)&d->finish, NULL);
-}
+        struct worker_report sum = {0};
 
-static void on_finish(uv_timer_t *timer)
-{
-        close_all(timer->data);
+        for (unsigned i = 0; i < len; i++) {
+                sum.lines += reports[i].lines;
+                sum.empty += reports[i].empty;
+                sum.in_flight += reports[i].in_flight;
+                sum.abandoned += reports[i].abandoned;
+                sum.spool |= reports[i].spool;
+                sum.spool_before += reports[i].spool_before;
+                sum.spool_lines += reports[i].spool_lines;
+                sum.spool_lost += reports[i].spool_lost;
+                for (unsigned k = 0; k < LINE_OUTCOMES; k++) {
+                        sum.counts[k] += reports[i].counts[k];
+                        sum.drained_counts[k] += reports[i].drained_counts[k];
+                }
+        }
+        return sum;
 }
 
 /* The first number of lines is the sum of those behind it, at any moment; and so are what lay in the spool at
  * the start and what was spooled the sum of what became of it. */
-static void log_totals(const struct daemon *d, const char *what)
+static void log_totals(const struct daemon *d, const char *what, const struct worker_report *reports,
+                       unsigned len)
 {
-        const struct pipeline *p = &d->pipeline;
+        struct worker_report sum = add_up(reports, len);
 
         log_info("%s: %" PRIu64 " connections; %" PRIu64 " lines: %" PRIu64 " stored, %" PRIu64
                  " duplicate, %" PRIu64 " rejected, %" PRIu64 " spooled, %" PRIu64 " empty, %" PRIu64
                  " not settled",
-                 what, d->accepted, d->sessions.lines, p->counts[LINE_STORED], p->counts[LINE_DUPLICATE],
-                 p->counts[LINE_REJECTED], p->counts[LINE_SPOOLED], d->sessions.empty,
-                 p->in_flight + p->abandoned);
-        if (spool_on(&p->spool))
+                 what, d->accepted, sum.lines, sum.counts[LINE_STORED], sum.counts[LINE_DUPLICATE],
+                 sum.counts[LINE_REJECTED], sum.counts[LINE_SPOOLED], sum.empty,
+                 sum.in_flight + sum.abandoned);
+        if (sum.spool)
                 log_info("%s: spool: %" PRIu64 " lay there before, %" PRIu64 " spooled: %" PRIu64
                          " stored, %" PRIu64 " duplicate, %" PRIu64 " rejected, %" PRIu64
                          " lie there, %" PRIu64 " set aside",
-                         what, p->spool_before, p->counts[LINE_SPOOLED], p->drained_counts[LINE_STORED],
-                         p->drained_counts[LINE_DUPLICATE], p->drained_counts[LINE_REJECTED], p->spool.lines,
-                         p->spool.lost);
+                         what, sum.spool_before, sum.counts[LINE_SPOOLED], sum.drained_counts[LINE_STORED],
+                         sum.drained_counts[LINE_DUPLICATE], sum.drained_counts[LINE_REJECTED],
+                         sum.spool_lines, sum.spool_lost);
+}
+
+static void on_status_report(void *ctx, const struct worker_report *reports, unsigned len)
+{
+        log_totals(ctx, "status", reports, len);
 }
 
 static void on_status_signal(uv_signal_t *handle, int number)
 {
+        struct daemon *d = handle->data;
+
         (void)number;
-        log_totals(handle->data, "status");
-}
-
-static int load_tls(struct daemon *d)
-{
-        const struct config *c = d->config;
-        char error[TLS_ERROR_BYTES];
-        int err = 0;
-
-        if (c->listen.tls_cert[0])
-                err = tls_server_load(&d->tls, c->listen.tls_cert, c->listen.tls_key, c->listen.tls_client_ca,
-                                      error);
-        if (err)
-                log_error("%s", error);
-        return err;
+        workers_report(&d->workers, on_status_report, d);
 }
 
 /* --- the service manager --- */
 
+/* Each worker's loop turns, and this one. */
+static void on_alive(void *ctx, const struct worker_report *reports, unsigned len)
+{
+        struct daemon *d = ctx;
+
+        (void)reports;
+        (void)len;
+        service_alive(&d->service);
+}
+
 static void on_ask_alive(void *ctx)
 {
-        service_alive(&((struct daemon *)ctx)->service);
+        struct daemon *d = ctx;
+
+        workers_report(&d->workers, on_alive, d);
 }
 
 /* The start is over when it is known how the database is. That it is away, or without tables, does not fail
@@ -222,6 +163,24 @@ static void on_schema_change(void *ctx)
                 service_ready(&d->service);
 }
 
+/* --- certificates --- */
+
+static int load_tls(struct daemon *d)
+{
+        const struct config *c = d->config;
+        char error[TLS_ERROR_BYTES];
+        int err = 0;
+
+        if (!c->listen.tls_cert[0])
+                return 0;
+        err = tls_server_load(&d->tls, c->listen.tls_cert, c->listen.tls_key, c->listen.tls_client_ca, error);
+        if (err)
+                log_error("%s", error);
+        else
+                workers_set_tls(&d->workers, &d->tls);
+        return err;
+}
+
 /* New connections get the new certificates; those that are there stay. */
 static void on_reload_signal(uv_signal_t *handle, int number)
 {
@@ -238,12 +197,55 @@ static void on_reload_signal(uv_signal_t *handle, int number)
         service_ready(&d->service);
 }
 
-/* Handles are still open, requests in flight: nothing can be freed, the kernel does it. */
-static void end_at_once(const struct daemon *d, const char *why)
+/* --- the end --- */
+
+static void on_rejects_closed(struct rejects *r)
 {
-        log_warn("ending at once: %s; what was not acked, clients send again", why);
-        log_totals(d, "stopped");
+        (void)r;
+}
+
+/* Closes all that is left, once the workers have ended. The loop ends with the last handle. */
+static void close_all(struct daemon *d)
+{
+        listener_close(&d->listener);
+        workers_close(&d->workers);
+        rejects_close(&d->rejects, on_rejects_closed);
+        schema_check_close(&d->schema);
+        service_close(&d->service);
+        uv_close((uv_handle_t *)&d->sigterm, NULL);
+        uv_close((uv_handle_t *)&d->sigint, NULL);
+        uv_close((uv_handle_t *)&d->sigusr1, NULL);
+        uv_close((uv_handle_t *)&d->sighup, NULL);
+        uv_close((uv_handle_t *)&d->deadline, NULL);
+}
+
+static void on_workers_ended(void *ctx)
+{
+        close_all(ctx);
+}
+
+static void on_last_report(void *ctx, const struct worker_report *reports, unsigned len)
+{
+        log_totals(ctx, "stopped", reports, len);
         _exit(0);
+}
+
+static void on_no_report(uv_timer_t *timer)
+{
+        (void)timer;
+        log_warn("stopped, with a worker that does not answer");
+        _exit(0);
+}
+
+/* Handles are still open, requests in flight: nothing can be freed, the kernel does it. */
+static void end_at_once(struct daemon *d, const char *why)
+{
+        if (d->ending_at_once)
+                return;
+        d->ending_at_once = true;
+        log_warn("ending at once: %s; what was not acked, clients send again", why);
+        uv_timer_start(&d->deadline, on_no_report, LAST_WORDS_MS, 0);
+        workers_report(&d->workers, on_last_report, d);
 }
 
 static void on_deadline(uv_timer_t *timer)
@@ -255,16 +257,16 @@ static void on_signal(uv_signal_t *handle, int number)
 {
         struct daemon *d = handle->data;
 
-        if (d->draining)
+        if (d->draining) {
                 end_at_once(d, "a second signal");
+                return;
+        }
         log_info("stopping on %s", number == SIGTERM ? "SIGTERM" : "SIGINT");
         service_stopping(&d->service);
         d->draining = true;
         listener_close(&d->listener);
         uv_timer_start(&d->deadline, on_deadline, d->config->shutdown.timeout_ms, 0);
-        pipeline_drain(&d->pipeline);
-        sessions_drain(&d->sessions);
-        drain_step(d);
+        workers_drain(&d->workers);
 }
 
 /* --- the beginning --- */
@@ -278,33 +280,26 @@ static void init_handles(struct daemon *d)
         uv_signal_init(loop, &d->sigusr1);
         uv_signal_init(loop, &d->sighup);
         uv_timer_init(loop, &d->deadline);
-        uv_timer_init(loop, &d->finish);
         d->sigterm.data = d;
         d->sigint.data = d;
         d->sigusr1.data = d;
         d->sighup.data = d;
         d->deadline.data = d;
-        d->finish.data = d;
         uv_signal_start(&d->sigterm, on_signal, SIGTERM);
         uv_signal_start(&d->sigint, on_signal, SIGINT);
         uv_signal_start(&d->sigusr1, on_status_signal, SIGUSR1);
         uv_signal_start(&d->sighup, on_reload_signal, SIGHUP);
 }
 
-static void open_sessions(struct daemon *d)
+static int open_rejects(struct daemon *d)
 {
-        static const struct session_ops ops = {.admit = admit,
-                                               .on_line = on_line,
-                                               .on_too_long = on_too_long,
-                                               .has_room = has_room,
-                                               .has_room_for = has_room_for,
-                                               .on_gone = on_gone};
         const struct config *c = d->config;
-        const struct session_limits limits = {c->limits.max_line_bytes, c->limits.idle_ms,
-                                              spool_on(&d->pipeline.spool), &d->tls};
+        const struct rejects_limits limits = {c->rejects.max_bytes, c->rejects.keep};
+        int err = rejects_open(&d->rejects, &d->loop, c->rejects.file, &limits);
 
-        listener_init(&d->listener, &d->loop, on_connection, d);
-        sessions_init(&d->sessions, &d->loop, &ops, d, &d->pipeline.memory, &limits);
+        if (err)
+                log_error("rejects.file %s cannot be written: %s", c->rejects.file, strerror(-err));
+        return err ? ERR_CONFIG : 0;
 }
 
 static int read_access(struct daemon *d)
@@ -352,11 +347,10 @@ static int listen_all(struct daemon *d)
 }
 
 /* Each client is a descriptor; the soft limit is often 1024, the hard one plenty. */
-static void raise_descriptor_limit(unsigned connections)
+static void raise_descriptor_limit(const struct config *config)
 {
-        enum { OTHER_DESCRIPTORS = 256 };
+        rlim_t want = (rlim_t)config->limits.max_connections + 256 + 16 * (rlim_t)config->daemon.workers;
         struct rlimit limit;
-        rlim_t want = (rlim_t)connections + OTHER_DESCRIPTORS;
 
         if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
                 return;
@@ -364,7 +358,7 @@ static void raise_descriptor_limit(unsigned connections)
         if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < want)
                 log_warn(
                         "limits.max_connections is %u, but only %llu descriptors may be open (RLIMIT_NOFILE)",
-                        connections, (unsigned long long)limit.rlim_cur);
+                        config->limits.max_connections, (unsigned long long)limit.rlim_cur);
 }
 
 static void seed_jitter(void)
@@ -374,12 +368,49 @@ static void seed_jitter(void)
 
 /* Connecting to the database, the spool and the reject file use libuv's threads; an attempt to connect may
  * take ten seconds, and must not hold up the disk. libuv reads this when its first thread is needed. */
-static void make_threads(unsigned writers)
+static void make_threads(const struct config *config)
 {
+        unsigned connections = config->database.writers + 3 * config->daemon.workers;
         char threads[16];
 
-        snprintf(threads, sizeof(threads), "%u", writers + 5);
+        snprintf(threads, sizeof(threads), "%u", connections + 3);
         setenv("UV_THREADPOOL_SIZE", threads, 1);
+}
+
+static int start(struct daemon *d)
+{
+        const struct config *c = d->config;
+        int rejects_err = open_rejects(d);
+        int err = workers_open(&d->workers, &d->loop, c, &d->rejects, on_workers_ended, d);
+
+        err = rejects_err ? rejects_err : err;
+        if (!err)
+                err = read_access(d);
+        if (!err)
+                err = load_tls(d);
+        if (!err)
+                err = listen_all(d);
+        if (err)
+                return err;
+        workers_start(&d->workers);
+        log_info("boris-ingestd " INGESTD_VERSION
+                 " started: %u workers, %u writers, batches of %u rows or %zu bytes or %u ms",
+                 c->daemon.workers, c->database.writers, c->batch.rows, c->batch.bytes, c->batch.linger_ms);
+        return 0;
+}
+
+/* All has ended. */
+static void log_stopped(const struct daemon *d)
+{
+        const struct workers *ws = &d->workers;
+        struct worker_report *reports = calloc(ws->len, sizeof(*reports));
+
+        if (!reports)
+                abort();
+        for (unsigned i = 0; i < ws->len; i++)
+                reports[i] = ws->items[i].last_report;
+        log_totals(d, "stopped", reports, ws->len);
+        free(reports);
 }
 
 int daemon_run(const struct config *config)
@@ -396,30 +427,19 @@ int daemon_run(const struct config *config)
         d->passed_len = service_take_sockets(d->passed);
         signal(SIGPIPE, SIG_IGN);
         seed_jitter();
-        raise_descriptor_limit(config->limits.max_connections);
-        make_threads(config->database.writers);
+        raise_descriptor_limit(config);
+        make_threads(config);
         init_handles(d);
+        listener_init(&d->listener, &d->loop, on_connection, d);
         service_init(&d->service, &d->loop, on_ask_alive, d);
         schema_check_open(&d->schema, &d->loop, config->database.url, on_schema_change, d);
-        err = pipeline_open(&d->pipeline, &d->loop, config);
-        open_sessions(d);
-        if (!err)
-                err = read_access(d);
-        if (!err)
-                err = load_tls(d);
-        if (!err)
-                err = listen_all(d);
+        err = start(d);
         if (err)
                 close_all(d);
-        else
-                log_info("boris-ingestd " INGESTD_VERSION
-                         " started: %u writers, batches of %u rows or %zu bytes or %u ms",
-                         config->database.writers, config->batch.rows, config->batch.bytes,
-                         config->batch.linger_ms);
         uv_run(&d->loop, UV_RUN_DEFAULT);
         if (!err)
-                log_totals(d, "stopped");
-        pipeline_deinit(&d->pipeline);
+                log_stopped(d);
+        workers_deinit(&d->workers);
         access_deinit(&d->access);
         tls_server_deinit(&d->tls);
         if (uv_loop_close(&d->loop) != 0)

@@ -109,7 +109,7 @@ static bool may_drain(void *ctx)
 /* A drained line may be refused: the reject file is the only place that tells. */
 static bool may_erase(void *ctx)
 {
-        return rejects_at_rest(&((const struct pipeline *)ctx)->rejects);
+        return rejects_at_rest(((const struct pipeline *)ctx)->rejects);
 }
 
 static void on_drained(void *ctx, struct line *line)

@@ -67,7 +67,7 @@ static void end_line(struct pipeline *p, struct line *line, enum line_outcome ou
         if (outcome == LINE_REJECTED) {
                 struct line_from from = line_from(line);
 
-                rejects_add(&p->rejects, &from, line->text, reject);
+                rejects_add(p->rejects, &from, line->text, reject);
         }
         if (line->drained) {
                 p->drained_counts[outcome]++;
@@ -229,11 +229,17 @@ void pipeline_on_too_long(struct pipeline *p, struct session *s, uint64_t line_n
         end_line(p, &line, LINE_REJECTED, &reject);
 }
 
+void pipeline_hierarchy_changed(struct pipeline *p, bool new_accounts)
+{
+        resolver_hierarchy_changed(&p->resolver, new_accounts);
+}
+
 static void on_written(void *ctx, bool new_accounts)
 {
         struct pipeline *p = ctx;
 
-        resolver_hierarchy_changed(&p->resolver, new_accounts);
+        pipeline_hierarchy_changed(p, new_accounts);
+        p->on_hierarchy(p->ctx, new_accounts);
 }
 
 static void on_unknown(void *ctx, const struct line *line, bool waits)
@@ -365,17 +371,6 @@ void pipeline_evacuate(struct pipeline *p, const char *why, line_take_cb *cb)
 
 /* --- the beginning and the end --- */
 
-static int open_rejects(struct pipeline *p)
-{
-        const struct config *c = p->config;
-        const struct rejects_limits limits = {c->rejects.max_bytes, c->rejects.keep};
-        int err = rejects_open(&p->rejects, p->loop, c->rejects.file, &limits);
-
-        if (err)
-                log_error("rejects.file %s cannot be written: %s", c->rejects.file, strerror(-err));
-        return err ? ERR_CONFIG : 0;
-}
-
 static int open_spool(struct pipeline *p)
 {
         const struct config *c = p->config;
@@ -419,17 +414,14 @@ static void open_stages(struct pipeline *p)
                 writer_open(&p->writers[i], p->loop, &p->writer_config, i + 1, &writer_ops, p);
 }
 
-int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *config)
+int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *config, struct rejects *rejects,
+                  void (*on_hierarchy)(void *ctx, bool new_accounts), void *ctx)
 {
-        int err;
-        int spool_err;
-
-        *p = (struct pipeline){.config = config, .loop = loop};
+        *p = (struct pipeline){
+                .config = config, .loop = loop, .rejects = rejects, .on_hierarchy = on_hierarchy, .ctx = ctx};
         memory_init(&p->memory, config->limits.memory_bytes);
         open_stages(p);
-        err = open_rejects(p);
-        spool_err = open_spool(p);
-        return err ? err : spool_err;
+        return open_spool(p);
 }
 
 static void on_writer_closed(struct writer *w)
@@ -445,11 +437,6 @@ static void on_resolver_closed(struct resolver *r)
 static void on_hierarchy_closed(struct hierarchy *h)
 {
         (void)h;
-}
-
-static void on_rejects_closed(struct rejects *r)
-{
-        (void)r;
 }
 
 static void on_spool_closed(struct spool *s)
@@ -481,7 +468,6 @@ void pipeline_close(struct pipeline *p)
         resolver_close(&p->resolver, on_resolver_closed);
         hierarchy_close(&p->hierarchy, on_hierarchy_closed);
         batcher_close(&p->batcher, on_batcher_closed);
-        rejects_close(&p->rejects, on_rejects_closed);
         overflow_close(p);
         spool_close(&p->spool, on_spool_closed);
 }

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <sys/stat.h>
@@ -17,7 +18,7 @@
 #include "rfc3339.h"
 #include "utf8.h"
 
-static void start_writing(struct rejects *r);
+static void go_on(struct rejects *r);
 
 /* --- a line's text --- */
 
@@ -101,7 +102,7 @@ static void put_entry(struct buf *out, const struct line_from *from, struct slic
         put_str(out, "}\n");
 }
 
-/* --- in the worker thread --- */
+/* --- in one of libuv's threads --- */
 
 static int open_file(const char *path)
 {
@@ -174,20 +175,25 @@ static void on_work(uv_work_t *work)
 
 /* --- on the loop --- */
 
+/* Of the last write. */
 static void tell(struct rejects *r)
 {
+        uint64_t lost;
+
+        uv_mutex_lock(&r->lock);
+        if (r->error)
+                r->lost += r->writing_lines;
+        lost = r->lost;
+        if (!r->error)
+                r->lost = 0;
+        uv_mutex_unlock(&r->lock);
         if (r->error && !r->failing)
                 log_error("rejects.file %s cannot be written: %s: refused lines are not recorded", r->path,
                           strerror(-r->error));
-        if (r->error) {
-                r->failing = true;
-                r->lost += r->writing_lines;
-        } else if (r->lost > 0) {
+        else if (!r->error && lost > 0)
                 log_warn("rejects.file %s is written again: %" PRIu64 " refused lines are not in it", r->path,
-                         r->lost);
-                r->failing = false;
-                r->lost = 0;
-        }
+                         lost);
+        r->failing = r->error != 0;
 }
 
 static void on_written(uv_work_t *work, int status)
@@ -196,24 +202,53 @@ static void on_written(uv_work_t *work, int status)
 
         (void)status;
         tell(r);
+        uv_mutex_lock(&r->lock);
         r->writing.len = 0;
         r->writing_lines = 0;
-        if (r->waiting.len > 0)
-                start_writing(r);
-        else if (r->close_cb)
-                rejects_close(r, r->close_cb);
+        uv_mutex_unlock(&r->lock);
+        go_on(r);
 }
 
-static void start_writing(struct rejects *r)
+static void on_wake_closed(uv_handle_t *handle)
+{
+        struct rejects *r = handle->data;
+
+        if (r->lost > 0)
+                log_warn("rejects.file %s: %" PRIu64 " refused lines are not in it", r->path, r->lost);
+        buf_deinit(&r->waiting);
+        buf_deinit(&r->writing);
+        uv_mutex_destroy(&r->lock);
+        r->close_cb(r);
+}
+
+/* With nothing being written: begins with what waits, or ends. */
+static void go_on(struct rejects *r)
 {
         struct buf swap = r->writing;
+        bool work;
 
-        r->writing = r->waiting;
-        r->writing_lines = r->waiting_lines;
-        r->waiting = swap;
-        r->waiting_lines = 0;
+        uv_mutex_lock(&r->lock);
+        work = r->waiting.len > 0;
+        if (work) {
+                r->writing = r->waiting;
+                r->writing_lines = r->waiting_lines;
+                r->waiting = swap;
+                r->waiting_lines = 0;
+        }
+        uv_mutex_unlock(&r->lock);
         r->work.data = r;
-        uv_queue_work(r->loop, &r->work, on_work, on_written);
+        if (work)
+                uv_queue_work(r->loop, &r->work, on_work, on_written);
+        else if (r->close_cb)
+                uv_close((uv_handle_t *)&r->wake, on_wake_closed);
+}
+
+static void on_wake(uv_async_t *wake)
+{
+        struct rejects *r = wake->data;
+
+        if (r->writing.len == 0)
+                go_on(r);
 }
 
 int rejects_open(struct rejects *r, uv_loop_t *loop, const char *path, const struct rejects_limits *limits)
@@ -221,6 +256,9 @@ int rejects_open(struct rejects *r, uv_loop_t *loop, const char *path, const str
         int fd;
 
         *r = (struct rejects){.loop = loop, .path = path, .limits = *limits};
+        if (uv_mutex_init(&r->lock) != 0 || uv_async_init(loop, &r->wake, on_wake) != 0)
+                abort(); /* the process has not begun anything yet */
+        r->wake.data = r;
         if (!path[0])
                 return 0;
         fd = open_file(path);
@@ -233,13 +271,18 @@ int rejects_open(struct rejects *r, uv_loop_t *loop, const char *path, const str
 void rejects_close(struct rejects *r, void (*cb)(struct rejects *))
 {
         r->close_cb = cb;
-        if (r->writing.len > 0)
-                return; /* on_written comes back here */
-        if (r->lost > 0)
-                log_warn("rejects.file %s: %" PRIu64 " refused lines are not in it", r->path, r->lost);
-        buf_deinit(&r->waiting);
-        buf_deinit(&r->writing);
-        cb(r);
+        if (r->writing.len == 0)
+                go_on(r);
+}
+
+bool rejects_at_rest(struct rejects *r)
+{
+        bool rest;
+
+        uv_mutex_lock(&r->lock);
+        rest = r->waiting.len == 0 && r->writing.len == 0;
+        uv_mutex_unlock(&r->lock);
+        return rest;
 }
 
 void rejects_add(struct rejects *r, const struct line_from *from, struct slice text,
@@ -247,12 +290,13 @@ void rejects_add(struct rejects *r, const struct line_from *from, struct slice t
 {
         if (!r->path[0])
                 return;
+        uv_mutex_lock(&r->lock);
         if (r->waiting.len > REJECTS_WAITING_MAX) {
                 r->lost++;
-                return;
+        } else {
+                put_entry(&r->waiting, from, text, reject);
+                r->waiting_lines++;
         }
-        put_entry(&r->waiting, from, text, reject);
-        r->waiting_lines++;
-        if (r->writing.len == 0)
-                start_writing(r);
+        uv_mutex_unlock(&r->lock);
+        uv_async_send(&r->wake);
 }

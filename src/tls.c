@@ -71,6 +71,13 @@ int tls_server_load(struct tls_server *s, const char *cert, const char *key, con
         return 0;
 }
 
+void tls_server_share(struct tls_server *to, const struct tls_server *from)
+{
+        *to = *from;
+        if (to->ctx)
+                SSL_CTX_up_ref(to->ctx);
+}
+
 void tls_server_deinit(struct tls_server *s)
 {
         SSL_CTX_free(s->ctx);

@@ -141,6 +141,9 @@ class Ledger(TestCase):
     def test_ledger(self):
         self.run_ledger(longest=1)
 
+    def test_ledger_with_workers(self):
+        self.run_ledger(longest=1, daemon__workers=2)
+
     def test_ledger_with_a_spool(self):
         """One that is full soon, and outages that are long enough for it."""
         with tempfile.TemporaryDirectory() as folder:

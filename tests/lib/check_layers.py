@@ -14,9 +14,9 @@ LAYERS = {
     1: "model/*",
     2: "json rfc3339 frame fields spending_record hierarchy_record name_key line row batch hierarchy_batch hierarchy_verdict acks pg_array "
        "copy_format refusal reply sqlstate object_cache table",
-    3: "pg_conn hierarchy_writer rejects access spool_file spool tls service",
+    3: "mailbox pg_conn hierarchy_writer rejects access spool_file spool tls service",
     4: "listener session resolver hierarchy batcher writer schema_check",
-    5: "main arguments daemon pipeline overflow command commands commands/*",
+    5: "main arguments daemon workers worker pipeline overflow command commands commands/*",
 }
 STAGE = 4
 

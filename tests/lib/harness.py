@@ -20,7 +20,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "tests/lib/cluster.sh"
 ROLE_SQL = ROOT / "config/role.sql"
 INGESTD = os.environ.get("INGESTD", str(ROOT / "build/release/src/boris-ingestd"))
-SANITIZER_WORDS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:")
+WORKERS = os.environ.get("DAEMON_WORKERS")  # for daemons whose test does not set it
+SANITIZER_WORDS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer",
+                   "runtime error:")
 
 
 def wait_until(condition, what, timeout=60.0):
@@ -203,6 +205,8 @@ class Daemon:
         self.env = dict(os.environ, DATABASE_URL=db.daemon_url) | (env or {})
         self.settings = {"listen.unix": self.socket, "http.listen": ""}
         self.settings |= {key.replace("__", "."): value for key, value in settings.items()}
+        if WORKERS and "spool.dir" not in self.settings:
+            self.settings.setdefault("daemon.workers", WORKERS)
         self.start()
 
     def start(self, wait=True):

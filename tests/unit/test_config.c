@@ -253,7 +253,27 @@ static void test_memory_and_line(void **state)
         assert_int_equal(load(&c, text, "limits.memory_bytes=256M", error), 0);
         config_deinit(&c);
         assert_int_not_equal(load(&c, text, "limits.memory_bytes=268435455", error), 0);
-        assert_string_equal(error, "limits.memory_bytes must be at least 4 times limits.max_line_bytes");
+        assert_string_equal(
+                error,
+                "limits.memory_bytes must be at least 4 times limits.max_line_bytes for each of daemon.workers");
+        config_deinit(&c);
+        assert_int_not_equal(load(&c, "[daemon]\nworkers=2\n[limits]\nmemory_bytes=511M\n",
+                                  "limits.max_line_bytes=64M", error),
+                             0);
+        config_deinit(&c);
+}
+
+static void test_workers_and_spool(void **state)
+{
+        static const char text[] = "[spool]\ndir=/var/spool/x\n";
+        char error[CONFIG_ERROR_BYTES];
+        struct config c;
+
+        (void)state;
+        assert_int_equal(load(&c, text, "daemon.workers=1", error), 0);
+        config_deinit(&c);
+        assert_int_not_equal(load(&c, text, "daemon.workers=2", error), 0);
+        assert_non_null(strstr(error, "spool.dir needs daemon.workers = 1"));
         config_deinit(&c);
 }
 
@@ -367,12 +387,19 @@ static void test_missing_file(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_accepted),          cmocka_unit_test(test_refused),
-                cmocka_unit_test(test_long_lines),        cmocka_unit_test(test_nul),
-                cmocka_unit_test(test_last_line),         cmocka_unit_test(test_unix_path),
-                cmocka_unit_test(test_overrides),         cmocka_unit_test(test_overrides_in_order),
-                cmocka_unit_test(test_memory_and_line),   cmocka_unit_test(test_url),
-                cmocka_unit_test(test_url_is_never_told), cmocka_unit_test(test_strange_paths),
+                cmocka_unit_test(test_accepted),
+                cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_long_lines),
+                cmocka_unit_test(test_nul),
+                cmocka_unit_test(test_last_line),
+                cmocka_unit_test(test_unix_path),
+                cmocka_unit_test(test_overrides),
+                cmocka_unit_test(test_overrides_in_order),
+                cmocka_unit_test(test_memory_and_line),
+                cmocka_unit_test(test_workers_and_spool),
+                cmocka_unit_test(test_url),
+                cmocka_unit_test(test_url_is_never_told),
+                cmocka_unit_test(test_strange_paths),
                 cmocka_unit_test(test_missing_file),
         };
 

@@ -1,0 +1,56 @@
+#ifndef WORKERS_H
+#define WORKERS_H
+
+#include <stdbool.h>
+
+#include <uv.h>
+
+#include "config.h"
+#include "mailbox.h"
+#include "rejects.h"
+#include "tls.h"
+#include "worker.h"
+
+/* All workers, as the main thread sees them. */
+struct workers {
+        struct mailbox inbox; /* of the main thread */
+        struct worker *items;
+        unsigned len;
+        unsigned next;  /* which gets the next client */
+        unsigned alive; /* started, and not joined */
+        void (*on_ended)(void *ctx);
+        void *ctx;
+};
+
+/* Makes daemon.workers of them, each with its share of the connections to the database, of memory and of the
+ * cache.
+ * @on_ended is called when all have drained. 0, or a code of enum err once the log was told why; to be closed
+ * in either case. */
+int workers_open(struct workers *ws, uv_loop_t *loop, const struct config *config, struct rejects *rejects,
+                 void (*on_ended)(void *ctx), void *ctx);
+
+/* Begins their threads, or ends the process. */
+void workers_start(struct workers *ws);
+
+/* Takes over a client's descriptor, for one of them. */
+void workers_connect_take(struct workers *ws, const struct session_socket *socket);
+
+/* TLS clients that come from now on see what @tls has now. */
+void workers_set_tls(struct workers *ws, const struct tls_server *tls);
+
+/* Asks each for its report; @cb gets them all, in the order of their numbers, when the last one came. To be
+ * called before workers_close only. */
+void workers_report(struct workers *ws,
+                    void (*cb)(void *ctx, const struct worker_report *reports, unsigned len), void *ctx);
+
+/* See worker_drain; on_ended follows. */
+void workers_drain(struct workers *ws);
+
+/* When all have ended, or none was started: nothing is posted to the main thread any more. Reports of what
+ * they did can be had from the items until workers_deinit. */
+void workers_close(struct workers *ws);
+
+/* When the loop has ended. */
+void workers_deinit(struct workers *ws);
+
+#endif
