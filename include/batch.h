@@ -22,6 +22,7 @@ struct batch {
         bool doubtful;   /* one of its rows is to blame for an error, or may be */
         uint64_t due;    /* loop time in ms before which a doubtful batch is not tried again */
         struct suspicion suspicion;
+        bool pruned;   /* a row that the server named was taken out */
         bool merge;    /* some of it may be stored already: INSERT ... ON CONFLICT instead of COPY */
         bool any_time; /* holds a record with any_time set, which needs the merge, too */
 };
@@ -37,6 +38,9 @@ void batch_add_take(struct batch *b, const struct row *row);
 
 /* Takes row @i's place for the last row: the caller moved row @i elsewhere. */
 void batch_remove(struct batch *b, size_t i);
+
+/* Moves row @i of a batch of at least two rows to a new batch. */
+struct batch *batch_prune(struct batch *b, size_t i);
 
 /* Moves the second half of a batch of at least two rows to a new batch. */
 struct batch *batch_split(struct batch *b);

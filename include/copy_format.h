@@ -2,6 +2,7 @@
 #define COPY_FORMAT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "buf.h"
 #include "row.h"
@@ -13,6 +14,10 @@
 void copy_format_header(struct buf *out);
 void copy_format_row(struct buf *out, const struct spending_record *rec);
 void copy_format_trailer(struct buf *out);
+
+/* The row, from 1, that the context of an error names (in whatever language), 0 where it names none: rules
+ * that look at a row as it comes are told so, what is checked at the end of the statement is not. */
+uint64_t copy_format_named_row(const char *context);
 
 enum { COPY_FORMAT_ARRAYS = 12 };
 

@@ -117,7 +117,9 @@ void pg_conn_copy_end(struct pg_conn *c);
 const char *pg_result_sqlstate(const struct pg_result *res);
 /* The error's first line, without values of columns (details) that might be anything; "" for none. */
 const char *pg_result_message(const struct pg_result *res);
-/* The two together, of a result with an error; the message is cut where it is too long. */
+/* Where the error came up: function by function, and the row of a COPY; "" for none. */
+const char *pg_result_context(const struct pg_result *res);
+/* SQLSTATE and message together, of a result with an error; the message is cut where it is too long. */
 struct pg_error pg_result_error(const struct pg_result *res);
 
 int pg_result_rows(const struct pg_result *res);

@@ -29,7 +29,8 @@ struct pg_error {
         char message[256];
 };
 
-/* Rows that failed for a reason that nobody foresaw (SQLSTATE_SUSPECT); zeroed at first. */
+/* Rows that failed for a reason that nobody foresaw (SQLSTATE_SUSPECT), or that does not pass as it should;
+ * zeroed at first. */
 struct suspicion {
         unsigned failures;      /* while the server worked */
         unsigned probes_judged; /* in a row: the server refused the ordinary row itself, by some rule */
@@ -47,9 +48,10 @@ enum suspect_step {
         SUSPECT_REFUSE,  /* it is this row: it failed before and behind an ordinary one */
 };
 
-/* These @rows failed once more, @proven: SUSPECT_PROOF_MS or less behind an ordinary one that did not.
- * SUSPECT_PROBE, SUSPECT_HALVE or SUSPECT_REFUSE. */
-enum suspect_step suspect_failed(struct suspicion *s, size_t rows, bool proven);
+/* These @rows failed once more with @sqlstate, @proven: SUSPECT_PROOF_MS or less behind an ordinary one that
+ * did not. What passes by itself (SQLSTATE_RETRY) and was retried in vain costs no row: the one that is left
+ * is paused for. */
+enum suspect_step suspect_failed(struct suspicion *s, const char *sqlstate, size_t rows, bool proven);
 
 /* The probe ended with @sqlstate, NULL for success: SUSPECT_GIVE_UP, or else SUSPECT_PAUSE or SUSPECT_RETRY.
  */

@@ -68,6 +68,7 @@ struct writer {
         size_t inserted_cap;
         size_t duplicates;
         struct pg_error error; /* on the batch */
+        uint64_t named_row;    /* COPY: the row of the order, from 1, that the error names; 0 for none */
         uint64_t started;      /* loop time in ms when the batch was last tried */
         uint64_t proven; /* the same when an ordinary row was last inserted, on this connection; 0: never */
         struct buf out;

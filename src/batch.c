@@ -37,16 +37,37 @@ void batch_remove(struct batch *b, size_t i)
         b->rows[i] = b->rows[--b->len];
 }
 
+/* An empty batch for some of the rows. */
+static struct batch *new_part(const struct batch *b)
+{
+        struct batch *part = batch_new(b->memory);
+
+        part->opened = b->opened;
+        part->merge = b->merge;
+        part->doubtful = b->doubtful;
+        part->suspicion = b->suspicion;
+        return part;
+}
+
+struct batch *batch_prune(struct batch *b, size_t i)
+{
+        struct batch *part = new_part(b);
+        struct row row = b->rows[i];
+
+        assert(b->len >= 2);
+        batch_remove(b, i);
+        batch_add_take(part, &row);
+        b->pruned = true;
+        return part;
+}
+
 struct batch *batch_split(struct batch *b)
 {
-        struct batch *second = batch_new(b->memory);
+        struct batch *second = new_part(b);
         size_t half = b->len / 2;
 
         assert(b->len >= 2);
-        second->opened = b->opened;
-        second->merge = b->merge;
-        second->doubtful = b->doubtful;
-        second->suspicion = b->suspicion;
+        b->pruned = false;
         for (size_t i = half; i < b->len; i++) {
                 b->bytes -= b->rows[i].line.text.len;
                 batch_add_take(second, &b->rows[i]);

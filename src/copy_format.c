@@ -1,5 +1,6 @@
 #include "copy_format.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "pg_array.h"
@@ -140,4 +141,18 @@ void copy_format_arrays(struct buf out[COPY_FORMAT_ARRAYS], const struct row *ro
                 for (size_t i = 0; i < rows_len; i++)
                         add_element(&out[c], 32 + rows[i].rec.metrics.len, columns[c].put, &rows[i].rec);
         }
+}
+
+uint64_t copy_format_named_row(const char *context)
+{
+        static const char prefix[] = "COPY spending, ";
+
+        for (const char *line = context; line; line = strchr(line, '\n')) {
+                line += *line == '\n';
+                if (strncmp(line, prefix, strlen(prefix)) != 0)
+                        continue;
+                line += strcspn(line, "0123456789\n");
+                return *line == '\n' ? 0 : strtoull(line, NULL, 10);
+        }
+        return 0;
 }

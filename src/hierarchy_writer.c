@@ -412,7 +412,7 @@ static void handle_error(struct hierarchy_writer *w)
                 give_up_connection(w);
                 return;
         case SQLSTATE_SUSPECT:
-                take_suspect_step(w, suspect_failed(&w->suspicion, w->end - w->start,
+                take_suspect_step(w, suspect_failed(&w->suspicion, w->error.sqlstate, w->end - w->start,
                                                     w->started - w->proven <= SUSPECT_PROOF_MS));
                 return;
         }

@@ -442,6 +442,13 @@ const char *pg_result_message(const struct pg_result *res)
         return message ? message : "";
 }
 
+const char *pg_result_context(const struct pg_result *res)
+{
+        const char *context = PQresultErrorField(pg(res), PG_DIAG_CONTEXT);
+
+        return context ? context : "";
+}
+
 struct pg_error pg_result_error(const struct pg_result *res)
 {
         struct pg_error error;

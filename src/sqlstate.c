@@ -33,14 +33,15 @@ static const struct {
         {"25", SQLSTATE_RECONNECT, "invalid_transaction_state: a read-only server, say, after a failover"},
         {"28", SQLSTATE_RECONNECT, "invalid_authorization_specification"},
         {"3D", SQLSTATE_RECONNECT, "invalid_catalog_name: the database is gone"},
-        {"42", SQLSTATE_RECONNECT, "syntax_error_or_access_rule_violation: rights or tables are missing"},
+        {"42501", SQLSTATE_RECONNECT, "insufficient_privilege: of this role, whatever the row"},
         {"53", SQLSTATE_RECONNECT, "insufficient_resources: disk full, too many connections, out of memory"},
-        {"55", SQLSTATE_RECONNECT, "object_not_in_prerequisite_state"},
         {"57", SQLSTATE_RECONNECT,
          "operator_intervention: shutdown, crash of another backend, a database dropped"},
         {"58", SQLSTATE_RECONNECT, "system_error: input or output on the server"},
         {"XX001", SQLSTATE_RECONNECT, "data_corrupted"},
         {"XX002", SQLSTATE_RECONNECT, "index_corrupted"},
+        /* All else is suspect: among it 42 and 55, where the table or column that is missing may be one that
+         * only some rows need, in a trigger of the operator's. */
 };
 
 static bool starts_with(const char *sqlstate, const char *prefix)
@@ -77,13 +78,18 @@ const char *sqlstate_advice(const char *sqlstate)
         return NULL;
 }
 
-enum suspect_step suspect_failed(struct suspicion *s, size_t rows, bool proven)
+enum suspect_step suspect_failed(struct suspicion *s, const char *sqlstate, size_t rows, bool proven)
 {
         if (s->failures < SUSPECTED_MAX)
                 return SUSPECT_PROBE;
         if (rows > 1)
                 return SUSPECT_HALVE;
-        return proven ? SUSPECT_REFUSE : SUSPECT_PROBE;
+        if (!proven)
+                return SUSPECT_PROBE;
+        if (sqlstate_action(sqlstate) != SQLSTATE_RETRY)
+                return SUSPECT_REFUSE;
+        s->failures++;
+        return SUSPECT_PAUSE;
 }
 
 /* An ordinary row that a rule refuses says little: the fault may come behind that rule. But an operator's

@@ -6,10 +6,12 @@
  *   that it inserted; the others are duplicates. While that goes on finding some, COPY is not tried.
  * - an ad object was deleted (23503, which names no row): ask which ones are gone, take their rows out to be
  *   resolved again, write the rest.
- * - a row that the server refuses: the batch is halved until the row stands alone, and that one is refused:
- *   k bad rows of n cost O(k log n) statements, with others' batches in between.
+ * - a row that the server refuses: where the error names it, it is taken out, else the batch is halved until
+ * the row stands alone; and that one is refused: k bad rows of n cost O(k log n) statements at the most, with
+ *   others' batches in between.
  * - a matter of the server's or the operator's: the connection is given up, the batch returned, and tried
  *   again after a pause.
+ * - what passes by itself, a deadlock say: once more, at once, and some ten times in vain it is the next.
  * - anything else: an ordinary row is inserted, and rolled back. If that fails it is the server: the same.
  * Else the batch is tried a few times more, and then as if a row were to blame; but the row that stands alone
  * then is refused only if it fails once more right behind an ordinary one that could be inserted.
@@ -34,7 +36,8 @@ enum {
         PIECE_BYTES =
                 128 * 1024, /* handed to libpq at once: between two flushes it holds no more than that */
         RETRIES_MAX = 10,
-        SUSPECT_PAUSE_MS = 100, /* and then twice as long, each time */
+        SUSPECT_PAUSE_MS = 100, /* and then twice as long, each time, */
+        SUSPECT_PAUSES = 7,     /* up to 6.4 s */
 };
 
 /* Records of which only the id counts (any_time) are looked up before they are inserted; two transactions
@@ -258,6 +261,15 @@ static void step_aside(struct writer *w)
         become_idle(w);
 }
 
+/* Takes the row out that the error names; else the second half. Whoever is named wrongly, by a trigger say,
+ * costs two statements: the rest is halved before another is believed. */
+static struct batch *take_part(struct writer *w)
+{
+        if (w->named_row > 0 && w->named_row <= w->batch->len && !w->batch->pruned)
+                return batch_prune(w->batch, w->order[w->named_row - 1].row);
+        return batch_split(w->batch);
+}
+
 static void isolate(struct writer *w)
 {
         struct batch *second;
@@ -267,7 +279,7 @@ static void isolate(struct writer *w)
                 return;
         }
         w->batch->doubtful = true;
-        second = batch_split(w->batch);
+        second = take_part(w);
         return_batch(w);
         w->ops->on_return(w->ctx, second);
         become_idle(w);
@@ -341,7 +353,9 @@ static void give_up_connection(struct writer *w)
 
 static void pause_batch(struct writer *w)
 {
-        uint64_t pause = (uint64_t)SUSPECT_PAUSE_MS << (w->batch->suspicion.failures - 1);
+        unsigned failures = w->batch->suspicion.failures;
+        uint64_t pause = (uint64_t)SUSPECT_PAUSE_MS
+                         << ((failures < SUSPECT_PAUSES ? failures : SUSPECT_PAUSES) - 1);
 
         log_warn(
                 "database, %s: writing a batch: %s (SQLSTATE %s), while another row can be written; it is tried again",
@@ -390,6 +404,12 @@ static void on_probed(struct writer *w, const struct pg_result *res)
         take_suspect_step(w, step);
 }
 
+static void suspect(struct writer *w)
+{
+        take_suspect_step(w, suspect_failed(&w->batch->suspicion, w->error.sqlstate, w->batch->len,
+                                            w->started - w->proven <= SUSPECT_PROOF_MS));
+}
+
 /* What w->error says about the batch, no transaction being open. */
 static void handle_error(struct writer *w)
 {
@@ -413,7 +433,7 @@ static void handle_error(struct writer *w)
                 if (w->retries++ < RETRIES_MAX)
                         start_batch(w);
                 else
-                        give_up_connection(w);
+                        suspect(w);
                 return;
         case SQLSTATE_ISOLATE:
                 isolate(w);
@@ -422,8 +442,12 @@ static void handle_error(struct writer *w)
                 give_up_connection(w);
                 return;
         case SQLSTATE_SUSPECT:
-                take_suspect_step(w, suspect_failed(&w->batch->suspicion, w->batch->len,
-                                                    w->started - w->proven <= SUSPECT_PROOF_MS));
+                if (w->fk_by_batch && !w->batch->merge) {
+                        w->batch->merge = true; /* what looks for the objects may be to blame */
+                        start_batch(w);
+                } else {
+                        suspect(w);
+                }
                 return;
         }
 }
@@ -433,6 +457,7 @@ static void handle_error(struct writer *w)
 static void start_batch(struct writer *w)
 {
         w->started = uv_now(w->conn.loop);
+        w->named_row = 0;
         if (w->batch->merge || w->batch->any_time)
                 start_merge(w);
         else
@@ -519,6 +544,7 @@ static void on_result(void *ctx, const struct pg_result *res)
                 assert(false); /* no command was in flight */
         }
         w->error = pg_result_error(res);
+        w->named_row = copy_format_named_row(pg_result_context(res));
         if (w->state == WRITER_COPY)
                 handle_error(w);
         else

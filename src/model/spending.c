@@ -102,8 +102,8 @@ const char spending_probe_sql[] =
         "impressions, clicks, conversions, metrics FROM spending WHERE ad_object_id = o.id LIMIT 1)"
         ") AS likely ORDER BY likely.stored "
         "LOOP BEGIN "
-        "INSERT INTO spending (ad_object_id, collected_at, period_start, period_end, amount_cents, currency, "
-        "impressions, clicks, conversions, metrics) VALUES (s.id, now(), s.period_start, s.period_end, "
+        "INSERT INTO spending (id, ad_object_id, collected_at, period_start, period_end, amount_cents, currency, "
+        "impressions, clicks, conversions, metrics) VALUES (gen_random_uuid(), s.id, now(), s.period_start, s.period_end, "
         "s.amount_cents, s.currency, s.impressions, s.clicks, s.conversions, s.metrics); "
         "SET CONSTRAINTS ALL IMMEDIATE; RETURN; " DB_PROBE_END;
 

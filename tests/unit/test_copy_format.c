@@ -91,12 +91,37 @@ static void test_array_length_set_later(void **state)
         buf_deinit(&b);
 }
 
+static void test_named_row(void **state)
+{
+        static const struct {
+                const char *context;
+                uint64_t row;
+        } cases[] = {
+                {"", 0},
+                {"COPY spending, line 17", 17},
+                {"COPY spending, line 17, column metrics: \"3\"", 17},
+                {"PL/pgSQL function refuse() line 3 at RAISE\nCOPY spending, line 78", 78},
+                {"PL/pgSQL-Funktion refuse() Zeile 3 bei RAISE\nCOPY spending, Zeile 78", 78},
+                {"COPY spending, 78\xe8\xa1\x8c", 78},
+                {"COPY spending, line\n4", 0},
+                {"COPY other, line 4", 0},
+                {"SQL statement \"INSERT INTO audit VALUES (1)\"\nPL/pgSQL function refuse() line 3 at RAISE",
+                 0},
+                {"COPY spending, line 99999999999999999999999", UINT64_MAX},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+                assert_int_equal(copy_format_named_row(cases[i].context), cases[i].row);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_row),
                 cmocka_unit_test(test_header_and_trailer),
                 cmocka_unit_test(test_arrays),
+                cmocka_unit_test(test_named_row),
                 cmocka_unit_test(test_array_length_set_later),
         };
 
