@@ -24,11 +24,15 @@ class ByBatch:
 
 
 class Faults(ByBatch, test_faults.Faults):
-    pass
+    chosen = ("test_backends_terminated_and_canceled", "test_server_killed")
 
 
 class BadRows(ByBatch, test_faults.BadRows):
-    pass
+    chosen = ("test_rows_that_the_database_refuses", "test_an_object_deleted_meanwhile",
+              "test_an_object_deleted_and_made_again", "test_the_operators_faults_cost_no_row",
+              "test_a_row_that_fails_for_a_reason_nobody_foresaw", "test_a_unique_index_of_the_operators",
+              "test_an_operators_trigger_that_is_broken_for_some_rows", "test_few_statements_find_the_bad_rows",
+              "test_the_same_records_from_many_at_once")
 
 
 class ForeignKey(ByBatch, TestCase):
@@ -75,10 +79,10 @@ class ForeignKey(ByBatch, TestCase):
                                        "WHERE o.external_id <> '2'"), "4000")
 
     def test_a_missing_right_is_told(self):
-        self.db.execute(f"REVOKE SET ON PARAMETER session_replication_role FROM {self.db.name}")
+        self.db.execute(f"REVOKE SET ON PARAMETER session_replication_role FROM {self.db.role}")
         d = self.daemon()
         wait_until(lambda: "database.fk_check = batch is refused" in d.log(), "the word")
-        self.assertIn(f"GRANT SET ON PARAMETER session_replication_role TO {self.db.name}", d.log())
+        self.assertIn(f"GRANT SET ON PARAMETER session_replication_role TO {self.db.role}", d.log())
         self.assertEqual(d.send(*numbered(100)).counts(), (100, 100, 0, 0))
 
     def test_other_triggers_and_foreign_keys_are_not_skipped(self):
@@ -97,6 +101,12 @@ class ForeignKey(ByBatch, TestCase):
         d.start()
         wait_until(lambda: "spending has another foreign key, known_currency" in d.log(), "the word")
         self.assertEqual(d.send(record(amountCents=1001), record(currency="EUR")).codes(), {2: "refused_by_database"})
+
+
+def load_tests(loader, tests, pattern):
+    """Of what other files test, that which depends on how a batch is written."""
+    chosen = [case(name) for case in (Faults, BadRows) for name in case.chosen]
+    return unittest.TestSuite([*chosen, loader.loadTestsFromTestCase(ForeignKey)])
 
 
 if __name__ == "__main__":

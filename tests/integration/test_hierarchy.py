@@ -299,13 +299,13 @@ class Refusals(Hierarchy):
         self.d.send(account(self.connection))
         for right, line in (("INSERT", ad_object("c1")), ("SELECT", record(externalId="c1"))):
             before = self.d.log().count("42501")
-            self.db.execute(f"REVOKE {right} ON ad_objects FROM {self.db.name}")
+            self.db.execute(f"REVOKE {right} ON ad_objects FROM {self.db.role}")
             client = self.d.client()
             client.send(line)
             time.sleep(5)
             attempts = self.d.log().count("42501") - before
             self.assertTrue(2 <= attempts <= 10, attempts)  # at 0.1 s, 0.2 s, 0.4 s ... each with its jitter
-            self.db.execute(f"GRANT {right} ON ad_objects TO {self.db.name}")
+            self.db.execute(f"GRANT {right} ON ad_objects TO {self.db.role}")
             self.assertEqual(client.finish().counts(), (1, 1, 0, 0))
 
 

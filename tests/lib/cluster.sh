@@ -12,6 +12,8 @@
 #   cluster.sh restart DIR              start again, on the same port, what was stopped or killed
 #   cluster.sh destroy DIR              stop, and remove what start made
 #
+# $CLUSTER_FSYNC is the new server's fsync, on unless told.
+#
 # Who starts a server also destroys it. For those who could not (kill -9), the next start does: a server in
 # /tmp/ingestd-* ($TMPDIR/ingestd-*) goes when no process of its starter's process group is left.
 set -euo pipefail
@@ -75,6 +77,7 @@ max_connections = 100
 max_wal_size = 2GB
 log_line_prefix = '%m [%p] %d '
 CONF
+        echo "fsync = ${CLUSTER_FSYNC:-on}" >>"$1/db/postgresql.conf"
 }
 
 # Makes what is made once, and clears away what others left. One at a time, for several may ask at once.

@@ -54,6 +54,7 @@ class Server:
     """A PostgreSQL server with TimescaleDB."""
 
     def __init__(self):
+        self.template = None
         self.private = not os.environ.get("DATABASE_URL")
         if self.private:
             self.dir = tempfile.mkdtemp(prefix="ingestd-")
@@ -62,8 +63,9 @@ class Server:
             self.url = os.environ["DATABASE_URL"]
 
     def _cluster(self, command, *args):
-        return subprocess.run([CLUSTER, command, self.dir, *args], check=True, stdout=subprocess.PIPE,
-                              text=True).stdout.strip()
+        # what PostgreSQL wrote survives its processes' end without fsync, too
+        return subprocess.run([CLUSTER, command, self.dir, *args], check=True, stdout=subprocess.PIPE, text=True,
+                              env=os.environ | {"CLUSTER_FSYNC": "off"}).stdout.strip()
 
     def need_private(self):
         if not self.private:
@@ -86,29 +88,51 @@ class Server:
         finally:
             self._cluster("resume")
 
+    def make_template(self):
+        """A database with the schema, of which copies are made, and a role of the same name for daemons: with the rights that
+        they need, and no others."""
+        name = f"ingestd_test_{uuid.uuid4().hex[:12]}"
+        url = with_database(self.url, name)
+        psql(self.url, f"CREATE DATABASE {name}")
+        run_ingestd(url, "migrate").check_returncode()
+        psql(url, ROLE_SQL.read_text(), role=name)
+        # TimescaleDB's own workers keep away from it, and are gone when CREATE DATABASE has waited for them
+        psql(self.url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false; "
+                       f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        self.template = name
+
     def close(self):
         if self.private:
             self._cluster("destroy")
             shutil.rmtree(self.dir, ignore_errors=True)
+        elif self.template:
+            psql(self.url, f"DROP DATABASE {self.template};\nDROP ROLE {self.template}")
 
 
 class Database:
-    """A fresh database with the schema, and one connection, account and some objects in it."""
+    """A fresh database with the schema."""
+
+    role = None  # the daemons'
+    fk_by_batch = False
 
     def __init__(self, server, migrated=True):
         self.server = server
         self.name = f"ingestd_test_{uuid.uuid4().hex[:12]}"
-        self.url = with_database(server.url, self.name)
-        psql(server.url, f"CREATE DATABASE {self.name}")
-        self.daemon_url = self.url
-        if migrated:
-            run_ingestd(self, "migrate").check_returncode()
-            self.add_role()
+        self.url = self.daemon_url = with_database(server.url, self.name)
+        if not migrated:
+            psql(server.url, f"CREATE DATABASE {self.name}")
+            return
+        if not server.template:
+            server.make_template()
+        self.role = server.template
+        self.daemon_url = as_role(self.url, self.role)
+        psql(server.url, f"CREATE DATABASE {self.name} TEMPLATE {server.template} STRATEGY file_copy")
 
     def add_role(self):
-        """A role with the rights that the daemon needs, and no others; daemons run as it."""
-        psql(self.url, ROLE_SQL.read_text(), role=self.name)
-        self.daemon_url = as_role(self.url, self.name)
+        """The daemons' role, for a database that was made without a schema."""
+        self.role = self.name
+        self.daemon_url = as_role(self.url, self.role)
+        psql(self.url, ROLE_SQL.read_text(), role=self.role)
 
     def execute(self, sql):
         return psql(self.url, sql)
@@ -154,12 +178,15 @@ class Database:
 
     def allow_fk_by_batch(self):
         """What config/role.sql does with fk_check set."""
-        psql(self.url, f"GRANT SET ON PARAMETER session_replication_role TO {self.name}")
+        psql(self.url, f"GRANT SET ON PARAMETER session_replication_role TO {self.role}")
+        self.fk_by_batch = True
 
     def close(self):
         psql(self.server.url, f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
-        psql(self.server.url, f"REVOKE SET ON PARAMETER session_replication_role FROM {self.name}")
-        psql(self.server.url, f"DROP ROLE IF EXISTS {self.name}")
+        if self.fk_by_batch:
+            psql(self.server.url, f"REVOKE SET ON PARAMETER session_replication_role FROM {self.role}")
+        if self.role == self.name:
+            psql(self.server.url, f"DROP ROLE {self.role}")
 
 
 def psql(url, sql, role=""):
@@ -174,7 +201,7 @@ def run_ingestd(db, *args, stdin="", timeout=60):
     env = dict(os.environ)
     env.pop("DATABASE_URL", None)
     if db:
-        env["DATABASE_URL"] = db.url
+        env["DATABASE_URL"] = db if isinstance(db, str) else db.url
     return subprocess.run([INGESTD, *args], env=env, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True, timeout=timeout)
 
