@@ -21,7 +21,11 @@ enum { ARGUMENTS_OVERRIDES_MAX = 64 };
         X(BUCKET, "bucket", true)                                                                            \
         X(BY, "by", true)                                                                                    \
         X(LATEST, "latest", false)                                                                           \
-        X(FORMAT, "format", true)
+        X(FORMAT, "format", true)                                                                            \
+        X(SOCKET, "socket", true)                                                                            \
+        X(TCP, "tcp", true)                                                                                  \
+        X(RETRY, "retry", true)                                                                              \
+        X(JSON, "json", false)
 
 enum argument_option {
 #define X(name, text, has_value) OPTION_##name,

@@ -5,6 +5,7 @@
 
 #include "arguments.h"
 #include "config.h"
+#include "delivery.h"
 
 /* Runs the command that the arguments ask for, the daemon included, with the configuration that they name.
  * Returns the process's exit status; wrong usage is told before any other fault. */
@@ -30,9 +31,13 @@ int command_connection_list(const struct config *config);
 /* Deletes a connection and all that belongs to it. Without @yes it asks first. */
 int command_connection_delete(const struct config *config, const char *id, bool yes);
 
-/* Sends the records of the reject file @path to the daemon's Unix socket; prints each refusal, then what
- * became of them. 1 where any is refused again. */
-int command_rejects_replay(const struct config *config, const char *path);
+/* Sends the lines of the file @path, "-" for standard input, to the daemon; 1 where any is rejected or not
+ * delivered. */
+int command_send(const struct config *config, const char *path, const struct delivery_options *options);
+
+/* The same with the records of the reject file @path. */
+int command_rejects_replay(const struct config *config, const char *path,
+                           const struct delivery_options *options);
 
 /* These look into the spool, or into @file where it is not NULL. Status: how much lies there, and since when.
  * Verify: 1 where it is not whole. Export: the lines as they were sent, in order of arrival. */

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "address.h"
 #include "err.h"
 
 enum { BACKLOG = 1024, PAUSE_MS = 100, UNIX_PATH_BYTES = sizeof(((struct sockaddr_un *)NULL)->sun_path) };
@@ -214,29 +215,6 @@ static bool is_loopback(const struct sockaddr *addr)
         return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr);
 }
 
-/* "host:port" or "[v6]:port" into its two parts. */
-static bool split_address(const char *address, char host[256], const char **ret_port)
-{
-        const char *colon = strrchr(address, ':');
-        const char *start = address;
-        const char *end = colon;
-
-        if (!colon || !colon[1])
-                return false;
-        if (*start == '[') {
-                start++;
-                end--;
-                if (end < start || *end != ']')
-                        return false;
-        }
-        if (end == start || end - start > 255)
-                return false;
-        memcpy(host, start, (size_t)(end - start));
-        host[end - start] = '\0';
-        *ret_port = colon + 1;
-        return true;
-}
-
 static void log_bound(int fd)
 {
         struct sockaddr_storage bound;
@@ -283,12 +261,12 @@ int listener_open_tcp(struct listener *l, const char *address, bool anywhere,
 {
         struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
         struct addrinfo *found = NULL;
-        char host[256];
+        char host[ADDRESS_HOST_BYTES];
         const char *port;
         int err = 0;
         int r;
 
-        if (!split_address(address, host, &port))
+        if (!address_split(address, host, &port))
                 return fail(ret_error, ERR_CONFIG, "listen.tcp %s: must be host:port or [v6]:port", address);
         r = getaddrinfo(host, port, &hints, &found);
         if (r != 0)

@@ -19,7 +19,8 @@ static void put_line(struct buf *out, cJSON *object)
         cJSON_Delete(object);
 }
 
-void reply_reject(struct buf *out, uint64_t line_no, const struct reject *reject)
+void reply_reject_texts(struct buf *out, uint64_t line_no, const char *code, const char *field,
+                        const char *message)
 {
         cJSON *object = cJSON_CreateObject();
         char number[24];
@@ -27,11 +28,16 @@ void reply_reject(struct buf *out, uint64_t line_no, const struct reject *reject
         /* as text: cJSON prints a number of more than 15 digits rounded */
         snprintf(number, sizeof(number), "%" PRIu64, line_no);
         cJSON_AddRawToObject(object, "reject", number);
-        cJSON_AddStringToObject(object, "code", reject_code_name(reject->code));
-        if (reject->field[0])
-                cJSON_AddStringToObject(object, "field", reject->field);
-        cJSON_AddStringToObject(object, "message", reject->message);
+        cJSON_AddStringToObject(object, "code", code);
+        if (field[0])
+                cJSON_AddStringToObject(object, "field", field);
+        cJSON_AddStringToObject(object, "message", message);
         put_line(out, object);
+}
+
+void reply_reject(struct buf *out, uint64_t line_no, const struct reject *reject)
+{
+        reply_reject_texts(out, line_no, reject_code_name(reject->code), reject->field, reject->message);
 }
 
 /* By hand: one a loop turn and connection, and nothing in it needs escaping. */

@@ -5,6 +5,8 @@
 
 #include <cjson/cJSON.h>
 
+#include "visible.h"
+
 enum { BAR_CELLS = 12 };
 
 bool table_format_parse(struct slice text, enum table_format *ret)
@@ -54,45 +56,18 @@ static const char *cell(const struct table *t, size_t row, size_t column)
 
 /* --- for people --- */
 
-static bool is_continuation(char c)
-{
-        return ((unsigned char)c & 0xc0) == 0x80;
-}
-
-static size_t characters(const char *utf8)
-{
-        size_t n = 0;
-
-        for (; *utf8; utf8++)
-                n += !is_continuation(*utf8);
-        return n;
-}
-
 static size_t width_of(const struct table *t, size_t column)
 {
-        size_t width = characters(t->columns[column].name);
+        size_t width = visible_length(t->columns[column].name);
 
         for (size_t row = 0; row < t->rows; row++) {
                 const char *text = cell(t, row, column);
-                size_t len = text ? characters(text) : 0;
+                size_t len = text ? visible_length(text) : 0;
 
                 if (len > width)
                         width = len;
         }
         return width;
-}
-
-/* A name may hold what moves the cursor. */
-static void put_visible(FILE *out, const char *text)
-{
-        for (; *text; text++) {
-                unsigned char c = (unsigned char)*text;
-                bool c1 = c == 0xc2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] < 0xa0;
-
-                if (c1)
-                        text++;
-                fputc(c < 0x20 || c == 0x7f || c1 ? '?' : c, out);
-        }
 }
 
 static void put_spaces(FILE *out, size_t n)
@@ -104,12 +79,12 @@ static void put_spaces(FILE *out, size_t n)
 /* @last: nothing follows in the line. */
 static void put_cell(FILE *out, const char *text, size_t width, bool right, bool last)
 {
-        size_t len = characters(text);
+        size_t len = visible_length(text);
         size_t pad = width > len ? width - len : 0;
 
         if (right)
                 put_spaces(out, pad);
-        put_visible(out, text);
+        visible_put(out, text);
         if (!right && !last)
                 put_spaces(out, pad);
 }

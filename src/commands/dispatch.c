@@ -41,9 +41,24 @@ static int connection_delete(const struct arguments *a, const struct config *con
         return command_connection_delete(config, a->words[2], a->options[OPTION_YES] != NULL);
 }
 
+static struct delivery_options delivery_options(const struct arguments *a)
+{
+        return (struct delivery_options){a->options[OPTION_SOCKET], a->options[OPTION_TCP],
+                                         a->options[OPTION_RETRY], a->options[OPTION_JSON] != NULL};
+}
+
+static int send_lines(const struct arguments *a, const struct config *config)
+{
+        struct delivery_options options = delivery_options(a);
+
+        return command_send(config, a->words[1], &options);
+}
+
 static int rejects_replay(const struct arguments *a, const struct config *config)
 {
-        return command_rejects_replay(config, a->words[2]);
+        struct delivery_options options = delivery_options(a);
+
+        return command_rejects_replay(config, a->words[2], &options);
 }
 
 static int spool_status(const struct arguments *a, const struct config *config)
@@ -95,6 +110,7 @@ enum {
         ACCOUNT_OPTIONS = OPTION(ACCOUNT) | OPTION(PLATFORM) | OPTION(CONNECTION) | OPTION(OBJECT),
         REPORT_OPTIONS = ACCOUNT_OPTIONS | OPTION(FROM) | OPTION(TO) | OPTION(BUCKET) | OPTION(BY) |
                          OPTION(LATEST) | OPTION(FORMAT),
+        DELIVERY_OPTIONS = OPTION(SOCKET) | OPTION(TCP) | OPTION(RETRY) | OPTION(JSON),
 };
 
 struct command {
@@ -111,7 +127,8 @@ static const struct command commands[] = {
         {{"connection", "create"}, "PLATFORM", OPTION(ID) | OPTION(FILE), connection_create},
         {{"connection", "list"}, NULL, 0, connection_list},
         {{"connection", "delete"}, "ID", OPTION(YES), connection_delete},
-        {{"rejects", "replay"}, "FILE", 0, rejects_replay},
+        {{"send"}, "FILE", DELIVERY_OPTIONS, send_lines},
+        {{"rejects", "replay"}, "FILE", DELIVERY_OPTIONS, rejects_replay},
         {{"spool", "status"}, NULL, OPTION(FILE), spool_status},
         {{"spool", "verify"}, NULL, OPTION(FILE), spool_verify},
         {{"spool", "export"}, NULL, OPTION(FILE), spool_export},
@@ -126,33 +143,49 @@ static bool is_called(const struct command *c, const struct arguments *a)
         return !c->words[1] || (a->words_len > 1 && strcmp(a->words[1], c->words[1]) == 0);
 }
 
-/* NULL, after telling why, where the words are no command. A word that may be a setting, and a secret, is not
- * told. */
+static const struct command *find_called(const struct arguments *a)
+{
+        for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+                if (is_called(&commands[i], a))
+                        return &commands[i];
+        }
+        return NULL;
+}
+
+/* Words that go with @c, its operand the last of them. */
+static int words_of(const struct command *c)
+{
+        return (c->words[1] ? 2 : 1) + (c->operand ? 1 : 0);
+}
+
+/* Whether word @i may be a setting, and hold a secret. A file's name may look like one. */
+static bool may_be_setting(const struct command *c, const struct arguments *a, int i)
+{
+        bool file = c && c->operand && strcmp(c->operand, "FILE") == 0 && i == words_of(c) - 1;
+
+        return !file && strpbrk(a->words[i], "=:@");
+}
+
+/* NULL, after telling why, where the words are no command. */
 static const struct command *find_command(const struct arguments *a)
 {
+        const struct command *c = a->words_len == 0 ? &commands[0] : find_called(a);
+
         if (a->words_len == 0)
-                return &commands[0];
+                return c;
         for (int i = 0; i < a->words_len; i++) {
-                if (strpbrk(a->words[i], "=:@")) {
+                if (may_be_setting(c, a, i)) { /* which is not told */
                         arguments_usage("a setting goes behind --set, as section.key=value", NULL);
                         return NULL;
                 }
         }
-        for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-                const struct command *c = &commands[i];
-                int words = (c->words[1] ? 2 : 1) + (c->operand ? 1 : 0);
-
-                if (!is_called(c, a))
-                        continue;
-                if (a->words_len == words)
-                        return c;
-                if (a->words_len < words)
-                        arguments_usage("an operand is missing:", c->operand);
-                else
-                        arguments_usage("one operand too many:", a->words[words]);
-                return NULL;
-        }
-        if (strcmp(a->words[0], "rejects") == 0)
+        if (c && a->words_len == words_of(c))
+                return c;
+        if (c && a->words_len < words_of(c))
+                arguments_usage("an operand is missing:", c->operand);
+        else if (c)
+                arguments_usage("one operand too many:", a->words[words_of(c)]);
+        else if (strcmp(a->words[0], "rejects") == 0)
                 arguments_usage("rejects is followed by replay", NULL);
         else if (strcmp(a->words[0], "spool") == 0)
                 arguments_usage("spool is followed by status, verify or export", NULL);

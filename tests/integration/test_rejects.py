@@ -109,15 +109,16 @@ class RejectFile(TestCase):
         mine = self.dir / "mine"
         self.file.rename(mine)
         again = self.replay(mine, status=1)
-        self.assertIn("3001 lines sent: 0 stored, 0 duplicate, 3001 rejected again; 1 without a record", again.stdout)
+        self.assertIn("3001 lines: 0 stored, 0 duplicate, 3001 rejected in", again.stdout)
+        self.assertIn("1 line without a record left out", again.stdout)
         self.assertEqual(again.stdout.count("unknown_ad_object"), 3000)
-        self.assertIn("3001 lines are still refused", again.stderr)
+        self.assertIn("3001 of 3001 lines were rejected", again.stderr)
         values = ",".join(f"('later {i}')" for i in range(3000))
         self.db.execute(f"INSERT INTO ad_objects (ad_account_id, external_id, type, status) "
                         f"SELECT a.id, v, 'AD', 'ACTIVE' FROM ad_accounts a, (VALUES {values}) AS t (v)")
         mine.write_text("".join(line + "\n" for line in mine.read_text().splitlines() if "bad_json" not in line))
-        self.assertIn("3000 lines sent: 3000 stored,", self.replay(mine).stdout)
-        self.assertIn("3000 lines sent: 0 stored, 3000 duplicate,", self.replay(mine).stdout)
+        self.assertIn("3000 lines: 3000 stored,", self.replay(mine).stdout)
+        self.assertIn("3000 lines: 0 stored, 3000 duplicate,", self.replay(mine).stdout)
         self.assertEqual(self.db.value("SELECT count(DISTINCT metrics) FROM spending"), "3000")
         # the daemon's own file, which grows meanwhile, has an end
         self.replay(status=1)

@@ -10,20 +10,20 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Each module's layer. Modules of layers 0 to 2 may include those of their own layer; stages (4) may not.
 LAYERS = {
-    0: "err hex log clock slice uuid buf list memory config reject utf8 embedded status_page",
+    0: "err hex log clock slice uuid buf list memory config reject utf8 embedded status_page visible human address connect",
     1: "model/*",
     2: "json rfc3339 frame fields spending_record hierarchy_record name_key line row batch hierarchy_batch hierarchy_verdict acks pg_array "
-       "copy_format refusal reply sqlstate object_cache table",
-    3: "mailbox pg_conn hierarchy_writer rejects access spool_file spool tls service",
+       "copy_format refusal reply sqlstate object_cache table progress top_view",
+    3: "mailbox pg_conn hierarchy_writer rejects access spool_file spool tls service client http_get",
     4: "listener session resolver hierarchy batcher writer schema_check",
-    5: "main arguments daemon workers worker pipeline overflow command commands commands/*",
+    5: "main arguments daemon workers worker pipeline overflow command delivery commands commands/*",
 }
 STAGE = 4
 
 # Who may include a library's header; the headers of libc and libuv are everybody's.
 FOREIGN = {
     "libpq-fe.h": {"pg_conn", "model/*"},
-    "cjson/cJSON.h": {"reply", "table"},
+    "cjson/cJSON.h": {"reply", "table", "client", "top_view", "commands/top"},
     "ini.h": {"config"},
     "sqlite3.h": {"spool_file"},
     "openssl/ssl.h": {"tls"},

@@ -1,0 +1,279 @@
+#include "delivery.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+
+#include "clock.h"
+#include "command.h"
+#include "human.h"
+#include "progress.h"
+#include "reply.h"
+#include "visible.h"
+
+enum { RETRY_SECONDS = 60, RETRY_SECONDS_MAX = 1000000, DRAW_MS = 100, TEXT_BYTES = 1024 };
+
+struct delivery {
+        struct client client;
+        const struct delivery_source *source;
+        bool json;
+        bool bar;   /* standard error is a terminal, on which a bar is drawn */
+        bool drawn; /* it stands there */
+        bool color;
+        struct progress progress;
+        int64_t begun_ms;
+        int64_t drawn_ms;
+        char trouble[TEXT_BYTES];
+        bool warned; /* of lines that may be stored twice */
+};
+
+/* --- signals --- */
+
+static int stop_fd = -1;
+
+/* The second one ends the process, as it does without us. */
+static void on_signal(int number)
+{
+        ssize_t n = write(stop_fd, &(uint64_t){1}, sizeof(uint64_t));
+
+        (void)number;
+        (void)n; /* there is always room for a first one */
+}
+
+static void catch_signals(void)
+{
+        struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+
+        stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (stop_fd < 0)
+                abort();
+        sigaction(SIGINT, &action, NULL);
+        sigaction(SIGTERM, &action, NULL);
+}
+
+/* --- the terminal --- */
+
+static unsigned terminal_columns(void)
+{
+        struct winsize size;
+
+        return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+static void erase_bar(struct delivery *d)
+{
+        if (d->drawn)
+                fputs("\r\033[K", stderr);
+        d->drawn = false;
+}
+
+static void draw_bar(struct delivery *d)
+{
+        struct buf line = {0};
+
+        buf_put(&line, "\r", 1);
+        progress_put(&d->progress, terminal_columns() - 1, d->color, &line);
+        buf_put(&line, "\033[K", 3);
+        fwrite(line.data, 1, line.len, stderr);
+        fflush(stderr);
+        buf_deinit(&line);
+        d->drawn = true;
+}
+
+/* --- what the client tells --- */
+
+static enum client_input on_read(void *ctx, struct buf *out)
+{
+        const struct delivery *d = ctx;
+
+        return d->source->read(d->source->ctx, out);
+}
+
+static void on_reject(void *ctx, const struct client_reject *reject)
+{
+        struct delivery *d = ctx;
+
+        erase_bar(d);
+        if (d->json) {
+                struct buf line = {0};
+
+                reply_reject_texts(&line, reject->line, reject->code, reject->field, reject->message);
+                fwrite(line.data, 1, line.len, stdout);
+                buf_deinit(&line);
+                return;
+        }
+        printf("line %" PRIu64 ": ", reject->line);
+        visible_put(stdout, reject->code);
+        fputs(reject->field[0] ? " " : "", stdout);
+        visible_put(stdout, reject->field);
+        fputs(": ", stdout);
+        visible_put(stdout, reject->message);
+        putchar('\n');
+}
+
+static void on_trouble(void *ctx, int pause_ms, uint64_t anonymous, uint64_t first)
+{
+        struct delivery *d = ctx;
+        bool new = !d->progress.trouble;
+
+        (void)pause_ms;
+        snprintf(d->trouble, sizeof(d->trouble), "%s: trying again", d->client.error);
+        d->progress.trouble = d->trouble;
+        if (new)
+                erase_bar(d);
+        if (new)
+                fprintf(stderr, "boris-ingestd: %s, for %" PRId64 " s\n", d->trouble,
+                        d->client.options.retry_ms / 1000);
+        if (anonymous == 0 || d->warned)
+                return;
+        d->warned = true;
+        erase_bar(d);
+        fprintf(stderr,
+                "boris-ingestd: warning: lines have neither collectedAt nor id: those that were sent but not acked, line "
+                "%" PRIu64 " the first, may be stored twice\n",
+                first);
+}
+
+static void on_turn(void *ctx)
+{
+        struct delivery *d = ctx;
+        int64_t now = clock_monotonic_ms();
+
+        if (d->client.connected)
+                d->progress.trouble = NULL;
+        if (!d->bar || now - d->drawn_ms < DRAW_MS)
+                return;
+        d->drawn_ms = now;
+        d->progress.lines = d->client.counts.lines;
+        d->progress.bytes = d->client.bytes;
+        d->progress.rejected = d->client.counts.rejected;
+        d->progress.spooled = d->client.counts.spooled;
+        progress_update(&d->progress, (double)(now - d->begun_ms) / 1000);
+        draw_bar(d);
+}
+
+/* --- the end --- */
+
+static void print_totals(const struct delivery *d)
+{
+        const struct client_counts *c = &d->client.counts;
+        uint64_t empty = c->lines - c->stored - c->duplicate - c->rejected - c->spooled;
+        double seconds = (double)(clock_monotonic_ms() - d->begun_ms) / 1000;
+        char a[HUMAN_BYTES];
+        char b[HUMAN_BYTES];
+
+        if (d->json) {
+                printf("{\"lines\":%" PRIu64 ",\"stored\":%" PRIu64 ",\"duplicate\":%" PRIu64
+                       ",\"rejected\":%" PRIu64 ",\"spooled\":%" PRIu64 ",\"empty\":%" PRIu64
+                       ",\"connections\":%u,\"seconds\":%.3f}\n",
+                       c->lines, c->stored, c->duplicate, c->rejected, c->spooled, empty,
+                       d->client.connections, seconds);
+                return;
+        }
+        printf("%" PRIu64 " lines: %" PRIu64 " stored, %" PRIu64 " duplicate, %" PRIu64 " rejected", c->lines,
+               c->stored, c->duplicate, c->rejected);
+        if (c->spooled > 0)
+                printf(", %" PRIu64 " spooled", c->spooled);
+        if (empty > 0)
+                printf(", %" PRIu64 " empty", empty);
+        printf(" in %s", human_span(seconds, a));
+        if (seconds > 0)
+                printf(", %s/s", human_short((double)c->lines / seconds, b));
+        putchar('\n');
+}
+
+static int tell_end(const struct delivery *d, enum client_end end)
+{
+        const struct client *c = &d->client;
+        const char *name = d->source->name;
+        char settled[64] = "nothing is settled";
+
+        if (c->counts.lines > 0)
+                snprintf(settled, sizeof(settled), "the first %" PRIu64 " lines are settled",
+                         c->counts.lines);
+        switch (end) {
+        case CLIENT_STOPPED:
+                return command_fail(FAILED, "interrupted: %s of %s", settled, name);
+        case CLIENT_NO_INPUT:
+                return command_fail(FAILED, "cannot read on from %s: %s: %s", name, d->source->error,
+                                    settled);
+        case CLIENT_FAILED:
+                return command_fail(FAILED, "%s: %s: %s of %s: %s",
+                                    c->options.path ? c->options.path : c->options.tcp, c->error, settled,
+                                    name, c->connections ? "send it again" : "does the daemon run?");
+        case CLIENT_DONE:
+                break;
+        }
+        if (c->counts.rejected > 0)
+                return command_fail(FAILED,
+                                    "%" PRIu64 " of %" PRIu64 " lines were rejected: see above for each",
+                                    c->counts.rejected, c->counts.lines);
+        return DONE;
+}
+
+/* 0, or USAGE once it is told. */
+static int read_options(const struct config *config, const struct delivery_options *options,
+                        struct client_options *ret)
+{
+        int64_t seconds = RETRY_SECONDS;
+        char host[ADDRESS_HOST_BYTES];
+        const char *port;
+        char *end;
+
+        if (options->socket && options->tcp)
+                return command_fail(USAGE, "either --socket or --tcp; see boris-ingestd --help");
+        if (options->tcp && !address_split(options->tcp, host, &port))
+                return command_fail(USAGE, "--tcp must be host:port or [v6]:port; see boris-ingestd --help");
+        if (options->retry) {
+                seconds = strtol(options->retry, &end, 10);
+                if (*end || end == options->retry || seconds < 0 || seconds > RETRY_SECONDS_MAX)
+                        return command_fail(USAGE,
+                                            "--retry must be seconds from 0 to %d; see boris-ingestd --help",
+                                            RETRY_SECONDS_MAX);
+        }
+        ret->path = options->tcp ? NULL : options->socket ? options->socket : config->listen.unix_path;
+        ret->tcp = options->tcp;
+        ret->retry_ms = seconds * 1000;
+        ret->retry_at_first = options->retry != NULL;
+        if (ret->path && !ret->path[0])
+                return command_fail(FAILED,
+                                    "listen.unix is empty: say where the daemon is with --socket or --tcp");
+        return DONE;
+}
+
+int deliver(struct delivery_source *source, const struct config *config,
+            const struct delivery_options *options)
+{
+        static const struct client_ops ops = {on_read, on_reject, on_trouble, on_turn};
+        const char *no_color = getenv("NO_COLOR");
+        struct client_options client_options = {.input_fd = source->fd};
+        struct delivery d = {.source = source, .json = options->json};
+        int status = read_options(config, options, &client_options);
+        enum client_end end;
+
+        if (status != DONE)
+                return status;
+        d.bar = isatty(STDERR_FILENO);
+        d.color = !no_color || !no_color[0];
+        d.progress.name = source->name;
+        d.progress.bytes_total = source->bytes_total;
+        d.begun_ms = clock_monotonic_ms();
+        setvbuf(stdout, NULL, _IOLBF, 0); /* a reject is seen when it is told */
+        catch_signals();
+        client_options.stop_fd = stop_fd;
+        client_options.turn_ms = d.bar ? DRAW_MS : -1;
+        client_init(&d.client, &client_options, &ops, &d);
+        end = client_run(&d.client);
+        erase_bar(&d);
+        print_totals(&d);
+        status = tell_end(&d, end);
+        client_deinit(&d.client);
+        close(stop_fd);
+        return status;
+}
