@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "address.h"
 #include "buf.h"
+#include "connect.h"
 
 /* The wire (contract section 4) from a client's side, for programs that may wait: lines go out, rejects and
  * acks come in, and after a broken connection what is not acked is sent again. */
@@ -71,7 +71,7 @@ struct client {
         uint64_t bytes;              /* settled */
         unsigned connections;
         bool connected;
-        char error[ADDRESS_ERROR_BYTES]; /* of the last connection, printable */
+        char error[CONNECT_ERROR_BYTES]; /* of the last connection, printable */
 
         struct buf window; /* first..sent: sent, not settled; ..whole: lines to be sent; ..len: a line's
                               beginning */

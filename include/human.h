@@ -10,7 +10,7 @@ enum { HUMAN_BYTES = 32 };
 /* 1234567 is "1,234,567". */
 char *human_count(uint64_t n, char ret[HUMAN_BYTES]);
 
-/* In at most five characters: "0.3", "17", "1,234", "156k", "1.2M", "250G". @n is at least 0. */
+/* In at most five characters: "0.3", "3", "17", "1,234", "156k", "1.2M", "250G". @n is at least 0. */
 char *human_short(double n, char ret[HUMAN_BYTES]);
 
 /* "17 B", "1.5 KB", "256 MB": powers of 1024, as the configuration has them. */

@@ -189,7 +189,7 @@ static uint64_t count_anonymous(const struct client *c, uint64_t *ret_first)
 
 static bool fail(struct client *c, const char *what, const char *detail)
 {
-        char text[ADDRESS_ERROR_BYTES * 2];
+        char text[CONNECT_ERROR_BYTES * 2];
 
         snprintf(text, sizeof(text), "%s%s", what, detail);
         visible_copy(text, c->error, sizeof(c->error));
@@ -359,12 +359,12 @@ static bool open_connection(struct client *c)
 {
         int on = 1;
         int idle = 30; /* seconds: who vanishes without a word is noticed, though nothing is to be sent */
-        char error[ADDRESS_ERROR_BYTES];
+        char error[CONNECT_ERROR_BYTES];
 
         if (c->options.path)
-                c->fd = address_connect_unix(c->options.path, CONNECT_MS, c->options.stop_fd, error);
+                c->fd = connect_unix(c->options.path, CONNECT_MS, c->options.stop_fd, error);
         else
-                c->fd = address_connect_tcp(c->options.tcp, CONNECT_MS, c->options.stop_fd, error);
+                c->fd = connect_tcp(c->options.tcp, CONNECT_MS, c->options.stop_fd, error);
         if (c->fd < 0) {
                 c->hopeless = errno == EACCES || errno == EPERM || errno == EINVAL || errno == ENAMETOOLONG;
                 fail(c, "cannot connect: ", error);

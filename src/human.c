@@ -24,7 +24,7 @@ char *human_short(double n, char ret[HUMAN_BYTES])
         static const char units[] = " kMGTPE";
         size_t unit = 0;
 
-        if (n < 9.95 && n > 0)
+        if (n < 9.95 && n != (double)(unsigned)n)
                 snprintf(ret, HUMAN_BYTES, "%.1f", n);
         else if (n < 9999.5)
                 human_count((uint64_t)(n + 0.5), ret);

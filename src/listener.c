@@ -208,13 +208,6 @@ int listener_open_unix(struct listener *l, const char *path, unsigned mode,
 
 /* --- TCP --- */
 
-static bool is_loopback(const struct sockaddr *addr)
-{
-        if (addr->sa_family == AF_INET)
-                return ntohl(((const struct sockaddr_in *)(const void *)addr)->sin_addr.s_addr) >> 24 == 127;
-        return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr);
-}
-
 static void log_bound(int fd)
 {
         struct sockaddr_storage bound;
@@ -272,7 +265,7 @@ int listener_open_tcp(struct listener *l, const char *address, bool anywhere,
         if (r != 0)
                 return fail(ret_error, ERR_CONFIG, "listen.tcp %s: %s", address, gai_strerror(r));
         for (struct addrinfo *a = found; a && err == 0 && l->len < LISTENER_SOCKETS_MAX; a = a->ai_next) {
-                if (!anywhere && !is_loopback(a->ai_addr)) {
+                if (!anywhere && !address_is_loopback(a->ai_addr)) {
                         err = fail(
                                 ret_error, ERR_CONFIG,
                                 "listen.tcp %s: only loopback addresses are allowed without TLS (listen.tls_cert, tls_key, tls_client_ca)",

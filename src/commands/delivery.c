@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 
+#include "address.h"
 #include "clock.h"
 #include "command.h"
 #include "human.h"
