@@ -25,7 +25,9 @@ enum { ARGUMENTS_OVERRIDES_MAX = 64 };
         X(SOCKET, "socket", true)                                                                            \
         X(TCP, "tcp", true)                                                                                  \
         X(RETRY, "retry", true)                                                                              \
-        X(JSON, "json", false)
+        X(JSON, "json", false)                                                                               \
+        X(URL, "url", true)                                                                                  \
+        X(ONCE, "once", false)
 
 enum argument_option {
 #define X(name, text, has_value) OPTION_##name,

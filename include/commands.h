@@ -39,6 +39,9 @@ int command_send(const struct config *config, const char *path, const struct del
 int command_rejects_replay(const struct config *config, const char *path,
                            const struct delivery_options *options);
 
+/* Shows what the daemon tells of itself at @url (NULL: http.listen), each second anew, or once. */
+int command_top(const struct config *config, const char *url, bool once);
+
 /* These look into the spool, or into @file where it is not NULL. Status: how much lies there, and since when.
  * Verify: 1 where it is not whole. Export: the lines as they were sent, in order of arrival. */
 int command_spool_status(const struct config *config, const char *file);

@@ -54,6 +54,11 @@ static int send_lines(const struct arguments *a, const struct config *config)
         return command_send(config, a->words[1], &options);
 }
 
+static int top(const struct arguments *a, const struct config *config)
+{
+        return command_top(config, a->options[OPTION_URL], a->options[OPTION_ONCE] != NULL);
+}
+
 static int rejects_replay(const struct arguments *a, const struct config *config)
 {
         struct delivery_options options = delivery_options(a);
@@ -128,6 +133,7 @@ static const struct command commands[] = {
         {{"connection", "list"}, NULL, 0, connection_list},
         {{"connection", "delete"}, "ID", OPTION(YES), connection_delete},
         {{"send"}, "FILE", DELIVERY_OPTIONS, send_lines},
+        {{"top"}, NULL, OPTION(URL) | OPTION(ONCE), top},
         {{"rejects", "replay"}, "FILE", DELIVERY_OPTIONS, rejects_replay},
         {{"spool", "status"}, NULL, OPTION(FILE), spool_status},
         {{"spool", "verify"}, NULL, OPTION(FILE), spool_verify},

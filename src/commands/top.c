@@ -1,0 +1,258 @@
+/* The daemon's status on a terminal. The terminal is as it was before whatever ends us, but for SIGKILL:
+ * signals come through a descriptor, as keys do. */
+#include "commands.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+
+#include <cjson/cJSON.h>
+
+#include "address.h"
+#include "buf.h"
+#include "clock.h"
+#include "command.h"
+#include "http_get.h"
+#include "top_view.h"
+#include "visible.h"
+
+enum { REFRESH_MS = 1000, TIMEOUT_MS = 2000, ADDRESS_BYTES = 300, TROUBLE_BYTES = 600 };
+
+struct top {
+        char address[ADDRESS_BYTES]; /* host:port */
+        cJSON *status;               /* the latest; NULL before there was one */
+        char trouble[TROUBLE_BYTES]; /* why there is no later one; "" for none */
+        bool color;
+        bool keys; /* standard input is a terminal */
+        struct termios before;
+        sigset_t signals;
+        int signal_fd;
+};
+
+/* --- the status --- */
+
+/* "http://host:port", with a '/' at its end or not. 0, or USAGE once it is told. */
+static int read_url(struct top *t, const char *url)
+{
+        static const char scheme[] = "http://";
+        char host[ADDRESS_HOST_BYTES];
+        const char *port;
+        size_t len;
+
+        if (strncmp(url, scheme, strlen(scheme)) == 0) {
+                url += strlen(scheme);
+                len = strcspn(url, "/");
+                snprintf(t->address, sizeof(t->address), "%.*s", (int)(len < ADDRESS_BYTES ? len : 0), url);
+                if (strcmp(url + len, "") == 0 || strcmp(url + len, "/") == 0) {
+                        if (address_split(t->address, host, &port))
+                                return DONE;
+                }
+        }
+        return command_fail(USAGE, "--url must be http://host:port; see boris-ingestd --help");
+}
+
+/* Where the daemon listens everywhere, it listens here, too. */
+static int read_setting(struct top *t, const char *listen)
+{
+        char host[ADDRESS_HOST_BYTES];
+        const char *port;
+
+        if (!address_split(listen, host, &port))
+                return command_fail(FAILED, "http.listen is empty: say where the daemon is with --url");
+        if (strcmp(host, "0.0.0.0") == 0)
+                snprintf(t->address, sizeof(t->address), "127.0.0.1:%s", port);
+        else if (strcmp(host, "::") == 0)
+                snprintf(t->address, sizeof(t->address), "[::1]:%s", port);
+        else
+                snprintf(t->address, sizeof(t->address), "%s", listen);
+        return DONE;
+}
+
+/* Fetches the status; false, and t->trouble says why, where there is none. */
+static bool fetch(struct top *t)
+{
+        char error[CONNECT_ERROR_BYTES];
+        struct buf body = {0};
+        cJSON *status = NULL;
+
+        if (http_get(t->address, "/status.json", TIMEOUT_MS, &body, error) == 0) {
+                status = cJSON_ParseWithLength(body.data, body.len);
+                snprintf(error, sizeof(error), "the answer is no status");
+        }
+        buf_deinit(&body);
+        t->trouble[0] = '\0';
+        if (!cJSON_IsObject(status)) {
+                cJSON_Delete(status);
+                snprintf(t->trouble, sizeof(t->trouble), "no status from http://%s: %s", t->address, error);
+                return false;
+        }
+        cJSON_Delete(t->status);
+        t->status = status;
+        return true;
+}
+
+static int print_once(struct top *t)
+{
+        struct top_window window = {0};
+        struct buf out = {0};
+
+        if (!fetch(t))
+                return command_fail(FAILED, "%s: does the daemon run, and is http.listen set?", t->trouble);
+        top_view_put(t->status, NULL, &window, &out);
+        fwrite(out.data, 1, out.len, stdout);
+        buf_deinit(&out);
+        return DONE;
+}
+
+/* --- the terminal --- */
+
+static void write_all(const char *data, size_t len)
+{
+        while (len > 0) {
+                ssize_t n = write(STDOUT_FILENO, data, len);
+
+                if (n < 0 && errno != EINTR && errno != EAGAIN)
+                        return; /* it is gone, and a signal will say so */
+                if (n > 0) {
+                        data += n;
+                        len -= (size_t)n;
+                }
+        }
+}
+
+static void write_text(const char *text)
+{
+        write_all(text, strlen(text));
+}
+
+/* The other screen, no cursor, lines that do not wrap; keys come at once, and are not shown. */
+static void take_terminal(struct top *t)
+{
+        struct termios raw;
+
+        t->keys = tcgetattr(STDIN_FILENO, &t->before) == 0;
+        if (t->keys) {
+                raw = t->before;
+                raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+                tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
+        }
+        write_text("\033[?1049h\033[?25l\033[?7l\033[2J");
+}
+
+static void give_terminal_back(const struct top *t)
+{
+        write_text("\033[?7h\033[?25h\033[?1049l");
+        if (t->keys)
+                tcsetattr(STDIN_FILENO, TCSADRAIN, &t->before);
+}
+
+static void draw(const struct top *t)
+{
+        struct top_window window = {.columns = 80, .rows = 24, .terminal = true, .color = t->color};
+        struct buf out = {0};
+        struct winsize size;
+
+        if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_row > 0) {
+                window.columns = size.ws_col;
+                window.rows = size.ws_row;
+        }
+        top_view_put(t->status, t->trouble[0] ? t->trouble : NULL, &window, &out);
+        write_all(out.data, out.len);
+        buf_deinit(&out);
+}
+
+static void suspend(struct top *t)
+{
+        give_terminal_back(t);
+        raise(SIGSTOP);
+        take_terminal(t);
+}
+
+/* False: it is to end. */
+static bool on_signal(struct top *t)
+{
+        struct signalfd_siginfo info;
+
+        if (read(t->signal_fd, &info, sizeof(info)) != sizeof(info))
+                return true;
+        if (info.ssi_signo == SIGTSTP)
+                suspend(t);
+        if (info.ssi_signo == SIGTSTP || info.ssi_signo == SIGWINCH)
+                draw(t);
+        return info.ssi_signo == SIGTSTP || info.ssi_signo == SIGWINCH;
+}
+
+static bool on_key(struct top *t)
+{
+        char key;
+        ssize_t n = read(STDIN_FILENO, &key, 1);
+
+        if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
+                t->keys = false; /* its end */
+        return n != 1 || (key != 'q' && key != 'Q');
+}
+
+static void watch(struct top *t)
+{
+        int64_t due = clock_monotonic_ms();
+        bool on = true;
+
+        while (on) {
+                struct pollfd p[] = {{.fd = t->signal_fd, .events = POLLIN},
+                                     {.fd = t->keys ? STDIN_FILENO : -1, .events = POLLIN}};
+                int64_t left = due - clock_monotonic_ms();
+
+                if (poll(p, 2, left > 0 ? (int)left : 0) == 0) {
+                        fetch(t);
+                        draw(t);
+                        due = clock_monotonic_ms() + REFRESH_MS;
+                        continue;
+                }
+                if (p[0].revents)
+                        on = on_signal(t);
+                if (on && p[1].revents)
+                        on = on_key(t);
+        }
+}
+
+static int show(struct top *t)
+{
+        static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH};
+
+        sigemptyset(&t->signals);
+        for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+                sigaddset(&t->signals, numbers[i]);
+        sigprocmask(SIG_BLOCK, &t->signals, NULL);
+        t->signal_fd = signalfd(-1, &t->signals, SFD_CLOEXEC | SFD_NONBLOCK);
+        if (t->signal_fd < 0)
+                return command_fail(FAILED, "no signalfd: %s", strerror(errno));
+        take_terminal(t);
+        watch(t);
+        give_terminal_back(t);
+        close(t->signal_fd);
+        return DONE;
+}
+
+int command_top(const struct config *config, const char *url, bool once)
+{
+        const char *no_color = getenv("NO_COLOR");
+        struct top t = {.color = !no_color || !no_color[0]};
+        int status;
+
+        (void)config;
+        status = url ? read_url(&t, url) : read_setting(&t, "127.0.0.1:9464");
+
+        if (status != DONE)
+                return status;
+        status = once || !isatty(STDOUT_FILENO) ? print_once(&t) : show(&t);
+        cJSON_Delete(t.status);
+        return status;
+}

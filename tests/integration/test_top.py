@@ -1,0 +1,250 @@
+"""boris-ingestd top: what /status.json says, on a terminal that is as before when it ends."""
+
+import fcntl
+import http.server
+import json
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from harness import INGESTD, wait_until
+
+STATUS = {
+    "version": "0.1.0", "pid": 1234, "now": "2026-11-24T11:50:00.123Z", "uptimeSeconds": 13801.5, "state": "running",
+    "ready": False, "notReadyReason": "the database is away", "workers": 2,
+    "lines": {"received": 1234567, "stored": 1234000, "duplicate": 7, "rejected": 3, "spooled": 0, "empty": 0, "inFlight": 20000},
+    "rejectsByCode": {"bad_json": 1, "unknown_ad_object": 2, "bad_value": 0},
+    "rates": {"received": 156000.0, "stored": 155000.0, "duplicate": 0.7, "rejected": 0.3, "spooled": 0.0, "bytes": 62914560.0},
+    "ackLatencySeconds": {"p50": 0.029, "p99": 0.0543, "max": 0.2},
+    "history": {"stored": [0, 1000, 50000, 155000] * 70, "ackP99": [None, 0.1, 0.3] * 90},
+    "connectionCounts": {"open": 42, "paused": 1, "accepted": 20, "refused": 1, "limit": 1024},
+    "connections": [{"number": n, "peer": "uid 0, pid 7\x1b[2J\x9b日本語" * n, "lines": 100000, "stored": 90000, "rejected": 2,
+                     "inFlight": 10000, "lagSeconds": 42.5 - n, "paused": "database" if n == 1 else None} for n in range(1, 43)],
+    "database": {"state": "away", "connections": 3, "connected": 0, "awaySeconds": 12.0, "reconnects": 4, "lastError": "refused\x1b]0;x\x07"},
+    "batches": {"written": 123, "commitP50Seconds": 0.012, "commitP99Seconds": 0.03},
+    "cache": {"objects": 3000, "limit": 1000000, "hits": 999000, "misses": 1000},
+    "memory": {"usedBytes": 12582912, "limitBytes": 268435456},
+    "spool": {"state": "filling", "lines": 1234, "bytes": 12345678, "maxBytes": 4294967296, "oldestSeconds": 3.5},
+    "latestRejects": [{"time": "2026-11-24T11:49:58.123Z", "connection": 3, "line": 17, "code": "bad_value", "field": "amountCents",
+                       "message": "must be an integer\x1b[31m"}] * 20,
+}
+SEQUENCES = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
+
+
+class Answers:
+    """A server that answers as it is told."""
+
+    def __init__(self):
+        self.status, self.body = 200, json.dumps(STATUS).encode()
+        answers = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                found = self.path == "/status.json"
+                self.send_response(answers.status if found else 404)
+                self.end_headers()
+                self.wfile.write(answers.body if found else b"")
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.05,)).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Terminal:
+    """A program on a terminal of its own."""
+
+    def __init__(self, *args, rows=24, columns=80, **env):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            os.execve(args[0], args, dict(os.environ, **env))
+        self.shown = ""
+        self.status = None
+
+    def read(self):
+        while select.select([self.fd], [], [], 0)[0]:
+            try:
+                data = os.read(self.fd, 1 << 16)
+            except OSError:
+                return
+            self.shown += data.decode(errors="replace")
+
+    def wait_for(self, pattern):
+        def found():
+            self.read()
+            return re.search(pattern, self.frame(), re.S)
+        try:
+            wait_until(found, pattern)
+        except AssertionError:
+            raise AssertionError(f"{pattern!r} not shown in {self.shown[-4000:]!r}")
+
+    def frame(self):
+        """The latest whole one, without what styles it."""
+        frames = [f for f in self.shown.split("\x1b[H")[1:] if "\x1b[J" in f]
+        return SEQUENCES.sub("", frames[-1].split("\x1b[J")[0]).replace("\r\r\n", "\r\n") if frames else ""
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def modes(self):
+        return termios.tcgetattr(self.fd)
+
+    def press(self, key):
+        os.write(self.fd, key)
+
+    def wait(self):
+        def over():
+            self.read()
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = os.waitstatus_to_exitcode(status)
+            return pid
+        wait_until(over, "its end")
+        return self.status
+
+    def close(self):
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+
+class Top(unittest.TestCase):
+    def setUp(self):
+        self.answers = Answers()
+        self.addCleanup(self.answers.close)
+
+    def top(self, *args, **kwargs):
+        terminal = Terminal(INGESTD, "top", "--url", self.answers.url, *args, **kwargs)
+        self.addCleanup(terminal.close)
+        return terminal
+
+    def once(self, *args, status=0):
+        done = subprocess.run([INGESTD, "top", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+        self.assertEqual(done.returncode, status, done.stderr)
+        return done
+
+    def test_once(self):
+        shown = self.once("--url", self.answers.url + "/").stdout
+        self.assertNotRegex(shown, r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+        for words in ("boris-ingestd 0.1.0  running, not ready: the database is away  up 3:50:01  pid 1234", "1,234,567",
+                      "156k         155k          0.7          0.3            0", "20,000 lines  received 60 MB/s",
+                      "p50 29 ms  p99 54 ms  max 200 ms", "▁▁▃█", "peak 155k", "peak 300 ms",
+                      "away for 12 s  0 of 3 connections  4 reconnects", "refused?]0;x?", "filling  1,234 lines  12 MB of 4.0 GB",
+                      "3,000 of 1,000,000 objects, 99.9 % hits", "rejects    bad_json 1  unknown_ad_object 2\n",
+                      "11:49:58  #3 line 17  bad_value amountCents: must be an integer?[31m", "42 of 1,024 connected  1 paused",
+                      "    1  uid 0, pid 7?[2J?日本語"):
+            self.assertIn(words, shown)
+        numbers = [int(n) for n in re.findall(r"^ *(\d+)  uid 0", shown, re.M)]
+        self.assertEqual(numbers, list(range(1, 43)))
+        # no terminal: the same
+        self.assertEqual(self.once("--url", self.answers.url).stdout, shown)
+
+    def test_a_status_that_lacks_things(self):
+        self.answers.body = b"{}"
+        self.assertIn("spool      off", self.once("--url", self.answers.url).stdout)
+        self.answers.body = json.dumps(STATUS | {"connections": [{}, 3, None], "history": 3, "latestRejects": [{}], "lines": None,
+                                                 "rates": {"received": -1, "stored": "x", "bytes": 1e300}}).encode()
+        self.once("--url", self.answers.url)
+
+    def test_where_nobody_answers(self):
+        self.answers.status = 503
+        self.assertIn("the answer is HTTP status 503", self.once("--url", self.answers.url, status=1).stderr)
+        self.answers.status, self.answers.body = 200, b"<html>"
+        self.assertIn("the answer is no status", self.once("--url", self.answers.url, status=1).stderr)
+        url = self.answers.url
+        self.answers.close()
+        self.assertIn(f"no status from {url}: Connection refused", self.once("--url", url, status=1).stderr)
+        for url in ("127.0.0.1:1", "http://", "https://a:1", "http://a", "http://a:1/x", "http://" + "a" * 400 + ":1"):
+            self.assertIn("--url must be http://host:port", self.once("--url", url, status=2).stderr)
+
+    def assert_fits(self, terminal, rows, columns):
+        lines = terminal.frame().split("\r\n")
+        self.assertLessEqual(len(lines), rows)
+        for text in lines:
+            self.assertLessEqual(len(text), columns, text)
+
+    def test_it_fits_every_window(self):
+        terminal = self.top()
+        terminal.wait_for("uid 0")
+        self.assert_fits(terminal, 24, 80)
+        self.assertGreaterEqual(terminal.frame().count("uid 0"), 6)
+        for rows, columns in ((50, 200), (10, 40), (1, 1), (24, 79)):
+            drawn = terminal.shown.count("\x1b[H")
+            terminal.resize(rows, columns)
+            wait_until(lambda: terminal.read() or terminal.shown.count("\x1b[H") > drawn + 1, "drawn anew")
+            self.assert_fits(terminal, rows, columns)
+        self.assertIn("\x1b[31m", terminal.shown)
+        # nothing but what it may say to a terminal itself
+        self.assertEqual(set(SEQUENCES.findall(terminal.shown)) - {f"\x1b[{n}m" for n in (0, 1, 2, 31, 32, 33)},
+                         {"\x1b[?1049h", "\x1b[?25l", "\x1b[?7l", "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"})
+        self.assertEqual(terminal.shown.count("\x1b[2J"), 1)
+        self.assertEqual(len(re.findall("\x1b", terminal.shown)), len(SEQUENCES.findall(terminal.shown)))
+
+    def test_no_color(self):
+        terminal = self.top(NO_COLOR="1")
+        terminal.wait_for("uid 0")
+        self.assertNotRegex(terminal.shown, "\x1b\\[[0-9]*m")
+
+    def test_each_end_gives_the_terminal_back(self):
+        for end in (lambda t: t.press(b"q"), lambda t: t.press(b"\x03"), lambda t: os.kill(t.pid, signal.SIGTERM),
+                    lambda t: os.kill(t.pid, signal.SIGINT), lambda t: os.kill(t.pid, signal.SIGHUP)):
+            main, side = pty.openpty()
+            before = termios.tcgetattr(side)
+            os.close(main), os.close(side)
+            terminal = self.top()
+            terminal.wait_for("uid 0")
+            self.assertFalse(terminal.modes()[3] & (termios.ECHO | termios.ICANON))
+            end(terminal)
+            self.assertEqual(terminal.wait(), 0)
+            self.assertTrue(terminal.shown.endswith("\x1b[?7h\x1b[?25h\x1b[?1049l"), terminal.shown[-100:])
+            try:
+                modes = terminal.modes()
+            except termios.error:  # with its last user the terminal may be gone
+                continue
+            self.assertEqual(modes[3], before[3])
+
+    def test_suspended_and_back(self):
+        terminal = self.top()
+        terminal.wait_for("uid 0")
+        terminal.press(b"\x1a")
+        wait_until(lambda: os.waitpid(terminal.pid, os.WNOHANG | os.WUNTRACED)[0], "stopped")
+        terminal.read()
+        self.assertTrue(terminal.shown.endswith("\x1b[?7h\x1b[?25h\x1b[?1049l"))
+        self.assertTrue(terminal.modes()[3] & termios.ECHO)
+        terminal.shown = ""
+        os.kill(terminal.pid, signal.SIGCONT)
+        terminal.wait_for("uid 0")
+        self.assertFalse(terminal.modes()[3] & termios.ECHO)
+        terminal.press(b"q")
+        self.assertEqual(terminal.wait(), 0)
+
+    def test_the_daemon_goes_and_comes_back(self):
+        terminal = self.top(columns=120)
+        terminal.wait_for("uid 0")
+        self.answers.status = 503
+        terminal.wait_for(r"no status from http://127.0.0.1:\d+: the answer is HTTP status 503; what follows was before.*uid 0")
+        self.answers.status = 200
+        terminal.wait_for(r"^boris-ingestd 0.1.0[^\n]*\r\nlines ")
+
+
+if __name__ == "__main__":
+    unittest.main()
