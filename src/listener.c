@@ -310,7 +310,7 @@ static int check_adopted(const struct listener *l, int fd, bool anywhere, const 
                         ret_error, ERR_CONFIG,
                         "socket %d, which was handed over: there must be one Unix socket and %d of TCP at most",
                         fd, LISTENER_ADDRESSES_MAX);
-        if (bound->sa_family != AF_UNIX && !anywhere && !is_loopback(bound))
+        if (bound->sa_family != AF_UNIX && !anywhere && !address_is_loopback(bound))
                 return fail(
                         ret_error, ERR_CONFIG,
                         "TCP socket %d, which was handed over: only loopback addresses are allowed without TLS "

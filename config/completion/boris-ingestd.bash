@@ -3,13 +3,14 @@
 _boris_ingestd()
 {
         local settings='@SETTINGS@'
+        local delivery='--socket --tcp --retry --json'
         local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=() word candidates='' i
 
         # the command, without options and their values
         for ((i = 1; i < COMP_CWORD; i++)); do
                 word=${COMP_WORDS[i]}
                 case $word in
-                --status | --yes | --latest) ;;
+                --status | --yes | --latest | --json | --once) ;;
                 --set) # a value, which bash breaks at its '='
                         [ "${COMP_WORDS[i + 2]-}" != "=" ] || ((i += 2))
                         ((i++))
@@ -21,7 +22,7 @@ _boris_ingestd()
         COMPREPLY=()
 
         case $previous in
-        --config | --file)
+        --config | --file | --socket)
                 compopt -o filenames
                 mapfile -t COMPREPLY < <(compgen -f -- "$cur")
                 return
@@ -35,7 +36,7 @@ _boris_ingestd()
         --by) candidates="account platform campaign object" ;;
         --format) candidates="table csv json" ;;
         --bucket) candidates="1h 1d 1w 1mon" ;;
-        --id | --account | --object | --connection | --from | --to | =) return ;;
+        --id | --account | --object | --connection | --from | --to | --tcp | --retry | --url | =) return ;;
         esac
         if [ -n "$candidates" ]; then
                 mapfile -t COMPREPLY < <(compgen -W "$candidates" -- "$cur")
@@ -43,17 +44,20 @@ _boris_ingestd()
         fi
 
         case ${words[*]} in
-        "") candidates="run migrate check connection rejects spool hierarchy report --version --help" ;;
+        "") candidates="run migrate check connection send top rejects spool hierarchy report --version --help" ;;
         migrate) candidates="--status" ;;
         connection) candidates="create list delete" ;;
         "connection create") candidates="META GOOGLE_ADS TIKTOK --id --file" ;;
         "connection create "*) candidates="--id --file" ;;
         "connection delete"*) candidates="--yes" ;;
+        top) candidates="--url --once" ;;
         rejects) candidates="replay" ;;
-        "rejects replay")
+        send | "rejects replay")
+                candidates=$delivery
                 compopt -o filenames
                 mapfile -t COMPREPLY < <(compgen -f -- "$cur")
                 ;;
+        "send "* | "rejects replay "*) candidates=$delivery ;;
         spool) candidates="status verify export" ;;
         "spool "*) candidates="--file" ;;
         hierarchy) candidates="--account --object --connection --platform" ;;
