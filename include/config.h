@@ -65,6 +65,9 @@ struct config {
                 unsigned keep;    /* 0..1000 rotated files */
         } rejects;
         struct {
+                char *listen; /* "host:port" or "[v6]:port", "" for none */
+        } http;
+        struct {
                 unsigned timeout_ms; /* 0..600000 */
         } shutdown;
         struct {

@@ -15,6 +15,8 @@
 /* One connection to PostgreSQL, joined to the loop: it connects by itself, again and again with growing
  * pauses, runs one command at a time, and says when the connection was lost. */
 
+enum { PG_CONN_ERROR_BYTES = 256 };
+
 struct pg_conn;
 struct pg_result;
 
@@ -57,6 +59,12 @@ struct pg_conn {
         void *result;      /* PGresult of the command so far */
         unsigned failures; /* in a row */
         bool flushing;
+        bool gave_up;      /* its owner did, over an error, and it has not served since */
+        uint64_t away_us;  /* uv_hrtime in microseconds since which it is no good; 0: it is */
+        uint64_t connects; /* since the start; so are these: */
+        uint64_t connect_failures;
+        uint64_t lost;
+        char error[PG_CONN_ERROR_BYTES]; /* the last one, its first line; "" where it is good since then */
         void (*close_cb)(struct pg_conn *);
 };
 
@@ -78,10 +86,7 @@ void pg_conn_drop(struct pg_conn *c, const char *why);
 
 /* The connection has served its purpose, so that the pauses are short again. An owner that gives up says so
  * only when it got on with its work: each new connection succeeds with its first commands. */
-static inline void pg_conn_served(struct pg_conn *c)
-{
-        c->failures = 0;
-}
+void pg_conn_served(struct pg_conn *c);
 
 /* True where a command may be started. */
 static inline bool pg_conn_ready(const struct pg_conn *c)
@@ -93,6 +98,12 @@ static inline bool pg_conn_ready(const struct pg_conn *c)
 static inline bool pg_conn_connected(const struct pg_conn *c)
 {
         return c->state == PG_CONN_READY || c->state == PG_CONN_BUSY || c->state == PG_CONN_COPY;
+}
+
+/* True where the last that is known of it is that it works. */
+static inline bool pg_conn_good(const struct pg_conn *c)
+{
+        return c->away_us == 0;
 }
 
 /* Starts a command whose parameters and results are binary; the caller must have seen pg_conn_ready.

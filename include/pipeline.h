@@ -15,6 +15,7 @@
 #include "memory.h"
 #include "overflow.h"
 #include "rejects.h"
+#include "report.h"
 #include "resolver.h"
 #include "session.h"
 #include "spool.h"
@@ -43,9 +44,11 @@ struct pipeline {
 
         /* Lines that sessions sent: the sum of counts, in_flight and abandoned is what they sent. */
         uint64_t counts[LINE_OUTCOMES];
-        uint64_t in_flight; /* not settled, those on their way into the spool included */
-        uint64_t unknown;   /* of these, waiting for an unknown object */
-        uint64_t abandoned; /* left unsettled at the end */
+        uint64_t in_flight;              /* not settled, those on their way into the spool included */
+        uint64_t unknown;                /* of these, waiting for an unknown object */
+        uint64_t abandoned;              /* left unsettled at the end */
+        uint64_t rejected[REJECT_CODES]; /* those that came out of the spool, too */
+        struct reject_ring latest;
 
         /* Lines that came out of the spool: what lay there at the start and was added is the sum of these
          * counts, of what lies there, and of what was lost in damaged files. */
@@ -77,6 +80,10 @@ void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, s
 void pipeline_on_too_long(struct pipeline *p, struct session *s, uint64_t line_no);
 bool pipeline_has_room(struct pipeline *p);
 bool pipeline_has_room_for(struct pipeline *p, const struct session *s);
+enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct session *s);
+
+/* Adds what the stages know to @r. */
+void pipeline_report(const struct pipeline *p, struct report *r, enum report_detail detail);
 
 /* The daemon is to end: nothing waits for more lines any longer, nor for unknown objects. */
 void pipeline_drain(struct pipeline *p);

@@ -10,6 +10,7 @@
 #include "buf.h"
 #include "line.h"
 #include "reject.h"
+#include "report.h"
 #include "slice.h"
 
 /* The reject file: every refused line with its reason, for operators, as JSON Lines:
@@ -43,10 +44,11 @@ struct rejects {
         uint64_t waiting_lines; /* in each */
         uint64_t writing_lines;
         uv_work_t work;
-        int error;     /* of the last write: a negative errno, 0 */
-        bool torn;     /* the last write ended inside of a line */
-        bool failing;  /* the log was told */
-        uint64_t lost; /* lines that were not recorded since then */
+        int error;            /* of the last write: a negative errno, 0 */
+        bool torn;            /* the last write ended inside of a line */
+        bool failing;         /* the log was told */
+        uint64_t lost;        /* lines that were not recorded since then */
+        uint64_t lost_before; /* and before that */
         void (*close_cb)(struct rejects *);
 };
 
@@ -56,6 +58,9 @@ int rejects_open(struct rejects *r, uv_loop_t *loop, const char *path, const str
 
 /* In any thread: whether all that was added is in the file, or given up. */
 bool rejects_at_rest(struct rejects *r);
+
+/* On the loop: what it tells of itself. */
+struct report_rejects_file rejects_report(struct rejects *r);
 
 /* Writes what waits, then calls @cb, from the loop or at once. Nobody adds any more. */
 void rejects_close(struct rejects *r, void (*cb)(struct rejects *));

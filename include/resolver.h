@@ -53,6 +53,8 @@ struct resolver {
         const struct resolver_ops *ops;
         void *ctx;
         struct object_cache cache;
+        uint64_t hits; /* rows whose object the cache knew, since the start */
+        uint64_t cache_misses;
         uint64_t key_seed;
         struct list *buckets; /* of misses, by key */
         size_t buckets_len;   /* a power of two */

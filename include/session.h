@@ -14,6 +14,7 @@
 #include "log.h"
 #include "memory.h"
 #include "reply.h"
+#include "report.h"
 #include "row.h"
 #include "tls.h"
 
@@ -38,6 +39,8 @@ struct session_ops {
          * loop turn. */
         bool (*has_room)(void *ctx);
         bool (*has_room_for)(void *ctx, const struct session *s);
+        /* Which of these said no, for people; PAUSE_NONE where both say yes now. */
+        enum pause_reason (*why_no_room)(void *ctx, const struct session *s);
         /* A session is gone: closed, and all its lines settled. */
         void (*on_gone)(void *ctx);
 };
@@ -67,7 +70,19 @@ struct sessions {
         struct log_limit tls_failures;
         uint64_t lines; /* received since the start, by all */
         uint64_t empty; /* of these */
+        uint64_t bytes; /* likewise, what TLS adds left out */
+        uint64_t refusals[REFUSAL_REASONS];
+        struct histogram ack_latency; /* of all acked lines */
+        uint64_t ack_max_us;          /* the longest since the last report */
 };
+
+/* Lines of one session that came together, and when. */
+struct arrival {
+        uint64_t last; /* the number of the last of them */
+        uint64_t us;   /* uv_hrtime in microseconds */
+};
+
+enum { ARRIVALS_MAX = 32 };
 
 enum session_state {
         SESSION_OPEN,      /* reading, or paused */
@@ -97,11 +112,13 @@ struct session {
         char peer[SESSION_PEER_BYTES]; /* for people: "uid 1000, pid 4711", "127.0.0.1 port 5000" */
         enum session_state state;
         bool reading;
-        bool client_ended;  /* in LAST: it shut down its sending side, so nothing is left to read */
-        bool refused;       /* it is turned away */
-        bool idle;          /* it is to end, since its client sends nothing */
-        uint64_t last_line; /* loop time in ms when one came, or the connection */
-        bool unparsed;      /* whole lines may stand in the block */
+        bool client_ended;     /* in LAST: it shut down its sending side, so nothing is left to read */
+        bool refused;          /* it is turned away */
+        bool idle;             /* it is to end, since its client sends nothing */
+        uint64_t last_line;    /* loop time in ms when one came, or the connection */
+        bool unparsed;         /* whole lines may stand in the block */
+        uint64_t connected_us; /* uv_hrtime in microseconds */
+        uint64_t read_us;      /* the same when the block's last bytes came */
 
         /* Received bytes: block->data[parsed..block->len] is not cut into lines yet. */
         struct block *block;
@@ -112,6 +129,8 @@ struct session {
         uint64_t acked;     /* what the client was told */
         bool ack_told;      /* it was told anything: a client that sent no line gets an ack, too */
         uint64_t in_flight; /* lines not settled */
+        struct arrival arrivals[ARRIVALS_MAX]; /* of lines that are not acked, in their order */
+        unsigned arrivals_len;
 
         /* The sink's own notes. */
         uint64_t hierarchy_batch; /* the last one that holds a record of this session; 0: none */
@@ -161,6 +180,9 @@ static inline bool sessions_empty(const struct sessions *set)
 
 /* The set must be empty; its last handle closes on the loop's next turn. */
 void sessions_deinit(struct sessions *set);
+
+/* Adds what sessions know to @r; worker number @worker has them. */
+void sessions_report(struct sessions *set, struct report *r, enum report_detail detail, unsigned worker);
 
 /* Line @line_no of @s is settled; @reject is given for LINE_REJECTED only. The reply is sent, or @s freed
  * when its connection is gone, on the loop's next turn. */

@@ -75,7 +75,9 @@ struct spool {
         uint64_t bytes;                /* of these */
         uint64_t fed;                  /* of these, drained */
         uint64_t fed_bytes;
-        uint64_t lost;       /* since the start: in files that were set aside, or damaged themselves */
+        uint64_t lost;     /* since the start: in files that were set aside, or damaged themselves */
+        int64_t oldest_us; /* when the first line of the file was received, some of which are settled; 0: none
+                            */
         unsigned generation; /* of the file; lines drained from an earlier one are not erased */
         int64_t cursor;      /* all lines up to this id were drained */
         bool failing;        /* the file could not be used, and the log was told */
@@ -93,6 +95,7 @@ struct spool {
         bool reading;
         bool testing; /* nothing but whether the file can be written again */
         bool emptied; /* with what it erases nothing is left */
+        int64_t found_oldest_us;
         struct buf text;
         struct buf texts;
         struct spool_record *records; /* read; their texts are in texts */

@@ -96,6 +96,9 @@ void spool_file_shrink(struct spool_file *f);
 int spool_file_next(struct spool_file *f, int64_t id, struct buf *text, struct spool_record *ret,
                     bool *ret_whole);
 
+/* When the first line was received, 0 where there is none, or it cannot be read. */
+int64_t spool_file_oldest(struct spool_file *f);
+
 /* How many faults the file's structure has, or -1 where that could not be found out. @tell is called for
  * each, in SQLite's words. */
 int spool_file_check(struct spool_file *f, void (*tell)(const char *fault));

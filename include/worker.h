@@ -11,6 +11,7 @@
 #include "mailbox.h"
 #include "pipeline.h"
 #include "rejects.h"
+#include "report.h"
 #include "session.h"
 #include "tls.h"
 
@@ -18,20 +19,6 @@
  * nothing but the reject file; they and the main thread talk by messages. */
 
 struct worker;
-
-/* What a worker tells of itself, as of one moment. */
-struct worker_report {
-        uint64_t lines; /* received; the sum of these outcomes, in_flight, empty and abandoned */
-        uint64_t empty;
-        uint64_t counts[LINE_OUTCOMES];
-        uint64_t in_flight;
-        uint64_t abandoned;
-        bool spool; /* there is one; what lay there before and was spooled is the sum of these */
-        uint64_t spool_before;
-        uint64_t drained_counts[LINE_OUTCOMES];
-        uint64_t spool_lines;
-        uint64_t spool_lost;
-};
 
 /* Called in the worker's thread. */
 struct worker_ops {
@@ -59,7 +46,7 @@ struct worker {
         struct log_limit refusals;
         bool draining;
         bool finished;
-        struct worker_report last_report; /* once the inbox is closed */
+        struct report last_report; /* once the inbox is closed */
 };
 
 /* In the main thread, as all below. Opens all stages; nothing goes on before worker_start. @share is copied.
@@ -79,10 +66,11 @@ void worker_set_tls(struct worker *w, const struct tls_server *tls);
 /* Another worker wrote to the hierarchy. May be called in any thread. */
 void worker_hierarchy_changed(struct worker *w, bool new_accounts);
 
-/* Fills @report in the worker's thread, then posts @done to @back. False where the worker is at its end:
- * nothing is posted then, and last_report tells. Until it is posted @report and @done are the worker's. */
-bool worker_report_post(struct worker *w, struct worker_report *report, struct mailbox *back,
-                        struct message *done);
+/* Fills @report, zeroed, in the worker's thread, then posts @done to @back. False where the worker is at its
+ * end: nothing is posted then, and last_report tells. Until it is posted @report and @done are the worker's.
+ */
+bool worker_report_post(struct worker *w, enum report_detail detail, struct report *report,
+                        struct mailbox *back, struct message *done);
 
 /* Its sessions settle what was received and end; then on_ended is called. */
 void worker_drain(struct worker *w);

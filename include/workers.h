@@ -38,17 +38,19 @@ void workers_connect_take(struct workers *ws, const struct session_socket *socke
 /* TLS clients that come from now on see what @tls has now. */
 void workers_set_tls(struct workers *ws, const struct tls_server *tls);
 
-/* Asks each for its report; @cb gets them all, in the order of their numbers, when the last one came. To be
- * called before workers_close only. */
-void workers_report(struct workers *ws,
-                    void (*cb)(void *ctx, const struct worker_report *reports, unsigned len), void *ctx);
+/* Asks each for its report; @cb gets their sum, which it may take, when the last one came. To be called
+ * before workers_close only. */
+void workers_report(struct workers *ws, enum report_detail detail, void (*cb)(void *ctx, struct report *sum),
+                    void *ctx);
 
 /* See worker_drain; on_ended follows. */
 void workers_drain(struct workers *ws);
 
-/* When all have ended, or none was started: nothing is posted to the main thread any more. Reports of what
- * they did can be had from the items until workers_deinit. */
+/* When all have ended, or none was started: nothing is posted to the main thread any more. */
 void workers_close(struct workers *ws);
+
+/* Behind workers_close: the sum of their last reports. */
+void workers_last_report(const struct workers *ws, struct report *ret);
 
 /* When the loop has ended. */
 void workers_deinit(struct workers *ws);

@@ -9,6 +9,7 @@
 #include "batch.h"
 #include "buf.h"
 #include "copy_format.h"
+#include "histogram.h"
 #include "pg_conn.h"
 #include "row.h"
 
@@ -69,7 +70,12 @@ struct writer {
         size_t duplicates;
         struct pg_error error; /* on the batch */
         uint64_t named_row;    /* COPY: the row of the order, from 1, that the error names; 0 for none */
-        uint64_t started;      /* loop time in ms when the batch was last tried */
+        uint64_t taken_us;     /* uv_hrtime in microseconds when the batch was taken */
+        uint64_t batches;      /* written, since the start; so are these: */
+        uint64_t rows;
+        uint64_t failures;       /* tries that failed */
+        struct histogram commit; /* from taking a batch to its commit */
+        uint64_t started;        /* loop time in ms when the batch was last tried */
         uint64_t proven; /* the same when an ordinary row was last inserted, on this connection; 0: never */
         struct buf out;
         struct buf arrays[COPY_FORMAT_ARRAYS];

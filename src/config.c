@@ -27,7 +27,6 @@ enum setting_type {
         TYPE_LEVEL,
         TYPE_FORMAT,
         TYPE_FK_CHECK,
-        TYPE_OFF, /* of a feature to come: only its "off" value is taken */
 };
 
 struct setting {
@@ -78,7 +77,7 @@ static const struct setting settings[] = {
         {"rejects", "file", "", TYPE_PATH, AT(rejects.file), 0, FILE_PATH_BYTES},
         {"rejects", "max_bytes", "64M", TYPE_SIZE, AT(rejects.max_bytes), 64 * KB, 1024 * GB},
         {"rejects", "keep", "4", TYPE_UINT, AT(rejects.keep), 0, 1000},
-        {"http", "listen", "", TYPE_OFF, 0, 0, 0},
+        {"http", "listen", "127.0.0.1:9464", TYPE_ADDRESS, AT(http.listen), 0, 0},
         {"shutdown", "timeout_ms", "25000", TYPE_UINT, AT(shutdown.timeout_ms), 0, 600000},
         {"log", "level", "info", TYPE_LEVEL, AT(log.level), 0, 0},
         {"log", "format", "auto", TYPE_FORMAT, AT(log.format), 0, 0},
@@ -259,10 +258,8 @@ static bool set(struct config *config, const struct setting *s, const char *valu
                 return read_format(value, field(config, s));
         case TYPE_FK_CHECK:
                 return read_fk_check(value, field(config, s));
-        case TYPE_OFF:
-                break;
         }
-        return strcmp(value, s->def) == 0;
+        return false; /* there is no other type */
 }
 
 /* --- errors: the value is never told, it may be a secret --- */
@@ -311,9 +308,6 @@ static int fail_rule(const struct setting *s, const char *where, char *ret_error
                 break;
         case TYPE_FK_CHECK:
                 rule = "must be row or batch";
-                break;
-        case TYPE_OFF:
-                rule = "is not available in this version: leave it out";
                 break;
         case TYPE_STRING:
                 break;
@@ -582,5 +576,6 @@ void config_deinit(struct config *config)
         free(config->listen.tls_client_ca);
         free(config->spool.dir);
         free(config->rejects.file);
+        free(config->http.listen);
         *config = (struct config){0};
 }

@@ -21,6 +21,7 @@
 #include "err.h"
 #include "listener.h"
 #include "log.h"
+#include "monitor.h"
 #include "rejects.h"
 #include "schema_check.h"
 #include "service.h"
@@ -36,6 +37,7 @@ struct daemon {
         struct listener listener;
         struct rejects rejects;
         struct workers workers;
+        struct monitor monitor;
         struct service service;
         int passed[SERVICE_SOCKETS_MAX]; /* sockets that systemd listens on for us */
         int passed_len;
@@ -58,57 +60,36 @@ static void on_connection(void *ctx, int fd, bool tcp)
                                               .denied = !tcp && !access_allows(&d->access, fd),
                                               .number = ++d->accepted};
 
+        monitor_on_accepted(&d->monitor);
         workers_connect_take(&d->workers, &socket);
 }
 
 /* --- what happened so far --- */
 
-static struct worker_report add_up(const struct worker_report *reports, unsigned len)
-{
-        struct worker_report sum = {0};
-
-        for (unsigned i = 0; i < len; i++) {
-                sum.lines += reports[i].lines;
-                sum.empty += reports[i].empty;
-                sum.in_flight += reports[i].in_flight;
-                sum.abandoned += reports[i].abandoned;
-                sum.spool |= reports[i].spool;
-                sum.spool_before += reports[i].spool_before;
-                sum.spool_lines += reports[i].spool_lines;
-                sum.spool_lost += reports[i].spool_lost;
-                for (unsigned k = 0; k < LINE_OUTCOMES; k++) {
-                        sum.counts[k] += reports[i].counts[k];
-                        sum.drained_counts[k] += reports[i].drained_counts[k];
-                }
-        }
-        return sum;
-}
-
 /* The first number of lines is the sum of those behind it, at any moment; and so are what lay in the spool at
  * the start and what was spooled the sum of what became of it. */
-static void log_totals(const struct daemon *d, const char *what, const struct worker_report *reports,
-                       unsigned len)
+static void log_totals(const struct daemon *d, const char *what, const struct report *sum)
 {
-        struct worker_report sum = add_up(reports, len);
+        const struct report_spool *spool = &sum->spool;
 
         log_info("%s: %" PRIu64 " connections; %" PRIu64 " lines: %" PRIu64 " stored, %" PRIu64
                  " duplicate, %" PRIu64 " rejected, %" PRIu64 " spooled, %" PRIu64 " empty, %" PRIu64
                  " not settled",
-                 what, d->accepted, sum.lines, sum.counts[LINE_STORED], sum.counts[LINE_DUPLICATE],
-                 sum.counts[LINE_REJECTED], sum.counts[LINE_SPOOLED], sum.empty,
-                 sum.in_flight + sum.abandoned);
-        if (sum.spool)
+                 what, d->accepted, sum->lines, sum->counts[LINE_STORED], sum->counts[LINE_DUPLICATE],
+                 sum->counts[LINE_REJECTED], sum->counts[LINE_SPOOLED], sum->counts[LINE_EMPTY],
+                 sum->in_flight + sum->abandoned);
+        if (spool->on)
                 log_info("%s: spool: %" PRIu64 " lay there before, %" PRIu64 " spooled: %" PRIu64
                          " stored, %" PRIu64 " duplicate, %" PRIu64 " rejected, %" PRIu64
                          " lie there, %" PRIu64 " set aside",
-                         what, sum.spool_before, sum.counts[LINE_SPOOLED], sum.drained_counts[LINE_STORED],
-                         sum.drained_counts[LINE_DUPLICATE], sum.drained_counts[LINE_REJECTED],
-                         sum.spool_lines, sum.spool_lost);
+                         what, spool->before, sum->counts[LINE_SPOOLED], sum->drained_counts[LINE_STORED],
+                         sum->drained_counts[LINE_DUPLICATE], sum->drained_counts[LINE_REJECTED],
+                         spool->lines, spool->lost_lines);
 }
 
-static void on_status_report(void *ctx, const struct worker_report *reports, unsigned len)
+static void on_status_report(void *ctx, struct report *sum)
 {
-        log_totals(ctx, "status", reports, len);
+        log_totals(ctx, "status", sum);
 }
 
 static void on_status_signal(uv_signal_t *handle, int number)
@@ -116,18 +97,41 @@ static void on_status_signal(uv_signal_t *handle, int number)
         struct daemon *d = handle->data;
 
         (void)number;
-        workers_report(&d->workers, on_status_report, d);
+        workers_report(&d->workers, REPORT_COUNTS, on_status_report, d);
+}
+
+/* --- the monitor --- */
+
+static void on_report(void *ctx, struct report *sum)
+{
+        struct daemon *d = ctx;
+
+        sum->rejects_file = rejects_report(&d->rejects);
+        monitor_on_report_take(&d->monitor, sum);
+}
+
+static void on_ask_report(void *ctx, enum report_detail detail)
+{
+        struct daemon *d = ctx;
+
+        workers_report(&d->workers, detail, on_report, d);
+}
+
+static int open_monitor(struct daemon *d)
+{
+        static const struct monitor_ops ops = {.ask = on_ask_report};
+
+        return monitor_open(&d->monitor, &d->loop, d->config, &ops, d);
 }
 
 /* --- the service manager --- */
 
 /* Each worker's loop turns, and this one. */
-static void on_alive(void *ctx, const struct worker_report *reports, unsigned len)
+static void on_alive(void *ctx, struct report *sum)
 {
         struct daemon *d = ctx;
 
-        (void)reports;
-        (void)len;
+        (void)sum;
         service_alive(&d->service);
 }
 
@@ -135,7 +139,7 @@ static void on_ask_alive(void *ctx)
 {
         struct daemon *d = ctx;
 
-        workers_report(&d->workers, on_alive, d);
+        workers_report(&d->workers, REPORT_COUNTS, on_alive, d);
 }
 
 /* The start is over when it is known how the database is. That it is away, or without tables, does not fail
@@ -159,6 +163,7 @@ static void on_schema_change(void *ctx)
                 break;
         }
         service_status(&d->service, status);
+        monitor_set_trouble(&d->monitor, d->schema.state == SCHEMA_WRONG ? d->schema.trouble : "");
         if (!d->service.ready)
                 service_ready(&d->service);
 }
@@ -208,6 +213,7 @@ static void on_rejects_closed(struct rejects *r)
 static void close_all(struct daemon *d)
 {
         listener_close(&d->listener);
+        monitor_close(&d->monitor); /* before the workers: what it asked for may still come */
         workers_close(&d->workers);
         rejects_close(&d->rejects, on_rejects_closed);
         schema_check_close(&d->schema);
@@ -224,9 +230,9 @@ static void on_workers_ended(void *ctx)
         close_all(ctx);
 }
 
-static void on_last_report(void *ctx, const struct worker_report *reports, unsigned len)
+static void on_last_report(void *ctx, struct report *sum)
 {
-        log_totals(ctx, "stopped", reports, len);
+        log_totals(ctx, "stopped", sum);
         _exit(0);
 }
 
@@ -245,7 +251,7 @@ static void end_at_once(struct daemon *d, const char *why)
         d->ending_at_once = true;
         log_warn("ending at once: %s; what was not acked, clients send again", why);
         uv_timer_start(&d->deadline, on_no_report, LAST_WORDS_MS, 0);
-        workers_report(&d->workers, on_last_report, d);
+        workers_report(&d->workers, REPORT_COUNTS, on_last_report, d);
 }
 
 static void on_deadline(uv_timer_t *timer)
@@ -264,6 +270,7 @@ static void on_signal(uv_signal_t *handle, int number)
         log_info("stopping on %s", number == SIGTERM ? "SIGTERM" : "SIGINT");
         service_stopping(&d->service);
         d->draining = true;
+        monitor_drain(&d->monitor);
         listener_close(&d->listener);
         uv_timer_start(&d->deadline, on_deadline, d->config->shutdown.timeout_ms, 0);
         workers_drain(&d->workers);
@@ -381,9 +388,10 @@ static int start(struct daemon *d)
 {
         const struct config *c = d->config;
         int rejects_err = open_rejects(d);
-        int err = workers_open(&d->workers, &d->loop, c, &d->rejects, on_workers_ended, d);
+        int workers_err = workers_open(&d->workers, &d->loop, c, &d->rejects, on_workers_ended, d);
+        int monitor_err = open_monitor(d);
+        int err = rejects_err ? rejects_err : workers_err ? workers_err : monitor_err;
 
-        err = rejects_err ? rejects_err : err;
         if (!err)
                 err = read_access(d);
         if (!err)
@@ -402,15 +410,10 @@ static int start(struct daemon *d)
 /* All has ended. */
 static void log_stopped(const struct daemon *d)
 {
-        const struct workers *ws = &d->workers;
-        struct worker_report *reports = calloc(ws->len, sizeof(*reports));
+        struct report sum;
 
-        if (!reports)
-                abort();
-        for (unsigned i = 0; i < ws->len; i++)
-                reports[i] = ws->items[i].last_report;
-        log_totals(d, "stopped", reports, ws->len);
-        free(reports);
+        workers_last_report(&d->workers, &sum);
+        log_totals(d, "stopped", &sum);
 }
 
 int daemon_run(const struct config *config)
@@ -440,6 +443,7 @@ int daemon_run(const struct config *config)
         if (!err)
                 log_stopped(d);
         workers_deinit(&d->workers);
+        monitor_deinit(&d->monitor);
         access_deinit(&d->access);
         tls_server_deinit(&d->tls);
         if (uv_loop_close(&d->loop) != 0)

@@ -102,6 +102,34 @@ void pg_conn_close(struct pg_conn *c, void (*cb)(struct pg_conn *))
                 finish_close(c);
 }
 
+/* --- whether it is any good --- */
+
+static void note_away(struct pg_conn *c)
+{
+        if (c->away_us == 0)
+                c->away_us = uv_hrtime() / 1000;
+}
+
+static void note_error(struct pg_conn *c, const char *error)
+{
+        snprintf(c->error, sizeof(c->error), "%.*s", (int)strcspn(error, "\n"), error);
+        note_away(c);
+}
+
+static void note_good(struct pg_conn *c)
+{
+        c->away_us = 0;
+        c->error[0] = '\0';
+}
+
+void pg_conn_served(struct pg_conn *c)
+{
+        c->failures = 0;
+        if (c->gave_up)
+                note_good(c);
+        c->gave_up = false;
+}
+
 /* --- losing and trying again --- */
 
 static void on_pause_over(uv_timer_t *timer)
@@ -126,6 +154,8 @@ static void start_pause(struct pg_conn *c)
 static void lose(struct pg_conn *c, const char *why)
 {
         log_warn("database, %s: connection lost: %s", c->name, why);
+        c->lost++;
+        note_error(c, why);
         drop_connection(c);
         start_pause(c);
         c->ops->on_lost(c->ctx);
@@ -147,6 +177,7 @@ void pg_conn_give_up(struct pg_conn *c, const char *what, const struct pg_error 
 
         snprintf(why, sizeof(why), "%s: %s (SQLSTATE %s)%s%s; it is tried again", what, error->message,
                  error->sqlstate, advice ? ": " : "", advice ? advice : "");
+        c->gave_up = true;
         lose(c, why);
 }
 
@@ -186,10 +217,12 @@ static void on_attempt(uv_work_t *work)
 static void on_attempt_failed(struct pg_conn *c)
 {
         const struct connect_attempt *attempt = c->attempt;
+        const char *error = attempt->pg ? PQerrorMessage(attempt->pg) : DB_BAD_URL;
 
         if ((c->failures & (c->failures - 1)) == 0) /* the first, second, fourth, eighth … time */
-                log_warn("database, %s: cannot connect (attempt %u): %s", c->name, c->failures + 1,
-                         attempt->pg ? PQerrorMessage(attempt->pg) : DB_BAD_URL);
+                log_warn("database, %s: cannot connect (attempt %u): %s", c->name, c->failures + 1, error);
+        c->connect_failures++;
+        note_error(c, error);
         PQfinish(attempt->pg);
         start_pause(c);
 }
@@ -250,6 +283,7 @@ void pg_conn_open(struct pg_conn *c, uv_loop_t *loop, const char *url, const cha
         *c = (struct pg_conn){.loop = loop, .url = url, .name = name, .ops = ops, .ctx = ctx};
         uv_timer_init(loop, &c->timer);
         c->timer.data = c;
+        note_away(c);
         start_attempt(c);
 }
 
@@ -271,6 +305,9 @@ static void on_setup(struct pg_conn *c, PGresult *res)
         }
         if (c->failures > 0)
                 log_info("database, %s: connected", c->name);
+        c->connects++;
+        if (!c->gave_up)
+                note_good(c);
         c->state = PG_CONN_READY;
         c->ops->on_ready(c->ctx);
 }

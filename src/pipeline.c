@@ -68,6 +68,8 @@ static void end_line(struct pipeline *p, struct line *line, enum line_outcome ou
                 struct line_from from = line_from(line);
 
                 rejects_add(p->rejects, &from, line->text, reject);
+                reject_ring_add(&p->latest, from.peer, from.connection, from.line, reject);
+                p->rejected[reject->code]++;
         }
         if (line->drained) {
                 p->drained_counts[outcome]++;
@@ -255,6 +257,112 @@ static void on_unknown(void *ctx, const struct line *line, bool waits)
         }
 }
 
+/* --- reports --- */
+
+/* The one that has been good for longest, or else is away since last. */
+static const struct pg_conn *best_writer(const struct pipeline *p)
+{
+        const struct pg_conn *best = &p->writers[0].conn;
+
+        for (unsigned i = 1; i < p->config->database.writers && best->away_us > 0; i++) {
+                const struct pg_conn *c = &p->writers[i].conn;
+
+                if (c->away_us == 0 || c->away_us > best->away_us)
+                        best = c;
+        }
+        return best;
+}
+
+/* Whether lines can be stored, as far as it is known. */
+static bool database_up(const struct pipeline *p)
+{
+        return pg_conn_good(best_writer(p)) && pg_conn_good(&p->resolver.conn) &&
+               pg_conn_good(&p->hierarchy.writer.conn);
+}
+
+/* @needed: without it no line, or no line of some kind, can be stored. */
+static void report_conn(const struct pg_conn *c, bool needed, struct report_database *d)
+{
+        d->wanted++;
+        d->connected += pg_conn_connected(c);
+        d->lost += c->lost;
+        d->failures += c->connect_failures;
+        d->reconnects += c->connects > 0 ? c->connects - 1 : 0;
+        if (!needed || pg_conn_good(c))
+                return;
+        d->up = false;
+        d->failed |= c->error[0] != '\0';
+        if (d->away_us == 0 || c->away_us < d->away_us)
+                d->away_us = c->away_us;
+        if (!d->error[0])
+                memcpy(d->error, c->error, sizeof(d->error));
+}
+
+static void report_database(const struct pipeline *p, struct report_database *d)
+{
+        const struct pg_conn *best = best_writer(p);
+
+        d->up = true;
+        report_conn(&p->resolver.conn, true, d);
+        report_conn(&p->hierarchy.writer.conn, true, d);
+        for (unsigned i = 0; i < p->config->database.writers; i++)
+                report_conn(&p->writers[i].conn, &p->writers[i].conn == best, d);
+}
+
+static void report_batches(const struct pipeline *p, struct report *r)
+{
+        for (unsigned i = 0; i < p->config->database.writers; i++) {
+                const struct writer *w = &p->writers[i];
+
+                r->batches += w->batches;
+                r->batch_rows += w->rows;
+                r->batch_failures += w->failures;
+                histogram_merge(&r->commit, &w->commit);
+        }
+        r->batches_waiting = p->batcher.sealed_len;
+        r->bad_rows = p->batcher.doubtful_rows;
+        r->lookup_rows = p->resolver.parked;
+        r->unknown_rows = p->unknown + p->drained_unknown;
+        r->hierarchy_rows = p->hierarchy.followers;
+}
+
+static void report_spool(const struct pipeline *p, struct report_spool *s)
+{
+        s->on = spool_on(&p->spool);
+        if (!s->on)
+                return;
+        s->diverting = p->overflow.diverting;
+        s->advancing = p->overflow.advancing;
+        s->failing = p->spool.failing;
+        s->before = p->spool_before;
+        s->lines = p->spool.lines;
+        s->bytes = p->spool.bytes;
+        s->max_bytes = p->config->spool.max_bytes;
+        s->lost_lines = p->spool.lost;
+        s->oldest_us = p->spool.lines > 0 ? p->spool.oldest_us : 0;
+}
+
+void pipeline_report(const struct pipeline *p, struct report *r, enum report_detail detail)
+{
+        for (size_t i = 0; i < LINE_OUTCOMES; i++)
+                r->counts[i] += p->counts[i];
+        memcpy(r->drained_counts, p->drained_counts, sizeof(r->drained_counts));
+        memcpy(r->rejects, p->rejected, sizeof(r->rejects));
+        r->in_flight = p->in_flight;
+        r->abandoned = p->abandoned;
+        r->cache_hits = p->resolver.hits;
+        r->cache_misses = p->resolver.cache_misses;
+        r->cache_objects = p->resolver.cache.len;
+        r->cache_limit = p->resolver.cache.max_len;
+        r->memory_used = p->memory.used;
+        r->memory_limit = p->memory.limit;
+        report_batches(p, r);
+        report_database(p, &r->database);
+        report_spool(p, &r->spool);
+        if (detail == REPORT_LISTS)
+                report_add_latest(r, &p->latest);
+}
+
 /* --- room --- */
 
 /* Memory that is full of unfinished lines alone, with nothing in flight, is freed by reading them to their
@@ -281,6 +389,25 @@ bool pipeline_has_room_for(struct pipeline *p, const struct session *s)
         return (hierarchy_has_room(&p->hierarchy) || !hierarchy_pending(&p->hierarchy, s->hierarchy_batch)) &&
                (s->unknown == 0 || resolver_has_room_for_unknown(&p->resolver)) &&
                (s->doubtful == 0 || batcher_has_room_for_doubtful(&p->batcher));
+}
+
+enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct session *s)
+{
+        bool full = memory_full(&p->memory) && p->in_flight > 0;
+
+        if (p->overflow.diverting)
+                return overflow_has_room(p) ? PAUSE_NONE : PAUSE_SPOOL;
+        if (!batcher_has_room(&p->batcher) || !resolver_has_room(&p->resolver) || (full && !database_up(p)))
+                return PAUSE_DATABASE;
+        if (full)
+                return PAUSE_MEMORY;
+        if (!hierarchy_has_room(&p->hierarchy) && hierarchy_pending(&p->hierarchy, s->hierarchy_batch))
+                return PAUSE_HIERARCHY;
+        if (s->unknown > 0 && !resolver_has_room_for_unknown(&p->resolver))
+                return PAUSE_UNKNOWN_OBJECTS;
+        if (s->doubtful > 0 && !batcher_has_room_for_doubtful(&p->batcher))
+                return PAUSE_BAD_ROWS;
+        return PAUSE_NONE;
 }
 
 /* --- batches --- */

@@ -184,8 +184,10 @@ static void tell(struct rejects *r)
         if (r->error)
                 r->lost += r->writing_lines;
         lost = r->lost;
-        if (!r->error)
+        if (!r->error) {
+                r->lost_before += r->lost;
                 r->lost = 0;
+        }
         uv_mutex_unlock(&r->lock);
         if (r->error && !r->failing)
                 log_error("rejects.file %s cannot be written: %s: refused lines are not recorded", r->path,
@@ -283,6 +285,16 @@ bool rejects_at_rest(struct rejects *r)
         rest = r->waiting.len == 0 && r->writing.len == 0;
         uv_mutex_unlock(&r->lock);
         return rest;
+}
+
+struct report_rejects_file rejects_report(struct rejects *r)
+{
+        struct report_rejects_file report = {.on = r->path[0] != '\0', .failing = r->failing};
+
+        uv_mutex_lock(&r->lock);
+        report.lost_lines = r->lost_before + r->lost;
+        uv_mutex_unlock(&r->lock);
+        return report;
 }
 
 void rejects_add(struct rejects *r, const struct line_from *from, struct slice text,

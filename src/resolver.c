@@ -193,9 +193,11 @@ bool resolver_resolve(struct resolver *r, struct row *row)
         row->key_hash = make_key(r, &row->rec, true);
         object = r->distrusted ? NULL : object_cache_get(&r->cache, row->key_hash);
         if (object) {
+                r->hits++;
                 row->rec.ad_object_id = *object;
                 return true;
         }
+        r->cache_misses++;
         park_take(r, row);
         return false;
 }
@@ -589,6 +591,8 @@ static void on_result(void *ctx, const struct pg_result *res)
         }
         if (r->refreshing) {
                 r->refreshing = false;
+                if (r->misses_len == 0) /* else these are to show it */
+                        pg_conn_served(&r->conn);
                 on_refreshed(r, res);
         } else {
                 pg_conn_served(&r->conn);

@@ -183,8 +183,58 @@ static bool everything_settled(const struct session *s)
         return !s->unparsed && s->in_flight == 0;
 }
 
+/* --- how long lines take --- */
+
+/* Two neighbours become one, with the time of the earlier: the more lines there are that wait, the less
+ * exactly it is known since when, and never too late. */
+static void thin_out_arrivals(struct session *s)
+{
+        for (unsigned i = 0; i < ARRIVALS_MAX / 2; i++)
+                s->arrivals[i] = (struct arrival){s->arrivals[2 * i + 1].last, s->arrivals[2 * i].us};
+        s->arrivals_len = ARRIVALS_MAX / 2;
+}
+
+/* Lines up to acks.begun were taken out of what was last read. */
+static void note_arrival(struct session *s)
+{
+        struct arrival *last = s->arrivals_len > 0 ? &s->arrivals[s->arrivals_len - 1] : NULL;
+
+        if (s->acks.begun == (last ? last->last : s->acked))
+                return;
+        if (last && last->us == s->read_us) {
+                last->last = s->acks.begun;
+                return;
+        }
+        if (s->arrivals_len == ARRIVALS_MAX)
+                thin_out_arrivals(s);
+        s->arrivals[s->arrivals_len++] = (struct arrival){s->acks.begun, s->read_us};
+}
+
+/* Lines up to acks.settled are about to be acked. */
+static void note_ack(struct session *s)
+{
+        struct sessions *set = s->set;
+        uint64_t now = uv_hrtime() / 1000;
+        uint64_t acked = s->acked;
+        unsigned gone = 0;
+
+        while (acked < s->acks.settled) {
+                const struct arrival *a = &s->arrivals[gone];
+                uint64_t upto = a->last < s->acks.settled ? a->last : s->acks.settled;
+
+                histogram_add(&set->ack_latency, now - a->us, upto - acked);
+                if (set->ack_max_us < now - a->us)
+                        set->ack_max_us = now - a->us;
+                gone += upto == a->last;
+                acked = upto;
+        }
+        s->arrivals_len -= gone;
+        memmove(s->arrivals, s->arrivals + gone, s->arrivals_len * sizeof(s->arrivals[0]));
+}
+
 static void say_ack(struct session *s)
 {
+        note_ack(s);
         reply_ack(&s->out, &s->acks, s->set->with_spool);
         s->acked = s->acks.settled;
         s->ack_told = true;
@@ -347,6 +397,7 @@ static void take_lines(struct session *s)
                 else
                         on_line(s, result, line);
         }
+        note_arrival(s);
         if (s->block && s->parsed == s->block->len) {
                 block_unref(s->block);
                 s->block = NULL;
@@ -387,6 +438,7 @@ static void log_tls_failure(struct session *s, const char *reason)
 {
         uint64_t failures = log_limit_pass(&s->set->tls_failures, uv_now(s->set->loop));
 
+        s->set->refusals[REFUSED_TLS]++;
         if (failures > 0)
                 log_warn("connection %" PRIu64 " of %s: TLS failed: %s (%" PRIu64
                          " since the last such line)",
@@ -456,6 +508,7 @@ static bool decipher(struct session *s, const char *data, size_t len)
                 if (!s->greeted && tls_greeted(&s->tls))
                         on_greeted(s);
                 s->block->len += plain;
+                s->set->bytes += plain;
                 if (result == TLS_BROKEN) {
                         on_tls_broken(s);
                         return false;
@@ -473,6 +526,7 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 {
         struct session *s = stream->data;
 
+        s->read_us = uv_hrtime() / 1000;
         if (nread < 0 && (nread != UV_EOF || s->has_tls)) { /* TLS says itself when it ends */
                 close_now(s);
                 return;
@@ -485,6 +539,7 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
                 mark_dirty(s);
         } else {
                 s->block->len += (size_t)nread;
+                s->set->bytes += (size_t)nread;
         }
         if (s->refused) {
                 stop_reading(s);
@@ -703,6 +758,7 @@ int sessions_accept_take(struct sessions *set, const struct session_socket *sock
         s->number = socket->number;
         s->denied = socket->denied;
         s->last_line = uv_now(set->loop);
+        s->connected_us = uv_hrtime() / 1000;
         if (r == 0 && socket->tcp)
                 uv_tcp_nodelay(&s->uv.tcp, 1);
         name_peer(s);
@@ -716,6 +772,66 @@ int sessions_accept_take(struct sessions *set, const struct session_socket *sock
         else if (!s->refused)
                 turn(s);
         return r;
+}
+
+/* --- reports --- */
+
+static uint64_t oldest_of(const struct session *s)
+{
+        if (s->arrivals_len > 0)
+                return s->arrivals[0].us;
+        return s->unparsed ? s->read_us : 0;
+}
+
+static enum pause_reason why_paused(const struct session *s)
+{
+        if (s->state != SESSION_OPEN && s->state != SESSION_EOF)
+                return PAUSE_NONE;
+        if (replies_pending(s) >= REPLIES_HIGH)
+                return PAUSE_REPLIES_UNREAD;
+        return list_empty(&s->waiting) ? PAUSE_NONE : s->set->ops->why_no_room(s->set->ctx, s);
+}
+
+static void report_session(const struct session *s, struct report *r, bool list, unsigned worker)
+{
+        struct report_connection c = {.number = s->number,
+                                      .worker = worker,
+                                      .lines = s->acks.begun,
+                                      .in_flight = s->acks.begun - s->acks.settled,
+                                      .oldest_us = oldest_of(s),
+                                      .connected_us = s->connected_us,
+                                      .last_line_us =
+                                              r->taken_us - (uv_now(s->set->loop) - s->last_line) * 1000,
+                                      .paused = why_paused(s)};
+
+        if (c.oldest_us > 0 && (r->oldest_us == 0 || c.oldest_us < r->oldest_us))
+                r->oldest_us = c.oldest_us;
+        if (c.paused != PAUSE_NONE)
+                r->paused[c.paused]++;
+        if (!list)
+                return;
+        snprintf(c.peer, sizeof(c.peer), "%s", s->peer);
+        memcpy(c.counts, s->acks.counts, sizeof(c.counts));
+        report_add_connection(r, &c);
+}
+
+void sessions_report(struct sessions *set, struct report *r, enum report_detail detail, unsigned worker)
+{
+        r->lines = set->lines;
+        r->bytes = set->bytes;
+        r->counts[LINE_EMPTY] = set->empty;
+        r->open = set->len;
+        r->ack_latency = set->ack_latency;
+        r->ack_max_us = set->ack_max_us;
+        if (detail >= REPORT_STEP)
+                set->ack_max_us = 0;
+        memcpy(r->refused, set->refusals, sizeof(r->refused));
+        for (struct list *l = set->all.next; l != &set->all; l = l->next) {
+                const struct session *s = container_of(l, struct session, all);
+
+                if (s->state != SESSION_CLOSED && !s->refused && !is_stranger(s))
+                        report_session(s, r, detail == REPORT_LISTS, worker);
+        }
 }
 
 void sessions_drain(struct sessions *set)

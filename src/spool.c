@@ -140,6 +140,7 @@ static void on_work(uv_work_t *work)
                 s->written = s->status;
         if (s->status == SPOOL_DAMAGED)
                 replace_file(s);
+        s->found_oldest_us = s->file.db ? spool_file_oldest(&s->file) : 0;
 }
 
 /* --- arrays --- */
@@ -317,6 +318,7 @@ static void on_job_over(uv_work_t *work, int status)
         (void)status;
         tell(s);
         note_failure(s);
+        s->oldest_us = s->found_oldest_us;
         if (s->aside[0])
                 on_file_replaced(s);
         if (s->rewind) {
@@ -421,6 +423,7 @@ int spool_open(struct spool *s, uv_loop_t *loop, const char *dir, uint64_t max_b
                           s->file.path, s->aside);
         s->lines = s->file.contents.lines;
         s->bytes = s->file.contents.bytes;
+        s->oldest_us = s->file.contents.oldest;
         snprintf(ret_error, SPOOL_ERROR_BYTES, "%s", s->file.error);
         return status == SPOOL_OK ? 0 : ERR_CONFIG;
 }

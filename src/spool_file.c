@@ -317,6 +317,18 @@ int spool_file_next(struct spool_file *f, int64_t id, struct buf *text, struct s
         return 1;
 }
 
+int64_t spool_file_oldest(struct spool_file *f)
+{
+        sqlite3_stmt *s = f->read;
+        int64_t received_us = 0;
+
+        sqlite3_bind_int64(s, 1, 0);
+        if (sqlite3_step(s) == SQLITE_ROW)
+                received_us = sqlite3_column_int64(s, 1);
+        sqlite3_reset(s);
+        return received_us;
+}
+
 int spool_file_check(struct spool_file *f, void (*tell)(const char *fault))
 {
         sqlite3_stmt *s = NULL;

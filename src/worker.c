@@ -40,11 +40,13 @@ static const char *admit(void *ctx, const struct session *s)
         char why[64];
 
         if (s->denied) {
+                w->sessions.refusals[REFUSED_NOT_ALLOWED]++;
                 log_refusal(w, s, "neither in listen.allow_users nor in listen.allow_groups");
                 return "not_allowed";
         }
         if (w->ops->count_clients(w->ctx) > w->config.limits.max_connections) {
                 snprintf(why, sizeof(why), "limits.max_connections is %u", w->config.limits.max_connections);
+                w->sessions.refusals[REFUSED_TOO_MANY]++;
                 log_refusal(w, s, why);
                 return "too_many_connections";
         }
@@ -71,6 +73,11 @@ static bool has_room_for(void *ctx, const struct session *s)
         return pipeline_has_room_for(&((struct worker *)ctx)->pipeline, s);
 }
 
+static enum pause_reason why_no_room(void *ctx, const struct session *s)
+{
+        return pipeline_why_no_room(&((struct worker *)ctx)->pipeline, s);
+}
+
 static void on_hierarchy(void *ctx, bool new_accounts)
 {
         struct worker *w = ctx;
@@ -78,22 +85,11 @@ static void on_hierarchy(void *ctx, bool new_accounts)
         w->ops->on_hierarchy(w->ctx, w, new_accounts);
 }
 
-static void fill_report(const struct worker *w, struct worker_report *ret)
+static void fill_report(struct worker *w, struct report *ret, enum report_detail detail)
 {
-        const struct pipeline *p = &w->pipeline;
-
-        *ret = (struct worker_report){.lines = w->sessions.lines,
-                                      .empty = w->sessions.empty,
-                                      .in_flight = p->in_flight,
-                                      .abandoned = p->abandoned,
-                                      .spool = spool_on(&p->spool),
-                                      .spool_before = p->spool_before,
-                                      .spool_lines = p->spool.lines,
-                                      .spool_lost = p->spool.lost};
-        for (unsigned i = 0; i < LINE_OUTCOMES; i++) {
-                ret->counts[i] = p->counts[i];
-                ret->drained_counts[i] = p->drained_counts[i];
-        }
+        ret->taken_us = uv_hrtime() / 1000;
+        sessions_report(&w->sessions, ret, detail, w->number);
+        pipeline_report(&w->pipeline, ret, detail);
 }
 
 /* --- messages --- */
@@ -188,7 +184,8 @@ void worker_hierarchy_changed(struct worker *w, bool new_accounts)
 
 struct report_message {
         struct message message;
-        struct worker_report *report;
+        enum report_detail detail;
+        struct report *report;
         struct mailbox *back;
         struct message *done;
 };
@@ -197,17 +194,18 @@ static void deliver_report(struct message *m, void *ctx)
 {
         struct report_message *r = container_of(m, struct report_message, message);
 
-        fill_report(ctx, r->report);
+        fill_report(ctx, r->report, r->detail);
         mailbox_post_take(r->back, r->done);
         free(r);
 }
 
-bool worker_report_post(struct worker *w, struct worker_report *report, struct mailbox *back,
-                        struct message *done)
+bool worker_report_post(struct worker *w, enum report_detail detail, struct report *report,
+                        struct mailbox *back, struct message *done)
 {
         struct report_message *r = new_message(sizeof(*r));
 
         r->message.deliver = deliver_report;
+        r->detail = detail;
         r->report = report;
         r->back = back;
         r->done = done;
@@ -241,7 +239,7 @@ void worker_drain(struct worker *w)
 static void close_all(struct worker *w)
 {
         w->finished = true;
-        fill_report(w, &w->last_report);
+        fill_report(w, &w->last_report, REPORT_COUNTS);
         mailbox_close(&w->inbox);
         sessions_deinit(&w->sessions);
         pipeline_close(&w->pipeline);
@@ -260,6 +258,7 @@ static void open_sessions(struct worker *w)
                                                .on_too_long = on_too_long,
                                                .has_room = has_room,
                                                .has_room_for = has_room_for,
+                                               .why_no_room = why_no_room,
                                                .on_gone = on_gone};
         const struct session_limits limits = {w->config.limits.max_line_bytes, w->config.limits.idle_ms,
                                               spool_on(&w->pipeline.spool), &w->tls};

@@ -69,17 +69,22 @@ struct report_done {
 struct report_request {
         unsigned left;
         unsigned len;
-        void (*cb)(void *ctx, const struct worker_report *reports, unsigned len);
+        void (*cb)(void *ctx, struct report *sum);
         void *ctx;
         struct report_done *done;
-        struct worker_report *reports;
+        struct report *reports;
 };
 
 static void on_report(struct report_request *request)
 {
+        struct report sum = {0};
+
         if (--request->left > 0)
                 return;
-        request->cb(request->ctx, request->reports, request->len);
+        for (unsigned i = 0; i < request->len; i++)
+                report_merge_take(&sum, &request->reports[i]);
+        request->cb(request->ctx, &sum);
+        report_deinit(&sum);
         free(request->done);
         free(request->reports);
         free(request);
@@ -91,8 +96,8 @@ static void deliver_report(struct message *m, void *ctx)
         on_report(container_of(m, struct report_done, message)->request);
 }
 
-void workers_report(struct workers *ws,
-                    void (*cb)(void *ctx, const struct worker_report *reports, unsigned len), void *ctx)
+void workers_report(struct workers *ws, enum report_detail detail, void (*cb)(void *ctx, struct report *sum),
+                    void *ctx)
 {
         struct report_request *request = calloc(1, sizeof(*request));
 
@@ -106,10 +111,11 @@ void workers_report(struct workers *ws,
         for (unsigned i = 0; i < ws->len; i++) {
                 request->done[i].message.deliver = deliver_report;
                 request->done[i].request = request;
-                if (worker_report_post(&ws->items[i], &request->reports[i], &ws->inbox,
+                if (worker_report_post(&ws->items[i], detail, &request->reports[i], &ws->inbox,
                                        &request->done[i].message))
                         continue;
                 request->reports[i] = ws->items[i].last_report;
+                request->reports[i].taken_us = uv_hrtime() / 1000; /* nothing has changed since */
                 on_report(request);
         }
         on_report(request); /* all are asked */
@@ -189,6 +195,16 @@ void workers_close(struct workers *ws)
                         worker_join(&ws->items[i]);
         }
         mailbox_close(&ws->inbox);
+}
+
+void workers_last_report(const struct workers *ws, struct report *ret)
+{
+        *ret = (struct report){0};
+        for (unsigned i = 0; i < ws->len; i++) {
+                struct report part = ws->items[i].last_report;
+
+                report_merge_take(ret, &part);
+        }
 }
 
 void workers_deinit(struct workers *ws)

@@ -75,6 +75,9 @@ static void settle_all(struct writer *w, const bool *inserted)
 {
         struct batch *b = detach_batch(w);
 
+        w->batches++;
+        w->rows += b->len;
+        histogram_add(&w->commit, uv_hrtime() / 1000 - w->taken_us, 1);
         for (size_t i = 0; i < b->len; i++)
                 w->ops->settle(w->ctx, &b->rows[i].line,
                                !inserted || inserted[i] ? LINE_STORED : LINE_DUPLICATE, NULL);
@@ -413,6 +416,7 @@ static void suspect(struct writer *w)
 /* What w->error says about the batch, no transaction being open. */
 static void handle_error(struct writer *w)
 {
+        w->failures++;
         log_debug("database, %s: %zu rows not written: %s (SQLSTATE %s)", w->name, w->batch->len,
                   w->error.message, w->error.sqlstate);
         switch (sqlstate_action(w->error.sqlstate)) {
@@ -468,6 +472,7 @@ void writer_write_take(struct writer *w, struct batch *batch)
 {
         assert(w->state == WRITER_IDLE && batch->len > 0);
         w->batch = batch;
+        w->taken_us = uv_hrtime() / 1000;
         w->retries = 0;
         batch->merge |= w->merging;
         start_batch(w);
@@ -572,6 +577,8 @@ static void on_lost(void *ctx)
         w->proven = 0;
         if (!w->batch)
                 return;
+        if (!w->conn.gave_up) /* which was counted */
+                w->failures++;
         w->batch->merge = true; /* it may have been committed */
         return_batch(w);
 }

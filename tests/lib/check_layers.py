@@ -10,24 +10,25 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Each module's layer. Modules of layers 0 to 2 may include those of their own layer; stages (4) may not.
 LAYERS = {
-    0: "err hex log clock slice uuid buf list memory config reject utf8 embedded status_page visible human address connect",
+    0: "err hex log clock slice uuid buf list memory config reject utf8 histogram process_stats embedded status_page visible human address connect",
     1: "model/*",
     2: "json rfc3339 frame fields spending_record hierarchy_record name_key line row batch hierarchy_batch hierarchy_verdict acks pg_array "
-       "copy_format refusal reply sqlstate object_cache table progress top_view",
-    3: "mailbox pg_conn hierarchy_writer rejects access spool_file spool tls service client http_get",
+       "copy_format refusal reply sqlstate object_cache table report history status status_json metrics progress top_view",
+    3: "mailbox pg_conn hierarchy_writer rejects access spool_file spool tls service client http http_get",
     4: "listener session resolver hierarchy batcher writer schema_check",
-    5: "main arguments daemon workers worker pipeline overflow command delivery commands commands/*",
+    5: "main arguments daemon monitor workers worker pipeline overflow command delivery commands commands/*",
 }
 STAGE = 4
 
 # Who may include a library's header; the headers of libc and libuv are everybody's.
 FOREIGN = {
     "libpq-fe.h": {"pg_conn", "model/*"},
-    "cjson/cJSON.h": {"reply", "table", "client", "top_view", "commands/top"},
+    "cjson/cJSON.h": {"reply", "table", "status_json", "client", "top_view", "commands/top"},
     "ini.h": {"config"},
     "sqlite3.h": {"spool_file"},
     "openssl/ssl.h": {"tls"},
     "systemd/sd-daemon.h": {"service"},
+    "microhttpd.h": {"http"},
 }
 
 

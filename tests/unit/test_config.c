@@ -80,7 +80,7 @@ static void test_refused(void **state)
                 {"[listen]\ntcp=[127.0.0.1]:9000", {"listen.tcp"}},
                 {"[listen]\ntcp=[::1]]:9000", {"listen.tcp"}},
                 {"[listen]\ntcp=[0000:0000:0000:0000:0000:0000:0000:0000:0000:0001]:9000", {"listen.tcp"}},
-                {"[http]\nlisten=127.0.0.1:9464", {":2:", "http.listen", "not available"}},
+                {"[http]\nlisten=9464", {":2:", "http.listen", "host:port or [v6]:port"}},
                 /* what inih passes over in silence */
                 {"[databse]", {":1:", "unknown section [databse]"}},
                 {"[batch]\n[log]\n\n[bach]\n", {":4:", "unknown section [bach]"}},

@@ -12,6 +12,7 @@ static void assert_defaults(const struct config *c)
         assert_string_equal(c->listen.unix_path, "/run/boris-ingestd/ingest.sock");
         assert_int_equal(c->listen.unix_mode, 0660);
         assert_string_equal(c->listen.tcp, "");
+        assert_string_equal(c->http.listen, "127.0.0.1:9464");
         assert_int_equal(c->limits.max_line_bytes, 1048576);
         assert_int_equal(c->limits.max_connections, 1024);
         assert_int_equal(c->limits.memory_bytes, 256 << 20);
@@ -132,7 +133,7 @@ static void load_shipped_file(char *ret_names, size_t size)
 }
 
 /* The table is config.c's own affair, so it is read from there: a setting that is added to it but not to the
- * shipped file is noticed. Those that are not available yet are not in the file. */
+ * shipped file is noticed. */
 static void test_shipped_file(void **state)
 {
         char names[2048];
@@ -140,7 +141,6 @@ static void test_shipped_file(void **state)
         char line[512];
         char section[32];
         char key[32];
-        int off = 0;
         int available = 0;
         FILE *in = fopen(SOURCE_DIR "/src/config.c", "r");
 
@@ -152,16 +152,11 @@ static void test_shipped_file(void **state)
 
                 if (sscanf(line, " {\"%31[a-z_]\", \"%31[a-z_]\", \"", section, key) != 2)
                         continue;
-                if (strstr(line, "TYPE_OFF")) {
-                        off++;
-                        continue;
-                }
                 snprintf(expected + len, sizeof(expected) - len, " %s.%s", section, key);
                 available++;
         }
         fclose(in);
         assert_true(available > 20);
-        assert_int_equal(off, 1);
         assert_string_equal(names, expected);
 }
 
@@ -268,32 +263,6 @@ static void test_words(void **state)
         }
 }
 
-/* A feature to come is taken only where it is off. */
-static void test_not_available(void **state)
-{
-        static const char *const off[] = {"http.listen="};
-        static const char *const on[] = {"http.listen=127.0.0.1:9464"};
-
-        (void)state;
-        for (size_t i = 0; i < ARRAY_LEN(off); i++) {
-                char error[CONFIG_ERROR_BYTES];
-                struct config c;
-
-                if (load(&c, "", off[i], error) != 0)
-                        fail_msg("%s: %s", off[i], error);
-                assert_defaults(&c);
-                config_deinit(&c);
-        }
-        for (size_t i = 0; i < ARRAY_LEN(on); i++) {
-                char error[CONFIG_ERROR_BYTES];
-                struct config c;
-
-                assert_int_not_equal(load(&c, "", on[i], error), 0);
-                assert_non_null(strstr(error, "is not available in this version"));
-                config_deinit(&c);
-        }
-}
-
 static void assert_password(const char *file, const char *text, const char *password)
 {
         char path[] = "/tmp/test_password-XXXXXX";
@@ -375,7 +344,6 @@ int main(void)
                 cmocka_unit_test(test_password_file), cmocka_unit_test(test_credentials),
                 cmocka_unit_test(test_defaults),      cmocka_unit_test(test_shipped_file),
                 cmocka_unit_test(test_ranges),        cmocka_unit_test(test_words),
-                cmocka_unit_test(test_not_available),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);

@@ -75,6 +75,11 @@ static bool has_room_for(void *ctx, const struct session *s)
         return s->number % 2 == 0 || f->pending_len < IN_FLIGHT / 2;
 }
 
+static enum pause_reason why_no_room(void *ctx, const struct session *s)
+{
+        return has_room(ctx) && has_room_for(ctx, s) ? PAUSE_NONE : PAUSE_DATABASE;
+}
+
 static void on_gone(void *ctx)
 {
         struct fixture *f = ctx;
@@ -89,6 +94,7 @@ static int setup(void **state)
                                                .on_too_long = on_too_long,
                                                .has_room = has_room,
                                                .has_room_for = has_room_for,
+                                               .why_no_room = why_no_room,
                                                .on_gone = on_gone};
         static const struct session_limits limits = {.max_line = MAX_LINE};
         struct fixture *f = calloc(1, sizeof(*f));
