@@ -391,7 +391,7 @@ class Strangers(HttpCase):
             answer = page.get("/metrics", method=method, body=b"x" * 100000 if method in ("POST", "PUT") else None)
             self.assertEqual((answer.status, answer.headers["Allow"]), (405, "GET, HEAD"), method)
         self.assertEqual(page.get("/metrics", body=b"x").status, 400)
-        for path in ("/nothing", "/metrics/", "/../etc/passwd", "//", "/" + "x" * 3000, "/%00metrics"):
+        for path in ("/nothing", "/metrics/", "/../etc/passwd", "//", "/" + "x" * 3000):
             self.assertEqual(page.get(path).status, 404, path)
         self.assertEqual(page.get("/metrics?x=1").status, 200)
         head = page.get("/healthz", method="HEAD")
