@@ -139,6 +139,24 @@ class Counts(HttpCase):
         self.assertTrue(status["ready"])
         self.assertEqual(len(status["latestRejects"]), sum(self.CODES.values()))
 
+    def test_the_sum_of_all_workers(self):
+        daemon, page = self.watched(daemon__workers="2")
+        clients = [daemon.client() for _ in range(4)]
+        for n, client in enumerate(clients):
+            client.send(*numbered(100, start=100 * n), "{")
+            client.wait_ack(101)
+        metrics, status = page.metrics(), page.status()
+        self.assertEqual((metrics["workers"], metrics["connections"]), (2, 4))
+        self.assertEqual(metrics['lines_total{outcome="stored"}'], 400)
+        self.assertEqual(metrics["ack_latency_seconds_count"], 404)
+        self.assertEqual(metrics["cache_objects_limit"], 1000000)
+        self.assertEqual({c["worker"] for c in status["connections"]}, {1, 2})
+        self.assertEqual({c["number"] for c in status["connections"]}, {1, 2, 3, 4})
+        latest = status["latestRejects"]
+        self.assertEqual([reject["connection"] for reject in latest], [4, 3, 2, 1])
+        for client in clients:
+            client.finish()
+
     def test_history_moves_on(self):
         daemon, page = self.watched()
         daemon.send(*numbered(3000))
