@@ -37,6 +37,7 @@ class Shape:
     objects: int = 3000
     record_bytes: int = 0  # 0: generate's realistic mix
     weeks: int = 1
+    chunk_days: int = 7
 
 
 class Data:
@@ -52,6 +53,7 @@ class Data:
         self.db.allow_fk_by_batch()
         try:
             self.db.execute((folder / "hierarchy.sql").read_text())
+            self.db.execute(f"SELECT set_chunk_time_interval('spending', interval '{shape.chunk_days} days')")
             self.db.execute("VACUUM ANALYZE")
             self.encoding = json.loads(run_tool(tools / "encode_rows", self.db.url, self.lines, self.binary, self.text))
             run_tool("sort", "-o", self.text, self.text, env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"})

@@ -3,13 +3,14 @@
 import json
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 
 from bench_data import LOAD, Data, Shape, run_tool
 from bench_report import describe, markdown, microseconds, ratio_text, ratios_to, spread, thousands, wal_text
 from bench_ways import DaemonWay, Run, Way, cpu_of, measure
-from harness import Server
+from harness import Server, psql
 
 PACE = 1000  # records/s
 PACED_SECONDS = 15
@@ -24,6 +25,8 @@ class Step:
     shape: Shape
     connections: int
     label: str = ""  # "": the bytes of a record, which are known when it is made
+    settings: tuple[tuple[str, str], ...] = ()  # of the daemon
+    server: tuple[tuple[str, str], ...] = ()  # of the server
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,13 @@ def dimensions(records: int, objects: int, connections: int, large: bool) -> dic
         """About the same bytes in all."""
         return [Shape(max(1000, records * 375 // max(size, 290)), objects, size) for size in (200, 600, 2000, 20000)]
 
+    def server(*settings: tuple[str, str]) -> Step:
+        label = ", ".join(f"{name} = {value}" for name, value in settings)
+        return Step(Shape(records, objects), connections, label or "as it comes", server=settings)
+
+    def daemon(label: str, *settings: tuple[str, str]) -> Step:
+        return Step(Shape(records, objects), connections, label, settings)
+
     object_counts = [10_000, 100_000, 1_000_000] + [5_000_000] * large
     return {
         "objects": Dimension("ad objects", [Step(Shape(records, n), connections, f"{n:,}") for n in object_counts],
@@ -47,6 +57,13 @@ def dimensions(records: int, objects: int, connections: int, large: bool) -> dic
         "connections": Dimension("connections", [Step(Shape(records, objects), n, f"{n:,}") for n in (1, 10, 100, 1000)]),
         "size": Dimension("bytes a record", [Step(shape, connections) for shape in shapes_of_size()]),
         "chunks": Dimension("weeks", [Step(Shape(records, objects, weeks=n), connections, str(n)) for n in (1, 4, 13, 52)]),
+        "server": Dimension("settings of the server", [
+            server(), server(("synchronous_commit", "off")), server(("wal_compression", "lz4")),
+            server(("synchronous_commit", "off"), ("wal_compression", "lz4")), server(("max_wal_size", "'256MB'"))]),
+        "writers": Dimension("database.writers", [daemon(str(n), ("database.writers", str(n))) for n in (2, 1, 3, 4)]),
+        "workers": Dimension("daemon.workers", [daemon(str(n), ("daemon.workers", str(n))) for n in (1, 2)]),
+        "chunk_length": Dimension("days a chunk, 13 weeks of records", [
+            Step(Shape(records, objects, weeks=13, chunk_days=n), connections, str(n)) for n in (7, 1, 28, 91)]),
     }
 
 
@@ -62,12 +79,26 @@ class Line:
     base_bytes_per_row: float
 
 
+@contextmanager
+def server_settings(server: Server, settings: Sequence[tuple[str, str]]) -> Iterator[None]:
+    """Of the private server, for a while."""
+    try:
+        for name, value in settings:
+            psql(server.url, f"ALTER SYSTEM SET {name} = {value}")
+        psql(server.url, "SELECT pg_reload_conf()")
+        yield
+    finally:
+        for name, _ in settings:
+            psql(server.url, f"ALTER SYSTEM RESET {name}")
+        psql(server.url, "SELECT pg_reload_conf()")
+
+
 class Scale:
     """One dimension."""
 
-    def __init__(self, dimension: Dimension, ways_of: Callable[[int, bool], list[Way]], server: Server,
+    def __init__(self, dimension: Dimension, ways_of: Callable[[Step, bool], list[Way]], server: Server,
                  folder: pathlib.Path, tools: pathlib.Path, say: Progress) -> None:
-        """@ways_of makes ways for so many connections, and adds the warm daemon where asked to."""
+        """@ways_of makes ways for a step, and adds the warm daemon where asked to."""
         self.dimension, self.server, self.say = dimension, server, say
         self.datas: dict[Shape, Data] = {}
         try:
@@ -75,7 +106,7 @@ class Scale:
                 if step.shape not in self.datas:
                     self.datas[step.shape] = Data(step.shape, folder / str(number), server, tools)
                     say(f"{dimension.name}: made {describe(self.datas[step.shape])}")
-            ways = [ways_of(step.connections, dimension.also_warm) for step in dimension.steps]
+            ways = [ways_of(step, dimension.also_warm) for step in dimension.steps]
         except BaseException:
             self.close()
             raise
@@ -90,7 +121,8 @@ class Scale:
         return self.datas[step.shape].bytes / step.shape.records
 
     def run(self, line: Line, step: Step) -> Run:
-        run = measure(line.way, self.datas[step.shape], self.server)
+        with server_settings(self.server, step.server):
+            run = measure(line.way, self.datas[step.shape], self.server)
         self.say(f"{self.dimension.name}: {line.label}: {line.way.label}: {run.rate:,.0f} rows/s")
         return run
 
