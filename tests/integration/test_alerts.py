@@ -1,5 +1,5 @@
 """config/alerts.yml and config/grafana-dashboard.json: Prometheus' own promtool reads them, each alert fires when it should
-and not before, and README.md tells of each."""
+and not before, README.md tells of each, and every metric in them is one that a daemon tells."""
 
 import json
 import os
@@ -9,9 +9,10 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from harness import ROOT  # noqa: E402
+from harness import ROOT, TestCase, record  # noqa: E402
 
 ALERTS = ROOT / "config/alerts.yml"
 DASHBOARD = ROOT / "config/grafana-dashboard.json"
@@ -83,6 +84,11 @@ def with_labels(series):
 def firing(alerts):
     return {"expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
             "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in alerts]}
+
+
+def metrics_in(text):
+    """The metrics that @text names; of a histogram the name without what its series add to it."""
+    return {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\b(?:boris_ingestd|process)_\w+", text)}
 
 
 def expressions(value):
@@ -157,6 +163,20 @@ class Files(unittest.TestCase):
         self.assertGreater(len(rules), len(panels) - 1)
         done = promtool("check", "rules", str(self.write("panels.yml", {"groups": [{"name": "panels", "rules": rules}]})))
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+class Names(TestCase):
+    def test_every_metric_is_one_that_a_daemon_tells(self):
+        folder = tempfile.TemporaryDirectory(prefix="ingestd-")
+        self.addCleanup(folder.cleanup)
+        self.db.add_account()
+        daemon = self.daemon(http__listen="127.0.0.1:0", spool__dir=f"{folder.name}/spool", rejects__file=f"{folder.name}/rejects")
+        daemon.send(record())
+        with urllib.request.urlopen(f"{daemon.http()}/metrics") as answer:
+            told = set(re.findall(r"^# TYPE (\w+) ", answer.read().decode(), re.M))
+        wanted = metrics_in(ALERTS.read_text()) | metrics_in("\n".join(expressions(json.loads(DASHBOARD.read_text()))))
+        self.assertGreater(len(wanted), 30)
+        self.assertEqual(wanted - told, set())
 
 
 if __name__ == "__main__":

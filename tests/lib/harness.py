@@ -262,6 +262,10 @@ class Daemon:
     def memory_now(self):
         return self.memory("VmRSS")
 
+    def http(self):
+        """Where it answers over HTTP, with http.listen set: "http://127.0.0.1:34567"."""
+        return re.findall(r"status and metrics: (http://.*:\d+)/", self.log())[-1]
+
     def signal(self, number):
         self.process.send_signal(number)
 
