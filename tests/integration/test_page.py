@@ -73,6 +73,11 @@ class PageCase(TestCase):
         super().setUp()
         self.db.add_account()
 
+    def folder(self):
+        folder = tempfile.TemporaryDirectory(prefix="ingestd-")
+        self.addCleanup(folder.cleanup)
+        return folder.name
+
     def watched(self, **settings):
         return self.daemon(http__listen="127.0.0.1:0", **settings)
 
@@ -110,9 +115,7 @@ class PageCase(TestCase):
 
 class Truth(PageCase):
     def test_counts_rejects_and_connections_are_what_clients_saw(self):
-        folder = tempfile.TemporaryDirectory(prefix="ingestd-")
-        self.addCleanup(folder.cleanup)
-        daemon = self.watched(spool__dir=folder.name)
+        daemon = self.watched(spool__dir=self.folder())
         page = self.open(daemon)
         self.assertIn("No line has been refused", page.text("codes-empty"))
         self.assertIn("Nobody is connected", page.text("connections-empty"))
@@ -203,6 +206,30 @@ class Trouble(PageCase):
             self.check_looks(page)
         finally:
             self.server.start()
+
+    def test_lines_go_to_the_spool_and_out_of_it(self):
+        self.server.need_private()
+        daemon = self.watched(spool__dir=self.folder())
+        page = self.open(daemon)
+        self.server.stop_at_once()
+        try:
+            client = daemon.client()
+            self.addCleanup(client.close)
+            client.send(*numbered(30))
+            self.assertEqual(client.wait_ack(30)["spooled"], 30)
+            self.wait_text(page, "s-lines", "^30$")
+            self.assertIn("filling", page.text("s-state"))
+            self.wait_text(page, "d-state", "away for")
+            self.assertIn("go to the spool", page.text("notices"))
+            self.assertEqual([row["Spooled"] for row in self.rows(page, "connections")], ["30"])
+            self.check_looks(page)
+        finally:
+            self.server.start()
+        self.wait_text(page, "s-state", "empty")
+        self.wait_text(page, "s-lines", "^0$")
+        self.wait_text(page, "d-state", "connected")
+        self.wait_text(page, "notices", "^$")
+        self.check_quiet(page, daemon)
 
 
 class Everybody(PageCase):
