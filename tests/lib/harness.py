@@ -25,14 +25,14 @@ SANITIZER_WORDS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: 
                    "runtime error:")
 
 
-def wait_until(condition, what, timeout=60.0):
-    """Asks condition() again and again; its first true value is returned."""
+def wait_until(condition, what, timeout=60.0, pause=0.02):
+    """Asks condition() again and again; its first true value is returned. @pause: where asking is dear."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
-        time.sleep(0.02)
+        time.sleep(pause)
     raise AssertionError(f"waited {timeout} s in vain: {what}")
 
 

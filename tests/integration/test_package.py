@@ -1,0 +1,359 @@
+#!/usr/bin/env python3
+"""The Debian package: what is in it, and how it lives under a real systemd, in Debian trees that are booted for it."""
+
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import unittest
+import uuid
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from container import NAMES, Container, need_nspawn  # noqa: E402
+from harness import INGESTD, ROOT, Client, Database, Server, numbered, psql, wait_until  # noqa: E402
+
+BUILD = pathlib.Path(INGESTD).resolve().parents[1]
+PASSWORD = "only-the-daemon-knows-5f2d"
+SOCKET = "/run/boris-ingestd/ingest.sock"
+
+
+def make_package(folder):
+    """The path of the package, made from the build."""
+    if (BUILD / "CMakeCache.txt").read_text().find("SANITIZE:BOOL=ON") >= 0:
+        raise unittest.SkipTest("a build with sanitizers is not packaged")
+    subprocess.run(["cpack", "-G", "DEB", "-B", folder], cwd=BUILD, check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    return next(pathlib.Path(folder).glob("*.deb"))
+
+
+class Package(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.dir = tempfile.mkdtemp(prefix="ingestd-")
+        cls.addClassCleanup(shutil.rmtree, cls.dir)
+        cls.deb = make_package(cls.dir)
+
+    def field(self, name):
+        return subprocess.run(["dpkg-deb", "-f", self.deb, name], check=True, stdout=subprocess.PIPE,
+                              text=True).stdout.strip()
+
+    def test_lintian_has_no_objections(self):
+        if not shutil.which("lintian"):
+            raise unittest.SkipTest("lintian is missing")
+        done = subprocess.run(["lintian", "--fail-on", "error,warning", "--allow-root", self.deb],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+    def test_it_depends_on_the_libraries_that_it_is_linked_with(self):
+        depends = self.field("Depends")
+        for library in ("libc6", "libcjson1", "libinih1", "libpq5", "libsqlite3-0", "libuv1", "libxxhash0"):
+            self.assertRegex(depends, rf"\b{library}(t64)? \(>= ", depends)
+
+    def test_what_is_in_it(self):
+        listing = subprocess.run(["dpkg-deb", "-c", self.deb], check=True, stdout=subprocess.PIPE, text=True).stdout
+        rights = {name.removeprefix("."): (mode, owner) for mode, owner, *_, name in
+                  (line.split() for line in listing.splitlines()) if not name.endswith("/")}
+        for name in ("/etc/boris-ingestd/boris-ingestd.ini", "/usr/lib/systemd/system/boris-ingestd.service",
+                     "/usr/share/boris-ingestd/migrations/0001_schema.sql", "/usr/share/boris-ingestd/role.sql",
+                     "/usr/share/man/man8/boris-ingestd.8.gz", "/usr/share/man/man5/boris-ingestd.ini.5.gz",
+                     "/usr/share/bash-completion/completions/boris-ingestd"):
+            self.assertEqual(rights.pop(name), ("-rw-r--r--", "root/root"), name)
+        self.assertEqual(rights.pop("/usr/sbin/boris-ingestd"), ("-rwxr-xr-x", "root/root"))
+
+    def test_the_program_is_hardened(self):
+        def tell(*command):
+            return subprocess.run([*command, INGESTD], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+        self.assertRegex(tell("readelf", "-Wh"), r"Type:\s+DYN")
+        self.assertIn("GNU_RELRO", tell("readelf", "-Wl"))
+        self.assertRegex(tell("readelf", "-Wd"), r"FLAGS_1\).*\bNOW\b.*\bPIE\b")
+        symbols = tell("nm", "-D")
+        self.assertIn(" __stack_chk_fail", symbols)
+        self.assertIn(" __snprintf_chk", symbols)
+
+    def test_made_again_it_is_the_same(self):
+        again = tempfile.mkdtemp(prefix="ingestd-")
+        self.addCleanup(shutil.rmtree, again)
+        self.assertEqual(make_package(again).read_bytes(), self.deb.read_bytes())
+
+
+class Booted:
+    """One booted tree for the tests of a class, each of which finds the service installed and running, and leaves it so."""
+
+    @classmethod
+    def setUpClass(cls):
+        need_nspawn()
+        cls.server = Server()
+        cls.addClassCleanup(cls.server.close)
+        cls.server.need_private()
+        cls.dir = tempfile.mkdtemp(prefix="ingestd-")
+        cls.addClassCleanup(shutil.rmtree, cls.dir)
+        cls.deb = make_package(cls.dir)
+        cls.db = Database(cls.server)
+        cls.addClassCleanup(cls.db.close)
+        cls.db.add_account()
+        cls.require_password()
+        cls.container = Container(cls.suite, {"/mnt/package": cls.dir, "/mnt/server": f"{cls.server.dir}/data"})
+        cls.addClassCleanup(cls.container.close)
+        cls.run_there = cls.container.run
+        done = cls.run_there("dpkg -i /mnt/package/*.deb", check=False)
+        if "libc6 (>=" in done.stdout and done.returncode:
+            raise unittest.SkipTest(f"a package that was built here does not install on {NAMES[cls.suite]}: "
+                                    + re.search(r"depends on (libc6 .*)", done.stdout)[1])
+        assert done.returncode == 0, done.stdout
+        cls.installed_said = done.stdout
+        cls.first = cls.state()
+        cls.configure()
+
+    @classmethod
+    def require_password(cls):
+        """The daemon's role must tell one; all others are trusted."""
+        psql(cls.db.url, f"ALTER ROLE {cls.db.role} PASSWORD '{PASSWORD}'")
+        rules = pathlib.Path(cls.server.dir, "data/db/pg_hba.conf")
+        rules.write_text(f"local all {cls.db.role} scram-sha-256\n{rules.read_text()}")
+        psql(cls.db.url, "SELECT pg_reload_conf()")
+
+    @classmethod
+    def url(cls, role):
+        port = re.search(r":(\d+)/", cls.server.url)[1]
+        return f"postgresql://{role}@/{cls.db.name}?host=/mnt/server&port={port}"
+
+    @classmethod
+    def configure(cls):
+        cls.container.write("/etc/boris-ingestd/environment", f"DATABASE_URL={cls.url(cls.db.role)}\n", 0o600)
+        cls.container.write("/etc/credstore/boris-ingestd.password", PASSWORD + "\n", 0o600)
+        cls.run_there("systemctl restart boris-ingestd")
+
+    @classmethod
+    def state(cls, unit="boris-ingestd"):
+        text = cls.run_there(f"systemctl show {unit} -p ActiveState,SubState,StatusText,MainPID,NRestarts,Result").stdout
+        return dict(line.split("=", 1) for line in text.splitlines())
+
+    @classmethod
+    def log(cls):
+        return cls.run_there("journalctl -b --no-pager -o cat -u boris-ingestd -u boris-ingestd@two").stdout
+
+    def client(self, path=SOCKET):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(str(self.container.path(path)))
+        return Client(sock)
+
+    def store(self, *lines, path=SOCKET):
+        client = self.client(path)
+        client.send(*lines)
+        replies = client.finish()
+        self.assertEqual(replies.rejects, {})
+        return replies.counts()
+
+    def fresh(self, count=3):
+        """Records that nobody has sent yet."""
+        mark = uuid.uuid4().hex
+        return numbered(count, metrics={"mark": mark})
+
+    def setUp(self):
+        state = self.state()
+        self.assertEqual((state["ActiveState"], state["SubState"]), ("active", "running"), self.log()[-2000:])
+
+    def test_it_runs_without_a_database_right_after_the_installation(self):
+        self.assertEqual(self.first["ActiveState"], "active")
+        self.assertEqual(self.run_there("systemctl is-enabled boris-ingestd.service boris-ingestd.socket").stdout.split(),
+                         ["enabled", "enabled"])
+        self.assertNotIn("warning", self.installed_said.lower())
+
+    def test_it_stores(self):
+        self.assertEqual(self.store(*self.fresh()), (3, 3, 0, 0))
+
+    def test_units_are_in_order(self):
+        units = self.run_there("dpkg -L boris-ingestd | grep -E 'systemd/system/.*[^@]\\.(service|socket)$'").stdout
+        self.assertEqual(self.run_there(f"systemd-analyze verify --man=no {units.replace(chr(10), ' ')}").stdout, "")
+        exposure = self.run_there("systemd-analyze security --no-pager boris-ingestd | tail -n 1").stdout
+        self.assertLessEqual(float(re.search(r": (\d+\.\d)", exposure)[1]), 1.5, exposure)
+
+    def test_reload(self):
+        before = self.state()["MainPID"]
+        self.run_there("systemctl reload boris-ingestd")
+        wait_until(lambda: re.search(r"reload|again", self.log()), "the log tells of the reload", pause=0.2)
+        self.assertEqual(self.state()["MainPID"], before)
+        self.assertEqual(self.store(*self.fresh()), (3, 3, 0, 0))
+
+    def test_a_restart_under_load_refuses_no_connection(self):
+        count, failed, ended, sent = self.db.count(), [], threading.Event(), []
+
+        def sync_job(number):
+            try:
+                while not ended.is_set():
+                    lines = self.fresh(20)
+                    while True:  # until all of it is settled
+                        client = self.client()
+                        try:
+                            client.send(*lines)
+                            ack = client.finish().ack or {"ack": 0}
+                        except (BrokenPipeError, ConnectionResetError):
+                            client.close()
+                            continue
+                        if ack["ack"] == len(lines):
+                            break
+                    sent.append(len(lines))
+            except Exception as error:  # pylint: disable=broad-except
+                failed.append(repr(error))
+
+        jobs = [threading.Thread(target=sync_job, args=(n,)) for n in range(4)]
+        for job in jobs:
+            job.start()
+        pids = set()
+        try:
+            for _ in range(3):
+                before = len(sent)
+                wait_until(lambda: len(sent) > before + 4 or failed, "the jobs get on")
+                self.run_there("systemctl restart boris-ingestd")
+                pids.add(self.state()["MainPID"])
+        finally:
+            ended.set()
+            for job in jobs:
+                job.join()
+        self.assertEqual(failed, [])
+        self.assertEqual(len(pids), 3)
+        self.assertEqual(self.db.count() - count, sum(sent))
+
+    def test_an_upgrade_restarts_the_daemon_and_keeps_the_socket(self):
+        inode = self.container.path(SOCKET).stat().st_ino
+        before = self.state()["MainPID"]
+        self.run_there("dpkg -i /mnt/package/*.deb")
+        self.assertNotEqual(self.state()["MainPID"], before)
+        self.assertEqual(self.container.path(SOCKET).stat().st_ino, inode)
+        self.assertEqual(self.store(*self.fresh()), (3, 3, 0, 0))
+
+    def test_a_daemon_that_hangs_is_killed_and_comes_back(self):
+        self.container.write("/run/systemd/system/boris-ingestd.service.d/watchdog.conf", "[Service]\nWatchdogSec=2\n")
+        self.run_there("systemctl daemon-reload && systemctl restart boris-ingestd")
+        before = self.state()
+        self.run_there(f"kill -STOP {before['MainPID']}")
+        client = self.client()  # connects while nobody is there
+        client.send(*self.fresh())
+        wait_until(lambda: int(self.state()["NRestarts"]) > int(before["NRestarts"]), "the watchdog bites", pause=0.2)
+        wait_until(lambda: self.state()["SubState"] == "running", "the daemon is back", pause=0.2)
+        self.assertIn("watchdog", self.run_there("journalctl -b --no-pager -o cat -u boris-ingestd").stdout.lower())
+        client.close()
+        self.assertEqual(self.store(*self.fresh()), (3, 3, 0, 0))
+        self.run_there("rm -r /run/systemd/system/boris-ingestd.service.d && systemctl daemon-reload &&"
+                       "systemctl restart boris-ingestd")
+
+    def test_the_password_is_told_to_nobody(self):
+        self.assertEqual(self.store(*self.fresh()), (3, 3, 0, 0))  # it is used
+        for command in ("journalctl -b --no-pager -o verbose", "systemctl status --no-pager -l boris-ingestd",
+                        "systemctl show --all boris-ingestd", "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline"):
+            said = self.run_there(command, check=False).stdout
+            self.assertGreater(len(said), 100, command)
+            self.assertNotIn(PASSWORD, said.replace("\0", " "), command)
+
+    def test_the_sandbox_denies(self):
+        """What the unit's settings leave to a program that runs in the daemon's place."""
+        unit = self.container.path("/usr/lib/systemd/system/boris-ingestd.service").read_text()
+        unit = re.sub(r"^(ExecStart|ExecReload|Requires|After|WatchdogSec|Restart|Type)=.*\n", "", unit, flags=re.M)
+        unit = unit.replace("[Service]", "[Service]\nType=oneshot\nExecStart=/bin/bash /opt/probe")
+        self.container.write("/opt/probe", """
+            try() { if "${@:2}" >/dev/null 2>&1; then echo "probe: $1 done"; else echo "probe: $1 denied"; fi; }
+            try etc touch /etc/x; try usr touch /usr/x; try run touch /run/x; try other touch /var/lib/x
+            try state touch /var/lib/boris-ingestd/probe; try log touch /var/log/boris-ingestd/probe; try tmp touch /tmp/x
+            try environment cat /etc/boris-ingestd/environment; try credstore cat /etc/credstore/boris-ingestd.password
+            try credential cat "$CREDENTIALS_DIRECTORY/boris-ingestd.password"
+            try others cat /proc/1/cmdline; try home ls /home/somebody; try device cat /dev/kmsg
+            try namespace unshare -U true; try mount mount -t tmpfs none /mnt; try root setpriv --reuid 0 true
+            try setuid install -m 4755 /bin/true /tmp/true; try netlink ss -ltn; try realtime chrt -f 1 true
+            try hostname hostname elsewhere
+            grep -E '^(NoNewPrivs|CapBnd|Seccomp):' /proc/self/status | sed 's/^/probe: /'
+        """)
+        self.container.write("/run/systemd/system/boris-probe.service", unit)
+        self.run_there("mkdir -p /home/somebody; systemctl daemon-reload; systemctl start boris-probe", check=False)
+        said = self.run_there("journalctl -b --no-pager -o cat -u boris-probe; systemctl reset-failed boris-probe;"
+                              "rm /run/systemd/system/boris-probe.service; systemctl daemon-reload", check=False).stdout
+        result = dict(re.findall(r"probe: (\S+?):?\s+(\S+)", said))
+        allowed = {"state", "log", "tmp", "credential"}
+        self.assertEqual({key for key, value in result.items() if value == "done"}, allowed)
+        self.assertEqual({key for key, value in result.items() if value == "denied"},
+                         {"etc", "usr", "run", "other", "environment", "credstore", "others", "home", "device", "namespace",
+                          "mount", "root", "setuid", "netlink", "realtime", "hostname"})
+        self.assertEqual((result["NoNewPrivs"], int(result["CapBnd"], 16), result["Seccomp"]), ("1", 0, "2"))
+
+    def test_an_instance_of_its_own(self):
+        self.container.write("/etc/boris-ingestd/two.ini", "[http]\nlisten =\n")
+        self.container.write("/etc/boris-ingestd/two.environment", f"DATABASE_URL={self.url(self.db.role)}\n", 0o600)
+        self.container.write("/etc/credstore/boris-ingestd-two.password", PASSWORD + "\n", 0o600)
+        self.run_there("systemctl enable --now boris-ingestd@two.socket boris-ingestd@two.service")
+        self.assertEqual(self.state("boris-ingestd@two")["SubState"], "running")
+        self.assertEqual(self.store(*self.fresh(), path="/run/boris-ingestd-two/ingest.sock"), (3, 3, 0, 0))
+        self.run_there("systemctl disable --now boris-ingestd@two.socket boris-ingestd@two.service")
+        self.run_there("rm /etc/boris-ingestd/two.* /etc/credstore/boris-ingestd-two.password")
+
+    def install_again(self):
+        self.run_there("dpkg -i /mnt/package/*.deb")
+        self.configure()
+
+    def leftovers(self):
+        return self.run_there("find / -xdev -name '*boris-ingest*' -not -path '/mnt/*'").stdout.split()
+
+    def test_removed_it_is_stopped_and_purged_it_leaves_nothing(self):
+        self.run_there("dpkg --remove boris-ingestd")
+        self.assertNotIn("/usr/sbin/boris-ingestd", self.run_there("cat /proc/[0-9]*/cmdline").stdout)
+        self.assertTrue(self.container.path("/etc/boris-ingestd/environment").exists())
+        self.run_there("dpkg --purge boris-ingestd")
+        self.assertEqual(self.leftovers(), ["/etc/credstore/boris-ingestd.password"])  # not the package's
+        self.assertNotIn("boris", self.run_there("systemctl list-units --all --no-pager 'boris*'; systemctl --failed").stdout)
+        self.install_again()
+        self.assertEqual(self.store(*self.fresh()), (3, 3, 0, 0))
+
+    def test_purged_it_leaves_what_was_acked_and_is_in_no_database(self):
+        count = self.db.count()
+        self.container.write("/etc/boris-ingestd/environment", "DATABASE_URL=postgresql://nobody@/x?host=/nowhere\n")
+        spool = "[spool]\ndir = /var/lib/boris-ingestd/spool\n"
+        self.container.write("/etc/boris-ingestd/boris-ingestd.ini", spool)
+        self.run_there("systemctl restart boris-ingestd")
+        client = self.client()
+        client.send(*self.fresh())
+        self.assertEqual(client.finish().ack["spooled"], 3)
+        self.assertIn("3 acked lines", self.run_there("dpkg --purge boris-ingestd").stdout)
+        self.assertTrue(self.container.path("/var/lib/private/boris-ingestd/spool/spool.db").exists())
+        self.run_there("dpkg -i /mnt/package/*.deb")
+        self.container.write("/etc/boris-ingestd/boris-ingestd.ini", spool)
+        self.configure()
+        wait_until(lambda: self.db.count() == count + 3, "the spool is drained", pause=0.2)
+
+
+class Debian12(Booted, unittest.TestCase):
+    suite = "bookworm"
+
+
+class Debian13(Booted, unittest.TestCase):
+    suite = "trixie"
+
+    def test_to_a_first_row_by_the_words_of_readme(self):
+        """On a system that has never seen the package, nothing but README's commands, with another address in them."""
+        text = (ROOT / "README.md").read_text()
+        commands = textwrap.dedent(re.search(r"^    apt install .*?(?=^\S)", text, re.S | re.M)[0])
+        db = Database(self.server, migrated=False)
+        port = re.search(r":(\d+)/", self.server.url)[1]
+        rules = pathlib.Path(self.server.dir, "data/db/pg_hba.conf")
+        rules.write_text(f"local {db.name} boris_ingestd scram-sha-256\n{rules.read_text()}")
+        psql(db.url, "SELECT pg_reload_conf()")
+        self.addCleanup(psql, self.server.url, "DROP ROLE boris_ingestd")
+        self.addCleanup(db.close)
+        self.assertEqual(commands.count("@db.example/boris"), 2)
+        for role, ours in (("boris", "postgres"), ("boris_ingestd", "boris_ingestd")):
+            commands = commands.replace(f"postgresql://{role}@db.example/boris",
+                                        f"postgresql://{ours}@/{db.name}?host=/mnt/server&port={port}")
+        self.run_there("dpkg --purge boris-ingestd; rm /etc/credstore/boris-ingestd.password")
+        said = self.run_there(f"cd /mnt/package; set -euo pipefail\n{commands}").stdout
+        self.assertIn('{"ack":3,"stored":3,"duplicate":0,"rejected":0}', said)
+        self.assertRegex(said, r"total .* 868 ", said)
+        self.assertEqual(db.query("SELECT amount_cents FROM spending"), [{"amount_cents": 868}])
+        self.assertIn("boris_ingestd", psql(db.url, "SELECT usename FROM pg_stat_activity"))
+        self.configure()
+
+
+if __name__ == "__main__":
+    unittest.main()
