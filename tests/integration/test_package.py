@@ -161,8 +161,8 @@ class Booted:
 
     def test_it_runs_without_a_database_right_after_the_installation(self):
         self.assertEqual(self.first["ActiveState"], "active")
-        self.assertEqual(self.run_there("systemctl is-enabled boris-ingestd.service boris-ingestd.socket").stdout.split(),
-                         ["enabled", "enabled"])
+        enabled = self.run_there("systemctl is-enabled boris-ingestd.service boris-ingestd.socket").stdout
+        self.assertEqual(enabled.split(), ["enabled", "enabled"])
         self.assertNotIn("warning", self.installed_said.lower())
 
     def test_it_stores(self):
@@ -303,7 +303,8 @@ class Booted:
         self.assertTrue(self.container.path("/etc/boris-ingestd/environment").exists())
         self.run_there("dpkg --purge boris-ingestd")
         self.assertEqual(self.leftovers(), ["/etc/credstore/boris-ingestd.password"])  # not the package's
-        self.assertNotIn("boris", self.run_there("systemctl list-units --all --no-pager 'boris*'; systemctl --failed").stdout)
+        units = self.run_there("systemctl list-units --all --no-pager 'boris*'; systemctl --failed").stdout
+        self.assertNotIn("boris", units)
         self.install_again()
         self.assertEqual(self.store(*self.fresh()), (3, 3, 0, 0))
 

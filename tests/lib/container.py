@@ -33,8 +33,9 @@ class Container:
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         self.console = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            ["setpriv", "--pdeathsig=TERM", "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network", "--boot",
-             "--volatile=overlay", "--console=pipe", f"--directory={tree}",
+            # and it ends when we do, however that is
+            ["setpriv", "--pdeathsig=TERM", "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot",
+             "--private-network", "--volatile=overlay", "--console=pipe", f"--directory={tree}",
              *(f"--bind={host}:{there}" for there, host in binds.items())],
             stdin=subprocess.DEVNULL, stdout=self.console, stderr=subprocess.STDOUT, start_new_session=True)
         try:
