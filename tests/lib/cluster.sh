@@ -131,7 +131,10 @@ wait_gone() {
 }
 
 is_ready() {
-        server_pid "$1" >/dev/null && [[ $(sed -n 8p "$1/data/db/postmaster.pid") == ready* ]]
+        local lines
+        # no process is started before it says so itself: this is asked many times
+        { mapfile -t lines <"$1/data/db/postmaster.pid"; } 2>/dev/null || return 1
+        [[ ${lines[7]:-} == ready* ]] && server_pid "$1" >/dev/null
 }
 
 # Starts the server and waits until it takes connections; fails when it ends before that.

@@ -416,8 +416,14 @@ class TestCase(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.server = Server()
-        cls.addClassCleanup(cls.server.close)
+        if not TestCase.server:
+            TestCase.server = Server()
+            unittest.addModuleCleanup(cls.close_server)
+
+    @staticmethod
+    def close_server():
+        TestCase.server.close()
+        TestCase.server = None
 
     def setUp(self):
         self.db = Database(self.server)
