@@ -204,8 +204,13 @@ class Resolving(TestCase):
         self.assertEqual(d.send(record(externalId="late")).counts(), (1, 1, 0, 0))
 
     def test_many_objects_many_accounts(self):
-        for i in range(300):
-            self.db.add_account(external_id=f"act_{i}", objects=[f"{i}-{n}" for n in range(20)])
+        self.db.add_account("act_0", objects=[f"0-{n}" for n in range(20)])
+        self.db.execute("""
+            WITH a AS (INSERT INTO ad_accounts (platform_connection_id, external_id, currency, timezone)
+                       SELECT id, 'act_' || i, 'USD', 'UTC' FROM platform_connections, generate_series(1, 299) AS i
+                       RETURNING id, external_id)
+            INSERT INTO ad_objects (ad_account_id, external_id, type, status)
+            SELECT id, replace(external_id, 'act_', '') || '-' || n, 'AD', 'ACTIVE' FROM a, generate_series(0, 19) AS n""")
         d = self.daemon()
         lines = [record(accountExternalId=f"act_{i}", externalId=f"{i}-{n}") for n in range(20) for i in range(300)]
         self.assertEqual(d.send(*lines).counts(), (6000, 6000, 0, 0))
