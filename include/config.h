@@ -9,7 +9,10 @@
 
 #define CONFIG_DEFAULT_PATH "/etc/boris-ingestd/boris-ingestd.ini"
 
-enum { CONFIG_ERROR_BYTES = 512 };
+enum {
+        CONFIG_ERROR_BYTES = 512,
+        CONFIG_NAMES_BYTES = 1024, /* of all settings */
+};
 
 /* When the database is asked whether a row's ad object is there. */
 enum fk_check {
@@ -86,6 +89,19 @@ struct config {
  * @config is to be freed with config_deinit in either case. */
 int config_load(struct config *config, const char *path, const char *const *overrides, size_t overrides_len,
                 char ret_error[CONFIG_ERROR_BYTES]);
+
+/* Where the settings of @running come from, to be read again; all is borrowed. */
+struct config_source {
+        const char *path; /* or NULL, as above */
+        const char *const *overrides;
+        size_t overrides_len;
+};
+
+/* @running takes over from @fresh what a daemon can change while it runs; @fresh gets what was there before.
+ * The changed settings are named, "section.key, section.key": those that were taken over, and those that will
+ * be after a restart. */
+void config_take_over(struct config *running, struct config *fresh, char ret_applied[CONFIG_NAMES_BYTES],
+                      char ret_restart[CONFIG_NAMES_BYTES]);
 
 void config_deinit(struct config *config);
 

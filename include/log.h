@@ -4,8 +4,9 @@
 #include <stdarg.h>
 #include <stdint.h>
 
-/* Logging to standard error, one line an event. Never pass a secret: what libpq says of a connection goes
- * through here, so callers give it only texts that cannot hold a password. */
+/* Logging to standard error, one line an event, or where that is systemd's journal to it, with fields. Never
+ * pass a secret: what libpq says of a connection goes through here, so callers give it only texts that cannot
+ * hold a password. */
 
 enum log_level {
         LOG_LEVEL_ERROR,
@@ -15,18 +16,55 @@ enum log_level {
 };
 
 enum log_format {
-        LOG_FORMAT_AUTO,    /* journal under systemd ($JOURNAL_STREAM is set), plain elsewhere */
-        LOG_FORMAT_PLAIN,   /* "2026-01-02T03:04:05.678Z info text" */
-        LOG_FORMAT_JOURNAL, /* "<6>text": sd-daemon(3) priority prefixes; the journal has its own clock */
+        LOG_FORMAT_AUTO,  /* journal where standard error is the journal's ($JOURNAL_STREAM), plain elsewhere
+                           */
+        LOG_FORMAT_PLAIN, /* "2026-01-02T03:04:05.678Z info text" */
+        LOG_FORMAT_JOURNAL, /* "<6>text": sd-daemon(3) priority prefixes; the journal has its own clock. Where
+                               standard error is the journal's: entries with fields, in its own protocol */
+};
+
+/* What an event is, by a number for journalctl and for programs: MESSAGE_ID= (sd_journal_send(3)). */
+#define LOG_ID_STARTED            "b0cb553d582647e591dd75bb8bb50b6c"
+#define LOG_ID_STOPPED            "513cf061a9ff44d6aba4e550791804b4"
+#define LOG_ID_RELOADED           "9b82a6a496a245ffa53fb3e2e69cbb2f"
+#define LOG_ID_CONNECTION_CLOSED  "6731d6e7f2c5470e8261989f1818fd69"
+#define LOG_ID_CONNECTION_REFUSED "464e278bf71249d2b8187805ca92d385"
+#define LOG_ID_LINE_REFUSED       "c1e6159eb0ab45189747a5dcc4aed7e1"
+#define LOG_ID_LINES_REFUSED      "03e3cf0db1714db29dcde281a2f40ffb"
+#define LOG_ID_DATABASE_AWAY      "cec1c17f07304f7cadf142685b502abd"
+#define LOG_ID_DATABASE_BACK      "24b33fff03224853a3d257ead5ea55c3"
+#define LOG_ID_SCHEMA             "1ff95df15ccf4631ac558fa42dcc2768"
+
+/* What the journal is told of an event besides its text, each as a field of this name in capitals; 0 and NULL
+ * are left out. */
+struct log_fields {
+        const char *message_id; /* LOG_ID_... */
+        uint64_t connection;    /* the daemon's n-th */
+        const char *peer;
+        uint64_t line; /* of that connection */
+        const char *code;
+        const char *field;
+        const char *sqlstate;
 };
 
 void log_init(enum log_level level, enum log_format format);
-void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same with the journal's socket somewhere else. */
+void log_init_at(enum log_level level, enum log_format format, const char *journal_socket);
+/* Changes the level alone; may be called while other threads log. */
+void log_set_level(enum log_level level);
+/* @fields may be NULL. */
+void log_event(enum log_level level, const struct log_fields *fields, const char *fmt, ...)
+        __attribute__((format(printf, 3, 4)));
 
-#define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
-#define log_warn(...)  log_write(LOG_LEVEL_WARN, __VA_ARGS__)
-#define log_info(...)  log_write(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...) log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
+/* LOG_FIELDS(.code = "...", ...) for it, where it stands. */
+#define LOG_FIELDS(...)       (&(const struct log_fields){__VA_ARGS__})
+
+#define log_write(level, ...) log_event(level, NULL, __VA_ARGS__)
+
+#define log_error(...)        log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warn(...)         log_write(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_info(...)         log_write(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...)        log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
 /* Of what may happen often a line a second at most is logged. Zeroed at first. */
 struct log_limit {

@@ -13,6 +13,7 @@
 #include "list.h"
 #include "log.h"
 #include "memory.h"
+#include "reject_log.h"
 #include "reply.h"
 #include "report.h"
 #include "row.h"
@@ -68,9 +69,10 @@ struct sessions {
         bool with_spool;              /* acks say how many lines are spooled */
         const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none */
         struct log_limit tls_failures;
-        uint64_t lines; /* received since the start, by all */
-        uint64_t empty; /* of these */
-        uint64_t bytes; /* likewise, what TLS adds left out */
+        uv_timer_t tell_rejects; /* runs while a session has refused lines that the log was not told of */
+        uint64_t lines;          /* received since the start, by all */
+        uint64_t empty;          /* of these */
+        uint64_t bytes;          /* likewise, what TLS adds left out */
         uint64_t refusals[REFUSAL_REASONS];
         struct histogram ack_latency; /* of all acked lines */
         uint64_t ack_max_us;          /* the longest since the last report */
@@ -131,6 +133,7 @@ struct session {
         uint64_t in_flight; /* lines not settled */
         struct arrival arrivals[ARRIVALS_MAX]; /* of lines that are not acked, in their order */
         unsigned arrivals_len;
+        struct reject_log rejects;
 
         /* The sink's own notes. */
         uint64_t hierarchy_batch; /* the last one that holds a record of this session; 0: none */

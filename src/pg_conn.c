@@ -151,9 +151,11 @@ static void start_pause(struct pg_conn *c)
         uv_timer_start(&c->timer, on_pause_over, pause / 2 + jitter, 0);
 }
 
-static void lose(struct pg_conn *c, const char *why)
+/* @sqlstate: NULL where it is no error of the server's. */
+static void lose(struct pg_conn *c, const char *why, const char *sqlstate)
 {
-        log_warn("database, %s: connection lost: %s", c->name, why);
+        log_event(LOG_LEVEL_WARN, LOG_FIELDS(.message_id = LOG_ID_DATABASE_AWAY, .sqlstate = sqlstate),
+                  "database, %s: connection lost: %s", c->name, why);
         c->lost++;
         note_error(c, why);
         drop_connection(c);
@@ -167,7 +169,7 @@ static void lose_with_libpq_reason(struct pg_conn *c)
 
         strncpy(why, PQerrorMessage(c->pg), sizeof(why) - 1);
         why[sizeof(why) - 1] = '\0';
-        lose(c, why[0] ? why : "the socket failed");
+        lose(c, why[0] ? why : "the socket failed", NULL);
 }
 
 void pg_conn_give_up(struct pg_conn *c, const char *what, const struct pg_error *error)
@@ -178,13 +180,13 @@ void pg_conn_give_up(struct pg_conn *c, const char *what, const struct pg_error 
         snprintf(why, sizeof(why), "%s: %s (SQLSTATE %s)%s%s; it is tried again", what, error->message,
                  error->sqlstate, advice ? ": " : "", advice ? advice : "");
         c->gave_up = true;
-        lose(c, why);
+        lose(c, why, error->sqlstate);
 }
 
 void pg_conn_drop(struct pg_conn *c, const char *why)
 {
         if (c->pg && !c->attempt)
-                lose(c, why);
+                lose(c, why, NULL);
 }
 
 static void on_broken(uv_timer_t *timer)
@@ -220,7 +222,8 @@ static void on_attempt_failed(struct pg_conn *c)
         const char *error = attempt->pg ? PQerrorMessage(attempt->pg) : DB_BAD_URL;
 
         if ((c->failures & (c->failures - 1)) == 0) /* the first, second, fourth, eighth … time */
-                log_warn("database, %s: cannot connect (attempt %u): %s", c->name, c->failures + 1, error);
+                log_event(LOG_LEVEL_WARN, LOG_FIELDS(.message_id = LOG_ID_DATABASE_AWAY),
+                          "database, %s: cannot connect (attempt %u): %s", c->name, c->failures + 1, error);
         c->connect_failures++;
         note_error(c, error);
         PQfinish(attempt->pg);
@@ -300,11 +303,12 @@ static void on_setup(struct pg_conn *c, PGresult *res)
                 why = "the database's encoding is not UTF8";
         PQclear(res);
         if (why) {
-                lose(c, why);
+                lose(c, why, NULL);
                 return;
         }
         if (c->failures > 0)
-                log_info("database, %s: connected", c->name);
+                log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_DATABASE_BACK),
+                          "database, %s: connected", c->name);
         c->connects++;
         if (!c->gave_up)
                 note_good(c);
@@ -352,7 +356,7 @@ static void on_command_over(struct pg_conn *c)
                 strncpy(why, PQresultErrorMessage(res), sizeof(why) - 1);
                 why[sizeof(why) - 1] = '\0';
                 PQclear(res);
-                lose(c, why);
+                lose(c, why, NULL);
                 return;
         }
         if (c->state == PG_CONN_SETUP) {

@@ -32,7 +32,7 @@ static void set_state(struct schema_check *c, enum schema_state state)
 static void set_trouble(struct schema_check *c, const char *trouble)
 {
         if (strcmp(trouble, c->trouble) != 0)
-                log_warn("database: %s", trouble);
+                log_event(LOG_LEVEL_WARN, LOG_FIELDS(.message_id = LOG_ID_SCHEMA), "database: %s", trouble);
         snprintf(c->trouble, sizeof(c->trouble), "%s", trouble);
         set_state(c, SCHEMA_WRONG);
 }
@@ -57,7 +57,8 @@ static void judge(struct schema_check *c, const struct schema_facts *facts)
                 return;
         }
         if (c->trouble[0])
-                log_info("database: tables and rights are as they should be now");
+                log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_SCHEMA),
+                          "database: tables and rights are as they should be now");
         c->trouble[0] = '\0';
         pg_conn_close(&c->db, on_closed);
         uv_timer_stop(&c->timer);

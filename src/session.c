@@ -85,18 +85,48 @@ static void close_now(struct session *s)
                 s->set->len--;
         uv_close(&s->uv.handle, on_handle_closed);
         uv_close((uv_handle_t *)&s->linger, on_handle_closed);
-        log_info("connection %" PRIu64 " closed: %" PRIu64 " lines, %" PRIu64 " stored, %" PRIu64
-                 " duplicate, %" PRIu64 " rejected, %" PRIu64 " spooled, %" PRIu64 " empty, %" PRIu64
-                 " in flight",
-                 s->number, s->acks.begun, s->acks.counts[LINE_STORED], s->acks.counts[LINE_DUPLICATE],
-                 s->acks.counts[LINE_REJECTED], s->acks.counts[LINE_SPOOLED], s->acks.counts[LINE_EMPTY],
-                 acks_in_flight(&s->acks));
+        log_event(
+                LOG_LEVEL_INFO,
+                LOG_FIELDS(.message_id = LOG_ID_CONNECTION_CLOSED, .connection = s->number, .peer = s->peer),
+                "connection %" PRIu64 " of %s closed: %" PRIu64 " lines, %" PRIu64 " stored, %" PRIu64
+                " duplicate, %" PRIu64 " rejected, %" PRIu64 " spooled, %" PRIu64 " empty, %" PRIu64
+                " in flight",
+                s->number, s->peer, s->acks.begun, s->acks.counts[LINE_STORED],
+                s->acks.counts[LINE_DUPLICATE], s->acks.counts[LINE_REJECTED], s->acks.counts[LINE_SPOOLED],
+                s->acks.counts[LINE_EMPTY], acks_in_flight(&s->acks));
+}
+
+/* --- refused lines in the log --- */
+
+static void tell_rejects(struct session *s)
+{
+        const struct line_from from = {.peer = s->peer, .connection = s->number};
+
+        reject_log_tell(&s->rejects, uv_now(s->set->loop), &from);
+}
+
+static void on_tell_rejects(uv_timer_t *timer)
+{
+        struct sessions *set = timer->data;
+
+        for (struct list *l = set->all.next; l != &set->all; l = l->next)
+                tell_rejects(container_of(l, struct session, all));
+}
+
+static void log_reject(struct session *s, uint64_t line_no, const struct reject *reject)
+{
+        const struct line_from from = {s->peer, s->number, line_no};
+
+        if (reject_log_add(&s->rejects, uv_now(s->set->loop), &from, reject) &&
+            !uv_is_active((uv_handle_t *)&s->set->tell_rejects))
+                uv_timer_start(&s->set->tell_rejects, on_tell_rejects, REJECT_LOG_PAUSE_MS, 0);
 }
 
 static void free_session(struct session *s)
 {
         struct sessions *set = s->set;
 
+        tell_rejects(s);
         list_remove(&s->all);
         list_remove(&s->dirty);
         buf_deinit(&s->out);
@@ -333,6 +363,8 @@ static void flush(struct session *s)
 void session_settle(struct session *s, uint64_t line_no, enum line_outcome outcome,
                     const struct reject *reject)
 {
+        if (outcome == LINE_REJECTED)
+                log_reject(s, line_no, reject);
         if (outcome == LINE_REJECTED && s->state != SESSION_CLOSED)
                 reply_reject(&s->out, line_no, reject);
         assert(s->in_flight > 0);
@@ -440,9 +472,12 @@ static void log_tls_failure(struct session *s, const char *reason)
 
         s->set->refusals[REFUSED_TLS]++;
         if (failures > 0)
-                log_warn("connection %" PRIu64 " of %s: TLS failed: %s (%" PRIu64
-                         " since the last such line)",
-                         s->number, s->peer, reason, failures);
+                log_event(LOG_LEVEL_WARN,
+                          LOG_FIELDS(.message_id = LOG_ID_CONNECTION_REFUSED, .connection = s->number,
+                                     .peer = s->peer),
+                          "connection %" PRIu64 " of %s: TLS failed: %s (%" PRIu64
+                          " since the last such line)",
+                          s->number, s->peer, reason, failures);
 }
 
 static void on_greeting_over(uv_timer_t *timer)
@@ -657,6 +692,8 @@ void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_o
                                  .idle_ms = limits->idle_ms,
                                  .with_spool = limits->with_spool,
                                  .tls = limits->tls};
+        uv_timer_init(loop, &set->tell_rejects);
+        set->tell_rejects.data = set;
         uv_timer_init(loop, &set->idle);
         set->idle.data = set;
         if (set->idle_ms > 0)
@@ -850,4 +887,5 @@ void sessions_deinit(struct sessions *set)
         assert(list_empty(&set->all));
         uv_close((uv_handle_t *)&set->prepare, NULL);
         uv_close((uv_handle_t *)&set->idle, NULL);
+        uv_close((uv_handle_t *)&set->tell_rejects, NULL);
 }

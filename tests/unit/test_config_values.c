@@ -338,9 +338,77 @@ static void test_credentials(void **state)
         rmdir(dir);
 }
 
+static void load_text(struct config *c, const char *text)
+{
+        char error[CONFIG_ERROR_BYTES];
+
+        if (load(c, text, NULL, error) != 0)
+                fail_msg("%s", error);
+}
+
+static void test_take_over(void **state)
+{
+        char applied[CONFIG_NAMES_BYTES];
+        char restart[CONFIG_NAMES_BYTES];
+        struct config running;
+        struct config fresh;
+
+        (void)state;
+        load_text(&running, "[listen]\nallow_users = 1\n");
+        load_text(&fresh, "[listen]\nallow_users = 1\n");
+        config_take_over(&running, &fresh, applied, restart);
+        assert_string_equal(applied, "");
+        assert_string_equal(restart, "");
+        config_deinit(&fresh);
+        load_text(
+                &fresh,
+                "[listen]\nallow_users = 2\nunix_mode = 0600\n[database]\nurl = host=s3cr3t\nfk_check = batch\n"
+                "[limits]\nmax_connections = 7\nmemory_bytes = 64M\n[log]\nlevel = debug\nformat = plain\n");
+        config_take_over(&running, &fresh, applied, restart);
+        assert_string_equal(applied,
+                            "listen.allow_users, limits.max_connections, limits.memory_bytes, log.level");
+        assert_string_equal(restart, "database.url, database.fk_check, listen.unix_mode, log.format");
+        assert_string_equal(running.listen.allow_users, "2");
+        assert_string_equal(running.database.url, "");
+        assert_int_equal(running.limits.max_connections, 7);
+        assert_int_equal(running.limits.memory_bytes, 64 << 20);
+        assert_int_equal(running.log.level, LOG_LEVEL_DEBUG);
+        assert_int_equal(running.listen.unix_mode, 0660);
+        config_deinit(&fresh);
+        config_deinit(&running);
+}
+
+/* Certificates change places; TLS itself comes and goes with a restart only. */
+static void test_take_over_tls(void **state)
+{
+        static const char one[] = "[listen]\ntls_cert = a\ntls_key = b\ntls_client_ca = c\n";
+        static const char other[] = "[listen]\ntls_cert = a\ntls_key = B\ntls_client_ca = c\n";
+        char applied[CONFIG_NAMES_BYTES];
+        char restart[CONFIG_NAMES_BYTES];
+        struct config running;
+        struct config fresh;
+
+        (void)state;
+        load_text(&running, one);
+        load_text(&fresh, other);
+        config_take_over(&running, &fresh, applied, restart);
+        assert_string_equal(applied, "listen.tls_key");
+        assert_string_equal(restart, "");
+        assert_string_equal(running.listen.tls_key, "B");
+        config_deinit(&fresh);
+        load_text(&fresh, "");
+        config_take_over(&running, &fresh, applied, restart);
+        assert_string_equal(applied, "");
+        assert_string_equal(restart, "listen.tls_cert, listen.tls_key, listen.tls_client_ca");
+        assert_string_equal(running.listen.tls_key, "B");
+        config_deinit(&fresh);
+        config_deinit(&running);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_take_over),     cmocka_unit_test(test_take_over_tls),
                 cmocka_unit_test(test_password_file), cmocka_unit_test(test_credentials),
                 cmocka_unit_test(test_defaults),      cmocka_unit_test(test_shipped_file),
                 cmocka_unit_test(test_ranges),        cmocka_unit_test(test_words),

@@ -1,9 +1,14 @@
 /* What the log writes, caught at its end: standard error. */
 #include "test.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include "log.h"
 
@@ -46,6 +51,62 @@ static void assert_logged(const char *end)
         assert_string_equal(text + n - strlen(end), end);
 }
 
+/* Standard error counts as the journal's end from here on. */
+static void pretend_journal(void)
+{
+        struct stat st;
+        char text[64];
+
+        assert_int_equal(fstat(STDERR_FILENO, &st), 0);
+        snprintf(text, sizeof(text), "%" PRIu64 ":%" PRIu64, (uint64_t)st.st_dev, (uint64_t)st.st_ino);
+        setenv("JOURNAL_STREAM", text, 1);
+}
+
+static void assert_entry(int fd, const char *expected)
+{
+        char text[8192];
+        ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
+
+        assert_true(n > 0);
+        text[n] = '\0';
+        assert_string_equal(text, expected);
+}
+
+/* An entry with its fields; where the journal does not take it any more, a line. */
+static void test_journal(void **state)
+{
+        struct sockaddr_un addr = {.sun_family = AF_UNIX};
+        int journal = socket(AF_UNIX, SOCK_DGRAM, 0);
+        const struct log_fields fields = {.message_id = LOG_ID_LINE_REFUSED,
+                                          .connection = 3,
+                                          .peer = "uid 0\nCODE=forged",
+                                          .line = 17,
+                                          .code = "bad_value",
+                                          .field = "amountCents",
+                                          .sqlstate = "23514"};
+
+        (void)state;
+        snprintf(addr.sun_path, sizeof(addr.sun_path), "/tmp/test_log-%d", getpid());
+        assert_int_equal(bind(journal, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+        pretend_journal();
+        log_init_at(LOG_LEVEL_INFO, LOG_FORMAT_AUTO, addr.sun_path);
+        log_warn("no\nfields");
+        assert_entry(journal, "MESSAGE=no fields\nPRIORITY=4\nSYSLOG_IDENTIFIER=boris-ingestd\n");
+        log_debug("not told");
+        log_set_level(LOG_LEVEL_DEBUG);
+        log_event(LOG_LEVEL_DEBUG, &fields, "refused");
+        assert_entry(journal,
+                     "MESSAGE=refused\nPRIORITY=7\nSYSLOG_IDENTIFIER=boris-ingestd\n"
+                     "MESSAGE_ID=" LOG_ID_LINE_REFUSED "\nCONNECTION=3\nPEER=uid 0 CODE=forged\nLINE=17\n"
+                     "CODE=bad_value\nFIELD=amountCents\nSQLSTATE=23514\n");
+        close(journal);
+        log_info("gone");
+        assert_logged("<6>gone\n");
+        log_init(LOG_LEVEL_INFO, LOG_FORMAT_PLAIN);
+        unlink(addr.sun_path);
+        unsetenv("JOURNAL_STREAM");
+}
+
 static void test_formats(void **state)
 {
         (void)state;
@@ -57,10 +118,14 @@ static void test_formats(void **state)
         assert_logged("<3>e\n");
         log_debug("d");
         assert_logged("<7>d\n");
-        setenv("JOURNAL_STREAM", "1:2", 1);
-        log_init(LOG_LEVEL_INFO, LOG_FORMAT_AUTO);
+        pretend_journal();
+        log_init_at(LOG_LEVEL_INFO, LOG_FORMAT_AUTO, "/nonexistent/socket");
         log_info("i");
         assert_logged("<6>i\n");
+        setenv("JOURNAL_STREAM", "1:2", 1); /* somebody else's */
+        log_init(LOG_LEVEL_INFO, LOG_FORMAT_AUTO);
+        log_info("i");
+        assert_logged("Z info i\n");
         unsetenv("JOURNAL_STREAM");
         log_init(LOG_LEVEL_INFO, LOG_FORMAT_AUTO);
         log_info("i");
@@ -158,6 +223,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_formats, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_journal, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_plain_time, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_levels, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_one_event_is_one_line, setup, teardown),
