@@ -271,6 +271,84 @@ class Activation(TestCase):
         self.assert_not_started(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), "is no listening stream socket")
 
 
+def own_run(journal_dir):
+    """A wrapper: for the program alone, /run is empty but for the journal's folder, which is this one."""
+    mounts = ('mount -t tmpfs none /run && mkdir -p /run/systemd/journal && '
+              'mount --bind "$1" /run/systemd/journal && shift && exec "$@"')
+    return ["unshare", "--map-root-user", "--mount", "sh", "-c", mounts, "sh", journal_dir]
+
+
+class Journaled(Daemon):
+    """Its standard error counts as the journal's, whose socket is the test's."""
+
+    def __init__(self, db, **settings):
+        self.journal_dir = tempfile.mkdtemp(prefix="ingestd-")
+        self.journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.journal.bind(f"{self.journal_dir}/socket")
+        self.entries = []
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        super().__init__(db, wrapper=own_run(self.journal_dir), **settings)
+
+    def start(self, wait=True):
+        self.log_path.touch()
+        file = self.log_path.stat()
+        self.env["JOURNAL_STREAM"] = f"{file.st_dev}:{file.st_ino}"
+        super().start(wait)
+
+    def _read(self):
+        while datagram := self.journal.recv(65536).decode():
+            self.entries.append(dict(line.split("=", 1) for line in datagram.splitlines()))
+
+    def log(self):
+        return "".join(f"{entry['MESSAGE']}\n" for entry in self.entries)
+
+    def find(self, **fields):
+        """The first entry with these fields."""
+        return wait_until(lambda: next((e for e in self.entries if e.items() >= fields.items()), None), fields)
+
+    def close(self):
+        super().close()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(b"", f"{self.journal_dir}/socket")
+        self.reader.join()
+        self.journal.close()
+        shutil.rmtree(self.journal_dir)
+
+
+class Logs(TestCase):
+    def test_a_flood_of_refused_lines_is_summed_up(self):
+        self.db.add_account()
+        d = self.daemon()
+        lines = [record(amountCents="s3cr3t")] * 200 + [record(s3cr3t=1)] * 100 + ["s3cr3t"] * 100
+        replies = d.send(*lines)
+        self.assertEqual(len(replies.rejects), 400)
+        wait_until(lambda: " closed: 400 lines" in d.log() and "more lines refused" in d.log(), "the sum")
+        told = [line for line in d.log().splitlines() if "refused" in line]
+        self.assertEqual(len(told), 4, told)
+        for number, line in enumerate(told[:3], 1):
+            self.assertRegex(line, rf"info connection 1 of uid \d+, pid \d+: line {number} refused: bad_value \(amountCents\)$")
+        self.assertRegex(told[3], r"info connection 1 of uid \d+, pid \d+: 397 more lines refused in \d+ s: "
+                                  r"bad_json 100, unknown_field 100, bad_value 197 \(amountCents\)$")
+        self.assertNotIn("s3cr3t", d.log())
+
+    def test_the_journal_gets_fields(self):
+        if subprocess.run([*own_run("/tmp"), "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+            self.skipTest("this user cannot make a mount namespace here")
+        self.db.add_account()
+        d = Journaled(self.db)
+        self.addCleanup(d.close)
+        d.send(record(amountCents="x"))
+        refused = d.find(CODE="bad_value")
+        self.assertEqual((refused["CONNECTION"], refused["LINE"], refused["FIELD"], refused["PRIORITY"]),
+                         ("1", "1", "amountCents", "6"))
+        self.assertRegex(refused["PEER"], r"^uid \d+, pid \d+$")
+        closed = d.find(MESSAGE_ID="6731d6e7f2c5470e8261989f1818fd69")
+        self.assertEqual(closed["CONNECTION"], "1")
+        self.assertTrue(all(entry["SYSLOG_IDENTIFIER"] == "boris-ingestd" for entry in d.entries))
+        self.assertEqual(d.log_path.read_text(), "")
+
+
 class Units(unittest.TestCase):
     """The files in systemd/, as systemd itself sees them."""
 
