@@ -113,11 +113,10 @@ class Notify(ServiceTest):
         self.assertIn("tables are missing: run boris-ingestd migrate", daemon.log())
         subprocess.run([INGESTD, "migrate"], env=dict(os.environ, DATABASE_URL=empty.url), check=True,
                        stdout=subprocess.DEVNULL)
-        empty.add_role()
         wait_until(lambda: "migrate" not in self.manager.status(), "a new status")
 
     def test_a_right_that_is_missing_is_named(self):
-        self.db.execute(f"REVOKE INSERT ON spending FROM {self.db.name}")
+        self.db.execute(f"REVOKE INSERT ON spending FROM {self.db.role}")
         self.service()
         self.wait_said("READY=1")
         self.assertIn("INSERT on spending", self.manager.status())
