@@ -45,6 +45,9 @@ struct batcher_limits {
 void batcher_init(struct batcher *b, uv_loop_t *loop, struct memory *memory,
                   const struct batcher_limits *limits, void (*on_sealed)(void *ctx), void *ctx);
 
+/* From the next row on. */
+void batcher_set_limits(struct batcher *b, const struct batcher_limits *limits);
+
 /* All batches must have been taken. */
 void batcher_close(struct batcher *b, void (*cb)(struct batcher *));
 

@@ -56,6 +56,9 @@ struct hierarchy {
 void hierarchy_open(struct hierarchy *h, uv_loop_t *loop, const char *url, struct memory *memory,
                     const struct hierarchy_limits *limits, const struct hierarchy_ops *ops, void *ctx);
 
+/* From the next record on. */
+void hierarchy_set_limits(struct hierarchy *h, const struct hierarchy_limits *limits);
+
 /* Everything must have been settled. */
 void hierarchy_close(struct hierarchy *h, void (*cb)(struct hierarchy *));
 

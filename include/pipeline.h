@@ -85,6 +85,9 @@ enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct se
 /* Adds what the stages know to @r. */
 void pipeline_report(const struct pipeline *p, struct report *r, enum report_detail detail);
 
+/* limits.memory_bytes and what is in [batch] have changed in the configuration. Not behind pipeline_drain. */
+void pipeline_limits_changed(struct pipeline *p);
+
 /* The daemon is to end: nothing waits for more lines any longer, nor for unknown objects. */
 void pipeline_drain(struct pipeline *p);
 

@@ -17,6 +17,7 @@ enum {
 struct service {
         uv_timer_t watchdog;
         bool ready;
+        bool managed;                      /* somebody listens to what is told */
         char status[SERVICE_STATUS_BYTES]; /* as it was told last */
         /* Is everything alive? To be answered with service_alive, now or later. */
         void (*ask_alive)(void *ctx);

@@ -172,6 +172,9 @@ struct session_socket {
 /* Takes over the descriptor; it is a session unless admit turns it away. 0 or a libuv error. */
 int sessions_accept_take(struct sessions *set, const struct session_socket *socket);
 
+/* Changes session_limits.idle_ms. */
+void sessions_set_idle(struct sessions *set, unsigned idle_ms);
+
 /* No session reads any more. Lines received are settled, then each client is told the last ack and
  * "shutdown". When on_gone has come for the last one, sessions_empty holds. */
 void sessions_drain(struct sessions *set);

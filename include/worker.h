@@ -63,6 +63,9 @@ void worker_connect_take(struct worker *w, const struct session_socket *socket);
 /* TLS clients that come from now on see what @tls has now. */
 void worker_set_tls(struct worker *w, const struct tls_server *tls);
 
+/* From now on it goes by what @share says of [limits] and [batch]. */
+void worker_set_config(struct worker *w, const struct config *share);
+
 /* Another worker wrote to the hierarchy. May be called in any thread. */
 void worker_hierarchy_changed(struct worker *w, bool new_accounts);
 

@@ -35,6 +35,9 @@ void workers_start(struct workers *ws);
 /* Takes over a client's descriptor, for one of them. */
 void workers_connect_take(struct workers *ws, const struct session_socket *socket);
 
+/* See worker_set_config; @config is the daemon's. */
+void workers_set_config(struct workers *ws, const struct config *config);
+
 /* TLS clients that come from now on see what @tls has now. */
 void workers_set_tls(struct workers *ws, const struct tls_server *tls);
 

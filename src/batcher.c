@@ -30,6 +30,14 @@ static void on_wake_closed(uv_handle_t *handle)
         b->close_cb(b);
 }
 
+void batcher_set_limits(struct batcher *b, const struct batcher_limits *limits)
+{
+        b->max_rows = limits->rows;
+        b->max_bytes = limits->bytes;
+        b->linger_ms = limits->linger_ms;
+        b->max_sealed = limits->sealed;
+}
+
 static void on_linger_closed(uv_handle_t *handle)
 {
         struct batcher *b = handle->data;

@@ -586,8 +586,6 @@ static bool is_same(const struct setting *s, const struct config *a, const struc
                 return *(const enum log_format *)x == *(const enum log_format *)y;
         case TYPE_FK_CHECK:
                 return *(const enum fk_check *)x == *(const enum fk_check *)y;
-        case TYPE_OFF:
-                break;
         }
         return true;
 }
@@ -600,22 +598,10 @@ static bool is_tls(const struct setting *s)
 
 /* What a running daemon takes over. */
 static const size_t any_time[] = {
-        AT(listen.allow_users),
-        AT(listen.allow_groups),
-        AT(listen.tls_cert),
-        AT(listen.tls_key),
-        AT(listen.tls_client_ca),
-        AT(limits.max_connections),
-        AT(limits.idle_ms),
-        AT(limits.memory_bytes),
-        AT(batch.rows),
-        AT(batch.bytes),
-        AT(batch.linger_ms),
-        AT(resolve.unknown_grace_ms),
-        AT(spool.max_bytes),
-        AT(rejects.max_bytes),
-        AT(rejects.keep),
-        AT(shutdown.timeout_ms),
+        AT(listen.allow_users), AT(listen.allow_groups),  AT(listen.tls_cert),
+        AT(listen.tls_key),     AT(listen.tls_client_ca), AT(limits.max_connections),
+        AT(limits.idle_ms),     AT(limits.memory_bytes),  AT(batch.rows),
+        AT(batch.bytes),        AT(batch.linger_ms),      AT(shutdown.timeout_ms),
         AT(log.level),
 };
 
@@ -623,7 +609,7 @@ static bool is_any_time(const struct setting *s)
 {
         for (size_t i = 0; i < sizeof(any_time) / sizeof(any_time[0]); i++) {
                 if (any_time[i] == s->offset)
-                        return s->type != TYPE_OFF; /* which has no place */
+                        return true;
         }
         return false;
 }
@@ -632,7 +618,12 @@ static bool is_any_time(const struct setting *s)
  */
 static bool is_taken_over(const struct setting *s, const struct config *running, const struct config *fresh)
 {
-        return is_any_time(s) && !(is_tls(s) && !running->listen.tls_cert[0] != !fresh->listen.tls_cert[0]);
+        if (is_tls(s) && !running->listen.tls_cert[0] != !fresh->listen.tls_cert[0])
+                return false;
+        if (s->offset == AT(limits.memory_bytes) &&
+            fresh->limits.memory_bytes / 4 < running->limits.max_line_bytes)
+                return false;
+        return is_any_time(s);
 }
 
 static bool is_changed(const struct setting *s, const struct config *running, const struct config *fresh)

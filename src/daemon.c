@@ -25,12 +25,17 @@
 #include "rejects.h"
 #include "schema_check.h"
 #include "service.h"
+#include "status_line.h"
 #include "workers.h"
 
-enum { LAST_WORDS_MS = 1000 }; /* for workers that are ended at once to tell what they did */
+enum {
+        LAST_WORDS_MS = 1000, /* for workers that are ended at once to tell what they did */
+        STATUS_LINE_MS = 3000,
+};
 
 struct daemon {
-        const struct config *config;
+        struct config *config;
+        const struct config_source *source;
         uv_loop_t loop;
         struct access access;
         struct tls_server tls;
@@ -48,6 +53,8 @@ struct daemon {
         uv_signal_t sigusr1;
         uv_signal_t sighup;
         uv_timer_t deadline; /* of the drain */
+        uv_timer_t status;   /* when systemd is told what goes on */
+        struct status_line status_line;
         bool draining;
         bool ending_at_once;
 };
@@ -142,63 +149,146 @@ static void on_ask_alive(void *ctx)
         workers_report(&d->workers, REPORT_COUNTS, on_alive, d);
 }
 
+static const char *trouble_of(const struct daemon *d)
+{
+        return d->schema.state == SCHEMA_WRONG ? d->schema.trouble : "";
+}
+
+static void on_status_line(void *ctx, struct report *sum)
+{
+        struct daemon *d = ctx;
+        char text[SERVICE_STATUS_BYTES];
+
+        status_line_write(&d->status_line, sum, trouble_of(d), d->draining, text, sizeof(text));
+        service_status(&d->service, text);
+}
+
+static void on_status_timer(uv_timer_t *timer)
+{
+        struct daemon *d = timer->data;
+
+        workers_report(&d->workers, REPORT_COUNTS, on_status_line, d);
+}
+
 /* The start is over when it is known how the database is. That it is away, or without tables, does not fail
  * the start: clients can connect, and wait. */
 static void on_schema_change(void *ctx)
 {
         struct daemon *d = ctx;
-        char status[SERVICE_STATUS_BYTES];
 
-        switch (d->schema.state) {
-        case SCHEMA_UNKNOWN:
-        case SCHEMA_AWAY:
-                snprintf(status, sizeof(status), "Listening, but the database is away: clients wait");
-                break;
-        case SCHEMA_WRONG:
-                snprintf(status, sizeof(status), "Listening, but clients wait: database: %s",
-                         d->schema.trouble);
-                break;
-        case SCHEMA_FITS:
-                snprintf(status, sizeof(status), "Listening");
-                break;
-        }
-        service_status(&d->service, status);
-        monitor_set_trouble(&d->monitor, d->schema.state == SCHEMA_WRONG ? d->schema.trouble : "");
+        monitor_set_trouble(&d->monitor, trouble_of(d));
+        if (d->service.managed)
+                uv_timer_start(&d->status, on_status_timer, 0, STATUS_LINE_MS);
         if (!d->service.ready)
                 service_ready(&d->service);
 }
 
-/* --- certificates --- */
+/* --- reading the configuration again --- */
+
+/* Each client is a descriptor; the soft limit is often 1024, the hard one plenty. */
+static void raise_descriptor_limit(const struct config *config)
+{
+        rlim_t want = (rlim_t)config->limits.max_connections + 256 + 16 * (rlim_t)config->daemon.workers;
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
+                return;
+        limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < want)
+                log_warn(
+                        "limits.max_connections is %u, but only %llu descriptors may be open (RLIMIT_NOFILE)",
+                        config->limits.max_connections, (unsigned long long)limit.rlim_cur);
+}
+
+/* Reads the certificates where there are to be any. 0, or an error with its text. */
+static int read_tls(const struct config *c, struct tls_server *ret, char ret_error[TLS_ERROR_BYTES])
+{
+        if (!c->listen.tls_cert[0])
+                return 0;
+        return tls_server_load(ret, c->listen.tls_cert, c->listen.tls_key, c->listen.tls_client_ca,
+                               ret_error);
+}
 
 static int load_tls(struct daemon *d)
 {
-        const struct config *c = d->config;
         char error[TLS_ERROR_BYTES];
-        int err = 0;
+        int err = read_tls(d->config, &d->tls, error);
 
-        if (!c->listen.tls_cert[0])
-                return 0;
-        err = tls_server_load(&d->tls, c->listen.tls_cert, c->listen.tls_key, c->listen.tls_client_ca, error);
         if (err)
                 log_error("%s", error);
-        else
+        else if (d->tls.ctx)
                 workers_set_tls(&d->workers, &d->tls);
         return err;
 }
 
-/* New connections get the new certificates; those that are there stay. */
+/* What a reload reads, all of it before any is used: a fault leaves everything as it was. */
+struct fresh {
+        struct config config;
+        struct access access;
+        struct tls_server tls;
+};
+
+_Static_assert((int)CONFIG_ERROR_BYTES >= (int)ACCESS_ERROR_BYTES &&
+                       (int)CONFIG_ERROR_BYTES >= (int)TLS_ERROR_BYTES,
+               "one place for all errors");
+
+static int read_fresh(const struct daemon *d, struct fresh *f, char ret_error[CONFIG_ERROR_BYTES])
+{
+        const struct config_source *from = d->source;
+        int err;
+
+        *f = (struct fresh){0};
+        err = config_load(&f->config, from->path, from->overrides, from->overrides_len, ret_error);
+        if (!err)
+                err = access_init(&f->access, f->config.listen.allow_users, f->config.listen.allow_groups,
+                                  ret_error);
+        if (!err && d->tls.ctx) /* else TLS needs a restart */
+                err = read_tls(&f->config, &f->tls, ret_error);
+        return err;
+}
+
+static void use_fresh(struct daemon *d, struct fresh *f)
+{
+        const struct access old_access = d->access;
+        char applied[CONFIG_NAMES_BYTES];
+        char restart[CONFIG_NAMES_BYTES];
+
+        config_take_over(d->config, &f->config, applied, restart);
+        d->access = f->access;
+        f->access = old_access;
+        if (f->tls.ctx) {
+                tls_server_deinit(&d->tls);
+                d->tls = f->tls;
+                f->tls = (struct tls_server){0};
+                workers_set_tls(&d->workers, &d->tls);
+        }
+        log_set_level(d->config->log.level);
+        raise_descriptor_limit(d->config);
+        workers_set_config(&d->workers, d->config);
+        log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_RELOADED),
+                  "SIGHUP: the configuration was read again%s%s%s%s%s", applied[0] ? "; changed: " : "",
+                  applied, d->tls.ctx ? "; the certificates were read again" : "",
+                  restart[0] ? "; needs a restart: " : "", restart);
+}
+
+/* Who is connected stays so; who connects from now on finds what is new. */
 static void on_reload_signal(uv_signal_t *handle, int number)
 {
         struct daemon *d = handle->data;
+        char error[CONFIG_ERROR_BYTES];
+        struct fresh fresh;
 
         (void)number;
+        if (d->draining)
+                return;
         service_reloading(&d->service);
-        if (!d->config->listen.tls_cert[0])
-                log_info("SIGHUP: there are no certificates to read again; other settings need a restart");
-        else if (load_tls(d) == 0)
-                log_info("SIGHUP: the certificates were read again; other settings need a restart");
+        if (read_fresh(d, &fresh, error) == 0)
+                use_fresh(d, &fresh);
         else
-                log_error("SIGHUP: the certificates stay as they were");
+                log_error("SIGHUP: %s; all settings stay as they were", error);
+        config_deinit(&fresh.config);
+        access_deinit(&fresh.access);
+        tls_server_deinit(&fresh.tls);
         service_ready(&d->service);
 }
 
@@ -223,6 +313,7 @@ static void close_all(struct daemon *d)
         uv_close((uv_handle_t *)&d->sigusr1, NULL);
         uv_close((uv_handle_t *)&d->sighup, NULL);
         uv_close((uv_handle_t *)&d->deadline, NULL);
+        uv_close((uv_handle_t *)&d->status, NULL);
 }
 
 static void on_workers_ended(void *ctx)
@@ -287,6 +378,8 @@ static void init_handles(struct daemon *d)
         uv_signal_init(loop, &d->sigusr1);
         uv_signal_init(loop, &d->sighup);
         uv_timer_init(loop, &d->deadline);
+        uv_timer_init(loop, &d->status);
+        d->status.data = d;
         d->sigterm.data = d;
         d->sigint.data = d;
         d->sigusr1.data = d;
@@ -353,21 +446,6 @@ static int listen_all(struct daemon *d)
         return err;
 }
 
-/* Each client is a descriptor; the soft limit is often 1024, the hard one plenty. */
-static void raise_descriptor_limit(const struct config *config)
-{
-        rlim_t want = (rlim_t)config->limits.max_connections + 256 + 16 * (rlim_t)config->daemon.workers;
-        struct rlimit limit;
-
-        if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
-                return;
-        limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
-        if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < want)
-                log_warn(
-                        "limits.max_connections is %u, but only %llu descriptors may be open (RLIMIT_NOFILE)",
-                        config->limits.max_connections, (unsigned long long)limit.rlim_cur);
-}
-
 static void seed_jitter(void)
 {
         srandom((unsigned)(uv_hrtime() ^ (uint64_t)getpid()));
@@ -416,7 +494,7 @@ static void log_stopped(const struct daemon *d)
         log_totals(d, "stopped", &sum);
 }
 
-int daemon_run(const struct config *config)
+int daemon_run(struct config *config, const struct config_source *source)
 {
         struct daemon *d = calloc(1, sizeof(*d));
         int err;
@@ -427,6 +505,7 @@ int daemon_run(const struct config *config)
                 return 1;
         }
         d->config = config;
+        d->source = source;
         d->passed_len = service_take_sockets(d->passed);
         signal(SIGPIPE, SIG_IGN);
         seed_jitter();

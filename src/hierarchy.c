@@ -70,6 +70,11 @@ void hierarchy_follow_take(struct hierarchy *h, uint64_t number, const struct ro
         h->followers++;
 }
 
+void hierarchy_set_limits(struct hierarchy *h, const struct hierarchy_limits *limits)
+{
+        h->limits = *limits;
+}
+
 void hierarchy_drain(struct hierarchy *h)
 {
         h->limits.linger_ms = 0;

@@ -511,6 +511,27 @@ static int open_spool(struct pipeline *p)
         return err;
 }
 
+static struct batcher_limits batcher_limits(const struct config *c)
+{
+        return (struct batcher_limits){c->batch.rows, c->batch.bytes, c->batch.linger_ms,
+                                       c->database.writers};
+}
+
+static struct hierarchy_limits hierarchy_limits(const struct config *c)
+{
+        return (struct hierarchy_limits){c->batch.rows, c->batch.bytes, c->batch.linger_ms};
+}
+
+void pipeline_limits_changed(struct pipeline *p)
+{
+        const struct batcher_limits batcher = batcher_limits(p->config);
+        const struct hierarchy_limits hierarchy = hierarchy_limits(p->config);
+
+        p->memory.limit = p->config->limits.memory_bytes;
+        batcher_set_limits(&p->batcher, &batcher);
+        hierarchy_set_limits(&p->hierarchy, &hierarchy);
+}
+
 static void open_stages(struct pipeline *p)
 {
         static const struct resolver_ops resolver_ops = {.on_resolved = on_resolved,
@@ -524,15 +545,13 @@ static void open_stages(struct pipeline *p)
                                                      .on_missing = on_missing,
                                                      .on_return = on_return};
         const struct config *c = p->config;
-        const struct batcher_limits limits = {c->batch.rows, c->batch.bytes, c->batch.linger_ms,
-                                              c->database.writers};
-        const struct hierarchy_limits hierarchy_limits = {c->batch.rows, c->batch.bytes, c->batch.linger_ms};
+        const struct batcher_limits b_limits = batcher_limits(c);
+        const struct hierarchy_limits h_limits = hierarchy_limits(c);
 
-        batcher_init(&p->batcher, p->loop, &p->memory, &limits, on_sealed, p);
+        batcher_init(&p->batcher, p->loop, &p->memory, &b_limits, on_sealed, p);
         resolver_open(&p->resolver, p->loop, c->database.url, c->resolve.cache_objects,
                       c->resolve.unknown_grace_ms, &p->memory, &resolver_ops, p);
-        hierarchy_open(&p->hierarchy, p->loop, c->database.url, &p->memory, &hierarchy_limits, &hierarchy_ops,
-                       p);
+        hierarchy_open(&p->hierarchy, p->loop, c->database.url, &p->memory, &h_limits, &hierarchy_ops, p);
         p->writer_config = (struct writer_config){c->database.url, c->database.fk_check == FK_CHECK_BATCH};
         p->writers = calloc(c->database.writers, sizeof(*p->writers));
         if (!p->writers)

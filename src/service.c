@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -32,7 +33,7 @@ void service_init(struct service *s, uv_loop_t *loop, void (*ask_alive)(void *ct
 {
         uint64_t period_us;
 
-        *s = (struct service){.ask_alive = ask_alive, .ctx = ctx};
+        *s = (struct service){.ask_alive = ask_alive, .ctx = ctx, .managed = getenv("NOTIFY_SOCKET") != NULL};
         uv_timer_init(loop, &s->watchdog);
         s->watchdog.data = s;
         if (sd_watchdog_enabled(false, &period_us) > 0) {

@@ -679,25 +679,31 @@ static void on_idle_timer(uv_timer_t *timer)
         }
 }
 
+void sessions_set_idle(struct sessions *set, unsigned idle_ms)
+{
+        uint64_t look = idle_ms / 4 + 1;
+
+        set->idle_ms = idle_ms;
+        uv_timer_stop(&set->idle);
+        if (idle_ms > 0)
+                uv_timer_start(&set->idle, on_idle_timer, look, look);
+}
+
 void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,
                    struct memory *memory, const struct session_limits *limits)
 {
-        uint64_t look = limits->idle_ms / 4 + 1;
-
         *set = (struct sessions){.loop = loop,
                                  .ops = ops,
                                  .ctx = ctx,
                                  .memory = memory,
                                  .max_line = limits->max_line,
-                                 .idle_ms = limits->idle_ms,
                                  .with_spool = limits->with_spool,
                                  .tls = limits->tls};
         uv_timer_init(loop, &set->tell_rejects);
         set->tell_rejects.data = set;
         uv_timer_init(loop, &set->idle);
         set->idle.data = set;
-        if (set->idle_ms > 0)
-                uv_timer_start(&set->idle, on_idle_timer, look, look);
+        sessions_set_idle(set, limits->idle_ms);
         list_init(&set->all);
         list_init(&set->waiting);
         list_init(&set->dirty);

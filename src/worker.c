@@ -160,6 +160,34 @@ void worker_set_tls(struct worker *w, const struct tls_server *tls)
         post(w, &t->message);
 }
 
+struct config_message {
+        struct message message;
+        struct config share; /* its numbers; strings are not looked at */
+};
+
+static void deliver_config(struct message *m, void *ctx)
+{
+        struct config_message *c = container_of(m, struct config_message, message);
+        struct worker *w = ctx;
+
+        if (!w->draining) {
+                w->config.limits = c->share.limits;
+                w->config.batch = c->share.batch;
+                sessions_set_idle(&w->sessions, w->config.limits.idle_ms);
+                pipeline_limits_changed(&w->pipeline);
+        }
+        free(c);
+}
+
+void worker_set_config(struct worker *w, const struct config *share)
+{
+        struct config_message *c = new_message(sizeof(*c));
+
+        c->message.deliver = deliver_config;
+        c->share = *share;
+        post(w, &c->message);
+}
+
 struct hierarchy_message {
         struct message message;
         bool new_accounts;

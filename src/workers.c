@@ -131,6 +131,16 @@ static unsigned share_of(unsigned total, unsigned i, unsigned workers)
         return share > 0 ? share : 1;
 }
 
+static struct config config_share(const struct config *config, unsigned i, unsigned workers)
+{
+        struct config share = *config;
+
+        share.database.writers = share_of(config->database.writers, i, workers);
+        share.limits.memory_bytes /= workers;
+        share.resolve.cache_objects /= workers;
+        return share;
+}
+
 int workers_open(struct workers *ws, uv_loop_t *loop, const struct config *config, struct rejects *rejects,
                  void (*ended)(void *ctx), void *ctx)
 {
@@ -144,11 +154,8 @@ int workers_open(struct workers *ws, uv_loop_t *loop, const struct config *confi
         if (!ws->items || mailbox_open(&ws->inbox, loop, ws) != 0)
                 abort(); /* the process has not begun anything yet */
         for (; ws->len < len && err == 0; ws->len++) {
-                struct config share = *config;
+                struct config share = config_share(config, ws->len, len);
 
-                share.database.writers = share_of(config->database.writers, ws->len, len);
-                share.limits.memory_bytes /= len;
-                share.resolve.cache_objects /= len;
                 err = worker_open(&ws->items[ws->len], ws->len + 1, &share, rejects, &ops, ws);
         }
         return err;
@@ -179,6 +186,15 @@ void workers_set_tls(struct workers *ws, const struct tls_server *tls)
 {
         for (unsigned i = 0; i < ws->len; i++)
                 worker_set_tls(&ws->items[i], tls);
+}
+
+void workers_set_config(struct workers *ws, const struct config *config)
+{
+        for (unsigned i = 0; i < ws->len; i++) {
+                struct config share = config_share(config, i, ws->len);
+
+                worker_set_config(&ws->items[i], &share);
+        }
 }
 
 void workers_drain(struct workers *ws)

@@ -8,35 +8,36 @@
 #include "daemon.h"
 #include "log.h"
 
-static int run(const struct arguments *a, const struct config *config)
+static int run(const struct arguments *a, struct config *config)
 {
-        (void)a;
-        return daemon_run(config);
+        const struct config_source source = {a->config_path, (const char *const *)a->overrides, a->overrides_len};
+
+        return daemon_run(config, &source);
 }
 
-static int migrate(const struct arguments *a, const struct config *config)
+static int migrate(const struct arguments *a, struct config *config)
 {
         return command_migrate(config, a->options[OPTION_STATUS] != NULL);
 }
 
-static int check(const struct arguments *a, const struct config *config)
+static int check(const struct arguments *a, struct config *config)
 {
         (void)a;
         return command_check(config);
 }
 
-static int connection_create(const struct arguments *a, const struct config *config)
+static int connection_create(const struct arguments *a, struct config *config)
 {
         return command_connection_create(config, a->words[2], a->options[OPTION_ID], a->options[OPTION_FILE]);
 }
 
-static int connection_list(const struct arguments *a, const struct config *config)
+static int connection_list(const struct arguments *a, struct config *config)
 {
         (void)a;
         return command_connection_list(config);
 }
 
-static int connection_delete(const struct arguments *a, const struct config *config)
+static int connection_delete(const struct arguments *a, struct config *config)
 {
         return command_connection_delete(config, a->words[2], a->options[OPTION_YES] != NULL);
 }
@@ -47,36 +48,36 @@ static struct delivery_options delivery_options(const struct arguments *a)
                                          a->options[OPTION_RETRY], a->options[OPTION_JSON] != NULL};
 }
 
-static int send_lines(const struct arguments *a, const struct config *config)
+static int send_lines(const struct arguments *a, struct config *config)
 {
         struct delivery_options options = delivery_options(a);
 
         return command_send(config, a->words[1], &options);
 }
 
-static int top(const struct arguments *a, const struct config *config)
+static int top(const struct arguments *a, struct config *config)
 {
         return command_top(config, a->options[OPTION_URL], a->options[OPTION_ONCE] != NULL);
 }
 
-static int rejects_replay(const struct arguments *a, const struct config *config)
+static int rejects_replay(const struct arguments *a, struct config *config)
 {
         struct delivery_options options = delivery_options(a);
 
         return command_rejects_replay(config, a->words[2], &options);
 }
 
-static int spool_status(const struct arguments *a, const struct config *config)
+static int spool_status(const struct arguments *a, struct config *config)
 {
         return command_spool_status(config, a->options[OPTION_FILE]);
 }
 
-static int spool_verify(const struct arguments *a, const struct config *config)
+static int spool_verify(const struct arguments *a, struct config *config)
 {
         return command_spool_verify(config, a->options[OPTION_FILE]);
 }
 
-static int spool_export(const struct arguments *a, const struct config *config)
+static int spool_export(const struct arguments *a, struct config *config)
 {
         return command_spool_export(config, a->options[OPTION_FILE]);
 }
@@ -87,14 +88,14 @@ static struct account_options account_options(const struct arguments *a)
                                         a->options[OPTION_CONNECTION], a->options[OPTION_OBJECT]};
 }
 
-static int hierarchy(const struct arguments *a, const struct config *config)
+static int hierarchy(const struct arguments *a, struct config *config)
 {
         struct account_options options = account_options(a);
 
         return command_hierarchy(config, &options);
 }
 
-static int report(const struct arguments *a, const struct config *config)
+static int report(const struct arguments *a, struct config *config)
 {
         struct report_options options = {
                 .of = account_options(a),
@@ -122,7 +123,7 @@ struct command {
         const char *words[2];
         const char *operand; /* NULL where it takes none */
         unsigned options;    /* bit per enum argument_option */
-        int (*run)(const struct arguments *a, const struct config *config);
+        int (*run)(const struct arguments *a, struct config *config);
 };
 
 static const struct command commands[] = {

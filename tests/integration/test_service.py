@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What the daemon tells systemd, and takes from it: a fake service manager stands at the other end."""
 
+import json
 import os
 import pathlib
 import re
@@ -15,7 +16,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import INGESTD, Client, Daemon, Database, TestCase, record, wait_until  # noqa: E402
+from harness import INGESTD, Client, Daemon, Database, TestCase, numbered, record, wait_until  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -95,21 +96,22 @@ class Notify(ServiceTest):
         try:
             daemon = self.service()
             self.wait_said("READY=1")
-            self.assertIn("the database is away", self.manager.status())
+            wait_until(lambda: "Clients wait: the database is away" in self.manager.status(), "a status")
             client = daemon.client()
             client.send(record())
         finally:
             self.server.start()
         client.wait_ack(1)
         client.close()
-        wait_until(lambda: "away" not in self.manager.status(), "a new status")
+        wait_until(lambda: self.manager.status().startswith("Running; "), "a new status")
 
     def test_tables_that_are_missing_are_told_and_waited_for(self):
         empty = Database(self.server, migrated=False)
         self.addCleanup(empty.close)
         daemon = self.service(empty)
         self.wait_said("READY=1")
-        self.assertIn("run boris-ingestd migrate", self.manager.status())
+        wait_until(lambda: "Clients wait: database: tables are missing: run boris-ingestd migrate" in self.manager.status(),
+                   "a status")
         self.assertIn("tables are missing: run boris-ingestd migrate", daemon.log())
         subprocess.run([INGESTD, "migrate"], env=dict(os.environ, DATABASE_URL=empty.url), check=True,
                        stdout=subprocess.DEVNULL)
@@ -119,7 +121,23 @@ class Notify(ServiceTest):
         self.db.execute(f"REVOKE INSERT ON spending FROM {self.db.role}")
         self.service()
         self.wait_said("READY=1")
-        self.assertIn("INSERT on spending", self.manager.status())
+        wait_until(lambda: "INSERT on spending" in self.manager.status(), "a status")
+
+    def test_rates_are_told_only_when_they_change(self):
+        self.db.add_account()
+        daemon = self.service()
+        self.wait_said("STATUS=Running; 0 connections, no lines")
+        client = daemon.client()
+        client.send(*numbered(500))
+        client.wait_ack(500)
+        rates = (r"STATUS=Running; 1 connections, [1-9]\d* lines/s: [1-9]\d* stored/s, 0 duplicate/s, 0 rejected/s, "
+                 r"0 spooled/s")
+        wait_until(lambda: any(re.fullmatch(rates, m) for m in self.manager.said), "rates")
+        self.wait_said("STATUS=Running; 1 connections, no lines")
+        client.close()
+        self.wait_said("STATUS=Running; 0 connections, no lines", 2)
+        said = [m for m in self.manager.said if m.startswith("STATUS=")]
+        self.assertFalse([pair for pair in zip(said, said[1:]) if pair[0] == pair[1]])
 
     def test_what_fails_to_start_is_never_ready(self):
         daemon = self.daemon()
@@ -268,6 +286,162 @@ class Activation(TestCase):
 
     def test_what_is_no_listening_socket_is_told(self):
         self.assert_not_started(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), "is no listening stream socket")
+
+
+class Configured(Daemon):
+    """With a file of settings, which can be written anew."""
+
+    def __init__(self, db, text=""):
+        self.config_dir = tempfile.mkdtemp(prefix="ingestd-")
+        self.config = pathlib.Path(self.config_dir, "ini")
+        self.config.write_text(text)
+        super().__init__(db, wrapper=["sh", "-c", 'program=$1; shift 4; exec "$program" run --config "$0" "$@"', self.config])
+
+    def reload(self, text):
+        """What the log says of it."""
+        before = len(self.log())
+        self.config.write_text(text)
+        self.signal(signal.SIGHUP)
+        return wait_until(lambda: re.search(r"SIGHUP: (.*)\n", self.log()[before:]), "reload")[1]
+
+    def close(self):
+        super().close()
+        shutil.rmtree(self.config_dir)
+
+
+class Reload(TestCase):
+    READ = "the configuration was read again"
+
+    def setUp(self):
+        super().setUp()
+        self.db.add_account()
+
+    def configured(self, text=""):
+        daemon = Configured(self.db, text)
+        self.addCleanup(daemon.close)
+        return daemon
+
+    def test_nothing_has_changed(self):
+        self.assertEqual(self.configured().reload("[log]\nlevel = info\n"), self.READ)
+
+    def test_a_fault_leaves_everything_as_it_was(self):
+        d = self.configured("[limits]\nmax_connections = 2\n")
+        for text, reason in (("[limits]\nmax_connections = 1\nrows = 5\n", "unknown key limits.rows"),
+                             ("[limits]\nmax_connections = 1\n[listen]\nallow_users = no-such-user-here\n",
+                              "this system does not know no-such-user-here")):
+            said = d.reload(text)
+            self.assertIn(reason, said)
+            self.assertTrue(said.endswith("; all settings stay as they were"), said)
+            clients = [d.client(), d.client()]
+            self.assertEqual([client.finish().closing for client in clients], [None, None])
+
+    def test_what_needs_a_restart_is_named_without_its_value(self):
+        d = self.configured()
+        said = d.reload("[database]\nurl = host=s3cr3t\nwriters = 3\n[listen]\nunix_mode = 0600\n"
+                        "[rejects]\nkeep = 9\n[limits]\nmax_connections = 7\n")
+        self.assertEqual(said, f"{self.READ}; changed: limits.max_connections; needs a restart: database.url, "
+                               "database.writers, listen.unix_mode, rejects.keep")
+        self.assertNotIn("s3cr3t", d.log())
+        self.assertEqual(d.send(record()).counts(), (1, 1, 0, 0))
+
+    def test_max_connections(self):
+        d = self.configured("[limits]\nmax_connections = 1\n")
+        first = d.client()
+        first.send(record())
+        first.wait_ack(1)
+        self.assertEqual(d.send().closing, "too_many_connections")
+        d.reload("[limits]\nmax_connections = 2\n")
+        self.assertEqual(d.send(record()).counts(), (1, 0, 1, 0))
+        d.reload("[limits]\nmax_connections = 1\n")
+        self.assertEqual(d.send().closing, "too_many_connections")
+        first.finish()
+
+    def test_idle(self):
+        d = self.configured()
+        client = d.client()
+        d.reload("[limits]\nidle_ms = 200\n")
+        self.assertEqual(client.drain().closing, "idle")
+
+    def test_who_may_connect(self):
+        d = self.configured()
+        if os.getuid() == 0:  # may always connect
+            os.chmod(d.socket, 0o666)
+            os.chmod(d.dir, 0o755)
+            say = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "socat", "-t60", "-",
+                   f"UNIX-CONNECT:{d.socket}"]
+        else:
+            say = ["socat", "-t60", "-", f"UNIX-CONNECT:{d.socket}"]
+
+        def answer():
+            return subprocess.run(say, input="", stdout=subprocess.PIPE, check=False, text=True).stdout
+
+        self.assertNotIn("not_allowed", answer())
+        self.assertEqual(d.reload("[listen]\nallow_users = root\n"), f"{self.READ}; changed: listen.allow_users")
+        self.assertIn("not_allowed", answer())
+        d.reload("[listen]\nallow_groups = root\n")
+        self.assertIn("not_allowed", answer())
+        d.reload("")
+        self.assertNotIn("not_allowed", answer())
+
+    def test_log_level(self):
+        d = self.configured()
+        d.send(record())
+        self.assertNotIn(" debug ", d.log())
+        d.reload("[log]\nlevel = debug\n")
+        d.send(record())
+        self.assertIn(" debug connection 2 accepted", d.log())
+        self.assertEqual(d.log().count("accepted from"), 1)
+
+    def test_batches(self):
+        d = self.configured("[batch]\nlinger_ms = 60000\n")
+        client = d.client()
+        said = d.reload("[batch]\nlinger_ms = 60000\nrows = 2\n")
+        self.assertEqual(said, f"{self.READ}; changed: batch.rows")
+        client.send(record(), record(amountCents=2))
+        client.wait_ack(2)
+        d.reload("[batch]\nlinger_ms = 60000\nbytes = 64K\n")
+        client.send(*[record(amountCents=n, metrics={"x": "y" * 40000}) for n in (3, 4)])
+        client.wait_ack(4)
+        d.reload("[batch]\nlinger_ms = 1\n")
+        client.send(record(amountCents=5))
+        client.wait_ack(5)
+        client.finish()
+
+    def test_memory(self):
+        """While the server is away, a client is paused when it is full."""
+        self.server.need_private()
+        d = self.configured("[limits]\nmemory_bytes = 256M\n")
+        self.assertEqual(d.reload("[limits]\nmemory_bytes = 16M\n"), f"{self.READ}; changed: limits.memory_bytes")
+        client = d.client()
+        client.sock.settimeout(3)
+        line = json.dumps(record(metrics={"x": "y" * 100000})).encode() + b"\n"
+        taken = 0
+        self.server.stop_at_once()
+        try:
+            with self.assertRaises(TimeoutError):
+                while taken < 100 << 20:
+                    taken += client.sock.send(line)
+        finally:
+            self.server.start()
+        self.assertLess(taken, 16 << 20)
+        client.close()
+
+    def test_shutdown_timeout(self):
+        self.server.need_private()
+        d = self.configured()
+        d.reload("[shutdown]\ntimeout_ms = 100\n")
+        client = d.client()
+        self.server.stop_at_once()
+        try:
+            client.send(record())
+            wait_until(lambda: "connection lost" in d.log(), "the database's end")
+            began = time.monotonic()
+            self.assertEqual(d.stop(), 0)
+            self.assertLess(time.monotonic() - began, 20)
+            self.assertIn("shutdown.timeout_ms is over", d.log())
+        finally:
+            self.server.start()
+            client.close()
 
 
 def own_run(journal_dir):

@@ -378,6 +378,25 @@ static void test_take_over(void **state)
         config_deinit(&running);
 }
 
+/* The longest line stays what it was, so memory must suffice for that. */
+static void test_take_over_memory(void **state)
+{
+        char applied[CONFIG_NAMES_BYTES];
+        char restart[CONFIG_NAMES_BYTES];
+        struct config running;
+        struct config fresh;
+
+        (void)state;
+        load_text(&running, "[limits]\nmax_line_bytes = 64M\n");
+        load_text(&fresh, "[limits]\nmax_line_bytes = 1M\nmemory_bytes = 255M\n");
+        config_take_over(&running, &fresh, applied, restart);
+        assert_string_equal(applied, "");
+        assert_string_equal(restart, "limits.max_line_bytes, limits.memory_bytes");
+        assert_int_equal(running.limits.memory_bytes, 256 << 20);
+        config_deinit(&fresh);
+        config_deinit(&running);
+}
+
 /* Certificates change places; TLS itself comes and goes with a restart only. */
 static void test_take_over_tls(void **state)
 {
@@ -408,10 +427,15 @@ static void test_take_over_tls(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_take_over),     cmocka_unit_test(test_take_over_tls),
-                cmocka_unit_test(test_password_file), cmocka_unit_test(test_credentials),
-                cmocka_unit_test(test_defaults),      cmocka_unit_test(test_shipped_file),
-                cmocka_unit_test(test_ranges),        cmocka_unit_test(test_words),
+                cmocka_unit_test(test_take_over),
+                cmocka_unit_test(test_take_over_tls),
+                cmocka_unit_test(test_take_over_memory),
+                cmocka_unit_test(test_password_file),
+                cmocka_unit_test(test_credentials),
+                cmocka_unit_test(test_defaults),
+                cmocka_unit_test(test_shipped_file),
+                cmocka_unit_test(test_ranges),
+                cmocka_unit_test(test_words),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);
