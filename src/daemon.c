@@ -75,16 +75,18 @@ static void on_connection(void *ctx, int fd, bool tcp)
 
 /* The first number of lines is the sum of those behind it, at any moment; and so are what lay in the spool at
  * the start and what was spooled the sum of what became of it. */
-static void log_totals(const struct daemon *d, const char *what, const struct report *sum)
+static void log_totals(const struct daemon *d, const char *what, const char *message_id,
+                       const struct report *sum)
 {
         const struct report_spool *spool = &sum->spool;
 
-        log_info("%s: %" PRIu64 " connections; %" PRIu64 " lines: %" PRIu64 " stored, %" PRIu64
-                 " duplicate, %" PRIu64 " rejected, %" PRIu64 " spooled, %" PRIu64 " empty, %" PRIu64
-                 " not settled",
-                 what, d->accepted, sum->lines, sum->counts[LINE_STORED], sum->counts[LINE_DUPLICATE],
-                 sum->counts[LINE_REJECTED], sum->counts[LINE_SPOOLED], sum->counts[LINE_EMPTY],
-                 sum->in_flight + sum->abandoned);
+        log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = message_id),
+                  "%s: %" PRIu64 " connections; %" PRIu64 " lines: %" PRIu64 " stored, %" PRIu64
+                  " duplicate, %" PRIu64 " rejected, %" PRIu64 " spooled, %" PRIu64 " empty, %" PRIu64
+                  " not settled",
+                  what, d->accepted, sum->lines, sum->counts[LINE_STORED], sum->counts[LINE_DUPLICATE],
+                  sum->counts[LINE_REJECTED], sum->counts[LINE_SPOOLED], sum->counts[LINE_EMPTY],
+                  sum->in_flight + sum->abandoned);
         if (spool->on)
                 log_info("%s: spool: %" PRIu64 " lay there before, %" PRIu64 " spooled: %" PRIu64
                          " stored, %" PRIu64 " duplicate, %" PRIu64 " rejected, %" PRIu64
@@ -96,7 +98,7 @@ static void log_totals(const struct daemon *d, const char *what, const struct re
 
 static void on_status_report(void *ctx, struct report *sum)
 {
-        log_totals(ctx, "status", sum);
+        log_totals(ctx, "status", NULL, sum);
 }
 
 static void on_status_signal(uv_signal_t *handle, int number)
@@ -323,7 +325,7 @@ static void on_workers_ended(void *ctx)
 
 static void on_last_report(void *ctx, struct report *sum)
 {
-        log_totals(ctx, "stopped", sum);
+        log_totals(ctx, "stopped", LOG_ID_STOPPED, sum);
         _exit(0);
 }
 
@@ -479,9 +481,10 @@ static int start(struct daemon *d)
         if (err)
                 return err;
         workers_start(&d->workers);
-        log_info("boris-ingestd " INGESTD_VERSION
-                 " started: %u workers, %u writers, batches of %u rows or %zu bytes or %u ms",
-                 c->daemon.workers, c->database.writers, c->batch.rows, c->batch.bytes, c->batch.linger_ms);
+        log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_STARTED),
+                  "boris-ingestd " INGESTD_VERSION
+                  " started: %u workers, %u writers, batches of %u rows or %zu bytes or %u ms",
+                  c->daemon.workers, c->database.writers, c->batch.rows, c->batch.bytes, c->batch.linger_ms);
         return 0;
 }
 
@@ -491,7 +494,7 @@ static void log_stopped(const struct daemon *d)
         struct report sum;
 
         workers_last_report(&d->workers, &sum);
-        log_totals(d, "stopped", &sum);
+        log_totals(d, "stopped", LOG_ID_STOPPED, &sum);
 }
 
 int daemon_run(struct config *config, const struct config_source *source)

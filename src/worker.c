@@ -30,8 +30,11 @@ static void log_refusal(struct worker *w, const struct session *s, const char *w
         uint64_t refusals = log_limit_pass(&w->refusals, uv_now(&w->loop));
 
         if (refusals > 0)
-                log_warn("connection %" PRIu64 " of %s refused: %s (%" PRIu64 " since the last such line)",
-                         s->number, s->peer, why, refusals);
+                log_event(LOG_LEVEL_WARN,
+                          LOG_FIELDS(.message_id = LOG_ID_CONNECTION_REFUSED, .connection = s->number,
+                                     .peer = s->peer),
+                          "connection %" PRIu64 " of %s refused: %s (%" PRIu64 " since the last such line)",
+                          s->number, s->peer, why, refusals);
 }
 
 static const char *admit(void *ctx, const struct session *s)
