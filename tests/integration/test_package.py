@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The Debian package: what is in it, and how it lives under a real systemd, in Debian trees that are booted for it."""
 
+import json
 import pathlib
 import re
 import shutil
@@ -180,6 +181,23 @@ class Booted:
         wait_until(lambda: re.search(r"reload|again", self.log()), "the log tells of the reload", pause=0.2)
         self.assertEqual(self.state()["MainPID"], before)
         self.assertEqual(self.store(*self.fresh()), (3, 3, 0, 0))
+
+    def test_the_journal_has_fields(self):
+        client = self.client()
+        client.send({"platform": "s3cr3t"})
+        self.assertEqual(client.finish().codes(), {1: "bad_value"})
+
+        def entries():
+            text = self.run_there("journalctl -b --no-pager -o json -u boris-ingestd CODE=bad_value").stdout
+            return [json.loads(line) for line in text.splitlines()]
+
+        entry = wait_until(entries, "the journal has it", pause=0.2)[-1]
+        self.assertEqual((entry["LINE"], entry["FIELD"], entry["_SYSTEMD_UNIT"]),
+                         ("1", "platform", "boris-ingestd.service"))
+        self.assertNotIn("s3cr3t", str(entry))
+
+    def test_status_tells_what_flows(self):
+        wait_until(lambda: re.match(r"Running; \d+ connections", self.state()["StatusText"]), "a status", pause=0.2)
 
     def test_a_restart_under_load_refuses_no_connection(self):
         count, failed, ended, sent = self.db.count(), [], threading.Event(), []
