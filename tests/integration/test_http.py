@@ -18,7 +18,7 @@ from contextlib import ExitStack, closing
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
-from harness import ROOT, Server, TestCase, ad_object, numbered, record, run_ingestd, wait_until
+from harness import ROOT, TestCase, ad_object, numbered, record, run_ingestd, wait_until
 
 TOOL = ROOT / "tests/lib/tool.sh"
 PREFIX = "boris_ingestd_"
@@ -72,12 +72,6 @@ class Page:
 
 
 class HttpCase(TestCase):
-    @classmethod
-    def setUpClass(cls):
-        if not HttpCase.server:  # one for the whole module
-            HttpCase.server = Server()
-            unittest.addModuleCleanup(HttpCase.server.close)
-
     def setUp(self):
         super().setUp()
         self.db.add_account()
