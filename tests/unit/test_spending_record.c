@@ -494,6 +494,7 @@ static void test_derived_ids(void **state)
         for (size_t i = 0; i < ARRAY_LEN(different); i++)
                 assert_same_id(NULL, NULL, different[i][0], different[i][1], 0);
         /* of two ad objects */
+        rec.ad_object_id = (struct uuid){{42}};
         spending_record_derive_id(&rec);
         assert_false(uuid_eq(&rec.id, &id));
         /* what jsonb stores alike is the same record */
