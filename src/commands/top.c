@@ -245,10 +245,7 @@ int command_top(const struct config *config, const char *url, bool once)
 {
         const char *no_color = getenv("NO_COLOR");
         struct top t = {.color = !no_color || !no_color[0]};
-        int status;
-
-        (void)config;
-        status = url ? read_url(&t, url) : read_setting(&t, "127.0.0.1:9464");
+        int status = url ? read_url(&t, url) : read_setting(&t, config->http.listen);
 
         if (status != DONE)
                 return status;

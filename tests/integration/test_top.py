@@ -18,7 +18,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import INGESTD, wait_until
+from harness import INGESTD, TestCase, numbered, record, run_ingestd, wait_until
 
 STATUS = {
     "version": "0.1.0", "pid": 1234, "now": "2026-11-24T11:50:00.123Z", "uptimeSeconds": 13801.5, "state": "running",
@@ -244,6 +244,39 @@ class Top(unittest.TestCase):
         terminal.wait_for(r"no status from http://127.0.0.1:\d+: the answer is HTTP status 503; what follows was before.*uid 0")
         self.answers.status = 200
         terminal.wait_for(r"^boris-ingestd 0.1.0[^\n]*\r\nlines ")
+
+
+class OfARealDaemon(TestCase):
+    def test_what_it_does(self):
+        self.server.need_private()
+        self.db.add_account()
+        d = self.daemon(http__listen="127.0.0.1:0")
+        port = re.search(r"status and metrics: http://127.0.0.1:(\d+)/", d.log())[1]
+
+        def shown(pattern):
+            done = run_ingestd(self.db, "top", "--once", "--set", f"http.listen=127.0.0.1:{port}")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return re.search(pattern, done.stdout, re.S)
+
+        quiet = d.client()
+        quiet.send(record(amountCents=-1))
+        quiet.wait_ack(1)
+        d.send(*numbered(500), record(externalId="none"))
+        wait_until(lambda: shown(r"running, ready .*in all +502 +501 +0 +1 +0\n.*database +connected .*spool +off\n.*"
+                                 r"rejects +unknown_ad_object 1\n +\S+  #2 line 501  unknown_ad_object externalId: no ad object none"
+                                 r".*1 of 1,024 connected .*\n +1  uid \d+, pid \d+ +1 +1 +0 +0 "), "it all")
+        busy = d.client()
+        self.server.stop_at_once()
+        try:
+            busy.send(record(amountCents=-2))
+            # who waits longer is first
+            wait_until(lambda: shown(r"not ready: .*database +(away|connecting) .*\n +3  uid [^\n]* 1 +\d[^\n]* s[^\n]*\n +1  uid "), "an outage")
+        finally:
+            self.server.start()
+        busy.wait_ack(1)
+        wait_until(lambda: shown(r"running, ready .*database +connected "), "its end")
+        quiet.close()
+        busy.close()
 
 
 if __name__ == "__main__":
