@@ -69,6 +69,12 @@ class Send(SendCase, TestCase):
         super().setUp()
         self.db.add_account()
 
+    def store_slowly(self):
+        """Each batch takes a while."""
+        self.db.execute("CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS "
+                        "$$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$;"
+                        "CREATE TRIGGER slowly BEFORE INSERT ON spending FOR EACH STATEMENT EXECUTE FUNCTION slowly()")
+
     def test_a_file_and_once_more(self):
         d = self.daemon()
         path = self.file(text(*numbered(2000)) + b"\n\r\n" + encode(record(amountCents=-1)))
@@ -121,10 +127,11 @@ class Send(SendCase, TestCase):
         self.assert_totals(out, 100, 100, 0, 0)
 
     def resume(self, end, via_pipe):
-        """The daemon ends some times while a file is sent, of which it cannot hold all; every line is told once, and counted
-        once."""
-        d = self.daemon(limits__memory_bytes="16M")
-        lines = numbered(10000, metrics={"text": "x" * 2000})
+        """The daemon ends some times while a file is sent, of which it cannot hold all, and which takes seconds; every line is
+        told once, and counted once."""
+        self.store_slowly()
+        d = self.daemon(limits__memory_bytes="16M", batch__rows="1000")
+        lines = numbered(20000, metrics={"text": "x" * 2000})
         for n in range(0, len(lines), 1000):
             lines[n] = record(externalId=f"none {n}")
         path = self.file(text(*lines))
@@ -136,7 +143,7 @@ class Send(SendCase, TestCase):
             else:
                 cat = None
                 process = self.popen(path, "--socket", d.socket)
-            for _ in range(3):
+            for _ in range(2):
                 before = self.db.count()
                 wait_until(lambda: self.db.count() > before or process.poll() is not None, "progress")
                 end(d)
@@ -147,10 +154,10 @@ class Send(SendCase, TestCase):
         self.assertEqual([int(n) for n in re.findall(r"^line (\d+): unknown_ad_object ", out, re.M)],
                          [n + 1 for n in range(0, len(lines), 1000)])
         count, stored, duplicate, rejected = [int(n or 0) for n in TOTALS.search(out).groups()][:4]
-        self.assertEqual((count, stored + duplicate, rejected), (10000, 9990, 10))
-        self.assertEqual(self.db.count(), 9990)
+        self.assertEqual((count, stored + duplicate, rejected), (20000, 19980, 20))
+        self.assertEqual(self.db.count(), 19980)
         self.assertEqual(self.db.value("SELECT sum(amount_cents) FROM spending"),
-                         str(sum(range(10000)) - sum(range(0, 10000, 1000))))
+                         str(sum(range(20000)) - sum(range(0, 20000, 1000))))
         self.assertIn("trying again, for 60 s", err)
         self.assertNotIn("warning", err)
 
@@ -295,9 +302,7 @@ class Send(SendCase, TestCase):
 
     def test_progress_on_a_terminal(self):
         d = self.daemon()
-        self.db.execute("CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS "
-                        "$$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$;"
-                        "CREATE TRIGGER slowly BEFORE INSERT ON spending FOR EACH STATEMENT EXECUTE FUNCTION slowly()")
+        self.store_slowly()
         path = self.file(text(*numbered(30000), record(externalId="none")))
         for no_color in ("", "1"):
             shown = self.on_terminal(path, "--socket", d.socket, columns=100, env={"NO_COLOR": no_color})
