@@ -294,7 +294,7 @@ class Send(SendCase, TestCase):
         for _ in range(300):
             process.stdin.write(b"x" * (1 << 20))
         status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-        self.assertLess(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]), 300 << 10 if "asan" in INGESTD else 140 << 10)
+        self.assertLess(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]), 280 << 10)
         process.stdin.write(b"\n" + text(record()))
         out, err = self.finish(process, 1)
         self.assertIn("line 1: line_too_long", out)
