@@ -56,7 +56,7 @@ class Growth(TestCase):
         return threads
 
     def connections(self, daemon):
-        return len(re.findall(r"connection \d+ closed: [1-9]", daemon.log()))
+        return len(re.findall(r"connection \d+ .*closed: [1-9]", daemon.log()))
 
     def test_each_record_once_through_either(self):
         connection = self.db.create_connection()
@@ -94,6 +94,7 @@ class Growth(TestCase):
         # two clients were on each: a's went to b, then all to a
         connections = sorted(t["connections"] for t in totals)
         self.assertTrue(connections[0] >= 2 and connections[2] >= 3, connections)
+        wait_until(lambda: self.connections(self.a) >= CLIENTS, "a's log tells of its clients")
         self.assertEqual(self.db.count(), (1 + CLIENTS) * LINES)
         self.assertEqual(self.db.value("SELECT sum(amount_cents) FROM spending"), str(sum(range((1 + CLIENTS) * LINES))))
         self.assertEqual(self.db.value("SELECT count(*) FROM ad_objects"), "3")

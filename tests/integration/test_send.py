@@ -255,7 +255,7 @@ class Send(SendCase, TestCase):
         for n in range(3):
             process.stdin.write(text(record(amountCents=n)))
             process.stdin.flush()
-            wait_until(lambda: len(re.findall("connection \\d+ closed: 1 lines", d.log())) == n + 1, "closed as idle")
+            wait_until(lambda: len(re.findall("connection \\d+ .*closed: 1 lines", d.log())) == n + 1, "closed as idle")
         out, err = self.finish(process)
         self.assert_totals(out, 3, 3, 0, 0)
         self.assertEqual(err, "")
