@@ -216,7 +216,7 @@ signal_all() {
 }
 
 destroy() {
-        stop "$1" immediate
+        kill_all "$1" # its data go, too; and one that is paused, by who was killed meanwhile, hears nothing else
         # nothing but its own, should DIR be somebody's home
         rm -rf "$1/data" "$1/log" "$1/port" "$1/owner"
         rmdir "$1" 2>/dev/null || true
