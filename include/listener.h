@@ -39,11 +39,13 @@ struct listener {
         struct log_limit failures;
         /* A client has connected: takes over the non-blocking @fd. */
         void (*on_connection)(void *ctx, int fd, bool tcp);
+        /* Whether one more can be taken now; where not, clients wait in the kernel's queue. */
+        bool (*has_room)(void *ctx);
         void *ctx;
 };
 
 void listener_init(struct listener *l, uv_loop_t *loop, void (*on_connection)(void *ctx, int fd, bool tcp),
-                   void *ctx);
+                   bool (*has_room)(void *ctx), void *ctx);
 
 /* Listens on a Unix socket at @path, with permissions @mode. A socket that nobody listens on any more is
  * replaced; one that somebody listens on is an error. Returns 0 or a code of enum err with one line in

@@ -30,9 +30,14 @@ struct worker_ops {
         void (*on_ended)(void *ctx, struct worker *w);
 };
 
+/* Clients on their way to a worker, at which it should get no more: who connects fast enough could else keep
+ * it from all other work, and take all descriptors. It takes so many in a turn of its loop. */
+enum { WORKER_ARRIVING_MAX = 64 };
+
 struct worker {
-        unsigned number;      /* from 1 */
-        struct config config; /* its share of the daemon's; strings are borrowed */
+        _Atomic unsigned arriving; /* clients that were posted, and not taken yet */
+        unsigned number;           /* from 1 */
+        struct config config;      /* its share of the daemon's; strings are borrowed */
         const struct worker_ops *ops;
         void *ctx;
         uv_thread_t thread;

@@ -32,7 +32,10 @@ int workers_open(struct workers *ws, uv_loop_t *loop, const struct config *confi
 /* Begins their threads, or ends the process. */
 void workers_start(struct workers *ws);
 
-/* Takes over a client's descriptor, for one of them. */
+/* Whether one of them should get one more client now. */
+bool workers_have_room(const struct workers *ws);
+
+/* Takes over a client's descriptor, for one of them that has room. */
 void workers_connect_take(struct workers *ws, const struct session_socket *socket);
 
 /* See worker_set_config; @config is the daemon's. */

@@ -71,6 +71,11 @@ static void on_connection(void *ctx, int fd, bool tcp)
         workers_connect_take(&d->workers, &socket);
 }
 
+static bool has_room(void *ctx)
+{
+        return workers_have_room(&((struct daemon *)ctx)->workers);
+}
+
 /* --- what happened so far --- */
 
 /* The first number of lines is the sum of those behind it, at any moment; and so are what lay in the spool at
@@ -515,7 +520,7 @@ int daemon_run(struct config *config, const struct config_source *source)
         raise_descriptor_limit(config);
         make_threads(config);
         init_handles(d);
-        listener_init(&d->listener, &d->loop, on_connection, d);
+        listener_init(&d->listener, &d->loop, on_connection, has_room, d);
         service_init(&d->service, &d->loop, on_ask_alive, d);
         schema_check_open(&d->schema, &d->loop, config->database.url, on_schema_change, d);
         err = start(d);

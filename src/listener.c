@@ -16,7 +16,12 @@
 #include "address.h"
 #include "err.h"
 
-enum { BACKLOG = 1024, PAUSE_MS = 100, UNIX_PATH_BYTES = sizeof(((struct sockaddr_un *)NULL)->sun_path) };
+enum {
+        BACKLOG = 1024,
+        FAILURE_PAUSE_MS = 100,
+        FULL_PAUSE_MS = 1,
+        UNIX_PATH_BYTES = sizeof(((struct sockaddr_un *)NULL)->sun_path),
+};
 
 static int __attribute__((format(printf, 3, 4)))
 fail(char ret_error[LISTENER_ERROR_BYTES], int err, const char *fmt, ...)
@@ -30,9 +35,10 @@ fail(char ret_error[LISTENER_ERROR_BYTES], int err, const char *fmt, ...)
 }
 
 void listener_init(struct listener *l, uv_loop_t *loop, void (*on_connection)(void *ctx, int fd, bool tcp),
-                   void *ctx)
+                   bool (*has_room)(void *ctx), void *ctx)
 {
-        *l = (struct listener){.loop = loop, .on_connection = on_connection, .ctx = ctx};
+        *l = (struct listener){
+                .loop = loop, .on_connection = on_connection, .has_room = has_room, .ctx = ctx};
         uv_timer_init(loop, &l->pause);
         l->pause.data = l;
 }
@@ -52,17 +58,22 @@ static void on_pause_over(uv_timer_t *timer)
         listen_again(timer->data);
 }
 
+static void pause_accepting(struct listener *l, uint64_t pause_ms)
+{
+        for (unsigned i = 0; i < l->len; i++)
+                uv_poll_stop(&l->sockets[i].poll);
+        uv_timer_start(&l->pause, on_pause_over, pause_ms, 0);
+}
+
 /* Without descriptors, say, the same connection would be tried again and again: all wait a moment. */
-static void pause_accepting(struct listener *l, int error)
+static void on_failure(struct listener *l, int error)
 {
         uint64_t failures = log_limit_pass(&l->failures, uv_now(l->loop));
 
         if (failures > 0)
                 log_warn("accepting a connection failed: %s (%" PRIu64 " times since the last such line)",
                          strerror(error), failures);
-        for (unsigned i = 0; i < l->len; i++)
-                uv_poll_stop(&l->sockets[i].poll);
-        uv_timer_start(&l->pause, on_pause_over, PAUSE_MS, 0);
+        pause_accepting(l, FAILURE_PAUSE_MS);
 }
 
 /* The client was gone again, or its network: accept(2) says that these are not the socket's own faults. */
@@ -80,18 +91,24 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
         (void)events;
         if (status < 0) {
-                pause_accepting(l, -status);
+                on_failure(l, -status);
                 return;
         }
         for (unsigned i = 0; i < LISTENER_ACCEPTS_PER_TURN; i++) {
-                int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+                int fd;
+
+                if (!l->has_room(l->ctx)) {
+                        pause_accepting(l, FULL_PAUSE_MS);
+                        return;
+                }
+                fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
                 if (fd >= 0)
                         l->on_connection(l->ctx, fd, s->tcp);
                 else if (errno == EAGAIN || errno == EWOULDBLOCK)
                         return;
                 else if (!is_passing(errno)) {
-                        pause_accepting(l, errno);
+                        on_failure(l, errno);
                         return;
                 }
         }

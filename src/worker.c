@@ -123,8 +123,10 @@ static void deliver_connect(struct message *m, void *ctx)
 {
         struct connect_message *c = container_of(m, struct connect_message, message);
         struct worker *w = ctx;
-        int r = sessions_accept_take(&w->sessions, &c->socket);
+        int r;
 
+        w->arriving--;
+        r = sessions_accept_take(&w->sessions, &c->socket);
         if (r != 0)
                 log_warn("connection %" PRIu64 " cannot be served: %s", c->socket.number, uv_strerror(r));
         free(c);
@@ -136,6 +138,7 @@ void worker_connect_take(struct worker *w, const struct session_socket *socket)
 
         c->message.deliver = deliver_connect;
         c->socket = *socket;
+        w->arriving++;
         post(w, &c->message);
 }
 

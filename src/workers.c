@@ -176,10 +176,32 @@ void workers_start(struct workers *ws)
         }
 }
 
+static bool has_room(const struct worker *w)
+{
+        return w->arriving < WORKER_ARRIVING_MAX;
+}
+
+bool workers_have_room(const struct workers *ws)
+{
+        for (unsigned i = 0; i < ws->len; i++) {
+                if (has_room(&ws->items[i]))
+                        return true;
+        }
+        return false;
+}
+
 void workers_connect_take(struct workers *ws, const struct session_socket *socket)
 {
-        worker_connect_take(&ws->items[ws->next], socket);
+        struct worker *w;
+
+        for (unsigned tries = 0; tries < ws->len; tries++) { /* each in turn, but for those that are busy */
+                if (has_room(&ws->items[ws->next]))
+                        break;
+                ws->next = (ws->next + 1) % ws->len;
+        }
+        w = &ws->items[ws->next];
         ws->next = (ws->next + 1) % ws->len;
+        worker_connect_take(w, socket);
 }
 
 void workers_set_tls(struct workers *ws, const struct tls_server *tls)

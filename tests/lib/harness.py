@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 import uuid
@@ -284,10 +285,22 @@ class Daemon:
         return Client(sock)
 
     def send(self, *lines):
-        """A whole conversation: the lines, half-close, all replies."""
+        """A whole conversation: the lines, half-close, all replies, which are read meanwhile: else it could stand still."""
         client = self.client()
-        client.send(*lines)
-        return client.finish()
+
+        def feed():
+            try:
+                client.send(*lines)
+                client.sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # the daemon has closed: the replies tell why
+
+        thread = threading.Thread(target=feed, daemon=True)
+        thread.start()
+        try:
+            return client.drain()
+        finally:
+            thread.join()
 
     def close(self):
         if self.process.poll() is None:
