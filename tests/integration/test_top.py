@@ -116,6 +116,7 @@ class Terminal:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 self.status = os.waitstatus_to_exitcode(status)
+                self.read()  # its last words
             return pid
         wait_until(over, "its end")
         return self.status
