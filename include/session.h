@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "acks.h"
+#include "arrivals.h"
 #include "buf.h"
 #include "frame.h"
 #include "list.h"
@@ -78,14 +79,6 @@ struct sessions {
         uint64_t ack_max_us;          /* the longest since the last report */
 };
 
-/* Lines of one session that came together, and when. */
-struct arrival {
-        uint64_t last; /* the number of the last of them */
-        uint64_t us;   /* uv_hrtime in microseconds */
-};
-
-enum { ARRIVALS_MAX = 32 };
-
 enum session_state {
         SESSION_OPEN,      /* reading, or paused */
         SESSION_EOF,       /* the client shut down its sending side; its last lines are being settled */
@@ -131,8 +124,7 @@ struct session {
         uint64_t acked;     /* what the client was told */
         bool ack_told;      /* it was told anything: a client that sent no line gets an ack, too */
         uint64_t in_flight; /* lines not settled */
-        struct arrival arrivals[ARRIVALS_MAX]; /* of lines that are not acked, in their order */
-        unsigned arrivals_len;
+        struct arrivals arrivals; /* by uv_hrtime in microseconds */
         struct reject_log rejects;
 
         /* The sink's own notes. */

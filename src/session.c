@@ -213,53 +213,15 @@ static bool everything_settled(const struct session *s)
         return !s->unparsed && s->in_flight == 0;
 }
 
-/* --- how long lines take --- */
-
-/* Two neighbours become one, with the time of the earlier: the more lines there are that wait, the less
- * exactly it is known since when, and never too late. */
-static void thin_out_arrivals(struct session *s)
-{
-        for (unsigned i = 0; i < ARRIVALS_MAX / 2; i++)
-                s->arrivals[i] = (struct arrival){s->arrivals[2 * i + 1].last, s->arrivals[2 * i].us};
-        s->arrivals_len = ARRIVALS_MAX / 2;
-}
-
-/* Lines up to acks.begun were taken out of what was last read. */
-static void note_arrival(struct session *s)
-{
-        struct arrival *last = s->arrivals_len > 0 ? &s->arrivals[s->arrivals_len - 1] : NULL;
-
-        if (s->acks.begun == (last ? last->last : s->acked))
-                return;
-        if (last && last->us == s->read_us) {
-                last->last = s->acks.begun;
-                return;
-        }
-        if (s->arrivals_len == ARRIVALS_MAX)
-                thin_out_arrivals(s);
-        s->arrivals[s->arrivals_len++] = (struct arrival){s->acks.begun, s->read_us};
-}
-
-/* Lines up to acks.settled are about to be acked. */
+/* Before what is settled counts as acked. */
 static void note_ack(struct session *s)
 {
         struct sessions *set = s->set;
-        uint64_t now = uv_hrtime() / 1000;
-        uint64_t acked = s->acked;
-        unsigned gone = 0;
+        uint64_t longest =
+                arrivals_ack(&s->arrivals, s->acked, s->acks.settled, uv_hrtime() / 1000, &set->ack_latency);
 
-        while (acked < s->acks.settled) {
-                const struct arrival *a = &s->arrivals[gone];
-                uint64_t upto = a->last < s->acks.settled ? a->last : s->acks.settled;
-
-                histogram_add(&set->ack_latency, now - a->us, upto - acked);
-                if (set->ack_max_us < now - a->us)
-                        set->ack_max_us = now - a->us;
-                gone += upto == a->last;
-                acked = upto;
-        }
-        s->arrivals_len -= gone;
-        memmove(s->arrivals, s->arrivals + gone, s->arrivals_len * sizeof(s->arrivals[0]));
+        if (set->ack_max_us < longest)
+                set->ack_max_us = longest;
 }
 
 static void say_ack(struct session *s)
@@ -429,7 +391,7 @@ static void take_lines(struct session *s)
                 else
                         on_line(s, result, line);
         }
-        note_arrival(s);
+        arrivals_note(&s->arrivals, s->acked, s->acks.begun, s->read_us);
         if (s->block && s->parsed == s->block->len) {
                 block_unref(s->block);
                 s->block = NULL;
@@ -821,9 +783,9 @@ int sessions_accept_take(struct sessions *set, const struct session_socket *sock
 
 static uint64_t oldest_of(const struct session *s)
 {
-        if (s->arrivals_len > 0)
-                return s->arrivals[0].us;
-        return s->unparsed ? s->read_us : 0;
+        uint64_t oldest = arrivals_oldest(&s->arrivals);
+
+        return oldest > 0 || !s->unparsed ? oldest : s->read_us;
 }
 
 static enum pause_reason why_paused(const struct session *s)
