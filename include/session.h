@@ -47,7 +47,7 @@ struct session_ops {
         void (*on_gone)(void *ctx);
 };
 
-/* All clients of the daemon, with what they share. */
+/* All clients of a worker, with what they share: see sessions.h. */
 struct sessions {
         uv_loop_t *loop;
         uv_prepare_t prepare; /* where each loop turn's replies are sent */
@@ -121,9 +121,9 @@ struct session {
         struct frame frame;
 
         struct acks acks;
-        uint64_t acked;     /* what the client was told */
-        bool ack_told;      /* it was told anything: a client that sent no line gets an ack, too */
-        uint64_t in_flight; /* lines not settled */
+        uint64_t acked;           /* what the client was told */
+        bool ack_told;            /* it was told anything: a client that sent no line gets an ack, too */
+        uint64_t in_flight;       /* lines not settled */
         struct arrivals arrivals; /* by uv_hrtime in microseconds */
         struct reject_log rejects;
 
@@ -143,16 +143,6 @@ struct session {
         uv_write_t write;
 };
 
-struct session_limits {
-        size_t max_line;              /* bytes */
-        unsigned idle_ms;             /* after so long without a whole line a session is ended; 0: never */
-        bool with_spool;              /* acks say how many lines are spooled */
-        const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none, and may change */
-};
-
-void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,
-                   struct memory *memory, const struct session_limits *limits);
-
 /* A client that has connected. */
 struct session_socket {
         int fd; /* non-blocking */
@@ -162,25 +152,7 @@ struct session_socket {
 };
 
 /* Takes over the descriptor; it is a session unless admit turns it away. 0 or a libuv error. */
-int sessions_accept_take(struct sessions *set, const struct session_socket *socket);
-
-/* Changes session_limits.idle_ms. */
-void sessions_set_idle(struct sessions *set, unsigned idle_ms);
-
-/* No session reads any more. Lines received are settled, then each client is told the last ack and
- * "shutdown". When on_gone has come for the last one, sessions_empty holds. */
-void sessions_drain(struct sessions *set);
-
-static inline bool sessions_empty(const struct sessions *set)
-{
-        return list_empty(&set->all);
-}
-
-/* The set must be empty; its last handle closes on the loop's next turn. */
-void sessions_deinit(struct sessions *set);
-
-/* Adds what sessions know to @r; worker number @worker has them. */
-void sessions_report(struct sessions *set, struct report *r, enum report_detail detail, unsigned worker);
+int session_accept_take(struct sessions *set, const struct session_socket *socket);
 
 /* Line @line_no of @s is settled; @reject is given for LINE_REJECTED only. The reply is sent, or @s freed
  * when its connection is gone, on the loop's next turn. */
@@ -190,5 +162,19 @@ void session_settle(struct session *s, uint64_t line_no, enum line_outcome outco
 /* One of its lines in flight will never be settled: no ack will cover it, nor any later line. Only while the
  * set is draining. */
 void session_abandon(struct session *s);
+
+/* --- for sessions --- */
+
+/* Takes lines and reads on while there is room. */
+void session_turn(struct session *s);
+
+/* The end of a loop turn for a session with something to say. It may be freed. */
+void session_flush(struct session *s);
+
+/* Ends a session whose client has sent no line for idle_ms, and owes nothing. */
+void session_end_idle(struct session *s);
+
+/* Adds a client to @r's numbers, and with @list to its connections; worker number @worker has it. */
+void session_report(const struct session *s, struct report *r, bool list, unsigned worker);
 
 #endif

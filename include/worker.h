@@ -12,7 +12,7 @@
 #include "pipeline.h"
 #include "rejects.h"
 #include "report.h"
-#include "session.h"
+#include "sessions.h"
 #include "tls.h"
 
 /* A thread with a loop of its own: clients, and all stages from their lines to the database. Workers share

@@ -32,8 +32,6 @@ enum {
         STRANGERS_MAX = 64,  /* with so many that have not, the oldest has to go */
 };
 
-static void turn(struct session *s);
-
 static size_t replies_pending(const struct session *s)
 {
         return s->out.len + s->sending.len + s->wire.len + tls_unsent(&s->tls);
@@ -192,7 +190,7 @@ static void after_sending(struct session *s)
         if (s->state == SESSION_LAST && replies_pending(s) == 0)
                 end_sending(s, s->client_ended);
         else if (s->state == SESSION_OPEN || s->state == SESSION_EOF)
-                turn(s);
+                session_turn(s);
 }
 
 static void on_written(uv_write_t *req, int status)
@@ -303,8 +301,7 @@ static bool seal(struct session *s)
         return true;
 }
 
-/* The end of a loop turn for a session with something to say. */
-static void flush(struct session *s)
+void session_flush(struct session *s)
 {
         if (s->state == SESSION_CLOSED) {
                 if (s->handles == 0 && s->in_flight == 0)
@@ -543,7 +540,7 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
                 return;
         }
         s->unparsed = s->block && s->block->len > s->parsed;
-        turn(s);
+        session_turn(s);
 }
 
 static void start_reading(struct session *s)
@@ -557,9 +554,9 @@ static void start_reading(struct session *s)
         s->reading = true;
 }
 
-/* A session's turn: take lines, then read on, or wait: for room (its next turn comes by itself), or until its
- * replies are read (then on_written gives it its turn). */
-static void turn(struct session *s)
+/* Takes lines, then reads on, or waits: for room (its next turn comes by itself), or until its replies are
+ * read (then on_written gives it its turn). */
+void session_turn(struct session *s)
 {
         bool unread;
         bool room;
@@ -577,102 +574,7 @@ static void turn(struct session *s)
                 mark_dirty(s); /* it may have been the last line */
 }
 
-/* --- the set --- */
-
-/* Gives those that wait their turn while there is room; who got none, or has no room of its own, is first the
- * next time. */
-static void give_turns(struct sessions *set)
-{
-        struct list now;
-        struct list still;
-
-        list_init(&now);
-        list_init(&still);
-        list_splice(&now, &set->waiting);
-        while (!list_empty(&now) && set->ops->has_room(set->ctx)) {
-                struct session *s = container_of(now.next, struct session, waiting);
-
-                list_remove(&s->waiting);
-                if (set->ops->has_room_for(set->ctx, s))
-                        turn(s);
-                else
-                        list_append(&still, &s->waiting);
-        }
-        list_splice(&still, &now);
-        list_splice(&still, &set->waiting);
-        list_splice(&set->waiting, &still);
-}
-
-static void on_prepare(uv_prepare_t *prepare)
-{
-        struct sessions *set = prepare->data;
-
-        if (!list_empty(&set->waiting))
-                give_turns(set);
-        /* Sending may let a session take more lines, and say more; since nothing is read here, that ends. */
-        while (!list_empty(&set->dirty)) {
-                struct session *s = container_of(set->dirty.next, struct session, dirty);
-
-                list_remove(&s->dirty);
-                flush(s);
-        }
-}
-
-/* A client that sent no whole line for so long, and owes nothing: it neither waits for us, nor do we wait for
- * it to read its replies. */
-static bool is_idle(const struct session *s)
-{
-        return s->state == SESSION_OPEN && s->reading && everything_settled(s) && replies_pending(s) == 0 &&
-               uv_now(s->set->loop) - s->last_line >= s->set->idle_ms;
-}
-
-static void on_idle_timer(uv_timer_t *timer)
-{
-        struct sessions *set = timer->data;
-
-        for (struct list *l = set->all.next; l != &set->all; l = l->next) {
-                struct session *s = container_of(l, struct session, all);
-
-                if (!is_idle(s))
-                        continue;
-                s->idle = true;
-                stop_reading(s);
-                mark_dirty(s);
-        }
-}
-
-void sessions_set_idle(struct sessions *set, unsigned idle_ms)
-{
-        uint64_t look = idle_ms / 4 + 1;
-
-        set->idle_ms = idle_ms;
-        uv_timer_stop(&set->idle);
-        if (idle_ms > 0)
-                uv_timer_start(&set->idle, on_idle_timer, look, look);
-}
-
-void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,
-                   struct memory *memory, const struct session_limits *limits)
-{
-        *set = (struct sessions){.loop = loop,
-                                 .ops = ops,
-                                 .ctx = ctx,
-                                 .memory = memory,
-                                 .max_line = limits->max_line,
-                                 .with_spool = limits->with_spool,
-                                 .tls = limits->tls};
-        uv_timer_init(loop, &set->tell_rejects);
-        set->tell_rejects.data = set;
-        uv_timer_init(loop, &set->idle);
-        set->idle.data = set;
-        sessions_set_idle(set, limits->idle_ms);
-        list_init(&set->all);
-        list_init(&set->waiting);
-        list_init(&set->dirty);
-        uv_prepare_init(loop, &set->prepare);
-        set->prepare.data = set;
-        uv_prepare_start(&set->prepare, on_prepare);
-}
+/* --- the beginning --- */
 
 /* Takes over @fd, whether it succeeds or not. */
 static int init_handles(struct session *s, int fd, bool tcp)
@@ -741,7 +643,7 @@ static void expect_greeting(struct session *s)
         uv_timer_start(&s->linger, on_greeting_over, GREETING_MS, 0);
 }
 
-int sessions_accept_take(struct sessions *set, const struct session_socket *socket)
+int session_accept_take(struct sessions *set, const struct session_socket *socket)
 {
         struct session *s = calloc(1, sizeof(*s));
         int r;
@@ -775,8 +677,25 @@ int sessions_accept_take(struct sessions *set, const struct session_socket *sock
         if (r != 0)
                 close_now(s);
         else if (!s->refused)
-                turn(s);
+                session_turn(s);
         return r;
+}
+
+/* A client that sent no whole line for so long, and owes nothing: it neither waits for us, nor do we wait for
+ * it to read its replies. */
+static bool is_idle(const struct session *s)
+{
+        return s->state == SESSION_OPEN && s->reading && everything_settled(s) && replies_pending(s) == 0 &&
+               uv_now(s->set->loop) - s->last_line >= s->set->idle_ms;
+}
+
+void session_end_idle(struct session *s)
+{
+        if (!is_idle(s))
+                return;
+        s->idle = true;
+        stop_reading(s);
+        mark_dirty(s);
 }
 
 /* --- reports --- */
@@ -797,17 +716,21 @@ static enum pause_reason why_paused(const struct session *s)
         return list_empty(&s->waiting) ? PAUSE_NONE : s->set->ops->why_no_room(s->set->ctx, s);
 }
 
-static void report_session(const struct session *s, struct report *r, bool list, unsigned worker)
+void session_report(const struct session *s, struct report *r, bool list, unsigned worker)
 {
-        struct report_connection c = {.number = s->number,
-                                      .worker = worker,
-                                      .lines = s->acks.begun,
-                                      .in_flight = s->acks.begun - s->acks.settled,
-                                      .oldest_us = oldest_of(s),
-                                      .connected_us = s->connected_us,
-                                      .last_line_us =
-                                              r->taken_us - (uv_now(s->set->loop) - s->last_line) * 1000,
-                                      .paused = why_paused(s)};
+        struct report_connection c;
+
+        if (s->state == SESSION_CLOSED || s->refused || is_stranger(s))
+                return;
+        c = (struct report_connection){.number = s->number,
+                                       .worker = worker,
+                                       .lines = s->acks.begun,
+                                       .in_flight = s->acks.begun - s->acks.settled,
+                                       .oldest_us = oldest_of(s),
+                                       .connected_us = s->connected_us,
+                                       .last_line_us =
+                                               r->taken_us - (uv_now(s->set->loop) - s->last_line) * 1000,
+                                       .paused = why_paused(s)};
 
         if (c.oldest_us > 0 && (r->oldest_us == 0 || c.oldest_us < r->oldest_us))
                 r->oldest_us = c.oldest_us;
@@ -818,42 +741,4 @@ static void report_session(const struct session *s, struct report *r, bool list,
         snprintf(c.peer, sizeof(c.peer), "%s", s->peer);
         memcpy(c.counts, s->acks.counts, sizeof(c.counts));
         report_add_connection(r, &c);
-}
-
-void sessions_report(struct sessions *set, struct report *r, enum report_detail detail, unsigned worker)
-{
-        r->lines = set->lines;
-        r->bytes = set->bytes;
-        r->counts[LINE_EMPTY] = set->empty;
-        r->open = set->len;
-        r->ack_latency = set->ack_latency;
-        r->ack_max_us = set->ack_max_us;
-        if (detail >= REPORT_STEP)
-                set->ack_max_us = 0;
-        memcpy(r->refused, set->refusals, sizeof(r->refused));
-        for (struct list *l = set->all.next; l != &set->all; l = l->next) {
-                const struct session *s = container_of(l, struct session, all);
-
-                if (s->state != SESSION_CLOSED && !s->refused && !is_stranger(s))
-                        report_session(s, r, detail == REPORT_LISTS, worker);
-        }
-}
-
-void sessions_drain(struct sessions *set)
-{
-        set->draining = true;
-        for (struct list *l = set->all.next; l != &set->all; l = l->next) {
-                struct session *s = container_of(l, struct session, all);
-
-                if (s->state == SESSION_OPEN)
-                        turn(s);
-        }
-}
-
-void sessions_deinit(struct sessions *set)
-{
-        assert(list_empty(&set->all));
-        uv_close((uv_handle_t *)&set->prepare, NULL);
-        uv_close((uv_handle_t *)&set->idle, NULL);
-        uv_close((uv_handle_t *)&set->tell_rejects, NULL);
 }

@@ -126,7 +126,7 @@ static void deliver_connect(struct message *m, void *ctx)
         int r;
 
         w->arriving--;
-        r = sessions_accept_take(&w->sessions, &c->socket);
+        r = session_accept_take(&w->sessions, &c->socket);
         if (r != 0)
                 log_warn("connection %" PRIu64 " cannot be served: %s", c->socket.number, uv_strerror(r));
         free(c);

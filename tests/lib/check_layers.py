@@ -14,8 +14,8 @@ LAYERS = {
     1: "model/*",
     2: "json rfc3339 frame fields spending_record hierarchy_record name_key line row batch hierarchy_batch hierarchy_verdict acks arrivals pg_array "
        "copy_format refusal reply sqlstate object_cache table report history status status_json metrics progress top_view reject_log status_line",
-    3: "mailbox pg_conn hierarchy_writer rejects access spool_file spool tls service client http http_get",
-    4: "listener session resolver hierarchy batcher writer schema_check",
+    3: "mailbox session pg_conn hierarchy_writer rejects access spool_file spool tls service client http http_get",
+    4: "listener sessions resolver hierarchy batcher writer schema_check",
     5: "main arguments daemon monitor workers worker pipeline overflow command delivery commands commands/*",
 }
 STAGE = 4

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "session.h"
+#include "sessions.h"
 
 enum { MAX_LINE = 300, LINES = 3000, IN_FLIGHT = 500 };
 
@@ -135,7 +135,7 @@ static int connect_client(struct fixture *f)
 
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
         ours.fd = pair[0];
-        assert_int_equal(sessions_accept_take(&f->sessions, &ours), 0);
+        assert_int_equal(session_accept_take(&f->sessions, &ours), 0);
         return pair[1];
 }
 
