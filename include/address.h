@@ -5,13 +5,16 @@
 
 #include <sys/socket.h>
 
-/* Addresses as settings have them. */
+/* Addresses: as settings have them, and of sockets, for people. */
 
-enum { ADDRESS_HOST_BYTES = 256 };
+enum { ADDRESS_HOST_BYTES = 256, ADDRESS_PORT_BYTES = 8 };
 
 /* "host:port" or "[v6]:port" into its two parts; *ret_port borrows @address. False where it is neither. */
 bool address_split(const char *address, char host[ADDRESS_HOST_BYTES], const char **ret_port);
 
 bool address_is_loopback(const struct sockaddr *addr);
+
+/* Where the TCP socket @fd is bound, in numbers. Its family, or -1 where that cannot be told. */
+int address_of_socket(int fd, char host[ADDRESS_HOST_BYTES], char port[ADDRESS_PORT_BYTES]);
 
 #endif

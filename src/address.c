@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include <netdb.h>
 #include <netinet/in.h>
 
 bool address_is_loopback(const struct sockaddr *addr)
@@ -31,4 +32,16 @@ bool address_split(const char *address, char host[ADDRESS_HOST_BYTES], const cha
         host[end - start] = '\0';
         *ret_port = colon + 1;
         return true;
+}
+
+int address_of_socket(int fd, char host[ADDRESS_HOST_BYTES], char port[ADDRESS_PORT_BYTES])
+{
+        struct sockaddr_storage bound;
+        socklen_t len = sizeof(bound);
+
+        if (getsockname(fd, (struct sockaddr *)&bound, &len) != 0 ||
+            getnameinfo((struct sockaddr *)&bound, len, host, ADDRESS_HOST_BYTES, port, ADDRESS_PORT_BYTES,
+                        NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+                return -1;
+        return bound.ss_family;
 }

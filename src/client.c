@@ -22,6 +22,7 @@
 
 #include "clock.h"
 #include "json.h"
+#include "memory.h"
 #include "visible.h"
 
 enum {
@@ -232,12 +233,8 @@ static bool on_reject(struct client *c, cJSON *reply)
                 cJSON_Delete(reply);
                 return fail_hopelessly(c, "the daemon refuses a line that is not under way", "");
         }
-        if (c->rejects_len == c->rejects_cap) {
-                c->rejects_cap = c->rejects_cap ? c->rejects_cap * 2 : 64;
-                c->rejects = realloc(c->rejects, c->rejects_cap * sizeof(*c->rejects));
-                if (!c->rejects)
-                        abort();
-        }
+        if (c->rejects_len == c->rejects_cap)
+                c->rejects = array_grow(c->rejects, &c->rejects_cap, sizeof(*c->rejects));
         c->rejects[c->rejects_len++] = (struct client_reject){
                 line, text_in(reply, "code"), text_in(reply, "field"), text_in(reply, "message"), reply};
         return true;

@@ -303,17 +303,14 @@ static int listen_on(const struct addrinfo *a)
 
 static void log_bound(const struct http *h, int fd)
 {
-        struct sockaddr_storage bound;
-        socklen_t len = sizeof(bound);
-        char host[NI_MAXHOST];
-        char port[NI_MAXSERV];
+        char host[ADDRESS_HOST_BYTES];
+        char port[ADDRESS_PORT_BYTES];
+        int family = address_of_socket(fd, host, port);
 
-        if (getsockname(fd, (struct sockaddr *)&bound, &len) != 0 ||
-            getnameinfo((struct sockaddr *)&bound, len, host, sizeof(host), port, sizeof(port),
-                        NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        if (family < 0)
                 return;
-        log_info(bound.ss_family == AF_INET6 ? "status and metrics: http://[%s]:%s/"
-                                             : "status and metrics: http://%s:%s/",
+        log_info(family == AF_INET6 ? "status and metrics: http://[%s]:%s/"
+                                    : "status and metrics: http://%s:%s/",
                  host, port);
         if (!h->loopback)
                 log_warn(

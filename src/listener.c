@@ -227,14 +227,10 @@ int listener_open_unix(struct listener *l, const char *path, unsigned mode,
 
 static void log_bound(int fd)
 {
-        struct sockaddr_storage bound;
-        socklen_t len = sizeof(bound);
-        char host[NI_MAXHOST];
-        char port[NI_MAXSERV];
+        char host[ADDRESS_HOST_BYTES];
+        char port[ADDRESS_PORT_BYTES];
 
-        if (getsockname(fd, (struct sockaddr *)&bound, &len) == 0 &&
-            getnameinfo((struct sockaddr *)&bound, len, host, sizeof(host), port, sizeof(port),
-                        NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+        if (address_of_socket(fd, host, port) >= 0)
                 log_info("listening on TCP %s port %s", host, port);
 }
 

@@ -6,9 +6,9 @@
  *   that it inserted; the others are duplicates. While that goes on finding some, COPY is not tried.
  * - an ad object was deleted (23503, which names no row): ask which ones are gone, take their rows out to be
  *   resolved again, write the rest.
- * - a row that the server refuses: where the error names it, it is taken out, else the batch is halved until
- * the row stands alone; and that one is refused: k bad rows of n cost O(k log n) statements at the most, with
- *   others' batches in between.
+ * - a row that the server refuses: where the error names it, it is taken out, else the batch is halved
+ *   until the row stands alone; and that one is refused: k bad rows of n cost O(k log n) statements at the
+ *   most, with others' batches in between.
  * - a matter of the server's or the operator's: the connection is given up, the batch returned, and tried
  *   again after a pause.
  * - what passes by itself, a deadlock say: once more, at once, and some ten times in vain it is the next.
