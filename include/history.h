@@ -13,7 +13,7 @@ enum { HISTORY_STEPS = 300 };
 
 /* Of sessions' lines and those out of the spool together: what flows. Since the start. */
 struct sample {
-        uint64_t at_us; /* of uv_hrtime's clock, in microseconds */
+        uint64_t at_us; /* of clock_monotonic_us */
         uint64_t received;
         uint64_t stored;
         uint64_t duplicate;

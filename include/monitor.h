@@ -31,7 +31,7 @@ struct monitor {
         int64_t started_us;   /* since the Unix epoch */
         uint64_t asks;        /* reports asked for */
         uint64_t reports;     /* and received: one less while one is awaited */
-        uint64_t asked_us;    /* uv_hrtime in microseconds when one was last asked for */
+        uint64_t asked_us;    /* clock_monotonic_us when one was last asked for */
         bool step_due;        /* the next report ends a step of the history */
         struct list waiting;  /* requests, for a report that was asked for after them */
         struct report report; /* the last one */

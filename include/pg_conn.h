@@ -60,7 +60,7 @@ struct pg_conn {
         unsigned failures; /* in a row */
         bool flushing;
         bool gave_up;      /* its owner did, over an error, and it has not served since */
-        uint64_t away_us;  /* uv_hrtime in microseconds since which it is no good; 0: it is */
+        uint64_t away_us;  /* clock_monotonic_us since which it is no good; 0: it is */
         uint64_t connects; /* since the start; so are these: */
         uint64_t connect_failures;
         uint64_t lost;

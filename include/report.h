@@ -10,7 +10,7 @@
 #include "reject.h"
 
 /* What a worker tells about itself: plain copies, filled in its own thread, so that no thread counts in
- * another's memory. Counters are since the start. Times are of uv_hrtime's clock in microseconds, 0 for none,
+ * another's memory. Counters are since the start. Times are of clock_monotonic_us, 0 for none,
  * where it does not say otherwise; that clock is the same for all threads. */
 
 /* Why a session takes no lines now: the word on the pages, also a metric's label. */
@@ -156,6 +156,9 @@ void report_deinit(struct report *r);
 /* Adds @part, of another worker, to @sum, which is zeroed at first. The lists of @part are taken over, too.
  */
 void report_merge_take(struct report *sum, struct report *part);
+
+/* Of two moments the earlier one, where 0 is none. */
+uint64_t report_earlier(uint64_t a, uint64_t b);
 
 /* Adds to r->connections, which it makes. Those with the oldest lines stay where there are too many. */
 void report_add_connection(struct report *r, const struct report_connection *c);

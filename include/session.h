@@ -112,7 +112,7 @@ struct session {
         bool idle;             /* it is to end, since its client sends nothing */
         uint64_t last_line;    /* loop time in ms when one came, or the connection */
         bool unparsed;         /* whole lines may stand in the block */
-        uint64_t connected_us; /* uv_hrtime in microseconds */
+        uint64_t connected_us; /* clock_monotonic_us */
         uint64_t read_us;      /* the same when the block's last bytes came */
 
         /* Received bytes: block->data[parsed..block->len] is not cut into lines yet. */
@@ -124,7 +124,7 @@ struct session {
         uint64_t acked;           /* what the client was told */
         bool ack_told;            /* it was told anything: a client that sent no line gets an ack, too */
         uint64_t in_flight;       /* lines not settled */
-        struct arrivals arrivals; /* by uv_hrtime in microseconds */
+        struct arrivals arrivals; /* by clock_monotonic_us */
         struct reject_log rejects;
 
         /* The sink's own notes. */

@@ -21,7 +21,7 @@ struct status {
         int pid;
         int64_t started_us; /* since the Unix epoch */
         int64_t now_us;
-        uint64_t clock_us; /* now, of uv_hrtime's clock: that of the report */
+        uint64_t clock_us; /* now, clock_monotonic_us: the report's clock */
         unsigned workers;
         const char *trouble; /* with the database's tables; "" for none */
         bool draining;

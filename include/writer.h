@@ -70,7 +70,7 @@ struct writer {
         size_t duplicates;
         struct pg_error error; /* on the batch */
         uint64_t named_row;    /* COPY: the row of the order, from 1, that the error names; 0 for none */
-        uint64_t taken_us;     /* uv_hrtime in microseconds when the batch was taken */
+        uint64_t taken_us;     /* clock_monotonic_us when the batch was taken */
         uint64_t batches;      /* written, since the start; so are these: */
         uint64_t rows;
         uint64_t failures;       /* tries that failed */

@@ -24,7 +24,7 @@ static bool awaits(const struct monitor *m)
 
 static uint64_t awaited_us(const struct monitor *m)
 {
-        return awaits(m) ? uv_hrtime() / 1000 - m->asked_us : 0;
+        return awaits(m) ? clock_monotonic_us() - m->asked_us : 0;
 }
 
 /* --- pages --- */
@@ -35,7 +35,7 @@ static void fill_status(const struct monitor *m, struct status *s)
                              .pid = getpid(),
                              .started_us = m->started_us,
                              .now_us = clock_now_us(),
-                             .clock_us = uv_hrtime() / 1000,
+                             .clock_us = clock_monotonic_us(),
                              .workers = m->config->daemon.workers,
                              .trouble = m->trouble,
                              .draining = m->draining,
@@ -149,7 +149,7 @@ static void ask(struct monitor *m)
                         detail = REPORT_LISTS;
         }
         m->asks++;
-        m->asked_us = uv_hrtime() / 1000;
+        m->asked_us = clock_monotonic_us();
         m->ops->ask(m->ctx, detail);
 }
 
@@ -240,9 +240,9 @@ int monitor_open(struct monitor *m, uv_loop_t *loop, const struct config *config
                               .ctx = ctx,
                               .trouble = "",
                               .started_us = clock_now_us(),
-                              .report = {.taken_us = uv_hrtime() / 1000}};
+                              .report = {.taken_us = clock_monotonic_us()}};
         list_init(&m->waiting);
-        history_begin(&m->history, uv_hrtime() / 1000);
+        history_begin(&m->history, clock_monotonic_us());
         uv_timer_init(loop, &m->tick);
         m->tick.data = m;
         if (!config->http.listen[0])

@@ -18,6 +18,7 @@
 
 #include <libpq-fe.h>
 
+#include "clock.h"
 #include "log.h"
 #include "model/db.h"
 #include "reject.h"
@@ -107,7 +108,7 @@ void pg_conn_close(struct pg_conn *c, void (*cb)(struct pg_conn *))
 static void note_away(struct pg_conn *c)
 {
         if (c->away_us == 0)
-                c->away_us = uv_hrtime() / 1000;
+                c->away_us = clock_monotonic_us();
 }
 
 static void note_error(struct pg_conn *c, const char *error)

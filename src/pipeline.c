@@ -292,8 +292,7 @@ static void report_conn(const struct pg_conn *c, bool needed, struct report_data
                 return;
         d->up = false;
         d->failed |= c->error[0] != '\0';
-        if (d->away_us == 0 || c->away_us < d->away_us)
-                d->away_us = c->away_us;
+        d->away_us = report_earlier(d->away_us, c->away_us);
         if (!d->error[0])
                 memcpy(d->error, c->error, sizeof(d->error));
 }

@@ -124,8 +124,7 @@ static void merge_latest(struct report *sum, const struct report *part)
 
 /* --- several workers' --- */
 
-/* Of two moments the earlier one, where 0 is none. */
-static uint64_t earlier(uint64_t a, uint64_t b)
+uint64_t report_earlier(uint64_t a, uint64_t b)
 {
         return a - 1 < b - 1 ? a : b;
 }
@@ -142,7 +141,7 @@ static void merge_database(struct report_database *sum, const struct report_data
         sum->connected += part->connected;
         sum->up &= part->up;
         sum->failed |= part->failed;
-        sum->away_us = earlier(sum->away_us, part->away_us);
+        sum->away_us = report_earlier(sum->away_us, part->away_us);
         sum->lost += part->lost;
         sum->failures += part->failures;
         sum->reconnects += part->reconnects;
@@ -161,7 +160,7 @@ static void merge_spool(struct report_spool *sum, const struct report_spool *par
         sum->bytes += part->bytes;
         sum->max_bytes += part->max_bytes;
         sum->lost_lines += part->lost_lines;
-        sum->oldest_us = (int64_t)earlier((uint64_t)sum->oldest_us, (uint64_t)part->oldest_us);
+        sum->oldest_us = (int64_t)report_earlier((uint64_t)sum->oldest_us, (uint64_t)part->oldest_us);
 }
 
 static void merge_lines(struct report *sum, const struct report *part)
@@ -203,7 +202,7 @@ static void merge_connections(struct report *sum, const struct report *part)
         for (size_t i = 0; i < PAUSE_REASONS; i++)
                 sum->paused[i] += part->paused[i];
         add_counts(sum->refused, part->refused, REFUSAL_REASONS);
-        sum->oldest_us = earlier(sum->oldest_us, part->oldest_us);
+        sum->oldest_us = report_earlier(sum->oldest_us, part->oldest_us);
         for (size_t i = 0; i < part->connections_len; i++)
                 report_add_connection(sum, &part->connections[i]);
         sort_connections(sum);
@@ -211,11 +210,9 @@ static void merge_connections(struct report *sum, const struct report *part)
 
 void report_merge_take(struct report *sum, struct report *part)
 {
-        bool first = sum->taken_us == 0;
-
-        if (first)
+        if (sum->taken_us == 0) /* the first part */
                 sum->database.up = true;
-        sum->taken_us = earlier(sum->taken_us, part->taken_us);
+        sum->taken_us = report_earlier(sum->taken_us, part->taken_us);
         merge_lines(sum, part);
         merge_stages(sum, part);
         merge_connections(sum, part);

@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 
 enum {
@@ -215,8 +216,8 @@ static bool everything_settled(const struct session *s)
 static void note_ack(struct session *s)
 {
         struct sessions *set = s->set;
-        uint64_t longest =
-                arrivals_ack(&s->arrivals, s->acked, s->acks.settled, uv_hrtime() / 1000, &set->ack_latency);
+        uint64_t longest = arrivals_ack(&s->arrivals, s->acked, s->acks.settled, clock_monotonic_us(),
+                                        &set->ack_latency);
 
         if (set->ack_max_us < longest)
                 set->ack_max_us = longest;
@@ -520,7 +521,7 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 {
         struct session *s = stream->data;
 
-        s->read_us = uv_hrtime() / 1000;
+        s->read_us = clock_monotonic_us();
         if (nread < 0 && (nread != UV_EOF || s->has_tls)) { /* TLS says itself when it ends */
                 close_now(s);
                 return;
@@ -665,7 +666,7 @@ int session_accept_take(struct sessions *set, const struct session_socket *socke
         s->number = socket->number;
         s->denied = socket->denied;
         s->last_line = uv_now(set->loop);
-        s->connected_us = uv_hrtime() / 1000;
+        s->connected_us = clock_monotonic_us();
         if (r == 0 && socket->tcp)
                 uv_tcp_nodelay(&s->uv.tcp, 1);
         name_peer(s);
@@ -732,8 +733,7 @@ void session_report(const struct session *s, struct report *r, bool list, unsign
                                                r->taken_us - (uv_now(s->set->loop) - s->last_line) * 1000,
                                        .paused = why_paused(s)};
 
-        if (c.oldest_us > 0 && (r->oldest_us == 0 || c.oldest_us < r->oldest_us))
-                r->oldest_us = c.oldest_us;
+        r->oldest_us = report_earlier(r->oldest_us, c.oldest_us);
         if (c.paused != PAUSE_NONE)
                 r->paused[c.paused]++;
         if (!list)

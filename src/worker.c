@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "clock.h"
+
 /* --- sessions --- */
 
 static void on_finish(uv_timer_t *timer);
@@ -90,7 +92,7 @@ static void on_hierarchy(void *ctx, bool new_accounts)
 
 static void fill_report(struct worker *w, struct report *ret, enum report_detail detail)
 {
-        ret->taken_us = uv_hrtime() / 1000;
+        ret->taken_us = clock_monotonic_us();
         sessions_report(&w->sessions, ret, detail, w->number);
         pipeline_report(&w->pipeline, ret, detail);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 
 /* --- their words, in their threads --- */
@@ -115,7 +116,7 @@ void workers_report(struct workers *ws, enum report_detail detail, void (*cb)(vo
                                        &request->done[i].message))
                         continue;
                 request->reports[i] = ws->items[i].last_report;
-                request->reports[i].taken_us = uv_hrtime() / 1000; /* nothing has changed since */
+                request->reports[i].taken_us = clock_monotonic_us(); /* nothing has changed since */
                 on_report(request);
         }
         on_report(request); /* all are asked */

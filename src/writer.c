@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "log.h"
 #include "model/ad_object.h"
 #include "model/spending.h"
@@ -77,7 +78,7 @@ static void settle_all(struct writer *w, const bool *inserted)
 
         w->batches++;
         w->rows += b->len;
-        histogram_add(&w->commit, uv_hrtime() / 1000 - w->taken_us, 1);
+        histogram_add(&w->commit, clock_monotonic_us() - w->taken_us, 1);
         for (size_t i = 0; i < b->len; i++)
                 w->ops->settle(w->ctx, &b->rows[i].line,
                                !inserted || inserted[i] ? LINE_STORED : LINE_DUPLICATE, NULL);
@@ -472,7 +473,7 @@ void writer_write_take(struct writer *w, struct batch *batch)
 {
         assert(w->state == WRITER_IDLE && batch->len > 0);
         w->batch = batch;
-        w->taken_us = uv_hrtime() / 1000;
+        w->taken_us = clock_monotonic_us();
         w->retries = 0;
         batch->merge |= w->merging;
         start_batch(w);

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include "clock.h"
 #include "monitor.h"
 
 struct fixture {
@@ -26,7 +27,7 @@ struct fixture {
 
 static void answer(struct fixture *f)
 {
-        struct report report = {.taken_us = uv_hrtime() / 1000, .lines = 1000 + f->asked};
+        struct report report = {.taken_us = clock_monotonic_us(), .lines = 1000 + f->asked};
 
         report.database.up = true;
         monitor_on_report_take(&f->monitor, &report);
