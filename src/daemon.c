@@ -507,6 +507,8 @@ int daemon_run(struct config *config, const struct config_source *source)
         struct daemon *d = calloc(1, sizeof(*d));
         int err;
 
+        if (d)
+                d->passed_len = service_take_sockets(d->passed); /* before others take those numbers */
         if (!d || uv_loop_init(&d->loop) != 0) {
                 log_error("no memory or descriptors for an event loop");
                 free(d);
@@ -514,7 +516,6 @@ int daemon_run(struct config *config, const struct config_source *source)
         }
         d->config = config;
         d->source = source;
-        d->passed_len = service_take_sockets(d->passed);
         signal(SIGPIPE, SIG_IGN);
         seed_jitter();
         raise_descriptor_limit(config);

@@ -170,9 +170,9 @@ class Watchdog(ServiceTest):
 
 # What systemd does between fork and exec: descriptors from 3 on, and the process's own id.
 PASS_SOCKETS = """
-import os, sys
+import fcntl, os, sys
 fds, command = [int(fd) for fd in sys.argv[1].split(",")], sys.argv[2:]
-moved = [os.dup(fd) for fd in fds]
+moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3 + len(fds)) for fd in fds]
 for number, fd in enumerate(moved):
     os.dup2(fd, 3 + number)
 os.environ.update(LISTEN_FDS=str(len(fds)), LISTEN_PID=str(os.getpid()))
@@ -280,6 +280,13 @@ class Activation(TestCase):
                               timeout=60)
         self.assertEqual(done.returncode, 1)
         self.assertIn(reason, done.stderr)
+
+    def test_what_was_never_handed_over_is_told(self):
+        command = f'LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" run --config /dev/null --set listen.unix={self.dir}/own.sock'
+        done = subprocess.run(["sh", "-c", command, INGESTD], env=dict(os.environ, DATABASE_URL=self.db.daemon_url),
+                              stderr=subprocess.PIPE, text=True, timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("the sockets that systemd hands over cannot be used: Bad file descriptor", done.stderr)
 
     def test_without_tls_only_loopback_here_too(self):
         self.assert_not_started(self.tcp("0.0.0.0"), "only loopback addresses are allowed without TLS")

@@ -161,7 +161,7 @@ class Outage(Spool):
                                        "WHERE external_id IN ('c', 's0')"), "the last, later still")
 
     def test_records_in_their_grace(self):
-        d = self.spooling(resolve__unknown_grace_ms=3000)
+        d = self.spooling(resolve__unknown_grace_ms=3600000)
         self.server_away()
         self.assertEqual(d.send(*numbered(10), record(externalId="late"), record(externalId="never")).ack["spooled"], 12)
         self.server.start()
@@ -171,6 +171,7 @@ class Outage(Spool):
         self.assertEqual(d.stop(), 0)
         self.db.execute("INSERT INTO ad_objects (ad_account_id, external_id, type, status) "
                         "SELECT id, 'late', 'AD', 'ACTIVE' FROM ad_accounts")
+        d.settings["resolve.unknown_grace_ms"] = 3000
         d.start()
         self.wait_until_stored(12)
         wait_until(lambda: '"never' in self.rejects.read_text().replace("\\", ""), "the other one is refused")
