@@ -79,6 +79,7 @@ struct hierarchy_batch {
         struct hierarchy_account *accounts;
         size_t accounts_len;
         size_t accounts_cap;
+        uint64_t locks; /* bit n: lock n, one of 64 that all accounts share, is that of an account of these */
         struct follower *followers;
         struct follower **followers_end;
 

@@ -30,7 +30,7 @@ struct hierarchy_writer_ops {
 enum hierarchy_writer_state {
         HIERARCHY_WRITER_DOWN,     /* no connection */
         HIERARCHY_WRITER_IDLE,     /* no batch */
-        HIERARCHY_WRITER_BEGIN,    /* opening a transaction */
+        HIERARCHY_WRITER_BEGIN,    /* opening a transaction, and waiting for others of the same accounts */
         HIERARCHY_WRITER_ACCOUNTS, /* upserting accounts */
         HIERARCHY_WRITER_RESOLVE,  /* asking for accounts, parents and what is there of the objects */
         HIERARCHY_WRITER_OBJECTS,  /* upserting objects */

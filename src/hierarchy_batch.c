@@ -190,12 +190,14 @@ static bool add_object(struct hierarchy_batch *b, const struct hierarchy_row *ro
 {
         const struct ad_object_record *rec = &row->rec.object;
         XXH128_hash_t key = object_key(rec, rec->external_id);
+        XXH128_hash_t account = account_key(rec->account_external_id);
         struct hierarchy_row *added;
 
         if (find_key(b, key))
                 return false;
         add_key(b, key, (int32_t)b->len);
-        add_key(b, account_key(rec->account_external_id), NOT_HERE);
+        add_key(b, account, NOT_HERE);
+        b->locks |= UINT64_C(1) << (account.low64 % 64);
         added = push(b, row);
         added->account_number = account_number(b, rec, row->line.block);
         added->parent_row = NOT_HERE;

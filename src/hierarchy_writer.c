@@ -1,7 +1,13 @@
-/* The happy path, for a batch: BEGIN; upsert the accounts; ask what the database knows of the objects, their
- * accounts and parents; decide which objects are right; upsert those; COMMIT; settle. That is at most five
- * statements, however many records there are. New objects get their ids here, so that a parent and its child
- * can go into one statement.
+/* The happy path, for a batch: BEGIN, with locks; upsert the accounts; ask what the database knows of the
+ * objects, their accounts and parents; decide which objects are right; upsert those; COMMIT; settle. That is
+ * at most five round trips, however many records there are. New objects get their ids here, so that a parent
+ * and its child can go into one statement.
+ *
+ * What was decided must still hold when it is written: no other worker or daemon may meanwhile change the
+ * level of a parent. So whoever writes objects of an account holds an advisory lock for it. Row locks on
+ * parents would not do: two that share a parent's, and then both want to write it, wait for each other in a
+ * circle. There are 64 locks, on which accounts are spread by a hash: the server has room for a few thousand
+ * in all. They are taken in order, before anything else is locked.
  *
  * What can go wrong is told by the SQLSTATE:
  * - a foreign key is missing (23503): between asking and writing somebody deleted an account or a parent, or
@@ -18,6 +24,7 @@
 #include "hierarchy_writer.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +36,11 @@
 #include "pg_array.h"
 #include "refusal.h"
 
-enum { RETRIES_MAX = 10 };
+enum {
+        RETRIES_MAX = 10,
+        LOCKS = 64,               /* the bits of hierarchy_batch.locks */
+        LOCKS_CLASS = 1651470953, /* the first number of our advisory locks: "bori" */
+};
 
 /* The columns of ad_account_upsert_sql's and ad_object_resolve_sql's results. */
 enum { ACCOUNT_NUMBER, ACCOUNT_KNOWN, ACCOUNT_WRITTEN, ACCOUNT_NEW };
@@ -90,10 +101,18 @@ static struct hierarchy_row *asked_row(struct hierarchy_writer *w, const struct 
 
 static void start_transaction(struct hierarchy_writer *w)
 {
+        char sql[LOCKS * 64] = "BEGIN";
+        size_t len = strlen(sql);
+
         w->state = HIERARCHY_WRITER_BEGIN;
         w->started = uv_now(w->conn.loop);
         w->error.sqlstate[0] = '\0';
-        pg_conn_command(&w->conn, "BEGIN");
+        for (int n = 0; n < LOCKS; n++) {
+                if (w->batch->locks >> n & 1)
+                        len += (size_t)snprintf(sql + len, sizeof(sql) - len,
+                                                "; SELECT pg_advisory_xact_lock(%d, %d)", LOCKS_CLASS, n);
+        }
+        pg_conn_command(&w->conn, sql);
 }
 
 static void send_commit(struct hierarchy_writer *w)
@@ -484,9 +503,7 @@ static void on_result(void *ctx, const struct pg_result *res)
                 w->error = pg_result_error(res);
                 w->failed_in = w->state;
         }
-        if (w->state == HIERARCHY_WRITER_BEGIN)
-                give_up_connection(w);
-        else if (w->state == HIERARCHY_WRITER_COMMIT)
+        if (w->state == HIERARCHY_WRITER_COMMIT)
                 handle_error(w);
         else
                 send_commit(w);

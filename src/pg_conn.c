@@ -29,17 +29,23 @@ enum {
         PAUSE_MAX_MS = 10000,
 };
 
-/* synchronous_commit = off would make acks a lie; stricter settings than "on" are left alone. */
+/* synchronous_commit = off would make acks a lie; stricter settings than "on" are left alone. A daemon that
+ * stands still, or whose machine is gone, must not hold its locks for ever: others wait for them. */
 static const char setup_sql[] =
         "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') "
         "WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false), "
         "set_config('statement_timeout', '0', false), "
         "set_config('idle_session_timeout', '0', false), "
+        "set_config('idle_in_transaction_session_timeout', CASE current_setting('idle_in_transaction_session_timeout') "
+        "WHEN '0' THEN '60s' ELSE current_setting('idle_in_transaction_session_timeout') END, false), "
+        "set_config('tcp_keepalives_idle', '30', false), "
+        "set_config('tcp_keepalives_interval', '10', false), "
+        "set_config('tcp_keepalives_count', '3', false), "
         "set_config('jit', 'off', false), "
         "current_setting('transaction_read_only'), "
         "getdatabaseencoding()";
 
-enum setup_column { SETUP_READ_ONLY = 4, SETUP_ENCODING = 5 };
+enum setup_column { SETUP_READ_ONLY = 8, SETUP_ENCODING = 9 };
 
 struct connect_attempt {
         char *url;

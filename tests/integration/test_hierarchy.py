@@ -3,6 +3,7 @@
 import json
 import pathlib
 import random
+import signal
 import socket
 import sys
 import threading
@@ -337,6 +338,46 @@ class AtOnce(Hierarchy):
             self.assertEqual((r.counts()[0], r.counts()[3]), (1222, 0), r.rejects)
         self.assertEqual(self.db.value("SELECT count(*), count(parent_id) FROM ad_objects"), "1220|1200")
         self.assertEqual(self.db.count(), 24)
+
+    def wait_for_locks(self, sessions):
+        wait_until(lambda: self.db.value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                                         "AND wait_event_type = 'Lock'") == str(sessions), "sessions wait for locks")
+
+    def put_below_while_it_changes_its_level(self, one, other):
+        """The two lines of two clients are on their way to the database at the same time."""
+        clients = [one.client(), other.client()]
+        self.assertEqual(one.send(account(self.connection), ad_object("x"), ad_object("y")).counts()[3], 0)
+        with self.db.locked("ad_objects", "SHARE"):
+            clients[0].send(ad_object("x", "AD_SET", "y"))
+            clients[1].send(ad_object("s", "AD_SET", "x"))
+            self.wait_for_locks(2)
+        replies = [client.finish() for client in clients]
+        self.assertEqual(sorted(r.counts() for r in replies), [(1, 0, 0, 1), (1, 1, 0, 0)])
+        self.assertEqual(self.db.query("SELECT o.external_id, o.type, p.external_id AS parent FROM ad_objects o "
+                                       "JOIN ad_objects p ON p.id = o.parent_id WHERE o.type = p.type"), [])
+
+    def test_levels_and_two_daemons(self):
+        self.put_below_while_it_changes_its_level(self.daemon(), self.daemon())
+
+    def test_levels_and_two_workers(self):
+        d = self.daemon(daemon__workers=2)
+        self.put_below_while_it_changes_its_level(d, d)
+
+    def test_a_daemon_that_stands_still_does_not_hold_up_others_for_long(self):
+        self.db.execute(f"ALTER DATABASE {self.db.name} SET idle_in_transaction_session_timeout = '2s'")
+        one, other = self.daemon(), self.daemon()
+        one.send(account(self.connection), ad_object("x"))
+        with self.db.locked("ad_objects", "SHARE"):
+            client = one.client()
+            client.send(ad_object("x", name="the first"))
+            self.wait_for_locks(1)
+            one.signal(signal.SIGSTOP)
+        try:
+            self.assertEqual(other.send(ad_object("x", name="the other")).counts(), (1, 1, 0, 0))
+        finally:
+            one.signal(signal.SIGCONT)
+        self.assertEqual(client.finish().counts(), (1, 1, 0, 0))
+        self.assertEqual(self.db.value("SELECT name FROM ad_objects"), "the first")
 
     def test_the_connection_to_the_database_lost_again_and_again(self):
         d = self.daemon()

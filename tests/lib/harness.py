@@ -3,6 +3,7 @@
 The server is a private cluster (cluster.sh), or the one of DATABASE_URL, where each test makes databases of its
 own beside the given one. Only the standard library and psql are needed."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -176,6 +177,19 @@ class Database:
             END $f$;
             DROP TRIGGER IF EXISTS refuse ON {table};
             CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()""")
+
+    @contextlib.contextmanager
+    def locked(self, table, mode):
+        """Somebody's transaction holds the table in this mode ("SHARE", say)."""
+        session = subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-d", self.url], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, text=True)
+        try:
+            session.stdin.write(f"BEGIN; LOCK TABLE {table} IN {mode} MODE;\n\\echo locked\n")
+            session.stdin.flush()
+            assert session.stdout.readline() == "locked\n"
+            yield
+        finally:
+            session.communicate()
 
     def allow_fk_by_batch(self):
         """What config/role.sql does with fk_check set."""
