@@ -25,12 +25,14 @@ class Proxy:
         self.lock = threading.Lock()
         self.left = None
         self.carried_out = False
+        self.holding = b""
         self.hit = b""
         threading.Thread(target=self.accept, daemon=True).start()
 
-    def arm(self, message, carried_out):
+    def arm(self, message, carried_out, holding=b""):
+        """message: its number, from 0, among those that hold these bytes"""
         with self.lock:
-            self.left, self.carried_out, self.hit = message, carried_out, b""
+            self.left, self.carried_out, self.holding, self.hit = message, carried_out, holding, b""
 
     def accept(self):
         while True:
@@ -41,9 +43,9 @@ class Proxy:
             server = socket.create_connection(self.server)
             threading.Thread(target=self.pass_messages, args=(client, server), daemon=True).start()
 
-    def is_awaited(self, kind):
+    def is_awaited(self, kind, message):
         with self.lock:
-            if self.left is None:
+            if self.left is None or self.holding not in message:
                 return False
             self.left -= 1
             if self.left >= 0:
@@ -65,7 +67,7 @@ class Proxy:
                     kind = message[:1] if greeted else b"greeting"
                     # a request for encryption (len 8) comes before the greeting itself
                     greeted = greeted or len(message) > 8
-                    if self.is_awaited(kind):
+                    if self.is_awaited(kind, message):
                         if self.carried_out:
                             mute.set()
                             server.sendall(message)
@@ -104,8 +106,8 @@ class Proxy:
         self.listener.close()
 
 
-class Sweep(TestCase):
-    MESSAGES_MAX = 200
+class Cut(TestCase):
+    """A database behind such a proxy."""
 
     def setUp(self):
         super().setUp()
@@ -116,6 +118,24 @@ class Sweep(TestCase):
         self.addCleanup(self.proxy.close)
         self.db.daemon_url = f"{match[1]}{match[2] or ''}127.0.0.1:{self.proxy.port}{match[5]}"
         self.connection = self.db.create_connection()
+
+
+class LostCommit(Cut):
+    def test_an_account_that_nobody_knows_was_stored_is_ambiguous_at_once(self):
+        """Not only at the next look at the accounts, which comes every ten seconds."""
+        d = self.daemon()
+        self.assertEqual(d.send(account(self.connection), ad_object("c0"), record(externalId="c0")).counts(), (3, 3, 0, 0))
+        self.proxy.arm(0, carried_out=True, holding=b"COMMIT")
+        self.assertEqual(d.send(account(self.db.create_connection())).counts(), (1, 0, 1, 0))
+        self.assertEqual(self.proxy.hit, b"Q")
+        self.assertEqual(d.send(record(externalId="c0", amountCents=2)).codes(), {1: "ambiguous_account"})
+
+
+class Sweep(Cut):
+    MESSAGES_MAX = 200
+
+    def setUp(self):
+        super().setUp()
         self.sent = []
 
     def converse(self, d, turn):
