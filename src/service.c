@@ -5,9 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <systemd/sd-daemon.h>
+
+#include "clock.h"
 
 enum { ASKS_PER_PERIOD = 4 }; /* systemd wants to hear twice; an answer may take its time */
 
@@ -63,12 +64,8 @@ void service_ready(struct service *s)
 
 void service_reloading(struct service *s)
 {
-        struct timespec now;
-
         (void)s;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
-                   (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+        sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_monotonic_us());
 }
 
 void service_stopping(struct service *s)
