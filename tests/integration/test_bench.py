@@ -64,6 +64,13 @@ class Bench(unittest.TestCase):
         self.assertEqual([row[0] for row in self.table("scale.md")],
                          ["1", "10", "100", "1,000"])
 
+    def test_hierarchy(self):
+        self.bench("hierarchy", "--objects", "500", "--rounds", "2")
+        rows = self.table("hierarchy.md")
+        self.assertEqual(len(rows), 5)
+        for row in rows:
+            self.assertRegex(row[1], r"^[\d.,]+k$")
+
     def test_other_rows_are_noticed(self):
         server = Server()
         self.addCleanup(server.close)

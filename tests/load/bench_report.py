@@ -10,6 +10,7 @@ from typing import Any
 
 from bench_data import Data
 from bench_ways import DaemonWay, Run, Way
+from harness import Database
 
 
 def base_of(ways: Sequence[Way]) -> str:
@@ -36,14 +37,14 @@ def ratio_text(ratios: Sequence[float]) -> str:
     return f"{median(ratios):.2f}"
 
 
-def machine(data: Data) -> str:
+def machine(db: Database) -> str:
     """Where it was measured."""
     model = re.search(r"^model name\s*:\s*(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.M)
-    postgres = data.db.value("SELECT current_setting('server_version')").split()[0]
-    timescale = data.db.value("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
+    postgres = db.value("SELECT current_setting('server_version')").split()[0]
+    timescale = db.value("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
     processor = f" ({model[1]})" if model else ""
     return (f"{os.cpu_count()} cores{processor} shared by all processes, PostgreSQL {postgres}, TimescaleDB {timescale}, "
-            f"fsync {data.db.value('SHOW fsync')}, synchronous_commit {data.db.value('SHOW synchronous_commit')}")
+            f"fsync {db.value('SHOW fsync')}, synchronous_commit {db.value('SHOW synchronous_commit')}")
 
 
 def ratios_to(base: Sequence[Run], runs: Sequence[Run]) -> list[float]:
@@ -99,7 +100,7 @@ def ways_document(data: Data, ways: Sequence[Way], runs: dict[str, list[Run]], s
     null_sink = data.encoding["rows"] / data.encoding["cpu_seconds"]
     lines = [
         f"{describe(data)}; {rounds} round{'s' * (rounds != 1)} in alternation, {connections} client "
-        f"connection{'s' * (connections != 1)} to the daemon. {machine(data)}.\n\n",
+        f"connection{'s' * (connections != 1)} to the daemon. {machine(data.db)}.\n\n",
         ways_table(ways, runs),
         "\nAll ways stored the same rows (a digest of every column), into the same chunks, emptied before each. "
         f"rows/s: the median; × {base_of(ways)}: the median of each round's ratio. CPU (user and system): of the way's own process, "
