@@ -9,7 +9,7 @@ packages=(
         libuv1-dev libpq-dev libcjson-dev libcmocka-dev libinih-dev libxxhash-dev libsqlite3-dev libssl-dev
         libmicrohttpd-dev libsystemd-dev
         python3 socat openssl util-linux procps
-        ca-certificates mmdebstrap bubblewrap debian-archive-keyring
+        ca-certificates mmdebstrap bubblewrap debian-archive-keyring mount
 )
 # Any psql will do, and there may be one that is not Debian's.
 command -v psql >/dev/null || packages+=(postgresql-client)
