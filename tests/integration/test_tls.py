@@ -75,7 +75,8 @@ class Tls(TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
         for authority in ("ca", "other-ca"):
-            self.make(authority, "-x509", "-addext", "basicConstraints=critical,CA:true")
+            self.make(authority, "-x509", "-addext", "basicConstraints=critical,CA:true",
+                      "-addext", "keyUsage=critical,keyCertSign,cRLSign")
         self.make("server", "-CA", "ca", "-addext", "subjectAltName=DNS:localhost")
         self.make("client", "-CA", "ca")
         self.make("stranger", "-CA", "other-ca")
@@ -100,9 +101,11 @@ class Tls(TestCase):
         ca = args[at + 1]
         del args[at:at + 2]
         self.openssl(*new, *args, "-out", self.path("request"))
+        extensions = pathlib.Path(self.path("extensions"))
+        extensions.write_text("subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
         self.openssl("x509", "-req", "-in", self.path("request"), "-CA", self.path(f"{ca}.crt"), "-CAkey",
-                     self.path(f"{ca}.key"), "-CAcreateserial", "-days", "2", "-copy_extensions", "copy", "-out",
-                     self.path(f"{name}.crt"))
+                     self.path(f"{ca}.key"), "-CAcreateserial", "-days", "2", "-copy_extensions", "copy", "-extfile",
+                     extensions, "-out", self.path(f"{name}.crt"))
 
     def connect(self, d):
         port = re.findall(r"listening on TCP \S+ port (\d+)", d.log())[-1]

@@ -26,8 +26,8 @@ class Workers(TestCase):
     def test_clients_are_dealt_out(self):
         """All at once, over all workers; the totals are the daemon's."""
         d = self.daemon()
-        self.assertEqual([name for name in self.threads(d) if name.startswith("worker")],
-                         ["worker 1", "worker 2", "worker 3"])
+        names = ["worker 1", "worker 2", "worker 3"]
+        wait_until(lambda: [name for name in self.threads(d) if name.startswith("worker")] == names, "threads")
         lines = numbered(1200)
         results = []
         threads = [threading.Thread(target=lambda part=lines[i::6]: results.append(d.send(*part).counts()))

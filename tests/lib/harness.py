@@ -352,11 +352,12 @@ class Client:
 
     def wait_ack(self, lines):
         """Replies until this many lines are settled; returns the ack."""
-        while True:
-            reply = self.reply()
-            assert reply is not None, "closed before everything was acked"
+        last = None
+        while (reply := self.reply()) is not None:
             if reply.get("ack", 0) >= lines:
                 return reply
+            last = reply
+        raise AssertionError(f"closed before line {lines} was acked; the last reply was {last}")
 
     def finish(self):
         """Half-close, then everything until the daemon closes."""
