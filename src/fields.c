@@ -82,10 +82,21 @@ struct unknown_field {
         char name[REJECT_FIELD_BYTES];
 };
 
-static void note_unknown(struct unknown_field *unknown, struct slice name)
+/* Whether others can read the decoded name: NUL would end it, half a surrogate pair is no UTF-8. */
+static bool is_readable(struct slice name)
+{
+        for (size_t i = 0; i < name.len; i++) {
+                if (name.ptr[i] == '\0' ||
+                    (name.ptr[i] == '\xed' && i + 1 < name.len && (unsigned char)name.ptr[i + 1] >= 0xa0))
+                        return false;
+        }
+        return true;
+}
+
+static void note_unknown(struct unknown_field *unknown, struct json_string key, struct slice name)
 {
         if (!unknown->found)
-                reject_excerpt(name, unknown->name, sizeof(unknown->name));
+                reject_excerpt(is_readable(name) ? name : key.raw, unknown->name, sizeof(unknown->name));
         unknown->found = true;
 }
 
@@ -113,7 +124,7 @@ static bool find_all(struct field_reader *reader, struct slice line, struct fiel
                 if (!json_read(&r, field < FIELDS ? &f->values[field] : &value))
                         return bad_json(&r, field, f->reject);
                 if (field == FIELDS) {
-                        note_unknown(unknown, name);
+                        note_unknown(unknown, key, name);
                         continue;
                 }
                 if (f->present & 1u << field) {
@@ -161,7 +172,8 @@ static bool refuse_unknown(const struct fields *f, const char *name)
                 [RECORD_KINDS] = "a record",
         };
 
-        reject_set(f->reject, REJECT_UNKNOWN_FIELD, name, "%s has no such field", whats[f->kind]);
+        reject_set(f->reject, REJECT_UNKNOWN_FIELD, name, "%s has no %s", whats[f->kind],
+                   name[0] ? "such field" : "field without a name");
         return false;
 }
 

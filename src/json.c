@@ -1,5 +1,7 @@
 #include "json.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "hex.h"
@@ -311,51 +313,72 @@ static int64_t read_exponent(const char *p, const char *end)
         return negative ? -value : value;
 }
 
-/* @int_digits starts at the first digit; @frac_digits stand behind the point. */
-static bool numeric_holds(const char *int_digits, size_t int_len, const char *frac_digits, size_t frac_len,
-                          int64_t exponent)
+/* A number as it was sent. */
+struct number {
+        bool negative;
+        const char *int_digits; /* from the first one on */
+        size_t int_len;
+        const char *frac_digits; /* behind the point */
+        size_t frac_len;
+        bool has_exponent;
+        int64_t exponent;
+};
+
+static size_t digits_len(const struct number *n)
 {
-        int64_t frac_left = (int64_t)frac_len - exponent;
-        int64_t lead = (int64_t)int_len; /* digits before the point, of the first digit that is not 0 */
+        return n->int_len + n->frac_len;
+}
+
+static char digit_at(const struct number *n, size_t i)
+{
+        return i < n->int_len ? n->int_digits[i] : n->frac_digits[i - n->int_len];
+}
+
+/* The first digit that is not 0; digits_len() where all are. */
+static size_t leading_zeros(const struct number *n)
+{
+        size_t i = 0;
+
+        while (i < digits_len(n) && digit_at(n, i) == '0')
+                i++;
+        return i;
+}
+
+static bool numeric_holds(const struct number *n)
+{
+        int64_t frac_left = (int64_t)n->frac_len - n->exponent;
+        int64_t lead = (int64_t)n->int_len; /* digits before the point, of the first digit that is not 0 */
 
         if (frac_left > NUMERIC_MAX_FRAC_DIGITS)
                 return false;
         /* numeric_in refuses these of any value, zero included */
-        if (exponent >= INT32_MAX / 2 || exponent <= -(INT32_MAX / 2))
+        if (n->exponent >= INT32_MAX / 2 || n->exponent <= -(INT32_MAX / 2))
                 return false;
-        if (*int_digits == '0') { /* JSON allows no other leading zero */
-                size_t zeros = 0;
+        if (*n->int_digits == '0') { /* JSON allows no other leading zero */
+                size_t zeros = leading_zeros(n);
 
-                while (zeros < frac_len && frac_digits[zeros] == '0')
-                        zeros++;
-                if (zeros == frac_len)
+                if (zeros == digits_len(n))
                         return true;
-                lead = -(int64_t)zeros;
+                lead = 1 - (int64_t)zeros;
         }
-        return lead + exponent <= NUMERIC_MAX_INT_DIGITS;
+        return lead + n->exponent <= NUMERIC_MAX_INT_DIGITS;
 }
 
-static bool read_number(struct json_reader *r)
+static bool read_number(struct json_reader *r, struct number *ret)
 {
-        const char *int_digits;
-        const char *frac_digits = NULL;
-        size_t int_len;
-        size_t frac_len = 0;
-        int64_t exponent = 0;
-
-        if (*r->p == '-')
-                r->p++;
-        int_digits = r->p;
-        int_len = skip_digits(r);
-        if (int_len == 0)
+        *ret = (struct number){.negative = *r->p == '-'};
+        r->p += ret->negative;
+        ret->int_digits = r->p;
+        ret->int_len = skip_digits(r);
+        if (ret->int_len == 0)
                 return fail(r, "a number has no digits");
-        if (int_len > 1 && *int_digits == '0')
+        if (ret->int_len > 1 && *ret->int_digits == '0')
                 return fail(r, "a number starts with a zero");
         if (r->p < r->end && *r->p == '.') {
                 r->p++;
-                frac_digits = r->p;
-                frac_len = skip_digits(r);
-                if (frac_len == 0)
+                ret->frac_digits = r->p;
+                ret->frac_len = skip_digits(r);
+                if (ret->frac_len == 0)
                         return fail(r, "a number has no digits behind its decimal point");
         }
         if (r->p < r->end && (*r->p == 'e' || *r->p == 'E')) {
@@ -367,11 +390,54 @@ static bool read_number(struct json_reader *r)
                         r->p++;
                 if (skip_digits(r) == 0)
                         return fail(r, "a number has no digits in its exponent");
-                exponent = read_exponent(start, r->p);
+                ret->has_exponent = true;
+                ret->exponent = read_exponent(start, r->p);
         }
-        if (!numeric_holds(int_digits, int_len, frac_digits, frac_len, exponent))
+        if (!numeric_holds(ret))
                 note_trouble(r, JSON_TROUBLE_NUMERIC);
         return true;
+}
+
+/* Numbers that numeric takes for one, digits behind the point included, hash alike, however they were sent:
+ * -0 as 0, 1e2 as 100, 0.10e1 as 1.0. What is hashed is the text that numeric makes of it; where that is long
+ * (1e131071 is short), its digits without zeros at the ends, and where they stand. */
+static XXH128_hash_t hash_number(struct json_reader *r, const struct number *n, struct slice raw,
+                                 uint64_t seed)
+{
+        enum { TEXT_MAX = 400 };
+        char text[TEXT_MAX];
+        size_t zeros = n->negative || n->has_exponent || raw.len > TEXT_MAX ? leading_zeros(n) : 0;
+        bool zero = zeros == digits_len(n);
+        int64_t scale = (int64_t)n->frac_len > n->exponent ? (int64_t)n->frac_len - n->exponent : 0;
+        int64_t point = (int64_t)n->int_len + n->exponent; /* so many digits stand before it */
+        int64_t first = !zero && point > (int64_t)zeros ? (int64_t)zeros : point - 1;
+        bool negative = n->negative && !zero;
+        int64_t len = negative + (point - first) + (scale ? scale + 1 : 0);
+        char *p = text;
+
+        if (!n->has_exponent && negative == n->negative && raw.len <= TEXT_MAX)
+                return XXH3_128bits_withSeed(raw.ptr, raw.len, seed);
+        if (len > TEXT_MAX) {
+                size_t end = digits_len(n);
+
+                while (end > zeros && digit_at(n, end - 1) == '0')
+                        end--;
+                r->scratch->text = grow(r->scratch->text, &r->scratch->text_cap, end - zeros + TEXT_MAX, 1);
+                p = r->scratch->text + snprintf(r->scratch->text, TEXT_MAX, "%s%" PRId64 " %" PRId64 " ",
+                                                negative ? "-" : "", zero ? 0 : point - (int64_t)zeros,
+                                                scale);
+                for (size_t i = zeros; i < end; i++)
+                        *p++ = digit_at(n, i);
+                return XXH3_128bits_withSeed(r->scratch->text, (size_t)(p - r->scratch->text), seed);
+        }
+        if (negative)
+                *p++ = '-';
+        for (int64_t i = first; i < point + scale; i++) {
+                if (i == point)
+                        *p++ = '.';
+                *p++ = i >= 0 && i < (int64_t)digits_len(n) ? digit_at(n, (size_t)i) : '0';
+        }
+        return XXH3_128bits_withSeed(text, (size_t)(p - text), seed);
 }
 
 /* --- values --- */
@@ -584,8 +650,8 @@ static bool read_container(struct json_reader *r, enum json_type type, XXH128_ha
 static bool read_any(struct json_reader *r, struct json_value *ret, XXH128_hash_t *ret_hash)
 {
         struct json_string s;
+        struct number number;
         const char *start;
-        enum hash_seed seed = SEED_WORD;
 
         if (!json_peek(r, &ret->type))
                 return false;
@@ -610,10 +676,12 @@ static bool read_any(struct json_reader *r, struct json_value *ret, XXH128_hash_
                         *ret_hash = ret->hash;
                 return true;
         case JSON_NUMBER:
-                if (!read_number(r))
+                if (!read_number(r, &number))
                         return false;
-                seed = SEED_NUMBER;
-                break;
+                ret->raw = (struct slice){start, (size_t)(r->p - start)};
+                if (ret_hash)
+                        *ret_hash = hash_number(r, &number, ret->raw, SEED_NUMBER);
+                return true;
         case JSON_BOOL:
                 if (!(*start == 't' ? read_word(r, "true", 4) : read_word(r, "false", 5)))
                         return false;
@@ -625,7 +693,7 @@ static bool read_any(struct json_reader *r, struct json_value *ret, XXH128_hash_
         }
         ret->raw = (struct slice){start, (size_t)(r->p - start)};
         if (ret_hash)
-                *ret_hash = XXH3_128bits_withSeed(ret->raw.ptr, ret->raw.len, seed);
+                *ret_hash = XXH3_128bits_withSeed(ret->raw.ptr, ret->raw.len, SEED_WORD);
         return true;
 }
 

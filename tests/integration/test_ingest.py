@@ -282,6 +282,15 @@ class Wire(TestCase):
         self.assertEqual((ack["stored"], ack["duplicate"], ack["rejected"]), (1, 1, 1))
         self.assertIsNone(client.finish().ack, "the last ack was said already")
 
+    def test_numbers_that_are_stored_alike_are_one_record(self):
+        lines = [record(collectedAt="2026-11-03T00:00:00Z", metrics={"x": 0})]
+        text = encode(lines[0]).decode()
+        spelled = ["100", "1e2", "0.1E+3", "1.0", "10e-1", "-0", "0", "100.0"]
+        replies = self.daemon().send(*[text.replace('"x": 0', f'"x": {s}').replace('"x":0', f'"x":{s}') for s in spelled])
+        self.assertEqual(replies.counts(), (8, 4, 4, 0))
+        self.assertEqual(self.db.value("SELECT string_agg(metrics->>'x', ' ' ORDER BY metrics->>'x') FROM spending"),
+                         "0 1.0 100 100.0")
+
     def test_line_too_long(self):
         good = encode(record())
         at_limit = good[:-1] + b" " * (2048 - len(good)) + b"}"

@@ -512,6 +512,52 @@ static void test_derived_ids(void **state)
         assert_memory_equal(id2.bytes, "\x01\xde\xe2\x04", 4);
 }
 
+static void test_numbers_in_metrics_and_ids(void **state)
+{
+        /* of each line numeric makes one and the same text, the first one */
+        static const char *const alike[][4] = {
+                {"100", "1e2", "1E+2", "0.1e3"},
+                {"0", "-0", "0e5", "-0.0e1"},
+                {"0.0", "-0.0", "0e-1", "0.00e1"},
+                {"1.0", "0.10e1", "10e-1", "0.010E2"},
+                {"1.00", "100e-2", "0.100e1", "1.00e0"},
+                {"-0.0025", "-25e-4", "-0.25e-2", "-2.5e-3"},
+                {"123.45", "12345e-2", "1.2345e2", "0.0012345e5"},
+                {"-1000000", "-1e6", "-1000000e0", "-0.001e9"},
+        };
+        char digits[2][1200];
+        char value[2][1300];
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(alike); i++) {
+                for (size_t k = 0; k < ARRAY_LEN(alike); k++) {
+                        for (size_t n = 0; n < 4; n++) {
+                                snprintf(value[0], sizeof(value[0]), "{\"a\":%s}", alike[i][0]);
+                                snprintf(value[1], sizeof(value[1]), "{\"a\":%s}", alike[k][n]);
+                                assert_same_id("metrics", value[0], "metrics", value[1], i == k);
+                        }
+                }
+        }
+        /* short and long, whatever their length is */
+        for (int zeros = 390; zeros <= 1000; zeros += zeros < 410 ? 1 : 295) {
+                memset(digits[0], '0', (size_t)zeros);
+                digits[0][zeros] = '\0';
+                snprintf(value[0], sizeof(value[0]), "{\"a\":-2%s}", digits[0]);
+                snprintf(value[1], sizeof(value[1]), "{\"a\":-0.2e%d}", zeros + 1);
+                assert_same_id("metrics", value[0], "metrics", value[1], 1);
+                snprintf(value[1], sizeof(value[1]), "{\"a\":-2e%d}", zeros + 1);
+                assert_same_id("metrics", value[0], "metrics", value[1], 0);
+                snprintf(value[0], sizeof(value[0]), "{\"a\":0.%s3}", digits[0]);
+                snprintf(value[1], sizeof(value[1]), "{\"a\":30e-%d}", zeros + 2);
+                assert_same_id("metrics", value[0], "metrics", value[1], 0); /* one digit more */
+                snprintf(value[1], sizeof(value[1]), "{\"a\":3e-%d}", zeros + 1);
+                assert_same_id("metrics", value[0], "metrics", value[1], 1);
+                snprintf(value[0], sizeof(value[0]), "{\"a\":0.%s}", digits[0]);
+                snprintf(value[1], sizeof(value[1]), "{\"a\":-0e-%d}", zeros);
+                assert_same_id("metrics", value[0], "metrics", value[1], 1);
+        }
+}
+
 /* A value that must never change: ids of stored rows depend on it. */
 static void test_derived_id_is_stable(void **state)
 {
@@ -521,6 +567,9 @@ static void test_derived_id_is_stable(void **state)
         (void)state;
         uuid_format(&id, text);
         assert_string_equal(text, "01766dff-0c00-89fd-85d9-1d5a5ff04a30");
+        id = id_of("metrics", "{\"a\":[1.50,-100,0],\"b\":-0.001}");
+        uuid_format(&id, text);
+        assert_string_equal(text, "01766dff-0c00-8967-8bd0-62c14e87ab2f");
 }
 
 static void test_any_time(void **state)
@@ -554,6 +603,16 @@ static void test_first_fault_is_told(void **state)
         assert_false(decode(SLICE_LIT("{\"platform\":7,\"nope\":1,\"nope2\":2}"), &rec, &reject));
         assert_int_equal(reject.code, REJECT_UNKNOWN_FIELD);
         assert_string_equal(reject.field, "nope");
+        /* a name that is no text for others is told as it was sent */
+        assert_false(decode(SLICE_LIT("{\"platform\\u0000\":1}"), &rec, &reject));
+        assert_string_equal(reject.field, "platform\\u0000");
+        assert_false(decode(SLICE_LIT("{\"\\udc00\\ud800x\":1}"), &rec, &reject));
+        assert_string_equal(reject.field, "\\udc00\\ud800x");
+        assert_false(decode(SLICE_LIT("{\"\\ud83d\\ude00\\u00e9\":1}"), &rec, &reject));
+        assert_string_equal(reject.field, "\xf0\x9f\x98\x80\xc3\xa9");
+        assert_false(decode(SLICE_LIT("{\"\":1}"), &rec, &reject));
+        assert_int_equal(reject.code, REJECT_UNKNOWN_FIELD);
+        assert_string_equal(reject.message, "a spending record has no field without a name");
         assert_false(decode(SLICE_LIT("{\"currency\":7,\"platform\":7}"), &rec, &reject));
         assert_string_equal(reject.field, "platform");
         assert_string_equal(reject.message, "platform must be \"META\", \"GOOGLE_ADS\" or \"TIKTOK\", not 7");
@@ -588,6 +647,7 @@ int main(void)
                 cmocka_unit_test(test_duplicate_among_many_keys),
                 cmocka_unit_test(test_values),
                 cmocka_unit_test(test_derived_ids),
+                cmocka_unit_test(test_numbers_in_metrics_and_ids),
                 cmocka_unit_test(test_derived_id_is_stable),
                 cmocka_unit_test(test_any_time),
                 cmocka_unit_test(test_first_fault_is_told),
