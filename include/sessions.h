@@ -30,6 +30,10 @@ void sessions_set_idle(struct sessions *set, unsigned idle_ms);
  * "shutdown". When on_gone has come for the last one, sessions_empty holds. */
 void sessions_drain(struct sessions *set);
 
+/* The process ends with lines in flight: each client is told, as far as its socket takes it at once, what is
+ * settled, and "shutdown". */
+void sessions_end_at_once(struct sessions *set);
+
 static inline bool sessions_empty(const struct sessions *set)
 {
         return list_empty(&set->all);

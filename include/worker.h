@@ -83,6 +83,9 @@ bool worker_report_post(struct worker *w, enum report_detail detail, struct repo
 /* Its sessions settle what was received and end; then on_ended is called. */
 void worker_drain(struct worker *w);
 
+/* The process is about to end: its sessions tell their clients so, whatever is in flight. */
+void worker_end_at_once(struct worker *w);
+
 /* Waits for a worker that has ended, or undoes worker_open where it was never started. */
 void worker_join(struct worker *w);
 

@@ -52,6 +52,9 @@ void workers_report(struct workers *ws, enum report_detail detail, void (*cb)(vo
 /* See worker_drain; on_ended follows. */
 void workers_drain(struct workers *ws);
 
+/* The process is about to end: clients are told so, whatever is in flight. */
+void workers_end_at_once(struct workers *ws);
+
 /* When all have ended, or none was started: nothing is posted to the main thread any more. */
 void workers_close(struct workers *ws);
 

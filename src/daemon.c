@@ -349,6 +349,7 @@ static void end_at_once(struct daemon *d, const char *why)
         d->ending_at_once = true;
         log_warn("ending at once: %s; what was not acked, clients send again", why);
         uv_timer_start(&d->deadline, on_no_report, LAST_WORDS_MS, 0);
+        workers_end_at_once(&d->workers);
         workers_report(&d->workers, REPORT_COUNTS, on_last_report, d);
 }
 

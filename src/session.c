@@ -245,7 +245,7 @@ static const char *closing_word(const struct session *s)
 static void say(struct session *s)
 {
         const char *closing = closing_word(s);
-        bool last = (s->state == SESSION_EOF || closing) && everything_settled(s);
+        bool last = (s->state == SESSION_EOF || closing) && (everything_settled(s) || s->set->ending);
 
         if (s->acks.settled > s->acked || (last && !s->ack_told))
                 say_ack(s);

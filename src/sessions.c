@@ -109,6 +109,16 @@ void sessions_drain(struct sessions *set)
         }
 }
 
+void sessions_end_at_once(struct sessions *set)
+{
+        set->draining = true;
+        set->ending = true;
+        for (struct list *l = set->all.next, *next; l != &set->all; l = next) {
+                next = l->next;
+                session_flush(container_of(l, struct session, all));
+        }
+}
+
 void sessions_deinit(struct sessions *set)
 {
         assert(list_empty(&set->all));

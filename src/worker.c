@@ -270,6 +270,22 @@ void worker_drain(struct worker *w)
         post(w, m);
 }
 
+static void deliver_end_at_once(struct message *m, void *ctx)
+{
+        struct worker *w = ctx;
+
+        free(m);
+        sessions_end_at_once(&w->sessions);
+}
+
+void worker_end_at_once(struct worker *w)
+{
+        struct message *m = new_message(sizeof(*m));
+
+        m->deliver = deliver_end_at_once;
+        post(w, m);
+}
+
 /* --- the beginning and the end --- */
 
 static void close_all(struct worker *w)

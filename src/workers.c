@@ -226,6 +226,12 @@ void workers_drain(struct workers *ws)
                 worker_drain(&ws->items[i]);
 }
 
+void workers_end_at_once(struct workers *ws)
+{
+        for (unsigned i = 0; i < ws->len; i++)
+                worker_end_at_once(&ws->items[i]);
+}
+
 void workers_close(struct workers *ws)
 {
         assert(ws->alive == 0);

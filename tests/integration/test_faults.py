@@ -5,6 +5,7 @@ import math
 import pathlib
 import random
 import signal
+import socket
 import sys
 import threading
 import time
@@ -192,11 +193,16 @@ class Faults(TestCase):
         self.server.stop_at_once()
         self.addCleanup(self.server.start)
         client = d.client()
-        client.send(*numbered(10))
+        client.send("{}", *numbered(10), "{}")
+        done_sending = d.client()
+        done_sending.send(*numbered(3))
+        done_sending.sock.shutdown(socket.SHUT_WR)
         time.sleep(0.2)
         self.assertEqual(d.stop(timeout=10), 0)
         self.server.start()
-        self.assertIn("10 not settled", d.log())
+        self.assertIn("13 not settled", d.log())
+        for replies, acked in ((client.drain(), 1), (done_sending.drain(), 0)):
+            self.assertEqual((replies.counts()[0], replies.closing), (acked, "shutdown"))
         self.assertEqual(self.db.count(), 0)
 
 
