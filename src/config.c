@@ -621,7 +621,7 @@ static bool is_taken_over(const struct setting *s, const struct config *running,
         if (is_tls(s) && !running->listen.tls_cert[0] != !fresh->listen.tls_cert[0])
                 return false;
         if (s->offset == AT(limits.memory_bytes) &&
-            fresh->limits.memory_bytes / 4 < running->limits.max_line_bytes)
+            fresh->limits.memory_bytes / 4 / running->daemon.workers < running->limits.max_line_bytes)
                 return false;
         return is_any_time(s);
 }

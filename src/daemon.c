@@ -56,6 +56,7 @@ struct daemon {
         uv_timer_t status;   /* when systemd is told what goes on */
         struct status_line status_line;
         bool draining;
+        bool closing; /* the workers have ended */
         bool ending_at_once;
 };
 
@@ -288,7 +289,8 @@ static void on_reload_signal(uv_signal_t *handle, int number)
         (void)number;
         if (d->draining)
                 return;
-        service_reloading(&d->service);
+        if (d->service.ready)
+                service_reloading(&d->service);
         if (read_fresh(d, &fresh, error) == 0)
                 use_fresh(d, &fresh);
         else
@@ -296,7 +298,8 @@ static void on_reload_signal(uv_signal_t *handle, int number)
         config_deinit(&fresh.config);
         access_deinit(&fresh.access);
         tls_server_deinit(&fresh.tls);
-        service_ready(&d->service);
+        if (d->service.ready)
+                service_ready(&d->service);
 }
 
 /* --- the end --- */
@@ -315,17 +318,35 @@ static void close_all(struct daemon *d)
         rejects_close(&d->rejects, on_rejects_closed);
         schema_check_close(&d->schema);
         service_close(&d->service);
-        uv_close((uv_handle_t *)&d->sigterm, NULL);
-        uv_close((uv_handle_t *)&d->sigint, NULL);
         uv_close((uv_handle_t *)&d->sigusr1, NULL);
         uv_close((uv_handle_t *)&d->sighup, NULL);
-        uv_close((uv_handle_t *)&d->deadline, NULL);
         uv_close((uv_handle_t *)&d->status, NULL);
+        /* what is not closed yet may wait for a disk or a server: these still end it */
+        d->closing = true;
+        uv_unref((uv_handle_t *)&d->sigterm);
+        uv_unref((uv_handle_t *)&d->sigint);
+        uv_unref((uv_handle_t *)&d->deadline);
+}
+
+static void close_last(struct daemon *d)
+{
+        uv_close((uv_handle_t *)&d->sigterm, NULL);
+        uv_close((uv_handle_t *)&d->sigint, NULL);
+        uv_close((uv_handle_t *)&d->deadline, NULL);
 }
 
 static void on_workers_ended(void *ctx)
 {
         close_all(ctx);
+}
+
+/* All has ended. */
+static void log_stopped(const struct daemon *d)
+{
+        struct report sum;
+
+        workers_last_report(&d->workers, &sum);
+        log_totals(d, "stopped", LOG_ID_STOPPED, &sum);
 }
 
 static void on_last_report(void *ctx, struct report *sum)
@@ -346,6 +367,10 @@ static void end_at_once(struct daemon *d, const char *why)
 {
         if (d->ending_at_once)
                 return;
+        if (d->closing) { /* all is settled */
+                log_stopped(d);
+                _exit(0);
+        }
         d->ending_at_once = true;
         log_warn("ending at once: %s; what was not acked, clients send again", why);
         uv_timer_start(&d->deadline, on_no_report, LAST_WORDS_MS, 0);
@@ -494,15 +519,6 @@ static int start(struct daemon *d)
         return 0;
 }
 
-/* All has ended. */
-static void log_stopped(const struct daemon *d)
-{
-        struct report sum;
-
-        workers_last_report(&d->workers, &sum);
-        log_totals(d, "stopped", LOG_ID_STOPPED, &sum);
-}
-
 int daemon_run(struct config *config, const struct config_source *source)
 {
         struct daemon *d = calloc(1, sizeof(*d));
@@ -528,6 +544,8 @@ int daemon_run(struct config *config, const struct config_source *source)
         err = start(d);
         if (err)
                 close_all(d);
+        uv_run(&d->loop, UV_RUN_DEFAULT);
+        close_last(d);
         uv_run(&d->loop, UV_RUN_DEFAULT);
         if (!err)
                 log_stopped(d);

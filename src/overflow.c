@@ -139,7 +139,8 @@ bool overflow_has_room(const struct pipeline *p)
 
         if (p->spool.pending_bytes >= SPOOL_PENDING_MAX || (memory_full(&p->memory) && p->in_flight > 0))
                 return false;
-        return !o->advancing || (waiting > LITTLE_BYTES && o->added_bytes < o->drained_bytes / 2);
+        return !o->advancing || p->ending ||
+               (waiting > LITTLE_BYTES && o->added_bytes < o->drained_bytes / 2);
 }
 
 static void route_again(void *ctx, struct line *line)

@@ -450,7 +450,8 @@ void pg_conn_command(struct pg_conn *c, const char *sql)
 bool pg_conn_put(struct pg_conn *c, const void *data, size_t len)
 {
         assert(c->state == PG_CONN_COPY);
-        if (PQputCopyData(c->pg, data, (int)len) < 0 || !flush(c)) {
+        if (PQputCopyData(c->pg, data, (int)len) <= 0 || /* 0: no memory */
+            !flush(c)) {
                 lose_soon(c);
                 return false;
         }
@@ -461,7 +462,7 @@ void pg_conn_copy_end(struct pg_conn *c)
 {
         assert(c->state == PG_CONN_COPY);
         c->state = PG_CONN_BUSY;
-        if (PQputCopyEnd(c->pg, NULL) < 0 || !flush(c))
+        if (PQputCopyEnd(c->pg, NULL) <= 0 || !flush(c))
                 lose_soon(c);
 }
 

@@ -254,6 +254,7 @@ static void say(struct session *s)
         if (last) {
                 s->client_ended = s->state == SESSION_EOF;
                 s->state = SESSION_LAST;
+                list_remove(&s->waiting); /* it takes no more lines */
         }
 }
 

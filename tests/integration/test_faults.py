@@ -1,6 +1,7 @@
 """The faults that a database, a network and an operator can cause, caused: nothing acked is lost, nothing is stored
 twice, and no row is refused for a fault that is not its own."""
 
+import itertools
 import math
 import pathlib
 import random
@@ -9,10 +10,11 @@ import socket
 import sys
 import threading
 import time
+import types
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, encode, numbered, psql, record, wait_until
+from harness import Daemon, TestCase, encode, numbered, psql, record, wait_until
 
 
 class Stream(threading.Thread):
@@ -204,6 +206,33 @@ class Faults(TestCase):
         for replies, acked in ((client.drain(), 1), (done_sending.drain(), 0)):
             self.assertEqual((replies.counts()[0], replies.closing), (acked, "shutdown"))
         self.assertEqual(self.db.count(), 0)
+
+
+    def test_a_server_that_does_not_greet_does_not_hold_up_the_end(self):
+        """The nth attempt to connect finds one; whose attempt that is, is chance."""
+        for silent in range(1, 7):
+            with self.subTest(silent):
+                listener = socket.create_server(("127.0.0.1", 0))
+                kept = []
+
+                def serve(listener=listener, kept=kept, silent=silent):
+                    try:
+                        for number in itertools.count(1):
+                            kept.append(listener.accept()[0])
+                            if number != silent:
+                                kept.pop().close()
+                    except OSError:
+                        pass
+
+                threading.Thread(target=serve, daemon=True).start()
+                nowhere = f"postgresql://x@127.0.0.1:{listener.getsockname()[1]}/x?sslmode=disable"
+                d = Daemon(types.SimpleNamespace(daemon_url=nowhere), shutdown__timeout_ms=1000)
+                self.addCleanup(d.close)
+                time.sleep(0.4)
+                start = time.monotonic()
+                self.assertEqual(d.stop(), 0)
+                self.assertLess(time.monotonic() - start, 5)
+                listener.close()
 
 
 class BadRows(TestCase):

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import socket
 import stat
@@ -11,7 +12,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import Client, TestCase, encode, record, wait_until
+from harness import Client, TestCase, encode, numbered, record, wait_until
 
 
 class Storing(TestCase):
@@ -460,6 +461,35 @@ class Stopping(TestCase):
     def setUp(self):
         super().setUp()
         self.db.add_account()
+
+    def test_who_waited_for_room_is_let_go_in_peace(self):
+        """What it still sends when it was told the end is read, so that the kernel does not reset the connection."""
+        d = self.daemon(listen__tcp="127.0.0.1:0", batch__rows=1000, database__writers=1, daemon__workers=1)
+        port = int(re.search(r"listening on TCP \S+ port (\d+)", d.log())[1])
+        with self.db.locked("spending", "ACCESS EXCLUSIVE"):
+            greedy = d.client()
+            threading.Thread(target=self.feed, args=(greedy, numbered(60000)), daemon=True).start()
+            time.sleep(1)
+            late = Client(socket.create_connection(("127.0.0.1", port)))
+            time.sleep(0.3)
+            d.signal(signal.SIGTERM)
+            self.assertEqual(late.reply(), {"ack": 0, "stored": 0, "duplicate": 0, "rejected": 0})
+            self.assertEqual(late.reply(), {"closing": "shutdown"})
+            self.assertIsNone(late.reply())
+        time.sleep(0.4)  # others' lines are settled meanwhile
+        late.send_bytes(b"x" * 1000)
+        time.sleep(0.8)  # until the daemon has waited long enough for the client to close
+        self.assertEqual(late.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), 0)
+        late.close()
+        greedy.drain()
+        self.assertEqual(d.process.wait(30), 0)
+
+    @staticmethod
+    def feed(client, lines):
+        try:
+            client.send(*lines)
+        except OSError:
+            pass  # it has closed
 
     def test_drain(self):
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -139,6 +139,37 @@ class Outage(Spool):
         d = self.spooling(batch__linger_ms=7000)
         self.assertEqual(d.send(*numbered(10)).ack["spooled"], 0)
 
+    def test_a_stop_while_it_drains_settles_what_many_clients_have_sent(self):
+        """Lines that were received, but found no room yet, are let in: nobody waits for the time limit."""
+        d = self.spooling(shutdown__timeout_ms=20000)
+        lines = numbered(160000, metrics={"pad": "x" * 200})
+        with self.db.locked("spending", "ACCESS EXCLUSIVE"):
+            self.assertEqual(d.send(*lines[:60000]).ack["spooled"], 60000)
+        closings = []
+
+        def stream(part):
+            client = d.client()
+            threading.Thread(target=feed, args=(client, part), daemon=True).start()
+            closings.append(client.drain().closing)
+
+        def feed(client, part):
+            try:
+                client.send(*part)
+            except OSError:
+                pass  # it has closed
+
+        clients = [threading.Thread(target=stream, args=(lines[i:i + 1000],)) for i in range(60000, 160000, 1000)]
+        for client in clients:
+            client.start()
+        wait_until(lambda: "the database gets on" in d.log(), "it drains")
+        time.sleep(0.3)
+        d.signal(signal.SIGTERM)
+        for client in clients:
+            client.join()
+        self.assertEqual(d.process.wait(40), 0)
+        self.assertNotIn("ending at once", d.log())
+        self.assertEqual(closings, ["shutdown"] * 100)
+
     def test_hierarchy_and_spending_keep_their_order(self):
         connection = self.db.create_connection()
         d = self.spooling(batch__rows=50)
