@@ -79,6 +79,9 @@ struct config {
         } log;
 };
 
+/* Whether @text has the form section.key=value, as config_load's overrides must have. */
+bool config_is_override(const char *text);
+
 /* Fills @config with the defaults, then with @path (NULL: CONFIG_DEFAULT_PATH where it exists), then with
  * the @overrides, each "section.key=value", in their order; database.url falls back to $DATABASE_URL.
  * Files named "credential:NAME" are those of $CREDENTIALS_DIRECTORY, where it is set; the password is read,

@@ -11,8 +11,8 @@
 
 /* A strict JSON reader (RFC 8259) for one text in memory: one pass, no tree, no allocation in the steady
  * state. It says of each value what it is and where it stands, checks what PostgreSQL's jsonb could not hold,
- * and hashes values so that two texts which jsonb would store alike hash alike (white space, escapes, the order
- * of keys and a number's exponent do not count; its digits do). */
+ * and hashes values so that two texts which jsonb would store alike hash alike (white space, escapes, the
+ * order of keys and a number's exponent do not count; its digits do). */
 
 enum { JSON_MAX_DEPTH = 256 };
 

@@ -53,6 +53,9 @@ void listener_init(struct listener *l, uv_loop_t *loop, void (*on_connection)(vo
 int listener_open_unix(struct listener *l, const char *path, unsigned mode,
                        char ret_error[LISTENER_ERROR_BYTES]);
 
+/* Whether listener_open_tcp would find addresses that it may listen on. */
+int listener_check_tcp(const char *address, bool anywhere, char ret_error[LISTENER_ERROR_BYTES]);
+
 /* Listens on "host:port" or "[v6]:port", on each address the host stands for. Addresses that are not loopback
  * are refused unless @anywhere. */
 int listener_open_tcp(struct listener *l, const char *address, bool anywhere,

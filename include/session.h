@@ -67,7 +67,7 @@ struct sessions {
         unsigned refused;
         unsigned strangers;
         bool draining;
-        bool ending; /* nothing more is settled */
+        bool ending;                  /* nothing more is settled */
         bool with_spool;              /* acks say how many lines are spooled */
         const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none */
         struct log_limit tls_failures;

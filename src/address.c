@@ -34,6 +34,22 @@ bool address_split(const char *address, char host[ADDRESS_HOST_BYTES], const cha
         return true;
 }
 
+int address_resolve(const char *address, struct addrinfo **ret, const char **ret_why)
+{
+        struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+        char host[ADDRESS_HOST_BYTES];
+        const char *port;
+        int r;
+
+        *ret_why = "must be host:port or [v6]:port";
+        if (!address_split(address, host, &port))
+                return -1;
+        r = getaddrinfo(host, port, &hints, ret);
+        if (r != 0)
+                *ret_why = gai_strerror(r);
+        return r == 0 ? 0 : -1;
+}
+
 int address_of_socket(int fd, char host[ADDRESS_HOST_BYTES], char port[ADDRESS_PORT_BYTES])
 {
         struct sockaddr_storage bound;

@@ -103,6 +103,8 @@ int arguments_parse(struct arguments *ret, int argc, char **argv)
                 case OPTION_SET:
                         if (ret->overrides_len == ARGUMENTS_OVERRIDES_MAX)
                                 return arguments_usage("too many --set", NULL);
+                        if (!config_is_override(optarg)) /* not quoted: there may be a secret in it */
+                                return arguments_usage("--set must be section.key=value", NULL);
                         ret->overrides[ret->overrides_len++] = take_secret(optarg);
                         break;
                 case OPTION_VERSION:

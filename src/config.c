@@ -475,21 +475,40 @@ static int load_file(struct config *config, const char *path, bool optional, cha
 
 /* --- all together --- */
 
-static int load_override(struct config *config, const char *text, char *ret_error)
+struct override {
+        char section[NAME_BYTES];
+        char key[NAME_BYTES];
+        const char *value;
+};
+
+static bool read_override(const char *text, struct override *ret)
 {
         const char *dot = strchr(text, '.');
         const char *equals = strchr(text, '=');
-        char section[NAME_BYTES];
-        char key[NAME_BYTES];
 
-        if (!dot || !equals || dot > equals || (size_t)(dot - text) >= sizeof(section) ||
-            (size_t)(equals - dot - 1) >= sizeof(key))
+        if (!dot || !equals || dot > equals || (size_t)(dot - text) >= sizeof(ret->section) ||
+            (size_t)(equals - dot - 1) >= sizeof(ret->key))
+                return false;
+        snprintf(ret->section, sizeof(ret->section), "%.*s", (int)(dot - text), text);
+        snprintf(ret->key, sizeof(ret->key), "%.*s", (int)(equals - dot - 1), dot + 1);
+        ret->value = equals + 1;
+        return is_name(ret->section) && is_name(ret->key);
+}
+
+bool config_is_override(const char *text)
+{
+        struct override o;
+
+        return read_override(text, &o);
+}
+
+static int load_override(struct config *config, const char *text, char *ret_error)
+{
+        struct override o;
+
+        if (!read_override(text, &o))
                 return fail(ret_error, "--set: must be section.key=value");
-        snprintf(section, sizeof(section), "%.*s", (int)(dot - text), text);
-        snprintf(key, sizeof(key), "%.*s", (int)(equals - dot - 1), dot + 1);
-        if (!is_name(section) || !is_name(key))
-                return fail(ret_error, "--set: must be section.key=value");
-        return assign(config, "--set", section, key, equals + 1, NULL, ret_error);
+        return assign(config, "--set", o.section, o.key, o.value, NULL, ret_error);
 }
 
 /* libpq's own file of passwords will not do for a credential: it must not have a group that may read it, as

@@ -57,20 +57,15 @@ static int fail(const char *reason, char ret_error[CONNECT_ERROR_BYTES])
 
 int connect_tcp(const char *address, int timeout_ms, int stop_fd, char ret_error[CONNECT_ERROR_BYTES])
 {
-        struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-        struct addrinfo *found = NULL;
-        char host[ADDRESS_HOST_BYTES];
-        const char *port;
+        struct addrinfo *found;
+        const char *why;
         int fd = -1;
         int r;
 
-        errno = EINVAL;
-        if (!address_split(address, host, &port))
-                return fail("must be host:port or [v6]:port", ret_error);
-        r = getaddrinfo(host, port, &hints, &found);
-        if (r != 0) {
+        errno = 0;
+        if (address_resolve(address, &found, &why) != 0) {
                 errno = 0;
-                return fail(gai_strerror(r), ret_error);
+                return fail(why, ret_error);
         }
         for (struct addrinfo *a = found; a && fd < 0; a = a->ai_next) {
                 fd = connect_to(a->ai_addr, a->ai_addrlen, timeout_ms, stop_fd);

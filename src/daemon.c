@@ -21,6 +21,7 @@
 #include "err.h"
 #include "listener.h"
 #include "log.h"
+#include "model/db.h"
 #include "monitor.h"
 #include "rejects.h"
 #include "schema_check.h"
@@ -498,11 +499,16 @@ static void make_threads(const struct config *config)
 static int start(struct daemon *d)
 {
         const struct config *c = d->config;
+        bool url_valid = db_url_valid(c->database.url);
         int rejects_err = open_rejects(d);
         int workers_err = workers_open(&d->workers, &d->loop, c, &d->rejects, on_workers_ended, d);
         int monitor_err = open_monitor(d);
         int err = rejects_err ? rejects_err : workers_err ? workers_err : monitor_err;
 
+        if (!url_valid) {
+                log_error("%s", DB_BAD_URL);
+                return ERR_CONFIG;
+        }
         if (!err)
                 err = read_access(d);
         if (!err)

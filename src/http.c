@@ -338,17 +338,11 @@ static int start_server(struct http *h, int fd)
 
 static int open_socket(struct http *h, const char *address, int *ret_fd, char ret_error[HTTP_ERROR_BYTES])
 {
-        struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-        struct addrinfo *found = NULL;
-        char host[ADDRESS_HOST_BYTES];
-        const char *port;
-        int r;
+        struct addrinfo *found;
+        const char *why;
 
-        if (!address_split(address, host, &port))
-                return fail(ret_error, ERR_CONFIG, "http.listen %s: must be host:port or [v6]:port", address);
-        r = getaddrinfo(host, port, &hints, &found);
-        if (r != 0)
-                return fail(ret_error, ERR_CONFIG, "http.listen %s: %s", address, gai_strerror(r));
+        if (address_resolve(address, &found, &why) != 0)
+                return fail(ret_error, ERR_CONFIG, "http.listen %s: %s", address, why);
         h->loopback = address_is_loopback(found->ai_addr);
         *ret_fd = listen_on(found);
         freeaddrinfo(found);
@@ -367,7 +361,7 @@ int http_open(struct http *h, uv_loop_t *loop, const char *address,
               void (*on_request)(void *ctx, struct http_request *r), void *ctx,
               char ret_error[HTTP_ERROR_BYTES])
 {
-        int fd;
+        int fd = -1;
         int err;
 
         *h = (struct http){.loop = loop, .on_request = on_request, .ctx = ctx};

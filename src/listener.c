@@ -262,30 +262,47 @@ static int open_address(struct listener *l, const struct addrinfo *addr)
         return err;
 }
 
+/* 0, and *ret to be given to freeaddrinfo. */
+static int resolve_tcp(const char *address, bool anywhere, struct addrinfo **ret,
+                       char ret_error[LISTENER_ERROR_BYTES])
+{
+        const char *why;
+
+        if (address_resolve(address, ret, &why) != 0)
+                return fail(ret_error, ERR_CONFIG, "listen.tcp %s: %s", address, why);
+        for (const struct addrinfo *a = *ret; a; a = a->ai_next) {
+                if (!anywhere && !address_is_loopback(a->ai_addr)) {
+                        freeaddrinfo(*ret);
+                        return fail(ret_error, ERR_CONFIG,
+                                    "listen.tcp %s: only loopback addresses are allowed without TLS "
+                                    "(listen.tls_cert, tls_key, tls_client_ca)",
+                                    address);
+                }
+        }
+        return 0;
+}
+
+int listener_check_tcp(const char *address, bool anywhere, char ret_error[LISTENER_ERROR_BYTES])
+{
+        struct addrinfo *found;
+        int err = resolve_tcp(address, anywhere, &found, ret_error);
+
+        if (!err)
+                freeaddrinfo(found);
+        return err;
+}
+
 int listener_open_tcp(struct listener *l, const char *address, bool anywhere,
                       char ret_error[LISTENER_ERROR_BYTES])
 {
-        struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-        struct addrinfo *found = NULL;
-        char host[ADDRESS_HOST_BYTES];
-        const char *port;
-        int err = 0;
-        int r;
+        struct addrinfo *found;
+        int err = resolve_tcp(address, anywhere, &found, ret_error);
 
-        if (!address_split(address, host, &port))
-                return fail(ret_error, ERR_CONFIG, "listen.tcp %s: must be host:port or [v6]:port", address);
-        r = getaddrinfo(host, port, &hints, &found);
-        if (r != 0)
-                return fail(ret_error, ERR_CONFIG, "listen.tcp %s: %s", address, gai_strerror(r));
+        if (err)
+                return err;
         for (struct addrinfo *a = found; a && err == 0 && l->len < LISTENER_SOCKETS_MAX; a = a->ai_next) {
-                if (!anywhere && !address_is_loopback(a->ai_addr)) {
-                        err = fail(
-                                ret_error, ERR_CONFIG,
-                                "listen.tcp %s: only loopback addresses are allowed without TLS (listen.tls_cert, tls_key, tls_client_ca)",
-                                address);
-                        break;
-                }
-                r = open_address(l, a);
+                int r = open_address(l, a);
+
                 if (r != 0)
                         err = fail(ret_error, ERR_IO, "listen.tcp %s: %s", address, strerror(-r));
         }

@@ -15,8 +15,10 @@
 
 void tls_reason(char ret[TLS_ERROR_BYTES])
 {
-        unsigned long code = ERR_peek_last_error();
-        const char *reason = ERR_reason_error_string(code);
+        unsigned long first = ERR_peek_error();
+        const char *reason = ERR_SYSTEM_ERROR(first)
+                                     ? strerror(ERR_GET_REASON(first)) /* of which the last one tells not */
+                                     : ERR_reason_error_string(ERR_peek_last_error());
 
         snprintf(ret, TLS_ERROR_BYTES, "%s", reason ? reason : "the connection ended");
         ERR_clear_error();

@@ -1,13 +1,22 @@
 #include "commands.h"
 
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include <sys/stat.h>
+
+#include "access.h"
+#include "address.h"
 #include "command.h"
+#include "listener.h"
 #include "model/catalogue.h"
 #include "model/inspect.h"
 #include "model/migration.h"
+#include "tls.h"
 
 struct check {
         struct db db;
@@ -169,12 +178,89 @@ static void check_schema(struct check *c, const struct server_facts *server)
                 report(c, true, "rights: tables can be read and written");
 }
 
+/* --- what the configuration names --- */
+
+static void check_tcp(struct check *c, const struct config *config)
+{
+        char error[LISTENER_ERROR_BYTES];
+
+        if (config->listen.tcp[0] &&
+            listener_check_tcp(config->listen.tcp, config->listen.tls_cert[0], error) != 0)
+                report(c, false, "configuration: %s", error);
+}
+
+static void check_tls(struct check *c, const struct config *config)
+{
+        struct tls_server tls = {0};
+        char error[TLS_ERROR_BYTES];
+
+        if (config->listen.tls_cert[0] &&
+            tls_server_load(&tls, config->listen.tls_cert, config->listen.tls_key,
+                            config->listen.tls_client_ca, error) != 0)
+                report(c, false, "configuration: %s", error);
+        tls_server_deinit(&tls);
+}
+
+static void check_access(struct check *c, const struct config *config)
+{
+        struct access access;
+        char error[ACCESS_ERROR_BYTES];
+
+        if (access_init(&access, config->listen.allow_users, config->listen.allow_groups, error) != 0)
+                report(c, false, "configuration: %s", error);
+        access_deinit(&access);
+}
+
+static void check_http(struct check *c, const struct config *config)
+{
+        struct addrinfo *found;
+        const char *why;
+
+        if (!config->http.listen[0])
+                return;
+        if (address_resolve(config->http.listen, &found, &why) != 0)
+                report(c, false, "configuration: http.listen %s: %s", config->http.listen, why);
+        else
+                freeaddrinfo(found);
+}
+
+/* What the daemon makes where it is missing must be of the right kind where it is there, and have a folder.
+ */
+static void check_path(struct check *c, const char *setting, const char *path, bool folder)
+{
+        char copy[PATH_MAX];
+        struct stat st;
+
+        if (!path[0])
+                return;
+        snprintf(copy, sizeof(copy), "%s", path);
+        if (stat(path, &st) == 0 && folder != (S_ISDIR(st.st_mode) != 0))
+                report(c, false, "configuration: %s %s: is %s folder", setting, path, folder ? "no" : "a");
+        else if (stat(path, &st) != 0 && stat(dirname(copy), &st) != 0)
+                report(c, false, "configuration: %s %s: %s: make the folder %s", setting, path,
+                       strerror(errno), copy);
+}
+
+/* All that needs neither the database nor the daemon's own user. The Unix socket's folder may be systemd's.
+ */
+static void check_configuration(struct check *c, const struct config *config)
+{
+        check_tcp(c, config);
+        check_tls(c, config);
+        check_access(c, config);
+        check_http(c, config);
+        check_path(c, "rejects.file", config->rejects.file, false);
+        check_path(c, "spool.dir", config->spool.dir, true);
+        if (c->wrong == 0)
+                report(c, true, "configuration");
+}
+
 int command_check(const struct config *config)
 {
         struct check c = {0};
         struct server_facts server;
 
-        report(&c, true, "configuration");
+        check_configuration(&c, config);
         if (db_open(&c.db, config->database.url) != 0) {
                 report(&c, false, "database: %s%s", c.db.error, command_connect_advice(config));
         } else if (check_server(&c, &server)) {

@@ -10,7 +10,8 @@
 
 static int run(const struct arguments *a, struct config *config)
 {
-        const struct config_source source = {a->config_path, (const char *const *)a->overrides, a->overrides_len};
+        const struct config_source source = {a->config_path, (const char *const *)a->overrides,
+                                             a->overrides_len};
 
         return daemon_run(config, &source);
 }

@@ -22,7 +22,9 @@ struct replay {
         char *line;
         size_t line_cap;
         struct json_scratch scratch;
-        uint64_t skipped; /* that no record can be made of */
+        uint64_t skipped; /* lines that no record can be made of */
+        uint64_t entries; /* lines that are entries of a reject file, with a record or without */
+        int error;        /* errno: not all of the file could be read */
 };
 
 /* The record of a line of the file. False where there is none, or not all of it. */
@@ -32,6 +34,8 @@ static bool find_record(struct replay *r, struct slice line, struct json_string 
         struct json_string key;
         struct json_value value;
         bool found = false;
+        bool lossy = false;
+        bool entry = false;
 
         json_reader_init(&reader, line, &r->scratch);
         if (!json_object_open(&reader))
@@ -39,14 +43,17 @@ static bool find_record(struct replay *r, struct slice line, struct json_string 
         for (bool first = true; json_object_next(&reader, first, &key); first = false) {
                 if (!json_read(&reader, &value))
                         return false;
-                if (slice_eq(key.raw, SLICE_LIT("lossy")))
-                        return false;
+                lossy |= slice_eq(key.raw, SLICE_LIT("lossy"));
+                entry |= slice_eq(key.raw, SLICE_LIT("code"));
                 if (slice_eq(key.raw, SLICE_LIT("record")) && value.type == JSON_STRING && !value.trouble) {
                         *ret = (struct json_string){value.raw, value.escaped};
                         found = true;
                 }
         }
-        return found && json_finish(&reader);
+        if (!json_finish(&reader))
+                return false;
+        r->entries += entry;
+        return found && !lossy;
 }
 
 /* Appends the record and a newline to what is to be sent. A record holds no newline: it came as a line. */
@@ -68,8 +75,10 @@ static enum client_input read_piece(void *ctx, struct buf *out)
                 ssize_t len = r->left > 0 ? getline(&r->line, &r->line_cap, r->file) : 0;
                 struct json_string record;
 
-                if (len <= 0)
+                if (len <= 0) {
+                        r->error = r->left > 0 && ferror(r->file) ? errno : 0;
                         return CLIENT_INPUT_END;
+                }
                 r->left -= len;
                 if (len == 1)
                         continue; /* where a write of the daemon's failed */
@@ -97,6 +106,11 @@ int command_rejects_replay(const struct config *config, const char *path,
                 if (r.skipped > 0 && !options->json)
                         printf("%" PRIu64 " line%s without a record left out\n", r.skipped,
                                r.skipped == 1 ? "" : "s");
+                if (status == DONE && r.error)
+                        status = command_fail(FAILED, "%s: %s: not all of it was read", path,
+                                              strerror(r.error));
+                else if (status == DONE && r.skipped > 0 && r.entries == 0)
+                        status = command_fail(FAILED, "%s: no line of it is an entry of a reject file", path);
         }
         if (r.file)
                 fclose(r.file);

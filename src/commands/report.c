@@ -35,6 +35,15 @@ static bool read_moment(const char *text, struct spending_moment *ret)
         return rfc3339_parse(slice_str(midnight), &unix_us) == RFC3339_OK;
 }
 
+/* A day begins when it does in the account's time zone, which is not known yet: it is not compared with a
+ * time. */
+static bool is_behind(const struct spending_moment *from, const struct spending_moment *to)
+{
+        if (from->is_day != to->is_day)
+                return false;
+        return from->is_day ? strcmp(from->day, to->day) > 0 : from->unix_us > to->unix_us;
+}
+
 static int read_range(const struct report_options *options, struct spending_query *ret)
 {
         static const char rule[] = "must be a day like 2026-11-01 or a time like 2026-11-01T00:00:00Z";
@@ -45,6 +54,8 @@ static int read_range(const struct report_options *options, struct spending_quer
                 return command_fail(USAGE, "--from %s; see boris-ingestd --help", rule);
         if (!read_moment(options->to, &ret->to))
                 return command_fail(USAGE, "--to %s; see boris-ingestd --help", rule);
+        if (is_behind(&ret->from, &ret->to))
+                return command_fail(USAGE, "--from must not come behind --to; see boris-ingestd --help");
         return 0;
 }
 

@@ -25,11 +25,15 @@ class CommandLine(unittest.TestCase):
         for args in (["nope"], ["--nope"], ["run", "x"], ["migrate", "x"], ["check", "x"], ["connection"],
                      ["connection", "create"], ["connection", "create", "FACEBOOK"], ["connection", "nope"],
                      ["connection", "create", "--id", "x", "META"], ["--id", "x", "check"], ["--status", "check"],
-                     ["--config"], ["--set"]):
+                     ["--config"], ["--set"], ["--set", "s3cr3t", "check"], ["--set", "url=s3cr3t", "check"],
+                     ["--set", "log.level", "check"],
+                     ["report", "--from", "2026-11-02", "--to", "2026-11-01"],
+                     ["report", "--from", "2026-11-02T00:00:00Z", "--to", "2026-11-02T00:59:59+01:00"]):
             done = self.run_with(*args)
             self.assertEqual(done.returncode, 2, args)
             self.assertEqual(done.stdout, "")
             self.assertRegex(done.stderr, r"^boris-ingestd: .*; see boris-ingestd --help\n$")
+            self.assertNotIn("s3cr3t", done.stderr)
 
     def test_configuration_errors(self):
         with tempfile.NamedTemporaryFile("w", suffix=".ini") as file:
@@ -44,6 +48,41 @@ class CommandLine(unittest.TestCase):
         done = self.run_with("--config", "/nonexistent/x.ini")
         self.assertEqual(done.returncode, 1)
         self.assertIn("/nonexistent/x.ini: No such file", done.stderr)
+
+    def test_check_finds_what_would_end_the_start(self):
+        """But for what depends on the moment: a port that is taken, say."""
+        with tempfile.TemporaryDirectory() as folder:
+            for settings, reason in (
+                    (["listen.tcp=0.0.0.0:19999"], "only loopback addresses are allowed without TLS"),
+                    (["listen.tcp=127.0.0.1"], "listen.tcp"),
+                    (["listen.tcp=nowhere.invalid:1"], "listen.tcp nowhere.invalid:1: "),
+                    (["listen.tls_cert=/nowhere", "listen.tls_key=/nowhere", "listen.tls_client_ca=/nowhere"],
+                     "listen.tls_cert /nowhere: No such file or directory"),
+                    (["listen.allow_users=nobody-at-all"], "nobody-at-all"),
+                    (["http.listen=nowhere.invalid:1"], "http.listen nowhere.invalid:1: "),
+                    ([f"rejects.file={folder}/no/file"], f"rejects.file {folder}/no/file: No such file or directory: "
+                                                         f"make the folder {folder}/no"),
+                    ([f"rejects.file={folder}"], f"rejects.file {folder}: is a folder"),
+                    ([f"spool.dir={__file__}"], f"spool.dir {__file__}: is no folder"),
+                    ([f"spool.dir={folder}/no/spool"], f"make the folder {folder}/no")):
+                options = [word for setting in settings for word in ("--set", setting)]
+                done = self.run_with("check", "--config", "/dev/null", "--set", "database.url=host=/nonexistent", *options)
+                self.assertEqual(done.returncode, 1, settings)
+                wrong = [line for line in (done.stdout + done.stderr).splitlines() if "database" not in line]
+                self.assertIn(reason, wrong[0], done.stdout)
+                self.assertNotIn("ok     configuration", done.stdout)
+            done = self.run_with("check", "--config", "/dev/null", "--set", "database.url=host=/nonexistent", "--set",
+                                 f"rejects.file={folder}/file", "--set", f"spool.dir={folder}/spool")
+            self.assertIn("ok     configuration\n", done.stdout)
+
+    def test_a_url_that_can_never_be_used_ends_the_start(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for url in ("s3cr3t", "postgresql://u:s3cr3t@h/db?nope=1", "postgresql://u:p@s3cr3t@h/db"):
+                done = self.run_with("run", "--config", "/dev/null", "--set", f"listen.unix={folder}/s", "--set",
+                                     "http.listen=", "--set", f"database.url={url}")
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("database.url is no valid libpq conninfo or URL", done.stderr)
+                self.assertNotIn("s3cr3t", done.stderr)
 
     def test_options_before_and_after_the_command(self):
         config = str(ROOT / "config/boris-ingestd.ini")

@@ -101,6 +101,16 @@ class RejectFile(TestCase):
         self.assertIn("rejects.file", done.stderr)
         self.assertIn("No such file", done.stderr)
 
+    def test_replay_of_what_is_no_reject_file(self):
+        self.start()
+        other = self.file.with_name("other")
+        other.write_text("".join(json.dumps(record(amountCents=n)) + "\n" for n in range(3)))
+        self.assertIn("no line of it is an entry of a reject file", self.replay(other, status=1).stderr)
+        self.assertIn("Is a directory", self.replay(self.file.parent, status=1).stderr)
+        self.d.send("x" * 3_000_000)
+        wait_until(lambda: self.file.exists() and self.file.read_text(), "an entry without its line")
+        self.assertIn("1 line without a record left out", self.replay().stdout)
+
     def test_replay(self):
         self.start()
         lines = [record(externalId=f"later {i}", metrics={"text": f"\"ä\\ {i}\n"}) for i in range(3000)]
