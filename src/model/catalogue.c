@@ -14,7 +14,8 @@
 
 #define TYPES_SQL                                                                                            \
         "SELECT 1, 'enum type ' || t.typname, string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder), "      \
-        "NULL, true "                                                                                        \
+        "format('CREATE TYPE %I AS ENUM (%s)', t.typname, "                                                  \
+        "string_agg(quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder)), true "                      \
         "FROM schema JOIN pg_type t ON t.typnamespace = schema.id JOIN pg_enum e ON e.enumtypid = t.oid "    \
         "WHERE t.typname IN "                                                                                \
         "(SELECT x.typname FROM pg_type x JOIN expected ON x.typnamespace = expected.id) "                   \
@@ -25,29 +26,31 @@
         "CASE relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' ELSE 'no table' END "          \
         "|| CASE WHEN relpersistence = 'u' THEN ', unlogged' ELSE '' END "                                   \
         "|| CASE WHEN relrowsecurity THEN ', with row security' ELSE '' END, "                               \
-        "NULL, true "                                                                                        \
+        "format('CREATE TABLE %I ()', relname), true "                                                       \
         "FROM relation "
 
 #define COLUMNS_SQL                                                                                          \
-        "SELECT 3, 'column ' || r.relname || '.' || a.attname, "                                             \
-        "format_type(a.atttypid, a.atttypmod) "                                                              \
+        "SELECT 3, 'column ' || r.relname || '.' || a.attname, x.definition, "                               \
+        "format('ALTER TABLE %I ADD COLUMN %I %s', r.relname, a.attname, x.definition), "                    \
+        "NOT a.attnotnull OR a.atthasdef OR a.attidentity <> '' "                                            \
+        "FROM relation r "                                                                                   \
+        "JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped "                 \
+        "JOIN pg_type t ON t.oid = a.atttypid "                                                              \
+        "LEFT JOIN pg_attrdef d ON d.adrelid = r.oid AND d.adnum = a.attnum, "                               \
+        "LATERAL (SELECT format_type(a.atttypid, a.atttypmod) "                                              \
         "|| CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || a.attcollation::regcollation "    \
         "ELSE '' END "                                                                                       \
         "|| CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END "                                            \
         "|| CASE WHEN a.attgenerated <> '' THEN ' GENERATED' WHEN a.attidentity <> '' THEN ' IDENTITY' "     \
-        "ELSE coalesce(' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid), '') END, "                            \
-        "NULL, NOT a.attnotnull OR a.atthasdef OR a.attidentity <> '' "                                      \
-        "FROM relation r "                                                                                   \
-        "JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped "                 \
-        "JOIN pg_type t ON t.oid = a.atttypid "                                                              \
-        "LEFT JOIN pg_attrdef d ON d.adrelid = r.oid AND d.adnum = a.attnum "
+        "ELSE coalesce(' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid), '') END AS definition) x "
 
-/* Type n (from PostgreSQL 18 on) is a column's own NOT NULL, t a trigger. */
-#define CONSTRAINTS_SQL                                                                                      \
-        "SELECT 4, 'constraint ' || r.relname || '.' || c.conname, x.definition, "                           \
-        "format('ALTER TABLE %I ADD CONSTRAINT %I %s', r.relname, c.conname, x.definition), "                \
-        "c.contype IN ('c', 'f') "                                                                           \
-        "FROM relation r JOIN pg_constraint c ON c.conrelid = r.oid AND c.contype NOT IN ('n', 't'), "       \
+/* Type n (from PostgreSQL 18 on) is a column's own NOT NULL, t a trigger. Foreign keys come last: they need
+ * the keys that they refer to. */
+#define CONSTRAINTS_SQL                                                                                                    \
+        "SELECT CASE c.contype WHEN 'f' THEN 6 ELSE 4 END, 'constraint ' || r.relname || '.' || c.conname, x.definition, " \
+        "format('ALTER TABLE %I ADD CONSTRAINT %I %s', r.relname, c.conname, x.definition), "                              \
+        "c.contype IN ('c', 'f') "                                                                                         \
+        "FROM relation r JOIN pg_constraint c ON c.conrelid = r.oid AND c.contype NOT IN ('n', 't'), "                     \
         "LATERAL (SELECT pg_get_constraintdef(c.oid) AS definition) x "
 
 /* Those that no constraint owns. */

@@ -8,6 +8,17 @@
 
 static struct database d;
 static struct config config;
+static char none[] = "";
+
+static void set_url(char *url)
+{
+        config = (struct config){
+                .database.url = url,
+                .listen = {.tcp = none, .tls_cert = none, .allow_users = none, .allow_groups = none},
+                .http.listen = none,
+                .rejects.file = none,
+                .spool.dir = none};
+}
 static char output[8192]; /* of the last command, standard output */
 static char errors[2048]; /* standard error */
 
@@ -15,7 +26,7 @@ static int make(void **state)
 {
         (void)state;
         database_make(&d);
-        config = (struct config){.database.url = d.url};
+        set_url(d.url);
         return 0;
 }
 
@@ -148,7 +159,7 @@ static void test_unreachable(void **state)
         static char url[] = "host=127.0.0.1 port=1";
 
         (void)state;
-        config = (struct config){.database.url = url};
+        set_url(url);
         assert_int_equal(run(MIGRATE, "", 0), 1);
         assert_told("look at database.url");
         assert_int_equal(run(LIST, "", 0), 1);
