@@ -23,7 +23,8 @@ for preset in release asan; do
         echo "== $preset"
         # what runs the same under either build, or runs no build of ours: once is enough
         [ "$preset" = release ] || once=(-LE once)
-        ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j "$(nproc)" "${once[@]}" "$@" ||
+        # one more than there are cores: a test waits now and then
+        ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j "$(($(nproc) + 1))" "${once[@]}" "$@" ||
                 failed+=("$preset")
 done
 # ctest's own summary is the last word, but only asan's stands there

@@ -67,7 +67,7 @@ class Bench(unittest.TestCase):
     def test_hierarchy(self):
         self.bench("hierarchy", "--objects", "500", "--rounds", "2")
         rows = self.table("hierarchy.md")
-        self.assertEqual(len(rows), 5)
+        self.assertEqual(len(rows), 6)
         for row in rows:
             self.assertRegex(row[1], r"^[\d.,]+k$")
 
