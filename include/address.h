@@ -14,7 +14,8 @@ enum { ADDRESS_HOST_BYTES = 256, ADDRESS_PORT_BYTES = 8 };
 bool address_split(const char *address, char host[ADDRESS_HOST_BYTES], const char **ret_port);
 
 /* The addresses of "host:port" or "[v6]:port" for stream sockets, which may ask name servers and take its
- * time. 0, and *ret to be given to freeaddrinfo; or -1, and *ret_why, a fixed text, says why. */
+ * time. 0, and *ret to be given to freeaddrinfo; or -1 with errno (EINVAL where it is neither, 0 where the
+ * name does not resolve), and *ret_why, a fixed text, says why. */
 int address_resolve(const char *address, struct addrinfo **ret, const char **ret_why);
 
 bool address_is_loopback(const struct sockaddr *addr);

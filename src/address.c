@@ -1,5 +1,6 @@
 #include "address.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include <netdb.h>
@@ -42,12 +43,15 @@ int address_resolve(const char *address, struct addrinfo **ret, const char **ret
         int r;
 
         *ret_why = "must be host:port or [v6]:port";
+        errno = EINVAL;
         if (!address_split(address, host, &port))
                 return -1;
         r = getaddrinfo(host, port, &hints, ret);
-        if (r != 0)
-                *ret_why = gai_strerror(r);
-        return r == 0 ? 0 : -1;
+        if (r == 0)
+                return 0;
+        *ret_why = gai_strerror(r);
+        errno = 0;
+        return -1;
 }
 
 int address_of_socket(int fd, char host[ADDRESS_HOST_BYTES], char port[ADDRESS_PORT_BYTES])

@@ -62,11 +62,8 @@ int connect_tcp(const char *address, int timeout_ms, int stop_fd, char ret_error
         int fd = -1;
         int r;
 
-        errno = 0;
-        if (address_resolve(address, &found, &why) != 0) {
-                errno = 0;
+        if (address_resolve(address, &found, &why) != 0)
                 return fail(why, ret_error);
-        }
         for (struct addrinfo *a = found; a && fd < 0; a = a->ai_next) {
                 fd = connect_to(a->ai_addr, a->ai_addrlen, timeout_ms, stop_fd);
                 if (fd < 0 && errno == EINTR)
