@@ -68,6 +68,8 @@ struct follower {
         struct row row;
 };
 
+enum { HIERARCHY_LOCKS = 64 };
+
 struct hierarchy_batch {
         struct list queue;
         struct memory *memory;
@@ -79,7 +81,8 @@ struct hierarchy_batch {
         struct hierarchy_account *accounts;
         size_t accounts_len;
         size_t accounts_cap;
-        uint64_t locks; /* bit n: lock n, one of 64 that all accounts share, is that of an account of these */
+        uint64_t locks; /* bit n: lock n, of HIERARCHY_LOCKS that all accounts share, is that of one of these
+                         */
         struct follower *followers;
         struct follower **followers_end;
 

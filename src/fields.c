@@ -1,6 +1,7 @@
 #include "fields.h"
 
 #include "rfc3339.h"
+#include "utf8.h"
 
 enum {
         FIELD_OF_S = 1u << RECORD_SPENDING,
@@ -85,10 +86,14 @@ struct unknown_field {
 /* Whether others can read the decoded name: NUL would end it, half a surrogate pair is no UTF-8. */
 static bool is_readable(struct slice name)
 {
-        for (size_t i = 0; i < name.len; i++) {
-                if (name.ptr[i] == '\0' ||
-                    (name.ptr[i] == '\xed' && i + 1 < name.len && (unsigned char)name.ptr[i + 1] >= 0xa0))
+        const char *end = name.ptr + name.len;
+
+        for (const char *p = name.ptr; p < end;) {
+                size_t len = (unsigned char)*p < 0x80 ? *p != '\0' : utf8_sequence(p, end);
+
+                if (len == 0)
                         return false;
+                p += len;
         }
         return true;
 }

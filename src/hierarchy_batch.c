@@ -197,7 +197,7 @@ static bool add_object(struct hierarchy_batch *b, const struct hierarchy_row *ro
                 return false;
         add_key(b, key, (int32_t)b->len);
         add_key(b, account, NOT_HERE);
-        b->locks |= UINT64_C(1) << (account.low64 % 64);
+        b->locks |= UINT64_C(1) << (account.low64 % HIERARCHY_LOCKS);
         added = push(b, row);
         added->account_number = account_number(b, rec, row->line.block);
         added->parent_row = NOT_HERE;

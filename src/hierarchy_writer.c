@@ -6,8 +6,8 @@
  * What was decided must still hold when it is written: no other worker or daemon may meanwhile change the
  * level of a parent. So whoever writes objects of an account holds an advisory lock for it. Row locks on
  * parents would not do: two that share a parent's, and then both want to write it, wait for each other in a
- * circle. There are 64 locks, on which accounts are spread by a hash: the server has room for a few thousand
- * in all. They are taken in order, before anything else is locked.
+ * circle. There are a few locks, on which accounts are spread by a hash: the server has room for a few
+ * thousand in all. They are taken in order, before anything else is locked.
  *
  * What can go wrong is told by the SQLSTATE:
  * - a foreign key is missing (23503): between asking and writing somebody deleted an account or a parent, or
@@ -38,7 +38,6 @@
 
 enum {
         RETRIES_MAX = 10,
-        LOCKS = 64,               /* the bits of hierarchy_batch.locks */
         LOCKS_CLASS = 1651470953, /* the first number of our advisory locks: "bori" */
 };
 
@@ -101,13 +100,13 @@ static struct hierarchy_row *asked_row(struct hierarchy_writer *w, const struct 
 
 static void start_transaction(struct hierarchy_writer *w)
 {
-        char sql[LOCKS * 64] = "BEGIN";
+        char sql[HIERARCHY_LOCKS * 64] = "BEGIN";
         size_t len = strlen(sql);
 
         w->state = HIERARCHY_WRITER_BEGIN;
         w->started = uv_now(w->conn.loop);
         w->error.sqlstate[0] = '\0';
-        for (int n = 0; n < LOCKS; n++) {
+        for (int n = 0; n < HIERARCHY_LOCKS; n++) {
                 if (w->batch->locks >> n & 1)
                         len += (size_t)snprintf(sql + len, sizeof(sql) - len,
                                                 "; SELECT pg_advisory_xact_lock(%d, %d)", LOCKS_CLASS, n);

@@ -116,6 +116,15 @@ static void *new_message(size_t bytes)
         return m;
 }
 
+/* A message that has nothing but its kind. */
+static void post_word(struct worker *w, void (*deliver)(struct message *m, void *ctx))
+{
+        struct message *m = new_message(sizeof(*m));
+
+        m->deliver = deliver;
+        post(w, m);
+}
+
 struct connect_message {
         struct message message; /* first, here and below: freed by this address */
         struct session_socket socket;
@@ -264,10 +273,7 @@ static void deliver_drain(struct message *m, void *ctx)
 
 void worker_drain(struct worker *w)
 {
-        struct message *m = new_message(sizeof(*m));
-
-        m->deliver = deliver_drain;
-        post(w, m);
+        post_word(w, deliver_drain);
 }
 
 static void deliver_end_at_once(struct message *m, void *ctx)
@@ -280,10 +286,7 @@ static void deliver_end_at_once(struct message *m, void *ctx)
 
 void worker_end_at_once(struct worker *w)
 {
-        struct message *m = new_message(sizeof(*m));
-
-        m->deliver = deliver_end_at_once;
-        post(w, m);
+        post_word(w, deliver_end_at_once);
 }
 
 /* --- the beginning and the end --- */

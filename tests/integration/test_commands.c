@@ -8,10 +8,13 @@
 
 static struct database d;
 static struct config config;
-static char none[] = "";
+static char output[8192]; /* of the last command, standard output */
+static char errors[2048]; /* standard error */
 
 static void set_url(char *url)
 {
+        static char none[] = "";
+
         config = (struct config){
                 .database.url = url,
                 .listen = {.tcp = none, .tls_cert = none, .allow_users = none, .allow_groups = none},
@@ -19,8 +22,6 @@ static void set_url(char *url)
                 .rejects.file = none,
                 .spool.dir = none};
 }
-static char output[8192]; /* of the last command, standard output */
-static char errors[2048]; /* standard error */
 
 static int make(void **state)
 {

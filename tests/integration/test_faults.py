@@ -207,7 +207,6 @@ class Faults(TestCase):
             self.assertEqual((replies.counts()[0], replies.closing), (acked, "shutdown"))
         self.assertEqual(self.db.count(), 0)
 
-
     def test_a_server_that_does_not_greet_does_not_hold_up_the_end(self):
         """The nth attempt to connect finds one; whose attempt that is, is chance."""
         for silent in range(1, 7):

@@ -149,14 +149,8 @@ class Outage(Spool):
 
         def stream(part):
             client = d.client()
-            threading.Thread(target=feed, args=(client, part), daemon=True).start()
+            client.feed(*part)
             closings.append(client.drain().closing)
-
-        def feed(client, part):
-            try:
-                client.send(*part)
-            except OSError:
-                pass  # it has closed
 
         clients = [threading.Thread(target=stream, args=(lines[i:i + 1000],)) for i in range(60000, 160000, 1000)]
         for client in clients:

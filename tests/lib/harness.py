@@ -301,16 +301,7 @@ class Daemon:
     def send(self, *lines):
         """A whole conversation: the lines, half-close, all replies, which are read meanwhile: else it could stand still."""
         client = self.client()
-
-        def feed():
-            try:
-                client.send(*lines)
-                client.sock.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass  # the daemon has closed: the replies tell why
-
-        thread = threading.Thread(target=feed, daemon=True)
-        thread.start()
+        thread = client.feed(*lines, half_close=True)
         try:
             return client.drain()
         finally:
@@ -335,6 +326,21 @@ class Client:
 
     def send(self, *lines):
         self.send_bytes(b"".join(encode(line) + b"\n" for line in lines))
+
+    def feed(self, *lines, half_close=False):
+        """The same in a thread, which is returned, as far as the daemon takes them."""
+
+        def run():
+            try:
+                self.send(*lines)
+                if half_close:
+                    self.sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # the daemon has closed: the replies tell why
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        return thread
 
     def send_bytes(self, data):
         self.sock.sendall(data)

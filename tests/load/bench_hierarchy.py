@@ -5,8 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -51,15 +50,6 @@ class Results:
         self.lines[what] = lines
 
 
-@contextmanager
-def fresh(server: Server) -> Iterator[Database]:
-    db = Database(server)
-    try:
-        yield db
-    finally:
-        db.close()
-
-
 def blast(tools: pathlib.Path, daemon: Daemon, connections: int, path: pathlib.Path, outcome: str, lines: int) -> float:
     """Seconds until all lines were acked; each must have come to @outcome."""
     sent: dict[str, Any] = json.loads(run_tool(tools / "blast", daemon.socket, connections, path))
@@ -70,32 +60,26 @@ def blast(tools: pathlib.Path, daemon: Daemon, connections: int, path: pathlib.P
 
 def run_daemon(results: Results, lines: Lines, server: Server, tools: pathlib.Path, connections: int,
                settings: dict[str, str]) -> None:
-    with fresh(server) as db:
+    with closing(Database(server)) as db:
         db.execute(lines.connections_sql())
         of_daemon = {key.replace(".", "__"): value for key, value in settings.items()}
         for what, outcome in ((NEW, "stored"), (UNCHANGED, "duplicate"), (VACUUMED, "duplicate")):
             if what == VACUUMED:
                 db.execute("VACUUM ANALYZE")
-            daemon = Daemon(db, **of_daemon)
-            try:
+            with closing(Daemon(db, **of_daemon)) as daemon:
                 results.add(what, lines.hierarchy_len,
                             blast(tools, daemon, 1, lines.hierarchy, outcome, lines.hierarchy_len))
-            finally:
-                daemon.close()
-        daemon = Daemon(db, **of_daemon)
-        try:
+        with closing(Daemon(db, **of_daemon)) as daemon:
             before = daemon.memory_now()
             for what, outcome in ((COLD, "stored"), (AGAIN, "duplicate")):
                 results.add(what, lines.objects,
                             blast(tools, daemon, connections, lines.spending, outcome, lines.objects))
             results.cache_bytes.append(daemon.memory_now() - before)
-        finally:
-            daemon.close()
         results.machine = machine(db)
 
 
 def run_psql(results: Results, lines: Lines, server: Server) -> None:
-    with fresh(server) as db:
+    with closing(Database(server)) as db:
         start = time.monotonic()
         subprocess.run(["psql", "-X", "-q", "-d", db.url, "-f", lines.folder / "hierarchy.sql"], check=True)
         results.add(RIVAL, lines.hierarchy_len, time.monotonic() - start)
