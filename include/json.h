@@ -7,6 +7,7 @@
 
 #include <xxhash.h>
 
+#include "buf.h"
 #include "slice.h"
 
 /* A strict JSON reader (RFC 8259) for one text in memory: one pass, no tree, no allocation in the steady
@@ -44,6 +45,8 @@ struct json_value {
         enum json_type type;
         struct slice raw;          /* the value's text, a string's without its quotes */
         bool escaped;              /* strings: as in struct json_string */
+        bool is_short;             /* numbers: an integer of up to 15 digits, sent as such */
+        int64_t integer;           /* then */
         enum json_trouble trouble; /* the first one found inside */
         XXH128_hash_t hash;        /* arrays and objects only */
 };
@@ -54,8 +57,7 @@ struct json_scratch {
         size_t keys_cap;
         uint32_t *table;
         size_t table_cap;
-        char *text;
-        size_t text_cap;
+        struct buf text;
 };
 
 void json_scratch_deinit(struct json_scratch *scratch);

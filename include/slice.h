@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 /* Borrowed bytes: not NUL-terminated, not owned. ptr may be NULL where len is 0. */
@@ -18,9 +19,27 @@ static inline struct slice slice_str(const char *s)
         return (struct slice){s, strlen(s)};
 }
 
+/* Words of a few bytes, eight at a time: the last eight may overlap those before. */
+static inline bool bytes_eq(const char *a, const char *b, size_t len)
+{
+        uint64_t x;
+        uint64_t y;
+
+        if (len < 8)
+                return memcmp(a, b, len) == 0;
+        for (size_t i = 0;; i += 8) {
+                if (i + 8 > len)
+                        i = len - 8;
+                memcpy(&x, a + i, 8);
+                memcpy(&y, b + i, 8);
+                if (x != y || i + 8 == len)
+                        return x == y;
+        }
+}
+
 static inline bool slice_eq(struct slice a, struct slice b)
 {
-        return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+        return a.len == b.len && (a.len == 0 || bytes_eq(a.ptr, b.ptr, a.len));
 }
 
 /* The place of @text among @words; @len where it is none of them. */

@@ -1,19 +1,27 @@
 #include "fields.h"
 
+#include "json_number.h"
 #include "rfc3339.h"
 #include "utf8.h"
 
-enum {
-        FIELD_OF_S = 1u << RECORD_SPENDING,
-        FIELD_OF_C = 1u << RECORD_AD_ACCOUNT,
-        FIELD_OF_O = 1u << RECORD_AD_OBJECT,
+/* The letters of FIELD_MAP. */
+enum { FIELD_OF_S = 1, FIELD_OF_C = 2, FIELD_OF_O = 4 };
+
+/* A bit per field. */
+static const uint32_t fields_of_kind[RECORD_KINDS] = {
+#define X(name, text, kinds) | ((kinds)&FIELD_OF_S ? 1u << FIELD_##name : 0)
+        [RECORD_SPENDING] = 0 FIELD_MAP(X),
+#undef X
+#define X(name, text, kinds) | ((kinds)&FIELD_OF_C ? 1u << FIELD_##name : 0)
+        [RECORD_AD_ACCOUNT] = 0 FIELD_MAP(X),
+#undef X
+#define X(name, text, kinds) | ((kinds)&FIELD_OF_O ? 1u << FIELD_##name : 0)
+        [RECORD_AD_OBJECT] = 0 FIELD_MAP(X),
+#undef X
 };
 
-static const struct {
-        struct slice name;
-        unsigned kinds;
-} known[] = {
-#define X(name, text, kinds) {{text, sizeof(text) - 1}, kinds},
+static const struct slice names[] = {
+#define X(name, text, kinds) {text, sizeof(text) - 1},
         FIELD_MAP(X)
 #undef X
 };
@@ -31,7 +39,7 @@ void field_reader_deinit(struct field_reader *r)
 
 static bool is_field(enum field field, struct slice name)
 {
-        return slice_eq(known[field].name, name);
+        return slice_eq(names[field], name);
 }
 
 /* The field called @name, or FIELDS. Lines of one source have their fields in one order, so what followed
@@ -53,7 +61,7 @@ static enum field find_field(struct field_reader *reader, enum field previous, s
 
 static bool bad_json(const struct json_reader *r, enum field field, struct reject *ret_reject)
 {
-        reject_set(ret_reject, REJECT_BAD_JSON, field < FIELDS ? known[field].name.ptr : NULL,
+        reject_set(ret_reject, REJECT_BAD_JSON, field < FIELDS ? names[field].ptr : NULL,
                    "%s (at byte %zu of the line)", r->error, (size_t)(r->p - r->start) + 1);
         return false;
 }
@@ -186,6 +194,7 @@ bool fields_read(struct field_reader *reader, struct slice line, struct fields *
                  struct reject *ret_reject)
 {
         struct unknown_field unknown;
+        uint32_t strangers;
         bool is_kind;
 
         ret->reject = ret_reject;
@@ -196,10 +205,9 @@ bool fields_read(struct field_reader *reader, struct slice line, struct fields *
                 return refuse_unknown(ret, unknown.name);
         if (!is_kind)
                 return false;
-        for (enum field field = 0; field < FIELDS; field++) {
-                if (fields_have(ret, field) && !(known[field].kinds & 1u << ret->kind))
-                        return refuse_unknown(ret, known[field].name.ptr);
-        }
+        strangers = ret->present & ~fields_of_kind[ret->kind];
+        if (strangers)
+                return refuse_unknown(ret, names[__builtin_ctz(strangers)].ptr);
         return true;
 }
 
@@ -210,7 +218,7 @@ bool fields_refuse(const struct fields *f, enum reject_code code, enum field fie
         const struct json_value *v = &f->values[field];
         char text[EXCERPT_BYTES];
 
-        reject_set(f->reject, code, known[field].name.ptr, "%s, not %s%s%s", rule,
+        reject_set(f->reject, code, names[field].ptr, "%s, not %s%s%s", rule,
                    v->type == JSON_STRING ? "\"" : "", reject_excerpt(v->raw, text, sizeof(text)),
                    v->type == JSON_STRING ? "\"" : "");
         return false;
@@ -238,7 +246,7 @@ static const struct json_value *required(const struct fields *f, enum field fiel
                                          const char *rule)
 {
         const struct json_value *v = &f->values[field];
-        const char *name = known[field].name.ptr;
+        const char *name = names[field].ptr;
 
         if (!fields_have(f, field)) {
                 reject_set(f->reject, REJECT_MISSING_FIELD, name, "%s is required", name);
@@ -361,116 +369,91 @@ bool fields_time(const struct fields *f, enum field field, int64_t *ret)
                 "a time must exist: years 0001 to 9999, no leap second, an offset under 16 hours");
 }
 
-enum integer_result {
-        INTEGER_OK,
-        INTEGER_SYNTAX,
-        INTEGER_FRACTION,
-        INTEGER_RANGE,
+enum decimal_string {
+        DECIMAL_STRING_OK,
+        DECIMAL_STRING_SYNTAX,
+        DECIMAL_STRING_RANGE,
 };
 
+static bool refuse_range(const struct fields *f, enum field field)
+{
+        return fields_refuse(f, REJECT_BAD_VALUE, field,
+                             "an integer must be within +-(2^53-1) as a number, or within int64 as a string");
+}
+
 /* A decimal string, for the whole range of int64. */
-static enum integer_result parse_decimal_string(struct slice text, int64_t *ret)
+static enum decimal_string parse_decimal_string(struct slice text, int64_t *ret)
 {
         bool negative = text.len > 0 && text.ptr[0] == '-';
         size_t i = negative;
         uint64_t value = 0;
 
         if (i == text.len || (text.ptr[i] == '0' && text.len > i + 1))
-                return INTEGER_SYNTAX;
+                return DECIMAL_STRING_SYNTAX;
         for (; i < text.len; i++) {
                 if (text.ptr[i] < '0' || text.ptr[i] > '9')
-                        return INTEGER_SYNTAX;
+                        return DECIMAL_STRING_SYNTAX;
                 if (i - negative >= 19)
                         continue; /* too long in any case; the rest must still be digits */
                 value = value * 10 + (uint64_t)(text.ptr[i] - '0');
         }
         if (text.len - negative > 19 || value > (uint64_t)INT64_MAX + negative)
-                return INTEGER_RANGE;
+                return DECIMAL_STRING_RANGE;
         *ret = negative ? (int64_t)(0 - value) : (int64_t)value;
-        return INTEGER_OK;
+        return DECIMAL_STRING_OK;
 }
 
-/* A JSON number in exact decimal arithmetic: its digits without point and trailing zeros, times a power
- * of 10. */
-static enum integer_result parse_number(struct slice text, int64_t *ret)
+static bool read_decimal_string(const struct fields *f, enum field field, int64_t *ret)
 {
-        const uint64_t max = (UINT64_C(1) << 53) - 1;
-        const char *p = text.ptr;
-        const char *end = p + text.len;
-        bool negative = *p == '-';
-        bool in_fraction = false;
-        uint64_t value = 0;
-        int64_t power = 0;   /* of the digits taken into value */
-        int64_t pending = 0; /* zeros seen behind them, not yet taken */
+        char buf[256];
 
-        for (p += negative; p < end && *p != 'e' && *p != 'E'; p++) {
-                if (*p == '.') {
-                        in_fraction = true;
-                        continue;
-                }
-                power -= in_fraction;
-                if (*p == '0') {
-                        pending++;
-                        continue;
-                }
-                for (; pending > 0 && value != 0 && value <= max; pending--)
-                        value *= 10;
-                pending = 0;
-                if (value <= max)
-                        value = value * 10 + (uint64_t)(*p - '0');
+        switch (parse_decimal_string(short_text(&f->values[field], buf, sizeof(buf)), ret)) {
+        case DECIMAL_STRING_OK:
+                return true;
+        case DECIMAL_STRING_SYNTAX:
+                return fields_refuse(f, REJECT_BAD_VALUE, field,
+                                     "an integer in a string must be decimal digits like \"-120\"");
+        case DECIMAL_STRING_RANGE:
+                break;
         }
-        if (value == 0) {
-                *ret = 0;
-                return INTEGER_OK;
-        }
-        power += pending;
-        if (p < end) {
-                bool minus = *++p == '-';
-                int64_t exponent = 0;
+        return refuse_range(f, field);
+}
 
-                for (p += *p == '-' || *p == '+'; p < end && exponent < INT32_MAX; p++)
-                        exponent = exponent * 10 + (*p - '0');
-                power += minus ? -exponent : exponent;
+static bool read_number(const struct fields *f, enum field field, int64_t *ret)
+{
+        const struct json_value *v = &f->values[field];
+        const char *p = v->raw.ptr;
+        struct json_number number;
+        const char *error;
+
+        if (v->is_short) {
+                *ret = v->integer;
+                return true;
         }
-        if (power < 0)
-                return INTEGER_FRACTION;
-        for (; power > 0 && value <= max; power--)
-                value *= 10;
-        if (value > max)
-                return INTEGER_RANGE;
-        *ret = negative ? -(int64_t)value : (int64_t)value;
-        return INTEGER_OK;
+        json_number_read(&p, p + v->raw.len, &number, &error); /* it was one before */
+        switch (json_number_integer(&number, ret)) {
+        case JSON_INTEGER_OK:
+                return true;
+        case JSON_INTEGER_FRACTION:
+                return fields_refuse(f, REJECT_BAD_VALUE, field,
+                                     "an integer must not have a fraction, and none is rounded");
+        case JSON_INTEGER_RANGE:
+                break;
+        }
+        return refuse_range(f, field);
 }
 
 bool fields_integer(const struct fields *f, enum field field, int64_t min, int64_t *ret)
 {
         const struct json_value *v = &f->values[field];
-        enum integer_result result;
-        char buf[256];
 
         if (!fields_have(f, field))
                 return required(f, field, JSON_NUMBER, "") != NULL;
-        if (v->type == JSON_NUMBER)
-                result = parse_number(v->raw, ret);
-        else if (v->type == JSON_STRING)
-                result = parse_decimal_string(short_text(v, buf, sizeof(buf)), ret);
-        else
+        if (v->type != JSON_NUMBER && v->type != JSON_STRING)
                 return fields_refuse(f, REJECT_BAD_TYPE, field,
                                      "an integer must be a number or a decimal string");
-        switch (result) {
-        case INTEGER_OK:
-                break;
-        case INTEGER_SYNTAX:
-                return fields_refuse(f, REJECT_BAD_VALUE, field,
-                                     "an integer in a string must be decimal digits like \"-120\"");
-        case INTEGER_FRACTION:
-                return fields_refuse(f, REJECT_BAD_VALUE, field,
-                                     "an integer must not have a fraction, and none is rounded");
-        case INTEGER_RANGE:
-                return fields_refuse(
-                        f, REJECT_BAD_VALUE, field,
-                        "an integer must be within +-(2^53-1) as a number, or within int64 as a string");
-        }
+        if (!(v->type == JSON_NUMBER ? read_number : read_decimal_string)(f, field, ret))
+                return false;
         if (*ret < min)
                 return fields_refuse(f, REJECT_BAD_VALUE, field, "a count must not be negative");
         return true;

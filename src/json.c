@@ -1,18 +1,15 @@
 #include "json.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+#include <endian.h>
 #include <stdlib.h>
 
-#include "hex.h"
-#include "utf8.h"
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
-/* Numbers that jsonb can hold, as numeric does (PostgreSQL, src/backend/utils/adt/numeric.c, make_result):
- * the decimal point has at most this many digits before and after it. */
-enum {
-        NUMERIC_MAX_INT_DIGITS = 131072,
-        NUMERIC_MAX_FRAC_DIGITS = 16383,
-};
+#include "hex.h"
+#include "json_number.h"
+#include "utf8.h"
 
 enum { FEW_KEYS = 12 };
 
@@ -50,7 +47,7 @@ void json_scratch_deinit(struct json_scratch *scratch)
 {
         free(scratch->keys);
         free(scratch->table);
-        free(scratch->text);
+        buf_deinit(&scratch->text);
         *scratch = (struct json_scratch){0};
 }
 
@@ -60,19 +57,31 @@ void json_reader_init(struct json_reader *r, struct slice text, struct json_scra
                 .start = text.ptr, .p = text.ptr, .end = text.ptr + text.len, .scratch = scratch};
 }
 
-static void skip_space(struct json_reader *r)
+static inline void skip_space(struct json_reader *r)
 {
-        while (r->p < r->end && (*r->p == ' ' || *r->p == '\t' || *r->p == '\n' || *r->p == '\r'))
+        while (r->p < r->end && (unsigned char)*r->p <= ' ' &&
+               (*r->p == ' ' || *r->p == '\t' || *r->p == '\n' || *r->p == '\r'))
                 r->p++;
 }
 
-static bool expect(struct json_reader *r, char c, const char *error)
+/* Moves over @c where it comes next, with nothing in between. */
+static inline bool take(struct json_reader *r, char c)
+{
+        bool found = r->p < r->end && *r->p == c;
+
+        r->p += found;
+        return found;
+}
+
+static bool expect_behind_space(struct json_reader *r, char c, const char *error)
 {
         skip_space(r);
-        if (r->p == r->end || *r->p != c)
-                return fail(r, error);
-        r->p++;
-        return true;
+        return take(r, c) || fail(r, error);
+}
+
+static inline bool expect(struct json_reader *r, char c, const char *error)
+{
+        return take(r, c) || expect_behind_space(r, c, error);
 }
 
 /* --- strings --- */
@@ -148,47 +157,54 @@ static bool read_escape(struct json_reader *r)
         }
 }
 
-/* Moves over plain bytes, eight at a time: not a control character, quote, backslash or non-ASCII byte. */
-static void skip_plain(struct json_reader *r)
+/* The first byte from @p on that is a control character, quote, backslash or not ASCII, or @end. */
+static inline const char *skip_plain(const char *p, const char *end)
 {
         const uint64_t ones = 0x0101010101010101u;
         const uint64_t highs = 0x8080808080808080u;
-        const char *p = r->p;
 
-        while (r->end - p >= 8) {
+#if defined(__SSE2__)
+        for (; end - p >= 16; p += 16) {
+                __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+                __m128i other = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20)); /* signed: above 0x7f, too */
+                __m128i ends = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
+                                            _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+                int mask = _mm_movemask_epi8(_mm_or_si128(other, ends));
+
+                if (mask)
+                        return p + __builtin_ctz((unsigned)mask);
+        }
+#endif
+        for (; end - p >= 8; p += 8) {
                 uint64_t w;
-                uint64_t quote;
-                uint64_t backslash;
+                uint64_t special; /* a byte's highest bit; a borrow may set others' behind it, none before */
 
                 memcpy(&w, p, 8);
-                quote = w ^ (ones * '"');
-                backslash = w ^ (ones * '\\');
-                if ((w | (w - ones * 0x20) | (quote - ones) | (backslash - ones)) & highs)
-                        break;
-                p += 8;
+                w = le64toh(w);
+                special = (w | (w - ones * 0x20) | ((w ^ ones * '"') - ones) | ((w ^ ones * '\\') - ones)) &
+                          highs;
+                if (special)
+                        return p + __builtin_ctzll(special) / 8;
         }
-        while (p < r->end && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80 && *p != '"' && *p != '\\')
+        while (p < end && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80 && *p != '"' && *p != '\\')
                 p++;
-        r->p = p;
+        return p;
 }
 
-/* r->p stands behind the opening quote; it ends behind the closing one. */
-static bool read_string(struct json_reader *r, struct json_string *ret)
+/* The rest of a string that begins at @start, from r->p on, whatever is in it. */
+static bool read_string_on(struct json_reader *r, const char *start, struct slice *ret_raw, bool *ret_escaped)
 {
-        const char *start = r->p;
-
-        ret->escaped = false;
         for (;;) {
-                skip_plain(r);
+                r->p = skip_plain(r->p, r->end);
                 if (r->p == r->end)
                         return fail(r, "the text ends inside a string");
                 if (*r->p == '"') {
-                        ret->raw = (struct slice){start, (size_t)(r->p - start)};
+                        *ret_raw = (struct slice){start, (size_t)(r->p - start)};
                         r->p++;
                         return true;
                 }
                 if (*r->p == '\\') {
-                        ret->escaped = true;
+                        *ret_escaped = true;
                         r->p++;
                         if (!read_escape(r))
                                 return false;
@@ -202,6 +218,24 @@ static bool read_string(struct json_reader *r, struct json_string *ret)
                         r->p += n;
                 }
         }
+}
+
+/* r->p stands behind the opening quote; it ends behind the closing one. The parts of a struct json_string go
+ * where they are to stay: copied at once, 16 bytes together, they would be waited for on their way to memory.
+ */
+static inline bool read_string(struct json_reader *r, struct slice *ret_raw, bool *ret_escaped)
+{
+        const char *start = r->p;
+        const char *p = skip_plain(start, r->end);
+
+        r->p = p;
+        *ret_escaped = false;
+        if (p == r->end || *p != '"')
+                return read_string_on(r, start, ret_raw, ret_escaped);
+        r->p++;
+        ret_raw->ptr = start;
+        ret_raw->len = (size_t)(p - start);
+        return true;
 }
 
 static size_t put_utf8(char *out, int32_t u)
@@ -276,168 +310,17 @@ size_t json_string_decode(struct json_string s, char *out)
         return len;
 }
 
-static XXH128_hash_t hash_string(struct json_reader *r, struct json_string s, uint64_t seed)
+static XXH128_hash_t hash_string(struct json_reader *r, struct slice raw, bool escaped, uint64_t seed)
 {
+        char *text;
         size_t len;
 
-        if (!s.escaped)
-                return XXH3_128bits_withSeed(s.raw.ptr, s.raw.len, seed);
-        r->scratch->text = grow(r->scratch->text, &r->scratch->text_cap, s.raw.len, 1);
-        len = json_string_decode(s, r->scratch->text);
-        return XXH3_128bits_withSeed(r->scratch->text, len, seed);
-}
-
-/* --- numbers --- */
-
-static size_t skip_digits(struct json_reader *r)
-{
-        const char *start = r->p;
-
-        while (r->p < r->end && *r->p >= '0' && *r->p <= '9')
-                r->p++;
-        return (size_t)(r->p - start);
-}
-
-/* Exponents beyond this end outside of numeric whatever the digits are, in a line of bounded length. */
-enum { EXPONENT_CAP = 1000000000 };
-
-static int64_t read_exponent(const char *p, const char *end)
-{
-        bool negative = false;
-        int64_t value = 0;
-
-        if (*p == '+' || *p == '-')
-                negative = *p++ == '-';
-        for (; p < end && value < EXPONENT_CAP; p++)
-                value = value * 10 + (*p - '0');
-        return negative ? -value : value;
-}
-
-/* A number as it was sent. */
-struct number {
-        bool negative;
-        const char *int_digits; /* from the first one on */
-        size_t int_len;
-        const char *frac_digits; /* behind the point */
-        size_t frac_len;
-        bool has_exponent;
-        int64_t exponent;
-};
-
-static size_t digits_len(const struct number *n)
-{
-        return n->int_len + n->frac_len;
-}
-
-static char digit_at(const struct number *n, size_t i)
-{
-        return i < n->int_len ? n->int_digits[i] : n->frac_digits[i - n->int_len];
-}
-
-/* The first digit that is not 0; digits_len() where all are. */
-static size_t leading_zeros(const struct number *n)
-{
-        size_t i = 0;
-
-        while (i < digits_len(n) && digit_at(n, i) == '0')
-                i++;
-        return i;
-}
-
-static bool numeric_holds(const struct number *n)
-{
-        int64_t frac_left = (int64_t)n->frac_len - n->exponent;
-        int64_t lead = (int64_t)n->int_len; /* digits before the point, of the first digit that is not 0 */
-
-        if (frac_left > NUMERIC_MAX_FRAC_DIGITS)
-                return false;
-        /* numeric_in refuses these of any value, zero included */
-        if (n->exponent >= INT32_MAX / 2 || n->exponent <= -(INT32_MAX / 2))
-                return false;
-        if (*n->int_digits == '0') { /* JSON allows no other leading zero */
-                size_t zeros = leading_zeros(n);
-
-                if (zeros == digits_len(n))
-                        return true;
-                lead = 1 - (int64_t)zeros;
-        }
-        return lead + n->exponent <= NUMERIC_MAX_INT_DIGITS;
-}
-
-static bool read_number(struct json_reader *r, struct number *ret)
-{
-        *ret = (struct number){.negative = *r->p == '-'};
-        r->p += ret->negative;
-        ret->int_digits = r->p;
-        ret->int_len = skip_digits(r);
-        if (ret->int_len == 0)
-                return fail(r, "a number has no digits");
-        if (ret->int_len > 1 && *ret->int_digits == '0')
-                return fail(r, "a number starts with a zero");
-        if (r->p < r->end && *r->p == '.') {
-                r->p++;
-                ret->frac_digits = r->p;
-                ret->frac_len = skip_digits(r);
-                if (ret->frac_len == 0)
-                        return fail(r, "a number has no digits behind its decimal point");
-        }
-        if (r->p < r->end && (*r->p == 'e' || *r->p == 'E')) {
-                const char *start;
-
-                r->p++;
-                start = r->p;
-                if (r->p < r->end && (*r->p == '+' || *r->p == '-'))
-                        r->p++;
-                if (skip_digits(r) == 0)
-                        return fail(r, "a number has no digits in its exponent");
-                ret->has_exponent = true;
-                ret->exponent = read_exponent(start, r->p);
-        }
-        if (!numeric_holds(ret))
-                note_trouble(r, JSON_TROUBLE_NUMERIC);
-        return true;
-}
-
-/* Numbers that numeric takes for one, digits behind the point included, hash alike, however they were sent:
- * -0 as 0, 1e2 as 100, 0.10e1 as 1.0. What is hashed is the text that numeric makes of it; where that is long
- * (1e131071 is short), its digits without zeros at the ends, and where they stand. */
-static XXH128_hash_t hash_number(struct json_reader *r, const struct number *n, struct slice raw,
-                                 uint64_t seed)
-{
-        enum { TEXT_MAX = 400 };
-        char text[TEXT_MAX];
-        size_t zeros = n->negative || n->has_exponent || raw.len > TEXT_MAX ? leading_zeros(n) : 0;
-        bool zero = zeros == digits_len(n);
-        int64_t scale = (int64_t)n->frac_len > n->exponent ? (int64_t)n->frac_len - n->exponent : 0;
-        int64_t point = (int64_t)n->int_len + n->exponent; /* so many digits stand before it */
-        int64_t first = !zero && point > (int64_t)zeros ? (int64_t)zeros : point - 1;
-        bool negative = n->negative && !zero;
-        int64_t len = negative + (point - first) + (scale ? scale + 1 : 0);
-        char *p = text;
-
-        if (!n->has_exponent && negative == n->negative && raw.len <= TEXT_MAX)
+        if (!escaped)
                 return XXH3_128bits_withSeed(raw.ptr, raw.len, seed);
-        if (len > TEXT_MAX) {
-                size_t end = digits_len(n);
-
-                while (end > zeros && digit_at(n, end - 1) == '0')
-                        end--;
-                r->scratch->text = grow(r->scratch->text, &r->scratch->text_cap, end - zeros + TEXT_MAX, 1);
-                p = r->scratch->text + snprintf(r->scratch->text, TEXT_MAX, "%s%" PRId64 " %" PRId64 " ",
-                                                negative ? "-" : "", zero ? 0 : point - (int64_t)zeros,
-                                                scale);
-                for (size_t i = zeros; i < end; i++)
-                        *p++ = digit_at(n, i);
-                return XXH3_128bits_withSeed(r->scratch->text, (size_t)(p - r->scratch->text), seed);
-        }
-        if (negative)
-                *p++ = '-';
-        for (int64_t i = first; i < point + scale; i++) {
-                if (i == point)
-                        *p++ = '.';
-                *p++ = i >= 0 && i < (int64_t)digits_len(n) ? digit_at(n, (size_t)i) : '0';
-        }
-        return XXH3_128bits_withSeed(text, (size_t)(p - text), seed);
+        r->scratch->text.len = 0;
+        text = buf_reserve(&r->scratch->text, raw.len);
+        len = json_string_decode((struct json_string){raw, true}, text);
+        return XXH3_128bits_withSeed(text, len, seed);
 }
 
 /* --- values --- */
@@ -450,34 +333,27 @@ static bool read_word(struct json_reader *r, const char *word, size_t len)
         return true;
 }
 
+/* What a value's first byte tells. */
+static const unsigned char type_of[256] = {
+        ['"'] = 1 + JSON_STRING, ['{'] = 1 + JSON_OBJECT, ['['] = 1 + JSON_ARRAY,  ['t'] = 1 + JSON_BOOL,
+        ['f'] = 1 + JSON_BOOL,   ['n'] = 1 + JSON_NULL,   ['-'] = 1 + JSON_NUMBER, ['0'] = 1 + JSON_NUMBER,
+        ['1'] = 1 + JSON_NUMBER, ['2'] = 1 + JSON_NUMBER, ['3'] = 1 + JSON_NUMBER, ['4'] = 1 + JSON_NUMBER,
+        ['5'] = 1 + JSON_NUMBER, ['6'] = 1 + JSON_NUMBER, ['7'] = 1 + JSON_NUMBER, ['8'] = 1 + JSON_NUMBER,
+        ['9'] = 1 + JSON_NUMBER,
+};
+
 bool json_peek(struct json_reader *r, enum json_type *ret)
 {
+        unsigned type;
+
         skip_space(r);
         if (r->p == r->end)
                 return fail(r, "the text ends where a value should stand");
-        switch (*r->p) {
-        case '"':
-                *ret = JSON_STRING;
-                return true;
-        case '{':
-                *ret = JSON_OBJECT;
-                return true;
-        case '[':
-                *ret = JSON_ARRAY;
-                return true;
-        case 't':
-        case 'f':
-                *ret = JSON_BOOL;
-                return true;
-        case 'n':
-                *ret = JSON_NULL;
-                return true;
-        default:
-                *ret = JSON_NUMBER;
-                if (*r->p == '-' || (*r->p >= '0' && *r->p <= '9'))
-                        return true;
+        type = type_of[(unsigned char)*r->p];
+        if (!type)
                 return fail(r, "a value is no JSON value");
-        }
+        *ret = (enum json_type)(type - 1);
+        return true;
 }
 
 bool json_object_open(struct json_reader *r)
@@ -487,18 +363,16 @@ bool json_object_open(struct json_reader *r)
 
 bool json_object_next(struct json_reader *r, bool first, struct json_string *ret_key)
 {
-        skip_space(r);
-        if (r->p < r->end && *r->p == '}') {
-                r->p++;
-                return false;
+        if (first || !take(r, ',')) {
+                skip_space(r);
+                if (take(r, '}'))
+                        return false;
+                if (!first && !expect(r, ',', "a comma or a closing brace is missing"))
+                        return false;
         }
-        if (!first && !expect(r, ',', "a comma or a closing brace is missing"))
-                return false;
-        if (!expect(r, '"', "a key is missing or not in double quotes"))
-                return false;
-        if (!read_string(r, ret_key))
-                return false;
-        return expect(r, ':', "a colon is missing behind a key");
+        return expect(r, '"', "a key is missing or not in double quotes") &&
+               read_string(r, &ret_key->raw, &ret_key->escaped) &&
+               expect(r, ':', "a colon is missing behind a key");
 }
 
 static bool has_duplicates_few(const XXH128_hash_t *keys, size_t n)
@@ -590,7 +464,7 @@ static bool read_object(struct json_reader *r, XXH128_hash_t *ret_hash)
         r->p++;
         for (bool first = true; json_object_next(r, first, &key); first = false) {
                 struct json_value value;
-                XXH128_hash_t key_hash = hash_string(r, key, SEED_KEY);
+                XXH128_hash_t key_hash = hash_string(r, key.raw, key.escaped, SEED_KEY);
                 XXH128_hash_t member;
 
                 r->scratch->keys = grow(r->scratch->keys, &r->scratch->keys_cap, r->keys_len + 1,
@@ -622,7 +496,7 @@ static bool skip_deep(struct json_reader *r)
         while (r->p < r->end) {
                 char c = *r->p++;
 
-                if (c == '"' && !read_string(r, &s))
+                if (c == '"' && !read_string(r, &s.raw, &s.escaped))
                         return false;
                 if (c == '[' || c == '{')
                         open++;
@@ -646,26 +520,47 @@ static bool read_container(struct json_reader *r, enum json_type type, XXH128_ha
         return ok;
 }
 
+static bool read_number(struct json_reader *r, struct json_value *ret, XXH128_hash_t *ret_hash)
+{
+        const char *start = r->p;
+        const char *end = json_number_read_short(start, r->end, &ret->integer);
+        struct json_number number;
+
+        ret->is_short = end != NULL;
+        if (end) {
+                r->p = end;
+                ret->raw = (struct slice){start, (size_t)(end - start)};
+                if (ret_hash)
+                        *ret_hash = XXH3_128bits_withSeed(start, ret->raw.len, SEED_NUMBER);
+                return true;
+        }
+        if (!json_number_read(&r->p, r->end, &number, &r->error))
+                return false;
+        if (!json_number_fits_numeric(&number))
+                note_trouble(r, JSON_TROUBLE_NUMERIC);
+        ret->raw = number.text;
+        if (ret_hash)
+                *ret_hash = json_number_hash(&number, SEED_NUMBER, &r->scratch->text);
+        return true;
+}
+
 /* @ret_hash may be NULL for scalars of the outermost level, whose hash nobody asks for. */
 static bool read_any(struct json_reader *r, struct json_value *ret, XXH128_hash_t *ret_hash)
 {
-        struct json_string s;
-        struct number number;
         const char *start;
 
         if (!json_peek(r, &ret->type))
                 return false;
         start = r->p;
         ret->escaped = false;
+        ret->is_short = false;
         switch (ret->type) {
         case JSON_STRING:
                 r->p++;
-                if (!read_string(r, &s))
+                if (!read_string(r, &ret->raw, &ret->escaped))
                         return false;
-                ret->raw = s.raw;
-                ret->escaped = s.escaped;
                 if (ret_hash)
-                        *ret_hash = hash_string(r, s, SEED_STRING);
+                        *ret_hash = hash_string(r, ret->raw, ret->escaped, SEED_STRING);
                 return true;
         case JSON_ARRAY:
         case JSON_OBJECT:
@@ -676,12 +571,7 @@ static bool read_any(struct json_reader *r, struct json_value *ret, XXH128_hash_
                         *ret_hash = ret->hash;
                 return true;
         case JSON_NUMBER:
-                if (!read_number(r, &number))
-                        return false;
-                ret->raw = (struct slice){start, (size_t)(r->p - start)};
-                if (ret_hash)
-                        *ret_hash = hash_number(r, &number, ret->raw, SEED_NUMBER);
-                return true;
+                return read_number(r, ret, ret_hash);
         case JSON_BOOL:
                 if (!(*start == 't' ? read_word(r, "true", 4) : read_word(r, "false", 5)))
                         return false;

@@ -1,6 +1,8 @@
 #include "rfc3339.h"
 
+#include <endian.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 /* Days since 1970-01-01 of a date in the proleptic Gregorian calendar. The year is taken to begin in March,
@@ -82,35 +84,59 @@ static enum rfc3339_result read_offset(struct slice text, size_t pos, int *ret_s
         return RFC3339_OK;
 }
 
+/* Of eight bytes, the first one being the lowest: whether each is at most 9 where @is_digit has ones, and 0
+ * else. */
+static inline bool are_digits(uint64_t bytes, uint64_t is_digit)
+{
+        const uint64_t highs = 0x8080808080808080u;
+        const uint64_t beyond = highs - 0x0101010101010101u - (is_digit & 0x0909090909090909u);
+
+        return (((bytes + beyond) | bytes) & highs) == 0; /* a carry comes only from a byte that is none */
+}
+
+/* Two digits next to each other as a number, in the place of the first. */
+static inline uint64_t pairs(uint64_t digits)
+{
+        return digits * 10 + (digits >> 8);
+}
+
+static inline int pair_at(uint64_t pairs, unsigned byte)
+{
+        return (int)(pairs >> (8 * byte) & 0xff);
+}
+
+static inline uint64_t eight_bytes(const char *p)
+{
+        uint64_t w;
+
+        memcpy(&w, p, sizeof(w));
+        return le64toh(w);
+}
+
 enum rfc3339_result rfc3339_parse(struct slice text, int64_t *ret)
 {
         enum { FIXED = 19 }; /* YYYY-MM-DDThh:mm:ss */
-        const char *p = text.ptr;
+        const uint64_t lower_t = UINT64_C(0x20) << 16;
         size_t pos = FIXED;
-        unsigned century;
-        unsigned in_century;
-        unsigned month;
-        unsigned day;
-        unsigned hour;
-        unsigned minute;
+        uint64_t date;
+        uint64_t clock;
         unsigned second;
         int us;
         int offset;
         int year;
+        int month;
+        int day;
+        int hour;
+        int minute;
         enum rfc3339_result result;
 
-        if (text.len < FIXED + 1 || p[4] != '-' || p[7] != '-' || (p[10] != 'T' && p[10] != 't') ||
-            p[13] != ':' || p[16] != ':')
+        if (text.len < FIXED + 1 || text.ptr[16] != ':')
                 return RFC3339_SYNTAX;
-        century = two(p);
-        in_century = two(p + 2);
-        month = two(p + 5);
-        day = two(p + 8);
-        hour = two(p + 11);
-        minute = two(p + 14);
-        second = two(p + 17);
-        if (century == 100 || in_century == 100 || month == 100 || day == 100 || hour == 100 ||
-            minute == 100 || second == 100)
+        date = eight_bytes(text.ptr) ^ eight_bytes("0000-00-");
+        clock = (eight_bytes(text.ptr + 8) | lower_t) ^ eight_bytes("00t00:00");
+        second = two(text.ptr + 17);
+        if (!are_digits(date, 0x00ffff00ffffffffu) || !are_digits(clock, 0xffff00ffff00ffffu) ||
+            second == 100)
                 return RFC3339_SYNTAX;
         result = read_fraction(text, &pos, &us);
         if (result != RFC3339_OK)
@@ -118,11 +144,17 @@ enum rfc3339_result rfc3339_parse(struct slice text, int64_t *ret)
         result = read_offset(text, pos, &offset);
         if (result != RFC3339_OK)
                 return result;
-        year = (int)(century * 100 + in_century);
-        if (year < 1 || month < 1 || month > 12 || day < 1 || (int)day > days_in_month(year, (int)month) ||
-            hour > 23 || minute > 59 || second > 59)
+        date = pairs(date);
+        clock = pairs(clock);
+        year = pair_at(date, 0) * 100 + pair_at(date, 2);
+        month = pair_at(date, 5);
+        day = pair_at(clock, 0);
+        hour = pair_at(clock, 3);
+        minute = pair_at(clock, 6);
+        if (year < 1 || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) || hour > 23 ||
+            minute > 59 || second > 59)
                 return RFC3339_RANGE;
-        *ret = ((days_from_civil(year, (int)month, (int)day) * 86400 + hour * 3600 + minute * 60 + second) -
+        *ret = (days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + (int)second -
                 offset) *
                        1000000 +
                us;

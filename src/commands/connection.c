@@ -56,8 +56,8 @@ static int validate_credentials(struct slice text)
                                       reader.error);
         else if (value.type != JSON_OBJECT)
                 status = command_fail(FAILED, "the credentials must be a JSON object");
-        if (scratch.text)
-                explicit_bzero(scratch.text, scratch.text_cap);
+        if (scratch.text.data)
+                explicit_bzero(scratch.text.data, scratch.text.cap);
         json_scratch_deinit(&scratch);
         return status;
 }

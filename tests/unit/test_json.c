@@ -54,6 +54,48 @@ static void test_every_prefix(void **state)
         json_scratch_deinit(&scratch);
 }
 
+static bool reads_string(const char *text, size_t len, size_t *ret_len)
+{
+        struct json_scratch scratch = {0};
+        char *copy = malloc(len);
+        struct json_reader r;
+        struct json_value value;
+        bool ok;
+
+        assert_non_null(copy);
+        memcpy(copy, text, len);
+        json_reader_init(&r, (struct slice){copy, len}, &scratch);
+        ok = json_read(&r, &value);
+        *ret_len = value.raw.len;
+        free(copy);
+        json_scratch_deinit(&scratch);
+        return ok;
+}
+
+/* Strings are looked through many bytes at once: each byte, in each place, in strings of each length up to
+ * some. */
+static void test_every_byte_of_a_string(void **state)
+{
+        (void)state;
+        for (size_t len = 1; len <= 40; len++) {
+                for (size_t at = 1; at <= len; at++) {
+                        for (unsigned byte = 0; byte < 256; byte++) {
+                                bool plain = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+                                char text[42];
+                                size_t found;
+
+                                memset(text, 'a', sizeof(text)); /* "\\a" is no escape */
+                                text[0] = '"';
+                                text[at] = (char)byte;
+                                text[len + 1] = '"';
+                                assert_int_equal(reads_string(text, len + 2, &found), plain || byte == '"');
+                                if (plain || byte == '"')
+                                        assert_int_equal(found, plain ? len : at - 1);
+                        }
+                }
+        }
+}
+
 static void test_trouble_is_the_value_s_own(void **state)
 {
         struct json_scratch scratch = {0};
@@ -81,6 +123,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_decode),
                 cmocka_unit_test(test_every_prefix),
+                cmocka_unit_test(test_every_byte_of_a_string),
                 cmocka_unit_test(test_trouble_is_the_value_s_own),
         };
 

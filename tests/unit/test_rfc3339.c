@@ -55,12 +55,34 @@ static void test_offsets(void **state)
         assert_true(utc == west);
 }
 
+/* Eight bytes are looked at together: each byte, in each place. */
+static void test_every_byte(void **state)
+{
+        static const char good[] = "1969-12-31T23:59:58Z";
+
+        (void)state;
+        for (size_t at = 0; at < 19; at++) {
+                for (unsigned byte = 0; byte < 256; byte++) {
+                        bool digit = byte >= '0' && byte <= '9';
+                        bool right = good[at] == 'T'                      ? byte == 'T' || byte == 't'
+                                     : good[at] >= '0' && good[at] <= '9' ? digit
+                                                                          : byte == (unsigned char)good[at];
+                        char text[sizeof(good)];
+                        int64_t us;
+
+                        memcpy(text, good, sizeof(good));
+                        text[at] = (char)byte;
+                        assert_int_equal(rfc3339_parse((struct slice){text, 20}, &us) != RFC3339_SYNTAX,
+                                         right);
+                }
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_every_day),
-                cmocka_unit_test(test_format),
-                cmocka_unit_test(test_offsets),
+                cmocka_unit_test(test_every_day),    cmocka_unit_test(test_format),
+                cmocka_unit_test(test_offsets),      cmocka_unit_test(test_every_byte),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
