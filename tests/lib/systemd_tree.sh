@@ -7,7 +7,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/tree.sh"
 
 # The names of Debian 12; those of Debian 13 that are others ("t64") provide them.
-packages=systemd,systemd-sysv,dbus,libuv1,libpq5,libcjson1,libinih1,libxxhash0,libsqlite3-0,libssl3,libmicrohttpd12,libsystemd0
+packages=systemd,systemd-sysv,dbus,libuv1,libpq5,libcjson1,libinih1,libsqlite3-0,libssl3,libmicrohttpd12,libsystemd0
 packages+=,postgresql-client,socat
 
 tree() {
