@@ -12,6 +12,7 @@
 #include "histogram.h"
 #include "pg_conn.h"
 #include "row.h"
+#include "row_order.h"
 
 /* One connection that writes batches, one after the other. */
 
@@ -40,11 +41,6 @@ enum writer_state {
         WRITER_PROBE,    /* trying to insert an ordinary row, the batch having failed */
 };
 
-struct row_place {
-        uint64_t object[2]; /* the object's id, to be compared only */
-        uint32_t row;
-};
-
 struct writer_config {
         const char *url;  /* borrowed */
         bool fk_by_batch; /* look for the batch's ad objects once, instead of for each row's */
@@ -63,9 +59,8 @@ struct writer {
         bool trailer;     /* COPY: all was handed to the connection */
         unsigned retries; /* of this batch, in a row */
         bool merging;     /* the last batches met rows that were stored already: merge without trying COPY */
-        struct row_place *order; /* COPY: the batch's rows in the order in which they are sent */
-        size_t order_cap;
-        bool *inserted; /* MERGE: for each row of the batch whether it was inserted */
+        struct row_order order; /* COPY */
+        bool *inserted;         /* MERGE: for each row of the batch whether it was inserted */
         size_t inserted_cap;
         size_t duplicates;
         struct pg_error error; /* on the batch */

@@ -98,36 +98,6 @@ static void return_batch(struct writer *w)
 
 /* --- COPY --- */
 
-static int compare_places(const void *a, const void *b)
-{
-        const struct row_place *x = a;
-        const struct row_place *y = b;
-
-        if (x->object[0] != y->object[0])
-                return x->object[0] < y->object[0] ? -1 : 1;
-        return (x->object[1] > y->object[1]) - (x->object[1] < y->object[1]);
-}
-
-/* Rows of one ad object in a row: their index entries, and the look at the object's key, are near each other
- * then. With 200,000 objects that made 1.12 times the rows/s. */
-static void order_rows(struct writer *w)
-{
-        const struct batch *b = w->batch;
-
-        if (w->order_cap < b->len) {
-                free(w->order);
-                w->order = malloc(b->len * sizeof(*w->order));
-                if (!w->order)
-                        abort();
-                w->order_cap = b->len;
-        }
-        for (size_t i = 0; i < b->len; i++) {
-                w->order[i].row = (uint32_t)i;
-                memcpy(w->order[i].object, b->rows[i].rec.ad_object_id.bytes, sizeof(w->order[i].object));
-        }
-        qsort(w->order, b->len, sizeof(*w->order), compare_places);
-}
-
 /* Encodes and sends rows until all are sent or the socket takes no more. */
 static void send_rows(struct writer *w)
 {
@@ -138,7 +108,7 @@ static void send_rows(struct writer *w)
                 if (w->next_row == 0)
                         copy_format_header(&w->out);
                 while (w->next_row < w->batch->len && w->out.len < PIECE_BYTES)
-                        copy_format_row(&w->out, &w->batch->rows[w->order[w->next_row++].row].rec);
+                        copy_format_row(&w->out, &w->batch->rows[row_order_at(&w->order, w->next_row++)].rec);
                 if (w->next_row == w->batch->len) {
                         copy_format_trailer(&w->out);
                         w->trailer = true;
@@ -164,7 +134,7 @@ static void start_checked_copy(struct writer *w)
         w->arrays[0].len = 0;
         spending_checked_copy_begin(&w->arrays[0]);
         for (size_t i = 0; i < b->len; i++) {
-                const struct uuid *object = &b->rows[w->order[i].row].rec.ad_object_id;
+                const struct uuid *object = &b->rows[row_order_at(&w->order, i)].rec.ad_object_id;
 
                 if (last && uuid_eq(object, last))
                         continue;
@@ -181,7 +151,7 @@ static void start_copy(struct writer *w)
         w->state = WRITER_COPY;
         w->next_row = 0;
         w->trailer = false;
-        order_rows(w);
+        row_order_make(&w->order, w->batch->rows, w->batch->len);
         if (w->fk_by_batch)
                 start_checked_copy(w);
         else
@@ -270,7 +240,7 @@ static void step_aside(struct writer *w)
 static struct batch *take_part(struct writer *w)
 {
         if (w->named_row > 0 && w->named_row <= w->batch->len && !w->batch->pruned)
-                return batch_prune(w->batch, w->order[w->named_row - 1].row);
+                return batch_prune(w->batch, row_order_at(&w->order, w->named_row - 1));
         return batch_split(w->batch);
 }
 
@@ -614,7 +584,7 @@ static void on_conn_closed(struct pg_conn *conn)
         for (size_t i = 0; i < COPY_FORMAT_ARRAYS; i++)
                 buf_deinit(&w->arrays[i]);
         free(w->inserted);
-        free(w->order);
+        row_order_deinit(&w->order);
         w->close_cb(w);
 }
 

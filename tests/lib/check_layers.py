@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 LAYERS = {
     0: "err hex log clock slice uuid buf list memory config reject utf8 histogram process_stats embedded status_page visible human address connect",
     1: "model/*",
-    2: "json json_number rfc3339 frame fields spending_record hierarchy_record name_key line row batch hierarchy_batch hierarchy_verdict acks arrivals pg_array "
+    2: "json json_number rfc3339 frame fields spending_record hierarchy_record name_key line row row_order batch hierarchy_batch hierarchy_verdict acks arrivals pg_array "
        "copy_format refusal reply sqlstate object_cache table report history status status_json metrics progress top_view reject_log status_line",
     3: "mailbox session pg_conn hierarchy_writer rejects access spool_file spool tls service client http http_get",
     4: "listener sessions resolver hierarchy batcher writer schema_check",
