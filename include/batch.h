@@ -27,8 +27,8 @@ struct batch {
         bool any_time; /* holds a record with any_time set, which needs the merge, too */
 };
 
-/* An empty batch. Its memory is counted in @memory. */
-struct batch *batch_new(struct memory *memory);
+/* An empty batch, with room for @expected rows, and more when they come. Its memory is counted in @memory. */
+struct batch *batch_new(struct memory *memory, size_t expected);
 
 /* The rows must have been settled or moved. */
 void batch_free(struct batch *b);

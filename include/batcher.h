@@ -25,6 +25,7 @@ struct batcher {
         unsigned linger_ms;
         size_t max_sealed; /* at so many sealed batches there is no room */
         struct batch *open;
+        size_t last_len; /* rows of the batch before: so many are expected again */
         struct list sealed;
         size_t sealed_len;
         struct list doubtful;

@@ -43,6 +43,9 @@ static inline void memory_add(struct memory *m, size_t bytes)
 
 void memory_sub(struct memory *m, size_t bytes);
 
+/* A counted array of @cap items, at least one, of @item_bytes each. */
+void *memory_array(struct memory *m, size_t cap, size_t item_bytes);
+
 /* Doubles an array of *cap items of @item_bytes each: returns it in its new place. *cap is 0 and @items NULL
  * at first. Aborts when the system has no memory. */
 void *array_grow(void *items, size_t *cap, size_t item_bytes);

@@ -38,6 +38,7 @@ struct pipeline {
         struct writer_config writer_config;
         struct writer *writers;
         int64_t last_received_us;
+        uint64_t received_turn;     /* loop time in ms when the clock was looked at for it */
         uint64_t drained_hierarchy; /* the last batch that holds a drained record; 0: none */
         bool ending;
         bool evacuating; /* no writer gets a batch */

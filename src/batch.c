@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-struct batch *batch_new(struct memory *memory)
+struct batch *batch_new(struct memory *memory, size_t expected)
 {
         struct batch *b = calloc(1, sizeof(*b));
 
@@ -11,6 +11,8 @@ struct batch *batch_new(struct memory *memory)
                 abort();
         list_init(&b->queue);
         b->memory = memory;
+        b->rows = memory_array(memory, expected, sizeof(*b->rows));
+        b->cap = expected;
         return b;
 }
 
@@ -38,9 +40,9 @@ void batch_remove(struct batch *b, size_t i)
 }
 
 /* An empty batch for some of the rows. */
-static struct batch *new_part(const struct batch *b)
+static struct batch *new_part(const struct batch *b, size_t rows)
 {
-        struct batch *part = batch_new(b->memory);
+        struct batch *part = batch_new(b->memory, rows);
 
         part->opened = b->opened;
         part->merge = b->merge;
@@ -51,7 +53,7 @@ static struct batch *new_part(const struct batch *b)
 
 struct batch *batch_prune(struct batch *b, size_t i)
 {
-        struct batch *part = new_part(b);
+        struct batch *part = new_part(b, 1);
         struct row row = b->rows[i];
 
         assert(b->len >= 2);
@@ -63,8 +65,8 @@ struct batch *batch_prune(struct batch *b, size_t i)
 
 struct batch *batch_split(struct batch *b)
 {
-        struct batch *second = new_part(b);
         size_t half = b->len / 2;
+        struct batch *second = new_part(b, b->len - half);
 
         assert(b->len >= 2);
         b->pruned = false;

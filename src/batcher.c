@@ -59,6 +59,7 @@ void batcher_seal(struct batcher *b)
         if (!batch)
                 return;
         b->open = NULL;
+        b->last_len = batch->len;
         uv_timer_stop(&b->linger);
         list_append(&b->sealed, &batch->queue);
         b->sealed_len++;
@@ -73,7 +74,7 @@ static void on_linger_over(uv_timer_t *timer)
 void batcher_add_take(struct batcher *b, const struct row *row)
 {
         if (!b->open) {
-                b->open = batch_new(b->memory);
+                b->open = batch_new(b->memory, b->last_len ? b->last_len : 1);
                 b->open->opened = uv_now(b->loop);
                 uv_timer_start(&b->linger, on_linger_over, b->linger_ms, 0);
         }

@@ -36,6 +36,16 @@ void *array_grow(void *items, size_t *cap, size_t item_bytes)
         return items;
 }
 
+void *memory_array(struct memory *m, size_t cap, size_t item_bytes)
+{
+        void *items = malloc(cap * item_bytes);
+
+        if (!items)
+                abort();
+        memory_add(m, cap * item_bytes);
+        return items;
+}
+
 void *memory_grow(struct memory *m, void *items, size_t *cap, size_t item_bytes)
 {
         size_t old = *cap;

@@ -108,13 +108,17 @@ static void on_abandoned(void *ctx, struct line *line)
 
 /* --- a line's way --- */
 
+static void add_resolved_take(struct pipeline *p, struct row *row)
+{
+        spending_record_derive_id(&row->rec);
+        batcher_add_take(&p->batcher, row);
+}
+
 static void on_resolved(void *ctx, const struct row *row)
 {
-        struct pipeline *p = ctx;
         struct row ready = *row;
 
-        spending_record_derive_id(&ready.rec);
-        batcher_add_take(&p->batcher, &ready);
+        add_resolved_take(ctx, &ready);
 }
 
 static void on_missing(void *ctx, const struct row *row)
@@ -129,7 +133,7 @@ static void on_missing(void *ctx, const struct row *row)
 static void resolve(struct pipeline *p, struct row *row)
 {
         if (resolver_resolve(&p->resolver, row))
-                on_resolved(p, row);
+                add_resolved_take(p, row);
 }
 
 static void on_follower(void *ctx, const struct row *row)
@@ -191,13 +195,21 @@ void pipeline_route_take(struct pipeline *p, struct line *line)
                 end_line(p, line, LINE_REJECTED, &reject);
 }
 
-/* The moment of receipt, later for each line, so that no two lines without collectedAt share it. */
+/* The moment of receipt, later for each line, so that no two lines without collectedAt share it. The clock is
+ * looked at once for what the loop has to do at one time: it costs as much as a tenth of reading the line. */
 static int64_t receive_time(struct pipeline *p)
 {
-        int64_t now = clock_now_us();
+        uint64_t turn = uv_now(p->loop);
+        int64_t now = p->last_received_us + 1;
 
-        p->last_received_us = now > p->last_received_us ? now : p->last_received_us + 1;
-        return p->last_received_us;
+        if (p->received_turn != turn) {
+                int64_t clock = clock_now_us();
+
+                p->received_turn = turn;
+                now = clock > now ? clock : now;
+        }
+        p->last_received_us = now;
+        return now;
 }
 
 void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,

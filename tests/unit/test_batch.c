@@ -16,7 +16,7 @@ static void test_split_and_remove(void **state)
 
         (void)state;
         memory_init(&memory, 1 << 20);
-        b = batch_new(&memory);
+        b = batch_new(&memory, 1);
         for (uint64_t n = 0; n < 101; n++) {
                 struct row row = make_row(n, 10);
 
@@ -133,7 +133,7 @@ static void test_sealed_on_age(void **state)
 /* A sealed batch of @len rows, the first of which is @n, taken and given back as doubtful. */
 static void return_doubtful(struct fixture *f, uint64_t n, size_t len, uint64_t due)
 {
-        struct batch *b = batch_new(&f->memory);
+        struct batch *b = batch_new(&f->memory, 1);
 
         for (size_t i = 0; i < len; i++) {
                 struct row row = make_row(n + i, 1);
