@@ -28,11 +28,12 @@ const char spending_checked_copy_obstacle_sql[] =
 
 /* One round trip, and one transaction: several statements in one simple query are that. The lock is that of
  * the foreign key's own trigger: nobody can delete the objects until the rows are there for everybody. A
- * trigger that was made since the connection was, runs. */
+ * trigger that was made since the connection was, runs. The array is hidden behind a SELECT, or the planner
+ * would compare each of its elements with its statistics, for as long as it takes to find the objects. */
 void spending_checked_copy_begin(struct buf *out)
 {
         static const char text[] =
-                "DO $check$ BEGIN IF (SELECT count(*) FROM (SELECT FROM ad_objects WHERE id = ANY ('{";
+                "DO $check$ BEGIN IF (SELECT count(*) FROM (SELECT FROM ad_objects WHERE id = ANY ((SELECT '{";
 
         buf_put(out, text, sizeof(text) - 1);
 }
@@ -49,7 +50,7 @@ void spending_checked_copy_add(struct buf *out, const struct uuid *ad_object_id)
 void spending_checked_copy_end(struct buf *out, size_t objects)
 {
         static const char text[] =
-                "}'::uuid[]) FOR KEY SHARE) AS o) < %zu THEN RAISE foreign_key_violation; END IF; "
+                "}'::uuid[])::uuid[]) FOR KEY SHARE) AS o) < %zu THEN RAISE foreign_key_violation; END IF; "
                 "IF " OTHERS_SQL
                 " IS NULL THEN PERFORM set_config('session_replication_role', 'replica', true); END IF; "
                 "END $check$; " COPY_SQL;
