@@ -1,6 +1,6 @@
-/* A radix sort by the first half of the ids, from the last byte to the first: 10,000 rows take a tenth of the
- * time of a sort that compares (0.01 us a row). Of random ids hardly any two share it; where some do, they
- * are sorted by the second half. */
+/* Radix sorts, from the last byte to the first: for 10,000 rows they take a fifth of the time of one that
+ * compares. Ad objects are sorted by the first half of their ids: of random ids hardly any two share it;
+ * where some do, they are sorted by the second half. */
 #include "row_order.h"
 
 #include <assert.h>
@@ -31,17 +31,9 @@ static void make_room(struct row_order *o, size_t len)
         o->cap = len;
 }
 
-static uint64_t half_of(const struct row *row, size_t half)
-{
-        uint64_t value;
-
-        memcpy(&value, row->rec.ad_object_id.bytes + half * sizeof(value), sizeof(value));
-        return be64toh(value);
-}
-
 static unsigned digit_of(const struct row_place *place, unsigned digit)
 {
-        return place->object >> (8 * digit) & 0xff;
+        return place->key >> (8 * digit) & 0xff;
 }
 
 /* Sorts by one digit, and keeps the order of those that share it. @counts are of the digit's values. */
@@ -63,26 +55,44 @@ static void sort_by_digit(struct row_order *o, size_t len, unsigned digit, const
         o->places = sorted;
 }
 
+/* Sorts by the keys, and keeps the order of those that share one. */
+static void sort_by_key(struct row_order *o, size_t len)
+{
+        uint32_t counts[DIGITS][DIGIT_VALUES] = {{0}};
+
+        for (size_t i = 0; i < len; i++) {
+                for (unsigned digit = 0; digit < DIGITS; digit++)
+                        counts[digit][digit_of(&o->places[i], digit)]++;
+        }
+        for (unsigned digit = 0; digit < DIGITS && len > 0; digit++)
+                sort_by_digit(o, len, digit, counts[digit]);
+}
+
+/* --- by ad object --- */
+
+static uint64_t half_of(const struct row *row, size_t half)
+{
+        uint64_t value;
+
+        memcpy(&value, row->rec.ad_object_id.bytes + half * sizeof(value), sizeof(value));
+        return be64toh(value);
+}
+
 static int compare_places(const void *a, const void *b)
 {
         const struct row_place *x = a;
         const struct row_place *y = b;
 
-        if (x->object != y->object)
-                return x->object < y->object ? -1 : 1;
+        if (x->key != y->key)
+                return x->key < y->key ? -1 : 1;
         return (x->row > y->row) - (x->row < y->row);
 }
 
-/* Places of one first half. */
 static void sort_by_second_half(struct row_place *places, size_t len, const struct row *rows)
 {
-        uint64_t first = places[0].object;
-
         for (size_t i = 0; i < len; i++)
-                places[i].object = half_of(&rows[places[i].row], 1);
+                places[i].key = half_of(&rows[places[i].row], 1);
         qsort(places, len, sizeof(*places), compare_places);
-        for (size_t i = 0; i < len; i++)
-                places[i].object = first;
 }
 
 /* Sorts whatever shares its first half, but is of different objects. */
@@ -92,25 +102,38 @@ static void sort_ties(struct row_order *o, const struct row *rows, size_t len)
                 uint64_t second = half_of(&rows[o->places[i].row], 1);
                 bool differ = false;
 
-                for (next = i + 1; next < len && o->places[next].object == o->places[i].object; next++)
+                for (next = i + 1; next < len && o->places[next].key == o->places[i].key; next++)
                         differ |= half_of(&rows[o->places[next].row], 1) != second;
                 if (differ)
                         sort_by_second_half(&o->places[i], next - i, rows);
         }
 }
 
-void row_order_make(struct row_order *o, const struct row *rows, size_t len)
+void row_order_by_object(struct row_order *o, const struct row *rows, size_t len)
 {
-        uint32_t counts[DIGITS][DIGIT_VALUES] = {{0}};
-
         assert(len <= UINT32_MAX);
         make_room(o, len);
-        for (size_t i = 0; i < len; i++) {
+        for (size_t i = 0; i < len; i++)
                 o->places[i] = (struct row_place){half_of(&rows[i], 0), (uint32_t)i};
-                for (unsigned digit = 0; digit < DIGITS; digit++)
-                        counts[digit][digit_of(&o->places[i], digit)]++;
-        }
-        for (unsigned digit = 0; digit < DIGITS && len > 0; digit++)
-                sort_by_digit(o, len, digit, counts[digit]);
+        sort_by_key(o, len);
         sort_ties(o, rows, len);
+}
+
+/* --- by chunk --- */
+
+/* Weeks, as TimescaleDB cuts time into chunks of one: counted from the Unix epoch. Chunks of other lengths
+ * mix at their ends. */
+static uint64_t week_of(const struct row *row)
+{
+        const int64_t week_us = INT64_C(7) * 24 * 3600 * 1000000;
+        const int64_t before = INT64_C(1) << 20; /* weeks, and more than there were since the year 1 */
+
+        return (uint64_t)((row->rec.collected_at + before * week_us) / week_us);
+}
+
+void row_order_by_chunk(struct row_order *o, const struct row *rows, size_t len)
+{
+        for (size_t i = 0; i < len; i++)
+                o->places[i].key = week_of(&rows[o->places[i].row]);
+        sort_by_key(o, len);
 }

@@ -151,11 +151,12 @@ static void start_copy(struct writer *w)
         w->state = WRITER_COPY;
         w->next_row = 0;
         w->trailer = false;
-        row_order_make(&w->order, w->batch->rows, w->batch->len);
+        row_order_by_object(&w->order, w->batch->rows, w->batch->len);
         if (w->fk_by_batch)
                 start_checked_copy(w);
         else
                 pg_conn_command(&w->conn, spending_copy_sql);
+        row_order_by_chunk(&w->order, w->batch->rows, w->batch->len);
 }
 
 /* --- merge --- */
