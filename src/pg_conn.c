@@ -458,12 +458,24 @@ bool pg_conn_put(struct pg_conn *c, const void *data, size_t len)
         return !c->flushing;
 }
 
+/* A server that does not want the rows says so in the middle, and nothing more at their end. libpq may have
+ * read that already, while it was sending: then no event of the socket will tell of it. */
+static void on_copy_ended(uv_timer_t *timer)
+{
+        struct pg_conn *c = timer->data;
+
+        if (c->state == PG_CONN_BUSY)
+                read_results(c);
+}
+
 void pg_conn_copy_end(struct pg_conn *c)
 {
         assert(c->state == PG_CONN_COPY);
         c->state = PG_CONN_BUSY;
         if (PQputCopyEnd(c->pg, NULL) <= 0 || !flush(c))
                 lose_soon(c);
+        else
+                uv_timer_start(&c->timer, on_copy_ended, 0, 0);
 }
 
 /* --- results --- */
