@@ -7,6 +7,7 @@ import pathlib
 import random
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -459,6 +460,32 @@ class BadRows(TestCase):
             time.sleep(1)
             self.db.execute("DROP TRIGGER refuse ON spending")
             self.assertEqual(client.finish().counts(), (50, 50, 0, 0))
+
+    def test_a_server_that_refuses_rows_while_they_are_sent(self):
+        """More than fits between the two: the daemon has the server's word before it has sent the last row, and the server
+        says nothing more then."""
+        self.db.execute("CREATE SEQUENCE tries; GRANT USAGE ON SEQUENCE tries TO PUBLIC")  # no ROLLBACK takes it back
+        self.db.refuse_inserts("spending", "pg_advisory_xact_lock(7)::text = '' AND nextval('tries') = 1")
+        daemon = self.daemon(batch__bytes="64M", batch__linger_ms=3000)
+        lines = numbered(3000, metrics={"text": "x" * 10000})
+        holder = subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-d", self.db.url], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, text=True)
+        holder.stdin.write("SELECT pg_advisory_lock(7)::text;\n\\echo held\n")
+        holder.stdin.flush()
+        while holder.stdout.readline() != "held\n":
+            pass
+        client = daemon.client()
+        client.feed(*lines, half_close=True)
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE 'COPY spending%'"
+        wait_until(lambda: self.db.value(waits) == "1", "the first row waits")
+        time.sleep(1)  # until the daemon has sent what goes between them
+        daemon.signal(signal.SIGSTOP)
+        holder.communicate()
+        wait_until(lambda: self.db.value("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' "
+                                         "AND query LIKE 'COPY spending%'") == "0", "the server has refused it")
+        time.sleep(0.5)
+        daemon.signal(signal.SIGCONT)
+        self.assertEqual(client.finish().counts(), (3000, 3000, 0, 0))
 
     def test_locks_of_others_are_waited_for(self):
         d = self.daemon()
