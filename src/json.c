@@ -432,9 +432,7 @@ static bool read_array(struct json_reader *r, XXH128_hash_t *ret_hash)
 
         r->p++;
         skip_space(r);
-        if (r->p < r->end && *r->p == ']') {
-                r->p++;
-        } else {
+        if (!take(r, ']')) {
                 for (;;) {
                         XXH128_hash_t item_hash;
 
@@ -442,10 +440,8 @@ static bool read_array(struct json_reader *r, XXH128_hash_t *ret_hash)
                                 return false;
                         hash = hash_pair(hash, item_hash, SEED_ARRAY);
                         skip_space(r);
-                        if (r->p < r->end && *r->p == ']') {
-                                r->p++;
+                        if (take(r, ']'))
                                 break;
-                        }
                         if (!expect(r, ',', "a comma or a closing bracket is missing"))
                                 return false;
                 }
@@ -553,7 +549,6 @@ static bool read_any(struct json_reader *r, struct json_value *ret, XXH128_hash_
                 return false;
         start = r->p;
         ret->escaped = false;
-        ret->is_short = false;
         switch (ret->type) {
         case JSON_STRING:
                 r->p++;

@@ -7,7 +7,6 @@ import pathlib
 import random
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -468,19 +467,13 @@ class BadRows(TestCase):
         self.db.refuse_inserts("spending", "pg_advisory_xact_lock(7)::text = '' AND nextval('tries') = 1")
         daemon = self.daemon(batch__bytes="64M", batch__linger_ms=3000)
         lines = numbered(3000, metrics={"text": "x" * 10000})
-        holder = subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-d", self.db.url], stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE, text=True)
-        holder.stdin.write("SELECT pg_advisory_lock(7)::text;\n\\echo held\n")
-        holder.stdin.flush()
-        while holder.stdout.readline() != "held\n":
-            pass
-        client = daemon.client()
-        client.feed(*lines, half_close=True)
-        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE 'COPY spending%'"
-        wait_until(lambda: self.db.value(waits) == "1", "the first row waits")
-        time.sleep(1)  # until the daemon has sent what goes between them
-        daemon.signal(signal.SIGSTOP)
-        holder.communicate()
+        with self.db.holding("DO $$ BEGIN PERFORM pg_advisory_xact_lock(7); END $$"):
+            client = daemon.client()
+            client.feed(*lines, half_close=True)
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE 'COPY spending%'"
+            wait_until(lambda: self.db.value(waits) == "1", "the first row waits")
+            time.sleep(1)  # until the daemon has sent what goes between them
+            daemon.signal(signal.SIGSTOP)
         wait_until(lambda: self.db.value("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' "
                                          "AND query LIKE 'COPY spending%'") == "0", "the server has refused it")
         time.sleep(0.5)

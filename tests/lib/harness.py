@@ -178,15 +178,19 @@ class Database:
             DROP TRIGGER IF EXISTS refuse ON {table};
             CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()""")
 
-    @contextlib.contextmanager
     def locked(self, table, mode):
         """Somebody's transaction holds the table in this mode ("SHARE", say)."""
+        return self.holding(f"LOCK TABLE {table} IN {mode} MODE")
+
+    @contextlib.contextmanager
+    def holding(self, sql):
+        """Somebody's transaction holds what the statement took."""
         session = subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-d", self.url], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, text=True)
         try:
-            session.stdin.write(f"BEGIN; LOCK TABLE {table} IN {mode} MODE;\n\\echo locked\n")
+            session.stdin.write(f"BEGIN; {sql};\n\\echo held\n")
             session.stdin.flush()
-            assert session.stdout.readline() == "locked\n"
+            assert session.stdout.readline() == "held\n"
             yield
         finally:
             session.communicate()
