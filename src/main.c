@@ -1,7 +1,7 @@
 #include <stdio.h>
 
-#include "arguments.h"
-#include "commands.h"
+#include "commands/arguments.h"
+#include "commands/commands.h"
 
 /* What was printed, a new connection's uuid, say, must have arrived before it counts as done. */
 static int finish_output(int status)

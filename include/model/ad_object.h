@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/slice.h"
+#include "base/uuid.h"
 #include "model/db.h"
-#include "slice.h"
-#include "uuid.h"
 
 /* A campaign, ad set or ad. Functions return 0 or a code of enum err, with the reason in @db. */
 

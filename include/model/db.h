@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "slice.h"
-#include "uuid.h"
+#include "base/slice.h"
+#include "base/uuid.h"
 
 /* A synchronous connection and what the files of model/ need of libpq. The daemon's own connections never
  * block: they are pg_conn's. */

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "embedded.h"
+#include "base/embedded.h"
 #include "model/db.h"
 
 /* The files of migrations/, in the order of their names. The first one makes the tables that Drizzle makes; see

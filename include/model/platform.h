@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-#include "slice.h"
+#include "base/slice.h"
 
 /* The ad platforms: the database's enum type "platform", and the words of the wire. */
 #define PLATFORM_MAP(X)                                                                                      \

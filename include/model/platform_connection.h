@@ -4,10 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/slice.h"
+#include "base/uuid.h"
 #include "model/db.h"
 #include "model/platform.h"
-#include "slice.h"
-#include "uuid.h"
 
 /* A login at an ad platform. Functions return 0 or a code of enum err, with the reason in @db. */
 

@@ -5,10 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "buf.h"
+#include "base/buf.h"
+#include "base/slice.h"
+#include "base/uuid.h"
 #include "model/db.h"
-#include "slice.h"
-#include "uuid.h"
 
 /* What an ad object cost and achieved in a period, as the platform told it at one moment. Functions return 0
  * or a code of enum err, with the reason in @db. */

@@ -1,4 +1,4 @@
-#include "commands.h"
+#include "commands/commands.h"
 
 #include <errno.h>
 #include <libgen.h>
@@ -9,14 +9,14 @@
 
 #include <sys/stat.h>
 
-#include "access.h"
-#include "address.h"
-#include "command.h"
-#include "listener.h"
+#include "base/address.h"
+#include "commands/command.h"
 #include "model/catalogue.h"
 #include "model/inspect.h"
 #include "model/migration.h"
-#include "tls.h"
+#include "server/access.h"
+#include "server/listener.h"
+#include "server/tls.h"
 
 struct check {
         struct db db;

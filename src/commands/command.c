@@ -1,11 +1,11 @@
-#include "command.h"
+#include "commands/command.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "err.h"
+#include "base/err.h"
 #include "model/ad_object.h"
-#include "sqlstate.h"
+#include "pg/sqlstate.h"
 
 int command_fail(enum exit_status status, const char *fmt, ...)
 {

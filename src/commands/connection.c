@@ -1,4 +1,4 @@
-#include "commands.h"
+#include "commands/commands.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,12 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "command.h"
-#include "err.h"
-#include "json.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/rfc3339.h"
+#include "commands/command.h"
 #include "model/platform_connection.h"
-#include "rfc3339.h"
 
 enum { CREDENTIALS_MAX = 1 << 20 };
 

@@ -1,4 +1,4 @@
-#include "delivery.h"
+#include "commands/delivery.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -10,13 +10,13 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 
-#include "address.h"
-#include "clock.h"
-#include "command.h"
-#include "human.h"
-#include "progress.h"
-#include "reply.h"
-#include "visible.h"
+#include "base/address.h"
+#include "base/clock.h"
+#include "commands/command.h"
+#include "commands/human.h"
+#include "commands/progress.h"
+#include "commands/visible.h"
+#include "wire/reply.h"
 
 enum { RETRY_SECONDS = 60, RETRY_SECONDS_MAX = 1000000, DRAW_MS = 100, TEXT_BYTES = 1024 };
 

@@ -1,12 +1,12 @@
-#include "commands.h"
+#include "commands/commands.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon.h"
-#include "log.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
 
 static int run(const struct arguments *a, struct config *config)
 {

@@ -1,12 +1,12 @@
-#include "commands.h"
+#include "commands/commands.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "command.h"
+#include "base/rfc3339.h"
+#include "commands/command.h"
+#include "commands/table.h"
 #include "model/ad_object.h"
-#include "rfc3339.h"
-#include "table.h"
 
 enum { INDENT = 2, OBJECT_BYTES = 600 };
 

@@ -1,10 +1,10 @@
-#include "commands.h"
+#include "commands/commands.h"
 
 #include <stdio.h>
 
-#include "command.h"
+#include "base/rfc3339.h"
+#include "commands/command.h"
 #include "model/migration.h"
-#include "rfc3339.h"
 
 static void on_migrated(void *ctx, const char *name, const char *what)
 {

@@ -1,5 +1,5 @@
 /* Sends the records of a reject file to the daemon. */
-#include "commands.h"
+#include "commands/commands.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -9,10 +9,10 @@
 
 #include <sys/stat.h>
 
-#include "buf.h"
-#include "command.h"
-#include "delivery.h"
-#include "json.h"
+#include "base/buf.h"
+#include "base/json.h"
+#include "commands/command.h"
+#include "commands/delivery.h"
 
 enum { PIECE_BYTES = 256 * 1024 };
 

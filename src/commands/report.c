@@ -1,13 +1,13 @@
-#include "commands.h"
+#include "commands/commands.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "command.h"
+#include "base/rfc3339.h"
+#include "commands/command.h"
+#include "commands/table.h"
 #include "model/spending.h"
-#include "rfc3339.h"
-#include "table.h"
 
 enum { INTERVAL_BYTES = 24 };
 

@@ -1,5 +1,5 @@
 /* Sends a file of lines, or standard input. */
-#include "commands.h"
+#include "commands/commands.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,8 +8,8 @@
 
 #include <sys/stat.h>
 
-#include "command.h"
-#include "delivery.h"
+#include "commands/command.h"
+#include "commands/delivery.h"
 
 enum { PIECE_BYTES = 256 * 1024 };
 

@@ -1,5 +1,5 @@
 /* Looks into the spool, or into a file of it that was set aside; a daemon may be using it meanwhile. */
-#include "commands.h"
+#include "commands/commands.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -9,9 +9,9 @@
 
 #include <sys/stat.h>
 
-#include "command.h"
-#include "rfc3339.h"
-#include "spool_file.h"
+#include "base/rfc3339.h"
+#include "commands/command.h"
+#include "spool/spool_file.h"
 
 enum { GAP_MAX = 1 << 30 }; /* line numbers that a fault in the file may span */
 

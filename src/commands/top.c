@@ -1,6 +1,6 @@
 /* The daemon's status on a terminal. The terminal is as it was before whatever ends us, but for SIGKILL:
  * signals come through a descriptor, as keys do. */
-#include "commands.h"
+#include "commands/commands.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -16,13 +16,13 @@
 
 #include <cjson/cJSON.h>
 
-#include "address.h"
-#include "buf.h"
-#include "clock.h"
-#include "command.h"
-#include "http_get.h"
-#include "top_view.h"
-#include "visible.h"
+#include "base/address.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "commands/command.h"
+#include "commands/http_get.h"
+#include "commands/top_view.h"
+#include "commands/visible.h"
 
 enum { REFRESH_MS = 1000, TIMEOUT_MS = 2000, ADDRESS_BYTES = 300, TROUBLE_BYTES = 600 };
 

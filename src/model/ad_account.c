@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "err.h"
+#include "base/err.h"
 
 const char ad_account_ambiguous_sql[] =
         "SELECT coalesce(bit_xor(hashtextextended(platform || ' ' || external_id, 0)), 0) FROM ("

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "err.h"
+#include "base/err.h"
 
 static const struct slice types[] = {
 #define X(name) {#name, sizeof(#name) - 1},

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "err.h"
+#include "base/err.h"
 
 /* Each of these selects makes a row of every thing: the rank of its kind, its name, its definition, the
  * statement that would add it, and whether it does no harm where it is not expected. "schema" is the one that

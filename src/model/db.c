@@ -11,9 +11,9 @@
 
 #include <libpq-fe.h>
 
-#include "buf.h"
-#include "err.h"
-#include "log.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
 
 /* PostgreSQL counts microseconds from 2000-01-01. */
 static const int64_t PG_EPOCH_US = INT64_C(946684800000000);

@@ -10,8 +10,8 @@
 
 #include <xxhash.h>
 
-#include "buf.h"
-#include "err.h"
+#include "base/buf.h"
+#include "base/err.h"
 #include "model/catalogue.h"
 
 enum { CHECKSUM_TEXT_BYTES = 2 * sizeof(XXH128_hash_t) + 1 };

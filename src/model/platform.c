@@ -1,6 +1,6 @@
 #include "model/platform.h"
 
-#include "err.h"
+#include "base/err.h"
 #include "model/db.h"
 
 static const struct slice names[] = {

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "err.h"
+#include "base/err.h"
 
 static const char insert_sql[] =
         "INSERT INTO platform_connections (id, platform, credentials) "

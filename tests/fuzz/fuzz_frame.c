@@ -6,7 +6,7 @@
 
 #include <xxhash.h>
 
-#include "frame.h"
+#include "wire/frame.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,10 +5,10 @@
 
 #include <cjson/cJSON.h>
 
-#include "copy_format.h"
-#include "hierarchy_record.h"
-#include "spending_record.h"
-#include "reply.h"
+#include "hierarchy/hierarchy_record.h"
+#include "spending/copy_format.h"
+#include "spending/spending_record.h"
+#include "wire/reply.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -10,11 +10,11 @@
 
 #include <cjson/cJSON.h>
 
-#include "frame.h"
-#include "json.h"
-#include "rejects.h"
-#include "reply.h"
-#include "utf8.h"
+#include "base/json.h"
+#include "base/utf8.h"
+#include "daemon/reject_file.h"
+#include "wire/frame.h"
+#include "wire/reply.h"
 
 enum { LINES_MAX = 512, LINE_MAX_BYTES = 8192 };
 
@@ -38,7 +38,7 @@ struct wire {
         struct told lines[LINES_MAX + 1]; /* by number */
         bool with_spool;
         struct buf out;
-        struct rejects file;
+        struct reject_file file;
         struct json_scratch scratch;
 };
 
@@ -121,7 +121,7 @@ static void record(struct wire *w, uint64_t line, struct slice sent)
         struct line_from from = {"uid 0, pid 1", 1, line};
 
         w->file.waiting.len = 0;
-        rejects_add(&w->file, &from, sent, &w->lines[line].reject);
+        reject_file_add(&w->file, &from, sent, &w->lines[line].reject);
         check_entry(w, (struct slice){w->file.waiting.data, w->file.waiting.len}, sent);
 }
 

@@ -3,8 +3,8 @@
 
 #include <fcntl.h>
 
-#include "commands.h"
-#include "uuid.h"
+#include "base/uuid.h"
+#include "commands/commands.h"
 
 static struct database d;
 static struct config config;

@@ -3,7 +3,7 @@
 
 #include <sys/wait.h>
 
-#include "err.h"
+#include "base/err.h"
 
 /* A database where Drizzle made the tables. */
 static void make_drizzle(struct database *d)
@@ -110,7 +110,7 @@ static void assert_states(struct database *d, enum migration_state first, enum m
         migration_list_deinit(&list);
 }
 
-static void count_report(void *ctx, const char *name, const char *what)
+static void count_stats(void *ctx, const char *name, const char *what)
 {
         unsigned *count = ctx;
 
@@ -127,10 +127,10 @@ static void test_again(void **state)
         (void)state;
         database_make(&d);
         assert_states(&d, MIGRATION_PENDING, MIGRATION_PENDING);
-        assert_db_ok(&d, migration_apply(&d.db, count_report, &count));
+        assert_db_ok(&d, migration_apply(&d.db, count_stats, &count));
         assert_int_equal(count, migration_files_len);
         assert_states(&d, MIGRATION_APPLIED, MIGRATION_APPLIED);
-        assert_db_ok(&d, migration_apply(&d.db, count_report, &count));
+        assert_db_ok(&d, migration_apply(&d.db, count_stats, &count));
         assert_int_equal(count, migration_files_len);
         database_drop(&d);
 }

@@ -5,13 +5,13 @@
 
 #include <libpq-fe.h>
 
-#include "copy_format.h"
-#include "pg_array.h"
-#include "err.h"
+#include "base/err.h"
 #include "model/ad_account.h"
 #include "model/ad_object.h"
 #include "model/platform_connection.h"
 #include "model/spending.h"
+#include "pg/pg_array.h"
+#include "spending/copy_format.h"
 
 enum { MAX_ROWS = 16 };
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Holds the order of the modules: a file includes only its own layer's base, lower layers, and its own header;
-stages never include each other; foreign libraries stay where they belong."""
+"""Holds the order of the folders: a file includes only its own folder and folders below it, the include graph of
+folders has no circle, headers lie where they belong, and foreign libraries stay where they belong."""
 
 import pathlib
 import re
@@ -8,67 +8,91 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-# Each module's layer. Modules of layers 0 to 2 may include those of their own layer; stages (4) may not.
-LAYERS = {
-    0: "err hex log clock slice uuid buf list memory config reject utf8 histogram process_stats embedded status_page visible human address connect",
-    1: "model/*",
-    2: "json json_number rfc3339 frame fields spending_record hierarchy_record name_key line row row_order batch hierarchy_batch hierarchy_verdict acks arrivals pg_array "
-       "copy_format refusal reply sqlstate object_cache table report history status status_json metrics progress top_view reject_log status_line",
-    3: "mailbox session pg_conn hierarchy_writer rejects access spool_file spool tls service client http http_get",
-    4: "listener sessions resolver hierarchy batcher writer schema_check",
-    5: "main arguments daemon monitor workers worker pipeline overflow command delivery commands commands/*",
-}
-STAGE = 4
+# From the bottom up. A folder may include what stands on a lower line; those of one line are strangers.
+LAYERS = [
+    ["base"],
+    ["model"],
+    ["wire", "pg"],
+    ["monitor"],
+    ["spending"],
+    ["hierarchy"],
+    ["server", "spool"],
+    ["daemon"],
+    ["commands"],
+    ["main"],
+]
+LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in folders}
 
-# Who may include a library's header; the headers of libc and libuv are everybody's.
+# Pairs (file, header) that still run upward.
+KNOWN = {("spool/overflow", "daemon/pipeline.h")}
+
+# Who may include a library's header: folders or files. The headers of libc and libuv are everybody's.
 FOREIGN = {
-    "libpq-fe.h": {"pg_conn", "model/*"},
-    "cjson/cJSON.h": {"reply", "table", "status_json", "client", "top_view", "commands/top"},
-    "ini.h": {"config"},
-    "sqlite3.h": {"spool_file"},
-    "openssl/ssl.h": {"tls"},
-    "systemd/sd-daemon.h": {"service"},
-    "microhttpd.h": {"http"},
+    "libpq-fe.h": {"pg/pg_conn", "model"},
+    "cjson/cJSON.h": {"wire/reply", "monitor/status_json", "commands"},
+    "ini.h": {"base/config"},
+    "sqlite3.h": {"spool/spool_file"},
+    "openssl/ssl.h": {"server/tls"},
+    "systemd/sd-daemon.h": {"daemon/service"},
+    "microhttpd.h": {"monitor/http"},
 }
 
 
-def layer_of(module: str) -> int:
-    for layer, names in LAYERS.items():
-        if may_use(module, set(names.split())):
-            return layer
-    sys.exit(f"{module}: in no layer: add it to {__file__}")
+def includes(path: pathlib.Path) -> list[str]:
+    return re.findall(r'^#include\s+["<]([^">]+)[">]', path.read_text(), re.M)
 
 
-def may_use(module: str, allowed: set[str]) -> bool:
-    return module in allowed or f"{module.split('/')[0]}/*" in allowed
+def find_header(name: str) -> bool:
+    return (ROOT / "include" / name).exists() or (ROOT / "src" / name).exists()
 
 
-def check(path: pathlib.Path, module: str) -> list[str]:
+def check_file(path: pathlib.Path, module: str) -> list[str]:
     faults = []
-    for include in re.findall(r'^#include\s+["<]([^">]+)[">]', path.read_text(), re.M):
-        if include in FOREIGN and not may_use(module, FOREIGN[include]):
+    folder = module.split("/")[0]
+    for include in includes(path):
+        if include in FOREIGN and not {module, folder} & FOREIGN[include]:
             faults.append(f"{path}: {include} belongs to {', '.join(sorted(FOREIGN[include]))} only")
-        if not (ROOT / "include" / include).exists():
+        if not find_header(include) or (module, include) in KNOWN:
             continue
-        other = include.removesuffix(".h")
-        mine, theirs = layer_of(module), layer_of(other)
-        if theirs > mine:
-            faults.append(f"{path}: layer {mine} includes {include} of layer {theirs}")
-        if theirs == mine == STAGE and other != module:
-            faults.append(f"{path}: a stage includes another stage, {include}")
+        other = include.split("/")[0]
+        if other != folder and LEVEL[other] >= LEVEL[folder]:
+            faults.append(f"{path}: {folder} includes {include}, which is not below it")
+    return faults
+
+
+def check_headers(users: dict[str, set[str]]) -> list[str]:
+    """include/ holds what another folder includes, and only that."""
+    faults = []
+    for place in ("include", "src"):
+        for path in sorted((ROOT / place).rglob("*.h")):
+            name = str(path.relative_to(ROOT / place))
+            foreign = users.get(name, set()) - {name.split("/")[0]}
+            if place == "include" and not foreign:
+                faults.append(f"{path}: only its own folder includes it: move it beside its .c")
+            if place == "src" and foreign:
+                faults.append(f"{path}: {', '.join(sorted(foreign))} include it: move it to include/")
     return faults
 
 
 def main() -> int:
     faults = []
+    users: dict[str, set[str]] = {}
     files = 0
-    for folder in ("include", "src"):
-        for path in sorted((ROOT / folder).rglob("*.[ch]")):
+    for place in ("include", "src"):
+        for path in sorted((ROOT / place).rglob("*.[ch]")):
             files += 1
-            faults += check(path, str(path.relative_to(ROOT / folder).with_suffix("")))
+            module = str(path.relative_to(ROOT / place).with_suffix(""))
+            folder = module.split("/")[0]
+            if folder not in LEVEL:
+                faults.append(f"{path}: in no folder of the order: add it to {__file__}")
+                continue
+            for include in includes(path):
+                users.setdefault(include, set()).add(folder)
+            faults += check_file(path, module)
+    faults += check_headers(users)
     if files < 20:
         faults.append(f"only {files} files found: the check looks in the wrong place")
-    print("\n".join(faults) or f"{files} files keep the layers")
+    print("\n".join(faults) or f"{files} files keep the order of the folders")
     return 1 if faults else 0
 
 

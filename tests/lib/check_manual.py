@@ -23,7 +23,7 @@ EVERYWHERE = {"--config", "--set"}
 def dispatched():
     """The commands, with their operand and their own options, as src/commands/dispatch.c has them."""
     source = (ROOT / "src/commands/dispatch.c").read_text()
-    names = dict(re.findall(r"X\((\w+), \"([a-z-]+)\"", (ROOT / "include/arguments.h").read_text()))
+    names = dict(re.findall(r"X\((\w+), \"([a-z-]+)\"", (ROOT / "include/commands/arguments.h").read_text()))
     sets = dict(re.findall(r"(\w+_OPTIONS) = ([^;]*?),\n", source))
     table = re.search(r"struct command commands\[\] = \{\n(.*?)\n\};", source, re.S)[1]
     commands = {}
@@ -36,8 +36,8 @@ def dispatched():
 
 
 def settings():
-    """As src/config.c has them; without those that are not available yet, nor in the file."""
-    text = (ROOT / "src/config.c").read_text()
+    """As src/base/config.c has them; without those that are not available yet, nor in the file."""
+    text = (ROOT / "src/base/config.c").read_text()
     return {f"{section}.{key}": default for section, key, default, kind in
             re.findall(r'\{"(\w+)", "(\w+)",\s+([^,]+), (TYPE_\w+),', text) if kind != "TYPE_OFF"}
 

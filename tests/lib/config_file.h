@@ -9,7 +9,7 @@
 
 #include "test.h"
 
-#include "config.h"
+#include "base/config.h"
 
 static char config_path[] = "/tmp/test_config-XXXXXX";
 

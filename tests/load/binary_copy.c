@@ -14,9 +14,9 @@
 
 #include <libpq-fe.h>
 
-#include "copy_format.h"
 #include "mapped_file.h"
 #include "model/spending.h"
+#include "spending/copy_format.h"
 #include "timing.h"
 
 enum {

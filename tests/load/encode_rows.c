@@ -13,12 +13,12 @@
 
 #include <libpq-fe.h>
 
-#include "copy_format.h"
 #include "mapped_file.h"
-#include "name_key.h"
-#include "object_cache.h"
-#include "spending_record.h"
+#include "spending/copy_format.h"
+#include "spending/object_cache.h"
+#include "spending/spending_record.h"
 #include "timing.h"
+#include "wire/name_key.h"
 
 enum {
         PIECE_BYTES = 1 << 20,

@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-#include "slice.h"
+#include "base/slice.h"
 
 /* Maps a whole file and reads it into memory, so that no way of the benchmark waits for the disk; it stays
  * mapped until the process ends. False, with errno, where it cannot be read or is empty. */

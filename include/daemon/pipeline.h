@@ -1,0 +1,108 @@
+#ifndef PIPELINE_H
+#define PIPELINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "base/config.h"
+#include "base/memory.h"
+#include "daemon/reject_file.h"
+#include "hierarchy/hierarchy.h"
+#include "monitor/stats.h"
+#include "server/session.h"
+#include "spending/batcher.h"
+#include "spending/resolver.h"
+#include "spending/writer.h"
+#include "spool/overflow.h"
+#include "spool/spool.h"
+#include "wire/fields.h"
+#include "wire/line.h"
+
+/* A line's way from a session to the database, with all stages in between. */
+struct pipeline {
+        const struct config *config;
+        uv_loop_t *loop;
+        struct memory memory;
+        struct field_reader reader;
+        struct resolver resolver;
+        struct hierarchy hierarchy;
+        struct batcher batcher;
+        struct reject_file *rejects; /* borrowed */
+        void (*on_hierarchy)(void *ctx, bool new_accounts);
+        void *ctx;
+        struct spool spool;
+        struct overflow overflow;
+        struct writer_config writer_config;
+        struct writer *writers;
+        int64_t last_received_us;
+        uint64_t received_turn;     /* loop time in ms when the clock was looked at for it */
+        uint64_t drained_hierarchy; /* the last batch that holds a drained record; 0: none */
+        bool ending;
+        bool evacuating; /* no writer gets a batch */
+
+        /* Lines that sessions sent: the sum of counts, in_flight and abandoned is what they sent. */
+        uint64_t counts[LINE_OUTCOMES];
+        uint64_t in_flight;              /* not settled, those on their way into the spool included */
+        uint64_t unknown;                /* of these, waiting for an unknown object */
+        uint64_t abandoned;              /* left unsettled at the end */
+        uint64_t rejected[REJECT_CODES]; /* those that came out of the spool, too */
+        struct reject_ring latest;
+
+        /* Lines that came out of the spool: what lay there at the start and was added is the sum of these
+         * counts, of what lies there, and of what was lost in damaged files. */
+        uint64_t spool_before; /* lay there at the start */
+        uint64_t drained_counts[LINE_OUTCOMES];
+        uint64_t drained_in_flight;
+        uint64_t drained_unknown;
+
+        uint64_t settled_at; /* loop time in ms when the database last told what became of a line */
+};
+
+/* Opens all stages. @on_hierarchy is called when accounts or objects were written. 0, or a code of enum err
+ * once the log was told why; to be closed in either case. */
+int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *config,
+                  struct reject_file *rejects, void (*on_hierarchy)(void *ctx, bool new_accounts), void *ctx);
+
+/* Somebody else wrote accounts or objects. */
+void pipeline_hierarchy_changed(struct pipeline *p, bool new_accounts);
+
+/* Closes all stages: the loop ends its work. No line of a session may be in flight. */
+void pipeline_close(struct pipeline *p);
+
+/* When the loop has ended. */
+void pipeline_deinit(struct pipeline *p);
+
+/* For struct session_ops. */
+void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,
+                      struct block *block);
+void pipeline_on_too_long(struct pipeline *p, struct session *s, uint64_t line_no);
+bool pipeline_has_room(struct pipeline *p);
+bool pipeline_has_room_for(struct pipeline *p, const struct session *s);
+enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct session *s);
+
+/* Adds what the stages know to @r. */
+void pipeline_stats(const struct pipeline *p, struct stats *r, enum stats_detail detail);
+
+/* limits.memory_bytes and what is in [batch] have changed in the configuration. Not behind pipeline_drain. */
+void pipeline_limits_changed(struct pipeline *p);
+
+/* The daemon is to end: nothing waits for more lines any longer, nor for unknown objects. */
+void pipeline_drain(struct pipeline *p);
+
+/* --- for overflow --- */
+
+/* Whether the stages have room, for any line. */
+bool pipeline_stages_have_room(const struct pipeline *p);
+
+/* Sends a line on its way into the stages: takes over it. */
+void pipeline_route_take(struct pipeline *p, struct line *line);
+
+/* Gives up all lines in the stages, and the connections that are busy with some, for the reason @why. @cb
+ * gets
+ * @p, and the lines in the order in which they were received. */
+void pipeline_evacuate(struct pipeline *p, const char *why, line_take_cb *cb);
+
+#endif

@@ -1,0 +1,90 @@
+#ifndef HIERARCHY_H
+#define HIERARCHY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "base/list.h"
+#include "base/memory.h"
+#include "hierarchy/hierarchy_batch.h"
+#include "hierarchy/hierarchy_writer.h"
+#include "wire/line.h"
+
+/* Writes hierarchy records: gathers them into batches and writes one batch after the other on a connection of
+ * its own. Spending that came behind hierarchy records on the same client's connection waits here until those
+ * are written, so that it finds their objects. */
+
+enum {
+        HIERARCHY_SEALED_MAX = 2,        /* with so many batches waiting, there is no room */
+        HIERARCHY_FOLLOWERS_MAX = 20000, /* nor with so many spending rows */
+};
+
+struct hierarchy_ops {
+        line_settle_cb *settle;
+        /* The records that *row came behind are written: takes over *row. */
+        void (*on_follower)(void *ctx, const struct row *row);
+        /* Records were written: objects that nobody knew may be there now; with @new_accounts, accounts, too.
+         */
+        void (*on_written)(void *ctx, bool new_accounts);
+};
+
+struct hierarchy_limits {
+        size_t rows;
+        size_t bytes;
+        unsigned linger_ms;
+};
+
+struct hierarchy {
+        struct hierarchy_writer writer;
+        uv_timer_t linger;
+        struct memory *memory;
+        struct hierarchy_limits limits;
+        const struct hierarchy_ops *ops;
+        void *ctx;
+        struct hierarchy_batch *open; /* takes records; NULL: none */
+        struct list sealed;
+        size_t sealed_len;
+        uint64_t last; /* the number of the newest batch */
+        uint64_t done; /* batches up to this number are written */
+        size_t followers;
+        void (*close_cb)(struct hierarchy *);
+};
+
+void hierarchy_open(struct hierarchy *h, uv_loop_t *loop, const char *url, struct memory *memory,
+                    const struct hierarchy_limits *limits, const struct hierarchy_ops *ops, void *ctx);
+
+/* From the next record on. */
+void hierarchy_set_limits(struct hierarchy *h, const struct hierarchy_limits *limits);
+
+/* Everything must have been settled. */
+void hierarchy_close(struct hierarchy *h, void (*cb)(struct hierarchy *));
+
+/* Takes over *row. Returns the number of its batch, for the two below. */
+uint64_t hierarchy_add_take(struct hierarchy *h, const struct hierarchy_row *row);
+
+/* Whether batch @number, or 0 for none, is still to be written. */
+static inline bool hierarchy_pending(const struct hierarchy *h, uint64_t number)
+{
+        return number > h->done;
+}
+
+/* Takes over *row, which waits for the pending batch @number. */
+void hierarchy_follow_take(struct hierarchy *h, uint64_t number, const struct row *row);
+
+/* Whether who has a batch pending may send more, hierarchy or spending. */
+static inline bool hierarchy_has_room(const struct hierarchy *h)
+{
+        return h->sealed_len < HIERARCHY_SEALED_MAX && h->followers < HIERARCHY_FOLLOWERS_MAX;
+}
+
+/* Gives up all that is not written, and the connection where it is writing: @cb takes over each line, of
+ * records and of spending behind them, in no particular order. */
+void hierarchy_evacuate(struct hierarchy *h, const char *why, line_take_cb *cb, void *ctx);
+
+/* From now on no batch waits for more records. */
+void hierarchy_drain(struct hierarchy *h);
+
+#endif

@@ -1,0 +1,181 @@
+#ifndef SESSION_H
+#define SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "monitor/stats.h"
+#include "server/arrivals.h"
+#include "server/reject_log.h"
+#include "server/tls.h"
+#include "wire/acks.h"
+#include "wire/frame.h"
+#include "wire/line.h"
+#include "wire/reply.h"
+
+/* One client: its lines in, its replies out. */
+
+enum { SESSION_PEER_BYTES = 128 };
+
+struct session;
+
+struct session_ops {
+        /* A client has connected, and shown its certificate where it uses TLS: NULL, or the word that it is
+         * turned away with ("too_many_connections"). */
+        const char *(*admit)(void *ctx, const struct session *s);
+        /* A line that is not empty. Its fate is to be told with session_settle, once, now or later; until
+         * then
+         * @s stays. @block holds the line's bytes. */
+        void (*on_line)(void *ctx, struct session *s, uint64_t line_no, struct slice line,
+                        struct block *block);
+        /* The same for a line that was longer than max_line, and is gone. */
+        void (*on_too_long)(void *ctx, struct session *s, uint64_t line_no);
+        /* False where no further line should be taken now, of any session or of this one; asked again each
+         * loop turn. */
+        bool (*has_room)(void *ctx);
+        bool (*has_room_for)(void *ctx, const struct session *s);
+        /* Which of these said no, for people; PAUSE_NONE where both say yes now. */
+        enum pause_reason (*why_no_room)(void *ctx, const struct session *s);
+        /* A session is gone: closed, and all its lines settled. */
+        void (*on_gone)(void *ctx);
+};
+
+/* All clients of a worker, with what they share: see sessions.h. */
+struct sessions {
+        uv_loop_t *loop;
+        uv_prepare_t prepare; /* where each loop turn's replies are sent */
+        uv_timer_t idle;      /* when idle sessions are looked for */
+        const struct session_ops *ops;
+        void *ctx;
+        struct memory *memory;
+        size_t max_line;
+        unsigned idle_ms;
+        struct list all;
+        struct list
+                waiting; /* those that stopped for want of room, in the order in which they get their turn */
+        struct list dirty; /* those with something to say, or to be freed */
+        /* Connected ones, without those that are turned away, and TLS clients that have not shown their
+         * certificate yet. Other threads may read it. */
+        _Atomic unsigned len;
+        unsigned refused;
+        unsigned strangers;
+        bool draining;
+        bool ending;                  /* nothing more is settled */
+        bool with_spool;              /* acks say how many lines are spooled */
+        const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none */
+        struct log_limit tls_failures;
+        uv_timer_t tell_rejects; /* runs while a session has refused lines that the log was not told of */
+        uint64_t lines;          /* received since the start, by all */
+        uint64_t empty;          /* of these */
+        uint64_t bytes;          /* likewise, what TLS adds left out */
+        uint64_t refusals[REFUSAL_REASONS];
+        struct histogram ack_latency; /* of all acked lines */
+        uint64_t ack_max_us;          /* the longest since the last report */
+};
+
+enum session_state {
+        SESSION_OPEN,      /* reading, or paused */
+        SESSION_EOF,       /* the client shut down its sending side; its last lines are being settled */
+        SESSION_LAST,      /* everything is said; it is being sent */
+        SESSION_LINGERING, /* all sent; what the client still sends is thrown away until it closes, or a
+                              second */
+        SESSION_CLOSED,    /* no connection any more; lines may still be in flight */
+};
+
+struct session {
+        struct sessions *set;
+        struct list all;
+        struct list waiting;
+        struct list dirty;
+        union {
+                uv_handle_t handle;
+                uv_stream_t stream;
+                uv_tcp_t tcp;
+                uv_pipe_t pipe;
+        } uv;
+        uv_timer_t linger;
+        uv_shutdown_t shutdown;
+        unsigned handles;              /* stream and timer, not closed yet */
+        uint64_t number;               /* for people: the daemon's n-th connection */
+        bool denied;                   /* for admit */
+        char peer[SESSION_PEER_BYTES]; /* for people: "uid 1000, pid 4711", "127.0.0.1 port 5000" */
+        enum session_state state;
+        bool reading;
+        bool client_ended;     /* in LAST: it shut down its sending side, so nothing is left to read */
+        bool refused;          /* it is turned away */
+        bool idle;             /* it is to end, since its client sends nothing */
+        uint64_t last_line;    /* loop time in ms when one came, or the connection */
+        bool unparsed;         /* whole lines may stand in the block */
+        uint64_t connected_us; /* clock_monotonic_us */
+        uint64_t read_us;      /* the same when the block's last bytes came */
+
+        /* Received bytes: block->data[parsed..block->len] is not cut into lines yet. */
+        struct block *block;
+        size_t parsed;
+        struct frame frame;
+
+        struct acks acks;
+        uint64_t acked;           /* what the client was told */
+        bool ack_told;            /* it was told anything: a client that sent no line gets an ack, too */
+        uint64_t in_flight;       /* lines not settled */
+        struct arrivals arrivals; /* by clock_monotonic_us */
+        struct reject_log rejects;
+
+        /* The sink's own notes. */
+        uint64_t hierarchy_batch; /* the last one that holds a record of this session; 0: none */
+        size_t unknown;           /* rows that wait for an unknown object */
+        size_t doubtful;          /* rows in batches in which a bad one is looked for */
+
+        bool has_tls;
+        bool greeted;      /* TLS: the client has shown its certificate */
+        bool tls_finished; /* it was said that no more is sent */
+        struct tls tls;
+        struct buf wire; /* TLS: replies to send, encrypted, and the greeting */
+
+        struct buf out;     /* replies to send */
+        struct buf sending; /* replies given to libuv; empty when none are */
+        uv_write_t write;
+};
+
+/* A client that has connected. */
+struct session_socket {
+        int fd; /* non-blocking */
+        bool tcp;
+        bool denied;     /* for admit: who may connect says no */
+        uint64_t number; /* for people: the daemon's n-th connection */
+};
+
+/* Takes over the descriptor; it is a session unless admit turns it away. 0 or a libuv error. */
+int session_accept_take(struct sessions *set, const struct session_socket *socket);
+
+/* Line @line_no of @s is settled; @reject is given for LINE_REJECTED only. The reply is sent, or @s freed
+ * when its connection is gone, on the loop's next turn. */
+void session_settle(struct session *s, uint64_t line_no, enum line_outcome outcome,
+                    const struct reject *reject);
+
+/* One of its lines in flight will never be settled: no ack will cover it, nor any later line. Only while the
+ * set is draining. */
+void session_abandon(struct session *s);
+
+/* --- for sessions --- */
+
+/* Takes lines and reads on while there is room. */
+void session_turn(struct session *s);
+
+/* The end of a loop turn for a session with something to say. It may be freed. */
+void session_flush(struct session *s);
+
+/* Ends a session whose client has sent no line for idle_ms, and owes nothing. */
+void session_end_idle(struct session *s);
+
+/* Adds a client to @r's numbers, and with @list to its connections; worker number @worker has it. */
+void session_stats(const struct session *s, struct stats *r, bool list, unsigned worker);
+
+#endif

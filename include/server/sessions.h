@@ -1,0 +1,48 @@
+#ifndef SESSIONS_H
+#define SESSIONS_H
+
+#include <stdbool.h>
+
+#include <uv.h>
+
+#include "base/list.h"
+#include "base/memory.h"
+#include "monitor/stats.h"
+#include "server/session.h"
+#include "server/tls.h"
+
+/* All clients of a worker: who gets a turn and when replies are sent, who is idle, and the end. */
+
+struct session_limits {
+        size_t max_line;              /* bytes */
+        unsigned idle_ms;             /* after so long without a whole line a session is ended; 0: never */
+        bool with_spool;              /* acks say how many lines are spooled */
+        const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none, and may change */
+};
+
+void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,
+                   struct memory *memory, const struct session_limits *limits);
+
+/* Changes session_limits.idle_ms. */
+void sessions_set_idle(struct sessions *set, unsigned idle_ms);
+
+/* No session reads any more. Lines received are settled, then each client is told the last ack and
+ * "shutdown". When on_gone has come for the last one, sessions_empty holds. */
+void sessions_drain(struct sessions *set);
+
+/* The process ends with lines in flight: each client is told, as far as its socket takes it at once, what is
+ * settled, and "shutdown". */
+void sessions_end_at_once(struct sessions *set);
+
+static inline bool sessions_empty(const struct sessions *set)
+{
+        return list_empty(&set->all);
+}
+
+/* The set must be empty; its last handle closes on the loop's next turn. */
+void sessions_deinit(struct sessions *set);
+
+/* Adds what sessions know to @r; worker number @worker has them. */
+void sessions_stats(struct sessions *set, struct stats *r, enum stats_detail detail, unsigned worker);
+
+#endif

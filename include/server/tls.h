@@ -1,0 +1,78 @@
+#ifndef TLS_H
+#define TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+
+/* TLS 1.3 for TCP clients, who must show a certificate (OpenSSL). No call touches a socket: bytes that came
+ * are put in, bytes to be sent are taken out, so that nothing blocks. */
+
+enum { TLS_ERROR_BYTES = 512, TLS_NAME_BYTES = 64 };
+
+/* What the daemon shows, and whom it trusts. */
+struct tls_server {
+        void *ctx; /* SSL_CTX; NULL where there is no TLS */
+};
+
+/* A client's connection. */
+struct tls {
+        void *ssl;
+        void *in; /* BIOs */
+        void *out;
+};
+
+enum tls_result {
+        TLS_DATA,
+        TLS_MORE,   /* more bytes are needed from the client */
+        TLS_END,    /* the client said that it sends no more */
+        TLS_BROKEN, /* no TLS, no certificate, or one that is not trusted */
+};
+
+/* Reads the PEM files: a certificate with its chain, its key, and the authorities of which one must have
+ * signed a client's certificate. 0, or an ERR code with one line in @ret_error; *s is unchanged then, so that
+ * it may be called again for other files. */
+int tls_server_load(struct tls_server *s, const char *cert, const char *key, const char *client_ca,
+                    char ret_error[TLS_ERROR_BYTES]);
+
+/* *to becomes the same as *from, which may be loaded again or deinitialised without it. */
+void tls_server_share(struct tls_server *to, const struct tls_server *from);
+
+void tls_server_deinit(struct tls_server *s);
+
+/* A connection that is to be greeted. It keeps what it needs of @s. */
+void tls_init(struct tls *t, const struct tls_server *s);
+
+/* @t may be zeroed. */
+void tls_deinit(struct tls *t);
+
+/* Bytes that came from the client. */
+void tls_put(struct tls *t, const char *data, size_t len);
+
+/* What they say: on TLS_DATA *ret_len bytes at @to, at least 1 and at most @cap. To be called until there is
+ * nothing more. */
+enum tls_result tls_read(struct tls *t, char *to, size_t cap, size_t *ret_len);
+
+/* Whether the greeting is over: the client has shown its certificate. May be false for a moment later. */
+bool tls_greeted(const struct tls *t);
+
+/* The common name in it; "" for none. */
+void tls_name(const struct tls *t, char ret[TLS_NAME_BYTES]);
+
+/* Why tls_read told TLS_BROKEN. */
+void tls_reason(char ret[TLS_ERROR_BYTES]);
+
+/* Encrypts bytes for the client, who must have been greeted. */
+void tls_write(struct tls *t, const char *data, size_t len);
+
+/* Says that no more is sent. */
+void tls_finish(struct tls *t);
+
+/* Bytes that tls_take would append. @t may be zeroed. */
+size_t tls_unsent(const struct tls *t);
+
+/* Appends what is to be sent to @to. */
+void tls_take(struct tls *t, struct buf *to);
+
+#endif

@@ -1,0 +1,121 @@
+#ifndef RESOLVER_H
+#define RESOLVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/memory.h"
+#include "pg/pg_conn.h"
+#include "spending/object_cache.h"
+#include "spending/row.h"
+
+/* Finds each row's ad object: in the cache, or by a query for many rows at once on a connection of its own.
+ * Rows that wait for the query are held here; nothing else waits for them.
+ *
+ * A row whose object the database does not have is refused, or, with a grace, kept and asked for again: when
+ * the hierarchy has changed, every RESOLVER_RETRY_MS, and once more when its grace is over. Such rows count
+ * in the memory limit with no more than their own line. At a quarter of it who has some should send no more
+ * (resolver_has_room_for_unknown); where they fill half of it all the same, there is no grace for others, so
+ * that the other half is left for rows that do not wait.
+ *
+ * What the cache holds can become wrong in two ways. An object is deleted: the foreign key refuses its rows,
+ * see resolver_again_take. An account becomes reachable through a second connection, so that records without
+ * a connectionId are ambiguous: that is looked for every RESOLVER_REFRESH_MS, and the cache emptied. */
+
+enum {
+        RESOLVER_QUERY_KEYS = 10000,   /* objects asked for in one query */
+        RESOLVER_QUERY_ACCOUNTS = 256, /* accounts in one query */
+        RESOLVER_PARKED_ROWS = 20000,  /* with so many waiting, there is no room */
+        RESOLVER_REFRESH_MS = 10000,   /* how often ambiguous accounts are looked for */
+        RESOLVER_RETRY_MS = 1000,      /* how often unknown objects are asked for again */
+        RESOLVER_PARAMS = 5,
+};
+
+struct resolver_ops {
+        /* row->rec.ad_object_id is set: takes over *row. */
+        void (*on_resolved)(void *ctx, const struct row *row);
+        /* LINE_REJECTED, with the reason. */
+        line_settle_cb *settle;
+        /* A row begins, or ceases, to wait for an object that the database does not have. */
+        void (*on_unknown)(void *ctx, const struct line *line, bool waits);
+        /* A line's grace is not over, but the daemon is to end. */
+        line_take_cb *on_abandoned;
+};
+
+struct resolver {
+        struct pg_conn conn;
+        struct memory *memory;
+        const struct resolver_ops *ops;
+        void *ctx;
+        struct object_cache cache;
+        uint64_t hits; /* rows whose object the cache knew, since the start */
+        uint64_t cache_misses;
+        uint64_t key_seed;
+        struct list *buckets; /* of misses, by key */
+        size_t buckets_len;   /* a power of two */
+        struct list waiting;  /* misses to be asked for, in order of arrival */
+        struct list asked;    /* those of the query in flight, in the query's order */
+        struct list unknown;  /* those that the database does not have, whose rows' grace is not over */
+        size_t misses_len;    /* of all three */
+        size_t parked;        /* rows that wait for an answer, without those that wait for their grace */
+        size_t parked_bytes;  /* of their lines and, with a grace, of what they may hold then */
+        size_t unknown_bytes; /* of memory that rows hold while they wait for their grace */
+        unsigned grace_ms;
+        bool draining;
+        uv_timer_t retry; /* runs while objects are unknown */
+        uint64_t retried; /* loop time in ms when all unknown objects were last asked for */
+        struct buf params[RESOLVER_PARAMS];
+        uv_timer_t refresh; /* when to look again which accounts are ambiguous */
+        bool refresh_due;
+        bool refreshing; /* that query is in flight, not one for misses */
+        bool distrusted; /* the cache may be wrong until the refresh: it is not asked */
+        bool ambiguous_known;
+        int64_t ambiguous; /* its last answer */
+        void (*close_cb)(struct resolver *);
+};
+
+void resolver_open(struct resolver *r, uv_loop_t *loop, const char *url, size_t cache_objects,
+                   unsigned grace_ms, struct memory *memory, const struct resolver_ops *ops, void *ctx);
+
+/* All rows must have left. */
+void resolver_close(struct resolver *r, void (*cb)(struct resolver *));
+
+/* Finds the ad object of row->rec. True: the cache knew it, ad_object_id is set and *row still the caller's.
+ * False: *row was taken over, on_resolved or settle follows. */
+bool resolver_resolve(struct resolver *r, struct row *row);
+
+/* Takes over *row, whose ad object was found to be gone: forgets it and looks again. */
+void resolver_again_take(struct resolver *r, const struct row *row);
+
+/* The hierarchy was changed: unknown objects may be there now; with @new_accounts, what was one account may
+ * be several now. */
+void resolver_hierarchy_changed(struct resolver *r, bool new_accounts);
+
+/* Gives up all rows, and the connection where it is asking: @cb takes over each line. */
+void resolver_evacuate(struct resolver *r, const char *why, line_take_cb *cb, void *ctx);
+
+/* From now on no row waits for its grace. */
+void resolver_drain(struct resolver *r);
+
+static inline bool resolver_has_room(const struct resolver *r)
+{
+        return r->parked < RESOLVER_PARKED_ROWS && r->parked_bytes < r->memory->limit / 4;
+}
+
+/* Whether who has unknown rows here may send more. */
+static inline bool resolver_has_room_for_unknown(const struct resolver *r)
+{
+        return r->unknown_bytes < r->memory->limit / 4;
+}
+
+static inline bool resolver_empty(const struct resolver *r)
+{
+        return r->parked == 0 && r->unknown_bytes == 0;
+}
+
+#endif

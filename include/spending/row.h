@@ -1,0 +1,18 @@
+#ifndef ROW_H
+#define ROW_H
+
+#include "spending/spending_record.h"
+#include "wire/line.h"
+
+/* A spending record on its way. */
+struct row {
+        struct spending_record rec; /* its slices point into the line */
+        struct line line;
+        XXH128_hash_t key_hash; /* the resolver's */
+};
+
+/* Moves the row's line to a block of its own: it is to stay long, and the block where it was received holds
+ * many others. */
+void row_detach(struct row *row);
+
+#endif

@@ -1,0 +1,58 @@
+#ifndef SPENDING_RECORD_H
+#define SPENDING_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <xxhash.h>
+
+#include "base/json.h"
+#include "base/slice.h"
+#include "base/uuid.h"
+#include "model/platform.h"
+#include "wire/fields.h"
+
+/* The spending record (contract section 5). */
+
+enum record_null {
+        RECORD_NULL_IMPRESSIONS = 1,
+        RECORD_NULL_CLICKS = 2,
+        RECORD_NULL_CONVERSIONS = 4,
+        RECORD_NULL_METRICS = 8,
+};
+
+/* Times are microseconds since the Unix epoch. Slices borrow the line. */
+struct spending_record {
+        struct uuid id;           /* the client's where has_id, else set by spending_record_derive_id */
+        struct uuid ad_object_id; /* set by who resolves the record */
+        int64_t collected_at;
+        int64_t period_start;
+        int64_t period_end;
+        int64_t amount_cents;
+        int64_t impressions; /* 0 where nulls says that it is null; the next two alike */
+        int64_t clicks;
+        int64_t conversions;
+        struct slice metrics;
+        XXH128_hash_t metrics_hash; /* two metrics that jsonb stores alike hash alike */
+        char currency[3];
+        uint8_t nulls; /* enum record_null */
+        bool has_id;
+        bool any_time; /* has_id, but collectedAt was absent: the id alone tells whether it is a duplicate */
+
+        /* What the ad object is resolved by. */
+        enum platform platform;
+        bool has_connection;
+        struct uuid connection_id;
+        struct json_string account_external_id;
+        struct json_string external_id;
+};
+
+/* Reads the fields of a spending line that was received at @received_us. True: *ret holds all but
+ * ad_object_id and a derived id. False: the line is refused. */
+bool spending_record_read(const struct fields *f, int64_t received_us, struct spending_record *ret);
+
+/* Sets @rec->id from the ad object and every stored field, unless the client gave one: UUIDv8 with the
+ * milliseconds of collected_at in front. The same fields give the same id on every machine. */
+void spending_record_derive_id(struct spending_record *rec);
+
+#endif

@@ -1,0 +1,151 @@
+#ifndef SPOOL_H
+#define SPOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "base/memory.h"
+#include "spool/spool_file.h"
+#include "wire/line.h"
+
+/* Lines that wait on disk for the database, in order of arrival: added, durable, drained, settled, erased.
+ * The file is used in a worker thread, one job at a time: it writes all that gathered in one transaction,
+ * then reads a chunk where the owner wants one. */
+
+enum {
+        SPOOL_PENDING_MAX = 4 << 20, /* bytes of lines not durable yet, at which no more should be added */
+        SPOOL_CHUNK_LINES = 4000,    /* drained at once, at most */
+        SPOOL_CHUNK_BYTES = 1 << 20, /* likewise, but at least a line */
+        SPOOL_RETRY_MS = 1000,       /* a file that cannot be written is tried again so often */
+};
+
+/* A drained line's place, its line.origin. */
+struct spool_line {
+        struct spool_chunk *chunk;
+        int64_t id;
+        size_t bytes;
+        struct line_from from; /* as it was when the line was received */
+        char peer[SPOOL_PEER_BYTES];
+};
+
+struct spool_ops {
+        /* The line is durable: takes over it. */
+        void (*on_spooled)(void *ctx, struct line *line);
+        /* Whether lines may be drained now. */
+        bool (*may_drain)(void *ctx);
+        /* Whether settled lines may be erased now: what became of them is on record elsewhere. */
+        bool (*may_erase)(void *ctx);
+        /* A line comes back: line->drained is set, its origin a struct spool_line. Takes over it; it is to be
+         * settled with spool_settle or forgotten with spool_forget. */
+        void (*on_drained)(void *ctx, struct line *line);
+        /* A job is over. */
+        void (*on_job_over)(void *ctx);
+};
+
+struct spool_pending {
+        struct line line;
+        struct line_from from;
+};
+
+struct spool_pendings {
+        struct spool_pending *items;
+        size_t len;
+        size_t cap;
+};
+
+struct spool_ids {
+        int64_t *items;
+        size_t len;
+        size_t cap;
+};
+
+struct spool {
+        uv_loop_t *loop;
+        const char *dir; /* borrowed; "" where there is no spool */
+        struct memory *memory;
+        const struct spool_ops *ops;
+        void *ctx;
+        struct spool_pendings pending; /* to be written next */
+        size_t pending_bytes;          /* of all that is not durable */
+        struct spool_ids settled;      /* to be erased next */
+        uint64_t lines;                /* durable and not settled */
+        uint64_t bytes;                /* of these */
+        uint64_t fed;                  /* of these, drained */
+        uint64_t fed_bytes;
+        uint64_t lost;     /* since the start: in files that were set aside, or damaged themselves */
+        int64_t oldest_us; /* when the first line of the file was received, some of which are settled; 0: none
+                            */
+        unsigned generation; /* of the file; lines drained from an earlier one are not erased */
+        int64_t cursor;      /* all lines up to this id were drained */
+        bool failing;        /* the file could not be used, and the log was told */
+        bool retry_due;      /* though it is failing */
+        bool rewind;         /* when the job is over */
+        bool flush;          /* erase even a little */
+
+        /* The job's, while working. */
+        bool working;
+        uv_work_t work;
+        uv_timer_t retry;
+        struct spool_file file;
+        struct spool_pendings writing;
+        struct spool_ids erasing;
+        bool reading;
+        bool testing; /* nothing but whether the file can be written again */
+        bool emptied; /* with what it erases nothing is left */
+        int64_t found_oldest_us;
+        struct buf text;
+        struct buf texts;
+        struct spool_record *records; /* read; their texts are in texts */
+        size_t records_len;
+        uint64_t damaged; /* lines moved out of the way by the job */
+        uint64_t damaged_bytes;
+        enum spool_status written;    /* of writing and erasing */
+        enum spool_status status;     /* of all */
+        char aside[SPOOL_PATH_BYTES]; /* set aside by the job; "" */
+        void (*close_cb)(struct spool *);
+};
+
+/* Opens DIR, "" for no spool. 0, or an ERR code with one line in @ret_error; @s is to be closed in either
+ * case. What lies there, maybe, waits to be drained. */
+int spool_open(struct spool *s, uv_loop_t *loop, const char *dir, uint64_t max_bytes, struct memory *memory,
+               const struct spool_ops *ops, void *ctx, char ret_error[SPOOL_ERROR_BYTES]);
+
+static inline bool spool_on(const struct spool *s)
+{
+        return s->dir[0] != '\0';
+}
+
+/* Erases what is settled, then calls @cb. No line may be pending or fed. */
+void spool_close(struct spool *s, void (*cb)(struct spool *));
+
+/* Takes over *line; on_spooled follows. @from is valid as long as the line is. */
+void spool_add_take(struct spool *s, const struct line *line, const struct line_from *from);
+
+/* What became of a drained line is known: it is to be erased. */
+void spool_settle(struct spool *s, struct spool_line *line);
+
+/* A drained line is given up: it stays, and is drained again behind spool_rewind. */
+void spool_forget(struct spool *s, struct spool_line *line);
+
+/* Draining starts over with the first line; none may be fed. */
+void spool_rewind(struct spool *s);
+
+/* Starts a job where there is something to do: to be called when may_drain has changed its mind. */
+void spool_kick(struct spool *s);
+
+/* Erases what is settled soon, instead of with much else. */
+void spool_flush(struct spool *s);
+
+/* Gives back what is pending, in its order: @cb takes over each line. Not while a job is under way. */
+void spool_take_back(struct spool *s, line_take_cb *cb, void *ctx);
+
+/* Nothing is pending, to be erased or under way. */
+static inline bool spool_at_rest(const struct spool *s)
+{
+        return !s->working && s->pending.len == 0 && s->settled.len == 0;
+}
+
+#endif

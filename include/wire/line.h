@@ -1,0 +1,38 @@
+#ifndef LINE_H
+#define LINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/memory.h"
+#include "base/slice.h"
+#include "wire/acks.h"
+#include "wire/reject.h"
+
+/* A line on its way, and where it came from. Whoever holds one settles it exactly once. */
+struct line {
+        struct block *block; /* where its bytes are; the line holds a reference */
+        struct slice text;   /* as it was sent, in the block */
+        void *origin;        /* who sent it: a session, or where drained a struct spool_line */
+        uint64_t number;     /* of that session, from 1 */
+        int64_t received_us; /* microseconds since the Unix epoch; no two lines share it */
+        bool drained;        /* it comes out of the spool */
+        bool doubtful;       /* it is counted as in a doubtful batch, by the pipeline */
+};
+
+/* Who sent a line, for people. */
+struct line_from {
+        const char *peer;    /* borrowed */
+        uint64_t connection; /* the daemon's n-th */
+        uint64_t line;       /* of that connection, from 1 */
+};
+
+/* Takes over the line's fate: tells its origin, lets its memory go. @reject is given for LINE_REJECTED only.
+ */
+typedef void line_settle_cb(void *ctx, struct line *line, enum line_outcome outcome,
+                            const struct reject *reject);
+
+/* Takes over a line that nobody settled. */
+typedef void line_take_cb(void *ctx, struct line *line);
+
+#endif

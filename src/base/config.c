@@ -1,0 +1,715 @@
+/* One table names every setting with its type, range and default; defaults, file and --set all go through it.
+ */
+#include "base/config.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include <ini.h>
+
+#include "base/err.h"
+
+enum setting_type {
+        TYPE_STRING,
+        TYPE_PATH,    /* at most so long, or "" */
+        TYPE_FILE,    /* a path that may be "credential:NAME" */
+        TYPE_ADDRESS, /* "", host:port or [v6]:port */
+        TYPE_UINT,
+        TYPE_SIZE,
+        TYPE_MODE,
+        TYPE_LEVEL,
+        TYPE_FORMAT,
+        TYPE_FK_CHECK,
+};
+
+struct setting {
+        const char *section;
+        const char *key;
+        const char *def;
+        enum setting_type type;
+        size_t offset;
+        uint64_t min;
+        uint64_t max;
+};
+
+#define AT(member)      offsetof(struct config, member)
+#define KB              UINT64_C(1024)
+#define MB              (KB * KB)
+#define GB              (MB * KB)
+#define FILE_PATH_BYTES 4000 /* room for ".1000" behind it */
+#define CREDENTIAL      "credential:"
+#define PASSWORD_FILE   CREDENTIAL "boris-ingestd.password"
+#define PATH_BYTES      (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
+
+static const struct setting settings[] = {
+        {"daemon", "workers", "1", TYPE_UINT, AT(daemon.workers), 1, 64},
+        {"database", "url", "", TYPE_STRING, AT(database.url), 0, 0},
+        {"database", "password_file", PASSWORD_FILE, TYPE_FILE, AT(database.password_file), 0,
+         FILE_PATH_BYTES},
+        {"database", "writers", "2", TYPE_UINT, AT(database.writers), 1, 64},
+        {"database", "fk_check", "row", TYPE_FK_CHECK, AT(database.fk_check), 0, 0},
+        {"listen", "unix", "/run/boris-ingestd/ingest.sock", TYPE_PATH, AT(listen.unix_path), 0, PATH_BYTES},
+        {"listen", "unix_mode", "0660", TYPE_MODE, AT(listen.unix_mode), 0, 0777},
+        {"listen", "allow_users", "", TYPE_STRING, AT(listen.allow_users), 0, 0},
+        {"listen", "allow_groups", "", TYPE_STRING, AT(listen.allow_groups), 0, 0},
+        {"listen", "tcp", "", TYPE_ADDRESS, AT(listen.tcp), 0, 0},
+        {"listen", "tls_cert", "", TYPE_FILE, AT(listen.tls_cert), 0, FILE_PATH_BYTES},
+        {"listen", "tls_key", "", TYPE_FILE, AT(listen.tls_key), 0, FILE_PATH_BYTES},
+        {"listen", "tls_client_ca", "", TYPE_FILE, AT(listen.tls_client_ca), 0, FILE_PATH_BYTES},
+        {"limits", "max_line_bytes", "1048576", TYPE_SIZE, AT(limits.max_line_bytes), KB, 64 * MB},
+        {"limits", "max_connections", "1024", TYPE_UINT, AT(limits.max_connections), 1, 65536},
+        {"limits", "idle_ms", "3600000", TYPE_UINT, AT(limits.idle_ms), 0, 604800000},
+        {"limits", "memory_bytes", "256M", TYPE_SIZE, AT(limits.memory_bytes), 16 * MB, 1024 * GB},
+        {"batch", "rows", "10000", TYPE_UINT, AT(batch.rows), 1, 1000000},
+        {"batch", "bytes", "8M", TYPE_SIZE, AT(batch.bytes), 64 * KB, GB / 2},
+        {"batch", "linger_ms", "50", TYPE_UINT, AT(batch.linger_ms), 0, 60000},
+        {"resolve", "cache_objects", "1000000", TYPE_SIZE, AT(resolve.cache_objects), 0, 100000000},
+        {"resolve", "unknown_grace_ms", "0", TYPE_UINT, AT(resolve.unknown_grace_ms), 0, 86400000},
+        {"spool", "dir", "", TYPE_PATH, AT(spool.dir), 0, FILE_PATH_BYTES},
+        {"spool", "max_bytes", "4G", TYPE_SIZE, AT(spool.max_bytes), MB, 1024 * GB},
+        {"rejects", "file", "", TYPE_PATH, AT(rejects.file), 0, FILE_PATH_BYTES},
+        {"rejects", "max_bytes", "64M", TYPE_SIZE, AT(rejects.max_bytes), 64 * KB, 1024 * GB},
+        {"rejects", "keep", "4", TYPE_UINT, AT(rejects.keep), 0, 1000},
+        {"http", "listen", "127.0.0.1:9464", TYPE_ADDRESS, AT(http.listen), 0, 0},
+        {"shutdown", "timeout_ms", "25000", TYPE_UINT, AT(shutdown.timeout_ms), 0, 600000},
+        {"log", "level", "info", TYPE_LEVEL, AT(log.level), 0, 0},
+        {"log", "format", "auto", TYPE_FORMAT, AT(log.format), 0, 0},
+};
+
+enum {
+        SETTINGS = sizeof(settings) / sizeof(settings[0]),
+        NAME_BYTES = 50,                      /* of a section or key, with its NUL */
+        WHERE_BYTES = CONFIG_ERROR_BYTES / 2, /* of "FILE:LINE", so that the rest of a message fits */
+};
+
+static void *field(struct config *config, const struct setting *s)
+{
+        return (char *)config + s->offset;
+}
+
+/* --- values: each reader returns whether the value keeps to the setting's rule --- */
+
+/* A whole number with an optional K, M, G or T. False for anything else, and for overflow. */
+static bool parse_number(const char *value, bool suffixes, uint64_t *ret)
+{
+        static const char letters[] = "KMGT";
+        char *end;
+        const char *letter;
+
+        if (*value < '0' || *value > '9')
+                return false;
+        errno = 0;
+        *ret = strtoull(value, &end, 10);
+        if (errno)
+                return false;
+        if (suffixes && *end && (letter = strchr(letters, *end))) {
+                unsigned shift = 10 * (unsigned)(letter - letters + 1);
+
+                if (*ret > UINT64_MAX >> shift)
+                        return false;
+                *ret <<= shift;
+                end++;
+        }
+        return *end == '\0';
+}
+
+static bool read_number(const struct setting *s, const char *value, uint64_t *ret)
+{
+        return parse_number(value, s->type != TYPE_UINT, ret) && *ret >= s->min && *ret <= s->max;
+}
+
+static bool read_mode(const struct setting *s, const char *value, unsigned *ret)
+{
+        char *end;
+        unsigned long mode = strtoul(value, &end, 8);
+
+        if (*value < '0' || *value > '7' || *end || mode > s->max)
+                return false;
+        *ret = (unsigned)mode;
+        return true;
+}
+
+/* The value's place in @words, which end with NULL; -1 where it is none of them. */
+static int read_word(const char *const *words, const char *value)
+{
+        for (int i = 0; words[i]; i++) {
+                if (strcmp(words[i], value) == 0)
+                        return i;
+        }
+        return -1;
+}
+
+static bool read_level(const char *value, enum log_level *ret)
+{
+        static const char *const words[] = {"error", "warn", "info", "debug", NULL};
+        int found = read_word(words, value);
+
+        if (found >= 0)
+                *ret = (enum log_level)found;
+        return found >= 0;
+}
+
+static bool read_format(const char *value, enum log_format *ret)
+{
+        static const char *const words[] = {"auto", "plain", "journal", NULL};
+        int found = read_word(words, value);
+
+        if (found >= 0)
+                *ret = (enum log_format)found;
+        return found >= 0;
+}
+
+static bool read_fk_check(const char *value, enum fk_check *ret)
+{
+        static const char *const words[] = {"row", "batch", NULL};
+        int found = read_word(words, value);
+
+        if (found >= 0)
+                *ret = (enum fk_check)found;
+        return found >= 0;
+}
+
+static bool read_string(const char *value, char **ret)
+{
+        char *copy = strdup(value);
+
+        if (!copy)
+                abort();
+        free(*ret);
+        *ret = copy;
+        return true;
+}
+
+/* Credentials are files that systemd hands to the service alone (systemd.exec(5), LoadCredential=). Elsewhere
+ * there is no such folder, and the value stays what it is. */
+static bool read_file_path(const struct setting *s, const char *value, char **ret)
+{
+        const char *dir = getenv("CREDENTIALS_DIRECTORY");
+        char path[FILE_PATH_BYTES + 1];
+        int len;
+
+        if (!dir || strncmp(value, CREDENTIAL, strlen(CREDENTIAL)) != 0)
+                return strlen(value) <= s->max && read_string(value, ret);
+        len = snprintf(path, sizeof(path), "%s/%s", dir, value + strlen(CREDENTIAL));
+        return (size_t)len <= s->max && read_string(path, ret);
+}
+
+/* Of @len bytes, what stands before the port's colon. */
+static bool is_host(const char *host, size_t len)
+{
+        char v6[INET6_ADDRSTRLEN];
+        struct in6_addr addr;
+
+        if (host[0] != '[')
+                return len > 0 && strcspn(host, ":[] \t") == len;
+        if (len < 2 || len - 2 >= sizeof(v6) || host[len - 1] != ']')
+                return false;
+        memcpy(v6, host + 1, len - 2);
+        v6[len - 2] = '\0';
+        return inet_pton(AF_INET6, v6, &addr) == 1;
+}
+
+/* Whether it is a loopback address is found out when it is bound. */
+static bool is_address(const char *value)
+{
+        const char *colon = strrchr(value, ':');
+        uint64_t port;
+
+        return colon && is_host(value, (size_t)(colon - value)) && parse_number(colon + 1, false, &port) &&
+               port <= UINT16_MAX;
+}
+
+/* False, and the setting as it was, where @value breaks the setting's rule. */
+static bool set(struct config *config, const struct setting *s, const char *value)
+{
+        uint64_t number = 0;
+
+        switch (s->type) {
+        case TYPE_STRING:
+                return read_string(value, field(config, s));
+        case TYPE_PATH:
+                return strlen(value) <= s->max && read_string(value, field(config, s));
+        case TYPE_FILE:
+                return read_file_path(s, value, field(config, s));
+        case TYPE_ADDRESS:
+                return (!*value || is_address(value)) && read_string(value, field(config, s));
+        case TYPE_UINT:
+                if (!read_number(s, value, &number))
+                        return false;
+                *(unsigned *)field(config, s) = (unsigned)number;
+                return true;
+        case TYPE_SIZE:
+                if (!read_number(s, value, &number))
+                        return false;
+                *(size_t *)field(config, s) = (size_t)number;
+                return true;
+        case TYPE_MODE:
+                return read_mode(s, value, field(config, s));
+        case TYPE_LEVEL:
+                return read_level(value, field(config, s));
+        case TYPE_FORMAT:
+                return read_format(value, field(config, s));
+        case TYPE_FK_CHECK:
+                return read_fk_check(value, field(config, s));
+        }
+        return false; /* there is no other type */
+}
+
+/* --- errors: the value is never told, it may be a secret --- */
+
+static int __attribute__((format(printf, 2, 3))) fail(char *ret_error, const char *fmt, ...)
+{
+        va_list args;
+
+        va_start(args, fmt);
+        vsnprintf(ret_error, CONFIG_ERROR_BYTES, fmt, args);
+        va_end(args);
+        /* It is to stay one line, and harmless to a terminal, whatever a path holds. */
+        for (char *p = ret_error; *p; p++) {
+                if (iscntrl((unsigned char)*p))
+                        *p = '?';
+        }
+        return ERR_CONFIG;
+}
+
+/* @value of the setting, found at @where, was refused: tells the rule. */
+static int fail_rule(const struct setting *s, const char *where, char *ret_error)
+{
+        const char *rule = "";
+
+        switch (s->type) {
+        case TYPE_UINT:
+        case TYPE_SIZE:
+                return fail(ret_error, "%s: %s.%s must be a whole number from %" PRIu64 " to %" PRIu64 "%s",
+                            where, s->section, s->key, s->min, s->max,
+                            s->type == TYPE_UINT ? "" : " (suffixes K, M, G, T)");
+        case TYPE_PATH:
+        case TYPE_FILE:
+                return fail(ret_error, "%s: %s.%s must be a path of at most %" PRIu64 " bytes", where,
+                            s->section, s->key, s->max);
+        case TYPE_ADDRESS:
+                rule = "must be host:port or [v6]:port, the port from 0 to 65535";
+                break;
+        case TYPE_MODE:
+                rule = "must be an octal file mode from 0000 to 0777";
+                break;
+        case TYPE_LEVEL:
+                rule = "must be error, warn, info or debug";
+                break;
+        case TYPE_FORMAT:
+                rule = "must be auto, plain or journal";
+                break;
+        case TYPE_FK_CHECK:
+                rule = "must be row or batch";
+                break;
+        case TYPE_STRING:
+                break;
+        }
+        return fail(ret_error, "%s: %s.%s %s", where, s->section, s->key, rule);
+}
+
+/* What stands in a name's place may be a url that went astray: only what looks like a name is told. */
+static bool is_name(const char *name)
+{
+        size_t len = strlen(name);
+
+        return len > 0 && len < NAME_BYTES &&
+               strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == len;
+}
+
+static int check_section(const char *where, const char *section, char *ret_error)
+{
+        if (!section[0])
+                return fail(ret_error, "%s: a [section] must come first", where);
+        if (!is_name(section))
+                return fail(ret_error, "%s: unknown section", where);
+        for (size_t i = 0; i < SETTINGS; i++) {
+                if (strcmp(settings[i].section, section) == 0)
+                        return 0;
+        }
+        return fail(ret_error, "%s: unknown section [%s]", where, section);
+}
+
+/* Sets section.key, found at @where ("FILE:LINE" or "--set"). With @seen, once only. */
+static int assign(struct config *config, const char *where, const char *section, const char *key,
+                  const char *value, bool seen[SETTINGS], char *ret_error)
+{
+        int err = check_section(where, section, ret_error);
+
+        for (size_t i = 0; i < SETTINGS && err == 0; i++) {
+                const struct setting *s = &settings[i];
+
+                if (strcmp(s->section, section) != 0 || strcmp(s->key, key) != 0)
+                        continue;
+                if (seen && seen[i])
+                        return fail(ret_error, "%s: %s.%s is set twice", where, section, key);
+                if (seen)
+                        seen[i] = true;
+                return set(config, s, value) ? 0 : fail_rule(s, where, ret_error);
+        }
+        if (err)
+                return err;
+        if (!is_name(key))
+                return fail(ret_error, "%s: unknown key in [%s]", where, section);
+        return fail(ret_error, "%s: unknown key %s.%s", where, section, key);
+}
+
+/* --- the file --- */
+
+/* inih parses. What it passes over in silence is looked after here, where it gets its lines from: it cuts
+ * lines that are longer than its buffer or hold a NUL, takes an indented line for a second value of the key
+ * before, ignores what stands behind a [section], and does not tell of one without keys. Nor does it tell its
+ * handler the line (Debian builds it without INI_HANDLER_LINENO). */
+struct file {
+        FILE *stream;
+        char name[WHERE_BYTES - 16]; /* the path's end, where the path is so long that it hides the message */
+        unsigned line;
+        bool seen[SETTINGS];
+        struct config *config;
+        char *ret_error;
+        int err;
+};
+
+static void format_where(const struct file *f, char ret[WHERE_BYTES])
+{
+        snprintf(ret, WHERE_BYTES, "%s:%u", f->name, f->line);
+}
+
+/* @line begins with its first visible character. */
+static int check_line(const struct file *f, const char *line)
+{
+        const char *end = strchr(line, ']');
+        char here[WHERE_BYTES];
+        char section[NAME_BYTES + 1];
+
+        if (line[0] != '[' || !end) /* without the bracket inih refuses it */
+                return 0;
+        format_where(f, here);
+        snprintf(section, sizeof(section), "%.*s", (int)(end - line - 1), line + 1);
+        end += 1 + strspn(end + 1, " \t\r");
+        if (*end && *end != ';' && *end != '#')
+                return fail(f->ret_error,
+                            "%s: a setting must stand on a line of its own, below its [section]", here);
+        return check_section(here, section, f->ret_error);
+}
+
+/* inih's reader, like fgets: a line without its end and indentation. Newer versions of inih take a full
+ * buffer for the first part of a longer line; none is filled. */
+static char *next_line(char *buf, int size, void *arg)
+{
+        static const char bom[] = "\xef\xbb\xbf";
+        struct file *f = arg;
+        const char *start = buf;
+        int len = 0;
+        int c;
+
+        if (f->err)
+                return NULL;
+        f->line++;
+        while ((c = getc(f->stream)) != EOF && c != '\n' && c != '\0' && len < size - 2)
+                buf[len++] = (char)c;
+        buf[len] = '\0';
+        if (ferror(f->stream))
+                f->err = fail(f->ret_error, "%s: %s", f->name, strerror(errno));
+        else if (c == '\0')
+                f->err = fail(f->ret_error, "%s:%u: the line holds a NUL byte", f->name, f->line);
+        else if (c != EOF && c != '\n')
+                f->err = fail(f->ret_error,
+                              "%s:%u: the line is longer than %d bytes; a long database.url may stand in "
+                              "$DATABASE_URL instead",
+                              f->name, f->line, size - 2);
+        if (f->err || (c == EOF && len == 0))
+                return NULL;
+        if (f->line == 1 && strncmp(buf, bom, strlen(bom)) == 0)
+                start += strlen(bom);
+        start += strspn(start, " \t\r\v\f");
+        memmove(buf, start, strlen(start) + 1);
+        f->err = check_line(f, buf);
+        return f->err ? NULL : buf;
+}
+
+static int on_setting(void *arg, const char *section, const char *key, const char *value)
+{
+        struct file *f = arg;
+        char here[WHERE_BYTES];
+
+        if (f->err)
+                return 1;
+        format_where(f, here);
+        f->err = assign(f->config, here, section, key, value, f->seen, f->ret_error);
+        return 1;
+}
+
+/* With @optional, a file that does not exist is as good as an empty one. */
+static int load_file(struct config *config, const char *path, bool optional, char *ret_error)
+{
+        struct file f = {.config = config, .ret_error = ret_error};
+        size_t len = strlen(path);
+        int bad_line;
+
+        if (len < sizeof(f.name))
+                snprintf(f.name, sizeof(f.name), "%s", path);
+        else
+                snprintf(f.name, sizeof(f.name), "...%s", path + len - (sizeof(f.name) - 4));
+        f.stream = fopen(path, "re");
+        if (!f.stream && optional && (errno == ENOENT || errno == ENOTDIR))
+                return 0;
+        if (!f.stream)
+                return fail(ret_error, "%s: %s", f.name, strerror(errno));
+        bad_line = ini_parse_stream(next_line, &f, on_setting, &f);
+        if (bad_line > 0 && (!f.err || (unsigned)bad_line < f.line)) /* the first fault is told */
+                f.err = fail(ret_error, "%s:%d: neither [section] nor key = value nor a comment", f.name,
+                             bad_line);
+        else if (bad_line < 0 && !f.err)
+                f.err = fail(ret_error, "%s: cannot be parsed: out of memory", f.name);
+        fclose(f.stream);
+        return f.err;
+}
+
+/* --- all together --- */
+
+struct override {
+        char section[NAME_BYTES];
+        char key[NAME_BYTES];
+        const char *value;
+};
+
+static bool read_override(const char *text, struct override *ret)
+{
+        const char *dot = strchr(text, '.');
+        const char *equals = strchr(text, '=');
+
+        if (!dot || !equals || dot > equals || (size_t)(dot - text) >= sizeof(ret->section) ||
+            (size_t)(equals - dot - 1) >= sizeof(ret->key))
+                return false;
+        snprintf(ret->section, sizeof(ret->section), "%.*s", (int)(dot - text), text);
+        snprintf(ret->key, sizeof(ret->key), "%.*s", (int)(equals - dot - 1), dot + 1);
+        ret->value = equals + 1;
+        return is_name(ret->section) && is_name(ret->key);
+}
+
+bool config_is_override(const char *text)
+{
+        struct override o;
+
+        return read_override(text, &o);
+}
+
+static int load_override(struct config *config, const char *text, char *ret_error)
+{
+        struct override o;
+
+        if (!read_override(text, &o))
+                return fail(ret_error, "--set: must be section.key=value");
+        return assign(config, "--set", o.section, o.key, o.value, NULL, ret_error);
+}
+
+/* libpq's own file of passwords will not do for a credential: it must not have a group that may read it, as
+ * systemd's files may. @may_miss: the file need not be there. */
+static int read_password(struct config *config, bool may_miss, char *ret_error)
+{
+        const char *path = config->database.password_file;
+        char line[1024] = "";
+        FILE *f = path[0] ? fopen(path, "re") : NULL;
+        int error = errno;
+
+        read_string("", &config->database.password);
+        if (!path[0] || (!f && error == ENOENT && may_miss))
+                return 0;
+        if (!f)
+                return fail(ret_error, "database.password_file %.200s: %s", path, strerror(error));
+        if (!fgets(line, sizeof(line), f))
+                line[0] = '\0';
+        fclose(f);
+        line[strcspn(line, "\r\n")] = '\0';
+        if (!line[0])
+                return fail(ret_error, "database.password_file %.200s: its first line must be the password",
+                            path);
+        read_string(line, &config->database.password);
+        return 0;
+}
+
+/* Rules between settings. */
+static int check_together(const struct config *config, char *ret_error)
+{
+        if (config->limits.memory_bytes / config->daemon.workers / 4 < config->limits.max_line_bytes)
+                return fail(ret_error,
+                            "limits.memory_bytes must be at least 4 times limits.max_line_bytes for each of "
+                            "daemon.workers");
+        if (config->daemon.workers > 1 && config->spool.dir[0])
+                return fail(ret_error,
+                            "spool.dir needs daemon.workers = 1: the spool keeps lines in the order in "
+                            "which they came, of which several workers know nothing");
+        if (!config->listen.tls_cert[0] != !config->listen.tls_key[0] ||
+            !config->listen.tls_cert[0] != !config->listen.tls_client_ca[0])
+                return fail(ret_error,
+                            "listen.tls_cert, listen.tls_key and listen.tls_client_ca belong together");
+        return 0;
+}
+
+int config_load(struct config *config, const char *path, const char *const *overrides, size_t overrides_len,
+                char ret_error[CONFIG_ERROR_BYTES])
+{
+        char *password_file = NULL; /* the default */
+        int err = 0;
+
+        *config = (struct config){0};
+        for (size_t i = 0; i < SETTINGS && err == 0; i++)
+                err = assign(config, "default", settings[i].section, settings[i].key, settings[i].def, NULL,
+                             ret_error);
+        if (err == 0 && !(password_file = strdup(config->database.password_file)))
+                abort();
+        if (err == 0)
+                err = load_file(config, path ? path : CONFIG_DEFAULT_PATH, !path, ret_error);
+        for (size_t i = 0; i < overrides_len && err == 0; i++)
+                err = load_override(config, overrides[i], ret_error);
+        if (err == 0 && !config->database.url[0] && getenv("DATABASE_URL"))
+                read_string(getenv("DATABASE_URL"), &config->database.url);
+        if (err == 0)
+                err = read_password(config, strcmp(config->database.password_file, password_file) == 0,
+                                    ret_error);
+        if (err == 0)
+                err = check_together(config, ret_error);
+        free(password_file);
+        return err;
+}
+
+/* --- while the daemon runs --- */
+
+static bool is_same(const struct setting *s, const struct config *a, const struct config *b)
+{
+        const void *x = (const char *)a + s->offset;
+        const void *y = (const char *)b + s->offset;
+
+        switch (s->type) {
+        case TYPE_STRING:
+        case TYPE_PATH:
+        case TYPE_FILE:
+        case TYPE_ADDRESS:
+                return strcmp(*(char *const *)x, *(char *const *)y) == 0;
+        case TYPE_SIZE:
+                return *(const size_t *)x == *(const size_t *)y;
+        case TYPE_UINT:
+        case TYPE_MODE:
+                return *(const unsigned *)x == *(const unsigned *)y;
+        case TYPE_LEVEL:
+                return *(const enum log_level *)x == *(const enum log_level *)y;
+        case TYPE_FORMAT:
+                return *(const enum log_format *)x == *(const enum log_format *)y;
+        case TYPE_FK_CHECK:
+                return *(const enum fk_check *)x == *(const enum fk_check *)y;
+        }
+        return true;
+}
+
+static bool is_tls(const struct setting *s)
+{
+        return s->offset == AT(listen.tls_cert) || s->offset == AT(listen.tls_key) ||
+               s->offset == AT(listen.tls_client_ca);
+}
+
+/* What a running daemon takes over. */
+static const size_t any_time[] = {
+        AT(listen.allow_users), AT(listen.allow_groups),  AT(listen.tls_cert),
+        AT(listen.tls_key),     AT(listen.tls_client_ca), AT(limits.max_connections),
+        AT(limits.idle_ms),     AT(limits.memory_bytes),  AT(batch.rows),
+        AT(batch.bytes),        AT(batch.linger_ms),      AT(shutdown.timeout_ms),
+        AT(log.level),
+};
+
+static bool is_any_time(const struct setting *s)
+{
+        for (size_t i = 0; i < sizeof(any_time) / sizeof(any_time[0]); i++) {
+                if (any_time[i] == s->offset)
+                        return true;
+        }
+        return false;
+}
+
+/* Certificates can be changed, but not that there are any: without them, TCP may be bound to loopback only.
+ */
+static bool is_taken_over(const struct setting *s, const struct config *running, const struct config *fresh)
+{
+        if (is_tls(s) && !running->listen.tls_cert[0] != !fresh->listen.tls_cert[0])
+                return false;
+        if (s->offset == AT(limits.memory_bytes) &&
+            fresh->limits.memory_bytes / 4 / running->daemon.workers < running->limits.max_line_bytes)
+                return false;
+        return is_any_time(s);
+}
+
+static bool is_changed(const struct setting *s, const struct config *running, const struct config *fresh)
+{
+        bool same_secret = s->offset != AT(database.password_file) ||
+                           strcmp(running->database.password, fresh->database.password) == 0;
+
+        return !is_same(s, running, fresh) || !same_secret;
+}
+
+static void put_name(char ret[CONFIG_NAMES_BYTES], const struct setting *s)
+{
+        size_t len = strlen(ret);
+
+        snprintf(ret + len, CONFIG_NAMES_BYTES - len, "%s%s.%s", len > 0 ? ", " : "", s->section, s->key);
+}
+
+/* Strings change places: each config frees what it holds then. */
+static void take_over(const struct setting *s, struct config *running, struct config *fresh)
+{
+        char *mine = field(running, s);
+        char *theirs = field(fresh, s);
+        size_t bytes = s->type == TYPE_UINT || s->type == TYPE_MODE ? sizeof(unsigned)
+                       : s->type == TYPE_SIZE                       ? sizeof(size_t)
+                       : s->type == TYPE_LEVEL                      ? sizeof(enum log_level)
+                                                                    : sizeof(char *);
+
+        for (size_t i = 0; i < bytes; i++) {
+                char byte = mine[i];
+
+                mine[i] = theirs[i];
+                theirs[i] = byte;
+        }
+}
+
+void config_take_over(struct config *running, struct config *fresh, char ret_applied[CONFIG_NAMES_BYTES],
+                      char ret_restart[CONFIG_NAMES_BYTES])
+{
+        bool taken[SETTINGS];
+
+        ret_applied[0] = '\0';
+        ret_restart[0] = '\0';
+        for (size_t i = 0; i < SETTINGS; i++)
+                taken[i] = is_taken_over(&settings[i], running, fresh);
+        for (size_t i = 0; i < SETTINGS; i++) {
+                if (!is_changed(&settings[i], running, fresh))
+                        continue;
+                put_name(taken[i] ? ret_applied : ret_restart, &settings[i]);
+                if (taken[i])
+                        take_over(&settings[i], running, fresh);
+        }
+}
+
+void config_deinit(struct config *config)
+{
+        free(config->database.url);
+        free(config->database.password_file);
+        free(config->database.password);
+        free(config->listen.unix_path);
+        free(config->listen.allow_users);
+        free(config->listen.allow_groups);
+        free(config->listen.tcp);
+        free(config->listen.tls_cert);
+        free(config->listen.tls_key);
+        free(config->listen.tls_client_ca);
+        free(config->spool.dir);
+        free(config->rejects.file);
+        free(config->http.listen);
+        *config = (struct config){0};
+}

@@ -1,0 +1,601 @@
+#include "base/json.h"
+
+#include <endian.h>
+#include <stdlib.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#include "base/hex.h"
+#include "base/json_number.h"
+#include "base/utf8.h"
+
+enum { FEW_KEYS = 12 };
+
+static bool fail(struct json_reader *r, const char *error)
+{
+        if (!r->error)
+                r->error = error;
+        return false;
+}
+
+static void note_trouble(struct json_reader *r, enum json_trouble trouble)
+{
+        if (r->trouble == JSON_TROUBLE_NONE)
+                r->trouble = trouble;
+}
+
+/* Grows *array so that @need elements of @size bytes fit. Running out of memory for a text of bounded length
+ * is nothing that a daemon could work around. */
+static void *grow(void *array, size_t *cap, size_t need, size_t size)
+{
+        size_t want = *cap ? *cap : 64;
+
+        if (need <= *cap)
+                return array;
+        while (want < need)
+                want *= 2;
+        array = realloc(array, want * size);
+        if (!array)
+                abort();
+        *cap = want;
+        return array;
+}
+
+void json_scratch_deinit(struct json_scratch *scratch)
+{
+        free(scratch->keys);
+        free(scratch->table);
+        buf_deinit(&scratch->text);
+        *scratch = (struct json_scratch){0};
+}
+
+void json_reader_init(struct json_reader *r, struct slice text, struct json_scratch *scratch)
+{
+        *r = (struct json_reader){
+                .start = text.ptr, .p = text.ptr, .end = text.ptr + text.len, .scratch = scratch};
+}
+
+static inline void skip_space(struct json_reader *r)
+{
+        while (r->p < r->end && (unsigned char)*r->p <= ' ' &&
+               (*r->p == ' ' || *r->p == '\t' || *r->p == '\n' || *r->p == '\r'))
+                r->p++;
+}
+
+/* Moves over @c where it comes next, with nothing in between. */
+static inline bool take(struct json_reader *r, char c)
+{
+        bool found = r->p < r->end && *r->p == c;
+
+        r->p += found;
+        return found;
+}
+
+static bool expect_behind_space(struct json_reader *r, char c, const char *error)
+{
+        skip_space(r);
+        return take(r, c) || fail(r, error);
+}
+
+static inline bool expect(struct json_reader *r, char c, const char *error)
+{
+        return take(r, c) || expect_behind_space(r, c, error);
+}
+
+/* --- strings --- */
+
+/* The four hexadecimal digits at @p, or -1. */
+static int32_t hex4(const char *p, const char *end)
+{
+        int32_t value = 0;
+
+        if (end - p < 4)
+                return -1;
+        for (int i = 0; i < 4; i++) {
+                int digit = hex_digit(p[i]);
+
+                if (digit < 0)
+                        return -1;
+                value = value << 4 | digit;
+        }
+        return value;
+}
+
+static bool is_high_surrogate(int32_t u)
+{
+        return u >= 0xd800 && u <= 0xdbff;
+}
+
+static bool is_low_surrogate(int32_t u)
+{
+        return u >= 0xdc00 && u <= 0xdfff;
+}
+
+/* r->p stands behind "\u". */
+static bool read_unicode_escape(struct json_reader *r)
+{
+        int32_t u = hex4(r->p, r->end);
+
+        if (u < 0)
+                return fail(r, "\\u is not followed by four hexadecimal digits");
+        r->p += 4;
+        if (u == 0) {
+                note_trouble(r, JSON_TROUBLE_NUL);
+        } else if (is_low_surrogate(u)) {
+                note_trouble(r, JSON_TROUBLE_SURROGATE);
+        } else if (is_high_surrogate(u)) {
+                if (r->end - r->p >= 6 && r->p[0] == '\\' && r->p[1] == 'u' &&
+                    is_low_surrogate(hex4(r->p + 2, r->end)))
+                        r->p += 6;
+                else
+                        note_trouble(r, JSON_TROUBLE_SURROGATE);
+        }
+        return true;
+}
+
+/* r->p stands behind a backslash. */
+static bool read_escape(struct json_reader *r)
+{
+        if (r->p == r->end)
+                return fail(r, "the text ends inside a string");
+        switch (*r->p++) {
+        case '"':
+        case '\\':
+        case '/':
+        case 'b':
+        case 'f':
+        case 'n':
+        case 'r':
+        case 't':
+                return true;
+        case 'u':
+                return read_unicode_escape(r);
+        default:
+                return fail(r, "a backslash in a string is followed by a character that it cannot escape");
+        }
+}
+
+/* The first byte from @p on that is a control character, quote, backslash or not ASCII, or @end. */
+static inline const char *skip_plain(const char *p, const char *end)
+{
+        const uint64_t ones = 0x0101010101010101u;
+        const uint64_t highs = 0x8080808080808080u;
+
+#if defined(__SSE2__)
+        for (; end - p >= 16; p += 16) {
+                __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+                __m128i other = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20)); /* signed: above 0x7f, too */
+                __m128i ends = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
+                                            _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+                int mask = _mm_movemask_epi8(_mm_or_si128(other, ends));
+
+                if (mask)
+                        return p + __builtin_ctz((unsigned)mask);
+        }
+#endif
+        for (; end - p >= 8; p += 8) {
+                uint64_t w;
+                uint64_t special; /* a byte's highest bit; a borrow may set others' behind it, none before */
+
+                memcpy(&w, p, 8);
+                w = le64toh(w);
+                special = (w | (w - ones * 0x20) | ((w ^ ones * '"') - ones) | ((w ^ ones * '\\') - ones)) &
+                          highs;
+                if (special)
+                        return p + __builtin_ctzll(special) / 8;
+        }
+        while (p < end && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80 && *p != '"' && *p != '\\')
+                p++;
+        return p;
+}
+
+/* The rest of a string that begins at @start, from r->p on, whatever is in it. */
+static bool read_string_on(struct json_reader *r, const char *start, struct slice *ret_raw, bool *ret_escaped)
+{
+        for (;;) {
+                r->p = skip_plain(r->p, r->end);
+                if (r->p == r->end)
+                        return fail(r, "the text ends inside a string");
+                if (*r->p == '"') {
+                        *ret_raw = (struct slice){start, (size_t)(r->p - start)};
+                        r->p++;
+                        return true;
+                }
+                if (*r->p == '\\') {
+                        *ret_escaped = true;
+                        r->p++;
+                        if (!read_escape(r))
+                                return false;
+                } else if ((unsigned char)*r->p < 0x20) {
+                        return fail(r, "a control character stands in a string unescaped");
+                } else {
+                        size_t n = utf8_sequence(r->p, r->end);
+
+                        if (n == 0)
+                                return fail(r, "the text is not valid UTF-8");
+                        r->p += n;
+                }
+        }
+}
+
+/* r->p stands behind the opening quote; it ends behind the closing one. The parts of a struct json_string go
+ * where they are to stay: copied at once, 16 bytes together, they would be waited for on their way to memory.
+ */
+static inline bool read_string(struct json_reader *r, struct slice *ret_raw, bool *ret_escaped)
+{
+        const char *start = r->p;
+        const char *p = skip_plain(start, r->end);
+
+        r->p = p;
+        *ret_escaped = false;
+        if (p == r->end || *p != '"')
+                return read_string_on(r, start, ret_raw, ret_escaped);
+        r->p++;
+        ret_raw->ptr = start;
+        ret_raw->len = (size_t)(p - start);
+        return true;
+}
+
+static size_t put_utf8(char *out, int32_t u)
+{
+        if (u < 0x80) {
+                out[0] = (char)u;
+                return 1;
+        }
+        if (u < 0x800) {
+                out[0] = (char)(0xc0 | u >> 6);
+                out[1] = (char)(0x80 | (u & 0x3f));
+                return 2;
+        }
+        if (u < 0x10000) {
+                out[0] = (char)(0xe0 | u >> 12);
+                out[1] = (char)(0x80 | (u >> 6 & 0x3f));
+                out[2] = (char)(0x80 | (u & 0x3f));
+                return 3;
+        }
+        out[0] = (char)(0xf0 | u >> 18);
+        out[1] = (char)(0x80 | (u >> 12 & 0x3f));
+        out[2] = (char)(0x80 | (u >> 6 & 0x3f));
+        out[3] = (char)(0x80 | (u & 0x3f));
+        return 4;
+}
+
+/* Decodes the \u escape at @p (behind "\u"); returns where the text goes on. */
+static const char *decode_unicode(const char *p, const char *end, char *out, size_t *len)
+{
+        int32_t u = hex4(p, end);
+
+        p += 4;
+        if (is_high_surrogate(u) && end - p >= 6) {
+                int32_t low = hex4(p + 2, end);
+
+                if (is_low_surrogate(low)) {
+                        u = 0x10000 + ((u - 0xd800) << 10) + (low - 0xdc00);
+                        p += 6;
+                }
+        }
+        *len += put_utf8(out + *len, u);
+        return p;
+}
+
+size_t json_string_decode(struct json_string s, char *out)
+{
+        const char *p = s.raw.ptr;
+        const char *end = p + s.raw.len;
+        size_t len = 0;
+
+        if (!s.escaped) {
+                if (s.raw.len)
+                        memcpy(out, s.raw.ptr, s.raw.len);
+                return s.raw.len;
+        }
+        while (p < end) {
+                static const char from[] = "\"\\/bfnrt";
+                static const char to[] = "\"\\/\b\f\n\r\t";
+
+                if (*p != '\\') {
+                        out[len++] = *p++;
+                        continue;
+                }
+                p++;
+                if (*p == 'u') {
+                        p = decode_unicode(p + 1, end, out, &len);
+                        continue;
+                }
+                out[len++] = to[strchr(from, *p) - from];
+                p++;
+        }
+        return len;
+}
+
+static XXH128_hash_t hash_string(struct json_reader *r, struct slice raw, bool escaped, uint64_t seed)
+{
+        char *text;
+        size_t len;
+
+        if (!escaped)
+                return XXH3_128bits_withSeed(raw.ptr, raw.len, seed);
+        r->scratch->text.len = 0;
+        text = buf_reserve(&r->scratch->text, raw.len);
+        len = json_string_decode((struct json_string){raw, true}, text);
+        return XXH3_128bits_withSeed(text, len, seed);
+}
+
+/* --- values --- */
+
+static bool read_word(struct json_reader *r, const char *word, size_t len)
+{
+        if ((size_t)(r->end - r->p) < len || memcmp(r->p, word, len) != 0)
+                return fail(r, "a value is no JSON value");
+        r->p += len;
+        return true;
+}
+
+/* What a value's first byte tells. */
+static const unsigned char type_of[256] = {
+        ['"'] = 1 + JSON_STRING, ['{'] = 1 + JSON_OBJECT, ['['] = 1 + JSON_ARRAY,  ['t'] = 1 + JSON_BOOL,
+        ['f'] = 1 + JSON_BOOL,   ['n'] = 1 + JSON_NULL,   ['-'] = 1 + JSON_NUMBER, ['0'] = 1 + JSON_NUMBER,
+        ['1'] = 1 + JSON_NUMBER, ['2'] = 1 + JSON_NUMBER, ['3'] = 1 + JSON_NUMBER, ['4'] = 1 + JSON_NUMBER,
+        ['5'] = 1 + JSON_NUMBER, ['6'] = 1 + JSON_NUMBER, ['7'] = 1 + JSON_NUMBER, ['8'] = 1 + JSON_NUMBER,
+        ['9'] = 1 + JSON_NUMBER,
+};
+
+bool json_peek(struct json_reader *r, enum json_type *ret)
+{
+        unsigned type;
+
+        skip_space(r);
+        if (r->p == r->end)
+                return fail(r, "the text ends where a value should stand");
+        type = type_of[(unsigned char)*r->p];
+        if (!type)
+                return fail(r, "a value is no JSON value");
+        *ret = (enum json_type)(type - 1);
+        return true;
+}
+
+bool json_object_open(struct json_reader *r)
+{
+        return expect(r, '{', "the text is not a JSON object");
+}
+
+bool json_object_next(struct json_reader *r, bool first, struct json_string *ret_key)
+{
+        if (first || !take(r, ',')) {
+                skip_space(r);
+                if (take(r, '}'))
+                        return false;
+                if (!first && !expect(r, ',', "a comma or a closing brace is missing"))
+                        return false;
+        }
+        return expect(r, '"', "a key is missing or not in double quotes") &&
+               read_string(r, &ret_key->raw, &ret_key->escaped) &&
+               expect(r, ':', "a colon is missing behind a key");
+}
+
+static bool has_duplicates_few(const XXH128_hash_t *keys, size_t n)
+{
+        for (size_t i = 1; i < n; i++) {
+                for (size_t j = 0; j < i; j++) {
+                        if (keys[i].low64 == keys[j].low64 && keys[i].high64 == keys[j].high64)
+                                return true;
+                }
+        }
+        return false;
+}
+
+static bool has_duplicates_many(struct json_scratch *scratch, const XXH128_hash_t *keys, size_t n)
+{
+        size_t size = 32;
+
+        while (size < n * 2)
+                size *= 2;
+        scratch->table = grow(scratch->table, &scratch->table_cap, size, sizeof(*scratch->table));
+        memset(scratch->table, 0, size * sizeof(*scratch->table));
+        for (size_t i = 0; i < n; i++) {
+                size_t slot = (size_t)keys[i].low64 & (size - 1);
+
+                for (; scratch->table[slot]; slot = (slot + 1) & (size - 1)) {
+                        const XXH128_hash_t *other = &keys[scratch->table[slot] - 1];
+
+                        if (other->low64 == keys[i].low64 && other->high64 == keys[i].high64)
+                                return true;
+                }
+                scratch->table[slot] = (uint32_t)(i + 1);
+        }
+        return false;
+}
+
+static bool has_duplicates(struct json_scratch *scratch, const XXH128_hash_t *keys, size_t n)
+{
+        return n <= FEW_KEYS ? has_duplicates_few(keys, n) : has_duplicates_many(scratch, keys, n);
+}
+
+/* The seeds keep apart what would else be the same bytes: 1 and "1", a key and a value. */
+enum hash_seed { SEED_KEY = 1, SEED_STRING, SEED_NUMBER, SEED_WORD, SEED_MEMBER, SEED_ARRAY, SEED_OBJECT };
+
+static XXH128_hash_t hash_pair(XXH128_hash_t a, XXH128_hash_t b, enum hash_seed seed)
+{
+        XXH128_hash_t pair[2] = {a, b};
+
+        return XXH3_128bits_withSeed(pair, sizeof(pair), seed);
+}
+
+static bool read_any(struct json_reader *r, struct json_value *ret, XXH128_hash_t *ret_hash);
+
+static bool read_array(struct json_reader *r, XXH128_hash_t *ret_hash)
+{
+        XXH128_hash_t hash = {0, 0};
+        struct json_value item;
+
+        r->p++;
+        skip_space(r);
+        if (!take(r, ']')) {
+                for (;;) {
+                        XXH128_hash_t item_hash;
+
+                        if (!read_any(r, &item, &item_hash))
+                                return false;
+                        hash = hash_pair(hash, item_hash, SEED_ARRAY);
+                        skip_space(r);
+                        if (take(r, ']'))
+                                break;
+                        if (!expect(r, ',', "a comma or a closing bracket is missing"))
+                                return false;
+                }
+        }
+        *ret_hash = XXH3_128bits_withSeed(&hash, sizeof(hash), SEED_ARRAY);
+        return true;
+}
+
+/* The hash is over the sum of the members' hashes, so that their order does not count. */
+static bool read_object(struct json_reader *r, XXH128_hash_t *ret_hash)
+{
+        size_t base = r->keys_len;
+        XXH128_hash_t sum = {0, 0};
+        struct json_string key;
+
+        r->p++;
+        for (bool first = true; json_object_next(r, first, &key); first = false) {
+                struct json_value value;
+                XXH128_hash_t key_hash = hash_string(r, key.raw, key.escaped, SEED_KEY);
+                XXH128_hash_t member;
+
+                r->scratch->keys = grow(r->scratch->keys, &r->scratch->keys_cap, r->keys_len + 1,
+                                        sizeof(*r->scratch->keys));
+                r->scratch->keys[r->keys_len++] = key_hash;
+                if (!read_any(r, &value, &member))
+                        return false;
+                member = hash_pair(key_hash, member, SEED_MEMBER);
+                sum.low64 += member.low64;
+                sum.high64 += member.high64;
+        }
+        if (r->error)
+                return false;
+        if (has_duplicates(r->scratch, r->scratch->keys + base, r->keys_len - base))
+                return fail(r, "an object has the same key twice");
+        r->keys_len = base;
+        *ret_hash = XXH3_128bits_withSeed(&sum, sizeof(sum), SEED_OBJECT);
+        return true;
+}
+
+/* Deeper than the limit nothing is looked at any more: the reader only finds out whether the text goes on
+ * being JSON as far as brackets and strings tell. Good enough to name the true reason. */
+static bool skip_deep(struct json_reader *r)
+{
+        unsigned open = 0;
+        struct json_string s;
+
+        note_trouble(r, JSON_TROUBLE_DEPTH);
+        while (r->p < r->end) {
+                char c = *r->p++;
+
+                if (c == '"' && !read_string(r, &s.raw, &s.escaped))
+                        return false;
+                if (c == '[' || c == '{')
+                        open++;
+                if ((c == ']' || c == '}') && --open == 0)
+                        return true;
+        }
+        return fail(r, "the text ends inside an array or an object");
+}
+
+static bool read_container(struct json_reader *r, enum json_type type, XXH128_hash_t *ret_hash)
+{
+        bool ok;
+
+        if (r->depth == JSON_MAX_DEPTH) {
+                *ret_hash = (XXH128_hash_t){0, 0};
+                return skip_deep(r);
+        }
+        r->depth++;
+        ok = type == JSON_ARRAY ? read_array(r, ret_hash) : read_object(r, ret_hash);
+        r->depth--;
+        return ok;
+}
+
+static bool read_number(struct json_reader *r, struct json_value *ret, XXH128_hash_t *ret_hash)
+{
+        const char *start = r->p;
+        const char *end = json_number_read_short(start, r->end, &ret->integer);
+        struct json_number number;
+
+        ret->is_short = end != NULL;
+        if (end) {
+                r->p = end;
+                ret->raw = (struct slice){start, (size_t)(end - start)};
+                if (ret_hash)
+                        *ret_hash = XXH3_128bits_withSeed(start, ret->raw.len, SEED_NUMBER);
+                return true;
+        }
+        if (!json_number_read(&r->p, r->end, &number, &r->error))
+                return false;
+        if (!json_number_fits_numeric(&number))
+                note_trouble(r, JSON_TROUBLE_NUMERIC);
+        ret->raw = number.text;
+        if (ret_hash)
+                *ret_hash = json_number_hash(&number, SEED_NUMBER, &r->scratch->text);
+        return true;
+}
+
+/* @ret_hash may be NULL for scalars of the outermost level, whose hash nobody asks for. */
+static bool read_any(struct json_reader *r, struct json_value *ret, XXH128_hash_t *ret_hash)
+{
+        const char *start;
+
+        if (!json_peek(r, &ret->type))
+                return false;
+        start = r->p;
+        ret->escaped = false;
+        switch (ret->type) {
+        case JSON_STRING:
+                r->p++;
+                if (!read_string(r, &ret->raw, &ret->escaped))
+                        return false;
+                if (ret_hash)
+                        *ret_hash = hash_string(r, ret->raw, ret->escaped, SEED_STRING);
+                return true;
+        case JSON_ARRAY:
+        case JSON_OBJECT:
+                if (!read_container(r, ret->type, &ret->hash))
+                        return false;
+                ret->raw = (struct slice){start, (size_t)(r->p - start)};
+                if (ret_hash)
+                        *ret_hash = ret->hash;
+                return true;
+        case JSON_NUMBER:
+                return read_number(r, ret, ret_hash);
+        case JSON_BOOL:
+                if (!(*start == 't' ? read_word(r, "true", 4) : read_word(r, "false", 5)))
+                        return false;
+                break;
+        case JSON_NULL:
+                if (!read_word(r, "null", 4))
+                        return false;
+                break;
+        }
+        ret->raw = (struct slice){start, (size_t)(r->p - start)};
+        if (ret_hash)
+                *ret_hash = XXH3_128bits_withSeed(ret->raw.ptr, ret->raw.len, SEED_WORD);
+        return true;
+}
+
+bool json_read(struct json_reader *r, struct json_value *ret)
+{
+        bool ok;
+
+        r->trouble = JSON_TROUBLE_NONE;
+        ok = read_any(r, ret, NULL);
+        ret->trouble = r->trouble;
+        return ok;
+}
+
+bool json_finish(struct json_reader *r)
+{
+        skip_space(r);
+        if (r->p != r->end)
+                return fail(r, "something stands behind the object");
+        return true;
+}

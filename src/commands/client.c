@@ -1,0 +1,541 @@
+/* The window holds, in order, what is not settled; it is filled while it has room, sent as the socket takes
+ * it, and an ack takes lines from its front. A connection that breaks is replaced, and begins with the
+ * window's first line, which is line 1 of that connection. Writing and reading alternate as poll() says,
+ * since a client that does not read its replies is not read, either.
+ *
+ * A reject is told with the ack that covers its line: without that ack the line is sent again, and may fare
+ * better. Only whole lines are sent, so that no end of ours cuts one in two. */
+#include "commands/client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "commands/visible.h"
+
+enum {
+        WINDOW_BYTES = 32 * 1024 * 1024, /* some batches ahead of the acks */
+        WINDOW_LINES = 100000,
+        LINE_MAX_BYTES = 64 * 1024 * 1024, /* the most that limits.max_line_bytes may be */
+        SEND_BYTES = 256 * 1024,
+        RECEIVE_BYTES = 64 * 1024,
+        REPLY_MAX_BYTES = 1024 * 1024,
+        CONNECT_MS = 10000,
+        PAUSE_FIRST_MS = 100,
+        PAUSE_MAX_MS = 5000,
+};
+
+/* --- the window --- */
+
+static size_t count_lines(const char *p, const char *end)
+{
+        size_t n = 0;
+
+        while (p < end && (p = memchr(p, '\n', (size_t)(end - p)))) {
+                n++;
+                p++;
+        }
+        return n;
+}
+
+static bool has_room(const struct client *c)
+{
+        return c->lines == 0 || (c->lines < WINDOW_LINES && c->window.len - c->first < WINDOW_BYTES);
+}
+
+static bool input_is_over(const struct client *c)
+{
+        return c->stopped || c->input != CLIENT_INPUT_MORE;
+}
+
+static bool everything_settled(const struct client *c)
+{
+        return input_is_over(c) && c->first == c->whole;
+}
+
+/* The front of the window is given up once that is worth the copying. */
+static void compact(struct client *c)
+{
+        size_t done = c->first < c->sent ? c->first : c->sent;
+
+        if (done == 0 || done < c->window.len - done)
+                return;
+        c->window.len -= done;
+        memmove(c->window.data, c->window.data + done, c->window.len);
+        c->first -= done;
+        c->sent -= done;
+        c->whole -= done;
+}
+
+/* Of a line that no daemon takes the beginning will do to have it refused. */
+static void cut_endless_line(struct client *c)
+{
+        if (c->window.len - c->whole > LINE_MAX_BYTES + 1)
+                c->window.len = c->whole + LINE_MAX_BYTES + 1;
+}
+
+static void take_input(struct client *c)
+{
+        size_t before;
+        const char *end;
+
+        compact(c);
+        before = c->window.len;
+        c->input = c->ops->read(c->ctx, &c->window);
+        if (c->window.len > before) {
+                c->lines += count_lines(c->window.data + before, c->window.data + c->window.len);
+                end = memrchr(c->window.data + before, '\n', c->window.len - before);
+                if (end)
+                        c->whole = (size_t)(end - c->window.data) + 1;
+        }
+        cut_endless_line(c);
+        if (c->input == CLIENT_INPUT_END && c->window.len > c->whole) { /* a line without a newline */
+                c->whole = c->window.len;
+                c->lines++;
+        }
+}
+
+/* Where the line ends that begins at @at, its newline included; the last line may have none. */
+static size_t line_end(const struct client *c, size_t at)
+{
+        const char *newline = memchr(c->window.data + at, '\n', c->whole - at);
+
+        return newline ? (size_t)(newline - c->window.data) + 1 : c->whole;
+}
+
+/* No line is begun any more. What lies ahead of the acks is what was sent, up to its line's end. */
+static void stop(struct client *c)
+{
+        size_t cut = c->first;
+
+        while (cut < c->sent)
+                cut = line_end(c, cut);
+        for (size_t at = cut; at < c->whole; at = line_end(c, at))
+                c->lines--;
+        c->whole = cut;
+        c->window.len = cut;
+        c->stopped = true;
+}
+
+/* Takes one line from the front. False where none was sent. The daemon may settle a line before its end has
+ * come: it was too long; the rest is sent all the same. */
+static bool settle_line(struct client *c)
+{
+        size_t end;
+
+        if (c->first >= c->sent)
+                return false;
+        end = line_end(c, c->first);
+        c->bytes += end - c->first;
+        c->first = end;
+        c->lines--;
+        c->counts.lines++;
+        return true;
+}
+
+/* --- lines that are stored again when they are sent again --- */
+
+/* A spending record that names neither its moment of collection nor its id. */
+static bool is_anonymous(struct slice line, struct json_scratch *scratch)
+{
+        struct json_reader reader;
+        struct json_string key;
+        struct json_value value;
+
+        json_reader_init(&reader, line, scratch);
+        if (!json_object_open(&reader))
+                return false;
+        for (bool first = true; json_object_next(&reader, first, &key); first = false) {
+                if (!json_read(&reader, &value))
+                        return false;
+                if (slice_eq(key.raw, SLICE_LIT("collectedAt")) || slice_eq(key.raw, SLICE_LIT("id")))
+                        return false;
+                if (slice_eq(key.raw, SLICE_LIT("kind")) && !slice_eq(value.raw, SLICE_LIT("spending")))
+                        return false;
+        }
+        return json_finish(&reader);
+}
+
+/* How many of the lines that were sent; *ret_first is the first one's number. */
+static uint64_t count_anonymous(const struct client *c, uint64_t *ret_first)
+{
+        struct json_scratch scratch = {0};
+        uint64_t line_no = c->counts.lines;
+        uint64_t n = 0;
+
+        for (size_t at = c->first, end; at < c->sent; at = end) {
+                end = line_end(c, at);
+                line_no++;
+                if (end <= c->sent && is_anonymous((struct slice){c->window.data + at, end - at}, &scratch) &&
+                    n++ == 0)
+                        *ret_first = line_no;
+        }
+        json_scratch_deinit(&scratch);
+        return n;
+}
+
+/* --- replies --- */
+
+static bool fail(struct client *c, const char *what, const char *detail)
+{
+        char text[CONNECT_ERROR_BYTES * 2];
+
+        snprintf(text, sizeof(text), "%s%s", what, detail);
+        visible_copy(text, c->error, sizeof(c->error));
+        return false;
+}
+
+static bool fail_hopelessly(struct client *c, const char *what, const char *detail)
+{
+        c->hopeless = true;
+        return fail(c, what, detail);
+}
+
+static uint64_t number_in(const cJSON *reply, const char *key)
+{
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(reply, key);
+
+        return cJSON_IsNumber(item) && item->valuedouble > 0 ? (uint64_t)item->valuedouble : 0;
+}
+
+static const char *text_in(const cJSON *reply, const char *key)
+{
+        const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(reply, key));
+
+        return text ? text : "";
+}
+
+static void forget_rejects(struct client *c)
+{
+        for (size_t i = 0; i < c->rejects_len; i++)
+                cJSON_Delete(c->rejects[i].owner);
+        c->rejects_len = 0;
+}
+
+/* Takes @reply. */
+static bool on_reject(struct client *c, cJSON *reply)
+{
+        uint64_t line = c->before.lines + number_in(reply, "reject");
+
+        if (line <= c->counts.lines || line > c->counts.lines + c->lines || c->rejects_len == c->lines) {
+                cJSON_Delete(reply);
+                return fail_hopelessly(c, "the daemon refuses a line that is not under way", "");
+        }
+        if (c->rejects_len == c->rejects_cap)
+                c->rejects = array_grow(c->rejects, &c->rejects_cap, sizeof(*c->rejects));
+        c->rejects[c->rejects_len++] = (struct client_reject){
+                line, text_in(reply, "code"), text_in(reply, "field"), text_in(reply, "message"), reply};
+        return true;
+}
+
+static int by_line(const void *a, const void *b)
+{
+        const struct client_reject *x = a;
+        const struct client_reject *y = b;
+
+        return (x->line > y->line) - (x->line < y->line);
+}
+
+static void tell_settled_rejects(struct client *c)
+{
+        size_t told = 0;
+
+        if (c->rejects_len == 0)
+                return;
+        qsort(c->rejects, c->rejects_len, sizeof(*c->rejects), by_line);
+        for (; told < c->rejects_len && c->rejects[told].line <= c->counts.lines; told++) {
+                c->ops->on_reject(c->ctx, &c->rejects[told]);
+                cJSON_Delete(c->rejects[told].owner);
+        }
+        c->rejects_len -= told;
+        memmove(c->rejects, c->rejects + told, c->rejects_len * sizeof(*c->rejects));
+}
+
+static bool on_ack(struct client *c, const cJSON *ack)
+{
+        uint64_t lines = c->before.lines + number_in(ack, "ack");
+
+        while (c->counts.lines < lines) {
+                if (!settle_line(c))
+                        return fail_hopelessly(c, "the daemon acks a line that was not sent", "");
+        }
+        c->counts.stored = c->before.stored + number_in(ack, "stored");
+        c->counts.duplicate = c->before.duplicate + number_in(ack, "duplicate");
+        c->counts.rejected = c->before.rejected + number_in(ack, "rejected");
+        c->counts.spooled = c->before.spooled + number_in(ack, "spooled");
+        tell_settled_rejects(c);
+        return true;
+}
+
+static bool on_closing(struct client *c, const char *why)
+{
+        if (strcmp(why, "not_allowed") == 0)
+                return fail_hopelessly(
+                        c, "the daemon does not admit this user (listen.allow_users, allow_groups)", "");
+        if (strcmp(why, "too_many_connections") == 0)
+                return fail(c, "the daemon has too many connections (limits.max_connections)", "");
+        return fail(c, "the daemon closed the connection: ", why);
+}
+
+/* False: the connection is of no use any more. */
+static bool on_reply(struct client *c, const char *line, size_t len)
+{
+        cJSON *reply = cJSON_ParseWithLength(line, len);
+        bool ok;
+
+        if (cJSON_HasObjectItem(reply, "reject"))
+                return on_reject(c, reply);
+        if (cJSON_HasObjectItem(reply, "ack")) {
+                ok = on_ack(c, reply);
+        } else if (cJSON_HasObjectItem(reply, "closing")) {
+                ok = on_closing(c, text_in(reply, "closing"));
+        } else {
+                char excerpt[80];
+
+                snprintf(excerpt, sizeof(excerpt), "%.*s", (int)len, line);
+                ok = fail_hopelessly(c, "this is not boris-ingestd: it says ", excerpt);
+        }
+        cJSON_Delete(reply);
+        return ok;
+}
+
+/* --- a connection --- */
+
+/* False at its end. */
+static bool receive_some(struct client *c)
+{
+        char *p = buf_reserve(&c->replies, RECEIVE_BYTES);
+        ssize_t n = recv(c->fd, p, RECEIVE_BYTES, 0);
+        char *start = c->replies.data;
+        const char *end;
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return true;
+        if (n < 0)
+                return fail(c, "the connection broke: ", strerror(errno));
+        if (n == 0)
+                return fail(c, "the connection ended", "");
+        c->replies.len += (size_t)n;
+        while ((end = memchr(start, '\n', (size_t)(c->replies.data + c->replies.len - start)))) {
+                if (!on_reply(c, start, (size_t)(end - start)))
+                        return false;
+                start = c->replies.data + (end - c->replies.data) + 1;
+        }
+        c->replies.len -= (size_t)(start - c->replies.data);
+        memmove(c->replies.data, start, c->replies.len);
+        if (c->replies.len > REPLY_MAX_BYTES)
+                return fail_hopelessly(c, "this is not boris-ingestd: a reply has no end", "");
+        return true;
+}
+
+/* False where nothing can be sent any more; there may be replies all the same. */
+static bool send_some(struct client *c)
+{
+        size_t len = c->whole - c->sent;
+        ssize_t n = send(c->fd, c->window.data + c->sent, len < SEND_BYTES ? len : SEND_BYTES, MSG_NOSIGNAL);
+
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR;
+        c->sent += (size_t)n;
+        return true;
+}
+
+static bool open_connection(struct client *c)
+{
+        int on = 1;
+        int idle = 30; /* seconds: who vanishes without a word is noticed, though nothing is to be sent */
+        char error[CONNECT_ERROR_BYTES];
+
+        if (c->options.path)
+                c->fd = connect_unix(c->options.path, CONNECT_MS, c->options.stop_fd, error);
+        else
+                c->fd = connect_tcp(c->options.tcp, CONNECT_MS, c->options.stop_fd, error);
+        if (c->fd < 0) {
+                c->hopeless = errno == EACCES || errno == EPERM || errno == EINVAL || errno == ENAMETOOLONG;
+                fail(c, "cannot connect: ", error);
+                return false;
+        }
+        if (!c->options.path) {
+                setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+                setsockopt(c->fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+        }
+        c->connections++;
+        c->connected = true;
+        c->before = c->counts;
+        c->sent = c->first;
+        c->half_closed = false;
+        c->replies.len = 0;
+        return true;
+}
+
+static void close_connection(struct client *c)
+{
+        forget_rejects(c);
+        if (c->fd >= 0)
+                close(c->fd);
+        c->fd = -1;
+        c->connected = false;
+}
+
+/* One connection, until it ends or everything is settled. */
+static void converse(struct client *c)
+{
+        bool sending = true;
+        bool open = true;
+
+        while (open && !everything_settled(c)) {
+                bool to_send = sending && c->sent < c->whole;
+                bool to_read = !input_is_over(c) && has_room(c);
+                struct pollfd p[] = {
+                        {.fd = c->fd, .events = (short)(POLLIN | (to_send ? POLLOUT : 0))},
+                        {.fd = to_read ? c->options.input_fd : -1, .events = POLLIN},
+                        {.fd = c->stopped ? -1 : c->options.stop_fd, .events = POLLIN},
+                };
+
+                if (sending && input_is_over(c) && !to_send && !c->half_closed)
+                        c->half_closed = shutdown(c->fd, SHUT_WR) == 0;
+                if (poll(p, 3, to_read && c->options.input_fd < 0 ? 0 : c->options.turn_ms) < 0 &&
+                    errno != EINTR)
+                        abort(); /* memory */
+                if (p[0].revents & (POLLIN | POLLHUP | POLLERR))
+                        open = receive_some(c);
+                if (open && p[2].revents)
+                        stop(c);
+                if (open && p[0].revents & POLLOUT && c->sent < c->whole)
+                        sending = send_some(c);
+                if (!input_is_over(c) && to_read && (p[1].revents || c->options.input_fd < 0))
+                        take_input(c);
+                c->ops->on_turn(c->ctx);
+        }
+}
+
+/* --- connections, one after the other --- */
+
+/* Takes input until there is something to send; false where that is over. */
+static bool wait_for_work(struct client *c)
+{
+        while (c->first == c->whole && !input_is_over(c)) {
+                struct pollfd p[] = {{.fd = c->options.input_fd, .events = POLLIN},
+                                     {.fd = c->options.stop_fd, .events = POLLIN}};
+
+                if (poll(p, 2, c->options.input_fd < 0 ? 0 : c->options.turn_ms) < 0 && errno != EINTR)
+                        abort(); /* memory */
+                if (p[1].revents)
+                        stop(c);
+                else if (p[0].revents || c->options.input_fd < 0)
+                        take_input(c);
+                c->ops->on_turn(c->ctx);
+        }
+        return c->first < c->whole;
+}
+
+/* False where it was ended on demand. */
+static bool pause_for(struct client *c, int64_t ms)
+{
+        int64_t until = clock_monotonic_ms() + ms;
+        int64_t left;
+
+        while ((left = until - clock_monotonic_ms()) > 0) {
+                struct pollfd p = {.fd = c->options.stop_fd, .events = POLLIN};
+                bool turn = c->options.turn_ms >= 0 && c->options.turn_ms < left;
+
+                if (poll(&p, 1, turn ? c->options.turn_ms : (int)left) > 0)
+                        return false;
+                c->ops->on_turn(c->ctx);
+        }
+        return true;
+}
+
+/* At random, so that the clients of a daemon that is back do not all come at once. */
+static int64_t pause_after(unsigned failures)
+{
+        int64_t most = failures < 7 ? PAUSE_FIRST_MS << (failures - 1) : PAUSE_MAX_MS;
+
+        if (most > PAUSE_MAX_MS)
+                most = PAUSE_MAX_MS;
+        return most / 2 + clock_now_us() % (most / 2);
+}
+
+static bool is_stop_asked(const struct client *c)
+{
+        struct pollfd p = {.fd = c->options.stop_fd, .events = POLLIN};
+
+        return poll(&p, 1, 0) > 0;
+}
+
+/* After a connection that ended too early: tells, waits. False where it is not to be tried again. */
+static bool wait_to_retry(struct client *c, unsigned failures, int64_t since)
+{
+        int64_t pause = pause_after(failures);
+        uint64_t first = 0;
+        uint64_t anonymous;
+
+        if (c->connections == 0 && !c->options.retry_at_first)
+                return false;
+        if (clock_monotonic_ms() + pause - since > c->options.retry_ms)
+                return false;
+        anonymous = count_anonymous(c, &first);
+        c->sent = c->first;
+        c->ops->on_trouble(c->ctx, (int)pause, anonymous, first);
+        return pause_for(c, pause);
+}
+
+enum client_end client_run(struct client *c)
+{
+        unsigned failures = 0;
+        int64_t since = 0;
+
+        while (wait_for_work(c)) {
+                uint64_t settled = c->counts.lines;
+
+                if (failures == 0)
+                        since = clock_monotonic_ms();
+                if (open_connection(c))
+                        converse(c);
+                close_connection(c);
+                if (c->hopeless)
+                        return CLIENT_FAILED;
+                if (everything_settled(c))
+                        break;
+                if (c->stopped || is_stop_asked(c))
+                        return CLIENT_STOPPED;
+                if (c->counts.lines > settled) {
+                        failures = 0;
+                        since = clock_monotonic_ms();
+                }
+                if (c->first == c->whole)
+                        continue; /* it owes nothing, and comes back when there is something to say */
+                failures++;
+                if (!wait_to_retry(c, failures, since))
+                        return is_stop_asked(c) ? CLIENT_STOPPED : CLIENT_FAILED;
+        }
+        if (c->stopped)
+                return CLIENT_STOPPED;
+        return c->input == CLIENT_INPUT_FAILED ? CLIENT_NO_INPUT : CLIENT_DONE;
+}
+
+void client_init(struct client *c, const struct client_options *options, const struct client_ops *ops,
+                 void *ctx)
+{
+        *c = (struct client){.options = *options, .ops = ops, .ctx = ctx, .fd = -1};
+}
+
+void client_deinit(struct client *c)
+{
+        close_connection(c);
+        buf_deinit(&c->window);
+        buf_deinit(&c->replies);
+        free(c->rejects);
+}

@@ -1,0 +1,566 @@
+/* The process: listens, lets workers have the clients, stops on signals. All this is the main thread's, which
+ * has a loop of its own; lines are the workers' (worker.c).
+ *
+ * Draining (SIGTERM, SIGINT): the listeners close, then the workers drain; when the last one has ended all
+ * else is closed. A second signal or shutdown.timeout_ms ends the process at once: what was not acked, the
+ * clients send again. */
+#include "daemon/daemon.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "daemon/reject_file.h"
+#include "daemon/schema_check.h"
+#include "daemon/service.h"
+#include "daemon/workers.h"
+#include "model/db.h"
+#include "monitor/monitor.h"
+#include "monitor/status_line.h"
+#include "server/access.h"
+#include "server/listener.h"
+
+enum {
+        LAST_WORDS_MS = 1000, /* for workers that are ended at once to tell what they did */
+        STATUS_LINE_MS = 3000,
+};
+
+struct daemon {
+        struct config *config;
+        const struct config_source *source;
+        uv_loop_t loop;
+        struct access access;
+        struct tls_server tls;
+        struct listener listener;
+        struct reject_file rejects;
+        struct workers workers;
+        struct monitor monitor;
+        struct service service;
+        int passed[SERVICE_SOCKETS_MAX]; /* sockets that systemd listens on for us */
+        int passed_len;
+        struct schema_check schema;
+        uint64_t accepted; /* connections, since the start */
+        uv_signal_t sigterm;
+        uv_signal_t sigint;
+        uv_signal_t sigusr1;
+        uv_signal_t sighup;
+        uv_timer_t deadline; /* of the drain */
+        uv_timer_t status;   /* when systemd is told what goes on */
+        struct status_line status_line;
+        bool draining;
+        bool closing; /* the workers have ended */
+        bool ending_at_once;
+};
+
+static void on_connection(void *ctx, int fd, bool tcp)
+{
+        struct daemon *d = ctx;
+        const struct session_socket socket = {.fd = fd,
+                                              .tcp = tcp,
+                                              .denied = !tcp && !access_allows(&d->access, fd),
+                                              .number = ++d->accepted};
+
+        monitor_on_accepted(&d->monitor);
+        workers_connect_take(&d->workers, &socket);
+}
+
+static bool has_room(void *ctx)
+{
+        return workers_have_room(&((struct daemon *)ctx)->workers);
+}
+
+/* --- what happened so far --- */
+
+/* The first number of lines is the sum of those behind it, at any moment; and so are what lay in the spool at
+ * the start and what was spooled the sum of what became of it. */
+static void log_totals(const struct daemon *d, const char *what, const char *message_id,
+                       const struct stats *sum)
+{
+        const struct stats_spool *spool = &sum->spool;
+
+        log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = message_id),
+                  "%s: %" PRIu64 " connections; %" PRIu64 " lines: %" PRIu64 " stored, %" PRIu64
+                  " duplicate, %" PRIu64 " rejected, %" PRIu64 " spooled, %" PRIu64 " empty, %" PRIu64
+                  " not settled",
+                  what, d->accepted, sum->lines, sum->counts[LINE_STORED], sum->counts[LINE_DUPLICATE],
+                  sum->counts[LINE_REJECTED], sum->counts[LINE_SPOOLED], sum->counts[LINE_EMPTY],
+                  sum->in_flight + sum->abandoned);
+        if (spool->on)
+                log_info("%s: spool: %" PRIu64 " lay there before, %" PRIu64 " spooled: %" PRIu64
+                         " stored, %" PRIu64 " duplicate, %" PRIu64 " rejected, %" PRIu64
+                         " lie there, %" PRIu64 " set aside",
+                         what, spool->before, sum->counts[LINE_SPOOLED], sum->drained_counts[LINE_STORED],
+                         sum->drained_counts[LINE_DUPLICATE], sum->drained_counts[LINE_REJECTED],
+                         spool->lines, spool->lost_lines);
+}
+
+static void on_status_stats(void *ctx, struct stats *sum)
+{
+        log_totals(ctx, "status", NULL, sum);
+}
+
+static void on_status_signal(uv_signal_t *handle, int number)
+{
+        struct daemon *d = handle->data;
+
+        (void)number;
+        workers_stats(&d->workers, STATS_COUNTS, on_status_stats, d);
+}
+
+/* --- the monitor --- */
+
+static void on_stats(void *ctx, struct stats *sum)
+{
+        struct daemon *d = ctx;
+
+        sum->rejects_file = reject_file_stats(&d->rejects);
+        monitor_on_stats_take(&d->monitor, sum);
+}
+
+static void on_ask_stats(void *ctx, enum stats_detail detail)
+{
+        struct daemon *d = ctx;
+
+        workers_stats(&d->workers, detail, on_stats, d);
+}
+
+static int open_monitor(struct daemon *d)
+{
+        static const struct monitor_ops ops = {.ask = on_ask_stats};
+
+        return monitor_open(&d->monitor, &d->loop, d->config, &ops, d);
+}
+
+/* --- the service manager --- */
+
+/* Each worker's loop turns, and this one. */
+static void on_alive(void *ctx, struct stats *sum)
+{
+        struct daemon *d = ctx;
+
+        (void)sum;
+        service_alive(&d->service);
+}
+
+static void on_ask_alive(void *ctx)
+{
+        struct daemon *d = ctx;
+
+        workers_stats(&d->workers, STATS_COUNTS, on_alive, d);
+}
+
+static const char *trouble_of(const struct daemon *d)
+{
+        return d->schema.state == SCHEMA_WRONG ? d->schema.trouble : "";
+}
+
+static void on_status_line(void *ctx, struct stats *sum)
+{
+        struct daemon *d = ctx;
+        char text[SERVICE_STATUS_BYTES];
+
+        status_line_write(&d->status_line, sum, trouble_of(d), d->draining, text, sizeof(text));
+        service_status(&d->service, text);
+}
+
+static void on_status_timer(uv_timer_t *timer)
+{
+        struct daemon *d = timer->data;
+
+        workers_stats(&d->workers, STATS_COUNTS, on_status_line, d);
+}
+
+/* The start is over when it is known how the database is. That it is away, or without tables, does not fail
+ * the start: clients can connect, and wait. */
+static void on_schema_change(void *ctx)
+{
+        struct daemon *d = ctx;
+
+        monitor_set_trouble(&d->monitor, trouble_of(d));
+        if (d->service.managed)
+                uv_timer_start(&d->status, on_status_timer, 0, STATUS_LINE_MS);
+        if (!d->service.ready)
+                service_ready(&d->service);
+}
+
+/* --- reading the configuration again --- */
+
+/* Each client is a descriptor; the soft limit is often 1024, the hard one plenty. */
+static void raise_descriptor_limit(const struct config *config)
+{
+        rlim_t want = (rlim_t)config->limits.max_connections + 256 + 16 * (rlim_t)config->daemon.workers;
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
+                return;
+        limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < want)
+                log_warn(
+                        "limits.max_connections is %u, but only %llu descriptors may be open (RLIMIT_NOFILE)",
+                        config->limits.max_connections, (unsigned long long)limit.rlim_cur);
+}
+
+/* Reads the certificates where there are to be any. 0, or an error with its text. */
+static int read_tls(const struct config *c, struct tls_server *ret, char ret_error[TLS_ERROR_BYTES])
+{
+        if (!c->listen.tls_cert[0])
+                return 0;
+        return tls_server_load(ret, c->listen.tls_cert, c->listen.tls_key, c->listen.tls_client_ca,
+                               ret_error);
+}
+
+static int load_tls(struct daemon *d)
+{
+        char error[TLS_ERROR_BYTES];
+        int err = read_tls(d->config, &d->tls, error);
+
+        if (err)
+                log_error("%s", error);
+        else if (d->tls.ctx)
+                workers_set_tls(&d->workers, &d->tls);
+        return err;
+}
+
+/* What a reload reads, all of it before any is used: a fault leaves everything as it was. */
+struct fresh {
+        struct config config;
+        struct access access;
+        struct tls_server tls;
+};
+
+_Static_assert((int)CONFIG_ERROR_BYTES >= (int)ACCESS_ERROR_BYTES &&
+                       (int)CONFIG_ERROR_BYTES >= (int)TLS_ERROR_BYTES,
+               "one place for all errors");
+
+static int read_fresh(const struct daemon *d, struct fresh *f, char ret_error[CONFIG_ERROR_BYTES])
+{
+        const struct config_source *from = d->source;
+        int err;
+
+        *f = (struct fresh){0};
+        err = config_load(&f->config, from->path, from->overrides, from->overrides_len, ret_error);
+        if (!err)
+                err = access_init(&f->access, f->config.listen.allow_users, f->config.listen.allow_groups,
+                                  ret_error);
+        if (!err && d->tls.ctx) /* else TLS needs a restart */
+                err = read_tls(&f->config, &f->tls, ret_error);
+        return err;
+}
+
+static void use_fresh(struct daemon *d, struct fresh *f)
+{
+        const struct access old_access = d->access;
+        char applied[CONFIG_NAMES_BYTES];
+        char restart[CONFIG_NAMES_BYTES];
+
+        config_take_over(d->config, &f->config, applied, restart);
+        d->access = f->access;
+        f->access = old_access;
+        if (f->tls.ctx) {
+                tls_server_deinit(&d->tls);
+                d->tls = f->tls;
+                f->tls = (struct tls_server){0};
+                workers_set_tls(&d->workers, &d->tls);
+        }
+        log_set_level(d->config->log.level);
+        raise_descriptor_limit(d->config);
+        workers_set_config(&d->workers, d->config);
+        log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_RELOADED),
+                  "SIGHUP: the configuration was read again%s%s%s%s%s", applied[0] ? "; changed: " : "",
+                  applied, d->tls.ctx ? "; the certificates were read again" : "",
+                  restart[0] ? "; needs a restart: " : "", restart);
+}
+
+/* Who is connected stays so; who connects from now on finds what is new. */
+static void on_reload_signal(uv_signal_t *handle, int number)
+{
+        struct daemon *d = handle->data;
+        char error[CONFIG_ERROR_BYTES];
+        struct fresh fresh;
+
+        (void)number;
+        if (d->draining)
+                return;
+        if (d->service.ready)
+                service_reloading(&d->service);
+        if (read_fresh(d, &fresh, error) == 0)
+                use_fresh(d, &fresh);
+        else
+                log_error("SIGHUP: %s; all settings stay as they were", error);
+        config_deinit(&fresh.config);
+        access_deinit(&fresh.access);
+        tls_server_deinit(&fresh.tls);
+        if (d->service.ready)
+                service_ready(&d->service);
+}
+
+/* --- the end --- */
+
+static void on_rejects_closed(struct reject_file *r)
+{
+        (void)r;
+}
+
+/* Closes all that is left, once the workers have ended. The loop ends with the last handle. */
+static void close_all(struct daemon *d)
+{
+        listener_close(&d->listener);
+        monitor_close(&d->monitor); /* before the workers: what it asked for may still come */
+        workers_close(&d->workers);
+        reject_file_close(&d->rejects, on_rejects_closed);
+        schema_check_close(&d->schema);
+        service_close(&d->service);
+        uv_close((uv_handle_t *)&d->sigusr1, NULL);
+        uv_close((uv_handle_t *)&d->sighup, NULL);
+        uv_close((uv_handle_t *)&d->status, NULL);
+        /* what is not closed yet may wait for a disk or a server: these still end it */
+        d->closing = true;
+        uv_unref((uv_handle_t *)&d->sigterm);
+        uv_unref((uv_handle_t *)&d->sigint);
+        uv_unref((uv_handle_t *)&d->deadline);
+}
+
+static void close_last(struct daemon *d)
+{
+        uv_close((uv_handle_t *)&d->sigterm, NULL);
+        uv_close((uv_handle_t *)&d->sigint, NULL);
+        uv_close((uv_handle_t *)&d->deadline, NULL);
+}
+
+static void on_workers_ended(void *ctx)
+{
+        close_all(ctx);
+}
+
+/* All has ended. */
+static void log_stopped(const struct daemon *d)
+{
+        struct stats sum;
+
+        workers_last_stats(&d->workers, &sum);
+        log_totals(d, "stopped", LOG_ID_STOPPED, &sum);
+}
+
+static void on_last_stats(void *ctx, struct stats *sum)
+{
+        log_totals(ctx, "stopped", LOG_ID_STOPPED, sum);
+        _exit(0);
+}
+
+static void on_no_stats(uv_timer_t *timer)
+{
+        (void)timer;
+        log_warn("stopped, with a worker that does not answer");
+        _exit(0);
+}
+
+/* Handles are still open, requests in flight: nothing can be freed, the kernel does it. */
+static void end_at_once(struct daemon *d, const char *why)
+{
+        if (d->ending_at_once)
+                return;
+        if (d->closing) { /* all is settled */
+                log_stopped(d);
+                _exit(0);
+        }
+        d->ending_at_once = true;
+        log_warn("ending at once: %s; what was not acked, clients send again", why);
+        uv_timer_start(&d->deadline, on_no_stats, LAST_WORDS_MS, 0);
+        workers_end_at_once(&d->workers);
+        workers_stats(&d->workers, STATS_COUNTS, on_last_stats, d);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+        end_at_once(timer->data, "shutdown.timeout_ms is over");
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+        struct daemon *d = handle->data;
+
+        if (d->draining) {
+                end_at_once(d, "a second signal");
+                return;
+        }
+        log_info("stopping on %s", number == SIGTERM ? "SIGTERM" : "SIGINT");
+        service_stopping(&d->service);
+        d->draining = true;
+        monitor_drain(&d->monitor);
+        listener_close(&d->listener);
+        uv_timer_start(&d->deadline, on_deadline, d->config->shutdown.timeout_ms, 0);
+        workers_drain(&d->workers);
+}
+
+/* --- the beginning --- */
+
+static void init_handles(struct daemon *d)
+{
+        uv_loop_t *loop = &d->loop;
+
+        uv_signal_init(loop, &d->sigterm);
+        uv_signal_init(loop, &d->sigint);
+        uv_signal_init(loop, &d->sigusr1);
+        uv_signal_init(loop, &d->sighup);
+        uv_timer_init(loop, &d->deadline);
+        uv_timer_init(loop, &d->status);
+        d->status.data = d;
+        d->sigterm.data = d;
+        d->sigint.data = d;
+        d->sigusr1.data = d;
+        d->sighup.data = d;
+        d->deadline.data = d;
+        uv_signal_start(&d->sigterm, on_signal, SIGTERM);
+        uv_signal_start(&d->sigint, on_signal, SIGINT);
+        uv_signal_start(&d->sigusr1, on_status_signal, SIGUSR1);
+        uv_signal_start(&d->sighup, on_reload_signal, SIGHUP);
+}
+
+static int open_rejects(struct daemon *d)
+{
+        const struct config *c = d->config;
+        const struct reject_file_limits limits = {c->rejects.max_bytes, c->rejects.keep};
+        int err = reject_file_open(&d->rejects, &d->loop, c->rejects.file, &limits);
+
+        if (err)
+                log_error("rejects.file %s cannot be written: %s", c->rejects.file, strerror(-err));
+        return err ? ERR_CONFIG : 0;
+}
+
+static int read_access(struct daemon *d)
+{
+        const struct config *c = d->config;
+        char error[ACCESS_ERROR_BYTES];
+        int err = access_init(&d->access, c->listen.allow_users, c->listen.allow_groups, error);
+
+        if (err)
+                log_error("%s", error);
+        return err;
+}
+
+/* A socket that systemd listens on takes the place of the one that the configuration names. */
+static int listen_all(struct daemon *d)
+{
+        const struct config *c = d->config;
+        char error[LISTENER_ERROR_BYTES];
+        bool has_unix = false;
+        bool has_tcp = false;
+        int err = 0;
+
+        if (d->passed_len < 0) {
+                log_error("the sockets that systemd hands over cannot be used: %s", strerror(-d->passed_len));
+                return ERR_CONFIG;
+        }
+        if (!c->listen.unix_path[0] && !c->listen.tcp[0] && d->passed_len == 0) {
+                log_error("nothing to listen on: set listen.unix or listen.tcp");
+                return ERR_CONFIG;
+        }
+        for (int i = 0; i < d->passed_len && err == 0; i++) {
+                int family;
+
+                err = listener_adopt_take(&d->listener, d->passed[i], d->tls.ctx != NULL, &family, error);
+                has_unix |= err == 0 && family == AF_UNIX;
+                has_tcp |= err == 0 && family != AF_UNIX;
+        }
+        if (err == 0 && !has_unix && c->listen.unix_path[0])
+                err = listener_open_unix(&d->listener, c->listen.unix_path, c->listen.unix_mode, error);
+        if (err == 0 && !has_tcp && c->listen.tcp[0])
+                err = listener_open_tcp(&d->listener, c->listen.tcp, d->tls.ctx != NULL, error);
+        if (err)
+                log_error("%s", error);
+        return err;
+}
+
+static void seed_jitter(void)
+{
+        srandom((unsigned)(uv_hrtime() ^ (uint64_t)getpid()));
+}
+
+/* Connecting to the database, the spool and the reject file use libuv's threads; an attempt to connect may
+ * take ten seconds, and must not hold up the disk. libuv reads this when its first thread is needed. */
+static void make_threads(const struct config *config)
+{
+        unsigned connections = config->database.writers + 3 * config->daemon.workers;
+        char threads[16];
+
+        snprintf(threads, sizeof(threads), "%u", connections + 3);
+        setenv("UV_THREADPOOL_SIZE", threads, 1);
+}
+
+static int start(struct daemon *d)
+{
+        const struct config *c = d->config;
+        bool url_valid = db_url_valid(c->database.url);
+        int rejects_err = open_rejects(d);
+        int workers_err = workers_open(&d->workers, &d->loop, c, &d->rejects, on_workers_ended, d);
+        int monitor_err = open_monitor(d);
+        int err = rejects_err ? rejects_err : workers_err ? workers_err : monitor_err;
+
+        if (!url_valid) {
+                log_error("%s", DB_BAD_URL);
+                return ERR_CONFIG;
+        }
+        if (!err)
+                err = read_access(d);
+        if (!err)
+                err = load_tls(d);
+        if (!err)
+                err = listen_all(d);
+        if (err)
+                return err;
+        workers_start(&d->workers);
+        log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_STARTED),
+                  "boris-ingestd " INGESTD_VERSION
+                  " started: %u workers, %u writers, batches of %u rows or %zu bytes or %u ms",
+                  c->daemon.workers, c->database.writers, c->batch.rows, c->batch.bytes, c->batch.linger_ms);
+        return 0;
+}
+
+int daemon_run(struct config *config, const struct config_source *source)
+{
+        struct daemon *d = calloc(1, sizeof(*d));
+        int err;
+
+        if (d)
+                d->passed_len = service_take_sockets(d->passed); /* before others take those numbers */
+        if (!d || uv_loop_init(&d->loop) != 0) {
+                log_error("no memory or descriptors for an event loop");
+                free(d);
+                return 1;
+        }
+        d->config = config;
+        d->source = source;
+        signal(SIGPIPE, SIG_IGN);
+        seed_jitter();
+        raise_descriptor_limit(config);
+        make_threads(config);
+        init_handles(d);
+        listener_init(&d->listener, &d->loop, on_connection, has_room, d);
+        service_init(&d->service, &d->loop, on_ask_alive, d);
+        schema_check_open(&d->schema, &d->loop, config->database.url, on_schema_change, d);
+        err = start(d);
+        if (err)
+                close_all(d);
+        uv_run(&d->loop, UV_RUN_DEFAULT);
+        close_last(d);
+        uv_run(&d->loop, UV_RUN_DEFAULT);
+        if (!err)
+                log_stopped(d);
+        workers_deinit(&d->workers);
+        monitor_deinit(&d->monitor);
+        access_deinit(&d->access);
+        tls_server_deinit(&d->tls);
+        if (uv_loop_close(&d->loop) != 0)
+                abort(); /* a handle was forgotten */
+        free(d);
+        return err ? 1 : 0;
+}

@@ -1,0 +1,637 @@
+/* Makes the stages and connects them:
+ *
+ *   sessions -> decode -> resolver -> batcher -> writers
+ *       ^         |  |        ^                     |
+ *       |         |  +-> hierarchy                  |
+ *       |       spool         |                     |
+ *       |         |           |                     |
+ *       +---------+------- settle ------------------+
+ *
+ * Spending that comes behind hierarchy records on one connection goes to the resolver when those are written.
+ * While the database does not get on, good lines go to the spool instead, and later come back from there as
+ * if a session sent them (overflow.c).
+ *
+ * Backpressure is one question, has_room: sessions stop taking lines while sealed batches or many unresolved
+ * rows wait, or the memory limit is reached; and those with hierarchy records, unknown objects or doubtful
+ * rows under way while there are too many of these. A line is settled exactly once, by whoever ends its way:
+ * the decoder and the resolver with a refusal, a writer or the hierarchy with the database's word, the spool
+ * when it is durable there. */
+#include "daemon/pipeline.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "hierarchy/hierarchy_record.h"
+#include "spending/spending_record.h"
+
+/* --- lines among which a bad one is looked for --- */
+
+static void mark_doubtful(struct batch *batch)
+{
+        for (size_t i = 0; i < batch->len; i++) {
+                struct line *line = &batch->rows[i].line;
+
+                if (line->doubtful)
+                        continue;
+                line->doubtful = true;
+                if (!line->drained)
+                        ((struct session *)line->origin)->doubtful++;
+        }
+}
+
+static void unmark_doubtful(struct line *line)
+{
+        if (line->doubtful && !line->drained)
+                ((struct session *)line->origin)->doubtful--;
+        line->doubtful = false;
+}
+
+/* --- the end of a line --- */
+
+static struct line_from line_from(const struct line *line)
+{
+        if (line->drained)
+                return ((const struct spool_line *)line->origin)->from;
+        return (struct line_from){((const struct session *)line->origin)->peer,
+                                  ((const struct session *)line->origin)->number, line->number};
+}
+
+static void end_line(struct pipeline *p, struct line *line, enum line_outcome outcome,
+                     const struct reject *reject)
+{
+        unmark_doubtful(line);
+        if (outcome == LINE_REJECTED) {
+                struct line_from from = line_from(line);
+
+                reject_file_add(p->rejects, &from, line->text, reject);
+                reject_ring_add(&p->latest, from.peer, from.connection, from.line, reject);
+                p->rejected[reject->code]++;
+        }
+        if (line->drained) {
+                p->drained_counts[outcome]++;
+                p->drained_in_flight--;
+                overflow_on_settled(p, line);
+        } else {
+                p->counts[outcome]++;
+                p->in_flight--;
+                session_settle(line->origin, line->number, outcome, reject);
+        }
+        block_unref(line->block);
+}
+
+/* By a stage. */
+static void settle(void *ctx, struct line *line, enum line_outcome outcome, const struct reject *reject)
+{
+        struct pipeline *p = ctx;
+
+        p->settled_at = uv_now(p->loop);
+        end_line(p, line, outcome, reject);
+}
+
+static void on_abandoned(void *ctx, struct line *line)
+{
+        struct pipeline *p = ctx;
+
+        if (spool_on(&p->spool)) {
+                overflow_keep_take(p, line);
+                return;
+        }
+        p->abandoned++;
+        p->in_flight--;
+        session_abandon(line->origin);
+        block_unref(line->block);
+}
+
+/* --- a line's way --- */
+
+static void add_resolved_take(struct pipeline *p, struct row *row)
+{
+        spending_record_derive_id(&row->rec);
+        batcher_add_take(&p->batcher, row);
+}
+
+static void on_resolved(void *ctx, const struct row *row)
+{
+        struct row ready = *row;
+
+        add_resolved_take(ctx, &ready);
+}
+
+static void on_missing(void *ctx, const struct row *row)
+{
+        struct pipeline *p = ctx;
+        struct row missing = *row;
+
+        unmark_doubtful(&missing.line);
+        resolver_again_take(&p->resolver, &missing);
+}
+
+static void resolve(struct pipeline *p, struct row *row)
+{
+        if (resolver_resolve(&p->resolver, row))
+                add_resolved_take(p, row);
+}
+
+static void on_follower(void *ctx, const struct row *row)
+{
+        struct row ready = *row;
+
+        resolve(ctx, &ready);
+}
+
+/* A line's record. */
+struct decoded {
+        bool is_spending;
+        union {
+                struct row spending;
+                struct hierarchy_row hierarchy;
+        } as;
+};
+
+/* False, with the reason, where the line is to be refused. */
+static bool decode(struct pipeline *p, const struct line *line, struct decoded *ret,
+                   struct reject *ret_reject)
+{
+        struct fields fields;
+
+        if (!fields_read(&p->reader, line->text, &fields, ret_reject))
+                return false;
+        ret->is_spending = fields.kind == RECORD_SPENDING;
+        if (ret->is_spending) {
+                ret->as.spending.line = *line;
+                return spending_record_read(&fields, line->received_us, &ret->as.spending.rec);
+        }
+        ret->as.hierarchy.line = *line;
+        ret->as.hierarchy.kind = fields.kind;
+        return fields.kind == RECORD_AD_ACCOUNT
+                       ? ad_account_record_read(&fields, &ret->as.hierarchy.rec.account)
+                       : ad_object_record_read(&fields, &ret->as.hierarchy.rec.object);
+}
+
+static void route(struct pipeline *p, struct decoded *decoded, uint64_t *hierarchy_batch)
+{
+        if (!decoded->is_spending)
+                *hierarchy_batch = hierarchy_add_take(&p->hierarchy, &decoded->as.hierarchy);
+        else if (hierarchy_pending(&p->hierarchy, *hierarchy_batch))
+                hierarchy_follow_take(&p->hierarchy, *hierarchy_batch, &decoded->as.spending);
+        else
+                resolve(p, &decoded->as.spending);
+}
+
+void pipeline_route_take(struct pipeline *p, struct line *line)
+{
+        uint64_t *hierarchy_batch =
+                line->drained ? &p->drained_hierarchy : &((struct session *)line->origin)->hierarchy_batch;
+        struct decoded decoded;
+        struct reject reject;
+
+        if (decode(p, line, &decoded, &reject))
+                route(p, &decoded, hierarchy_batch);
+        else
+                end_line(p, line, LINE_REJECTED, &reject);
+}
+
+/* The moment of receipt, later for each line, so that no two lines without collectedAt share it. The clock is
+ * looked at once for what the loop has to do at one time: it costs as much as a tenth of reading the line. */
+static int64_t receive_time(struct pipeline *p)
+{
+        uint64_t turn = uv_now(p->loop);
+        int64_t now = p->last_received_us + 1;
+
+        if (p->received_turn != turn) {
+                int64_t clock = clock_now_us();
+
+                p->received_turn = turn;
+                now = clock > now ? clock : now;
+        }
+        p->last_received_us = now;
+        return now;
+}
+
+void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,
+                      struct block *block)
+{
+        struct line line = {.block = block_ref(block),
+                            .text = text,
+                            .origin = s,
+                            .number = line_no,
+                            .received_us = receive_time(p)};
+        struct decoded decoded;
+        struct reject reject;
+
+        p->in_flight++;
+        if (!decode(p, &line, &decoded, &reject))
+                end_line(p, &line, LINE_REJECTED, &reject);
+        else if (p->overflow.diverting)
+                overflow_add_take(p, &line);
+        else
+                route(p, &decoded, &s->hierarchy_batch);
+}
+
+void pipeline_on_too_long(struct pipeline *p, struct session *s, uint64_t line_no)
+{
+        struct line line = {.origin = s, .number = line_no};
+        struct reject reject;
+
+        p->in_flight++;
+        reject_set(&reject, REJECT_LINE_TOO_LONG, NULL, "a line must not be longer than %zu bytes",
+                   p->config->limits.max_line_bytes);
+        end_line(p, &line, LINE_REJECTED, &reject);
+}
+
+void pipeline_hierarchy_changed(struct pipeline *p, bool new_accounts)
+{
+        resolver_hierarchy_changed(&p->resolver, new_accounts);
+}
+
+static void on_written(void *ctx, bool new_accounts)
+{
+        struct pipeline *p = ctx;
+
+        pipeline_hierarchy_changed(p, new_accounts);
+        p->on_hierarchy(p->ctx, new_accounts);
+}
+
+static void on_unknown(void *ctx, const struct line *line, bool waits)
+{
+        struct pipeline *p = ctx;
+        uint64_t change = waits ? 1 : (uint64_t)-1;
+
+        if (line->drained) {
+                p->drained_unknown += change;
+        } else {
+                p->unknown += change;
+                ((struct session *)line->origin)->unknown += change;
+        }
+}
+
+/* --- reports --- */
+
+/* The one that has been good for longest, or else is away since last. */
+static const struct pg_conn *best_writer(const struct pipeline *p)
+{
+        const struct pg_conn *best = &p->writers[0].conn;
+
+        for (unsigned i = 1; i < p->config->database.writers && best->away_us > 0; i++) {
+                const struct pg_conn *c = &p->writers[i].conn;
+
+                if (c->away_us == 0 || c->away_us > best->away_us)
+                        best = c;
+        }
+        return best;
+}
+
+/* Whether lines can be stored, as far as it is known. */
+static bool database_up(const struct pipeline *p)
+{
+        return pg_conn_good(best_writer(p)) && pg_conn_good(&p->resolver.conn) &&
+               pg_conn_good(&p->hierarchy.writer.conn);
+}
+
+/* @needed: without it no line, or no line of some kind, can be stored. */
+static void report_conn(const struct pg_conn *c, bool needed, struct stats_database *d)
+{
+        d->wanted++;
+        d->connected += pg_conn_connected(c);
+        d->lost += c->lost;
+        d->failures += c->connect_failures;
+        d->reconnects += c->connects > 0 ? c->connects - 1 : 0;
+        if (!needed || pg_conn_good(c))
+                return;
+        d->up = false;
+        d->failed |= c->error[0] != '\0';
+        d->away_us = stats_earlier(d->away_us, c->away_us);
+        if (!d->error[0])
+                memcpy(d->error, c->error, sizeof(d->error));
+}
+
+static void stats_database(const struct pipeline *p, struct stats_database *d)
+{
+        const struct pg_conn *best = best_writer(p);
+
+        d->up = true;
+        report_conn(&p->resolver.conn, true, d);
+        report_conn(&p->hierarchy.writer.conn, true, d);
+        for (unsigned i = 0; i < p->config->database.writers; i++)
+                report_conn(&p->writers[i].conn, &p->writers[i].conn == best, d);
+}
+
+static void report_batches(const struct pipeline *p, struct stats *r)
+{
+        for (unsigned i = 0; i < p->config->database.writers; i++) {
+                const struct writer *w = &p->writers[i];
+
+                r->batches += w->batches;
+                r->batch_rows += w->rows;
+                r->batch_failures += w->failures;
+                histogram_merge(&r->commit, &w->commit);
+        }
+        r->batches_waiting = p->batcher.sealed_len;
+        r->bad_rows = p->batcher.doubtful_rows;
+        r->lookup_rows = p->resolver.parked;
+        r->unknown_rows = p->unknown + p->drained_unknown;
+        r->hierarchy_rows = p->hierarchy.followers;
+}
+
+static void stats_spool(const struct pipeline *p, struct stats_spool *s)
+{
+        s->on = spool_on(&p->spool);
+        if (!s->on)
+                return;
+        s->diverting = p->overflow.diverting;
+        s->advancing = p->overflow.advancing;
+        s->failing = p->spool.failing;
+        s->before = p->spool_before;
+        s->lines = p->spool.lines;
+        s->bytes = p->spool.bytes;
+        s->max_bytes = p->config->spool.max_bytes;
+        s->lost_lines = p->spool.lost;
+        s->oldest_us = p->spool.lines > 0 ? p->spool.oldest_us : 0;
+}
+
+void pipeline_stats(const struct pipeline *p, struct stats *r, enum stats_detail detail)
+{
+        for (size_t i = 0; i < LINE_OUTCOMES; i++)
+                r->counts[i] += p->counts[i];
+        memcpy(r->drained_counts, p->drained_counts, sizeof(r->drained_counts));
+        memcpy(r->rejects, p->rejected, sizeof(r->rejects));
+        r->in_flight = p->in_flight;
+        r->abandoned = p->abandoned;
+        r->cache_hits = p->resolver.hits;
+        r->cache_misses = p->resolver.cache_misses;
+        r->cache_objects = p->resolver.cache.len;
+        r->cache_limit = p->resolver.cache.max_len;
+        r->memory_used = p->memory.used;
+        r->memory_limit = p->memory.limit;
+        report_batches(p, r);
+        stats_database(p, &r->database);
+        stats_spool(p, &r->spool);
+        if (detail == STATS_LISTS)
+                stats_add_latest(r, &p->latest);
+}
+
+/* --- room --- */
+
+/* Memory that is full of unfinished lines alone, with nothing in flight, is freed by reading them to their
+ * end. */
+bool pipeline_stages_have_room(const struct pipeline *p)
+{
+        return batcher_has_room(&p->batcher) && batcher_has_room_for_doubtful(&p->batcher) &&
+               resolver_has_room(&p->resolver) && hierarchy_has_room(&p->hierarchy) &&
+               !(memory_full(&p->memory) && p->in_flight + p->drained_in_flight > 0);
+}
+
+bool pipeline_has_room(struct pipeline *p)
+{
+        if (p->overflow.diverting)
+                return overflow_has_room(p);
+        return batcher_has_room(&p->batcher) && resolver_has_room(&p->resolver) &&
+               !(memory_full(&p->memory) && p->in_flight > 0);
+}
+
+bool pipeline_has_room_for(struct pipeline *p, const struct session *s)
+{
+        if (p->overflow.diverting)
+                return true;
+        return (hierarchy_has_room(&p->hierarchy) || !hierarchy_pending(&p->hierarchy, s->hierarchy_batch)) &&
+               (s->unknown == 0 || resolver_has_room_for_unknown(&p->resolver)) &&
+               (s->doubtful == 0 || batcher_has_room_for_doubtful(&p->batcher));
+}
+
+enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct session *s)
+{
+        bool full = memory_full(&p->memory) && p->in_flight > 0;
+
+        if (p->overflow.diverting)
+                return overflow_has_room(p) ? PAUSE_NONE : PAUSE_SPOOL;
+        if (!batcher_has_room(&p->batcher) || !resolver_has_room(&p->resolver) || (full && !database_up(p)))
+                return PAUSE_DATABASE;
+        if (full)
+                return PAUSE_MEMORY;
+        if (!hierarchy_has_room(&p->hierarchy) && hierarchy_pending(&p->hierarchy, s->hierarchy_batch))
+                return PAUSE_HIERARCHY;
+        if (s->unknown > 0 && !resolver_has_room_for_unknown(&p->resolver))
+                return PAUSE_UNKNOWN_OBJECTS;
+        if (s->doubtful > 0 && !batcher_has_room_for_doubtful(&p->batcher))
+                return PAUSE_BAD_ROWS;
+        return PAUSE_NONE;
+}
+
+/* --- batches --- */
+
+static void on_writer_idle(void *ctx, struct writer *w)
+{
+        struct pipeline *p = ctx;
+        struct batch *batch = batcher_take(&p->batcher);
+
+        if (batch)
+                writer_write_take(w, batch);
+}
+
+static void on_sealed(void *ctx)
+{
+        struct pipeline *p = ctx;
+
+        for (unsigned i = 0; i < p->config->database.writers && !p->evacuating; i++) {
+                if (writer_idle(&p->writers[i]))
+                        on_writer_idle(p, &p->writers[i]);
+        }
+}
+
+static void on_return(void *ctx, struct batch *batch)
+{
+        struct pipeline *p = ctx;
+
+        if (batch->doubtful)
+                mark_doubtful(batch);
+        batcher_return(&p->batcher, batch);
+}
+
+/* --- giving up --- */
+
+struct evacuated {
+        struct line *lines;
+        size_t len;
+        size_t cap;
+};
+
+static void gather(void *ctx, struct line *line)
+{
+        struct evacuated *e = ctx;
+
+        if (e->len == e->cap)
+                e->lines = array_grow(e->lines, &e->cap, sizeof(*e->lines));
+        unmark_doubtful(line);
+        e->lines[e->len++] = *line;
+}
+
+static void gather_batches(struct pipeline *p, struct evacuated *e)
+{
+        struct batch *b;
+
+        batcher_seal(&p->batcher);
+        while ((b = batcher_take_any(&p->batcher))) {
+                for (size_t i = 0; i < b->len; i++)
+                        gather(e, &b->rows[i].line);
+                batch_free(b);
+        }
+}
+
+static int compare_received(const void *a, const void *b)
+{
+        int64_t x = ((const struct line *)a)->received_us;
+        int64_t y = ((const struct line *)b)->received_us;
+
+        return (x > y) - (x < y);
+}
+
+void pipeline_evacuate(struct pipeline *p, const char *why, line_take_cb *cb)
+{
+        struct evacuated e = {0};
+
+        p->evacuating = true;
+        for (unsigned i = 0; i < p->config->database.writers; i++)
+                writer_drop(&p->writers[i], why);
+        hierarchy_evacuate(&p->hierarchy, why, gather, &e);
+        resolver_evacuate(&p->resolver, why, gather, &e);
+        gather_batches(p, &e);
+        p->evacuating = false;
+        if (e.len > 0)
+                qsort(e.lines, e.len, sizeof(*e.lines), compare_received);
+        for (size_t i = 0; i < e.len; i++)
+                cb(p, &e.lines[i]);
+        free(e.lines);
+}
+
+/* --- the beginning and the end --- */
+
+static int open_spool(struct pipeline *p)
+{
+        const struct config *c = p->config;
+        char error[SPOOL_ERROR_BYTES];
+        int err = spool_open(&p->spool, p->loop, c->spool.dir, c->spool.max_bytes, &p->memory,
+                             &overflow_spool_ops, p, error);
+
+        if (err)
+                log_error("spool.dir %s cannot be used: %s", c->spool.dir, error);
+        overflow_open(p);
+        return err;
+}
+
+static struct batcher_limits batcher_limits(const struct config *c)
+{
+        return (struct batcher_limits){c->batch.rows, c->batch.bytes, c->batch.linger_ms,
+                                       c->database.writers};
+}
+
+static struct hierarchy_limits hierarchy_limits(const struct config *c)
+{
+        return (struct hierarchy_limits){c->batch.rows, c->batch.bytes, c->batch.linger_ms};
+}
+
+void pipeline_limits_changed(struct pipeline *p)
+{
+        const struct batcher_limits batcher = batcher_limits(p->config);
+        const struct hierarchy_limits hierarchy = hierarchy_limits(p->config);
+
+        p->memory.limit = p->config->limits.memory_bytes;
+        batcher_set_limits(&p->batcher, &batcher);
+        hierarchy_set_limits(&p->hierarchy, &hierarchy);
+}
+
+static void open_stages(struct pipeline *p)
+{
+        static const struct resolver_ops resolver_ops = {.on_resolved = on_resolved,
+                                                         .settle = settle,
+                                                         .on_unknown = on_unknown,
+                                                         .on_abandoned = on_abandoned};
+        static const struct hierarchy_ops hierarchy_ops = {
+                .settle = settle, .on_follower = on_follower, .on_written = on_written};
+        static const struct writer_ops writer_ops = {.on_idle = on_writer_idle,
+                                                     .settle = settle,
+                                                     .on_missing = on_missing,
+                                                     .on_return = on_return};
+        const struct config *c = p->config;
+        const struct batcher_limits b_limits = batcher_limits(c);
+        const struct hierarchy_limits h_limits = hierarchy_limits(c);
+
+        batcher_init(&p->batcher, p->loop, &p->memory, &b_limits, on_sealed, p);
+        resolver_open(&p->resolver, p->loop, c->database.url, c->resolve.cache_objects,
+                      c->resolve.unknown_grace_ms, &p->memory, &resolver_ops, p);
+        hierarchy_open(&p->hierarchy, p->loop, c->database.url, &p->memory, &h_limits, &hierarchy_ops, p);
+        p->writer_config = (struct writer_config){c->database.url, c->database.fk_check == FK_CHECK_BATCH};
+        p->writers = calloc(c->database.writers, sizeof(*p->writers));
+        if (!p->writers)
+                abort();
+        for (unsigned i = 0; i < c->database.writers; i++)
+                writer_open(&p->writers[i], p->loop, &p->writer_config, i + 1, &writer_ops, p);
+}
+
+int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *config,
+                  struct reject_file *rejects, void (*on_hierarchy)(void *ctx, bool new_accounts), void *ctx)
+{
+        *p = (struct pipeline){
+                .config = config, .loop = loop, .rejects = rejects, .on_hierarchy = on_hierarchy, .ctx = ctx};
+        memory_init(&p->memory, config->limits.memory_bytes);
+        open_stages(p);
+        return open_spool(p);
+}
+
+static void on_writer_closed(struct writer *w)
+{
+        (void)w;
+}
+
+static void on_resolver_closed(struct resolver *r)
+{
+        (void)r;
+}
+
+static void on_hierarchy_closed(struct hierarchy *h)
+{
+        (void)h;
+}
+
+static void on_spool_closed(struct spool *s)
+{
+        (void)s;
+}
+
+static void on_batcher_closed(struct batcher *b)
+{
+        (void)b;
+}
+
+void pipeline_drain(struct pipeline *p)
+{
+        p->ending = true;
+        p->batcher.linger_ms = 0;
+        batcher_seal(&p->batcher);
+        hierarchy_drain(&p->hierarchy);
+        resolver_drain(&p->resolver);
+}
+
+void pipeline_close(struct pipeline *p)
+{
+        assert(p->in_flight == 0);
+        p->ending = true;
+        overflow_end(p);
+        for (unsigned i = 0; i < p->config->database.writers; i++)
+                writer_close(&p->writers[i], on_writer_closed);
+        resolver_close(&p->resolver, on_resolver_closed);
+        hierarchy_close(&p->hierarchy, on_hierarchy_closed);
+        batcher_close(&p->batcher, on_batcher_closed);
+        overflow_close(p);
+        spool_close(&p->spool, on_spool_closed);
+}
+
+void pipeline_deinit(struct pipeline *p)
+{
+        memory_deinit(&p->memory);
+        field_reader_deinit(&p->reader);
+        free(p->writers);
+}

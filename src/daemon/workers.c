@@ -1,0 +1,261 @@
+#include "daemon/workers.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+/* --- their words, in their threads --- */
+
+static unsigned count_clients(void *ctx)
+{
+        const struct workers *ws = ctx;
+        unsigned sum = 0;
+
+        for (unsigned i = 0; i < ws->len; i++)
+                sum += ws->items[i].sessions.len;
+        return sum;
+}
+
+static void on_hierarchy(void *ctx, const struct worker *from, bool new_accounts)
+{
+        struct workers *ws = ctx;
+
+        for (unsigned i = 0; i < ws->len; i++) {
+                if (&ws->items[i] != from)
+                        worker_hierarchy_changed(&ws->items[i], new_accounts);
+        }
+}
+
+struct ended_message {
+        struct message message;
+        struct worker *worker;
+};
+
+static void deliver_ended(struct message *m, void *ctx)
+{
+        struct ended_message *e = container_of(m, struct ended_message, message);
+        struct workers *ws = ctx;
+
+        worker_join(e->worker);
+        free(e);
+        if (--ws->alive == 0)
+                ws->on_ended(ws->ctx);
+}
+
+static void on_ended(void *ctx, struct worker *w)
+{
+        struct workers *ws = ctx;
+        struct ended_message *e = calloc(1, sizeof(*e));
+
+        if (!e)
+                abort();
+        e->message.deliver = deliver_ended;
+        e->worker = w;
+        mailbox_post_take(&ws->inbox, &e->message);
+}
+
+/* --- reports --- */
+
+struct stats_request;
+
+struct stats_done {
+        struct message message;
+        struct stats_request *request;
+};
+
+/* Freed when the last report came. */
+struct stats_request {
+        unsigned left;
+        unsigned len;
+        void (*cb)(void *ctx, struct stats *sum);
+        void *ctx;
+        struct stats_done *done;
+        struct stats *reports;
+};
+
+static void on_stats(struct stats_request *request)
+{
+        struct stats sum = {0};
+
+        if (--request->left > 0)
+                return;
+        for (unsigned i = 0; i < request->len; i++)
+                stats_merge_take(&sum, &request->reports[i]);
+        request->cb(request->ctx, &sum);
+        stats_deinit(&sum);
+        free(request->done);
+        free(request->reports);
+        free(request);
+}
+
+static void deliver_stats(struct message *m, void *ctx)
+{
+        (void)ctx;
+        on_stats(container_of(m, struct stats_done, message)->request);
+}
+
+void workers_stats(struct workers *ws, enum stats_detail detail, void (*cb)(void *ctx, struct stats *sum),
+                   void *ctx)
+{
+        struct stats_request *request = calloc(1, sizeof(*request));
+
+        if (!request)
+                abort();
+        *request = (struct stats_request){.left = ws->len + 1, .len = ws->len, .cb = cb, .ctx = ctx};
+        request->done = calloc(ws->len, sizeof(*request->done));
+        request->reports = calloc(ws->len, sizeof(*request->reports));
+        if (!request->done || !request->reports)
+                abort();
+        for (unsigned i = 0; i < ws->len; i++) {
+                request->done[i].message.deliver = deliver_stats;
+                request->done[i].request = request;
+                if (worker_stats_post(&ws->items[i], detail, &request->reports[i], &ws->inbox,
+                                      &request->done[i].message))
+                        continue;
+                request->reports[i] = ws->items[i].last_stats;
+                request->reports[i].taken_us = clock_monotonic_us(); /* nothing has changed since */
+                on_stats(request);
+        }
+        on_stats(request); /* all are asked */
+}
+
+/* --- for the main thread --- */
+
+/* The @i-th worker's share of @total. */
+static unsigned share_of(unsigned total, unsigned i, unsigned workers)
+{
+        unsigned share = total / workers + (i < total % workers);
+
+        return share > 0 ? share : 1;
+}
+
+static struct config config_share(const struct config *config, unsigned i, unsigned workers)
+{
+        struct config share = *config;
+
+        share.database.writers = share_of(config->database.writers, i, workers);
+        share.limits.memory_bytes /= workers;
+        share.resolve.cache_objects /= workers;
+        return share;
+}
+
+int workers_open(struct workers *ws, uv_loop_t *loop, const struct config *config,
+                 struct reject_file *rejects, void (*ended)(void *ctx), void *ctx)
+{
+        static const struct worker_ops ops = {
+                .count_clients = count_clients, .on_hierarchy = on_hierarchy, .on_ended = on_ended};
+        unsigned len = config->daemon.workers;
+        int err = 0;
+
+        *ws = (struct workers){.on_ended = ended, .ctx = ctx};
+        ws->items = calloc(len, sizeof(*ws->items));
+        if (!ws->items || mailbox_open(&ws->inbox, loop, ws) != 0)
+                abort(); /* the process has not begun anything yet */
+        for (; ws->len < len && err == 0; ws->len++) {
+                struct config share = config_share(config, ws->len, len);
+
+                err = worker_open(&ws->items[ws->len], ws->len + 1, &share, rejects, &ops, ws);
+        }
+        return err;
+}
+
+void workers_start(struct workers *ws)
+{
+        for (unsigned i = 0; i < ws->len; i++) {
+                int r = worker_start(&ws->items[i]);
+
+                if (r != 0) {
+                        log_error(
+                                "a thread cannot be started: %s: see daemon.workers, and the limits of tasks",
+                                uv_strerror(r));
+                        _exit(1); /* others run already; no client has been heard yet */
+                }
+                ws->alive++;
+        }
+}
+
+static bool has_room(const struct worker *w)
+{
+        return w->arriving < WORKER_ARRIVING_MAX;
+}
+
+bool workers_have_room(const struct workers *ws)
+{
+        for (unsigned i = 0; i < ws->len; i++) {
+                if (has_room(&ws->items[i]))
+                        return true;
+        }
+        return false;
+}
+
+void workers_connect_take(struct workers *ws, const struct session_socket *socket)
+{
+        struct worker *w;
+
+        for (unsigned tries = 0; tries < ws->len; tries++) { /* each in turn, but for those that are busy */
+                if (has_room(&ws->items[ws->next]))
+                        break;
+                ws->next = (ws->next + 1) % ws->len;
+        }
+        w = &ws->items[ws->next];
+        ws->next = (ws->next + 1) % ws->len;
+        worker_connect_take(w, socket);
+}
+
+void workers_set_tls(struct workers *ws, const struct tls_server *tls)
+{
+        for (unsigned i = 0; i < ws->len; i++)
+                worker_set_tls(&ws->items[i], tls);
+}
+
+void workers_set_config(struct workers *ws, const struct config *config)
+{
+        for (unsigned i = 0; i < ws->len; i++) {
+                struct config share = config_share(config, i, ws->len);
+
+                worker_set_config(&ws->items[i], &share);
+        }
+}
+
+void workers_drain(struct workers *ws)
+{
+        for (unsigned i = 0; i < ws->len; i++)
+                worker_drain(&ws->items[i]);
+}
+
+void workers_end_at_once(struct workers *ws)
+{
+        for (unsigned i = 0; i < ws->len; i++)
+                worker_end_at_once(&ws->items[i]);
+}
+
+void workers_close(struct workers *ws)
+{
+        assert(ws->alive == 0);
+        for (unsigned i = 0; i < ws->len; i++) {
+                if (!ws->items[i].started)
+                        worker_join(&ws->items[i]);
+        }
+        mailbox_close(&ws->inbox);
+}
+
+void workers_last_stats(const struct workers *ws, struct stats *ret)
+{
+        *ret = (struct stats){0};
+        for (unsigned i = 0; i < ws->len; i++) {
+                struct stats part = ws->items[i].last_stats;
+
+                stats_merge_take(ret, &part);
+        }
+}
+
+void workers_deinit(struct workers *ws)
+{
+        for (unsigned i = 0; i < ws->len; i++)
+                worker_deinit(&ws->items[i]);
+        free(ws->items);
+        mailbox_deinit(&ws->inbox);
+}

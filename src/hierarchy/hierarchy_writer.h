@@ -1,0 +1,82 @@
+#ifndef HIERARCHY_WRITER_H
+#define HIERARCHY_WRITER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "base/buf.h"
+#include "hierarchy/hierarchy_batch.h"
+#include "pg/pg_conn.h"
+#include "pg/sqlstate.h"
+#include "wire/line.h"
+
+/* One connection that writes batches of hierarchy records, one after the other. */
+
+enum { HIERARCHY_WRITER_PARAMS_MAX = 8 };
+
+struct hierarchy_writer_ops {
+        /* Connected and without a batch: hierarchy_writer_write_take may be called. */
+        void (*on_idle)(void *ctx);
+        line_settle_cb *settle;
+        /* Records were written; with @new_accounts, maybe accounts that were not there. */
+        void (*on_written)(void *ctx, bool new_accounts);
+        /* All rows of the batch are settled: it is the owner's again. The next one may be taken at once. */
+        void (*on_done)(void *ctx, struct hierarchy_batch *batch);
+};
+
+enum hierarchy_writer_state {
+        HIERARCHY_WRITER_DOWN,     /* no connection */
+        HIERARCHY_WRITER_IDLE,     /* no batch */
+        HIERARCHY_WRITER_BEGIN,    /* opening a transaction, and waiting for others of the same accounts */
+        HIERARCHY_WRITER_ACCOUNTS, /* upserting accounts */
+        HIERARCHY_WRITER_RESOLVE,  /* asking for accounts, parents and what is there of the objects */
+        HIERARCHY_WRITER_OBJECTS,  /* upserting objects */
+        HIERARCHY_WRITER_COMMIT,   /* ending the transaction, either way */
+        HIERARCHY_WRITER_PROBE,    /* trying to write an ordinary row, the transaction having failed */
+};
+
+struct hierarchy_writer {
+        struct pg_conn conn;
+        const struct hierarchy_writer_ops *ops;
+        void *ctx;
+        enum hierarchy_writer_state state;
+        struct hierarchy_batch *batch; /* in hand */
+        size_t start;                  /* rows [start, end) of it are in the transaction; those before */
+        size_t end;                    /* are settled */
+        unsigned retries;              /* of these rows */
+        struct suspicion suspicion;    /* of the batch */
+        bool new_accounts;             /* maybe: a transaction with some may have failed, or ended unseen */
+        struct pg_error error;         /* on the transaction */
+        enum hierarchy_writer_state failed_in;
+        uint64_t started; /* loop time in ms when the transaction was last begun */
+        uint64_t proven;  /* the same when an ordinary row was last written, on this connection; 0: never */
+        uint32_t *asked;  /* the rows of the statement in flight, in its order */
+        size_t asked_len;
+        size_t asked_cap;
+        struct buf params[HIERARCHY_WRITER_PARAMS_MAX];
+        void (*close_cb)(struct hierarchy_writer *);
+};
+
+void hierarchy_writer_open(struct hierarchy_writer *w, uv_loop_t *loop, const char *url,
+                           const struct hierarchy_writer_ops *ops, void *ctx);
+
+/* There must be no batch in hand. Nothing is called any more but @cb, when @w may be freed. */
+void hierarchy_writer_close(struct hierarchy_writer *w, void (*cb)(struct hierarchy_writer *));
+
+static inline bool hierarchy_writer_idle(const struct hierarchy_writer *w)
+{
+        return w->state == HIERARCHY_WRITER_IDLE;
+}
+
+/* Writes @batch, which the idle writer takes over until on_done: when the connection is lost it goes on with
+ * the next one. */
+void hierarchy_writer_write_take(struct hierarchy_writer *w, struct hierarchy_batch *batch);
+
+/* Gives up the batch in hand, with the connection: it is the caller's again, its rows before *ret_start are
+ * settled. NULL where there is none. */
+struct hierarchy_batch *hierarchy_writer_drop(struct hierarchy_writer *w, const char *why, size_t *ret_start);
+
+#endif

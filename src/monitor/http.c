@@ -1,0 +1,399 @@
+/* libmicrohttpd polls its own sockets with an epoll descriptor, which is watched here, so that it runs when
+ * there is something to do and never waits. A request that is not answered at once is suspended.
+ *
+ * Who asks slowly, or not at all, is bounded in three ways: a connection that says nothing for a while is
+ * closed by the library, and so is one whose request is too long; and where there are many, the oldest that
+ * is not being answered goes, so that nobody can keep a monitor out by holding connections. */
+#include "monitor/http.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <microhttpd.h>
+#include <netdb.h>
+
+#include "base/address.h"
+#include "base/err.h"
+#include "base/log.h"
+
+enum {
+        CONNECTIONS_MAX = 64, /* at half of them the oldest goes */
+        SILENCE_S = 10,
+        REQUEST_BYTES = 16 * 1024, /* request line and headers, and what is made of them */
+        BACKLOG = 32,
+};
+
+/* One TCP connection, for the list. */
+struct http_connection {
+        struct list list;
+        int fd;
+        bool suspended;
+};
+
+/* --- running the library --- */
+
+static void on_timer(uv_timer_t *timer);
+
+static void run(struct http *h)
+{
+        MHD_UNSIGNED_LONG_LONG timeout;
+
+        if (h->closing)
+                return;
+        MHD_run(h->server);
+        if (MHD_get_timeout(h->server, &timeout) == MHD_YES)
+                uv_timer_start(&h->timer, on_timer, timeout, 0);
+        else
+                uv_timer_stop(&h->timer);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+        run(timer->data);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+        (void)status;
+        (void)events;
+        run(poll->data);
+}
+
+/* --- connections --- */
+
+static struct http_connection *connection_of(struct MHD_Connection *c)
+{
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+        return info ? info->socket_context : NULL;
+}
+
+/* The library finds its socket shut down, and closes it. */
+static void let_oldest_go(struct http *h)
+{
+        for (struct list *l = h->connections.next; l != &h->connections; l = l->next) {
+                struct http_connection *c = container_of(l, struct http_connection, list);
+
+                if (c->suspended)
+                        continue;
+                shutdown(c->fd, SHUT_RDWR);
+                list_remove(&c->list); /* no second time */
+                return;
+        }
+}
+
+static void on_connection(void *ctx, struct MHD_Connection *connection, void **socket_context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+        struct http *h = ctx;
+        struct http_connection *c = *socket_context;
+
+        if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+                list_remove(&c->list);
+                h->connections_len--;
+                free(c);
+                return;
+        }
+        c = calloc(1, sizeof(*c));
+        if (!c)
+                abort();
+        c->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        *socket_context = c;
+        list_append(&h->connections, &c->list);
+        if (++h->connections_len > CONNECTIONS_MAX / 2)
+                let_oldest_go(h);
+}
+
+/* --- answering --- */
+
+static void add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+        if (MHD_add_response_header(response, name, value) != MHD_YES)
+                abort();
+}
+
+static struct MHD_Response *make_response(const struct http_answer *answer)
+{
+        struct MHD_Response *response = MHD_create_response_from_buffer(
+                answer->body.len, (void *)(uintptr_t)answer->body.ptr, MHD_RESPMEM_MUST_COPY);
+
+        if (!response)
+                abort();
+        add_header(response, "Content-Type", answer->type);
+        add_header(response, "Cache-Control", "no-store");
+        add_header(response, "X-Content-Type-Options", "nosniff");
+        add_header(response, "Referrer-Policy", "no-referrer");
+        add_header(response, "Content-Security-Policy",
+                   answer->policy ? answer->policy : "default-src 'none'; frame-ancestors 'none'");
+        if (answer->status == MHD_HTTP_METHOD_NOT_ALLOWED)
+                add_header(response, "Allow", "GET, HEAD");
+        return response;
+}
+
+static enum MHD_Result queue_response(struct http_request *r)
+{
+        return MHD_queue_response(r->connection, r->status, r->response);
+}
+
+void http_answer(struct http *h, struct http_request *r, const struct http_answer *answer)
+{
+        assert(!r->response);
+        h->answered++;
+        r->response = make_response(answer);
+        r->status = answer->status;
+        if (!r->suspended)
+                return;
+        connection_of(r->connection)->suspended = false;
+        MHD_resume_connection(r->connection);
+        uv_timer_start(&h->timer, on_timer, 0, 0);
+}
+
+void http_answer_text(struct http *h, struct http_request *r, unsigned status, const char *text)
+{
+        char line[512];
+        int len = snprintf(line, sizeof(line), "%s\n", text);
+        struct http_answer answer = {.status = status, .type = "text/plain; charset=utf-8"};
+
+        if (len >= (int)sizeof(line))
+                len = sizeof(line) - 1;
+        answer.body = (struct slice){line, (size_t)len};
+        http_answer(h, r, &answer);
+}
+
+/* --- requests --- */
+
+/* Whether the request was made for an address, and not for a name that anybody may have pointed here: a web
+ * page could reach the daemon through its reader's browser that way (DNS rebinding). */
+static bool is_local_host(const char *host)
+{
+        char name[ADDRESS_HOST_BYTES];
+        const char *port;
+        struct in6_addr addr;
+        bool bracketed = host[0] == '[' && host[strlen(host) - 1] == ']';
+
+        if (bracketed)
+                snprintf(name, sizeof(name), "%.*s", (int)strlen(host) - 2, host + 1);
+        else if (!address_split(host, name, &port))
+                snprintf(name, sizeof(name), "%s", host);
+        return strcasecmp(name, "localhost") == 0 || inet_pton(AF_INET, name, &addr) == 1 ||
+               inet_pton(AF_INET6, name, &addr) == 1;
+}
+
+static const char *header(struct MHD_Connection *connection, const char *name)
+{
+        return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+/* True where the request is not for the owner: it is answered. */
+static bool refuse(struct http *h, struct http_request *r, const char *method)
+{
+        const char *host = header(r->connection, MHD_HTTP_HEADER_HOST);
+        const char *length = header(r->connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+        if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+                http_answer_text(h, r, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD");
+        else if ((length && strcmp(length, "0") != 0) ||
+                 header(r->connection, MHD_HTTP_HEADER_TRANSFER_ENCODING))
+                http_answer_text(h, r, MHD_HTTP_BAD_REQUEST, "a request must have no body");
+        else if (h->loopback && host && !is_local_host(host))
+                http_answer_text(h, r, MHD_HTTP_FORBIDDEN, "ask by IP address, or as localhost");
+        else
+                return false;
+        return true;
+}
+
+static void suspend(struct http_request *r)
+{
+        r->suspended = true;
+        connection_of(r->connection)->suspended = true;
+        MHD_suspend_connection(r->connection);
+}
+
+/* The library calls it when a request's headers are there, and once more behind them, or when it is resumed.
+ */
+static enum MHD_Result on_access(void *ctx, struct MHD_Connection *connection, const char *url,
+                                 const char *method, const char *version, const char *upload,
+                                 size_t *upload_len, void **request_context)
+{
+        struct http *h = ctx;
+        struct http_request *r = *request_context;
+
+        (void)version;
+        (void)upload;
+        if (r) {
+                *upload_len = 0;
+                return queue_response(r);
+        }
+        r = calloc(1, sizeof(*r));
+        if (!r)
+                abort();
+        *request_context = r;
+        list_init(&r->queue);
+        r->connection = connection;
+        if (strlen(url) < sizeof(r->path))
+                memcpy(r->path, url, strlen(url));
+        if (refuse(h, r, method))
+                return queue_response(r); /* which lets no body come */
+        h->on_request(h->ctx, r);
+        if (!r->response)
+                suspend(r);
+        return MHD_YES;
+}
+
+static void on_completed(void *ctx, struct MHD_Connection *connection, void **request_context,
+                         enum MHD_RequestTerminationCode why)
+{
+        struct http_request *r = *request_context;
+
+        (void)ctx;
+        (void)connection;
+        (void)why;
+        if (!r)
+                return;
+        if (r->response)
+                MHD_destroy_response(r->response);
+        free(r);
+        *request_context = NULL;
+}
+
+/* What clients do wrong is no event of ours. */
+static void on_library_log(void *ctx, const char *fmt, va_list args)
+{
+        char line[256];
+
+        (void)ctx;
+        vsnprintf(line, sizeof(line), fmt, args);
+        log_debug("http: %s", line);
+}
+
+/* --- listening --- */
+
+static int __attribute__((format(printf, 3, 4))) fail(char *ret_error, int err, const char *fmt, ...)
+{
+        va_list args;
+
+        va_start(args, fmt);
+        vsnprintf(ret_error, HTTP_ERROR_BYTES, fmt, args);
+        va_end(args);
+        return err;
+}
+
+/* A listening socket, or a negative errno. */
+static int listen_on(const struct addrinfo *a)
+{
+        int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        int on = 1;
+        int err;
+
+        if (fd < 0)
+                return -errno;
+        if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+            bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+                return fd;
+        err = -errno;
+        close(fd);
+        return err;
+}
+
+static void log_bound(const struct http *h, int fd)
+{
+        char host[ADDRESS_HOST_BYTES];
+        char port[ADDRESS_PORT_BYTES];
+        int family = address_of_socket(fd, host, port);
+
+        if (family < 0)
+                return;
+        log_info(family == AF_INET6 ? "status and metrics: http://[%s]:%s/"
+                                    : "status and metrics: http://%s:%s/",
+                 host, port);
+        if (!h->loopback)
+                log_warn(
+                        "http.listen: who reaches %s can read the status page: clients' addresses and what is "
+                        "wrong with their lines, no secrets",
+                        host);
+}
+
+static int start_server(struct http *h, int fd)
+{
+        h->server = MHD_start_daemon(
+                MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_access, h,
+                MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+                MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+                (unsigned)SILENCE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_BYTES,
+                MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+                MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_END);
+        if (!h->server)
+                return ERR_NOMEM;
+        return uv_poll_init(h->loop, &h->poll,
+                            MHD_get_daemon_info(h->server, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd) == 0
+                       ? 0
+                       : ERR_IO;
+}
+
+static int open_socket(struct http *h, const char *address, int *ret_fd, char ret_error[HTTP_ERROR_BYTES])
+{
+        struct addrinfo *found;
+        const char *why;
+
+        if (address_resolve(address, &found, &why) != 0)
+                return fail(ret_error, ERR_CONFIG, "http.listen %s: %s", address, why);
+        h->loopback = address_is_loopback(found->ai_addr);
+        *ret_fd = listen_on(found);
+        freeaddrinfo(found);
+        if (*ret_fd == -EADDRINUSE)
+                return fail(
+                        ret_error, ERR_IO,
+                        "http.listen %s: another program listens there, maybe another boris-ingestd: name "
+                        "another port, 0 for any, or leave it empty for none",
+                        address);
+        if (*ret_fd < 0)
+                return fail(ret_error, ERR_IO, "http.listen %s: %s", address, strerror(-*ret_fd));
+        return 0;
+}
+
+int http_open(struct http *h, uv_loop_t *loop, const char *address,
+              void (*on_request)(void *ctx, struct http_request *r), void *ctx,
+              char ret_error[HTTP_ERROR_BYTES])
+{
+        int fd = -1;
+        int err;
+
+        *h = (struct http){.loop = loop, .on_request = on_request, .ctx = ctx};
+        list_init(&h->connections);
+        err = open_socket(h, address, &fd, ret_error);
+        if (err)
+                return err;
+        err = start_server(h, fd);
+        if (err && !h->server)
+                close(fd);
+        if (err) {
+                if (h->server)
+                        MHD_stop_daemon(h->server);
+                h->server = NULL;
+                return fail(ret_error, err, "http.listen %s: no memory or descriptors for it", address);
+        }
+        log_bound(h, fd);
+        uv_timer_init(loop, &h->timer);
+        h->poll.data = h;
+        h->timer.data = h;
+        uv_poll_start(&h->poll, UV_READABLE, on_poll);
+        return 0;
+}
+
+void http_close(struct http *h)
+{
+        if (!h->server || h->closing)
+                return;
+        h->closing = true;
+        uv_poll_stop(&h->poll); /* before its descriptor is closed */
+        uv_close((uv_handle_t *)&h->poll, NULL);
+        uv_close((uv_handle_t *)&h->timer, NULL);
+        MHD_stop_daemon(h->server);
+        h->server = NULL;
+}

@@ -1,0 +1,223 @@
+#include "monitor/stats.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+const char *pause_reason_name(enum pause_reason reason)
+{
+        static const char *const names[] = {
+#define X(name, text) text,
+                PAUSE_MAP(X)
+#undef X
+        };
+
+        return names[reason];
+}
+
+const char *refusal_reason_name(enum refusal_reason reason)
+{
+        static const char *const names[] = {"not_allowed", "too_many_connections", "tls"};
+
+        return names[reason];
+}
+
+static void *new_array(size_t len, size_t item_bytes)
+{
+        void *items = calloc(len, item_bytes);
+
+        if (!items)
+                abort();
+        return items;
+}
+
+void stats_deinit(struct stats *r)
+{
+        free(r->connections);
+        free(r->latest);
+        *r = (struct stats){0};
+}
+
+/* --- lists --- */
+
+/* The oldest line first, then those without one. */
+static int compare_connections(const void *a, const void *b)
+{
+        const struct stats_connection *x = a;
+        const struct stats_connection *y = b;
+        uint64_t left = x->oldest_us - 1; /* none is last */
+        uint64_t right = y->oldest_us - 1;
+
+        if (left != right)
+                return left < right ? -1 : 1;
+        return (x->number > y->number) - (x->number < y->number);
+}
+
+static void sort_connections(struct stats *r)
+{
+        if (r->connections_len > 1)
+                qsort(r->connections, r->connections_len, sizeof(*r->connections), compare_connections);
+        if (r->connections_len > STATS_CONNECTIONS_MAX)
+                r->connections_len = STATS_CONNECTIONS_MAX;
+}
+
+void stats_add_connection(struct stats *r, const struct stats_connection *c)
+{
+        enum { ROOM = 2 * STATS_CONNECTIONS_MAX };
+
+        if (!r->connections)
+                r->connections = new_array(ROOM, sizeof(*r->connections));
+        if (r->connections_len == ROOM)
+                sort_connections(r);
+        r->connections[r->connections_len++] = *c;
+}
+
+void reject_ring_add(struct reject_ring *ring, const char *peer, uint64_t connection, uint64_t line,
+                     const struct reject *reject)
+{
+        struct stats_reject *item = &ring->items[ring->added++ % STATS_REJECTS_MAX];
+
+        item->time_us = clock_now_us();
+        item->connection = connection;
+        item->line = line;
+        snprintf(item->peer, sizeof(item->peer), "%s", peer);
+        item->reject = *reject;
+}
+
+void stats_add_latest(struct stats *r, const struct reject_ring *ring)
+{
+        size_t len = ring->added < STATS_REJECTS_MAX ? (size_t)ring->added : STATS_REJECTS_MAX;
+
+        r->latest = new_array(STATS_REJECTS_MAX, sizeof(*r->latest));
+        r->latest_len = len;
+        for (size_t i = 0; i < len; i++)
+                r->latest[i] = ring->items[(ring->added - 1 - i) % STATS_REJECTS_MAX];
+}
+
+static int compare_rejects(const void *a, const void *b)
+{
+        const struct stats_reject *x = a;
+        const struct stats_reject *y = b;
+
+        return (x->time_us < y->time_us) - (x->time_us > y->time_us);
+}
+
+static void merge_latest(struct stats *sum, const struct stats *part)
+{
+        size_t len = sum->latest_len + part->latest_len;
+        struct stats_reject *all;
+
+        if (len == 0)
+                return;
+        all = new_array(len, sizeof(*all));
+        if (sum->latest_len > 0)
+                memcpy(all, sum->latest, sum->latest_len * sizeof(*all));
+        if (part->latest_len > 0)
+                memcpy(all + sum->latest_len, part->latest, part->latest_len * sizeof(*all));
+        qsort(all, len, sizeof(*all), compare_rejects);
+        free(sum->latest);
+        sum->latest = all;
+        sum->latest_len = len < STATS_REJECTS_MAX ? len : STATS_REJECTS_MAX;
+}
+
+/* --- several workers' --- */
+
+uint64_t stats_earlier(uint64_t a, uint64_t b)
+{
+        return a - 1 < b - 1 ? a : b;
+}
+
+static void add_counts(uint64_t *sum, const uint64_t *part, size_t len)
+{
+        for (size_t i = 0; i < len; i++)
+                sum[i] += part[i];
+}
+
+static void merge_database(struct stats_database *sum, const struct stats_database *part)
+{
+        sum->wanted += part->wanted;
+        sum->connected += part->connected;
+        sum->up &= part->up;
+        sum->failed |= part->failed;
+        sum->away_us = stats_earlier(sum->away_us, part->away_us);
+        sum->lost += part->lost;
+        sum->failures += part->failures;
+        sum->reconnects += part->reconnects;
+        if (!sum->error[0])
+                memcpy(sum->error, part->error, sizeof(sum->error));
+}
+
+static void merge_spool(struct stats_spool *sum, const struct stats_spool *part)
+{
+        sum->on |= part->on;
+        sum->diverting |= part->diverting;
+        sum->advancing |= part->advancing;
+        sum->failing |= part->failing;
+        sum->before += part->before;
+        sum->lines += part->lines;
+        sum->bytes += part->bytes;
+        sum->max_bytes += part->max_bytes;
+        sum->lost_lines += part->lost_lines;
+        sum->oldest_us = (int64_t)stats_earlier((uint64_t)sum->oldest_us, (uint64_t)part->oldest_us);
+}
+
+static void merge_lines(struct stats *sum, const struct stats *part)
+{
+        sum->lines += part->lines;
+        sum->bytes += part->bytes;
+        sum->in_flight += part->in_flight;
+        sum->abandoned += part->abandoned;
+        add_counts(sum->counts, part->counts, LINE_OUTCOMES);
+        add_counts(sum->drained_counts, part->drained_counts, LINE_OUTCOMES);
+        add_counts(sum->rejects, part->rejects, REJECT_CODES);
+        histogram_merge(&sum->ack_latency, &part->ack_latency);
+        if (sum->ack_max_us < part->ack_max_us)
+                sum->ack_max_us = part->ack_max_us;
+}
+
+static void merge_stages(struct stats *sum, const struct stats *part)
+{
+        histogram_merge(&sum->commit, &part->commit);
+        sum->batches += part->batches;
+        sum->batch_rows += part->batch_rows;
+        sum->batch_failures += part->batch_failures;
+        sum->batches_waiting += part->batches_waiting;
+        sum->lookup_rows += part->lookup_rows;
+        sum->unknown_rows += part->unknown_rows;
+        sum->hierarchy_rows += part->hierarchy_rows;
+        sum->bad_rows += part->bad_rows;
+        sum->cache_hits += part->cache_hits;
+        sum->cache_misses += part->cache_misses;
+        sum->cache_objects += part->cache_objects;
+        sum->cache_limit += part->cache_limit;
+        sum->memory_used += part->memory_used;
+        sum->memory_limit += part->memory_limit;
+}
+
+static void merge_connections(struct stats *sum, const struct stats *part)
+{
+        sum->open += part->open;
+        for (size_t i = 0; i < PAUSE_REASONS; i++)
+                sum->paused[i] += part->paused[i];
+        add_counts(sum->refused, part->refused, REFUSAL_REASONS);
+        sum->oldest_us = stats_earlier(sum->oldest_us, part->oldest_us);
+        for (size_t i = 0; i < part->connections_len; i++)
+                stats_add_connection(sum, &part->connections[i]);
+        sort_connections(sum);
+}
+
+void stats_merge_take(struct stats *sum, struct stats *part)
+{
+        if (sum->taken_us == 0) /* the first part */
+                sum->database.up = true;
+        sum->taken_us = stats_earlier(sum->taken_us, part->taken_us);
+        merge_lines(sum, part);
+        merge_stages(sum, part);
+        merge_connections(sum, part);
+        merge_database(&sum->database, &part->database);
+        merge_spool(&sum->spool, &part->spool);
+        merge_latest(sum, part);
+        stats_deinit(part);
+}

@@ -1,0 +1,180 @@
+#include "server/tls.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include "base/err.h"
+
+/* --- the server's side --- */
+
+void tls_reason(char ret[TLS_ERROR_BYTES])
+{
+        unsigned long first = ERR_peek_error();
+        const char *reason = ERR_SYSTEM_ERROR(first)
+                                     ? strerror(ERR_GET_REASON(first)) /* of which the last one tells not */
+                                     : ERR_reason_error_string(ERR_peek_last_error());
+
+        snprintf(ret, TLS_ERROR_BYTES, "%s", reason ? reason : "the connection ended");
+        ERR_clear_error();
+}
+
+static int fail(SSL_CTX *ctx, const char *what, const char *path, char ret_error[TLS_ERROR_BYTES])
+{
+        char reason[TLS_ERROR_BYTES];
+
+        tls_reason(reason);
+        snprintf(ret_error, TLS_ERROR_BYTES, "%s %.200s: %.200s", what, path, reason);
+        SSL_CTX_free(ctx);
+        return ERR_CONFIG;
+}
+
+/* Nobody is there to type one: a key with a passphrase is an error. */
+static int no_passphrase(char *to, int size, int writing, void *ctx)
+{
+        (void)to;
+        (void)size;
+        (void)writing;
+        (void)ctx;
+        return -1;
+}
+
+int tls_server_load(struct tls_server *s, const char *cert, const char *key, const char *client_ca,
+                    char ret_error[TLS_ERROR_BYTES])
+{
+        SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+        STACK_OF(X509_NAME) * authorities;
+
+        ERR_clear_error();
+        if (!ctx || SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1)
+                abort();
+        SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
+        if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
+                return fail(ctx, "listen.tls_cert", cert, ret_error);
+        if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1 ||
+            SSL_CTX_check_private_key(ctx) != 1)
+                return fail(ctx, "listen.tls_key", key, ret_error);
+        if (SSL_CTX_load_verify_locations(ctx, client_ca, NULL) != 1 ||
+            !(authorities = SSL_load_client_CA_file(client_ca)))
+                return fail(ctx, "listen.tls_client_ca", client_ca, ret_error);
+        SSL_CTX_set_client_CA_list(ctx, authorities);
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+        /* no sessions are resumed: each connection shows its certificate to the authorities of today */
+        SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+        SSL_CTX_set_num_tickets(ctx, 0);
+        SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+        SSL_CTX_free(s->ctx);
+        s->ctx = ctx;
+        return 0;
+}
+
+void tls_server_share(struct tls_server *to, const struct tls_server *from)
+{
+        *to = *from;
+        if (to->ctx)
+                SSL_CTX_up_ref(to->ctx);
+}
+
+void tls_server_deinit(struct tls_server *s)
+{
+        SSL_CTX_free(s->ctx);
+        s->ctx = NULL;
+}
+
+/* --- a connection --- */
+
+void tls_init(struct tls *t, const struct tls_server *s)
+{
+        t->ssl = SSL_new(s->ctx);
+        t->in = BIO_new(BIO_s_mem());
+        t->out = BIO_new(BIO_s_mem());
+        if (!t->ssl || !t->in || !t->out)
+                abort();
+        SSL_set_bio(t->ssl, t->in, t->out); /* which owns them now */
+        SSL_set_accept_state(t->ssl);
+}
+
+void tls_deinit(struct tls *t)
+{
+        SSL_free(t->ssl);
+        *t = (struct tls){0};
+}
+
+void tls_put(struct tls *t, const char *data, size_t len)
+{
+        if (BIO_write(t->in, data, (int)len) != (int)len)
+                abort(); /* memory */
+}
+
+enum tls_result tls_read(struct tls *t, char *to, size_t cap, size_t *ret_len)
+{
+        int n;
+
+        ERR_clear_error();
+        n = SSL_read(t->ssl, to, cap > INT_MAX ? INT_MAX : (int)cap);
+        if (n > 0) {
+                *ret_len = (size_t)n;
+                return TLS_DATA;
+        }
+        switch (SSL_get_error(t->ssl, n)) {
+        case SSL_ERROR_WANT_READ:
+                return TLS_MORE;
+        case SSL_ERROR_ZERO_RETURN:
+                return TLS_END;
+        default:
+                return TLS_BROKEN;
+        }
+}
+
+bool tls_greeted(const struct tls *t)
+{
+        return SSL_is_init_finished(t->ssl);
+}
+
+void tls_name(const struct tls *t, char ret[TLS_NAME_BYTES])
+{
+        X509 *cert = SSL_get1_peer_certificate(t->ssl);
+
+        ret[0] = '\0';
+        if (cert)
+                X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, ret, TLS_NAME_BYTES);
+        X509_free(cert);
+        for (char *c = ret; *c; c++) {
+                if (*c < 0x20 || *c > 0x7e)
+                        *c = '?'; /* it goes into logs */
+        }
+}
+
+void tls_write(struct tls *t, const char *data, size_t len)
+{
+        ERR_clear_error();
+        if (len > 0)
+                SSL_write(t->ssl, data, (int)len); /* into memory: it fails only where the connection did */
+}
+
+void tls_finish(struct tls *t)
+{
+        ERR_clear_error();
+        SSL_shutdown(t->ssl);
+}
+
+size_t tls_unsent(const struct tls *t)
+{
+        return t->out ? BIO_ctrl_pending(t->out) : 0;
+}
+
+void tls_take(struct tls *t, struct buf *to)
+{
+        char *data;
+        long len = BIO_get_mem_data(t->out, &data);
+
+        if (len <= 0)
+                return;
+        buf_put(to, data, (size_t)len);
+        BIO_reset(t->out);
+}

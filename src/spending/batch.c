@@ -1,0 +1,79 @@
+#include "spending/batch.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct batch *batch_new(struct memory *memory, size_t expected)
+{
+        struct batch *b = calloc(1, sizeof(*b));
+
+        if (!b)
+                abort();
+        list_init(&b->queue);
+        b->memory = memory;
+        b->rows = memory_array(memory, expected, sizeof(*b->rows));
+        b->cap = expected;
+        return b;
+}
+
+void batch_free(struct batch *b)
+{
+        memory_sub(b->memory, b->cap * sizeof(*b->rows));
+        free(b->rows);
+        free(b);
+}
+
+void batch_add_take(struct batch *b, const struct row *row)
+{
+        if (b->len == b->cap)
+                b->rows = memory_grow(b->memory, b->rows, &b->cap, sizeof(*b->rows));
+        b->rows[b->len++] = *row;
+        b->bytes += row->line.text.len;
+        b->any_time |= row->rec.any_time;
+}
+
+void batch_remove(struct batch *b, size_t i)
+{
+        assert(i < b->len);
+        b->bytes -= b->rows[i].line.text.len;
+        b->rows[i] = b->rows[--b->len];
+}
+
+/* An empty batch for some of the rows. */
+static struct batch *new_part(const struct batch *b, size_t rows)
+{
+        struct batch *part = batch_new(b->memory, rows);
+
+        part->opened = b->opened;
+        part->merge = b->merge;
+        part->doubtful = b->doubtful;
+        part->suspicion = b->suspicion;
+        return part;
+}
+
+struct batch *batch_prune(struct batch *b, size_t i)
+{
+        struct batch *part = new_part(b, 1);
+        struct row row = b->rows[i];
+
+        assert(b->len >= 2);
+        batch_remove(b, i);
+        batch_add_take(part, &row);
+        b->pruned = true;
+        return part;
+}
+
+struct batch *batch_split(struct batch *b)
+{
+        size_t half = b->len / 2;
+        struct batch *second = new_part(b, b->len - half);
+
+        assert(b->len >= 2);
+        b->pruned = false;
+        for (size_t i = half; i < b->len; i++) {
+                b->bytes -= b->rows[i].line.text.len;
+                batch_add_take(second, &b->rows[i]);
+        }
+        b->len = half;
+        return second;
+}

@@ -1,0 +1,48 @@
+#ifndef BATCH_H
+#define BATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/memory.h"
+#include "pg/sqlstate.h"
+#include "spending/row.h"
+
+/* Rows that go to the database in one statement. */
+struct batch {
+        struct list queue; /* the batcher's */
+        struct memory *memory;
+        struct row *rows;
+        size_t len;
+        size_t cap;
+        size_t bytes;    /* of the rows' lines */
+        uint64_t opened; /* loop time in ms of the first row */
+        bool doubtful;   /* one of its rows is to blame for an error, or may be */
+        uint64_t due;    /* loop time in ms before which a doubtful batch is not tried again */
+        struct suspicion suspicion;
+        bool pruned;   /* a row that the server named was taken out */
+        bool merge;    /* some of it may be stored already: INSERT ... ON CONFLICT instead of COPY */
+        bool any_time; /* holds a record with any_time set, which needs the merge, too */
+};
+
+/* An empty batch, with room for @expected rows, and more when they come. Its memory is counted in @memory. */
+struct batch *batch_new(struct memory *memory, size_t expected);
+
+/* The rows must have been settled or moved. */
+void batch_free(struct batch *b);
+
+/* Takes over *row. */
+void batch_add_take(struct batch *b, const struct row *row);
+
+/* Takes row @i's place for the last row: the caller moved row @i elsewhere. */
+void batch_remove(struct batch *b, size_t i);
+
+/* Moves row @i of a batch of at least two rows to a new batch. */
+struct batch *batch_prune(struct batch *b, size_t i);
+
+/* Moves the second half of a batch of at least two rows to a new batch. */
+struct batch *batch_split(struct batch *b);
+
+#endif

@@ -1,0 +1,27 @@
+#ifndef COPY_FORMAT_H
+#define COPY_FORMAT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "spending/row.h"
+
+/* Spending rows in PostgreSQL's binary formats, with the columns and in the order of spending_copy_sql and
+ * spending_merge_sql (model/spending.h). */
+
+/* The COPY header (PostgreSQL documentation, COPY, "Binary Format"). */
+void copy_format_header(struct buf *out);
+void copy_format_row(struct buf *out, const struct spending_record *rec);
+void copy_format_trailer(struct buf *out);
+
+/* The row, from 1, that the context of an error names (in whatever language), 0 where it names none: rules
+ * that look at a row as it comes are told so, what is checked at the end of the statement is not. */
+uint64_t copy_format_named_row(const char *context);
+
+enum { COPY_FORMAT_ARRAYS = 12 };
+
+/* One binary array per parameter of spending_merge_sql, made of the same field of each of @rows. */
+void copy_format_arrays(struct buf out[COPY_FORMAT_ARRAYS], const struct row *rows, size_t rows_len);
+
+#endif

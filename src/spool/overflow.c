@@ -1,0 +1,242 @@
+/* Lines are diverted into the spool when some wait for the database, which has told nothing for AWAY_MS
+ * where a connection is lost, or else for STALLED_MS: it may be slow, or wait for somebody's lock. What is in
+ * the stages goes there, too, since an ack cannot pass a line that is not settled; the connections that are
+ * busy with some are given up. Those lines may have been stored: their ids, for which the moment of receipt
+ * is kept, tell that when they are drained.
+ *
+ * From then on all lines go through the spool, until nothing is left in it: a line must not pass an earlier
+ * one, which may be the older state of the same ad object, or the parent that it refers to. Draining begins
+ * with one chunk, which waits in the stages until the database is back. Once it gets on, sessions may add
+ * half of what is drained, and nothing when little is left, so that the spool becomes empty soon, however
+ * much they send. Records that wait for an unknown object do not count as left: they have no order to keep.
+ *
+ * When the spool is full or its disk fails, what cannot be written waits in memory, and sessions are paused;
+ * where nothing lies in the spool, it goes to the stages instead. */
+#include "spool/overflow.h"
+
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "daemon/pipeline.h"
+
+enum {
+        AWAY_MS = 2000,
+        STALLED_MS = 5000,
+        LOOK_MS = 200,
+        LITTLE_BYTES = 1 << 20,
+};
+
+static const char why_given_up[] = "it does not get on, its lines go to the spool";
+
+static uint64_t left(const struct pipeline *p)
+{
+        return p->spool.lines - p->drained_unknown;
+}
+
+/* --- into the spool --- */
+
+void overflow_add_take(struct pipeline *p, struct line *line)
+{
+        const struct session *s = line->origin;
+        const struct line_from from = {s->peer, s->number, line->number};
+
+        p->overflow.added_bytes += line->text.len;
+        spool_add_take(&p->spool, line, &from);
+}
+
+static void on_spooled(void *ctx, struct line *line)
+{
+        struct pipeline *p = ctx;
+
+        p->counts[LINE_SPOOLED]++;
+        p->in_flight--;
+        session_settle(line->origin, line->number, LINE_SPOOLED, NULL);
+        block_unref(line->block);
+}
+
+void overflow_keep_take(struct pipeline *p, struct line *line)
+{
+        if (!line->drained) {
+                overflow_add_take(p, line);
+                return;
+        }
+        spool_forget(&p->spool, line->origin);
+        p->drained_in_flight--;
+        block_unref(line->block);
+}
+
+static void on_evacuated(void *ctx, struct line *line)
+{
+        overflow_keep_take(ctx, line);
+}
+
+static void start_advance(struct overflow *o, bool advancing)
+{
+        o->advancing = advancing;
+        o->added_bytes = 0;
+        o->drained_bytes = 0;
+}
+
+static void divert(struct pipeline *p)
+{
+        struct overflow *o = &p->overflow;
+
+        if (!o->diverting)
+                log_warn("the database told nothing for %" PRIu64 " ms: lines go to the spool in %s",
+                         uv_now(p->loop) - p->settled_at, p->spool.dir);
+        o->diverting = true;
+        start_advance(o, false);
+        pipeline_evacuate(p, why_given_up, on_evacuated);
+        spool_rewind(&p->spool);
+        p->settled_at = uv_now(p->loop);
+        spool_kick(&p->spool);
+}
+
+/* --- out of the spool --- */
+
+static bool may_drain(void *ctx)
+{
+        const struct pipeline *p = ctx;
+
+        if (p->ending)
+                return false;
+        if (!p->overflow.advancing ||
+            memory_full(&p->memory)) /* what fills it may wait for the spool itself */
+                return p->drained_in_flight == p->drained_unknown;
+        return pipeline_stages_have_room(p);
+}
+
+/* A drained line may be refused: the reject file is the only place that tells. */
+static bool may_erase(void *ctx)
+{
+        return reject_file_at_rest(((const struct pipeline *)ctx)->rejects);
+}
+
+static void on_drained(void *ctx, struct line *line)
+{
+        struct pipeline *p = ctx;
+
+        p->drained_in_flight++;
+        pipeline_route_take(p, line);
+}
+
+void overflow_on_settled(struct pipeline *p, struct line *line)
+{
+        struct overflow *o = &p->overflow;
+
+        if (!o->advancing && o->diverting) {
+                log_info("the database gets on: %" PRIu64 " lines in the spool go there", p->spool.lines);
+                start_advance(o, true);
+        }
+        o->drained_bytes += line->text.len;
+        spool_settle(&p->spool, line->origin);
+}
+
+bool overflow_has_room(const struct pipeline *p)
+{
+        const struct overflow *o = &p->overflow;
+        uint64_t waiting = p->spool.bytes - p->spool.fed_bytes;
+
+        if (p->spool.pending_bytes >= SPOOL_PENDING_MAX || (memory_full(&p->memory) && p->in_flight > 0))
+                return false;
+        return !o->advancing || p->ending ||
+               (waiting > LITTLE_BYTES && o->added_bytes < o->drained_bytes / 2);
+}
+
+static void route_again(void *ctx, struct line *line)
+{
+        pipeline_route_take(ctx, line);
+}
+
+/* Ends the diversion where nothing is left. */
+static void look_for_the_end(struct pipeline *p)
+{
+        if (!p->overflow.diverting || p->ending || left(p) > 0 || p->spool.working)
+                return;
+        /* what is not erased may be drained again, and undo what comes later */
+        if (!spool_at_rest(&p->spool) && (!p->spool.failing || p->spool.settled.len > 0)) {
+                spool_flush(&p->spool);
+                return;
+        }
+        p->overflow.diverting = false;
+        log_info("the spool is empty: lines go to the database again");
+        spool_take_back(&p->spool, route_again, p);
+}
+
+static void on_job_over(void *ctx)
+{
+        look_for_the_end(ctx);
+}
+
+/* --- looking --- */
+
+/* Whether anything waits for the database's word; what gathers in a batch does not. */
+static bool waits(const struct pipeline *p)
+{
+        bool writing = p->batcher.sealed_len > 0 || p->batcher.doubtful_rows > 0;
+
+        for (unsigned i = 0; i < p->config->database.writers; i++)
+                writing |= p->writers[i].batch != NULL;
+        return writing || p->resolver.parked > 0 || p->hierarchy.writer.batch || p->hierarchy.sealed_len > 0;
+}
+
+static bool connected(const struct pipeline *p)
+{
+        bool all = pg_conn_connected(&p->resolver.conn) && pg_conn_connected(&p->hierarchy.writer.conn);
+
+        for (unsigned i = 0; i < p->config->database.writers; i++)
+                all &= pg_conn_connected(&p->writers[i].conn);
+        return all;
+}
+
+static void on_look(uv_timer_t *timer)
+{
+        struct pipeline *p = timer->data;
+        uint64_t now = uv_now(p->loop);
+        uint64_t patience = connected(p) ? STALLED_MS : AWAY_MS;
+
+        if (!waits(p))
+                p->settled_at = now;
+        look_for_the_end(p);
+        spool_kick(&p->spool);
+        if (now - p->settled_at >= patience && (!p->overflow.diverting || p->overflow.advancing) &&
+            !p->spool.failing)
+                divert(p);
+}
+
+void overflow_open(struct pipeline *p)
+{
+        struct overflow *o = &p->overflow;
+
+        uv_timer_init(p->loop, &o->look);
+        o->look.data = p;
+        if (!spool_on(&p->spool))
+                return;
+        uv_timer_start(&o->look, on_look, LOOK_MS, LOOK_MS);
+        p->settled_at = uv_now(p->loop);
+        if (!p->config->rejects.file[0])
+                log_warn("spool.dir without rejects.file: nothing will tell which spooled lines are refused");
+        p->spool_before = p->spool.lines;
+        o->diverting = p->spool.lines > 0;
+        if (o->diverting)
+                log_info("%" PRIu64 " lines lie in the spool", p->spool.lines);
+}
+
+void overflow_close(struct pipeline *p)
+{
+        uv_close((uv_handle_t *)&p->overflow.look, NULL);
+}
+
+void overflow_end(struct pipeline *p)
+{
+        if (p->drained_in_flight > 0)
+                pipeline_evacuate(p, "the daemon ends", on_evacuated);
+}
+
+const struct spool_ops overflow_spool_ops = {
+        .on_spooled = on_spooled,
+        .may_drain = may_drain,
+        .may_erase = may_erase,
+        .on_drained = on_drained,
+        .on_job_over = on_job_over,
+};

@@ -1,0 +1,658 @@
+/* Every rule of the record (contract section 5), accepted and refused, in one table: a line is made of a good
+ * record in which one field is replaced, added or left out. */
+#include "test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "spending/spending_record.h"
+
+static const int64_t RECEIVED_US = INT64_C(1765432100000001);
+
+/* name, JSON text; the record that every row of the table changes */
+static const char *const good[][2] = {
+        {"platform", "\"META\""},
+        {"accountExternalId", "\"act_1\""},
+        {"externalId", "\"6205292946071\""},
+        {"periodStart", "\"2020-12-02T08:00:00Z\""},
+        {"periodEnd", "\"2020-12-03T08:00:00Z\""},
+        {"collectedAt", "\"2020-12-17T00:00:00Z\""},
+        {"amountCents", "868"},
+        {"currency", "\"USD\""},
+        {"impressions", "644"},
+        {"clicks", "1"},
+        {"conversions", "null"},
+        {"metrics", "{\"ctr\":\"0.155280\"}"},
+};
+
+/* The good record with @field set to @value: replaced, or added at the end; NULL leaves it out. */
+static void make_line(char *out, size_t size, const char *field, const char *value)
+{
+        size_t len = 0;
+        int found = 0;
+
+        len += (size_t)snprintf(out + len, size - len, "{");
+        for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+                const char *text = good[i][1];
+
+                if (field && strcmp(good[i][0], field) == 0) {
+                        found = 1;
+                        text = value;
+                }
+                if (text)
+                        len += (size_t)snprintf(out + len, size - len, "%s\"%s\":%s", len > 1 ? "," : "",
+                                                good[i][0], text);
+        }
+        if (field && !found && value)
+                len += (size_t)snprintf(out + len, size - len, ",\"%s\":%s", field, value);
+        snprintf(out + len, size - len, "}");
+}
+
+static int decode(struct slice line, struct spending_record *rec, struct reject *reject)
+{
+        static struct field_reader reader;
+        struct fields fields;
+        int ok = fields_read(&reader, line, &fields, reject) &&
+                 spending_record_read(&fields, RECEIVED_US, rec);
+
+        field_reader_deinit(&reader);
+        return ok;
+}
+
+static const struct {
+        const char *field;
+        const char *value;
+        const char *code; /* NULL: accepted */
+} cases[] = {
+        {NULL, NULL, NULL},
+        /* kind */
+        {"kind", "\"spending\"", NULL},
+        {"kind", "\"sp\\u0065nding\"", NULL},
+        {"kind", "\"Spending\"", "bad_value"},
+        {"kind", "null", "bad_type"},
+        /* platform */
+        {"platform", "\"GOOGLE_ADS\"", NULL},
+        {"platform", "\"TIKTOK\"", NULL},
+        {"platform", "\"meta\"", "bad_value"},
+        {"platform", "\"\"", "bad_value"},
+        {"platform", "1", "bad_type"},
+        {"platform", "null", "bad_type"},
+        {"platform", NULL, "missing_field"},
+        /* connectionId, id */
+        {"connectionId", "\"01dee204-efdd-5702-9841-b5bbbec74be5\"", NULL},
+        {"connectionId", "\"01DEE204-EFDD-5702-9841-B5BBBEC74BE5\"", NULL},
+        {"connectionId", "\"01dee204efdd57029841b5bbbec74be5\"", "bad_value"},
+        {"connectionId", "\"01dee204-efdd-5702-9841-b5bbbec74beg\"", "bad_value"},
+        {"connectionId", "null", "bad_type"},
+        {"connectionId", "7", "bad_type"},
+        {"id", "\"01dee204-efdd-5702-9841-b5bbbec74be5\"", NULL},
+        {"id", "\"\"", "bad_value"},
+        {"id", "null", "bad_type"},
+        /* external ids */
+        {"accountExternalId", "\"\"", "bad_value"},
+        {"accountExternalId", "1700252260223815", "bad_type"},
+        {"accountExternalId", NULL, "missing_field"},
+        {"externalId", "\"x\"", NULL},
+        {"externalId", "\"\\ud83d\\ude00\"", NULL},
+        {"externalId", "\"\"", "bad_value"},
+        {"externalId", "7340000000000000001", "bad_type"},
+        {"externalId", "null", "bad_type"},
+        {"externalId", "\"a\\u0000b\"", "bad_value"},
+        {"externalId", "\"\\ud800\"", "bad_value"},
+        {"externalId", "\"\\udc00\\ud800\"", "bad_value"},
+        {"externalId", "\"\\ud800\\u0041\"", "bad_value"},
+        {"externalId", "\"\xff\"", "bad_json"},
+        {"externalId", "\"\xc0\x80\"", "bad_json"},
+        {"externalId", "\"\xed\xa0\x80\"", "bad_json"},
+        {"externalId", "\"\xf4\x90\x80\x80\"", "bad_json"},
+        {"externalId", "\"\xe2\x82\"", "bad_json"},
+        {"externalId", "\"tab\there\"", "bad_json"},
+        {"externalId", "\"\\x41\"", "bad_json"},
+        {"externalId", "\"\\u12g4\"", "bad_json"},
+        {"externalId", NULL, "missing_field"},
+        /* times */
+        {"periodStart", "\"2020-12-02T08:00:00+00:00\"", NULL},
+        {"periodStart", "\"2020-12-02T08:00:00.5-05:30\"", NULL},
+        {"periodStart", "\"2020-12-02T08:00:00.123456Z\"", NULL},
+        {"periodStart", "\"2020-12-02t08:00:00z\"", NULL},
+        {"periodStart", "\"2020-02-29T00:00:00Z\"", NULL},
+        {"periodStart", "\"0001-01-01T00:00:00Z\"", NULL},
+        {"periodStart", "\"2020-12-02T08:00:00.1234567Z\"", "bad_value"},
+        {"periodStart", "\"2020-12-02T08:00:00\"", "bad_value"},
+        {"periodStart", "\"2020-12-02 08:00:00Z\"", "bad_value"},
+        {"periodStart", "\"2020-12-02\"", "bad_value"},
+        {"periodStart", "\"2020-12-02T08:00Z\"", "bad_value"},
+        {"periodStart", "\"2020-12-02T08:00:00.Z\"", "bad_value"},
+        {"periodStart", "\"2020-12-02T08:00:00+0100\"", "bad_value"},
+        {"periodStart", "\"2020-12-02T08:00:00+16:00\"", "bad_value"},
+        {"periodStart", "\"2020-12-02T08:00:00+01:60\"", "bad_value"},
+        {"periodStart", "\"2020-12-02T08:00:00Zx\"", "bad_value"},
+        {"periodStart", "\"2020-13-01T00:00:00Z\"", "bad_value"},
+        {"periodStart", "\"2020-00-01T00:00:00Z\"", "bad_value"},
+        {"periodStart", "\"2020-04-31T00:00:00Z\"", "bad_value"},
+        {"periodStart", "\"2019-02-29T00:00:00Z\"", "bad_value"},
+        {"periodStart", "\"1900-02-29T00:00:00Z\"", "bad_value"},
+        {"periodStart", "\"2016-12-31T23:59:60Z\"", "bad_value"},
+        {"periodStart", "\"2020-12-02T24:00:00Z\"", "bad_value"},
+        {"periodStart", "\"0000-01-01T00:00:00Z\"", "bad_value"},
+        {"periodStart", "\"-020-12-02T08:00:00Z\"", "bad_value"},
+        {"periodStart", "\"\"", "bad_value"},
+        {"periodStart", "1606896000", "bad_type"},
+        {"periodStart", "null", "bad_type"},
+        {"periodStart", NULL, "missing_field"},
+        {"periodEnd", "\"9999-12-31T23:59:59.999999Z\"", NULL},
+        {"periodEnd", "\"2020-12-02T08:00:00.000001Z\"", NULL},
+        {"periodEnd", "\"2020-12-02T08:00:00Z\"", "bad_value"},
+        {"periodEnd", "\"2020-12-02T07:00:00Z\"", "bad_value"},
+        {"periodEnd", NULL, "missing_field"},
+        {"collectedAt", NULL, NULL},
+        {"collectedAt", "null", "bad_type"},
+        {"collectedAt", "\"now\"", "bad_value"},
+        /* integers */
+        {"amountCents", "0", NULL},
+        {"amountCents", "-0", NULL},
+        {"amountCents", "-120", NULL},
+        {"amountCents", "3.0", NULL},
+        {"amountCents", "3e0", NULL},
+        {"amountCents", "0.3e1", NULL},
+        {"amountCents", "300e-2", NULL},
+        {"amountCents", "0e999999999999", NULL},
+        {"amountCents", "9007199254740991", NULL},
+        {"amountCents", "-9007199254740991", NULL},
+        {"amountCents", "\"9223372036854775807\"", NULL},
+        {"amountCents", "\"-9223372036854775808\"", NULL},
+        {"amountCents", "\"-0\"", NULL},
+        {"amountCents", "9007199254740992", "bad_value"},
+        {"amountCents", "-9007199254740992", "bad_value"},
+        {"amountCents", "1e400", "bad_value"},
+        {"amountCents", "12.5", "bad_value"},
+        {"amountCents", "1e-1", "bad_value"},
+        {"amountCents", "1e-999999999999", "bad_value"},
+        {"amountCents", "\"9223372036854775808\"", "bad_value"},
+        {"amountCents", "\"-9223372036854775809\"", "bad_value"},
+        {"amountCents", "\"99999999999999999999999\"", "bad_value"},
+        {"amountCents", "\"12.0\"", "bad_value"},
+        {"amountCents", "\"1e3\"", "bad_value"},
+        {"amountCents", "\"+1\"", "bad_value"},
+        {"amountCents", "\" 1\"", "bad_value"},
+        {"amountCents", "\"007\"", "bad_value"},
+        {"amountCents", "\"-\"", "bad_value"},
+        {"amountCents", "\"\"", "bad_value"},
+        {"amountCents", "true", "bad_type"},
+        {"amountCents", "{}", "bad_type"},
+        {"amountCents", "null", "bad_type"},
+        {"amountCents", NULL, "missing_field"},
+        {"amountCents", "01", "bad_json"},
+        {"amountCents", "+1", "bad_json"},
+        {"amountCents", "1.", "bad_json"},
+        {"amountCents", ".5", "bad_json"},
+        {"amountCents", "1e", "bad_json"},
+        {"amountCents", "-", "bad_json"},
+        {"amountCents", "NaN", "bad_json"},
+        {"amountCents", "Infinity", "bad_json"},
+        {"amountCents", "0x10", "bad_json"},
+        {"impressions", NULL, NULL},
+        {"impressions", "null", NULL},
+        {"impressions", "\"9223372036854775807\"", NULL},
+        {"impressions", "-1", "bad_value"},
+        {"impressions", "\"-1\"", "bad_value"},
+        {"impressions", "1.5", "bad_value"},
+        {"impressions", "[]", "bad_type"},
+        {"clicks", "700", NULL},
+        {"clicks", "false", "bad_type"},
+        {"conversions", "15.295535", "bad_value"},
+        {"conversions", "9000", NULL},
+        /* currency */
+        {"currency", "\"EUR\"", NULL},
+        {"currency", "\"\\u0045UR\"", NULL},
+        {"currency", "\"eur\"", "bad_value"},
+        {"currency", "\"EURO\"", "bad_value"},
+        {"currency", "\"E1R\"", "bad_value"},
+        {"currency", "\"\"", "bad_value"},
+        {"currency", "null", "bad_type"},
+        {"currency", NULL, "missing_field"},
+        /* metrics */
+        {"metrics", NULL, NULL},
+        {"metrics", "null", NULL},
+        {"metrics", "{}", NULL},
+        {"metrics", " { \"a\" : [ 1 , {\"a\":1} , \"\\n\" ] , \"b\" : null } ", NULL},
+        {"metrics", "{\"n\":12345678901234567890.123456789}", NULL},
+        {"metrics", "{\"n\":1E400}", NULL},
+        {"metrics", "{\"n\":1e131071}", NULL},
+        {"metrics", "{\"n\":1e-16383}", NULL},
+        {"metrics", "{\"n\":0e131072}", NULL},
+        {"metrics", "{\"n\":1e131072}", "bad_value"},
+        {"metrics", "{\"n\":12e131071}", "bad_value"},
+        {"metrics", "{\"n\":1e-16384}", "bad_value"},
+        {"metrics", "{\"n\":1e99999999999999999999}", "bad_value"},
+        {"metrics", "{\"s\":\"\\u0000\"}", "bad_value"},
+        {"metrics", "{\"s\":\"\\udead\"}", "bad_value"},
+        {"metrics", "{\"\\u0000\":1}", "bad_value"},
+        {"metrics", "{\"a\":1,\"a\":2}", "bad_json"},
+        {"metrics", "{\"a\":1,\"\\u0061\":2}", "bad_json"},
+        {"metrics", "{\"x\":{\"b\":[{\"a\":1,\"b\":1,\"a\":2}]}}", "bad_json"},
+        {"metrics", "{\"a\":1,}", "bad_json"},
+        {"metrics", "{\"a\":[1,]}", "bad_json"},
+        {"metrics", "{\"a\":[1 2]}", "bad_json"},
+        {"metrics", "{a:1}", "bad_json"},
+        {"metrics", "{'a':1}", "bad_json"},
+        {"metrics", "{\"a\":tru}", "bad_json"},
+        {"metrics", "{\"a\":1", "bad_json"},
+        {"metrics", "[]", "bad_type"},
+        {"metrics", "\"{}\"", "bad_type"},
+        {"metrics", "1", "bad_type"},
+        /* fields that nobody knows */
+        {"amount_cents", "1", "unknown_field"},
+        {"Platform", "\"META\"", "unknown_field"},
+        {"", "1", "unknown_field"},
+        {"\\u0069d", "\"01dee204-efdd-5702-9841-b5bbbec74be5\"", NULL},
+        /* the same key twice */
+        {"\\u0063licks", "1", "bad_json"},
+};
+
+static void test_every_rule(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                struct spending_record rec;
+                struct reject reject;
+                char line[2048];
+                int ok;
+
+                make_line(line, sizeof(line), cases[i].field, cases[i].value);
+                ok = decode(slice_str(line), &rec, &reject);
+                if (ok && cases[i].code)
+                        fail_msg("accepted, not %s: %s", cases[i].code, line);
+                if (!ok && !cases[i].code)
+                        fail_msg("refused as %s (%s): %s", reject_code_name(reject.code), reject.message,
+                                 line);
+                if (ok)
+                        continue;
+                if (strcmp(reject_code_name(reject.code), cases[i].code) != 0)
+                        fail_msg("%s (%s), not %s: %s", reject_code_name(reject.code), reject.message,
+                                 cases[i].code, line);
+                if (reject.code != REJECT_BAD_JSON)
+                        assert_string_equal(reject.field, cases[i].field);
+                assert_true(strlen(reject.message) > 10);
+        }
+}
+
+static void test_lines_that_are_no_records(void **state)
+{
+        static const struct {
+                const char *line;
+                const char *code;
+        } lines[] = {
+                {" ", "bad_json"},
+                {"{", "bad_json"},
+                {"{}", "missing_field"},
+                {"[]", "bad_type"},
+                {"null", "bad_type"},
+                {"\"x\"", "bad_type"},
+                {"1", "bad_type"},
+                {"hello", "bad_json"},
+                {"{\"platform\"}", "bad_json"},
+                {"{\"platform\":}", "bad_json"},
+                {"{} {}", "bad_json"},
+                {"{}x", "bad_json"},
+                {"\xef\xbb\xbf{}", "bad_json"},
+                {"[1", "bad_json"},
+                {"{\"a\":1}}", "bad_json"},
+                {"{,}", "bad_json"},
+                {"{\"a\" 1}", "bad_json"},
+                {"{\"zzz\":1,\"zzz", "bad_json"},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+                struct spending_record rec;
+                struct reject reject;
+
+                if (decode(slice_str(lines[i].line), &rec, &reject))
+                        fail_msg("accepted: %s", lines[i].line);
+                if (strcmp(reject_code_name(reject.code), lines[i].code) != 0)
+                        fail_msg("%s, not %s: %s", reject_code_name(reject.code), lines[i].code,
+                                 lines[i].line);
+        }
+}
+
+static void test_external_id_lengths(void **state)
+{
+        static const struct {
+                size_t bytes;
+                const char *unit; /* repeated; counts as unit_bytes decoded */
+                size_t unit_bytes;
+                int ok;
+        } ids[] = {
+                {255, "x", 1, 1},
+                {256, "x", 1, 0},
+                {254, "\xc3\xa9", 2, 1},
+                {256, "\xc3\xa9", 2, 0},
+                {255, "\\u0041", 1, 1},
+                {256, "\\u0041", 1, 0},
+                {252, "\\ud83d\\ude00", 4, 1},
+                {5000, "x", 1, 0},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+                static char value[16384];
+                static char line[20000];
+                struct spending_record rec;
+                struct reject reject;
+
+                strcpy(value, "\"");
+                for (size_t n = 0; n < ids[i].bytes; n += ids[i].unit_bytes)
+                        strcat(value, ids[i].unit);
+                strcat(value, "\"");
+                make_line(line, sizeof(line), "externalId", value);
+                assert_int_equal(decode(slice_str(line), &rec, &reject), ids[i].ok);
+                if (!ids[i].ok)
+                        assert_int_equal(reject.code, REJECT_BAD_VALUE);
+        }
+}
+
+static void test_nesting_depth(void **state)
+{
+        (void)state;
+        for (int depth = JSON_MAX_DEPTH - 1; depth <= JSON_MAX_DEPTH + 2; depth++) {
+                static char value[4096];
+                static char line[8192];
+                struct spending_record rec;
+                struct reject reject;
+                int ok;
+
+                strcpy(value, "{\"a\":"); /* the first level */
+                for (int i = 1; i < depth; i++)
+                        strcat(value, "[");
+                for (int i = 1; i < depth; i++)
+                        strcat(value, "]");
+                strcat(value, "}");
+                make_line(line, sizeof(line), "metrics", value);
+                ok = decode(slice_str(line), &rec, &reject);
+                assert_int_equal(ok, depth <= JSON_MAX_DEPTH);
+                if (!ok)
+                        assert_int_equal(reject.code, REJECT_BAD_VALUE);
+        }
+}
+
+static void test_duplicate_among_many_keys(void **state)
+{
+        static char value[100000];
+        static char line[110000];
+        struct spending_record rec;
+        struct reject reject;
+
+        (void)state;
+        for (int twice = 0; twice < 2; twice++) {
+                size_t len = 0;
+
+                len += (size_t)snprintf(value, sizeof(value), "{\"k4999\":0");
+                for (int i = 0; i < 4999 + twice; i++)
+                        len += (size_t)snprintf(value + len, sizeof(value) - len, ",\"k%d\":%d", i, i);
+                snprintf(value + len, sizeof(value) - len, "}");
+                make_line(line, sizeof(line), "metrics", value);
+                assert_int_equal(decode(slice_str(line), &rec, &reject), !twice);
+        }
+        assert_int_equal(reject.code, REJECT_BAD_JSON);
+}
+
+static struct spending_record decode_ok(const char *field, const char *value)
+{
+        static char line[4096]; /* slices of the record point here */
+        struct spending_record rec;
+        struct reject reject;
+
+        make_line(line, sizeof(line), field, value);
+        if (!decode(slice_str(line), &rec, &reject))
+                fail_msg("refused: %s: %s", reject.message, line);
+        return rec;
+}
+
+static void test_values(void **state)
+{
+        struct spending_record rec = decode_ok(NULL, NULL);
+
+        (void)state;
+        assert_int_equal(rec.platform, PLATFORM_META);
+        assert_true(slice_eq(rec.account_external_id.raw, SLICE_LIT("act_1")));
+        assert_true(slice_eq(rec.external_id.raw, SLICE_LIT("6205292946071")));
+        assert_true(rec.period_start == INT64_C(1606896000000000));
+        assert_true(rec.period_end == INT64_C(1606982400000000));
+        assert_true(rec.collected_at == INT64_C(1608163200000000));
+        assert_true(rec.amount_cents == 868);
+        assert_memory_equal(rec.currency, "USD", 3);
+        assert_true(rec.impressions == 644 && rec.clicks == 1);
+        assert_int_equal(rec.nulls, RECORD_NULL_CONVERSIONS);
+        assert_true(slice_eq(rec.metrics, SLICE_LIT("{\"ctr\":\"0.155280\"}")));
+        assert_false(rec.has_id);
+
+        assert_true(decode_ok("collectedAt", NULL).collected_at == RECEIVED_US);
+        assert_true(decode_ok("amountCents", "-120").amount_cents == -120);
+        assert_true(decode_ok("amountCents", "12.5e1").amount_cents == 125);
+        assert_true(decode_ok("amountCents", "1200e-2").amount_cents == 12);
+        assert_true(decode_ok("amountCents", "9007199254740991").amount_cents == INT64_C(9007199254740991));
+        assert_true(decode_ok("amountCents", "90071992547409910e-1").amount_cents ==
+                    INT64_C(9007199254740991));
+        assert_true(decode_ok("amountCents", "\"-9223372036854775808\"").amount_cents == INT64_MIN);
+        assert_true(decode_ok("amountCents", "\"9223372036854775807\"").amount_cents == INT64_MAX);
+        assert_int_equal(decode_ok("metrics", "null").nulls, RECORD_NULL_CONVERSIONS | RECORD_NULL_METRICS);
+        assert_true(decode_ok("periodStart", "\"2020-12-02T10:00:00.25+02:00\"").period_start ==
+                    INT64_C(1606896000250000));
+        assert_true(decode_ok("periodStart", "\"0001-01-01T00:00:00Z\"").period_start ==
+                    INT64_C(-62135596800000000));
+}
+
+static struct uuid id_of(const char *field, const char *value)
+{
+        struct spending_record rec = decode_ok(field, value);
+
+        memset(&rec.ad_object_id, 7, sizeof(rec.ad_object_id));
+        spending_record_derive_id(&rec);
+        return rec.id;
+}
+
+static void assert_same_id(const char *field, const char *value, const char *field2, const char *value2,
+                           int same)
+{
+        struct uuid a = id_of(field, value);
+        struct uuid b = id_of(field2, value2);
+
+        if (uuid_eq(&a, &b) != (same != 0))
+                fail_msg("%s=%s and %s=%s: ids %s", field, value, field2, value2,
+                         same ? "differ" : "are the same");
+}
+
+static void test_derived_ids(void **state)
+{
+        static const char *const different[][2] = {
+                {"periodStart", "\"2020-12-02T08:00:00.000001Z\""},
+                {"periodEnd", "\"2020-12-03T09:00:00Z\""},
+                {"collectedAt", "\"2020-12-17T00:00:00.000001Z\""},
+                {"amountCents", "869"},
+                {"currency", "\"EUR\""},
+                {"impressions", "645"},
+                {"impressions", "null"},
+                {"clicks", "0"},
+                {"conversions", "0"},
+                {"metrics", "null"},
+                {"metrics", "{}"},
+                {"metrics", "{\"ctr\":\"0.155281\"}"},
+                {"metrics", "{\"ctr\":0.155280}"},
+                {"metrics", "{\"ctR\":\"0.155280\"}"},
+                {"metrics", "{\"ctr\":[\"0.155280\"]}"},
+        };
+        struct uuid id = id_of(NULL, NULL);
+        struct uuid id2;
+        struct spending_record rec = decode_ok(NULL, NULL);
+
+        (void)state;
+        assert_int_equal(id.bytes[6] >> 4, 8);
+        assert_int_equal(id.bytes[8] >> 6, 2);
+        /* 1608163200000 ms in front */
+        assert_memory_equal(id.bytes, "\x01\x76\x6d\xff\x0c\x00", 6);
+        for (size_t i = 0; i < ARRAY_LEN(different); i++)
+                assert_same_id(NULL, NULL, different[i][0], different[i][1], 0);
+        /* of two ad objects */
+        rec.ad_object_id = (struct uuid){{42}};
+        spending_record_derive_id(&rec);
+        assert_false(uuid_eq(&rec.id, &id));
+        /* what jsonb stores alike is the same record */
+        assert_same_id("amountCents", "868.0", NULL, NULL, 1);
+        assert_same_id("periodStart", "\"2020-12-02T09:00:00+01:00\"", NULL, NULL, 1);
+        assert_same_id("metrics", "{ \"ctr\" : \"0.1\\u00355280\" }", NULL, NULL, 1);
+        assert_same_id("metrics", "{\"a\":1,\"b\":[{\"c\":2,\"d\":3}]}", "metrics",
+                       "{\"b\":[{\"d\":3,\"c\":2}],\"a\":1}", 1);
+        assert_same_id("metrics", "{\"a\":[1,2]}", "metrics", "{\"a\":[2,1]}", 0);
+        assert_same_id("metrics", "{\"a\":[[],1]}", "metrics", "{\"a\":[[1]]}", 0);
+        assert_same_id("metrics", "{\"a\":1.0}", "metrics", "{\"a\":1}", 0);
+        assert_same_id("metrics", "{\"a\":true}", "metrics", "{\"a\":\"true\"}", 0);
+        /* the client's own */
+        id2 = id_of("id", "\"01dee204-efdd-5702-9841-b5bbbec74be5\"");
+        assert_memory_equal(id2.bytes, "\x01\xde\xe2\x04", 4);
+}
+
+static void test_numbers_in_metrics_and_ids(void **state)
+{
+        /* of each line numeric makes one and the same text, the first one */
+        static const char *const alike[][4] = {
+                {"100", "1e2", "1E+2", "0.1e3"},
+                {"0", "-0", "0e5", "-0.0e1"},
+                {"0.0", "-0.0", "0e-1", "0.00e1"},
+                {"1.0", "0.10e1", "10e-1", "0.010E2"},
+                {"1.00", "100e-2", "0.100e1", "1.00e0"},
+                {"-0.0025", "-25e-4", "-0.25e-2", "-2.5e-3"},
+                {"123.45", "12345e-2", "1.2345e2", "0.0012345e5"},
+                {"-1000000", "-1e6", "-1000000e0", "-0.001e9"},
+        };
+        char digits[2][1200];
+        char value[2][1300];
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(alike); i++) {
+                for (size_t k = 0; k < ARRAY_LEN(alike); k++) {
+                        for (size_t n = 0; n < 4; n++) {
+                                snprintf(value[0], sizeof(value[0]), "{\"a\":%s}", alike[i][0]);
+                                snprintf(value[1], sizeof(value[1]), "{\"a\":%s}", alike[k][n]);
+                                assert_same_id("metrics", value[0], "metrics", value[1], i == k);
+                        }
+                }
+        }
+        /* short and long, whatever their length is */
+        for (int zeros = 390; zeros <= 1000; zeros += zeros < 410 ? 1 : 295) {
+                memset(digits[0], '0', (size_t)zeros);
+                digits[0][zeros] = '\0';
+                snprintf(value[0], sizeof(value[0]), "{\"a\":-2%s}", digits[0]);
+                snprintf(value[1], sizeof(value[1]), "{\"a\":-0.2e%d}", zeros + 1);
+                assert_same_id("metrics", value[0], "metrics", value[1], 1);
+                snprintf(value[1], sizeof(value[1]), "{\"a\":-2e%d}", zeros + 1);
+                assert_same_id("metrics", value[0], "metrics", value[1], 0);
+                snprintf(value[0], sizeof(value[0]), "{\"a\":0.%s3}", digits[0]);
+                snprintf(value[1], sizeof(value[1]), "{\"a\":30e-%d}", zeros + 2);
+                assert_same_id("metrics", value[0], "metrics", value[1], 0); /* one digit more */
+                snprintf(value[1], sizeof(value[1]), "{\"a\":3e-%d}", zeros + 1);
+                assert_same_id("metrics", value[0], "metrics", value[1], 1);
+                snprintf(value[0], sizeof(value[0]), "{\"a\":0.%s}", digits[0]);
+                snprintf(value[1], sizeof(value[1]), "{\"a\":-0e-%d}", zeros);
+                assert_same_id("metrics", value[0], "metrics", value[1], 1);
+        }
+}
+
+/* A value that must never change: ids of stored rows depend on it. */
+static void test_derived_id_is_stable(void **state)
+{
+        struct uuid id = id_of(NULL, NULL);
+        char text[UUID_TEXT_LEN + 1];
+
+        (void)state;
+        uuid_format(&id, text);
+        assert_string_equal(text, "01766dff-0c00-89fd-85d9-1d5a5ff04a30");
+        id = id_of("metrics", "{\"a\":[1.50,-100,0],\"b\":-0.001}");
+        uuid_format(&id, text);
+        assert_string_equal(text, "01766dff-0c00-8967-8bd0-62c14e87ab2f");
+}
+
+static void test_any_time(void **state)
+{
+        static char line[2048];
+        struct spending_record rec = decode_ok("id", "\"01dee204-efdd-5702-9841-b5bbbec74be5\"");
+        struct reject reject;
+
+        (void)state;
+        assert_true(rec.has_id);
+        assert_false(rec.any_time);
+        snprintf(
+                line, sizeof(line),
+                "{\"id\":\"01dee204-efdd-5702-9841-b5bbbec74be5\",\"platform\":\"META\",\"accountExternalId\":\"1\","
+                "\"externalId\":\"2\",\"periodStart\":\"2020-12-02T08:00:00Z\",\"periodEnd\":\"2020-12-03T08:00:00Z\","
+                "\"amountCents\":1,\"currency\":\"USD\"}");
+        assert_true(decode(slice_str(line), &rec, &reject));
+        assert_true(rec.any_time);
+}
+
+static void test_first_fault_is_told(void **state)
+{
+        struct spending_record rec;
+        struct reject reject;
+
+        (void)state;
+        /* broken JSON before all else, then an unknown field, then the fields in their order */
+        assert_false(decode(SLICE_LIT("{\"nope\":1,\"platform\":7,\"x\":}"), &rec, &reject));
+        assert_int_equal(reject.code, REJECT_BAD_JSON);
+        assert_non_null(strstr(reject.message, "byte 28"));
+        assert_false(decode(SLICE_LIT("{\"platform\":7,\"nope\":1,\"nope2\":2}"), &rec, &reject));
+        assert_int_equal(reject.code, REJECT_UNKNOWN_FIELD);
+        assert_string_equal(reject.field, "nope");
+        /* a name that is no text for others is told as it was sent */
+        assert_false(decode(SLICE_LIT("{\"platform\\u0000\":1}"), &rec, &reject));
+        assert_string_equal(reject.field, "platform\\u0000");
+        assert_false(decode(SLICE_LIT("{\"\\udc00\\ud800x\":1}"), &rec, &reject));
+        assert_string_equal(reject.field, "\\udc00\\ud800x");
+        assert_false(decode(SLICE_LIT("{\"\\ud83d\\ude00\\u00e9\":1}"), &rec, &reject));
+        assert_string_equal(reject.field, "\xf0\x9f\x98\x80\xc3\xa9");
+        assert_false(decode(SLICE_LIT("{\"\":1}"), &rec, &reject));
+        assert_int_equal(reject.code, REJECT_UNKNOWN_FIELD);
+        assert_string_equal(reject.message, "a spending record has no field without a name");
+        assert_false(decode(SLICE_LIT("{\"currency\":7,\"platform\":7}"), &rec, &reject));
+        assert_string_equal(reject.field, "platform");
+        assert_string_equal(reject.message, "platform must be \"META\", \"GOOGLE_ADS\" or \"TIKTOK\", not 7");
+}
+
+/* A value of any length and any characters is quoted cut, never inside a character. */
+static void test_long_values_are_cut(void **state)
+{
+        static char value[4000];
+        static char line[8000];
+        struct spending_record rec;
+        struct reject reject;
+
+        (void)state;
+        strcpy(value, "\"");
+        for (int i = 0; i < 500; i++)
+                strcat(value, "\xf0\x9f\x98\x80");
+        strcat(value, "\"");
+        make_line(line, sizeof(line), "currency", value);
+        assert_false(decode(slice_str(line), &rec, &reject));
+        assert_true(strlen(reject.message) < 200);
+        assert_non_null(strstr(reject.message, "\xf0\x9f\x98\x80...\""));
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_every_rule),
+                cmocka_unit_test(test_lines_that_are_no_records),
+                cmocka_unit_test(test_external_id_lengths),
+                cmocka_unit_test(test_nesting_depth),
+                cmocka_unit_test(test_duplicate_among_many_keys),
+                cmocka_unit_test(test_values),
+                cmocka_unit_test(test_derived_ids),
+                cmocka_unit_test(test_numbers_in_metrics_and_ids),
+                cmocka_unit_test(test_derived_id_is_stable),
+                cmocka_unit_test(test_any_time),
+                cmocka_unit_test(test_first_fault_is_told),
+                cmocka_unit_test(test_long_values_are_cut),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
