@@ -37,9 +37,19 @@ extern const char fits_prepare_sql[];
  * to do. */
 bool fits_read_error(const char *message, char ret[FITS_TEXT_BYTES]);
 
+enum fits_subject {
+        FITS_SERVER = 1, /* encoding, read-only */
+        FITS_VERSION,
+        FITS_SESSION,
+        FITS_MISSING, /* there are tables missing */
+        FITS_TABLES,
+        FITS_RIGHTS,
+};
+
 /* Told of each thing that does not fit: @difference says what, @remedy what to do, a statement where one will
  * do. */
-typedef void fits_difference_cb(void *ctx, const char *difference, const char *remedy);
+typedef void fits_difference_cb(void *ctx, enum fits_subject subject, const char *difference,
+                                const char *remedy);
 
 /* Tells all that does not fit, for a session that is set up (session.h). 0 or a code of enum err, with the
  * reason in @db. */

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Each of the following selects makes a row of everything that does not fit: its rank, the difference, the
- * remedy. Names are looked up in schema public, whatever the search path. */
+/* Each of the following selects makes a row of everything that does not fit: its rank (ten times the subject,
+ * enum fits_subject, and then the order in which it is told), the difference, the remedy. Names are looked up in schema public, whatever the search path. */
 
 #define RELATIONS                                                                                            \
         "relation (name, id) AS MATERIALIZED ("                                                              \
@@ -60,76 +60,76 @@
         "JOIN pg_type t ON t.oid = a.atttypid)"
 
 #define SERVER_SQL                                                                                           \
-        "SELECT 1, format('PostgreSQL %s is too old', current_setting('server_version')), "                  \
+        "SELECT 20, format('PostgreSQL %s is too old', current_setting('server_version')), "                 \
         "'use version " FITS_POSTGRESQL_MIN " or later' "                                                    \
         "WHERE current_setting('server_version_num')::int < " FITS_POSTGRESQL_MIN " * 10000 "                \
-        "UNION ALL SELECT 1, format('TimescaleDB %s is too old', extversion), "                              \
+        "UNION ALL SELECT 20, format('TimescaleDB %s is too old', extversion), "                             \
         "'update to " FITS_TIMESCALEDB_MIN " or later, then ALTER EXTENSION timescaledb UPDATE' "            \
         "FROM pg_extension WHERE extname = 'timescaledb' "                                                   \
         "AND regexp_replace(extversion, '[^0-9.].*', '') <> '' "                                             \
         "AND (string_to_array(regexp_replace(extversion, '[^0-9.].*', ''), '.')::int[])[1:2] "               \
         "< string_to_array('" FITS_TIMESCALEDB_MIN "', '.')::int[] "                                         \
-        "UNION ALL SELECT 1, format('the database''s encoding is %s, not UTF8', getdatabaseencoding()), "    \
+        "UNION ALL SELECT 10, format('the database''s encoding is %s, not UTF8', getdatabaseencoding()), "   \
         "'make a database with ENCODING ''UTF8'' TEMPLATE template0' WHERE getdatabaseencoding() <> 'UTF8' " \
-        "UNION ALL SELECT 1, 'the server is read-only (a standby?)', "                                       \
+        "UNION ALL SELECT 10, 'the server is read-only (a standby?)', "                                      \
         "'let database.url point to the primary, or turn default_transaction_read_only off' "                \
         "WHERE current_setting('transaction_read_only') = 'on' "
 
 /* A restore sets timescaledb.restoring for all sessions to come, and so not for this one. */
 #define RESTORE_SQL                                                                                          \
-        "UNION ALL SELECT 2, 'a restore is in progress: timescaledb.restoring is on', "                      \
+        "UNION ALL SELECT 30, 'a restore is in progress: timescaledb.restoring is on', "                     \
         "'SELECT timescaledb_post_restore() when it is complete' "                                           \
         "WHERE current_setting('timescaledb.restoring', true) = 'on' "                                       \
         "OR EXISTS (SELECT FROM pg_db_role_setting s WHERE s.setdatabase IN "                                \
         "(SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND s.setrole = 0 "          \
         "AND 'timescaledb.restoring=on' = ANY (s.setconfig)) "                                               \
-        "UNION ALL SELECT 2, 'TimescaleDB is not loaded in this session', "                                  \
+        "UNION ALL SELECT 30, 'TimescaleDB is not loaded in this session', "                                 \
         "format('ALTER ROLE %I RESET timescaledb.disable_load', session_user) "                              \
         "WHERE current_setting('timescaledb.restoring', true) IS NULL "
 
 /* What session_setup_sql sets, and what this role could not set. */
 #define SESSION_SQL                                                                                          \
-        "UNION ALL SELECT 2, format('%s is %s for this session', s.name, current_setting(s.name)), "         \
+        "UNION ALL SELECT 30, format('%s is %s for this session', s.name, current_setting(s.name)), "        \
         "format('ALTER ROLE %I RESET %I', session_user, s.reset) "                                           \
         "FROM (VALUES ('session_replication_role', 'origin', 'session_replication_role'), "                  \
         "('transaction_isolation', 'read committed', 'default_transaction_isolation')) "                     \
         "AS s (name, value, reset) WHERE current_setting(s.name) <> s.value "                                \
-        "UNION ALL SELECT 2, 'synchronous_commit is off for this session', "                                 \
+        "UNION ALL SELECT 30, 'synchronous_commit is off for this session', "                                \
         "format('ALTER ROLE %I RESET synchronous_commit', session_user) "                                    \
         "WHERE current_setting('synchronous_commit') = 'off' "
 
 #define TABLES_SQL                                                                                              \
-        "UNION ALL (SELECT 3, 'tables are missing', 'run boris-ingestd migrate' "                               \
+        "UNION ALL (SELECT 40, 'tables are missing', 'run boris-ingestd migrate' "                              \
         "FROM relation WHERE id IS NULL LIMIT 1) "                                                              \
-        "UNION ALL (SELECT 3, 'search_path: the tables of schema public are not found first', "                 \
+        "UNION ALL (SELECT 30, 'search_path: the tables of schema public are not found first', "                \
         "'ALTER ROLE ... SET search_path = public' "                                                            \
         "FROM there WHERE to_regclass(name)::oid IS DISTINCT FROM id LIMIT 1) "                                 \
-        "UNION ALL SELECT 4, format('%s is %s, not a table', r.name, CASE c.relkind WHEN 'v' THEN 'a view' "    \
+        "UNION ALL SELECT 50, format('%s is %s, not a table', r.name, CASE c.relkind WHEN 'v' THEN 'a view' "   \
         "WHEN 'm' THEN 'a materialized view' WHEN 'f' THEN 'a foreign table' ELSE 'a partitioned table' END), " \
         "format('ALTER %s public.%I RENAME TO something else, then run boris-ingestd migrate', "                \
         "CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' "                                \
         "WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, r.name) "                                              \
         "FROM there r JOIN pg_class c ON c.oid = r.id WHERE c.relkind <> 'r' "                                  \
-        "UNION ALL SELECT 4, format('%s is unlogged: a crash of the server empties it', r.name), "              \
+        "UNION ALL SELECT 50, format('%s is unlogged: a crash of the server empties it', r.name), "             \
         "format('ALTER TABLE public.%I SET LOGGED', r.name) "                                                   \
         "FROM there r JOIN pg_class c ON c.oid = r.id WHERE c.relkind = 'r' AND c.relpersistence <> 'p' "
 
 #define COLUMNS_SQL                                                                                                \
-        "UNION ALL SELECT 5, format('column %s.%s is missing', w.relation, w.name), "                              \
+        "UNION ALL SELECT 51, format('column %s.%s is missing', w.relation, w.name), "                             \
         "format('ALTER TABLE public.%I ADD COLUMN %I %s', w.relation, w.name, w.type) "                            \
         "FROM wanted w JOIN there r ON r.name = w.relation "                                                       \
         "WHERE NOT EXISTS (SELECT FROM present p WHERE p.relation = w.relation AND p.name = w.name) "              \
-        "UNION ALL SELECT 5, format('column %s.%s is %s instead of %s', w.relation, w.name, "                      \
+        "UNION ALL SELECT 51, format('column %s.%s is %s instead of %s', w.relation, w.name, "                     \
         "format_type(p.type_id, p.modifier) || coalesce(' COLLATE ' || p.collation::regcollation, ''), "           \
         "replace(w.type, 'public.', '')), "                                                                        \
         "format('ALTER TABLE public.%1$I ALTER COLUMN %2$I TYPE %3$s USING %2$I::%3$s', "                          \
         "w.relation, w.name, w.type) "                                                                             \
         "FROM wanted w JOIN present p ON p.relation = w.relation AND p.name = w.name "                             \
         "WHERE p.type_id IS DISTINCT FROM to_regtype(w.type)::oid OR p.modifier <> -1 OR p.collation IS NOT NULL " \
-        "UNION ALL SELECT 5, format('column %s.%s is generated', w.relation, w.name), "                            \
+        "UNION ALL SELECT 51, format('column %s.%s is generated', w.relation, w.name), "                           \
         "format('ALTER TABLE public.%I ALTER COLUMN %I DROP EXPRESSION', w.relation, w.name) "                     \
         "FROM wanted w JOIN present p ON p.relation = w.relation AND p.name = w.name WHERE p.generated "           \
-        "UNION ALL SELECT 5, format('column %s.%s is NOT NULL and has no default', p.relation, p.name), "          \
+        "UNION ALL SELECT 51, format('column %s.%s is NOT NULL and has no default', p.relation, p.name), "         \
         "CASE WHEN w.fallback <> '' THEN "                                                                         \
         "format('ALTER TABLE public.%I ALTER COLUMN %I SET DEFAULT %s', p.relation, p.name, w.fallback) "          \
         "ELSE format('ALTER TABLE public.%I ALTER COLUMN %I DROP NOT NULL, or SET DEFAULT ...', "                  \
@@ -139,7 +139,7 @@
 
 /* A key is a unique index over all rows that is checked at once. */
 #define KEYS_SQL                                                                                              \
-        "UNION ALL SELECT 6, format('%s does not have %s (%s)', k.relation, "                                 \
+        "UNION ALL SELECT 52, format('%s does not have %s (%s)', k.relation, "                                \
         "CASE WHEN k.is_primary THEN 'PRIMARY KEY' ELSE 'UNIQUE' END, array_to_string(k.columns, ', ')), "    \
         "'run boris-ingestd migrate' "                                                                        \
         "FROM (VALUES ('platform_connections', ARRAY['id'], true), ('ad_accounts', ARRAY['id'], true), "      \
@@ -156,7 +156,7 @@
         "WHERE u.place <= i.indnkeyatts)) "
 
 #define HYPERTABLE_SQL                                                                                       \
-        "UNION ALL SELECT 7, 'spending is no hypertable on collected_at', 'run boris-ingestd migrate' "      \
+        "UNION ALL SELECT 53, 'spending is no hypertable on collected_at', 'run boris-ingestd migrate' "     \
         "FROM there r WHERE r.name = 'spending' AND NOT EXISTS ("                                            \
         "SELECT FROM _timescaledb_catalog.hypertable h "                                                     \
         "JOIN _timescaledb_catalog.dimension d ON d.hypertable_id = h.id "                                   \
@@ -164,16 +164,16 @@
         "AND d.interval_length IS NOT NULL) "
 
 #define RULES_SQL                                                                                            \
-        "UNION ALL SELECT 8, format('%s has the rule %s', r.name, w.rulename), "                             \
+        "UNION ALL SELECT 54, format('%s has the rule %s', r.name, w.rulename), "                            \
         "format('DROP RULE %I ON public.%I', w.rulename, r.name) "                                           \
         "FROM there r JOIN pg_rewrite w ON w.ev_class = r.id "                                               \
         "WHERE w.ev_type IN ('2', '3') AND w.ev_enabled <> 'D' "                                             \
-        "UNION ALL SELECT 8, format('row security of %s is in force for role %s', r.name, current_user), "   \
+        "UNION ALL SELECT 54, format('row security of %s is in force for role %s', r.name, current_user), "  \
         "format('ALTER TABLE public.%I DISABLE ROW LEVEL SECURITY, or ALTER ROLE %I BYPASSRLS', "            \
         "r.name, current_user) FROM there r WHERE row_security_active(r.id) "
 
 #define LABELS_SQL                                                                                           \
-        "UNION ALL SELECT 5, format('enum type %s lacks the label %s', l.type, l.label), "                   \
+        "UNION ALL SELECT 51, format('enum type %s lacks the label %s', l.type, l.label), "                  \
         "format('ALTER TYPE public.%I ADD VALUE %L', l.type, l.label) "                                      \
         "FROM (VALUES ('platform', 'META'), ('platform', 'GOOGLE_ADS'), ('platform', 'TIKTOK'), "            \
         "('ad_object_type', 'CAMPAIGN'), ('ad_object_type', 'AD_SET'), ('ad_object_type', 'AD'), "           \
@@ -184,8 +184,8 @@
 
 /* Rights to some columns suffice, as config/role.sql gives them, but for what LOCK TABLE asks. */
 #define RIGHTS_SQL                                                                                            \
-        "UNION ALL SELECT 9, format('this role lacks %s', "                                                   \
-        "string_agg(n.privilege || ' on ' || n.name, ', ' ORDER BY n.place)), 'GRANT them' "                  \
+        "UNION ALL SELECT 60, format('rights: this role lacks %s', "                                          \
+        "string_agg(n.privilege || ' on ' || n.name, ', ' ORDER BY n.place)), 'GRANT them (SQLSTATE 42501)' " \
         "FROM (VALUES (1, 'ad_accounts', 'SELECT'), (2, 'ad_accounts', 'INSERT'), "                           \
         "(3, 'ad_accounts', 'UPDATE'), (4, 'ad_objects', 'SELECT'), (5, 'ad_objects', 'INSERT'), "            \
         "(6, 'ad_objects', 'UPDATE'), (7, 'platform_connections', 'SELECT'), (8, 'spending', 'SELECT'), "     \
@@ -210,7 +210,7 @@ const char fits_prepare_sql[] =
         "FROM (" DIFFERENCES_SQL
         ") AS d (rank, difference, remedy)) AS told WHERE told.total > 0; " FITS_LOOK_SQL;
 
-static const char compare_sql[] = "SELECT difference, remedy FROM (" DIFFERENCES_SQL
+static const char compare_sql[] = "SELECT rank / 10::int8, difference, remedy FROM (" DIFFERENCES_SQL
                                   ") AS d (rank, difference, remedy) ORDER BY rank, difference";
 
 bool fits_read_error(const char *message, char ret[FITS_TEXT_BYTES])
@@ -241,7 +241,8 @@ int fits_compare(struct db *db, fits_difference_cb *told, void *ctx)
         if (err)
                 return err;
         for (int i = 0; i < db_rows(res); i++)
-                told(ctx, db_text(res, i, 0).ptr, db_text(res, i, 1).ptr);
+                told(ctx, (enum fits_subject)db_i64(res, i, 0), db_text(res, i, 1).ptr,
+                     db_text(res, i, 2).ptr);
         db_result_free(res);
         return 0;
 }

@@ -26,13 +26,15 @@
         "('exit_on_error', 'off')"
 
 /* A daemon that stands still, or whose machine is gone, must not hold its locks for ever: others wait for
- * them. The merge's arrays would make the server compile (jit) for longer than it runs. */
+ * them. A shorter limit of the operator's stays, unless it would end ordinary transactions. The merge's arrays would make the server compile (jit) for longer than it runs. */
 #define TIMES                                                                                                \
         "('statement_timeout', '0'), "                                                                       \
         "('transaction_timeout', '0'), "                                                                     \
         "('lock_timeout', '0'), "                                                                            \
         "('idle_session_timeout', '0'), "                                                                    \
-        "('idle_in_transaction_session_timeout', '60s'), "                                                   \
+        "('idle_in_transaction_session_timeout', "                                                           \
+        "CASE WHEN current_setting('idle_in_transaction_session_timeout')::interval < '1s' THEN '60s' "      \
+        "ELSE current_setting('idle_in_transaction_session_timeout') END), "                                 \
         "('tcp_keepalives_idle', '30'), "                                                                    \
         "('tcp_keepalives_interval', '10'), "                                                                \
         "('tcp_keepalives_count', '3'), "                                                                    \

@@ -34,8 +34,8 @@ const char spending_checked_copy_obstacle_sql[] =
  * would compare each of its elements with its statistics, for as long as it takes to find the objects. */
 void spending_checked_copy_begin(struct buf *out)
 {
-        static const char text[] =
-                FITS_HOLD_SPENDING_SQL "DO $check$ BEGIN IF (SELECT count(*) FROM (SELECT FROM ad_objects WHERE id = ANY ((SELECT '{";
+        static const char text[] = FITS_HOLD_SPENDING_SQL
+                "DO $check$ BEGIN IF (SELECT count(*) FROM (SELECT FROM ad_objects WHERE id = ANY ((SELECT '{";
 
         buf_put(out, text, sizeof(text) - 1);
 }
