@@ -6,6 +6,9 @@
  * only cost time, or that belong to the operator's triggers (DateStyle, TimeZone, row_security, ...), stay.
  * Nothing of it may be sent through a pooler that moves sessions: see pooler.h. */
 
+/* To be sent alone, before the others: a limit of some milliseconds would end these. */
+extern const char session_limits_sql[];
+
 /* For commands. */
 extern const char session_command_sql[];
 

@@ -232,6 +232,8 @@ static void on_attempt(uv_work_t *work)
         attempt->pg = PQconnectdbParams(keywords, values, 1);
         if (PQstatus(attempt->pg) == CONNECTION_OK)
                 attempt->moved = pooler_moves_sessions(attempt->pg, keywords, values);
+        if (PQstatus(attempt->pg) == CONNECTION_OK && !attempt->moved)
+                PQclear(PQexec(attempt->pg, session_limits_sql)); /* what fails shows in the set-up */
 }
 
 static void on_attempt_failed(struct pg_conn *c)

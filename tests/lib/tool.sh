@@ -15,6 +15,7 @@ exec 9>"$cache/tools-2.lock"
 flock 9
 [ -d "$tree" ] || make_tree "$tree" extract prometheus,haproxy,pgbouncer,libc-bin,dash
 exec 9>&-
+[ -s "$tree/etc/passwd" ] || echo nobody:x:65534:65534::/:/bin/sh >"$tree/etc/passwd" # pgbouncer's user for root
 [ "$1" != tree ] || exit 0
 
 program=$1
