@@ -12,7 +12,7 @@
 #include <libpq-fe.h>
 
 enum {
-        ROUNDS = 4,
+        ROUNDS = 6,
         ANSWER_MS = 2000,
 };
 
@@ -47,22 +47,26 @@ static int ask(PGconn *pg)
         return pid;
 }
 
+/* Each is asked twice in a row: a pooler that takes its sessions in turn could else give each connection its own
+ * for ever. */
 static bool share_sessions(PGconn *first, PGconn *second)
 {
         int own = ask(first);
         int other = 0;
 
         for (int i = 0; i < ROUNDS && own != 0; i++) {
-                int pid = ask(second);
+                int pid = ask(i % 2 == 0 ? first : second);
 
+                if (pid == 0)
+                        return false;
+                if (i % 2 == 0 && pid != own)
+                        return true;
+                pid = ask(second);
                 if (pid == 0) /* it waits: sessions are kept */
                         return false;
                 if (pid == own || (other != 0 && pid != other))
                         return true;
                 other = pid;
-                pid = ask(first);
-                if (pid != 0 && pid != own)
-                        return true;
         }
         return false;
 }

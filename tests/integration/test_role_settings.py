@@ -193,15 +193,16 @@ class Pooler(unittest.TestCase):
             pathlib.Path(folder, "ini").write_text(
                 f"[databases]\n{self.db.name} = host={host.split(':')[0]} port={host.split(':')[1]}\n"
                 f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = trust\n"
-                f"auth_file = {folder}/users\npool_mode = {mode}\nlogfile =\npidfile =\n{settings}\n"
+                f"auth_file = {folder}/users\npool_mode = {mode}\nlogfile =\npidfile = {folder}/pid\n{settings}\n"
                 + ("user = nobody\n" if os.getuid() == 0 else ""))
-            os.chmod(folder, 0o755)
+            os.chmod(folder, 0o777)
             process = subprocess.Popen([TOOL, "pgbouncer", "-q", f"{folder}/ini"], stderr=subprocess.DEVNULL)
             try:
                 wait_until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, "pgbouncer")
                 yield f"postgresql://{self.role}@127.0.0.1:{port}/{self.db.name}"
             finally:
-                process.send_signal(signal.SIGINT)
+                # the sandbox's process is another one, and as another user nothing of the sandbox ends it
+                os.kill(int(pathlib.Path(folder, "pid").read_text()), signal.SIGQUIT)
                 process.wait()
 
     def test_one_that_moves_sessions_is_refused(self):
