@@ -621,7 +621,7 @@ void resolver_open(struct resolver *r, uv_loop_t *loop, const char *url, size_t 
                    unsigned grace_ms, struct memory *memory, const struct resolver_ops *ops, void *ctx)
 {
         static const struct pg_conn_ops conn_ops = {
-                .on_ready = on_ready, .on_result = on_result, .on_lost = on_lost};
+                .on_ready = on_ready, .on_result = on_result, .on_lost = on_lost, .verify_answers = true};
 
         *r = (struct resolver){.memory = memory, .ops = ops, .ctx = ctx, .grace_ms = grace_ms};
         list_init(&r->waiting);
