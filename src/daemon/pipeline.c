@@ -22,7 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "hierarchy/hierarchy_record.h"
@@ -163,7 +162,7 @@ static bool decode(struct pipeline *p, const struct line *line, struct decoded *
         ret->is_spending = fields.kind == RECORD_SPENDING;
         if (ret->is_spending) {
                 ret->as.spending.line = *line;
-                return spending_record_read(&fields, line->received_us, &ret->as.spending.rec);
+                return spending_record_read(&fields, line->receipt, &ret->as.spending.rec);
         }
         ret->as.hierarchy.line = *line;
         ret->as.hierarchy.kind = fields.kind;
@@ -195,23 +194,6 @@ void pipeline_route_take(struct pipeline *p, struct line *line)
                 end_line(p, line, LINE_REJECTED, &reject);
 }
 
-/* The moment of receipt, later for each line, so that no two lines without collectedAt share it. The clock is
- * looked at once for what the loop has to do at one time: it costs as much as a tenth of reading the line. */
-static int64_t receive_time(struct pipeline *p)
-{
-        uint64_t turn = uv_now(p->loop);
-        int64_t now = p->last_received_us + 1;
-
-        if (p->received_turn != turn) {
-                int64_t clock = clock_now_us();
-
-                p->received_turn = turn;
-                now = clock > now ? clock : now;
-        }
-        p->last_received_us = now;
-        return now;
-}
-
 void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,
                       struct block *block)
 {
@@ -219,7 +201,7 @@ void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, s
                             .text = text,
                             .origin = s,
                             .number = line_no,
-                            .received_us = receive_time(p)};
+                            .receipt = receipts_next(&p->receipts, uv_now(p->loop))};
         struct decoded decoded;
         struct reject reject;
 
@@ -481,12 +463,16 @@ static void gather_batches(struct pipeline *p, struct evacuated *e)
         }
 }
 
+/* The order of arrival; lines that came out of the spool, which keeps their order, go first. */
 static int compare_received(const void *a, const void *b)
 {
-        int64_t x = ((const struct line *)a)->received_us;
-        int64_t y = ((const struct line *)b)->received_us;
+        const struct line *x = a;
+        const struct line *y = b;
+        int64_t distance = (int64_t)(x->receipt.number - y->receipt.number);
 
-        return (x > y) - (x < y);
+        if (x->drained || y->drained)
+                return y->drained - x->drained;
+        return (distance > 0) - (distance < 0);
 }
 
 void pipeline_evacuate(struct pipeline *p, const char *why, line_take_cb *cb)
@@ -572,11 +558,13 @@ static void open_stages(struct pipeline *p)
 }
 
 int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *config,
-                  struct reject_file *rejects, void (*on_hierarchy)(void *ctx, bool new_accounts), void *ctx)
+                  struct reject_file *rejects, struct receipt_clock *clock,
+                  void (*on_hierarchy)(void *ctx, bool new_accounts), void *ctx)
 {
         *p = (struct pipeline){
                 .config = config, .loop = loop, .rejects = rejects, .on_hierarchy = on_hierarchy, .ctx = ctx};
         memory_init(&p->memory, config->limits.memory_bytes);
+        receipts_init(&p->receipts, clock);
         open_stages(p);
         return open_spool(p);
 }

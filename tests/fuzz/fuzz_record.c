@@ -63,7 +63,7 @@ static bool read_record(struct slice line, const struct fields *fields)
 
         switch (fields->kind) {
         case RECORD_SPENDING:
-                if (!spending_record_read(fields, 1, &rec))
+                if (!spending_record_read(fields, (struct receipt){1, 1}, &rec))
                         return false;
                 check_record(line, &rec);
                 return true;

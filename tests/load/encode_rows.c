@@ -98,7 +98,7 @@ static void read_line(struct encoder *e, struct slice line, struct spending_reco
         const struct uuid *object;
 
         e->line_no++;
-        if (!fields_read(&e->reader, line, &fields, &reject) || !spending_record_read(&fields, 0, ret)) {
+        if (!fields_read(&e->reader, line, &fields, &reject) || !spending_record_read(&fields, (struct receipt){0, 0}, ret)) {
                 fprintf(stderr, "encode_rows: line %" PRIu64 ": %s\n", e->line_no, reject.message);
                 exit(1);
         }

@@ -1,13 +1,22 @@
+import { randomUUID } from "node:crypto";
+
 /** The fields that the daemon also takes as a string of digits, so that bigint keeps every digit. */
 const INTEGERS = ["amountCents", "impressions", "clicks", "conversions"];
 
 let lastStamp = 0;
 
-/** Now, to the microsecond. No two are alike in this process: what makes two equal records two. */
+/**
+ * What makes two equal records two: now, to the microsecond, no two alike in this process, since a report takes records of
+ * one moment for parts of one breakdown; and a random id, since another process may send the same record at that moment.
+ * The id begins with the time (UUIDv8), as those of the daemon do: the ids of one time lie together in the index.
+ */
 function stamp() {
   lastStamp = Math.max(lastStamp + 1, Date.now() * 1000);
-  const seconds = new Date(Math.floor(lastStamp / 1000)).toISOString().slice(0, -1);
-  return `${seconds}${String(lastStamp % 1000).padStart(3, "0")}Z`;
+  const ms = Math.floor(lastStamp / 1000);
+  const seconds = new Date(ms).toISOString().slice(0, -1);
+  const hex = ms.toString(16).padStart(12, "0");
+  return `"collectedAt":"${seconds}${String(lastStamp % 1000).padStart(3, "0")}Z",` +
+    `"id":"${hex.slice(0, 8)}-${hex.slice(8)}-8${randomUUID().slice(15)}"`;
 }
 
 /** JSON has neither bigint nor NaN: stringify throws on the one, and writes null for the other, which would be stored. */
@@ -53,5 +62,5 @@ export function encode(record, stampCollectedAt) {
   // of anything but a plain object only the text tells what will be sent: there may be a toJSON()
   const isPlain = record !== null && Object.getPrototypeOf(record) === Object.prototype;
   if (!isSpendingWithoutIdentity(isPlain ? record : parsed(line))) return line;
-  return line.replace(/^\s*\{(?!\s*\})/, `{"collectedAt":"${stamp()}",`);
+  return line.replace(/^\s*\{(?!\s*\})/, `{${stamp()},`);
 }

@@ -153,8 +153,8 @@ export interface TlsOptions {
 
 interface Behaviour {
   /**
-   * Spending that has neither `collectedAt` nor `id` gets the moment at which it was taken from the iterator, each another
-   * microsecond: without one, a record that must be sent again would be stored twice. Default true.
+   * Spending that has neither `collectedAt` nor `id` gets both: the moment at which it was taken from the iterator, each
+   * another microsecond, and a random id. Without them, a record that must be sent again would be stored twice. Default true.
    */
   stampCollectedAt?: boolean;
   /** So many records are taken from the iterator ahead of their ack, at the most. Default 20,000. */
