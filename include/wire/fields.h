@@ -68,6 +68,7 @@ enum {
 /* What finding fields needs besides the line; one per thread. Zeroed before its first use. */
 struct field_reader {
         struct json_scratch scratch;
+        size_t object_max; /* bytes that jsonb may print of an object; 0: any */
         uint8_t follows[FIELDS +
                         1]; /* [field]: the one that stood behind it in an earlier line, a good guess */
 };

@@ -3,6 +3,8 @@
 #include <endian.h>
 #include <stdlib.h>
 
+#include <sys/random.h>
+
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -49,6 +51,14 @@ void json_scratch_deinit(struct json_scratch *scratch)
         free(scratch->table);
         buf_deinit(&scratch->text);
         *scratch = (struct json_scratch){0};
+}
+
+void json_scratch_trim(struct json_scratch *scratch)
+{
+        if (scratch->keys_cap * sizeof(*scratch->keys) + scratch->table_cap * sizeof(*scratch->table) +
+                    scratch->text.cap >
+            JSON_SCRATCH_KEPT)
+                json_scratch_deinit(scratch);
 }
 
 void json_reader_init(struct json_reader *r, struct slice text, struct json_scratch *scratch)
@@ -386,16 +396,31 @@ static bool has_duplicates_few(const XXH128_hash_t *keys, size_t n)
         return false;
 }
 
+/* The hashes of keys are known to who sends them: where they go in the table must not be. */
+static size_t slot_of(const struct json_scratch *scratch, const XXH128_hash_t *key)
+{
+        return (size_t)XXH3_64bits_withSeed(key, sizeof(*key), scratch->seed);
+}
+
+static void draw_seed(struct json_scratch *scratch)
+{
+        while (scratch->seed == 0) {
+                if (getrandom(&scratch->seed, sizeof(scratch->seed), 0) != sizeof(scratch->seed))
+                        abort(); /* 8 bytes come whole (getrandom(2)) */
+        }
+}
+
 static bool has_duplicates_many(struct json_scratch *scratch, const XXH128_hash_t *keys, size_t n)
 {
         size_t size = 32;
 
+        draw_seed(scratch);
         while (size < n * 2)
                 size *= 2;
         scratch->table = grow(scratch->table, &scratch->table_cap, size, sizeof(*scratch->table));
         memset(scratch->table, 0, size * sizeof(*scratch->table));
         for (size_t i = 0; i < n; i++) {
-                size_t slot = (size_t)keys[i].low64 & (size - 1);
+                size_t slot = slot_of(scratch, &keys[i]) & (size - 1);
 
                 for (; scratch->table[slot]; slot = (slot + 1) & (size - 1)) {
                         const XXH128_hash_t *other = &keys[scratch->table[slot] - 1];
@@ -534,6 +559,8 @@ static bool read_number(struct json_reader *r, struct json_value *ret, XXH128_ha
                 return false;
         if (!json_number_fits_numeric(&number))
                 note_trouble(r, JSON_TROUBLE_NUMERIC);
+        else if (number.has_exponent)
+                r->grown += json_number_text_len(&number); /* what was sent is a few bytes of it */
         ret->raw = number.text;
         if (ret_hash)
                 *ret_hash = json_number_hash(&number, SEED_NUMBER, &r->scratch->text);
@@ -582,12 +609,23 @@ static bool read_any(struct json_reader *r, struct json_value *ret, XXH128_hash_
         return true;
 }
 
+/* Whether jsonb prints more of an array or object than it may. Between values it puts a blank behind each comma
+ * and colon, at most half as many as there are bytes; strings never become longer. */
+static bool too_long(const struct json_reader *r, const struct json_value *value)
+{
+        return r->grown > 0 && r->text_max > 0 && (value->type == JSON_ARRAY || value->type == JSON_OBJECT) &&
+               value->raw.len + value->raw.len / 2 + r->grown > r->text_max;
+}
+
 bool json_read(struct json_reader *r, struct json_value *ret)
 {
         bool ok;
 
         r->trouble = JSON_TROUBLE_NONE;
+        r->grown = 0;
         ok = read_any(r, ret, NULL);
+        if (ok && too_long(r, ret))
+                note_trouble(r, JSON_TROUBLE_LONG);
         ret->trouble = r->trouble;
         return ok;
 }

@@ -27,6 +27,10 @@
 #include "hierarchy/hierarchy_record.h"
 #include "spending/spending_record.h"
 
+/* What jsonb prints of an object may be as long as so many of the longest lines: else a short line with large
+ * exponents would make a row that nobody can read. */
+enum { OBJECT_TEXT_LINES = 4 };
+
 /* --- lines among which a bad one is looked for --- */
 
 static void mark_doubtful(struct batch *batch)
@@ -565,6 +569,7 @@ int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *conf
                 .config = config, .loop = loop, .rejects = rejects, .on_hierarchy = on_hierarchy, .ctx = ctx};
         memory_init(&p->memory, config->limits.memory_bytes);
         receipts_init(&p->receipts, clock);
+        p->reader.object_max = OBJECT_TEXT_LINES * config->limits.max_line_bytes;
         open_stages(p);
         return open_spool(p);
 }

@@ -124,6 +124,7 @@ static bool find_all(struct field_reader *reader, struct slice line, struct fiel
         unknown->found = false;
         f->present = 0;
         json_reader_init(&r, line, &reader->scratch);
+        r.text_max = reader->object_max;
         if (json_peek(&r, &type) && type != JSON_OBJECT)
                 return read_other(&r, f->reject);
         if (r.error || !json_object_open(&r))
@@ -196,9 +197,12 @@ bool fields_read(struct field_reader *reader, struct slice line, struct fields *
         struct unknown_field unknown;
         uint32_t strangers;
         bool is_kind;
+        bool found;
 
         ret->reject = ret_reject;
-        if (!find_all(reader, line, ret, &unknown))
+        found = find_all(reader, line, ret, &unknown);
+        json_scratch_trim(&reader->scratch);
+        if (!found)
                 return false;
         is_kind = find_kind(ret);
         if (unknown.found)
@@ -235,6 +239,8 @@ static const char *trouble_text(enum json_trouble trouble)
                 return "holds a number outside of PostgreSQL's numeric, which jsonb cannot store";
         case JSON_TROUBLE_DEPTH:
                 return "is nested deeper than 256 levels";
+        case JSON_TROUBLE_LONG:
+                return "holds numbers whose exponents make its text too long (limits.max_line_bytes)";
         case JSON_TROUBLE_NONE:
                 break;
         }
