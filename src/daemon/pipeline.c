@@ -548,10 +548,11 @@ static void open_stages(struct pipeline *p)
         const struct config *c = p->config;
         const struct batcher_limits b_limits = batcher_limits(c);
         const struct hierarchy_limits h_limits = hierarchy_limits(c);
+        const struct resolver_config resolver = {c->database.url, c->resolve.cache_objects,
+                                                 c->resolve.unknown_grace_ms, c->resolve.recheck_ms};
 
         batcher_init(&p->batcher, p->loop, &p->memory, &b_limits, on_sealed, p);
-        resolver_open(&p->resolver, p->loop, c->database.url, c->resolve.cache_objects,
-                      c->resolve.unknown_grace_ms, &p->memory, &resolver_ops, p);
+        resolver_open(&p->resolver, p->loop, &resolver, &p->memory, &resolver_ops, p);
         hierarchy_open(&p->hierarchy, p->loop, c->database.url, &p->memory, &h_limits, &hierarchy_ops, p);
         p->writer_config = (struct writer_config){c->database.url, c->database.fk_check == FK_CHECK_BATCH};
         p->writers = calloc(c->database.writers, sizeof(*p->writers));
