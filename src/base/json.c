@@ -9,7 +9,7 @@
 #include <emmintrin.h>
 #endif
 
-#include "base/hex.h"
+#include "base/json_escape.h"
 #include "base/json_number.h"
 #include "base/utf8.h"
 
@@ -95,33 +95,6 @@ static inline bool expect(struct json_reader *r, char c, const char *error)
 }
 
 /* --- strings --- */
-
-/* The four hexadecimal digits at @p, or -1. */
-static int32_t hex4(const char *p, const char *end)
-{
-        int32_t value = 0;
-
-        if (end - p < 4)
-                return -1;
-        for (int i = 0; i < 4; i++) {
-                int digit = hex_digit(p[i]);
-
-                if (digit < 0)
-                        return -1;
-                value = value << 4 | digit;
-        }
-        return value;
-}
-
-static bool is_high_surrogate(int32_t u)
-{
-        return u >= 0xd800 && u <= 0xdbff;
-}
-
-static bool is_low_surrogate(int32_t u)
-{
-        return u >= 0xdc00 && u <= 0xdfff;
-}
 
 /* r->p stands behind "\u". */
 static bool read_unicode_escape(struct json_reader *r)
@@ -246,78 +219,6 @@ static inline bool read_string(struct json_reader *r, struct slice *ret_raw, boo
         ret_raw->ptr = start;
         ret_raw->len = (size_t)(p - start);
         return true;
-}
-
-static size_t put_utf8(char *out, int32_t u)
-{
-        if (u < 0x80) {
-                out[0] = (char)u;
-                return 1;
-        }
-        if (u < 0x800) {
-                out[0] = (char)(0xc0 | u >> 6);
-                out[1] = (char)(0x80 | (u & 0x3f));
-                return 2;
-        }
-        if (u < 0x10000) {
-                out[0] = (char)(0xe0 | u >> 12);
-                out[1] = (char)(0x80 | (u >> 6 & 0x3f));
-                out[2] = (char)(0x80 | (u & 0x3f));
-                return 3;
-        }
-        out[0] = (char)(0xf0 | u >> 18);
-        out[1] = (char)(0x80 | (u >> 12 & 0x3f));
-        out[2] = (char)(0x80 | (u >> 6 & 0x3f));
-        out[3] = (char)(0x80 | (u & 0x3f));
-        return 4;
-}
-
-/* Decodes the \u escape at @p (behind "\u"); returns where the text goes on. */
-static const char *decode_unicode(const char *p, const char *end, char *out, size_t *len)
-{
-        int32_t u = hex4(p, end);
-
-        p += 4;
-        if (is_high_surrogate(u) && end - p >= 6) {
-                int32_t low = hex4(p + 2, end);
-
-                if (is_low_surrogate(low)) {
-                        u = 0x10000 + ((u - 0xd800) << 10) + (low - 0xdc00);
-                        p += 6;
-                }
-        }
-        *len += put_utf8(out + *len, u);
-        return p;
-}
-
-size_t json_string_decode(struct json_string s, char *out)
-{
-        const char *p = s.raw.ptr;
-        const char *end = p + s.raw.len;
-        size_t len = 0;
-
-        if (!s.escaped) {
-                if (s.raw.len)
-                        memcpy(out, s.raw.ptr, s.raw.len);
-                return s.raw.len;
-        }
-        while (p < end) {
-                static const char from[] = "\"\\/bfnrt";
-                static const char to[] = "\"\\/\b\f\n\r\t";
-
-                if (*p != '\\') {
-                        out[len++] = *p++;
-                        continue;
-                }
-                p++;
-                if (*p == 'u') {
-                        p = decode_unicode(p + 1, end, out, &len);
-                        continue;
-                }
-                out[len++] = to[strchr(from, *p) - from];
-                p++;
-        }
-        return len;
 }
 
 static XXH128_hash_t hash_string(struct json_reader *r, struct slice raw, bool escaped, uint64_t seed)

@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "hierarchy/hierarchy_record.h"
 #include "spending/spending_record.h"
+#include "wire/hello.h"
 
 /* What jsonb prints of an object may be as long as so many of the longest lines: else a short line with large
  * exponents would make a row that nobody can read. */
@@ -148,10 +149,11 @@ static void on_follower(void *ctx, const struct row *row)
 
 /* A line's record. */
 struct decoded {
-        bool is_spending;
+        enum record_kind kind;
         union {
                 struct row spending;
                 struct hierarchy_row hierarchy;
+                struct hello hello;
         } as;
 };
 
@@ -163,8 +165,10 @@ static bool decode(struct pipeline *p, const struct line *line, struct decoded *
 
         if (!fields_read(&p->reader, line->text, &fields, ret_reject))
                 return false;
-        ret->is_spending = fields.kind == RECORD_SPENDING;
-        if (ret->is_spending) {
+        ret->kind = fields.kind;
+        if (fields.kind == RECORD_HELLO)
+                return hello_read(&fields, line->number, &ret->as.hello);
+        if (fields.kind == RECORD_SPENDING) {
                 ret->as.spending.line = *line;
                 return spending_record_read(&fields, line->receipt, &ret->as.spending.rec);
         }
@@ -177,7 +181,7 @@ static bool decode(struct pipeline *p, const struct line *line, struct decoded *
 
 static void route(struct pipeline *p, struct decoded *decoded, uint64_t *hierarchy_batch)
 {
-        if (!decoded->is_spending)
+        if (decoded->kind != RECORD_SPENDING)
                 *hierarchy_batch = hierarchy_add_take(&p->hierarchy, &decoded->as.hierarchy);
         else if (hierarchy_pending(&p->hierarchy, *hierarchy_batch))
                 hierarchy_follow_take(&p->hierarchy, *hierarchy_batch, &decoded->as.spending);
@@ -192,17 +196,19 @@ void pipeline_route_take(struct pipeline *p, struct line *line)
         struct decoded decoded;
         struct reject reject;
 
-        if (decode(p, line, &decoded, &reject))
-                route(p, &decoded, hierarchy_batch);
-        else
+        if (!decode(p, line, &decoded, &reject))
                 end_line(p, line, LINE_REJECTED, &reject);
+        else if (decoded.kind == RECORD_HELLO)
+                end_line(p, line, LINE_EMPTY, NULL);
+        else
+                route(p, &decoded, hierarchy_batch);
 }
 
 void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,
                       struct block *block)
 {
         struct line line = {.block = block_ref(block),
-                            .text = text,
+                            .text = line_no == 1 ? fields_without_bom(text) : text,
                             .origin = s,
                             .number = line_no,
                             .receipt = receipts_next(&p->receipts, uv_now(p->loop))};
@@ -210,8 +216,12 @@ void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, s
         struct reject reject;
 
         p->in_flight++;
-        if (!decode(p, &line, &decoded, &reject))
+        if (line.text.len == 0) /* a byte order mark alone */
+                end_line(p, &line, LINE_EMPTY, NULL);
+        else if (!decode(p, &line, &decoded, &reject))
                 end_line(p, &line, LINE_REJECTED, &reject);
+        else if (decoded.kind == RECORD_HELLO)
+                end_line(p, &line, LINE_EMPTY, NULL);
         else if (p->overflow.diverting)
                 overflow_add_take(p, &line);
         else

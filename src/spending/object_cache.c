@@ -129,12 +129,15 @@ void object_cache_remove(struct object_cache *c, XXH128_hash_t key)
                 remove_at(c, (size_t)(e - c->entries));
 }
 
-/* A removal moves entries towards the start of their run, behind the hand maybe: it begins with the whole run. */
-static size_t run_start(const struct object_cache *c, size_t i)
+/* A removal moves entries towards the start of their run, behind the hand maybe: the run's length so far, some of
+ * the cache being free. */
+static size_t run_behind(const struct object_cache *c, size_t i)
 {
-        while (i > 0 && !is_free(&c->entries[i - 1]))
-                i--;
-        return i;
+        size_t len = 0;
+
+        while (!is_free(&c->entries[(i - len - 1) & (c->cap - 1)]))
+                len++;
+        return len;
 }
 
 size_t object_cache_read(const struct object_cache *c, size_t *hand, size_t places,
@@ -145,8 +148,8 @@ size_t object_cache_read(const struct object_cache *c, size_t *hand, size_t plac
         *ret_len = 0;
         if (c->cap == 0)
                 return places;
-        for (size_t i = run_start(c, *hand); i < *hand && *ret_len < max / 2; i++)
-                out[(*ret_len)++] = c->entries[i];
+        for (size_t back = run_behind(c, *hand); back > 0 && *ret_len < max / 2; back--)
+                out[(*ret_len)++] = c->entries[(*hand - back) & (c->cap - 1)];
         for (; passed < places && *ret_len < max; passed++) {
                 if (!is_free(&c->entries[*hand]))
                         out[(*ret_len)++] = c->entries[*hand];
