@@ -510,12 +510,13 @@ static bool read_any(struct json_reader *r, struct json_value *ret, XXH128_hash_
         return true;
 }
 
-/* Whether jsonb prints more of an array or object than it may. Between values it puts a blank behind each comma
- * and colon, at most half as many as there are bytes; strings never become longer. */
-static bool too_long(const struct json_reader *r, const struct json_value *value)
+/* Numbers have exponents: does jsonb print more of an array or object than it may? Between values it puts a blank
+ * behind each comma and colon, at most half as many as there are bytes; strings never become longer. */
+static __attribute__((noinline)) void look_at_length(struct json_reader *r, const struct json_value *value)
 {
-        return r->grown > 0 && r->text_max > 0 && (value->type == JSON_ARRAY || value->type == JSON_OBJECT) &&
-               value->raw.len + value->raw.len / 2 + r->grown > r->text_max;
+        if (r->text_max > 0 && (value->type == JSON_ARRAY || value->type == JSON_OBJECT) &&
+            value->raw.len + value->raw.len / 2 + r->grown > r->text_max)
+                note_trouble(r, JSON_TROUBLE_LONG);
 }
 
 bool json_read(struct json_reader *r, struct json_value *ret)
@@ -525,8 +526,8 @@ bool json_read(struct json_reader *r, struct json_value *ret)
         r->trouble = JSON_TROUBLE_NONE;
         r->grown = 0;
         ok = read_any(r, ret, NULL);
-        if (ok && too_long(r, ret))
-                note_trouble(r, JSON_TROUBLE_LONG);
+        if (ok && r->grown > 0)
+                look_at_length(r, ret);
         ret->trouble = r->trouble;
         return ok;
 }
