@@ -235,7 +235,7 @@ class Types(unittest.TestCase):
         need_node(18)
         place = project(self, typescript=packages(SCRIPTS) / "node_modules/typescript")
         (place / name).write_text(text)
-        done = subprocess.run(["node", "node_modules/typescript/bin/tsc", "--noEmit", "--strict", "--target", "es2022",
+        done = subprocess.run(["node", "node_modules/typescript/bin/tsc", "--noEmit", "--strict", "--skipLibCheck", "--target", "es2022",
                                "--module", "nodenext", name], cwd=place, stdout=subprocess.PIPE, text=True, timeout=120)
         self.assertEqual((done.stdout, done.returncode), ("", 0))
 
