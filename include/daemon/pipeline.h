@@ -53,7 +53,6 @@ struct pipeline {
 
         /* Lines that came out of the spool: what lay there at the start and was added is the sum of these
          * counts, of what lies there, and of what was lost in damaged files. */
-        uint64_t spool_before; /* lay there at the start */
         uint64_t drained_counts[LINE_OUTCOMES];
         uint64_t drained_in_flight;
         uint64_t drained_unknown;

@@ -344,8 +344,8 @@ static void stats_spool(const struct pipeline *p, struct stats_spool *s)
                 return;
         s->diverting = p->overflow.diverting;
         s->advancing = p->overflow.advancing;
-        s->failing = p->spool.failing;
-        s->before = p->spool_before;
+        s->failing = spool_failing(&p->spool);
+        s->before = p->spool.found;
         s->lines = p->spool.lines;
         s->bytes = p->spool.bytes;
         s->max_bytes = p->config->spool.max_bytes;
