@@ -99,6 +99,9 @@ bool pipeline_stages_have_room(const struct pipeline *p);
 /* Sends a line on its way into the stages: takes over it. */
 void pipeline_route_take(struct pipeline *p, struct line *line);
 
+/* Leaves a line of a session unsettled, since the daemon ends: the client will send it again. */
+void pipeline_abandon_take(struct pipeline *p, struct line *line);
+
 /* Gives up all lines in the stages, and the connections that are busy with some, for the reason @why. @cb
  * gets
  * @p, and the lines in the order in which they were received. */

@@ -92,18 +92,22 @@ static void settle(void *ctx, struct line *line, enum line_outcome outcome, cons
         end_line(p, line, outcome, reject);
 }
 
-static void on_abandoned(void *ctx, struct line *line)
+void pipeline_abandon_take(struct pipeline *p, struct line *line)
 {
-        struct pipeline *p = ctx;
-
-        if (spool_on(&p->spool)) {
-                overflow_keep_take(p, line);
-                return;
-        }
         p->abandoned++;
         p->in_flight--;
         session_abandon(line->origin);
         block_unref(line->block);
+}
+
+static void on_abandoned(void *ctx, struct line *line)
+{
+        struct pipeline *p = ctx;
+
+        if (spool_on(&p->spool))
+                overflow_keep_take(p, line);
+        else
+                pipeline_abandon_take(p, line);
 }
 
 /* --- a line's way --- */

@@ -164,8 +164,21 @@ static void look_for_the_end(struct pipeline *p)
         spool_take_back(&p->spool, route_again, p);
 }
 
+static void abandon(void *ctx, struct line *line)
+{
+        pipeline_abandon_take(ctx, line);
+}
+
+/* A daemon that ends does not wait for room on the disk: clients send again what was not acked. */
+static void give_up_at_the_end(struct pipeline *p)
+{
+        if (p->ending && spool_failing(&p->spool) && !p->spool.working)
+                spool_take_back(&p->spool, abandon, p);
+}
+
 static void on_job_over(void *ctx)
 {
+        give_up_at_the_end(ctx);
         look_for_the_end(ctx);
 }
 
@@ -198,6 +211,7 @@ static void on_look(uv_timer_t *timer)
 
         if (!waits(p))
                 p->settled_at = now;
+        give_up_at_the_end(p);
         look_for_the_end(p);
         spool_kick(&p->spool);
         if (now - p->settled_at >= patience && (!p->overflow.diverting || p->overflow.advancing) &&
