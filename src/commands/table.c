@@ -5,7 +5,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "commands/visible.h"
+#include "base/visible.h"
 
 enum { BAR_CELLS = 12 };
 
