@@ -67,7 +67,8 @@ static void end_line(struct pipeline *p, struct line *line, enum line_outcome ou
         if (outcome == LINE_REJECTED) {
                 struct line_from from = line_from(line);
 
-                reject_file_add(p->rejects, &from, line->text, reject);
+                reject_file_add(p->rejects, &from, line->text, reject,
+                                line->drained ? REJECT_SPOOLED : REJECT_TOLD);
                 reject_ring_add(&p->latest, from.peer, from.connection, from.line, reject);
                 p->rejected[reject->code]++;
         }
