@@ -1,6 +1,7 @@
 #ifndef VISIBLE_H
 #define VISIBLE_H
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -10,6 +11,10 @@
  * take for C1. */
 
 void visible_put(FILE *out, const char *text);
+
+/* The same with a format, in which nothing is a line's end, but with a newline at last. */
+void visible_print_line(FILE *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void visible_vprint_line(FILE *out, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
 
 /* Copies @text to @out, cut to fit @size bytes with its NUL, not inside a character. Returns @out, which may be
  * @text: what is shown is never longer. */

@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/utf8.h"
@@ -65,6 +66,26 @@ void visible_put(FILE *out, const char *text)
 
                 fwrite(shown, 1, len, out);
         }
+}
+
+void visible_vprint_line(FILE *out, const char *fmt, va_list args)
+{
+        char *text;
+
+        if (vasprintf(&text, fmt, args) < 0)
+                abort();
+        visible_put(out, text);
+        fputc('\n', out);
+        free(text);
+}
+
+void visible_print_line(FILE *out, const char *fmt, ...)
+{
+        va_list args;
+
+        va_start(args, fmt);
+        visible_vprint_line(out, fmt, args);
+        va_end(args);
 }
 
 char *visible_copy(const char *text, char *out, size_t size)

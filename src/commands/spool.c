@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/rfc3339.h"
+#include "base/visible.h"
 #include "commands/command.h"
 #include "spool/spool_account.h"
 #include "spool/spool_file.h"
@@ -90,7 +91,7 @@ static bool count_damaged(struct spool_file *f, uint64_t *ret_damaged)
 
 static void tell_fault(const char *fault)
 {
-        puts(fault);
+        visible_print_line(stdout, "%s", fault);
 }
 
 static int verify(struct spool_file *f)
