@@ -1,6 +1,5 @@
-/* One write is under way at a time; what is refused meanwhile gathers for the next one. A failed write loses what it
- * had, but for lines that were spooled: the clients were told of the others, and the log says how many are not in
- * the file. */
+/* One write is under way at a time; what is refused meanwhile gathers for the next write. If a write fails, its
+ * entries are lost and counted, but entries of spooled lines are written again later. */
 #include "daemon/reject_file.h"
 
 #include <assert.h>

@@ -61,7 +61,7 @@ static enum spool_status make_tables(struct spool_file *f)
         return code == SQLITE_OK ? SPOOL_OK : spool_sql_fail_opening(f, code);
 }
 
-/* Writes nothing into a file that is as it should be: there may be no room for it. */
+/* Writes nothing into a file of the present version: there may be no room for it. */
 static enum spool_status set_up(struct spool_file *f)
 {
         char sql[400];
