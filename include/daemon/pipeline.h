@@ -53,7 +53,6 @@ struct pipeline {
 
         /* Lines that came out of the spool: what lay there at the start and was added is the sum of these
          * counts, of what lies there, and of what was lost in damaged files. */
-        uint64_t spool_before; /* lay there at the start */
         uint64_t drained_counts[LINE_OUTCOMES];
         uint64_t drained_in_flight;
         uint64_t drained_unknown;
@@ -100,6 +99,9 @@ bool pipeline_stages_have_room(const struct pipeline *p);
 
 /* Sends a line on its way into the stages: takes over it. */
 void pipeline_route_take(struct pipeline *p, struct line *line);
+
+/* Leaves a line of a session unsettled, since the daemon ends: the client will send it again. */
+void pipeline_abandon_take(struct pipeline *p, struct line *line);
 
 /* Gives up all lines in the stages, and the connections that are busy with some, for the reason @why. @cb
  * gets

@@ -135,11 +135,12 @@ void pg_conn_copy_end(struct pg_conn *c);
 
 /* NULL where the command succeeded, else its five-letter SQLSTATE. */
 const char *pg_result_sqlstate(const struct pg_result *res);
-/* The error's first line, without values of columns (details) that might be anything; "" for none. */
+/* The error's or notice's first line, for the log; a text in its place where it may quote a line: the codes of data
+ * errors, and whatever a function raises. */
 const char *pg_result_message(const struct pg_result *res);
 /* Where the error came up: function by function, and the row of a COPY; "" for none. */
 const char *pg_result_context(const struct pg_result *res);
-/* SQLSTATE and message together, of a result with an error; the message is cut where it is too long. */
+/* SQLSTATE and messages together, of a result with an error; a message is cut where it is too long. */
 struct pg_error pg_result_error(const struct pg_result *res);
 
 int pg_result_rows(const struct pg_result *res);

@@ -25,8 +25,9 @@ const char *sqlstate_advice(const char *sqlstate);
 
 /* The server's word on a statement, kept while its transaction is ended. */
 struct pg_error {
-        char sqlstate[6]; /* "" for none */
-        char message[256];
+        char sqlstate[6];  /* "" for none */
+        char message[256]; /* for operators: without what may quote a line */
+        char told[256];    /* for the client whose line it is about: the server's own words */
 };
 
 /* Rows that failed for a reason that nobody foresaw (SQLSTATE_SUSPECT), or that does not pass as it should;

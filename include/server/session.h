@@ -13,7 +13,7 @@
 #include "base/memory.h"
 #include "monitor/stats.h"
 #include "server/arrivals.h"
-#include "server/reject_log.h"
+#include "server/client_log.h"
 #include "server/tls.h"
 #include "wire/acks.h"
 #include "wire/frame.h"
@@ -71,10 +71,10 @@ struct sessions {
         bool with_spool;              /* acks say how many lines are spooled */
         const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none */
         struct log_limit tls_failures;
-        uv_timer_t tell_rejects; /* runs while a session has refused lines that the log was not told of */
-        uint64_t lines;          /* received since the start, by all */
-        uint64_t empty;          /* of these */
-        uint64_t bytes;          /* likewise, what TLS adds left out */
+        struct client_log log;
+        uint64_t lines; /* received since the start, by all */
+        uint64_t empty; /* of these */
+        uint64_t bytes; /* likewise, what TLS adds left out */
         uint64_t refusals[REFUSAL_REASONS];
         struct histogram ack_latency; /* of all acked lines */
         uint64_t ack_max_us;          /* the longest since the last report */
@@ -109,7 +109,7 @@ struct session {
         enum session_state state;
         bool reading;
         bool client_ended;     /* in LAST: it shut down its sending side, so nothing is left to read */
-        bool refused;          /* it is turned away */
+        const char *refused;   /* the reason for which it is turned away; NULL where it is not */
         bool idle;             /* it is to end, since its client sends nothing */
         uint64_t last_line;    /* loop time in ms when one came, or the connection */
         bool unparsed;         /* whole lines may stand in the block */
@@ -126,7 +126,7 @@ struct session {
         bool ack_told;            /* it was told anything: a client that sent no line gets an ack, too */
         uint64_t in_flight;       /* lines not settled */
         struct arrivals arrivals; /* by clock_monotonic_us */
-        struct reject_log rejects;
+        struct client_log_entry log;
 
         /* The sink's own notes. */
         uint64_t hierarchy_batch; /* the last one that holds a record of this session; 0: none */

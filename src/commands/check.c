@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/address.h"
+#include "base/visible.h"
 #include "commands/command.h"
 #include "model/catalogue.h"
 #include "model/fits.h"
@@ -38,9 +39,8 @@ static bool report(struct check *c, bool ok, const char *fmt, ...)
         c->wrong += !ok;
         fputs(ok ? "ok     " : "wrong  ", stdout);
         va_start(args, fmt);
-        vprintf(fmt, args);
+        visible_vprint_line(stdout, fmt, args);
         va_end(args);
-        putchar('\n');
         return ok;
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "base/visible.h"
 #include "model/ad_object.h"
 #include "pg/sqlstate.h"
 
@@ -14,9 +15,8 @@ int command_fail(enum exit_status status, const char *fmt, ...)
         fflush(stdout);
         fputs("boris-ingestd: ", stderr);
         va_start(args, fmt);
-        vfprintf(stderr, fmt, args);
+        visible_vprint_line(stderr, fmt, args);
         va_end(args);
-        fputc('\n', stderr);
         return (int)status;
 }
 

@@ -5,7 +5,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "commands/visible.h"
+#include "base/visible.h"
 
 enum { BAR_CELLS = 12 };
 
@@ -192,19 +192,47 @@ static void print_text(const struct table *t, FILE *out, const struct table_bars
 
 /* --- for programs --- */
 
-static void put_csv(FILE *out, const char *text)
+/* What a spreadsheet takes for a formula, in full-width characters, too. */
+static bool is_formula(const char *text)
 {
-        if (!strpbrk(text, ",\"\r\n")) {
-                fputs(text, out);
-                return;
+        static const char *const starts[] = {"=",  "+",      "-",      "@",      "\t",
+                                             "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20"};
+
+        for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+                if (strncmp(text, starts[i], strlen(starts[i])) == 0)
+                        return true;
         }
-        fputc('"', out);
-        for (; *text; text++) {
+        return false;
+}
+
+/* Quotes are doubled; newlines and tabs stay, other controls do not. */
+static void put_csv_text(FILE *out, const char *text)
+{
+        while (*text) {
+                size_t len = strcspn(text, "\"\r\n\t");
+                char *plain = strndup(text, len);
+
+                if (!plain)
+                        abort();
+                visible_put(out, plain);
+                free(plain);
+                text += len;
                 if (*text == '"')
                         fputc('"', out);
-                fputc(*text, out);
+                if (*text)
+                        fputc(*text++, out);
         }
-        fputc('"', out);
+}
+
+/* Text that would be a formula begins with an apostrophe. */
+static void put_csv(FILE *out, const char *text, bool number)
+{
+        bool quoted = strpbrk(text, ",\"\r\n") != NULL;
+
+        fputs(quoted ? "\"" : "", out);
+        fputs(!number && is_formula(text) ? "'" : "", out);
+        put_csv_text(out, text);
+        fputs(quoted ? "\"" : "", out);
 }
 
 static void print_csv(const struct table *t, FILE *out)
@@ -217,7 +245,7 @@ static void print_csv(const struct table *t, FILE *out)
                         const char *text = cell(t, row, c);
 
                         fputs(c ? "," : "", out);
-                        put_csv(out, text ? text : "");
+                        put_csv(out, text ? text : "", t->columns[c].number);
                 }
                 fputc('\n', out);
         }

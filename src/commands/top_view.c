@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "commands/human.h"
-#include "commands/visible.h"
+#include "base/visible.h"
 
 enum {
         TEXT_BYTES = 1024,

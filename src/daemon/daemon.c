@@ -350,17 +350,23 @@ static void log_stopped(const struct daemon *d)
         log_totals(d, "stopped", LOG_ID_STOPPED, &sum);
 }
 
+static void exit_now(void)
+{
+        log_stop();
+        _exit(0);
+}
+
 static void on_last_stats(void *ctx, struct stats *sum)
 {
         log_totals(ctx, "stopped", LOG_ID_STOPPED, sum);
-        _exit(0);
+        exit_now();
 }
 
 static void on_no_stats(uv_timer_t *timer)
 {
         (void)timer;
         log_warn("stopped, with a worker that does not answer");
-        _exit(0);
+        exit_now();
 }
 
 /* Handles are still open, requests in flight: nothing can be freed, the kernel does it. */
@@ -370,7 +376,7 @@ static void end_at_once(struct daemon *d, const char *why)
                 return;
         if (d->closing) { /* all is settled */
                 log_stopped(d);
-                _exit(0);
+                exit_now();
         }
         d->ending_at_once = true;
         log_warn("ending at once: %s; what was not acked, clients send again", why);
@@ -547,6 +553,7 @@ int daemon_run(struct config *config, const struct config_source *source)
         listener_init(&d->listener, &d->loop, on_connection, has_room, d);
         service_init(&d->service, &d->loop, on_ask_alive, d);
         schema_check_open(&d->schema, &d->loop, config->database.url, on_schema_change, d);
+        log_start();
         err = start(d);
         if (err)
                 close_all(d);
@@ -562,5 +569,6 @@ int daemon_run(struct config *config, const struct config_source *source)
         if (uv_loop_close(&d->loop) != 0)
                 abort(); /* a handle was forgotten */
         free(d);
+        log_stop();
         return err ? 1 : 0;
 }

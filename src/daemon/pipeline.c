@@ -71,7 +71,8 @@ static void end_line(struct pipeline *p, struct line *line, enum line_outcome ou
         if (outcome == LINE_REJECTED) {
                 struct line_from from = line_from(line);
 
-                reject_file_add(p->rejects, &from, line->text, reject);
+                reject_file_add(p->rejects, &from, line->text, reject,
+                                line->drained ? REJECT_SPOOLED : REJECT_TOLD);
                 reject_ring_add(&p->latest, from.peer, from.connection, from.line, reject);
                 p->rejected[reject->code]++;
         }
@@ -96,18 +97,22 @@ static void settle(void *ctx, struct line *line, enum line_outcome outcome, cons
         end_line(p, line, outcome, reject);
 }
 
-static void on_abandoned(void *ctx, struct line *line)
+void pipeline_abandon_take(struct pipeline *p, struct line *line)
 {
-        struct pipeline *p = ctx;
-
-        if (spool_on(&p->spool)) {
-                overflow_keep_take(p, line);
-                return;
-        }
         p->abandoned++;
         p->in_flight--;
         session_abandon(line->origin);
         block_unref(line->block);
+}
+
+static void on_abandoned(void *ctx, struct line *line)
+{
+        struct pipeline *p = ctx;
+
+        if (spool_on(&p->spool))
+                overflow_keep_take(p, line);
+        else
+                pipeline_abandon_take(p, line);
 }
 
 /* --- a line's way --- */
@@ -340,8 +345,8 @@ static void stats_spool(const struct pipeline *p, struct stats_spool *s)
                 return;
         s->diverting = p->overflow.diverting;
         s->advancing = p->overflow.advancing;
-        s->failing = p->spool.failing;
-        s->before = p->spool_before;
+        s->failing = spool_failing(&p->spool);
+        s->before = p->spool.found;
         s->lines = p->spool.lines;
         s->bytes = p->spool.bytes;
         s->max_bytes = p->config->spool.max_bytes;

@@ -172,6 +172,7 @@ void workers_start(struct workers *ws)
                         log_error(
                                 "a thread cannot be started: %s: see daemon.workers, and the limits of tasks",
                                 uv_strerror(r));
+                        log_stop();
                         _exit(1); /* others run already; no client has been heard yet */
                 }
                 ws->alive++;

@@ -356,7 +356,7 @@ static void refuse(struct hierarchy_writer *w)
 {
         struct reject reject;
 
-        refuse_by_database(&reject, w->error.sqlstate, w->error.message);
+        refuse_by_database(&reject, w->error.sqlstate, w->error.told);
         w->ops->settle(w->ctx, &w->batch->rows[w->start].line, LINE_REJECTED, &reject);
         next_rows(w);
 }

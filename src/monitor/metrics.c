@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/log.h"
+
 #define PREFIX "boris_ingestd_"
 
 static void __attribute__((format(printf, 2, 3))) put(struct buf *out, const char *fmt, ...)
@@ -195,6 +197,12 @@ static void put_files(struct buf *out, const struct stats *r, int64_t now_us)
         }
 }
 
+static void put_log(struct buf *out)
+{
+        counter(out, PREFIX "log_dropped_total",
+                "Log messages that were dropped, since standard error was not read in time.", log_dropped());
+}
+
 static void put_process(struct buf *out, const struct status *s)
 {
         const struct process_stats *p = s->process;
@@ -217,5 +225,6 @@ void metrics_write(struct buf *out, const struct status *s)
         put_connections(out, s);
         put_database(out, &s->stats->database, s->clock_us);
         put_files(out, s->stats, s->now_us);
+        put_log(out);
         put_process(out, s);
 }

@@ -42,11 +42,11 @@ struct connect_attempt {
 static void start_attempt(struct pg_conn *c);
 static void on_poll(uv_poll_t *poll, int status, int events);
 
-static void on_notice(void *arg, const char *message)
+static void on_notice(void *arg, const PGresult *res)
 {
         const struct pg_conn *c = arg;
 
-        log_debug("database, %s: %s", c->name, message);
+        log_debug("database, %s: %s", c->name, pg_result_message((const struct pg_result *)res));
 }
 
 /* --- closing --- */
@@ -290,7 +290,7 @@ static void on_attempted(uv_work_t *work, int status)
                 on_attempt_failed(c);
         } else {
                 c->pg = attempt->pg;
-                PQsetNoticeProcessor(c->pg, on_notice, c);
+                PQsetNoticeReceiver(c->pg, on_notice, c);
                 c->state = PG_CONN_SETUP;
                 if (attempt->moved)
                         lose_unfit(c, POOLER_MOVES);

@@ -26,11 +26,37 @@ const char *pg_result_sqlstate(const struct pg_result *res)
         return sqlstate ? sqlstate : "XX000";
 }
 
+static const char *field_of(const struct pg_result *res, int field)
+{
+        const char *text = PQresultErrorField(pg(res), field);
+
+        return text ? text : "";
+}
+
+/* Whether a message is the server's own and names no value: not of a class that speaks of data, and raised by no
+ * function, which can say what it likes with any code. */
+static bool is_message_plain(const struct pg_result *res)
+{
+        static const char *const classes[] = {"08", "25", "28", "3D", "3F", "40", "42", "53",
+                                              "54", "55", "57", "58", "XX", "TS", "0A"};
+        const char *sqlstate = field_of(res, PG_DIAG_SQLSTATE);
+
+        if (field_of(res, PG_DIAG_CONTEXT)[0] != '\0' && !strstr(field_of(res, PG_DIAG_CONTEXT), "COPY "))
+                return false;
+        if (strstr(field_of(res, PG_DIAG_CONTEXT), " function ") ||
+            strcmp(field_of(res, PG_DIAG_SOURCE_FUNCTION), "exec_stmt_raise") == 0)
+                return false;
+        for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+                if (strncmp(sqlstate, classes[i], 2) == 0)
+                        return true;
+        }
+        return sqlstate[0] == '\0';
+}
+
 const char *pg_result_message(const struct pg_result *res)
 {
-        const char *message = PQresultErrorField(pg(res), PG_DIAG_MESSAGE_PRIMARY);
-
-        return message ? message : "";
+        return is_message_plain(res) ? field_of(res, PG_DIAG_MESSAGE_PRIMARY)
+                                     : "(its message is not logged, since it may quote a line)";
 }
 
 const char *pg_result_context(const struct pg_result *res)
@@ -40,12 +66,36 @@ const char *pg_result_context(const struct pg_result *res)
         return context ? context : "";
 }
 
+/* What the error is about, by the names of the schema alone. */
+static void describe(const struct pg_result *res, char *out, size_t size)
+{
+        static const struct {
+                const char *what;
+                int field;
+        } names[] = {{"constraint", PG_DIAG_CONSTRAINT_NAME},
+                     {"table", PG_DIAG_TABLE_NAME},
+                     {"column", PG_DIAG_COLUMN_NAME},
+                     {"type", PG_DIAG_DATATYPE_NAME}};
+        size_t len = (size_t)snprintf(out, size, "%s", pg_result_message(res));
+
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && len < size; i++) {
+                const char *name = field_of(res, names[i].field);
+
+                if (name[0])
+                        len += (size_t)snprintf(out + len, size - len, ", %s %.80s", names[i].what, name);
+        }
+}
+
 struct pg_error pg_result_error(const struct pg_result *res)
 {
         struct pg_error error;
 
         snprintf(error.sqlstate, sizeof(error.sqlstate), "%s", pg_result_sqlstate(res));
-        utf8_excerpt(slice_str(pg_result_message(res)), error.message, sizeof(error.message));
+        utf8_excerpt(slice_str(field_of(res, PG_DIAG_MESSAGE_PRIMARY)), error.told, sizeof(error.told));
+        if (is_message_plain(res))
+                memcpy(error.message, error.told, sizeof(error.message));
+        else
+                describe(res, error.message, sizeof(error.message));
         return error;
 }
 

@@ -66,6 +66,17 @@ static void stop_reading(struct session *s)
         s->reading = false;
 }
 
+static void log_close(struct session *s)
+{
+        const struct line_from from = {.peer = s->peer, .connection = s->number};
+        const struct client_log_end end = {.lines = s->acks.begun,
+                                           .counts = s->acks.counts,
+                                           .in_flight = acks_in_flight(&s->acks),
+                                           .turned_away = s->refused};
+
+        client_log_close(&s->set->log, &from, &end);
+}
+
 /* The connection ends here; lines in flight go on. */
 static void close_now(struct session *s)
 {
@@ -84,48 +95,20 @@ static void close_now(struct session *s)
                 s->set->len--;
         uv_close(&s->uv.handle, on_handle_closed);
         uv_close((uv_handle_t *)&s->linger, on_handle_closed);
-        log_event(
-                LOG_LEVEL_INFO,
-                LOG_FIELDS(.message_id = LOG_ID_CONNECTION_CLOSED, .connection = s->number, .peer = s->peer),
-                "connection %" PRIu64 " of %s closed: %" PRIu64 " lines, %" PRIu64 " stored, %" PRIu64
-                " duplicate, %" PRIu64 " rejected, %" PRIu64 " spooled, %" PRIu64 " empty, %" PRIu64
-                " in flight",
-                s->number, s->peer, s->acks.begun, s->acks.counts[LINE_STORED],
-                s->acks.counts[LINE_DUPLICATE], s->acks.counts[LINE_REJECTED], s->acks.counts[LINE_SPOOLED],
-                s->acks.counts[LINE_EMPTY], acks_in_flight(&s->acks));
-}
-
-/* --- refused lines in the log --- */
-
-static void tell_rejects(struct session *s)
-{
-        const struct line_from from = {.peer = s->peer, .connection = s->number};
-
-        reject_log_tell(&s->rejects, uv_now(s->set->loop), &from);
-}
-
-static void on_tell_rejects(uv_timer_t *timer)
-{
-        struct sessions *set = timer->data;
-
-        for (struct list *l = set->all.next; l != &set->all; l = l->next)
-                tell_rejects(container_of(l, struct session, all));
+        log_close(s);
 }
 
 static void log_reject(struct session *s, uint64_t line_no, const struct reject *reject)
 {
         const struct line_from from = {s->peer, s->number, line_no};
 
-        if (reject_log_add(&s->rejects, uv_now(s->set->loop), &from, reject) &&
-            !uv_is_active((uv_handle_t *)&s->set->tell_rejects))
-                uv_timer_start(&s->set->tell_rejects, on_tell_rejects, REJECT_LOG_PAUSE_MS, 0);
+        client_log_reject(&s->set->log, &s->log, &from, reject);
 }
 
 static void free_session(struct session *s)
 {
         struct sessions *set = s->set;
 
-        tell_rejects(s);
         list_remove(&s->all);
         list_remove(&s->dirty);
         buf_deinit(&s->out);
@@ -470,7 +453,7 @@ static void admit(struct session *s)
         refuse = s->set->ops->admit(s->set->ctx, s);
         if (!refuse)
                 return;
-        s->refused = true;
+        s->refused = refuse;
         s->set->len--;
         s->set->refused++;
         reply_closing(&s->out, refuse);

@@ -70,8 +70,7 @@ void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_o
                                  .max_line = limits->max_line,
                                  .with_spool = limits->with_spool,
                                  .tls = limits->tls};
-        uv_timer_init(loop, &set->tell_rejects);
-        set->tell_rejects.data = set;
+        client_log_init(&set->log, loop);
         uv_timer_init(loop, &set->idle);
         set->idle.data = set;
         sessions_set_idle(set, limits->idle_ms);
@@ -117,6 +116,7 @@ void sessions_end_at_once(struct sessions *set)
                 next = l->next;
                 session_flush(container_of(l, struct session, all));
         }
+        client_log_flush(&set->log);
 }
 
 void sessions_deinit(struct sessions *set)
@@ -124,5 +124,5 @@ void sessions_deinit(struct sessions *set)
         assert(list_empty(&set->all));
         uv_close((uv_handle_t *)&set->prepare, NULL);
         uv_close((uv_handle_t *)&set->idle, NULL);
-        uv_close((uv_handle_t *)&set->tell_rejects, NULL);
+        client_log_deinit(&set->log);
 }

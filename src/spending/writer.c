@@ -223,7 +223,7 @@ static void refuse(struct writer *w)
 {
         struct reject reject;
 
-        refuse_by_database(&reject, w->error.sqlstate, w->error.message);
+        refuse_by_database(&reject, w->error.sqlstate, w->error.told);
         w->ops->settle(w->ctx, &w->batch->rows[0].line, LINE_REJECTED, &reject);
         batch_free(detach_batch(w));
         finish_batch(w);

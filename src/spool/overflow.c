@@ -151,10 +151,11 @@ static void route_again(void *ctx, struct line *line)
 /* Ends the diversion where nothing is left. */
 static void look_for_the_end(struct pipeline *p)
 {
-        if (!p->overflow.diverting || p->ending || left(p) > 0 || p->spool.working)
+        if (!p->overflow.diverting || p->ending || left(p) > 0 || p->spool.working ||
+            !spool_opened(&p->spool))
                 return;
         /* what is not erased may be drained again, and undo what comes later */
-        if (!spool_at_rest(&p->spool) && (!p->spool.failing || p->spool.settled.len > 0)) {
+        if (!spool_at_rest(&p->spool) && (!spool_failing(&p->spool) || p->spool.settled.len > 0)) {
                 spool_flush(&p->spool);
                 return;
         }
@@ -163,8 +164,21 @@ static void look_for_the_end(struct pipeline *p)
         spool_take_back(&p->spool, route_again, p);
 }
 
+static void abandon(void *ctx, struct line *line)
+{
+        pipeline_abandon_take(ctx, line);
+}
+
+/* A daemon that ends does not wait for room on the disk: clients send again what was not acked. */
+static void give_up_at_the_end(struct pipeline *p)
+{
+        if (p->ending && spool_failing(&p->spool) && !p->spool.working)
+                spool_take_back(&p->spool, abandon, p);
+}
+
 static void on_job_over(void *ctx)
 {
+        give_up_at_the_end(ctx);
         look_for_the_end(ctx);
 }
 
@@ -197,10 +211,11 @@ static void on_look(uv_timer_t *timer)
 
         if (!waits(p))
                 p->settled_at = now;
+        give_up_at_the_end(p);
         look_for_the_end(p);
         spool_kick(&p->spool);
         if (now - p->settled_at >= patience && (!p->overflow.diverting || p->overflow.advancing) &&
-            !p->spool.failing)
+            !spool_failing(&p->spool))
                 divert(p);
 }
 
@@ -216,9 +231,8 @@ void overflow_open(struct pipeline *p)
         p->settled_at = uv_now(p->loop);
         if (!p->config->rejects.file[0])
                 log_warn("spool.dir without rejects.file: nothing will tell which spooled lines are refused");
-        p->spool_before = p->spool.lines;
-        o->diverting = p->spool.lines > 0;
-        if (o->diverting)
+        o->diverting = p->spool.lines > 0 || !spool_opened(&p->spool);
+        if (p->spool.lines > 0)
                 log_info("%" PRIu64 " lines lie in the spool", p->spool.lines);
 }
 

@@ -4,7 +4,6 @@ import json
 import pathlib
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -12,7 +11,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import test_spool
-from harness import account, ad_object, numbered, record, run_ingestd, wait_until
+from harness import numbered, record, run_ingestd, wait_until
 
 
 class Faults(test_spool.Spool):
@@ -158,37 +157,6 @@ class Faults(test_spool.Spool):
             self.assertEqual(other.finish().ack["ack"], 60)
         self.assertEqual(client.finish().ack["ack"], sent)
         wait_until(lambda: self.db.count() == sent + 600, "all are stored")
-
-    def test_what_cannot_be_erased_is_not_drained_over_what_comes_later(self):
-        disk = self.folder / "disk"
-        disk.mkdir()
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(disk)], stderr=subprocess.DEVNULL).returncode:
-            self.skipTest("a small disk cannot be mounted without root's rights")
-        self.addCleanup(subprocess.run, ["umount", "-l", str(disk)], check=True)
-        connection = self.db.create_connection()
-        self.spool = disk / "spool"
-        d = self.spooling()
-        client = d.client()
-        client.send(account(connection, "act_9"), ad_object("c", accountExternalId="act_9", name="first"))
-        client.wait_ack(2)
-        self.server_away()
-        client.send(ad_object("c", accountExternalId="act_9", name="second"))
-        self.assertEqual(client.wait_ack(3)["spooled"], 1)
-        with open(disk / "fill", "wb", buffering=0) as fill, self.assertRaises(OSError):
-            while True:
-                fill.write(bytes(4096))
-        self.server.start()
-        wait_until(lambda: "cannot be used" in d.log(), "the disk is full")
-        client.send(ad_object("c", accountExternalId="act_9", name="third"))
-        time.sleep(2)
-        d.kill()
-        (disk / "fill").unlink()
-        d.start()
-        self.assertEqual(d.send(ad_object("c", accountExternalId="act_9", name="third")).ack["ack"], 1)
-        self.wait_empty(d)
-        wait_until(lambda: self.db.value("SELECT name FROM ad_objects WHERE external_id = 'c'") == "third", "the last one")
-        time.sleep(1)
-        self.assertEqual(self.db.value("SELECT name FROM ad_objects WHERE external_id = 'c'"), "third")
 
     def test_a_second_daemon_is_told(self):
         self.spooling()

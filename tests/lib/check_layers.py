@@ -31,7 +31,7 @@ FOREIGN = {
     "libpq-fe.h": {"pg/pg_conn", "pg/pg_result", "model"},
     "cjson/cJSON.h": {"wire/reply", "monitor/status_json", "commands"},
     "ini.h": {"base/config"},
-    "sqlite3.h": {"spool/spool_file"},
+    "sqlite3.h": {"spool/spool_file", "spool/spool_lines", "spool/spool_sql"},
     "openssl/ssl.h": {"server/tls"},
     "systemd/sd-daemon.h": {"daemon/service"},
     "microhttpd.h": {"monitor/http"},

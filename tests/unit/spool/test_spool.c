@@ -93,8 +93,8 @@ static void run_until_idle(struct owner *o)
         for (int turns = 0; turns < 2000 && (o->spool.working || !spool_at_rest(&o->spool) ||
                                              (o->may_drain && o->spool.lines > 0));
              turns++) {
-                if (o->spool.failing)
-                        o->spool.retry_due = true;
+                if (spool_failing(&o->spool))
+                        spool_retry(&o->spool);
                 spool_flush(&o->spool);
                 uv_run(&o->loop, o->spool.working ? UV_RUN_ONCE : UV_RUN_NOWAIT);
         }

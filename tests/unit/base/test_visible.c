@@ -1,6 +1,6 @@
 #include "test.h"
 
-#include "commands/visible.h"
+#include "base/visible.h"
 
 static void test_nothing_moves_the_cursor(void **state)
 {
@@ -14,6 +14,11 @@ static void test_nothing_moves_the_cursor(void **state)
                  "1m\xc2\xa0",
                  "?1m\xc2\xa0"},
                 {"\x9b\xff\xc3", "???"},
+                {"a\u202e\u2066\u200f\u061c\u2028\ufeff"
+                 "b",
+                 "a??????b"},
+                {"\U000e0041 \u0645\u0631\u062d\u0628\u0627 \u05e9\u05dc\u05d5\u05dd",
+                 "? \u0645\u0631\u062d\u0628\u0627 \u05e9\u05dc\u05d5\u05dd"},
                 {"\xf0\x9f\x98", "???"},
                 {"\xe2\x9c"
                  "x",
