@@ -8,7 +8,7 @@ packages=(
         gcc libc6-dev cmake ninja-build pkg-config
         libuv1-dev libpq-dev libcjson-dev libcmocka-dev libinih-dev libxxhash-dev libsqlite3-dev libssl-dev
         libmicrohttpd-dev libsystemd-dev
-        python3 socat openssl util-linux procps
+        python3 socat openssl util-linux procps tzdata
         ca-certificates mmdebstrap bubblewrap debian-archive-keyring mount
 )
 # Any psql will do, and there may be one that is not Debian's.

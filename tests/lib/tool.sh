@@ -8,6 +8,8 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # shellcheck source=tests/lib/tree.sh
 source "$root/tests/lib/tree.sh"
+# shellcheck source=tests/lib/enter.sh
+source "$root/tests/lib/enter.sh"
 
 tree=$cache/tools
 mkdir -p "$cache"
@@ -17,9 +19,13 @@ flock 9
 exec 9>&-
 [ "$1" != tree ] || exit 0
 
-program=$1
+program=/usr/bin/$1
+[ "$1" != haproxy ] || program=/usr/sbin/haproxy
 shift
-[ "$program" != haproxy ] || program=/usr/sbin/haproxy
+if ! has_namespaces; then
+        loader_of "$tree"
+        exec "${loader[@]}" "$tree$program" "$@"
+fi
 exec bwrap --die-with-parent --ro-bind "$tree/usr" /usr --ro-bind "$tree/etc" /etc --symlink usr/bin /bin --symlink usr/sbin /sbin \
         --symlink usr/lib /lib --symlink usr/lib64 /lib64 --proc /proc --dev /dev --bind /tmp /tmp \
         --bind "$root" "$root" --chdir "$PWD" "$program" "$@"
