@@ -201,10 +201,19 @@ is_ready() {
         [[ ${lines[7]:-} == ready* ]] && server_pid "$1" >/dev/null
 }
 
+# The shared memory segment that a killed server leaves where it had no namespace of its own; its id is in line 7.
+remove_shared_memory() {
+        local lines
+        [ "$(cat "$1/way" 2>/dev/null)" != bwrap ] || return 0
+        { mapfile -t lines <"$1/data/db/postmaster.pid"; } 2>/dev/null || return 0
+        [ -z "${lines[6]:-}" ] || ipcrm -m "${lines[6]##* }" 2>/dev/null || true
+}
+
 # Starts the server, which does not run, and waits until it takes connections; fails when it ends before that.
 launch() {
         local dir=$1 sandbox bin data i
         # In a container nobody may have waited for a killed server: PostgreSQL takes such a process for a running one.
+        remove_shared_memory "$dir"
         rm -f "$dir/data/db/postmaster.pid" "$dir/data"/.s.PGSQL.*
         enter_tree "$(cat "$dir/way")" "$(realpath "$dir/data")"
         # in a session of its own, so that a signal to the starter's terminal or process group does not reach it
@@ -282,14 +291,6 @@ signal_all() {
         kill -"$2" "$pid"
         mapfile -t backends < <(pgrep -P "$pid")
         kill -"$2" "${backends[@]}" 2>/dev/null || true
-}
-
-# The shared memory segment that a killed server leaves where it had no namespace of its own; its id is in line 7.
-remove_shared_memory() {
-        local lines
-        [ "$(cat "$1/way" 2>/dev/null)" != bwrap ] || return 0
-        { mapfile -t lines <"$1/data/db/postmaster.pid"; } 2>/dev/null || return 0
-        [ -z "${lines[6]:-}" ] || ipcrm -m "${lines[6]##* }" 2>/dev/null || true
 }
 
 destroy() {
