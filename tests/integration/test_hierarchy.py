@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 import unittest
-import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from harness import TestCase, account, ad_object, record, wait_until

@@ -16,6 +16,8 @@ command -v psql >/dev/null || packages+=(postgresql-client)
 [ "${1:-}" != tests ] || packages+=(
         # the status page
         chromium
+        # lint
+        clang-format clang-tidy cppcheck shellcheck pyflakes3 codespell
         # the package, and a systemd that starts it
         dpkg-dev lintian systemd-container
 )
