@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The situations in which both commands, the plain ways of CMake and the installation are to work.
 #
-#   ./tests/matrix.sh [short|long] [ROW...]     rows: builds install containers surroundings; all of them unless told
+#   ./tests/matrix.sh [short|long] [ROW...]     rows: builds install containers surroundings image; all of them unless told
 #
 # short: one cell a row, on trees that are kept in the cache folder. long: every cell, on fresh trees: an hour or two.
 # Containers and surroundings are built on this machine (tests/lib/fresh.sh), which takes root.
@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 length=${1:-short}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- builds install containers surroundings
+[ $# -gt 0 ] || set -- builds install containers surroundings image
 # shellcheck source=tests/lib/tree.sh
 source tests/lib/tree.sh
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ingestd-matrix-XXXXXX")
@@ -20,7 +20,8 @@ passed=0 failed=() skipped=0
 cell() {
         local name=$1 from=$SECONDS
         shift
-        if "$@" >"$dir/log" 2>&1; then
+        "$@" >"$dir/log" 2>&1 & # in a condition, set -e would not hold in it
+        if wait $!; then
                 echo "ok      $name ($((SECONDS - from)) s)"
                 passed=$((passed + 1))
         else
@@ -43,7 +44,7 @@ plain_build() (
         rm -rf build
         cmake -B build "$@"
         cmake --build build -j "$(nproc)" 2>&1 | tee build.log
-        ! grep -q 'warning:' build.log
+        if grep 'warning:' build.log; then exit 1; fi
         [[ " $* " == *" -DBUILD_TESTING=OFF "* ]] || ctest --test-dir build -L unit -LE once -j "$(nproc)" --output-on-failure
 )
 
@@ -64,8 +65,8 @@ builds() {
         cell "builds: ninja" plain_build "$source" -G Ninja
         cell "builds: BUILD_TESTING=OFF" plain_build "$source" -DBUILD_TESTING=OFF
         for compiler in gcc-{12,13,14} clang-{14,15,16,17,18,19}; do
-                if command -v $compiler >/dev/null; then
-                        cell "builds: $compiler" plain_build "$source" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_COMPILER=$compiler
+                if command -v "$compiler" >/dev/null; then
+                        cell "builds: $compiler" plain_build "$source" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_COMPILER="$compiler"
                 else
                         skip "builds: $compiler" "not installed"
                 fi
@@ -107,7 +108,7 @@ package_cell() (
         dpkg-deb -c "$dir"/deb/*.deb | grep -q ' ./etc/boris-ingestd/boris-ingestd.ini$'
         dpkg-deb -x "$dir"/deb/*.deb "$dir/unpacked"
         grep -qaF /etc/boris-ingestd/boris-ingestd.ini "$dir/unpacked/usr/sbin/boris-ingestd"
-        ! grep -qaF "$dir/prefix" "$dir/unpacked/usr/sbin/boris-ingestd"
+        if grep -qaF "$dir/prefix" "$dir/unpacked/usr/sbin/boris-ingestd"; then exit 1; fi
         cpack --config CPackSourceConfig.cmake -B "$dir/archive"
         tar -tzf "$dir"/archive/*.tar.gz | grep -q '^[^/]*/tests/run.sh$'
 )
@@ -160,6 +161,34 @@ surroundings() {
         [ "$length" = long ] || return 0
         cell "surroundings: HOME cannot be written" tests/lib/fresh.sh trixie \
                 "mount -t tmpfs -o ro none /root; $commands"
+}
+
+# stage N: the N-th stage's RUN instructions of .ci/Containerfile, as a script.
+stage() {
+        awk -v wanted="$1" '/^FROM/ { stage++ }
+                stage == wanted && sub(/^RUN /, "") { inside = 1 }
+                inside { inside = sub(/\\$/, ""); printf "%s%s", $0, inside ? " " : "\n" }' .ci/Containerfile
+}
+
+# Without a builder of images: each stage's commands on a tree of its own.
+image_cell() (
+        set -e
+        tests/lib/fresh.sh --keep "$dir/build" trixie "set -e; $(stage 1)"
+        mkdir "$dir/package"
+        cp "$dir"/build/package/*.deb "$dir/package"
+        tests/lib/fresh.sh --bind "$dir/package" trixie "set -e; cp '$dir'/package/*.deb /tmp; $(stage 2)
+                setpriv --reuid=boris-ingestd --regid=boris-ingestd --clear-groups boris-ingestd --version"
+)
+
+image() {
+        local builder
+        if builder=$(command -v podman || command -v docker); then
+                cell "image: $builder" "$builder" build -t boris-ingestd -f .ci/Containerfile .
+        elif [ "$length" = short ]; then
+                skip "image" "no builder of images is installed"
+        elif need_machines image; then
+                cell "image: its commands on fresh trees" image_cell
+        fi
 }
 
 for row; do
