@@ -1,18 +1,15 @@
 """What can go wrong with the spool: it is full, its disk fails, its file is damaged; and the commands that look into it."""
 
 import json
-import pathlib
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import test_spool
-from harness import account, ad_object, numbered, record, run_ingestd, wait_until
+from lib.harness import account, ad_object, numbered, record, run_ingestd, wait_until
 
 
 class Faults(test_spool.Spool):

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import ROOT, wait_until
+from lib.harness import ROOT, wait_until
 
 NAMES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""run_test.py FILE [ARGUMENT...]: runs one file of tests, as `python3 FILE ARGUMENT...` does, with tests/lib importable, and
-prints for summary.py how long each test took. PYTHONPATH=tests/lib makes a file run by itself, too."""
+"""run_test.py FILE [ARGUMENT...]: runs one file of tests, as `python3 FILE ARGUMENT...` does, with the package
+tests/lib, and prints for summary.py how long each test took."""
 
 import os
 import pathlib
@@ -24,8 +24,9 @@ class TimedResult(unittest.TextTestResult):
 
 def main():
     unittest.TextTestRunner.resultclass = TimedResult
-    sys.path.insert(0, str(LIB))
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(LIB), os.environ.get("PYTHONPATH")]))
+    sys.path[0] = str(LIB.parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(LIB.parent), os.environ.get("PYTHONPATH")]))
+    sys.path.insert(0, str(pathlib.Path(sys.argv[1]).resolve().parent))
     del sys.argv[0]
     runpy.run_path(sys.argv[0], run_name="__main__")
 
