@@ -7,7 +7,8 @@
 
 #include "base/log.h"
 
-#define CONFIG_DEFAULT_PATH "/etc/boris-ingestd/boris-ingestd.ini"
+/* The build defines CONFIG_DIR: /etc/boris-ingestd in the package. */
+#define CONFIG_DEFAULT_PATH CONFIG_DIR "/boris-ingestd.ini"
 
 enum {
         CONFIG_ERROR_BYTES = 512,

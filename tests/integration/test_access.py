@@ -2,14 +2,11 @@
 
 import json
 import os
-import pathlib
 import shutil
 import subprocess
-import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, encode, record, run_ingestd
+from lib.harness import TestCase, encode, record, run_ingestd
 
 CLIENT = """
 import socket, sys

@@ -2,17 +2,14 @@
 and not before, config/README.md describes each, and every metric in them is one that a daemon tells."""
 
 import json
-import os
 import pathlib
 import re
 import subprocess
-import sys
 import tempfile
 import unittest
 import urllib.request
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from harness import ROOT, TestCase, record  # noqa: E402
+from lib.harness import ROOT, TestCase, record
 
 ALERTS = ROOT / "config/alerts.yml"
 DASHBOARD = ROOT / "config/grafana-dashboard.json"

@@ -1,16 +1,13 @@
 #!/usr/bin/env python3
 """What the daemon remembers of ad objects follows the database, whoever changes it."""
 
-import pathlib
 import re
-import sys
 import time
 import unittest
 import urllib.request
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
-from harness import TestCase, record, wait_until  # noqa: E402
+from lib.harness import TestCase, record, wait_until
 
 
 class Renamed(TestCase):

@@ -6,14 +6,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import account, ad_object, numbered, record, wait_until
-from node_client import ClientTest, Played, Sender, counts, project, say
+from lib.harness import account, ad_object, numbered, record, wait_until
+from lib.node_client import ClientTest, Played, Sender, counts, project, say
 
 
 class Streams(ClientTest):

@@ -4,13 +4,11 @@ import json
 import pathlib
 import shutil
 import subprocess
-import sys
 import tempfile
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import ROOT, TestCase, account, ad_object, encode, record
-from npm import client_package, need_node, packages, run_npm
+from lib.harness import ROOT, TestCase, account, ad_object, encode, record
+from lib.npm import client_package, need_node, packages, run_npm
 
 HERE = ROOT / "tests/integration/client_package"
 

@@ -5,15 +5,13 @@ import json
 import pathlib
 import re
 import subprocess
-import sys
 import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import ROOT, account, ad_object, numbered, record
-from node_client import SCRIPTS, ClientTest, Played, Sender, counts, project, say
-from npm import need_node, packages
+from lib.harness import ROOT, account, ad_object, numbered, record
+from lib.node_client import SCRIPTS, ClientTest, Played, Sender, counts, project, say
+from lib.npm import need_node, packages
 from test_tls import Tls
 
 

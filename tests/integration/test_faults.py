@@ -3,7 +3,6 @@ twice, and no row is refused for a fault that is not its own."""
 
 import itertools
 import math
-import pathlib
 import random
 import signal
 import socket
@@ -13,8 +12,7 @@ import time
 import types
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import Daemon, TestCase, encode, numbered, psql, record, wait_until
+from lib.harness import Daemon, TestCase, encode, numbered, psql, record, wait_until
 
 
 class Stream(threading.Thread):

@@ -3,13 +3,10 @@
 
 import gzip
 import json
-import pathlib
-import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
-from harness import TestCase, encode, record  # noqa: E402
+from lib.harness import TestCase, encode, record
 
 BOM = b"\xef\xbb\xbf"
 HELLO = {"kind": "hello", "client": "meta-sync", "version": "1.2"}

@@ -1,15 +1,12 @@
 """database.fk_check = batch: the foreign key is kept as if it was checked row by row, under all faults; and what stands
 against it is told, and nothing skipped."""
 
-import pathlib
-import sys
 import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import test_faults
-from harness import TestCase, numbered, record, wait_until
+from lib.harness import TestCase, numbered, record, wait_until
 
 
 class ByBatch:

@@ -4,13 +4,10 @@ direction of writing around, or is a formula; and no line's content is logged.""
 import csv
 import io
 import json
-import pathlib
-import sys
 import tempfile
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, ad_object, psql, record, run_ingestd, wait_until
+from lib.harness import TestCase, ad_object, psql, record, run_ingestd, wait_until
 
 EVIL = "\x1b]0;title\x07\x1b[2J\u202eevil\u2066\u009b31m"
 HIDDEN = "\x1b\x07\x07\u202e\u2066\u009b\u200f\u2028"

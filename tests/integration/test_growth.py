@@ -5,13 +5,11 @@ import json
 import pathlib
 import re
 import subprocess
-import sys
 import tempfile
 import threading
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import INGESTD, ROOT, TestCase, account, ad_object, encode, numbered, wait_until
+from lib.harness import INGESTD, ROOT, TestCase, account, ad_object, encode, numbered, wait_until
 
 CLIENTS = 4
 LINES = 6000  # of each client, and as many that all of them send

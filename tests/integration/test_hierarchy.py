@@ -1,18 +1,14 @@
 """Hierarchy lines on the socket: upserts, their order with spending, parents, refusals, waiting for unknowns."""
 
 import json
-import pathlib
 import random
 import signal
 import socket
-import sys
 import threading
 import time
 import unittest
-import uuid
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, account, ad_object, record, wait_until
+from lib.harness import TestCase, account, ad_object, record, wait_until
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 

@@ -10,15 +10,13 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import unittest
 import urllib.parse
 from contextlib import ExitStack, closing
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
-from harness import ROOT, TestCase, ad_object, numbered, record, run_ingestd, wait_until
+from lib.harness import ROOT, TestCase, ad_object, numbered, record, run_ingestd, wait_until
 
 TOOL = ROOT / "tests/lib/tool.sh"
 PREFIX = "boris_ingestd_"

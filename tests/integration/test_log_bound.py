@@ -11,8 +11,7 @@ import time
 import unittest
 import urllib.request
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import Daemon, TestCase, numbered, record, run_ingestd, wait_until
+from lib.harness import Daemon, TestCase, numbered, record, run_ingestd, wait_until
 
 
 class Bound(TestCase):

@@ -1,14 +1,11 @@
 #!/usr/bin/env python3
 """A look-up that the server cannot answer holds up nobody but the records that it is for."""
 
-import pathlib
-import sys
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
-from harness import TestCase, record, wait_until  # noqa: E402
+from lib.harness import TestCase, record, wait_until
 
 
 class Unanswered(TestCase):

@@ -1,13 +1,10 @@
 #!/usr/bin/env python3
 """What is stored as jsonb can be read: numbers with exponents are short on the wire, and long in jsonb's text."""
 
-import pathlib
-import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
-from harness import TestCase, account, ad_object, encode, record  # noqa: E402
+from lib.harness import TestCase, account, ad_object, encode, record
 
 TEXT_MAX = 4 * 1048576  # of limits.max_line_bytes
 

@@ -7,16 +7,14 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import textwrap
 import threading
 import unittest
 import uuid
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from container import NAMES, Container, need_nspawn  # noqa: E402
-from harness import INGESTD, ROOT, Client, Database, Server, numbered, psql, wait_until  # noqa: E402
+from lib.container import NAMES, Container, need_nspawn
+from lib.harness import INGESTD, ROOT, Client, Database, Server, numbered, psql, wait_until
 
 BUILD = pathlib.Path(INGESTD).resolve().parents[1]
 PASSWORD = "only-the-daemon-knows-5f2d"

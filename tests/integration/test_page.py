@@ -5,14 +5,12 @@ import json
 import os
 import re
 import signal
-import sys
 import tempfile
 import unittest
 import urllib.request
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from browser import Browser, Page  # noqa: E402
-from harness import TestCase, numbered, record, wait_until  # noqa: E402
+from lib.browser import Browser, Page
+from lib.harness import TestCase, numbered, record, wait_until
 
 MARKUP = '<img src=x onerror="document.title=1">'
 

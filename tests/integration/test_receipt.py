@@ -4,15 +4,13 @@
 import os
 import pathlib
 import re
-import sys
 import tempfile
 import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
-from harness import INGESTD, TestCase, record, wait_until  # noqa: E402
+from lib.harness import INGESTD, TestCase, record, wait_until
 
 TESTS = pathlib.Path(INGESTD).parents[1] / "tests"  # of the build
 LINES = 10000

@@ -4,13 +4,11 @@ it out, what rotation removes is counted, and a record in the file has a bound."
 import json
 import pathlib
 import re
-import sys
 import unittest
 import urllib.request
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import test_spool
-from harness import encode, record, run_ingestd, wait_until
+from lib.harness import encode, record, run_ingestd, wait_until
 
 
 class Rotation(test_spool.Spool):

@@ -4,12 +4,10 @@ import json
 import os
 import pathlib
 import re
-import sys
 import tempfile
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, encode, record, run_ingestd, wait_until
+from lib.harness import TestCase, encode, record, run_ingestd, wait_until
 
 
 class RejectFile(TestCase):

@@ -8,11 +8,9 @@ import pathlib
 import pty
 import re
 import subprocess
-import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import INGESTD, TestCase, account, ad_object, record, run_ingestd
+from lib.harness import INGESTD, TestCase, account, ad_object, record, run_ingestd
 
 
 def named(external_id, *place, **fields):

@@ -8,14 +8,12 @@ import pathlib
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
 import uuid
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import ROOT, Daemon, Database, Server, psql, run_ingestd, wait_until
+from lib.harness import ROOT, Daemon, Database, Server, psql, run_ingestd, wait_until
 
 TOOL = ROOT / "tests/lib/tool.sh"
 

@@ -2,17 +2,14 @@
 `top` name the difference and the statement that mends it."""
 
 import contextlib
-import pathlib
 import socket
 import subprocess
-import sys
 import tempfile
 import unittest
 import urllib.error
 import urllib.request
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import CLUSTER, Daemon, Database, Server, run_ingestd, wait_until
+from lib.harness import CLUSTER, Daemon, Database, Server, run_ingestd, wait_until
 
 PLAIN = """CREATE TABLE plain (LIKE spending INCLUDING DEFAULTS); DROP TABLE spending; ALTER TABLE plain RENAME TO spending;
            ALTER TABLE spending ADD CONSTRAINT spending_pkey PRIMARY KEY (id, collected_at);

@@ -15,8 +15,7 @@ import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import INGESTD, Client, Daemon, Database, TestCase, numbered, record, wait_until  # noqa: E402
+from lib.harness import INGESTD, Client, Daemon, Database, TestCase, numbered, record, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 

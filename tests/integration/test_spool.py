@@ -5,14 +5,12 @@ import json
 import pathlib
 import re
 import signal
-import sys
 import tempfile
 import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, account, ad_object, numbered, record, run_ingestd, wait_until
+from lib.harness import TestCase, account, ad_object, numbered, record, run_ingestd, wait_until
 
 
 class Spool(TestCase):

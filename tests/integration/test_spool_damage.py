@@ -6,13 +6,11 @@ import random
 import re
 import shutil
 import sqlite3
-import sys
 import tempfile
 import unittest
 import urllib.request
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import Daemon, numbered, run_ingestd, wait_until
+from lib.harness import Daemon, numbered, run_ingestd, wait_until
 
 ROUNDS, LINES = 5, 200
 ACKED = ROUNDS * LINES

@@ -1,17 +1,14 @@
 """What can go wrong with the spool: it is full, its disk fails, its file is damaged; and the commands that look into it."""
 
 import json
-import pathlib
 import re
 import signal
-import sys
 import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import test_spool
-from harness import numbered, record, run_ingestd, wait_until
+from lib.harness import numbered, record, run_ingestd, wait_until
 
 
 class Faults(test_spool.Spool):

@@ -3,14 +3,12 @@
 import os
 import pathlib
 import subprocess
-import sys
 import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import test_spool
-from harness import account, ad_object, numbered, wait_until
+from lib.harness import account, ad_object, numbered, wait_until
 
 
 def cpu_seconds(d):

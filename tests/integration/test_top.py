@@ -4,21 +4,17 @@ import fcntl
 import http.server
 import json
 import os
-import pathlib
 import pty
 import re
 import select
 import signal
 import struct
 import subprocess
-import sys
 import termios
 import threading
-import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import INGESTD, TestCase, numbered, record, run_ingestd, wait_until
+from lib.harness import INGESTD, TestCase, numbered, record, run_ingestd, wait_until
 
 STATUS = {
     "version": "0.1.0", "pid": 1234, "now": "2026-11-24T11:50:00.123Z", "uptimeSeconds": 13801.5, "state": "running",

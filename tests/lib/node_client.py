@@ -7,8 +7,8 @@ import subprocess
 import tempfile
 import threading
 
-from harness import ROOT, TestCase, encode
-from npm import client_package, need_node
+from lib.harness import ROOT, TestCase, encode
+from lib.npm import client_package, need_node
 
 SCRIPTS = ROOT / "tests/integration/client"
 

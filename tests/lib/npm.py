@@ -9,7 +9,9 @@ import subprocess
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"), "boris-ingestd")
+TREE = pathlib.Path(__file__).with_name("tree.sh")
+CACHE = pathlib.Path(subprocess.run(["bash", "-c", 'source "$0" && echo "$cache"', TREE], check=True,
+                                    stdout=subprocess.PIPE, text=True).stdout.strip())
 
 
 class Unavailable(unittest.SkipTest):
@@ -39,7 +41,8 @@ def packages(folder):
         (place / "package.json").write_bytes(wanted)
         try:
             done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--fetch-retries=1"], cwd=place,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=180)
+                                  env=os.environ | {"npm_config_cache": str(CACHE / "npm")}, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, timeout=180)
         except subprocess.TimeoutExpired:
             raise Unavailable("npm's registry does not answer") from None
         if done.returncode:

@@ -8,6 +8,8 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # shellcheck source=tests/lib/tree.sh
 source "$root/tests/lib/tree.sh"
+# shellcheck source=tests/lib/enter.sh
+source "$root/tests/lib/enter.sh"
 
 tree=$cache/tools-2
 mkdir -p "$cache"
@@ -18,11 +20,15 @@ exec 9>&-
 [ -s "$tree/etc/passwd" ] || echo nobody:x:65534:65534::/:/bin/sh >"$tree/etc/passwd" # pgbouncer's user for root
 [ "$1" != tree ] || exit 0
 
-program=$1
-shift
-case $program in
-        haproxy | pgbouncer) program=/usr/sbin/$program ;;
+case $1 in
+haproxy | pgbouncer) program=/usr/sbin/$1 ;;
+*) program=/usr/bin/$1 ;;
 esac
+shift
+if ! has_namespaces; then
+        loader_of "$tree"
+        exec "${loader[@]}" "$tree$program" "$@"
+fi
 exec bwrap --die-with-parent --ro-bind "$tree/usr" /usr --ro-bind "$tree/etc" /etc --symlink usr/bin /bin --symlink usr/sbin /sbin \
         --symlink usr/lib /lib --symlink usr/lib64 /lib64 --proc /proc --dev /dev --bind /tmp /tmp \
         --bind "$root" "$root" --chdir "$PWD" "$program" "$@"

@@ -458,7 +458,7 @@ static void assert_same_id(const char *field, const char *value, const char *fie
         struct uuid b = id_of(field2, value2);
 
         if (uuid_eq(&a, &b) != (same != 0))
-                fail_msg("%s=%s and %s=%s: ids %s", field, value, field2, value2,
+                fail_msg("%s=%s and %s=%s: ids %s", field, value ? value : "", field2, value2 ? value2 : "",
                          same ? "differ" : "are the same");
 }
 
