@@ -5,7 +5,9 @@
 
 #include <uv.h>
 
+#include "base/histogram.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "monitor/stats.h"
 #include "server/session.h"
@@ -19,6 +21,41 @@ struct session_limits {
         bool with_spool;              /* acks say how many lines are spooled */
         const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none, and may change */
 };
+
+struct sessions {
+        uv_loop_t *loop;
+        uv_prepare_t prepare; /* where each loop turn's replies are sent */
+        uv_timer_t idle;      /* when idle sessions are looked for */
+        const struct session_ops *ops;
+        void *ctx;
+        struct memory *memory;
+        size_t max_line;
+        unsigned idle_ms;
+        struct list all;
+        struct list
+                waiting; /* those that stopped for want of room, in the order in which they get their turn */
+        struct list dirty;                       /* those with something to say, or to be freed */
+        _Atomic unsigned places[SESSION_PLACES]; /* sessions in each. Other threads may read it. */
+        bool draining;
+        bool ending;                  /* nothing more is settled */
+        bool with_spool;              /* acks say how many lines are spooled */
+        const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none */
+        struct log_limit tls_failures;
+        uv_timer_t tell_rejects; /* runs while a session has refused lines that the log was not told of */
+        uint64_t lines;          /* received since the start, by all */
+        uint64_t empty;          /* of these */
+        uint64_t bytes;          /* likewise, what TLS adds left out */
+        uint64_t refusals[REFUSAL_REASONS];
+        struct histogram ack_latency; /* of all acked lines */
+        uint64_t ack_max_us;          /* the longest since the last report */
+};
+
+/* Connected clients, without those that are turned away, and TLS clients that have not shown their certificate
+ * yet. May be called in any thread. */
+static inline unsigned sessions_clients(const struct sessions *set)
+{
+        return set->places[PLACE_CLIENT];
+}
 
 void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,
                    struct memory *memory, const struct session_limits *limits);

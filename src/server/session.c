@@ -15,32 +15,26 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <arpa/inet.h>
-#include <sys/socket.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/sessions.h"
+#include "server/transport.h"
+
+_Static_assert((int)SESSION_PEER_BYTES == (int)TRANSPORT_PEER_BYTES, "one name");
 
 enum {
         REPLIES_HIGH = 64 * 1024, /* bytes of unread replies at which a session stops taking lines */
         READ_ROOM_MIN = 8 * 1024, /* a block with less room than this is not read into */
-        LINGER_MS = 1000,
-        REFUSED_MAX = 128, /* with so many clients being turned away, none gets to linger */
-        CIPHER_BYTES = 64 * 1024,
-        GREETING_MS = 10000, /* for a TLS client to show its certificate */
-        STRANGERS_MAX = 64,  /* with so many that have not, the oldest has to go */
+        REFUSED_MAX = 128,        /* with so many clients being turned away, none gets to linger */
+        STRANGERS_MAX = 64,       /* with so many that have not shown a certificate, the oldest has to go */
 };
 
 static size_t replies_pending(const struct session *s)
 {
-        return s->out.len + s->sending.len + s->wire.len + tls_unsent(&s->tls);
-}
-
-static bool is_stranger(const struct session *s)
-{
-        return s->has_tls && !s->greeted;
+        return s->out.len + (s->io ? transport_unsent(s->io) : 0);
 }
 
 static void mark_dirty(struct session *s)
@@ -49,22 +43,14 @@ static void mark_dirty(struct session *s)
                 list_append(&s->set->dirty, &s->dirty);
 }
 
+static void move_to(struct session *s, enum session_place place)
+{
+        s->set->places[s->place]--;
+        s->place = place;
+        s->set->places[place]++;
+}
+
 /* --- closing --- */
-
-static void on_handle_closed(uv_handle_t *handle)
-{
-        struct session *s = handle->data;
-
-        if (--s->handles == 0)
-                mark_dirty(s);
-}
-
-static void stop_reading(struct session *s)
-{
-        if (s->reading)
-                uv_read_stop(&s->uv.stream);
-        s->reading = false;
-}
 
 /* The connection ends here; lines in flight go on. */
 static void close_now(struct session *s)
@@ -72,18 +58,11 @@ static void close_now(struct session *s)
         if (s->state == SESSION_CLOSED)
                 return;
         s->state = SESSION_CLOSED;
-        stop_reading(s);
         list_remove(&s->waiting);
         block_unref(s->block);
         s->block = NULL;
-        if (s->refused)
-                s->set->refused--;
-        else if (is_stranger(s))
-                s->set->strangers--;
-        else
-                s->set->len--;
-        uv_close(&s->uv.handle, on_handle_closed);
-        uv_close((uv_handle_t *)&s->linger, on_handle_closed);
+        move_to(s, PLACE_GONE);
+        transport_close(s->io);
         log_event(
                 LOG_LEVEL_INFO,
                 LOG_FIELDS(.message_id = LOG_ID_CONNECTION_CLOSED, .connection = s->number, .peer = s->peer),
@@ -93,6 +72,16 @@ static void close_now(struct session *s)
                 s->number, s->peer, s->acks.begun, s->acks.counts[LINE_STORED],
                 s->acks.counts[LINE_DUPLICATE], s->acks.counts[LINE_REJECTED], s->acks.counts[LINE_SPOOLED],
                 s->acks.counts[LINE_EMPTY], acks_in_flight(&s->acks));
+}
+
+static void on_closed(void *ctx)
+{
+        struct session *s = ctx;
+
+        transport_deinit(s->io);
+        free(s->io);
+        s->io = NULL;
+        mark_dirty(s);
 }
 
 /* --- refused lines in the log --- */
@@ -129,59 +118,27 @@ static void free_session(struct session *s)
         list_remove(&s->all);
         list_remove(&s->dirty);
         buf_deinit(&s->out);
-        buf_deinit(&s->sending);
-        buf_deinit(&s->wire);
-        tls_deinit(&s->tls);
         acks_deinit(&s->acks);
         free(s);
         set->ops->on_gone(set->ctx);
 }
 
-static void on_linger_over(uv_timer_t *timer)
+/* Everything was sent. */
+static void end_sending(struct session *s)
 {
-        close_now(timer->data);
-}
+        bool crowded = s->place == PLACE_REFUSED && s->set->places[PLACE_REFUSED] > REFUSED_MAX;
 
-static void on_shut_down(uv_shutdown_t *req, int status)
-{
-        if (status < 0 && status != UV_ECANCELED)
-                close_now(req->data);
-}
-
-static void on_linger_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
-{
-        static _Thread_local char thrown_away[16 * 1024];
-
-        (void)handle;
-        (void)suggested;
-        *ret = uv_buf_init(thrown_away, sizeof(thrown_away));
-}
-
-static void on_linger_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
-{
-        (void)buf;
-        if (nread < 0)
-                close_now(stream->data);
-}
-
-/* Everything was sent. A close with bytes unread would make the kernel reset the connection, and the client
- * might lose the replies; so wait until it closes, too. */
-static void end_sending(struct session *s, bool client_ended)
-{
-        if (client_ended || (s->refused && s->set->refused > REFUSED_MAX)) {
+        if (s->client_ended || crowded) {
                 close_now(s);
                 return;
         }
-        stop_reading(s);
         s->state = SESSION_LINGERING;
-        s->shutdown.data = s;
-        if (uv_shutdown(&s->shutdown, &s->uv.stream, on_shut_down) != 0 ||
-            uv_read_start(&s->uv.stream, on_linger_alloc, on_linger_read) != 0) {
-                close_now(s);
-                return;
-        }
-        s->reading = true;
-        uv_timer_start(&s->linger, on_linger_over, LINGER_MS, 0);
+        transport_linger(s->io);
+}
+
+static void on_lingered(void *ctx)
+{
+        close_now(ctx);
 }
 
 /* --- sending --- */
@@ -189,22 +146,15 @@ static void end_sending(struct session *s, bool client_ended)
 static void after_sending(struct session *s)
 {
         if (s->state == SESSION_LAST && replies_pending(s) == 0)
-                end_sending(s, s->client_ended);
+                end_sending(s);
         else if (s->state == SESSION_OPEN || s->state == SESSION_EOF)
                 session_turn(s);
 }
 
-static void on_written(uv_write_t *req, int status)
+static void on_sent(void *ctx)
 {
-        struct session *s = req->data;
-
-        s->sending.len = 0;
-        if (status < 0) {
-                close_now(s);
-                return;
-        }
-        mark_dirty(s); /* acks may have moved meanwhile */
-        after_sending(s);
+        mark_dirty(ctx); /* acks may have moved meanwhile */
+        after_sending(ctx);
 }
 
 static bool everything_settled(const struct session *s)
@@ -238,7 +188,7 @@ static const char *closing_word(const struct session *s)
                 return "shutdown"; /* lines were abandoned, or are not settled yet: then it is not said now */
         if (s->state != SESSION_OPEN)
                 return NULL;
-        return s->set->draining ? "shutdown" : s->idle ? "idle" : NULL;
+        return s->set->draining ? "shutdown" : s->closing;
 }
 
 /* Adds what there is to say at the end of a loop turn. */
@@ -252,73 +202,32 @@ static void say(struct session *s)
         if (last && closing)
                 reply_closing(&s->out, closing);
         if (last) {
-                s->client_ended = s->state == SESSION_EOF;
                 s->state = SESSION_LAST;
                 list_remove(&s->waiting); /* it takes no more lines */
         }
 }
 
-/* Sends what gathered: at once what the socket takes, the rest when it takes more. */
-static void send_replies(struct session *s)
-{
-        struct buf *out = s->has_tls ? &s->wire : &s->out;
-        uv_buf_t buf = uv_buf_init(out->data, (unsigned)out->len);
-        struct buf swap = s->sending;
-        int sent;
-
-        sent = uv_try_write(&s->uv.stream, &buf, 1);
-        if (sent == (int)out->len) {
-                out->len = 0;
-                after_sending(s);
-                return;
-        }
-        if (sent < 0 && sent != UV_EAGAIN) {
-                close_now(s);
-                return;
-        }
-        sent = sent > 0 ? sent : 0;
-        s->sending = *out;
-        *out = swap;
-        buf = uv_buf_init(s->sending.data + sent, (unsigned)s->sending.len - (unsigned)sent);
-        s->write.data = s;
-        if (uv_write(&s->write, &s->uv.stream, &buf, 1, on_written) != 0)
-                close_now(s);
-}
-
-/* Encrypts what there is to say. False where that cannot be, the client not having greeted: the end. */
-static bool seal(struct session *s)
-{
-        if (s->greeted) {
-                tls_write(&s->tls, s->out.data, s->out.len);
-                s->out.len = 0;
-                if (s->state == SESSION_LAST && !s->tls_finished) {
-                        tls_finish(&s->tls);
-                        s->tls_finished = true;
-                }
-        } else if (s->state == SESSION_LAST) {
-                close_now(s);
-                return false;
-        }
-        tls_take(&s->tls, &s->wire);
-        return true;
-}
-
 void session_flush(struct session *s)
 {
+        enum transport_sent sent;
+
         if (s->state == SESSION_CLOSED) {
-                if (s->handles == 0 && s->in_flight == 0)
+                if (!s->io && s->in_flight == 0)
                         free_session(s);
                 return;
         }
-        if (s->sending.len > 0 || s->state == SESSION_LINGERING)
+        if (transport_sending(s->io) || s->state == SESSION_LINGERING)
                 return;
         say(s);
-        if (s->has_tls && !seal(s))
+        if (s->place == PLACE_STRANGER && s->state == SESSION_LAST) {
+                close_now(s); /* without the greeting nothing can be told */
                 return;
-        if (s->has_tls ? s->wire.len > 0 : s->out.len > 0)
-                send_replies(s);
-        else if (s->state == SESSION_LAST)
-                end_sending(s, s->client_ended);
+        }
+        sent = transport_send(s->io, &s->out, s->state == SESSION_LAST);
+        if (sent == TRANSPORT_SENT)
+                after_sending(s);
+        else if (sent == TRANSPORT_NOTHING && s->state == SESSION_LAST)
+                end_sending(s);
 }
 
 void session_settle(struct session *s, uint64_t line_no, enum line_outcome outcome,
@@ -417,14 +326,9 @@ static uv_buf_t make_room(struct session *s)
         return uv_buf_init(s->block->data + s->block->len, (unsigned)(s->block->cap - s->block->len));
 }
 
-/* What is encrypted is deciphered at once: one buffer will do for all. */
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
+static uv_buf_t alloc(void *ctx)
 {
-        static _Thread_local char cipher[CIPHER_BYTES];
-        struct session *s = handle->data;
-
-        (void)suggested;
-        *ret = s->has_tls ? uv_buf_init(cipher, sizeof(cipher)) : make_room(s);
+        return make_room(ctx);
 }
 
 static void log_tls_failure(struct session *s, const char *reason)
@@ -441,24 +345,11 @@ static void log_tls_failure(struct session *s, const char *reason)
                           s->number, s->peer, reason, failures);
 }
 
-static void on_greeting_over(uv_timer_t *timer)
+static void on_broken(void *ctx, const char *tls_reason)
 {
-        log_tls_failure(timer->data, "it showed no certificate in time");
-        close_now(timer->data);
-}
-
-static void on_tls_broken(struct session *s)
-{
-        char reason[TLS_ERROR_BYTES];
-        uv_buf_t alert;
-
-        tls_reason(reason);
-        tls_take(&s->tls, &s->wire);
-        alert = uv_buf_init(s->wire.data, (unsigned)s->wire.len);
-        if (s->sending.len == 0 && alert.len > 0)
-                uv_try_write(&s->uv.stream, &alert, 1); /* if it can be told why, good */
-        log_tls_failure(s, reason);
-        close_now(s);
+        if (tls_reason)
+                log_tls_failure(ctx, tls_reason);
+        close_now(ctx);
 }
 
 /* The client is one of us, or turned away. */
@@ -466,94 +357,50 @@ static void admit(struct session *s)
 {
         const char *refuse;
 
-        s->set->len++;
+        move_to(s, PLACE_CLIENT);
         refuse = s->set->ops->admit(s->set->ctx, s);
         if (!refuse)
                 return;
-        s->refused = true;
-        s->set->len--;
-        s->set->refused++;
+        move_to(s, PLACE_REFUSED);
         reply_closing(&s->out, refuse);
         s->state = SESSION_LAST;
         mark_dirty(s);
 }
 
-/* The client has shown a certificate that is trusted: its name tells who it is. */
-static void on_greeted(struct session *s)
+/* The client's certificate tells who it is. */
+static void on_greeted(void *ctx)
 {
-        char name[TLS_NAME_BYTES];
-        size_t len = strlen(s->peer);
+        struct session *s = ctx;
 
-        uv_timer_stop(&s->linger);
-        tls_name(&s->tls, name);
-        snprintf(s->peer + len, sizeof(s->peer) - len, ", certificate of %s", name);
-        s->greeted = true;
-        s->set->strangers--;
+        transport_peer(s->io, s->peer);
         admit(s);
 }
 
-/* Deciphers all that came. False: the connection is closed. */
-static bool decipher(struct session *s, const char *data, size_t len)
+static void on_bytes(void *ctx, size_t len)
 {
-        tls_put(&s->tls, data, len);
-        for (;;) {
-                uv_buf_t room = make_room(s);
-                size_t plain = 0;
-                enum tls_result result = tls_read(&s->tls, room.base, room.len, &plain);
-
-                if (!s->greeted && tls_greeted(&s->tls))
-                        on_greeted(s);
-                s->block->len += plain;
-                s->set->bytes += plain;
-                if (result == TLS_BROKEN) {
-                        on_tls_broken(s);
-                        return false;
-                }
-                if (result == TLS_END && s->state == SESSION_OPEN)
-                        s->state = SESSION_EOF;
-                if (result != TLS_DATA)
-                        break;
-        }
-        mark_dirty(s); /* there may be something to answer, to TLS itself */
-        return true;
-}
-
-static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
-{
-        struct session *s = stream->data;
+        struct session *s = ctx;
 
         s->read_us = clock_monotonic_us();
-        if (nread < 0 && (nread != UV_EOF || s->has_tls)) { /* TLS says itself when it ends */
-                close_now(s);
+        if (!s->block)
                 return;
-        }
-        if (s->has_tls) {
-                if (!decipher(s, buf->base, (size_t)nread))
-                        return;
-        } else if (nread == UV_EOF) {
+        s->block->len += len;
+        s->set->bytes += len;
+}
+
+static void on_read(void *ctx, bool ended)
+{
+        struct session *s = ctx;
+
+        s->client_ended |= ended;
+        if (ended && s->state == SESSION_OPEN)
                 s->state = SESSION_EOF;
-                mark_dirty(s);
-        } else {
-                s->block->len += (size_t)nread;
-                s->set->bytes += (size_t)nread;
-        }
-        if (s->refused) {
-                stop_reading(s);
+        mark_dirty(s); /* there may be something to answer, to TLS itself */
+        if (s->place == PLACE_REFUSED) {
+                transport_stop_reading(s->io);
                 return;
         }
         s->unparsed = s->block && s->block->len > s->parsed;
         session_turn(s);
-}
-
-static void start_reading(struct session *s)
-{
-        if (s->reading)
-                return;
-        if (uv_read_start(&s->uv.stream, on_alloc, on_read) != 0) {
-                close_now(s);
-                return;
-        }
-        s->reading = true;
 }
 
 /* Takes lines, then reads on, or waits: for room (its next turn comes by itself), or until its replies are
@@ -565,62 +412,18 @@ void session_turn(struct session *s)
 
         take_lines(s);
         unread = replies_pending(s) >= REPLIES_HIGH;
-        room = !s->unparsed && (is_stranger(s) || has_room(s)); /* a greeting needs none */
+        room = !s->unparsed && (s->place == PLACE_STRANGER || has_room(s)); /* a greeting needs none */
         if (!room && !unread && list_empty(&s->waiting))
                 list_append(&s->set->waiting, &s->waiting);
         if (s->state == SESSION_OPEN && !s->set->draining && room && !unread)
-                start_reading(s);
+                transport_start_reading(s->io);
         else
-                stop_reading(s);
+                transport_stop_reading(s->io);
         if (!s->unparsed)
                 mark_dirty(s); /* it may have been the last line */
 }
 
 /* --- the beginning --- */
-
-/* Takes over @fd, whether it succeeds or not. */
-static int init_handles(struct session *s, int fd, bool tcp)
-{
-        uv_loop_t *loop = s->set->loop;
-        int r = tcp ? uv_tcp_init(loop, &s->uv.tcp) : uv_pipe_init(loop, &s->uv.pipe, 0);
-
-        if (r != 0) {
-                close(fd);
-                return r;
-        }
-        uv_timer_init(loop, &s->linger);
-        s->uv.handle.data = s;
-        s->linger.data = s;
-        s->handles = 2;
-        r = tcp ? uv_tcp_open(&s->uv.tcp, fd) : uv_pipe_open(&s->uv.pipe, fd);
-        if (r != 0)
-                close(fd);
-        return r;
-}
-
-/* Who the client is, for operators. */
-static void name_peer(struct session *s)
-{
-        struct sockaddr_storage address;
-        char host[INET6_ADDRSTRLEN] = "?";
-        int address_len = sizeof(address);
-        struct ucred who;
-        socklen_t who_len = sizeof(who);
-        uv_os_fd_t fd;
-
-        snprintf(s->peer, sizeof(s->peer), "?");
-        if (s->uv.handle.type == UV_TCP) {
-                if (uv_tcp_getpeername(&s->uv.tcp, (struct sockaddr *)&address, &address_len) != 0)
-                        return;
-                uv_ip_name((struct sockaddr *)&address, host, sizeof(host));
-                /* the port stands at the same place for both families */
-                snprintf(s->peer, sizeof(s->peer), "%s port %u", host,
-                         ntohs(((struct sockaddr_in *)&address)->sin_port));
-        } else if (uv_fileno(&s->uv.handle, &fd) == 0 &&
-                   getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &who_len) == 0) {
-                snprintf(s->peer, sizeof(s->peer), "uid %u, pid %d", who.uid, who.pid);
-        }
-}
 
 /* The longest of them are no clients: a greeting is a matter of milliseconds. */
 static void let_oldest_stranger_go(struct sessions *set)
@@ -628,7 +431,7 @@ static void let_oldest_stranger_go(struct sessions *set)
         for (struct list *l = set->all.next; l != &set->all; l = l->next) {
                 struct session *s = container_of(l, struct session, all);
 
-                if (is_stranger(s) && s->state != SESSION_CLOSED) {
+                if (s->place == PLACE_STRANGER) {
                         log_tls_failure(s, "others came before it showed its certificate");
                         close_now(s);
                         return;
@@ -636,50 +439,67 @@ static void let_oldest_stranger_go(struct sessions *set)
         }
 }
 
-static void expect_greeting(struct session *s)
-{
-        s->set->strangers++;
-        if (s->set->strangers > STRANGERS_MAX)
-                let_oldest_stranger_go(s->set);
-        tls_init(&s->tls, s->set->tls);
-        uv_timer_start(&s->linger, on_greeting_over, GREETING_MS, 0);
-}
-
-int session_accept_take(struct sessions *set, const struct session_socket *socket)
+static struct session *new_session(struct sessions *set, const struct session_socket *socket)
 {
         struct session *s = calloc(1, sizeof(*s));
-        int r;
 
-        if (!s) {
-                close(socket->fd);
-                return UV_ENOMEM;
+        if (!s || !(s->io = calloc(1, sizeof(*s->io)))) {
+                free(s);
+                return NULL;
         }
         s->set = set;
-        r = init_handles(s, socket->fd, socket->tcp);
-        if (s->handles == 0) {
-                free(s);
-                return r;
-        }
-        s->has_tls = socket->tcp && set->tls && set->tls->ctx;
-        list_append(&set->all, &s->all);
+        list_init(&s->all);
         list_init(&s->waiting);
         list_init(&s->dirty);
         s->number = socket->number;
         s->denied = socket->denied;
         s->last_line = uv_now(set->loop);
         s->connected_us = clock_monotonic_us();
-        if (r == 0 && socket->tcp)
-                uv_tcp_nodelay(&s->uv.tcp, 1);
-        name_peer(s);
+        return s;
+}
+
+static void begin(struct session *s)
+{
         log_debug("connection %" PRIu64 " accepted from %s", s->number, s->peer);
-        if (s->has_tls)
-                expect_greeting(s);
-        else
+        if (s->io->state == TRANSPORT_OPEN)
                 admit(s);
-        if (r != 0)
-                close_now(s);
-        else if (!s->refused)
+        else if (s->set->places[PLACE_STRANGER] > STRANGERS_MAX)
+                let_oldest_stranger_go(s->set);
+        if (s->place != PLACE_REFUSED)
                 session_turn(s);
+}
+
+int session_accept_take(struct sessions *set, const struct session_socket *socket)
+{
+        static const struct transport_ops ops = {.on_greeted = on_greeted,
+                                                 .alloc = alloc,
+                                                 .on_bytes = on_bytes,
+                                                 .on_read = on_read,
+                                                 .on_sent = on_sent,
+                                                 .on_broken = on_broken,
+                                                 .on_lingered = on_lingered,
+                                                 .on_closed = on_closed};
+        const struct tls_server *tls = socket->tcp && set->tls && set->tls->ctx ? set->tls : NULL;
+        struct session *s = new_session(set, socket);
+        int r;
+
+        if (!s) {
+                close(socket->fd);
+                return UV_ENOMEM;
+        }
+        r = transport_open_take(s->io, set->loop, socket->fd, socket->tcp, tls, &ops, s);
+        if (!transport_alive(s->io)) {
+                free(s->io);
+                free(s);
+                return r;
+        }
+        list_append(&set->all, &s->all);
+        set->places[s->place]++;
+        transport_peer(s->io, s->peer);
+        if (r == 0)
+                begin(s);
+        else
+                close_now(s);
         return r;
 }
 
@@ -687,16 +507,16 @@ int session_accept_take(struct sessions *set, const struct session_socket *socke
  * it to read its replies. */
 static bool is_idle(const struct session *s)
 {
-        return s->state == SESSION_OPEN && s->reading && everything_settled(s) && replies_pending(s) == 0 &&
-               uv_now(s->set->loop) - s->last_line >= s->set->idle_ms;
+        return s->state == SESSION_OPEN && s->io->reading && everything_settled(s) &&
+               replies_pending(s) == 0 && uv_now(s->set->loop) - s->last_line >= s->set->idle_ms;
 }
 
 void session_end_idle(struct session *s)
 {
         if (!is_idle(s))
                 return;
-        s->idle = true;
-        stop_reading(s);
+        s->closing = "idle";
+        transport_stop_reading(s->io);
         mark_dirty(s);
 }
 
@@ -722,7 +542,7 @@ void session_stats(const struct session *s, struct stats *r, bool list, unsigned
 {
         struct stats_connection c;
 
-        if (s->state == SESSION_CLOSED || s->refused || is_stranger(s))
+        if (s->place != PLACE_CLIENT)
                 return;
         c = (struct stats_connection){.number = s->number,
                                       .worker = worker,

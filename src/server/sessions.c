@@ -88,7 +88,7 @@ void sessions_stats(struct sessions *set, struct stats *r, enum stats_detail det
         r->lines = set->lines;
         r->bytes = set->bytes;
         r->counts[LINE_EMPTY] = set->empty;
-        r->open = set->len;
+        r->open = sessions_clients(set);
         r->ack_latency = set->ack_latency;
         r->ack_max_us = set->ack_max_us;
         if (detail >= STATS_STEP)
