@@ -10,9 +10,9 @@
 #include "base/memory.h"
 #include "monitor/stats.h"
 #include "server/arrivals.h"
+#include "server/received.h"
 #include "server/reject_log.h"
 #include "wire/acks.h"
-#include "wire/frame.h"
 #include "wire/line.h"
 #include "wire/reply.h"
 
@@ -68,23 +68,29 @@ struct session {
         struct list all;
         struct list waiting;
         struct list dirty;
+        struct list stranger;          /* in set->strangers while it is in that place */
         struct transport *io;          /* NULL when it is closed */
         uint64_t number;               /* for people: the daemon's n-th connection */
         bool denied;                   /* for admit */
         char peer[SESSION_PEER_BYTES]; /* for people: "uid 1000, pid 4711", "127.0.0.1 port 5000" */
         enum session_state state;
         enum session_place place;
-        const char *closing;   /* in OPEN: it is to end with this word; NULL: it is not */
-        bool client_ended;     /* the client has shut down its sending side */
-        uint64_t last_line;    /* loop time in ms when one came, or the connection */
-        bool unparsed;         /* whole lines may stand in the block */
-        uint64_t connected_us; /* clock_monotonic_us */
-        uint64_t read_us;      /* the same when the block's last bytes came */
+        uint64_t source;           /* the host that it came from, as a number; 0 for this one */
+        bool has_spoken;           /* bytes came from it */
+        const char *closing;       /* in OPEN: it is to end with this word; NULL: it is not */
+        bool client_ended;         /* the client has shut down its sending side */
+        uint64_t last_line;        /* loop time in ms when one came, or the connection */
+        uint64_t told;             /* likewise, when it was told an ack */
+        uint64_t moved;            /* likewise, when it last read replies, as far as known */
+        uint64_t progress;         /* transport_progress at that time */
+        uint64_t unfinished_since; /* likewise, when its unfinished line began */
+        bool speaks_json;          /* a line began as a record does: HTTP requests do not come any more */
+        uint64_t connected_us;     /* clock_monotonic_us */
+        uint64_t read_us;          /* the same when the block's last bytes came */
 
-        /* Received bytes: block->data[parsed..block->len] is not cut into lines yet. */
-        struct block *block;
-        size_t parsed;
-        struct frame frame;
+        struct received received;
+        size_t counted; /* bytes that the memory limit counts, received ones left out */
+        size_t notes;   /* of these, of replies and lines that are not acked */
 
         struct acks acks;
         uint64_t acked;           /* what the client was told */
@@ -129,8 +135,25 @@ void session_turn(struct session *s);
 /* The end of a loop turn for a session with something to say. It may be freed. */
 void session_flush(struct session *s);
 
-/* Ends a session whose client has sent no line for idle_ms, and owes nothing. */
+/* Whether it has a reason of its own to wait no longer, where there is room for all. */
+bool session_may_go_on(const struct session *s);
+
+/* Ends a session whose client has sent no line for idle_ms, and owes nothing; and one whose client has read
+ * nothing of its replies for so long. */
 void session_end_idle(struct session *s);
+
+/* Whether it waits until others give up room for long lines; and ends one that has held some for long. */
+bool session_waits_for_memory(const struct session *s);
+void session_end_unfinished(struct session *s);
+
+/* The descriptor of a session that is not read from, whose end nobody would notice; else -1. */
+int session_unwatched(const struct session *s);
+
+/* Its client has closed, or vanished. What was received is still settled. */
+void session_on_gone(struct session *s);
+
+/* Of a client that is not read from: finds out in time whether it is still there. */
+void session_probe(struct session *s);
 
 /* Adds a client to @r's numbers, and with @list to its connections; worker number @worker has it. */
 void session_stats(const struct session *s, struct stats *r, bool list, unsigned worker);

@@ -15,6 +15,9 @@
 
 /* All clients of a worker: who gets a turn and when replies are sent, who is idle, and the end. */
 
+/* TLS clients that have not shown their certificate yet, in each worker. */
+enum { SESSIONS_STRANGERS_MAX = 1024 };
+
 struct session_limits {
         size_t max_line;              /* bytes */
         unsigned idle_ms;             /* after so long without a whole line a session is ended; 0: never */
@@ -26,21 +29,25 @@ struct sessions {
         uv_loop_t *loop;
         uv_prepare_t prepare; /* where each loop turn's replies are sent */
         uv_timer_t idle;      /* when idle sessions are looked for */
+        uv_timer_t hangups;   /* when clients are looked for that are gone */
         const struct session_ops *ops;
         void *ctx;
         struct memory *memory;
-        size_t max_line;
+        struct receiving receiving;
+        size_t notes; /* bytes of replies, and of notes about lines that are not acked */
         unsigned idle_ms;
         struct list all;
         struct list
                 waiting; /* those that stopped for want of room, in the order in which they get their turn */
-        struct list dirty;                       /* those with something to say, or to be freed */
+        struct list dirty; /* those with something to say, or to be freed */
+        struct list strangers;
         _Atomic unsigned places[SESSION_PLACES]; /* sessions in each. Other threads may read it. */
         bool draining;
         bool ending;                  /* nothing more is settled */
         bool with_spool;              /* acks say how many lines are spooled */
         const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none */
         struct log_limit tls_failures;
+        struct log_limit http_requests;
         uv_timer_t tell_rejects; /* runs while a session has refused lines that the log was not told of */
         uint64_t lines;          /* received since the start, by all */
         uint64_t empty;          /* of these */

@@ -20,24 +20,29 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/session_parts.h"
 #include "server/sessions.h"
+#include "server/strangers.h"
 #include "server/transport.h"
+#include "wire/http_request.h"
 
 _Static_assert((int)SESSION_PEER_BYTES == (int)TRANSPORT_PEER_BYTES, "one name");
 
 enum {
         REPLIES_HIGH = 64 * 1024, /* bytes of unread replies at which a session stops taking lines */
-        READ_ROOM_MIN = 8 * 1024, /* a block with less room than this is not read into */
+        REPLIES_LOW = 4 * 1024,   /* the same while replies and notes of all fill their share */
+        LINES_LOW = 4 * 1024,     /* likewise, lines that are not acked */
+        NOTES_SHARE = 16,         /* a part of the memory limit is for replies and notes of lines, */
+        LINES_SHARE = 128,        /* and one of this for a session's: one byte a line */
         REFUSED_MAX = 128,        /* with so many clients being turned away, none gets to linger */
-        STRANGERS_MAX = 64,       /* with so many that have not shown a certificate, the oldest has to go */
 };
 
-static size_t replies_pending(const struct session *s)
+size_t session_replies_pending(const struct session *s)
 {
         return s->out.len + (s->io ? transport_unsent(s->io) : 0);
 }
 
-static void mark_dirty(struct session *s)
+void session_mark_dirty(struct session *s)
 {
         if (list_empty(&s->dirty))
                 list_append(&s->set->dirty, &s->dirty);
@@ -46,21 +51,52 @@ static void mark_dirty(struct session *s)
 static void move_to(struct session *s, enum session_place place)
 {
         s->set->places[s->place]--;
+        list_remove(&s->stranger);
         s->place = place;
         s->set->places[place]++;
 }
 
+/* --- memory --- */
+
+/* What the client makes us hold beside its lines is counted: the session itself, its replies, and a byte for
+ * each line that is not acked. */
+static void count_memory(struct session *s)
+{
+        size_t notes = s->out.cap + (s->io ? transport_bytes(s->io) : 0) + s->acks.cap;
+        size_t bytes = sizeof(*s) + (s->io ? sizeof(*s->io) + tls_bytes(&s->io->tls) : 0) + notes;
+
+        s->set->notes += notes - s->notes;
+        s->notes = notes;
+        memory_add(s->set->memory, bytes - s->counted);
+        s->counted = bytes;
+}
+
+static bool is_crowded(const struct sessions *set)
+{
+        return set->notes >= set->memory->limit / NOTES_SHARE;
+}
+
+bool session_has_unread_replies(const struct session *s)
+{
+        return session_replies_pending(s) >= (is_crowded(s->set) ? REPLIES_LOW : REPLIES_HIGH);
+}
+
+bool session_may_begin_lines(const struct session *s)
+{
+        size_t most = is_crowded(s->set) ? 0 : s->set->memory->limit / LINES_SHARE;
+
+        return acks_in_flight(&s->acks) < (most > LINES_LOW ? most : LINES_LOW);
+}
+
 /* --- closing --- */
 
-/* The connection ends here; lines in flight go on. */
-static void close_now(struct session *s)
+/* The connection ends here; lines that were received go on. */
+void session_close(struct session *s)
 {
         if (s->state == SESSION_CLOSED)
                 return;
         s->state = SESSION_CLOSED;
-        list_remove(&s->waiting);
-        block_unref(s->block);
-        s->block = NULL;
+        buf_deinit(&s->out);
         move_to(s, PLACE_GONE);
         transport_close(s->io);
         log_event(
@@ -72,6 +108,7 @@ static void close_now(struct session *s)
                 s->number, s->peer, s->acks.begun, s->acks.counts[LINE_STORED],
                 s->acks.counts[LINE_DUPLICATE], s->acks.counts[LINE_REJECTED], s->acks.counts[LINE_SPOOLED],
                 s->acks.counts[LINE_EMPTY], acks_in_flight(&s->acks));
+        session_mark_dirty(s);
 }
 
 static void on_closed(void *ctx)
@@ -81,7 +118,7 @@ static void on_closed(void *ctx)
         transport_deinit(s->io);
         free(s->io);
         s->io = NULL;
-        mark_dirty(s);
+        session_mark_dirty(s);
 }
 
 /* --- refused lines in the log --- */
@@ -116,8 +153,12 @@ static void free_session(struct session *s)
 
         tell_rejects(s);
         list_remove(&s->all);
+        list_remove(&s->waiting);
         list_remove(&s->dirty);
+        received_drop(&s->received);
         buf_deinit(&s->out);
+        set->notes -= s->notes;
+        memory_sub(set->memory, s->counted);
         acks_deinit(&s->acks);
         free(s);
         set->ops->on_gone(set->ctx);
@@ -129,7 +170,7 @@ static void end_sending(struct session *s)
         bool crowded = s->place == PLACE_REFUSED && s->set->places[PLACE_REFUSED] > REFUSED_MAX;
 
         if (s->client_ended || crowded) {
-                close_now(s);
+                session_close(s);
                 return;
         }
         s->state = SESSION_LINGERING;
@@ -138,14 +179,14 @@ static void end_sending(struct session *s)
 
 static void on_lingered(void *ctx)
 {
-        close_now(ctx);
+        session_close(ctx);
 }
 
 /* --- sending --- */
 
 static void after_sending(struct session *s)
 {
-        if (s->state == SESSION_LAST && replies_pending(s) == 0)
+        if (s->state == SESSION_LAST && session_replies_pending(s) == 0)
                 end_sending(s);
         else if (s->state == SESSION_OPEN || s->state == SESSION_EOF)
                 session_turn(s);
@@ -153,13 +194,13 @@ static void after_sending(struct session *s)
 
 static void on_sent(void *ctx)
 {
-        mark_dirty(ctx); /* acks may have moved meanwhile */
+        session_mark_dirty(ctx); /* acks may have moved meanwhile */
         after_sending(ctx);
 }
 
-static bool everything_settled(const struct session *s)
+bool session_settled(const struct session *s)
 {
-        return !s->unparsed && s->in_flight == 0;
+        return !s->received.unparsed && s->in_flight == 0;
 }
 
 /* Before what is settled counts as acked. */
@@ -173,12 +214,13 @@ static void note_ack(struct session *s)
                 set->ack_max_us = longest;
 }
 
-static void say_ack(struct session *s)
+void session_say_ack(struct session *s)
 {
         note_ack(s);
         reply_ack(&s->out, &s->acks, s->set->with_spool);
         s->acked = s->acks.settled;
         s->ack_told = true;
+        s->told = uv_now(s->set->loop);
 }
 
 /* Why the session is to end although its client did not end it; NULL where it is not. */
@@ -195,15 +237,18 @@ static const char *closing_word(const struct session *s)
 static void say(struct session *s)
 {
         const char *closing = closing_word(s);
-        bool last = (s->state == SESSION_EOF || closing) && (everything_settled(s) || s->set->ending);
+        bool last = (s->state == SESSION_EOF || closing) && (session_settled(s) || s->set->ending);
 
+        if (s->state == SESSION_LAST) /* all is said */
+                return;
         if (s->acks.settled > s->acked || (last && !s->ack_told))
-                say_ack(s);
+                session_say_ack(s);
         if (last && closing)
                 reply_closing(&s->out, closing);
         if (last) {
                 s->state = SESSION_LAST;
                 list_remove(&s->waiting); /* it takes no more lines */
+                received_drop(&s->received);
         }
 }
 
@@ -212,15 +257,18 @@ void session_flush(struct session *s)
         enum transport_sent sent;
 
         if (s->state == SESSION_CLOSED) {
-                if (!s->io && s->in_flight == 0)
+                if (!s->io && session_settled(s))
                         free_session(s);
+                else
+                        count_memory(s);
                 return;
         }
         if (transport_sending(s->io) || s->state == SESSION_LINGERING)
                 return;
         say(s);
+        count_memory(s);
         if (s->place == PLACE_STRANGER && s->state == SESSION_LAST) {
-                close_now(s); /* without the greeting nothing can be told */
+                session_close(s); /* without the greeting nothing can be told */
                 return;
         }
         sent = transport_send(s->io, &s->out, s->state == SESSION_LAST);
@@ -240,22 +288,64 @@ void session_settle(struct session *s, uint64_t line_no, enum line_outcome outco
         assert(s->in_flight > 0);
         s->in_flight--;
         acks_settle(&s->acks, line_no, outcome);
-        mark_dirty(s);
+        session_mark_dirty(s);
 }
 
 void session_abandon(struct session *s)
 {
         assert(s->in_flight > 0);
         s->in_flight--;
-        mark_dirty(s);
+        session_mark_dirty(s);
 }
 
 /* --- receiving --- */
 
+/* Whoever speaks HTTP is no client of ours, but a web page, say, that makes a browser send what it wants:
+ * nothing of that may become lines. */
+static void turn_http_away(struct session *s)
+{
+        uint64_t refusals = log_limit_pass(&s->set->http_requests, uv_now(s->set->loop));
+
+        s->set->refusals[REFUSED_HTTP]++;
+        if (refusals > 0)
+                log_event(LOG_LEVEL_WARN,
+                          LOG_FIELDS(.message_id = LOG_ID_CONNECTION_REFUSED, .connection = s->number,
+                                     .peer = s->peer),
+                          "connection %" PRIu64 " of %s refused: it sent an HTTP request (%" PRIu64
+                          " since the last such line)",
+                          s->number, s->peer, refusals);
+        received_drop(&s->received);
+        if (s->state == SESSION_CLOSED)
+                return;
+        reply_closing(&s->out, refusal_reason_name(REFUSED_HTTP));
+        s->state = SESSION_LAST;
+        list_remove(&s->waiting);
+        transport_stop_reading(s->io);
+        session_mark_dirty(s);
+}
+
+/* Of the lines before the first that might be a record. True where the client was turned away. */
+static bool greets_with_http(struct session *s, enum frame_result result, struct slice *line)
+{
+        static const char bom[] = "\xef\xbb\xbf";
+
+        if (s->acks.begun == 0 && line->len >= strlen(bom) && memcmp(line->ptr, bom, strlen(bom)) == 0)
+                *line = (struct slice){line->ptr + strlen(bom), line->len - strlen(bom)};
+        if (http_request_begins(*line, result == FRAME_TOO_LONG)) {
+                turn_http_away(s);
+                return true;
+        }
+        s->speaks_json = line->len > 0 && line->ptr[0] == '{';
+        return false;
+}
+
 static void on_line(struct session *s, enum frame_result result, struct slice line)
 {
-        uint64_t line_no = acks_begin(&s->acks);
+        uint64_t line_no;
 
+        if (!s->speaks_json && greets_with_http(s, result, &line))
+                return;
+        line_no = acks_begin(&s->acks);
         s->set->lines++;
         s->last_line = uv_now(s->set->loop);
         s->in_flight++;
@@ -265,9 +355,9 @@ static void on_line(struct session *s, enum frame_result result, struct slice li
                 s->set->empty++;
                 s->in_flight--;
                 acks_settle(&s->acks, line_no, LINE_EMPTY);
-                mark_dirty(s);
+                session_mark_dirty(s);
         } else {
-                s->set->ops->on_line(s->set->ctx, s, line_no, line, s->block);
+                s->set->ops->on_line(s->set->ctx, s, line_no, line, s->received.block);
         }
 }
 
@@ -275,60 +365,57 @@ static bool has_room(const struct session *s)
 {
         const struct session_ops *ops = s->set->ops;
 
-        return ops->has_room(s->set->ctx) && ops->has_room_for(s->set->ctx, s);
+        return ops->has_room(s->set->ctx) && ops->has_room_for(s->set->ctx, s) && session_may_begin_lines(s);
 }
 
-static bool may_take_lines(const struct session *s)
+bool session_may_go_on(const struct session *s)
 {
-        return replies_pending(s) < REPLIES_HIGH && has_room(s);
+        return s->set->ops->has_room_for(s->set->ctx, s) && session_may_begin_lines(s) &&
+               (s->received.unparsed || received_may_grow(&s->received));
 }
 
 /* Cuts lines and hands them on, as long as there is room. */
 static void take_lines(struct session *s)
 {
-        while (s->unparsed && may_take_lines(s)) {
-                struct slice in = {s->block->data + s->parsed, s->block->len - s->parsed};
-                struct slice line;
-                size_t used;
-                enum frame_result result =
-                        frame_next(&s->frame, in, s->set->max_line, s->state == SESSION_EOF, &line, &used);
+        uint64_t begun = s->acks.begun;
 
-                s->parsed += used;
-                if (result == FRAME_MORE)
-                        s->unparsed = false;
-                else
+        while (s->received.unparsed && !session_has_unread_replies(s) && has_room(s)) {
+                struct slice line;
+                enum frame_result result = received_next(&s->received, s->client_ended, &line);
+
+                if (result != FRAME_MORE)
                         on_line(s, result, line);
         }
-        arrivals_note(&s->arrivals, s->acked, s->acks.begun, s->read_us);
-        if (s->block && s->parsed == s->block->len) {
-                block_unref(s->block);
-                s->block = NULL;
-                s->parsed = 0;
-                s->unparsed = false;
+        if (s->acks.begun > begun) {
+                s->unfinished_since = s->last_line;
+                arrivals_note(&s->arrivals, s->acked, s->acks.begun, s->read_us);
         }
-}
-
-/* Room for bytes of lines: in the block, or in a new one to which an unfinished line moves. */
-static uv_buf_t make_room(struct session *s)
-{
-        struct block *old = s->block;
-
-        if (!old || old->cap - old->len < READ_ROOM_MIN) {
-                size_t unfinished = old ? old->len - s->parsed : 0;
-
-                s->block = block_new(s->set->memory, unfinished * 2);
-                if (old)
-                        memcpy(s->block->data, old->data + s->parsed, unfinished);
-                s->block->len = unfinished;
-                s->parsed = 0;
-                block_unref(old);
-        }
-        return uv_buf_init(s->block->data + s->block->len, (unsigned)(s->block->cap - s->block->len));
+        received_tidy(&s->received);
+        count_memory(s);
 }
 
 static uv_buf_t alloc(void *ctx)
 {
-        return make_room(ctx);
+        struct session *s = ctx;
+        size_t len;
+        char *room = received_room(&s->received, &len);
+
+        return uv_buf_init(room, (unsigned)len);
+}
+
+/* Not asked while there is room: since the last turn others may have taken it. */
+static bool may_read(void *ctx)
+{
+        struct session *s = ctx;
+
+        return s->place != PLACE_CLIENT || (has_room(s) && received_may_grow(&s->received));
+}
+
+static bool may_keep(void *ctx)
+{
+        struct session *s = ctx;
+
+        return !memory_full(s->set->memory) && !received_full(&s->received);
 }
 
 static void log_tls_failure(struct session *s, const char *reason)
@@ -349,7 +436,7 @@ static void on_broken(void *ctx, const char *tls_reason)
 {
         if (tls_reason)
                 log_tls_failure(ctx, tls_reason);
-        close_now(ctx);
+        session_close(ctx);
 }
 
 /* The client is one of us, or turned away. */
@@ -364,7 +451,7 @@ static void admit(struct session *s)
         move_to(s, PLACE_REFUSED);
         reply_closing(&s->out, refuse);
         s->state = SESSION_LAST;
-        mark_dirty(s);
+        session_mark_dirty(s);
 }
 
 /* The client's certificate tells who it is. */
@@ -381,9 +468,10 @@ static void on_bytes(void *ctx, size_t len)
         struct session *s = ctx;
 
         s->read_us = clock_monotonic_us();
-        if (!s->block)
-                return;
-        s->block->len += len;
+        s->has_spoken = true;
+        if (s->received.held == 0)
+                s->unfinished_since = uv_now(s->set->loop);
+        received_add(&s->received, len);
         s->set->bytes += len;
 }
 
@@ -394,12 +482,13 @@ static void on_read(void *ctx, bool ended)
         s->client_ended |= ended;
         if (ended && s->state == SESSION_OPEN)
                 s->state = SESSION_EOF;
-        mark_dirty(s); /* there may be something to answer, to TLS itself */
+        session_mark_dirty(s); /* there may be something to answer, to TLS itself */
         if (s->place == PLACE_REFUSED) {
                 transport_stop_reading(s->io);
                 return;
         }
-        s->unparsed = s->block && s->block->len > s->parsed;
+        if (ended && s->received.block)
+                s->received.unparsed = true; /* its last line needs no end */
         session_turn(s);
 }
 
@@ -410,33 +499,32 @@ void session_turn(struct session *s)
         bool unread;
         bool room;
 
+        if (s->state == SESSION_LAST || s->state == SESSION_LINGERING)
+                return;
         take_lines(s);
-        unread = replies_pending(s) >= REPLIES_HIGH;
-        room = !s->unparsed && (s->place == PLACE_STRANGER || has_room(s)); /* a greeting needs none */
-        if (!room && !unread && list_empty(&s->waiting))
+        if (s->state == SESSION_LAST) /* it was turned away */
+                return;
+        unread = session_has_unread_replies(s);
+        room = !s->received.unparsed &&
+               (s->place == PLACE_STRANGER || has_room(s)) && /* a greeting needs none */
+               received_may_grow(&s->received);
+        if (!room && !unread && list_empty(&s->waiting) &&
+            (s->state != SESSION_CLOSED || s->received.unparsed))
                 list_append(&s->set->waiting, &s->waiting);
-        if (s->state == SESSION_OPEN && !s->set->draining && room && !unread)
+        if (s->state == SESSION_OPEN && !s->set->draining && !s->closing && room && !unread)
                 transport_start_reading(s->io);
-        else
+        else if (s->io)
                 transport_stop_reading(s->io);
-        if (!s->unparsed)
-                mark_dirty(s); /* it may have been the last line */
+        if (!s->received.unparsed)
+                session_mark_dirty(s); /* it may have been the last line */
 }
 
 /* --- the beginning --- */
 
-/* The longest of them are no clients: a greeting is a matter of milliseconds. */
-static void let_oldest_stranger_go(struct sessions *set)
+static void turn_stranger_away(struct session *s)
 {
-        for (struct list *l = set->all.next; l != &set->all; l = l->next) {
-                struct session *s = container_of(l, struct session, all);
-
-                if (s->place == PLACE_STRANGER) {
-                        log_tls_failure(s, "others came before it showed its certificate");
-                        close_now(s);
-                        return;
-                }
-        }
+        log_tls_failure(s, "too many others came before it showed its certificate");
+        session_close(s);
 }
 
 static struct session *new_session(struct sessions *set, const struct session_socket *socket)
@@ -451,10 +539,13 @@ static struct session *new_session(struct sessions *set, const struct session_so
         list_init(&s->all);
         list_init(&s->waiting);
         list_init(&s->dirty);
+        list_init(&s->stranger);
         s->number = socket->number;
         s->denied = socket->denied;
         s->last_line = uv_now(set->loop);
+        s->told = s->moved = s->last_line;
         s->connected_us = clock_monotonic_us();
+        s->received.shared = &set->receiving;
         return s;
 }
 
@@ -463,15 +554,17 @@ static void begin(struct session *s)
         log_debug("connection %" PRIu64 " accepted from %s", s->number, s->peer);
         if (s->io->state == TRANSPORT_OPEN)
                 admit(s);
-        else if (s->set->places[PLACE_STRANGER] > STRANGERS_MAX)
-                let_oldest_stranger_go(s->set);
-        if (s->place != PLACE_REFUSED)
+        else if (s->set->places[PLACE_STRANGER] > SESSIONS_STRANGERS_MAX)
+                turn_stranger_away(strangers_pick(s->set));
+        if (s->place == PLACE_CLIENT || s->place == PLACE_STRANGER)
                 session_turn(s);
 }
 
 int session_accept_take(struct sessions *set, const struct session_socket *socket)
 {
         static const struct transport_ops ops = {.on_greeted = on_greeted,
+                                                 .may_read = may_read,
+                                                 .may_keep = may_keep,
                                                  .alloc = alloc,
                                                  .on_bytes = on_bytes,
                                                  .on_read = on_read,
@@ -494,72 +587,14 @@ int session_accept_take(struct sessions *set, const struct session_socket *socke
                 return r;
         }
         list_append(&set->all, &s->all);
+        count_memory(s);
         set->places[s->place]++;
+        list_append(&set->strangers, &s->stranger);
         transport_peer(s->io, s->peer);
+        s->source = transport_source(s->io);
         if (r == 0)
                 begin(s);
         else
-                close_now(s);
+                session_close(s);
         return r;
-}
-
-/* A client that sent no whole line for so long, and owes nothing: it neither waits for us, nor do we wait for
- * it to read its replies. */
-static bool is_idle(const struct session *s)
-{
-        return s->state == SESSION_OPEN && s->io->reading && everything_settled(s) &&
-               replies_pending(s) == 0 && uv_now(s->set->loop) - s->last_line >= s->set->idle_ms;
-}
-
-void session_end_idle(struct session *s)
-{
-        if (!is_idle(s))
-                return;
-        s->closing = "idle";
-        transport_stop_reading(s->io);
-        mark_dirty(s);
-}
-
-/* --- reports --- */
-
-static uint64_t oldest_of(const struct session *s)
-{
-        uint64_t oldest = arrivals_oldest(&s->arrivals);
-
-        return oldest > 0 || !s->unparsed ? oldest : s->read_us;
-}
-
-static enum pause_reason why_paused(const struct session *s)
-{
-        if (s->state != SESSION_OPEN && s->state != SESSION_EOF)
-                return PAUSE_NONE;
-        if (replies_pending(s) >= REPLIES_HIGH)
-                return PAUSE_REPLIES_UNREAD;
-        return list_empty(&s->waiting) ? PAUSE_NONE : s->set->ops->why_no_room(s->set->ctx, s);
-}
-
-void session_stats(const struct session *s, struct stats *r, bool list, unsigned worker)
-{
-        struct stats_connection c;
-
-        if (s->place != PLACE_CLIENT)
-                return;
-        c = (struct stats_connection){.number = s->number,
-                                      .worker = worker,
-                                      .lines = s->acks.begun,
-                                      .in_flight = s->acks.begun - s->acks.settled,
-                                      .oldest_us = oldest_of(s),
-                                      .connected_us = s->connected_us,
-                                      .last_line_us =
-                                              r->taken_us - (uv_now(s->set->loop) - s->last_line) * 1000,
-                                      .paused = why_paused(s)};
-
-        r->oldest_us = stats_earlier(r->oldest_us, c.oldest_us);
-        if (c.paused != PAUSE_NONE)
-                r->paused[c.paused]++;
-        if (!list)
-                return;
-        snprintf(c.peer, sizeof(c.peer), "%s", s->peer);
-        memcpy(c.counts, s->acks.counts, sizeof(c.counts));
-        stats_add_connection(r, &c);
 }

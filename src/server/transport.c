@@ -5,11 +5,18 @@
 #include <unistd.h>
 
 #include <arpa/inet.h>
+#include <linux/sockios.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 enum {
         LINGER_MS = 1000,
         CIPHER_BYTES = 64 * 1024,
+        KEEP_BYTES = 4 * 1024,
+        KEEPALIVE_IDLE_S = 60,
+        KEEPALIVE_INTERVAL_S = 10,
+        KEEPALIVE_COUNT = 3,
         GREETING_MS = 10000, /* for a TLS client to show its certificate */
 };
 
@@ -94,11 +101,33 @@ size_t transport_unsent(const struct transport *t)
         return t->sending.len + t->wire.len + tls_unsent(&t->tls);
 }
 
+size_t transport_bytes(const struct transport *t)
+{
+        return t->sending.cap + t->wire.cap + tls_buffer_bytes(&t->tls);
+}
+
+uint64_t transport_progress(const struct transport *t)
+{
+        int queued = 0; /* in the kernel */
+
+        ioctl(transport_fd(t), SIOCOUTQ, &queued);
+        return (t->writes << 32) - uv_stream_get_write_queue_size(&t->uv.stream) - (uint64_t)queued;
+}
+
+/* What grew for once does not stay. */
+static void trim(struct buf *b)
+{
+        if (b->len == 0 && b->cap > KEEP_BYTES)
+                buf_deinit(b);
+}
+
 static void on_written(uv_write_t *req, int status)
 {
         struct transport *t = req->data;
 
         t->sending.len = 0;
+        t->writes++;
+        trim(&t->sending);
         if (status < 0)
                 t->ops->on_broken(t->ctx, NULL);
         else
@@ -114,6 +143,7 @@ static enum transport_sent write_out(struct transport *t, struct buf *out)
 
         if (sent == (int)out->len) {
                 out->len = 0;
+                trim(out);
                 return TRANSPORT_SENT;
         }
         if (sent < 0 && sent != UV_EAGAIN) {
@@ -148,7 +178,7 @@ enum transport_sent transport_send(struct transport *t, struct buf *out, bool la
 {
         struct buf *ready = t->has_tls ? &t->wire : out;
 
-        if (t->has_tls)
+        if (t->tls.ssl)
                 seal(t, out, last);
         return ready->len > 0 ? write_out(t, ready) : TRANSPORT_NOTHING;
 }
@@ -162,7 +192,10 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
         struct transport *t = handle->data;
 
         (void)suggested;
-        *ret = t->has_tls ? uv_buf_init(cipher, sizeof(cipher)) : t->ops->alloc(t->ctx);
+        if (!t->ops->may_read(t->ctx))
+                *ret = uv_buf_init(NULL, 0);
+        else
+                *ret = t->has_tls ? uv_buf_init(cipher, sizeof(cipher)) : t->ops->alloc(t->ctx);
 }
 
 static void on_tls_broken(struct transport *t)
@@ -183,6 +216,8 @@ static void decipher(struct transport *t, const char *data, size_t len)
 {
         enum tls_result result;
 
+        if (!t->tls.ssl)
+                tls_init(&t->tls, t->server); /* who sends nothing costs nothing */
         tls_put(&t->tls, data, len);
         do {
                 uv_buf_t room = t->ops->alloc(t->ctx);
@@ -206,13 +241,41 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 {
         struct transport *t = stream->data;
 
-        if (nread < 0 && (nread != UV_EOF || t->has_tls)) { /* TLS says itself when it ends */
+        if (nread == UV_ENOBUFS) { /* may_read said no */
+                t->ops->on_read(t->ctx, false);
+        } else if (nread < 0 && (nread != UV_EOF || t->has_tls)) { /* TLS says itself when it ends */
                 t->ops->on_broken(t->ctx, NULL);
         } else if (t->has_tls) {
                 decipher(t, buf->base, (size_t)nread);
         } else {
                 t->ops->on_bytes(t->ctx, nread > 0 ? (size_t)nread : 0);
                 t->ops->on_read(t->ctx, nread == UV_EOF);
+        }
+}
+
+int transport_fd(const struct transport *t)
+{
+        uv_os_fd_t fd;
+
+        return uv_fileno(&t->uv.handle, &fd) == 0 ? fd : -1;
+}
+
+void transport_read_rest(struct transport *t)
+{
+        int fd = transport_fd(t);
+        char cipher[16 * 1024];
+        ssize_t n = 1;
+
+        while (fd >= 0 && n > 0 && t->state == TRANSPORT_OPEN && t->ops->may_keep(t->ctx)) {
+                uv_buf_t to = t->has_tls ? uv_buf_init(cipher, sizeof(cipher)) : t->ops->alloc(t->ctx);
+
+                n = recv(fd, to.base, to.len, MSG_DONTWAIT);
+                if (n > 0 && t->has_tls)
+                        decipher(t, cipher, (size_t)n);
+                else if (n >= 0 && !t->has_tls)
+                        t->ops->on_bytes(t->ctx, (size_t)n);
+                if (n == 0 && !t->has_tls)
+                        t->ops->on_read(t->ctx, true);
         }
 }
 
@@ -241,12 +304,27 @@ static void on_greeting_over(uv_timer_t *timer)
         t->ops->on_broken(t->ctx, "it showed no certificate in time");
 }
 
+/* A client whose machine or network is gone is noticed within a minute and a half. */
+static void set_tcp_options(uv_tcp_t *tcp)
+{
+        int interval = KEEPALIVE_INTERVAL_S;
+        int count = KEEPALIVE_COUNT;
+        uv_os_fd_t fd;
+
+        uv_tcp_nodelay(tcp, 1);
+        uv_tcp_keepalive(tcp, 1, KEEPALIVE_IDLE_S);
+        if (uv_fileno((uv_handle_t *)tcp, &fd) != 0)
+                return;
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+}
+
 int transport_open_take(struct transport *t, uv_loop_t *loop, int fd, bool tcp, const struct tls_server *tls,
                         const struct transport_ops *ops, void *ctx)
 {
         int r;
 
-        *t = (struct transport){.ops = ops, .ctx = ctx, .state = TRANSPORT_OPEN};
+        *t = (struct transport){.ops = ops, .ctx = ctx, .state = TRANSPORT_OPEN, .tcp = tcp};
         r = tcp ? uv_tcp_init(loop, &t->uv.tcp) : uv_pipe_init(loop, &t->uv.pipe, 0);
         if (r != 0) {
                 close(fd);
@@ -262,11 +340,11 @@ int transport_open_take(struct transport *t, uv_loop_t *loop, int fd, bool tcp, 
                 return r;
         }
         if (tcp)
-                uv_tcp_nodelay(&t->uv.tcp, 1);
+                set_tcp_options(&t->uv.tcp);
         if (tls) {
                 t->has_tls = true;
                 t->state = TRANSPORT_GREETING;
-                tls_init(&t->tls, tls);
+                t->server = tls;
                 uv_timer_start(&t->timer, on_greeting_over, GREETING_MS, 0);
         }
         return 0;
@@ -307,4 +385,18 @@ void transport_peer(const struct transport *t, char ret[TRANSPORT_PEER_BYTES])
                 tls_name(&t->tls, name);
                 snprintf(ret + len, TRANSPORT_PEER_BYTES - len, ", certificate of %s", name);
         }
+}
+
+uint64_t transport_source(const struct transport *t)
+{
+        struct sockaddr_storage address;
+        int len = sizeof(address);
+        uint64_t source = 0;
+
+        if (!t->tcp || uv_tcp_getpeername(&t->uv.tcp, (struct sockaddr *)&address, &len) != 0)
+                return 0;
+        if (address.ss_family == AF_INET)
+                return ((const struct sockaddr_in *)&address)->sin_addr.s_addr;
+        memcpy(&source, &((const struct sockaddr_in6 *)&address)->sin6_addr, sizeof(source));
+        return source;
 }

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <uv.h>
 
@@ -20,7 +21,11 @@ struct transport;
 struct transport_ops {
         /* TLS only: the client has shown a certificate that is trusted. */
         void (*on_greeted)(void *ctx);
-        /* Where received bytes go. */
+        /* Whether there is room for more; where not, on_read comes with nothing new. */
+        bool (*may_read)(void *ctx);
+        /* The same for the last bytes of a client that is gone, which cannot wait. */
+        bool (*may_keep)(void *ctx);
+        /* Where received bytes go; some room is always given. */
         uv_buf_t (*alloc)(void *ctx);
         /* So many bytes were put where alloc said, maybe 0: reading has come to a pause. */
         void (*on_bytes)(void *ctx, size_t len);
@@ -58,11 +63,14 @@ struct transport {
         unsigned handles; /* stream and timer, not closed yet */
         enum transport_state state;
         bool reading;
+        bool tcp;
         bool has_tls;
-        bool tls_finished; /* it was said that no more is sent */
-        struct tls tls;
-        struct buf wire;    /* TLS: bytes to send, encrypted, and the greeting */
-        struct buf sending; /* bytes given to libuv; empty when none are */
+        bool tls_finished;               /* it was said that no more is sent */
+        const struct tls_server *server; /* with TLS */
+        struct tls tls;                  /* from the first byte on */
+        struct buf wire;                 /* TLS: bytes to send, encrypted, and the greeting */
+        struct buf sending;              /* bytes given to libuv; empty when none are */
+        uint64_t writes;                 /* that libuv has finished */
 };
 
 /* Takes over @fd. @tls is NULL for none. 0 or a libuv error, and then on_closed comes where the transport has
@@ -80,6 +88,9 @@ static inline bool transport_alive(const struct transport *t)
  * certificate. */
 void transport_peer(const struct transport *t, char ret[TRANSPORT_PEER_BYTES]);
 
+/* The host that a TCP client came from, of IPv6 the network of 64 bits; 0 for others. */
+uint64_t transport_source(const struct transport *t);
+
 /* Both may be called at any time. */
 void transport_start_reading(struct transport *t);
 void transport_stop_reading(struct transport *t);
@@ -92,6 +103,18 @@ static inline bool transport_sending(const struct transport *t)
 
 /* Bytes that were taken and are not in the kernel. */
 size_t transport_unsent(const struct transport *t);
+
+/* Bytes of its buffers, however full they are. */
+size_t transport_bytes(const struct transport *t);
+
+/* Any other number than before where the client has read something meanwhile. */
+uint64_t transport_progress(const struct transport *t);
+
+/* -1 for none. */
+int transport_fd(const struct transport *t);
+
+/* Of a client that is gone: hands over what is left to read, as far as there is room. */
+void transport_read_rest(struct transport *t);
 
 enum transport_sent {
         TRANSPORT_NOTHING, /* there was nothing to send */
