@@ -2,13 +2,15 @@
 
 #include <stdio.h>
 
+#include "model/fits.h"
+
 #define COLUMNS                                                                                              \
         "id, ad_object_id, collected_at, period_start, period_end, amount_cents, currency, "                 \
         "impressions, clicks, conversions, metrics"
 
 #define COPY_SQL "COPY spending (" COLUMNS ") FROM STDIN (FORMAT binary)"
 
-const char spending_copy_sql[] = COPY_SQL;
+const char spending_copy_sql[] = FITS_HOLD_SPENDING_SQL COPY_SQL;
 
 /* What else triggers would do on this table; NULL where nothing. ts_insert_blocker keeps rows out of the
  * hypertable's own, empty, table, into which TimescaleDB's COPY puts none. */
@@ -32,7 +34,7 @@ const char spending_checked_copy_obstacle_sql[] =
  * would compare each of its elements with its statistics, for as long as it takes to find the objects. */
 void spending_checked_copy_begin(struct buf *out)
 {
-        static const char text[] =
+        static const char text[] = FITS_HOLD_SPENDING_SQL
                 "DO $check$ BEGIN IF (SELECT count(*) FROM (SELECT FROM ad_objects WHERE id = ANY ((SELECT '{";
 
         buf_put(out, text, sizeof(text) - 1);

@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "model/ad_object.h"
+#include "model/fits.h"
 #include "model/spending.h"
 #include "pg/pg_array.h"
 #include "pg/sqlstate.h"
@@ -43,8 +44,8 @@ enum {
 
 /* Records of which only the id counts (any_time) are looked up before they are inserted; two transactions
  * doing so at the same moment would not see each other, hence the lock. The number is "boris" in ASCII. */
-static const char begin_sql[] = "BEGIN";
-static const char begin_locked_sql[] = "BEGIN; SELECT pg_advisory_xact_lock(422776564083)";
+static const char begin_sql[] = "BEGIN; " FITS_HOLD_SPENDING_SQL;
+static const char begin_locked_sql[] = "BEGIN; " FITS_HOLD_SPENDING_SQL "SELECT pg_advisory_xact_lock(422776564083)";
 
 static void start_batch(struct writer *w);
 

@@ -107,6 +107,14 @@ class Streams(ClientTest):
         self.assertEqual(counts(summary), (0, 1000, 0))
         self.assert_stored(range(1000))
 
+    def test_alike_records_of_two_processes(self):
+        """Each is stored once for each time that it is sent."""
+        d = self.daemon()
+        senders = [self.sender(d, [record(collectedAt=None)] * 20000) for _ in range(2)]
+        for sender in senders:
+            self.assertEqual(counts(sender.finish()[0]), (20000, 0, 0))
+        self.assertEqual(self.db.count(), 40000)
+
     def test_the_spool_takes_them(self):
         self.server.need_private()
         with tempfile.TemporaryDirectory() as folder:

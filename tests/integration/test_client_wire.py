@@ -132,8 +132,12 @@ class Wire(ClientTest):
             Sender(self, lines, {"path": played.path, "stampCollectedAt": stamping}).finish()
             played.check()
             stamps = [line.pop("collectedAt") for line in heard[:2] if stamping]
+            ids = [line.pop("id") for line in heard[:2] if stamping]
             self.assertEqual(heard, lines)
             self.assertEqual(stamps, sorted(set(stamps)))
+            self.assertEqual(len(ids), len(set(ids)))
+            for id in ids:
+                self.assertRegex(id, r"^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
             for stamp in stamps:
                 self.assertRegex(stamp, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
 

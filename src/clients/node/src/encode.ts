@@ -1,3 +1,5 @@
+import { randomUUID } from "node:crypto";
+
 import type { IngestRecord } from "./types.js";
 
 /** Fields that the daemon also takes as a string of digits, so that a bigint keeps every digit. */
@@ -6,14 +8,19 @@ const INTEGERS = ["amountCents", "impressions", "clicks", "conversions"] as cons
 const CLIENT_NAME = /^[A-Za-z0-9._-]{1,64}$/;
 
 let lastStamp = 0;
-/** This process's share of the microseconds: two processes rarely take the same moment. */
-const offset = Math.floor(Math.random() * 1000);
 
-/** Now, to the microsecond. No two stamps of this process are alike, so two equal records stay two. */
+/**
+ * The members that keep two equal records two: `collectedAt` now, in microseconds of which no two in this process are alike, since a
+ * report takes records of one moment for parts of one breakdown; and a random `id`, since another process may send an equal record at
+ * the same moment. The id begins with the time (UUIDv8), as derived ids do, so that ids of one time lie together in the index.
+ */
 function stamp(): string {
-  lastStamp = Math.max(lastStamp + 1, Date.now() * 1000 + offset);
-  const seconds = new Date(Math.floor(lastStamp / 1000)).toISOString().slice(0, -1);
-  return `${seconds}${String(lastStamp % 1000).padStart(3, "0")}Z`;
+  lastStamp = Math.max(lastStamp + 1, Date.now() * 1000);
+  const ms = Math.floor(lastStamp / 1000);
+  const seconds = new Date(ms).toISOString().slice(0, -1);
+  const hex = ms.toString(16).padStart(12, "0");
+  return `"collectedAt":"${seconds}${String(lastStamp % 1000).padStart(3, "0")}Z",` +
+    `"id":"${hex.slice(0, 8)}-${hex.slice(8)}-8${randomUUID().slice(15)}"`;
 }
 
 /** JSON has neither bigint nor NaN: stringify throws on the first, and writes null, which would be stored, for the second. */
@@ -61,7 +68,7 @@ export function encode(record: IngestRecord, stampCollectedAt: boolean): string 
   // only the text shows what will be sent, unless the record is a plain object: there may be a toJSON()
   const isPlain = record !== null && Object.getPrototypeOf(record) === Object.prototype;
   if (!isSpendingWithoutIdentity(isPlain ? record : parsed(line))) return line;
-  return line.replace(/^\s*\{(?!\s*\})/, `{"collectedAt":"${stamp()}",`);
+  return line.replace(/^\s*\{(?!\s*\})/, `{${stamp()},`);
 }
 
 /** The first line of a connection, which names the client. */

@@ -193,8 +193,8 @@ export interface Behaviour {
   /** The client's version, sent with {@link Behaviour.client}. */
   clientVersion?: string | undefined;
   /**
-   * A spending record with neither `collectedAt` nor `id` gets the moment at which the client took it from the iterator, each another
-   * microsecond: otherwise a record that must be resent would be stored twice. Default true.
+   * A spending record with neither `collectedAt` nor `id` gets both: the moment at which the client took it from the iterator, each
+   * another microsecond, and a random id. Otherwise a record that must be resent would be stored twice. Default true.
    */
   stampCollectedAt?: boolean | undefined;
   /** Records taken from the iterator ahead of their ack, at most. Default 20,000. */
