@@ -108,6 +108,12 @@ struct config_source {
 void config_take_over(struct config *running, struct config *fresh, char ret_applied[CONFIG_NAMES_BYTES],
                       char ret_restart[CONFIG_NAMES_BYTES]);
 
+/* Whether listen.allow_users or listen.allow_groups keeps some local users out. */
+bool config_restricts_users(const struct config *config);
+
+/* Whether others may read or change the file that the password is from: then *ret_why says so. */
+bool config_check_password_file(const struct config *config, char ret_why[CONFIG_ERROR_BYTES]);
+
 void config_deinit(struct config *config);
 
 #endif

@@ -97,6 +97,9 @@ void pipeline_drain(struct pipeline *p);
 /* Whether the stages have room, for any line. */
 bool pipeline_stages_have_room(const struct pipeline *p);
 
+/* Whether the memory limit keeps everybody waiting, and will not for long. */
+bool pipeline_memory_full(const struct pipeline *p);
+
 /* Sends a line on its way into the stages: takes over it. */
 void pipeline_route_take(struct pipeline *p, struct line *line);
 

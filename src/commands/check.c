@@ -214,6 +214,14 @@ static void check_access(struct check *c, const struct config *config)
         access_deinit(&access);
 }
 
+static void check_password_file(struct check *c, const struct config *config)
+{
+        char why[CONFIG_ERROR_BYTES];
+
+        if (config_check_password_file(config, why))
+                report(c, true, "warning: %s", why);
+}
+
 static void check_http(struct check *c, const struct config *config)
 {
         struct addrinfo *found;
@@ -251,6 +259,7 @@ static void check_configuration(struct check *c, const struct config *config)
         check_tcp(c, config);
         check_tls(c, config);
         check_access(c, config);
+        check_password_file(c, config);
         check_http(c, config);
         check_path(c, "rejects.file", config->rejects.file, false);
         check_path(c, "spool.dir", config->spool.dir, true);

@@ -367,6 +367,8 @@ int commands_run(const struct arguments *a)
                 if (a->options[i] && !(command->options & 1u << i))
                         return fail_foreign_option(command, i);
         }
+        if (command->run == run)
+                daemon_prepare();
         if (config_load(&config, a->config_path, (const char *const *)a->overrides, a->overrides_len,
                         error) != 0) {
                 fprintf(stderr, "boris-ingestd: %s\n", error);

@@ -377,21 +377,26 @@ void pipeline_stats(const struct pipeline *p, struct stats *r, enum stats_detail
 
 /* --- room --- */
 
-/* Memory that is full of unfinished lines alone, with nothing in flight, is freed by reading them to their
- * end. */
+/* Memory that lines on their way to the database fill is free soon. Rows that wait for an unknown object do
+ * not count for that: who waits for them would wait as long as they do. */
+bool pipeline_memory_full(const struct pipeline *p)
+{
+        return memory_full(&p->memory) && p->in_flight > p->unknown;
+}
+
 bool pipeline_stages_have_room(const struct pipeline *p)
 {
         return batcher_has_room(&p->batcher) && batcher_has_room_for_doubtful(&p->batcher) &&
                resolver_has_room(&p->resolver) && hierarchy_has_room(&p->hierarchy) &&
-               !(memory_full(&p->memory) && p->in_flight + p->drained_in_flight > 0);
+               !(memory_full(&p->memory) &&
+                 p->in_flight + p->drained_in_flight > p->unknown + p->drained_unknown);
 }
 
 bool pipeline_has_room(struct pipeline *p)
 {
         if (p->overflow.diverting)
                 return overflow_has_room(p);
-        return batcher_has_room(&p->batcher) && resolver_has_room(&p->resolver) &&
-               !(memory_full(&p->memory) && p->in_flight > 0);
+        return batcher_has_room(&p->batcher) && resolver_has_room(&p->resolver) && !pipeline_memory_full(p);
 }
 
 bool pipeline_has_room_for(struct pipeline *p, const struct session *s)
@@ -405,7 +410,7 @@ bool pipeline_has_room_for(struct pipeline *p, const struct session *s)
 
 enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct session *s)
 {
-        bool full = memory_full(&p->memory) && p->in_flight > 0;
+        bool full = pipeline_memory_full(p);
 
         if (p->overflow.diverting)
                 return overflow_has_room(p) ? PAUSE_NONE : PAUSE_SPOOL;

@@ -15,7 +15,7 @@ static unsigned count_clients(void *ctx)
         unsigned sum = 0;
 
         for (unsigned i = 0; i < ws->len; i++)
-                sum += ws->items[i].sessions.len;
+                sum += sessions_clients(&ws->items[i].sessions);
         return sum;
 }
 

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include <libpq-fe.h>
+#include <openssl/ssl.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -506,6 +507,19 @@ static void read_results(struct pg_conn *c)
         }
 }
 
+/* Takes in all that came. One call may leave a part of a TLS record deciphered inside OpenSSL, of which no
+ * event of the socket tells. (libpq reads on by itself only where it waits.) */
+static bool consume(struct pg_conn *c)
+{
+        const SSL *ssl = PQsslStruct(c->pg, "OpenSSL"); /* NULL without TLS */
+
+        do {
+                if (!PQconsumeInput(c->pg))
+                        return false;
+        } while (ssl && SSL_pending(ssl) > 0);
+        return true;
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
         struct pg_conn *c = poll->data;
@@ -514,7 +528,9 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         if (!c)
                 return;
         was_flushing = c->flushing;
-        if (status < 0 || ((events & UV_READABLE) && !PQconsumeInput(c->pg)) || !flush(c)) {
+        /* sending may read, too, and leave something */
+        if (status < 0 || ((events & UV_READABLE) && !consume(c)) || !flush(c) ||
+            (was_flushing && !consume(c))) {
                 lose_with_libpq_reason(c);
                 return;
         }
@@ -565,8 +581,12 @@ static void on_copy_ended(uv_timer_t *timer)
 {
         struct pg_conn *c = timer->data;
 
-        if (c->state == PG_CONN_BUSY)
+        if (c->state != PG_CONN_BUSY)
+                return;
+        if (consume(c))
                 read_results(c);
+        else
+                lose_with_libpq_reason(c);
 }
 
 void pg_conn_copy_end(struct pg_conn *c)

@@ -137,7 +137,7 @@ bool overflow_has_room(const struct pipeline *p)
         const struct overflow *o = &p->overflow;
         uint64_t waiting = p->spool.bytes - p->spool.fed_bytes;
 
-        if (p->spool.pending_bytes >= SPOOL_PENDING_MAX || (memory_full(&p->memory) && p->in_flight > 0))
+        if (p->spool.pending_bytes >= SPOOL_PENDING_MAX || pipeline_memory_full(p))
                 return false;
         return !o->advancing || p->ending ||
                (waiting > LITTLE_BYTES && o->added_bytes < o->drained_bytes / 2);

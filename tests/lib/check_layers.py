@@ -32,7 +32,7 @@ FOREIGN = {
     "cjson/cJSON.h": {"wire/reply", "monitor/status_json", "commands"},
     "ini.h": {"base/config"},
     "sqlite3.h": {"spool/spool_file", "spool/spool_lines", "spool/spool_sql"},
-    "openssl/ssl.h": {"server/tls"},
+    "openssl/ssl.h": {"server/tls", "pg/pg_conn"},
     "systemd/sd-daemon.h": {"daemon/service"},
     "microhttpd.h": {"monitor/http"},
 }
