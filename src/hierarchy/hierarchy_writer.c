@@ -427,9 +427,8 @@ static void handle_error(struct hierarchy_writer *w)
                 give_up_connection(w);
                 return;
         case SQLSTATE_SUSPECT:
-                take_suspect_step(w,
-                                  suspect_failed(&w->suspicion, w->error.sqlstate, w->end - w->start,
-                                                 suspect_proven(w->end - w->start, w->started, w->proven)));
+                take_suspect_step(w, suspect_failed(&w->suspicion, w->error.sqlstate, w->end - w->start,
+                                                    suspect_proven(w->started, w->proven)));
                 return;
         }
 }
