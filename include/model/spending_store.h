@@ -35,7 +35,8 @@ extern const char spending_checked_copy_obstacle_sql[];
 /* --- merge --- */
 
 /* For pg_conn_command: begins a merge's transaction. Two merges of rows of which only the id counts would not see
- * each other's, so the second waits for the first one's end. */
+ * each other's, so the second waits for the first one's end. Answer, as text: "t" where the table has triggers that could
+ * change or drop rows, else "f". */
 extern const char spending_merge_begin_sql[];
 extern const char spending_merge_ids_begin_sql[];
 

@@ -44,6 +44,7 @@ enum writer_state {
         WRITER_ELSEWHERE,  /* asking whether rows that are not there were stored under other keys */
         WRITER_COMMIT,     /* ending the transaction */
         WRITER_ROLLBACK,   /* the same, the batch having failed */
+        WRITER_LOCKED,     /* asking which ad objects somebody has locked */
         WRITER_MISSING,    /* asking which ad objects are gone */
         WRITER_CANDIDATES, /* asking for ordinary rows to probe with */
         WRITER_PROBE,      /* writing one, the batch having failed */
@@ -62,13 +63,14 @@ struct writer {
         void *ctx;
         enum writer_state state;
         struct batch *batch;
-        bool fk_by_batch; /* as wanted, and nothing stands against it on this connection */
-        size_t next_row;  /* COPY: the first row that is not sent */
-        bool trailer;     /* COPY: all was handed to the connection */
-        unsigned retries; /* of this batch, in a row */
-        bool copied;      /* what is stored of the batch is: its own COPY stored it */
-        bool dropped;     /* the connection is given up, which is not the batch's doing */
-        bool merging;     /* the last batches met rows that were stored already: merge without trying COPY */
+        bool fk_by_batch;   /* as wanted, and nothing stands against it on this connection */
+        size_t next_row;    /* COPY: the first row that is not sent */
+        bool trailer;       /* COPY: all was handed to the connection */
+        unsigned retries;   /* of this batch, in a row */
+        bool copied;        /* what is stored of the batch is: its own COPY stored it */
+        size_t copied_rows; /* how many rows the COPY of the open transaction stored */
+        bool dropped;       /* the connection is given up, which is not the batch's doing */
+        bool merging; /* the last batches met rows that were stored already: merge without trying COPY */
         unsigned
                 row_triggers; /* the table has triggers that could change rows: so many batches more are looked at before
                                    COMMIT */

@@ -19,12 +19,15 @@
 
 /* Triggers that can change or drop a row before it is stored (pg_trigger.h: ROW, BEFORE, INSERT). ts_insert_blocker
  * keeps rows out of the hypertable's own, empty, table, into which TimescaleDB's COPY puts none. */
-#define ROW_TRIGGERS_SQL                                                                                     \
-        "IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'spending'::regclass AND NOT tgisinternal "       \
-        "AND tgenabled <> 'D' AND tgtype & 7 = 7 AND tgname <> 'ts_insert_blocker') "                        \
-        "THEN RAISE 'row triggers' USING ERRCODE = '" SPENDING_ROW_TRIGGERS "'; END IF; "
+#define HAS_ROW_TRIGGERS_SQL                                                                                 \
+        "EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'spending'::regclass AND NOT tgisinternal "          \
+        "AND tgenabled <> 'D' AND tgtype & 7 = 7 AND tgname <> 'ts_insert_blocker')"
 
-const char spending_copy_sql[] = HOLD_SQL "DO $check$ BEGIN " ROW_TRIGGERS_SQL "END $check$; " COPY_SQL;
+#define CHECK_ROW_TRIGGERS_SQL                                                                               \
+        "IF " HAS_ROW_TRIGGERS_SQL " THEN RAISE 'row triggers' USING ERRCODE = '" SPENDING_ROW_TRIGGERS      \
+        "'; END IF; "
+
+const char spending_copy_sql[] = HOLD_SQL "DO $check$ BEGIN " CHECK_ROW_TRIGGERS_SQL "END $check$; " COPY_SQL;
 
 const char spending_open_copy_sql[] = "BEGIN; " HOLD_SQL COPY_SQL;
 
@@ -50,7 +53,7 @@ const char spending_checked_copy_obstacle_sql[] =
 void spending_checked_copy_begin(struct buf *out)
 {
         static const char text[] =
-                HOLD_SQL "DO $check$ BEGIN " ROW_TRIGGERS_SQL
+                HOLD_SQL "DO $check$ BEGIN " CHECK_ROW_TRIGGERS_SQL
                          "IF (SELECT count(*) FROM (SELECT FROM ad_objects WHERE id = ANY ((SELECT '{";
 
         buf_put(out, text, sizeof(text) - 1);
@@ -82,8 +85,11 @@ void spending_checked_copy_end(struct buf *out, size_t objects)
 /* --- merge --- */
 
 /* The number is "boris" in ASCII. */
-const char spending_merge_begin_sql[] = "BEGIN; " HOLD_SQL;
-const char spending_merge_ids_begin_sql[] = "BEGIN; " HOLD_SQL "SELECT pg_advisory_xact_lock(422776564083)";
+#define SELECT_ROW_TRIGGERS_SQL "SELECT " HAS_ROW_TRIGGERS_SQL
+
+const char spending_merge_begin_sql[] = "BEGIN; " HOLD_SQL SELECT_ROW_TRIGGERS_SQL;
+const char spending_merge_ids_begin_sql[] =
+        "BEGIN; " HOLD_SQL "SELECT pg_advisory_xact_lock(422776564083); " SELECT_ROW_TRIGGERS_SQL;
 
 /* The arrays are hidden behind a SELECT each, since their length times a guessed cost makes the server
  * compile the statement (JIT) for longer than it runs. */

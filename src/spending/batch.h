@@ -21,9 +21,10 @@ struct batch {
         int64_t first_us; /* no row's collected_at is earlier than the first, nor later than the last */
         int64_t last_us;
         uint64_t opened; /* loop time in ms of the first row */
-        bool doubtful;   /* it steps aside: a row of it may be to blame for an error, or it costs the server much */
-        uint64_t due;    /* it rests: loop time in ms before which it is not tried again; 0: it never rested */
+        bool doubtful; /* it steps aside: a row of it may be to blame for an error, or it costs the server much */
+        uint64_t due; /* it rests: loop time in ms before which it is not tried again; 0: it never rested */
         struct suspicion suspicion;
+        bool locked;   /* its ad objects were locked by somebody when it was last looked at */
         bool pruned;   /* a row that the server named was taken out */
         bool merge;    /* some of it may be stored already: INSERT ... ON CONFLICT instead of COPY */
         bool copied;   /* what is stored of it is: a COPY of its own stored it */

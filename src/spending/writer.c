@@ -268,9 +268,16 @@ static void on_merged(struct writer *w, const struct pg_result *res)
                 send_end(w, WRITER_COMMIT);
 }
 
+/* What COPY put into the transaction that is open is there, as it was sent. */
+static bool is_as_copied(const struct writer *w)
+{
+        return fates_count(&w->fates, FATE_CONFLICT) == 0 &&
+               (w->batch->copied || fates_count(&w->fates, FATE_SAME) == w->copied_rows);
+}
+
 static void on_compared(struct writer *w, const struct pg_result *res)
 {
-        if (!fates_read_compare(&w->fates, res) || (w->copied && fates_count(&w->fates, FATE_CONFLICT) > 0))
+        if (!fates_read_compare(&w->fates, res) || (w->copied && !is_as_copied(w)))
                 fail_changed(w);
         else if (fates_ask(&w->fates, FATE_ABSENT))
                 send_elsewhere(w);
@@ -329,6 +336,8 @@ void writer_write_take(struct writer *w, struct batch *batch)
         batch->merge |= w->merging;
         if (suspect_needs_proof(&batch->suspicion))
                 writer_ask_for_proof(w);
+        else if (batch->locked)
+                writer_find_locked(w);
         else
                 writer_start_batch(w);
 }
@@ -347,10 +356,11 @@ static void on_copied(struct writer *w, const struct pg_result *res)
         writer_start_batch(w);
 }
 
-static void on_open_copied(struct writer *w)
+static void on_open_copied(struct writer *w, const struct pg_result *res)
 {
         w->row_triggers--;
         w->copied = true;
+        w->copied_rows = (size_t)pg_result_affected(res);
         fates_begin(&w->fates, w->batch->len);
         fates_ask(&w->fates, FATE_ANY);
         send_compare(w);
@@ -364,9 +374,11 @@ static void on_success(struct writer *w, const struct pg_result *res)
                 on_copied(w, res);
                 return;
         case WRITER_OPEN_COPY:
-                on_open_copied(w);
+                on_open_copied(w, res);
                 return;
         case WRITER_BEGIN:
+                w->row_triggers =
+                        slice_eq(pg_result_text(res, 0, 0), slice_str("t")) ? ROW_TRIGGERS_BATCHES : 0;
                 send_merge(w);
                 return;
         case WRITER_MERGE:
@@ -386,6 +398,9 @@ static void on_success(struct writer *w, const struct pg_result *res)
                 return;
         case WRITER_MISSING:
                 writer_on_missing(w, res);
+                return;
+        case WRITER_LOCKED:
+                writer_on_locked(w, res);
                 return;
         case WRITER_DOWN:
         case WRITER_IDLE:
@@ -431,6 +446,7 @@ static void on_failure(struct writer *w, const struct pg_result *res)
                 return;
         case WRITER_ROLLBACK:
         case WRITER_MISSING:
+        case WRITER_LOCKED:
         case WRITER_DOWN:
         case WRITER_IDLE:
         case WRITER_OBSTACLE:

@@ -196,7 +196,8 @@ static int compare_uuids(const void *a, const void *b)
         return memcmp(a, b, sizeof(struct uuid));
 }
 
-static void find_missing(struct writer *w)
+/* Asks about the batch's ad objects. */
+static void ask_for_objects(struct writer *w, enum writer_state state, const char *sql)
 {
         size_t n = w->batch->len;
         struct uuid *ids = malloc(n * sizeof(*ids));
@@ -211,12 +212,13 @@ static void find_missing(struct writer *w)
         for (size_t i = 0; i < n; i++)
                 pg_array_add_uuid(&w->arrays[0], &ids[i]);
         free(ids);
-        w->state = WRITER_MISSING;
-        writer_query_arrays(w, ad_object_missing_sql, 1);
+        w->state = state;
+        writer_query_arrays(w, sql, 1);
 }
 
-/* The ad objects of @res are gone: their rows leave the batch. */
-static void remove_missing(struct writer *w, const struct pg_result *res)
+/* The rows of the ad objects of @res leave the batch. */
+static void remove_rows(struct writer *w, const struct pg_result *res,
+                        void (*take)(void *ctx, const struct row *row), void *ctx)
 {
         size_t n = (size_t)pg_result_rows(res);
         struct uuid *ids = malloc((n ? n : 1) * sizeof(*ids));
@@ -232,7 +234,7 @@ static void remove_missing(struct writer *w, const struct pg_result *res)
                 if (!bsearch(&row.rec.ad_object_id, ids, n, sizeof(*ids), compare_uuids))
                         continue;
                 batch_remove(w->batch, i);
-                w->ops->on_missing(w->ctx, &row);
+                take(ctx, &row);
         }
         free(ids);
 }
@@ -241,7 +243,7 @@ void writer_on_missing(struct writer *w, const struct pg_result *res)
 {
         size_t before = w->batch->len;
 
-        remove_missing(w, res);
+        remove_rows(w, res, w->ops->on_missing, w->ctx);
         if (w->batch->len == 0) {
                 batch_free(writer_detach_batch(w));
                 pg_conn_served(&w->conn);
@@ -251,6 +253,57 @@ void writer_on_missing(struct writer *w, const struct pg_result *res)
         } else {
                 blame(w); /* a foreign key that is not ours */
         }
+}
+
+/* --- ad objects that somebody has locked, to delete them --- */
+
+void writer_find_locked(struct writer *w)
+{
+        ask_for_objects(w, WRITER_LOCKED, ad_object_locked_sql);
+}
+
+static void add_to_batch(void *ctx, const struct row *row)
+{
+        batch_add_take(ctx, row);
+}
+
+/* The rows of locked objects rest together, and are asked for again: no try of theirs waits for the lock. */
+static struct batch *take_locked(struct writer *w, const struct pg_result *res)
+{
+        struct batch *locked = batch_new_part(w->batch, w->batch->len);
+
+        remove_rows(w, res, add_to_batch, locked);
+        locked->suspicion = w->batch->suspicion;
+        locked->suspicion.failures++;
+        locked->locked = true;
+        locked->doubtful = true;
+        locked->due = uv_now(w->conn.loop) + suspect_pause_ms(&locked->suspicion);
+        if (!w->batch->locked)
+                log_warn(
+                        "database, %s: %zu rows wait for a lock on their ad objects (look for a long transaction in "
+                        "pg_stat_activity)",
+                        w->name, locked->len);
+        return locked;
+}
+
+void writer_on_locked(struct writer *w, const struct pg_result *res)
+{
+        bool was_locked = w->batch->locked;
+
+        if (pg_result_rows(res) > 0)
+                w->ops->on_return(w->ctx, take_locked(w, res));
+        else if (!was_locked) {
+                blame(w); /* another lock */
+                return;
+        }
+        if (w->batch->len == 0) {
+                batch_free(writer_detach_batch(w));
+                writer_become_idle(w);
+                return;
+        }
+        w->batch->locked = false;
+        w->batch->suspicion.failures = 0;
+        writer_start_batch(w);
 }
 
 /* --- the error --- */
@@ -264,7 +317,9 @@ static void merge_instead(struct writer *w)
 static void retry_or_blame(struct writer *w)
 {
         w->batch->merge = true; /* it sorts by key: two writers then lock in one order */
-        if (strcmp(w->error.sqlstate, SQLSTATE_LOCK_TIMEOUT) != 0 && w->retries++ < RETRIES_MAX)
+        if (strcmp(w->error.sqlstate, SQLSTATE_LOCK_TIMEOUT) == 0)
+                writer_find_locked(w);
+        else if (w->retries++ < RETRIES_MAX)
                 writer_start_batch(w);
         else
                 blame(w);
@@ -285,7 +340,7 @@ void writer_on_error(struct writer *w)
                 merge_instead(w);
                 return;
         case SQLSTATE_MISSING:
-                find_missing(w);
+                ask_for_objects(w, WRITER_MISSING, ad_object_missing_sql);
                 return;
         case SQLSTATE_RETRY:
                 retry_or_blame(w);

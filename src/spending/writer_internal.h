@@ -31,7 +31,11 @@ void writer_ask_for_proof(struct writer *w);
 /* Gives the connection up over w->error: the batch comes back with it. */
 void writer_give_up(struct writer *w);
 
-/* The results of MISSING, CANDIDATES and PROBE. */
+/* The ad objects of the batch in hand were locked: are they still? */
+void writer_find_locked(struct writer *w);
+
+/* The results of LOCKED, MISSING, CANDIDATES and PROBE. */
+void writer_on_locked(struct writer *w, const struct pg_result *res);
 void writer_on_missing(struct writer *w, const struct pg_result *res);
 void writer_on_candidates(struct writer *w, const struct pg_result *res);
 void writer_on_probed(struct writer *w, const struct pg_result *res);
