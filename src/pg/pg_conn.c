@@ -4,7 +4,7 @@
  * makes it BUSY until its last result was read; COPY FROM STDIN goes through COPY, where data is awaited.
  *
  * What can fail: the attempt (another one follows, after a pause that doubles, with jitter), and the
- * connection at any later moment. Whatever tells of it (the poll, PQconsumeInput, PQflush, a FATAL error)
+ * connection at any later moment. Whatever tells of it (the poll, PQconsumeInput, PQflush, a FATAL error, silence)
  * ends in lose(), which gives everything of libpq's back, starts the pause and tells the owner, last. */
 #include "pg/pg_conn.h"
 
@@ -27,6 +27,8 @@
 enum {
         PAUSE_MIN_MS = 100,
         PAUSE_MAX_MS = 10000,
+        ANSWER_MS =
+                30000, /* with a command in flight: the longest that the server may neither read nor write */
 };
 
 /* synchronous_commit = off would make acks a lie; stricter settings than "on" are left alone. A daemon that
@@ -207,6 +209,20 @@ static void lose_soon(struct pg_conn *c)
         uv_timer_start(&c->timer, on_broken, 0, 0);
 }
 
+/* A server that stands still, whose machine answers for it. */
+static void on_silence(uv_timer_t *timer)
+{
+        struct pg_conn *c = timer->data;
+
+        if (c->state == PG_CONN_SETUP || c->state == PG_CONN_BUSY || c->state == PG_CONN_COPY)
+                lose(c, "no answer for 30 s", NULL);
+}
+
+static void await_answer(struct pg_conn *c)
+{
+        uv_timer_start(&c->timer, on_silence, ANSWER_MS, 0);
+}
+
 /* --- connecting --- */
 
 static void on_attempt(uv_work_t *work)
@@ -265,6 +281,7 @@ static void on_attempted(uv_work_t *work, int status)
                 c->pg = attempt->pg;
                 PQsetNoticeProcessor(c->pg, on_notice, c);
                 c->state = PG_CONN_SETUP;
+                await_answer(c);
                 if (PQsetnonblocking(c->pg, 1) != 0 || !watch_socket(c) || !PQsendQuery(c->pg, setup_sql) ||
                     PQflush(c->pg) < 0)
                         lose_soon(c);
@@ -417,6 +434,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
                 lose_with_libpq_reason(c);
                 return;
         }
+        await_answer(c);
         if (c->state == PG_CONN_BUSY || c->state == PG_CONN_SETUP)
                 read_results(c);
         else if (c->state == PG_CONN_COPY && was_flushing && !c->flushing)
@@ -435,6 +453,7 @@ void pg_conn_query(struct pg_conn *c, const char *sql, int params_len, const cha
         for (int i = 0; i < params_len; i++)
                 formats[i] = 1;
         c->state = PG_CONN_BUSY;
+        await_answer(c);
         if (!PQsendQueryParams(c->pg, sql, params_len, NULL, params, params_bytes, formats, 1) || !flush(c))
                 lose_soon(c);
 }
@@ -443,6 +462,7 @@ void pg_conn_command(struct pg_conn *c, const char *sql)
 {
         assert(c->state == PG_CONN_READY);
         c->state = PG_CONN_BUSY;
+        await_answer(c);
         if (!PQsendQuery(c->pg, sql) || !flush(c))
                 lose_soon(c);
 }
@@ -464,6 +484,7 @@ static void on_copy_ended(uv_timer_t *timer)
 {
         struct pg_conn *c = timer->data;
 
+        await_answer(c);
         if (c->state == PG_CONN_BUSY)
                 read_results(c);
 }
