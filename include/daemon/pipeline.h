@@ -20,6 +20,7 @@
 #include "spool/spool.h"
 #include "wire/fields.h"
 #include "wire/line.h"
+#include "wire/receipt.h"
 
 /* A line's way from a session to the database, with all stages in between. */
 struct pipeline {
@@ -37,8 +38,7 @@ struct pipeline {
         struct overflow overflow;
         struct writer_config writer_config;
         struct writer *writers;
-        int64_t last_received_us;
-        uint64_t received_turn;     /* loop time in ms when the clock was looked at for it */
+        struct receipts receipts;
         uint64_t drained_hierarchy; /* the last batch that holds a drained record; 0: none */
         bool ending;
         bool evacuating; /* no writer gets a batch */
@@ -62,10 +62,11 @@ struct pipeline {
         uint64_t settled_at; /* loop time in ms when the database last told what became of a line */
 };
 
-/* Opens all stages. @on_hierarchy is called when accounts or objects were written. 0, or a code of enum err
+/* Opens all stages. @clock is the daemon's, borrowed. @on_hierarchy is called when accounts or objects were written. 0, or a code of enum err
  * once the log was told why; to be closed in either case. */
 int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *config,
-                  struct reject_file *rejects, void (*on_hierarchy)(void *ctx, bool new_accounts), void *ctx);
+                  struct reject_file *rejects, struct receipt_clock *clock,
+                  void (*on_hierarchy)(void *ctx, bool new_accounts), void *ctx);
 
 /* Somebody else wrote accounts or objects. */
 void pipeline_hierarchy_changed(struct pipeline *p, bool new_accounts);

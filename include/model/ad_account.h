@@ -39,9 +39,11 @@ int ad_account_find_external(struct db *db, struct slice external_id, const enum
 
 void ad_account_list_deinit(struct ad_account_list *list);
 
-/* For pg_conn: one int8 that changes with the set of accounts that several connections of one platform reach,
- * for which a record must name its connection. */
-extern const char ad_account_ambiguous_sql[];
+/* For pg_conn: whether what records name has changed. Two int8: one that changes with the set of accounts that
+ * several connections of one platform reach, for which a record must name its connection; and how many rows of
+ * connections, accounts and objects were updated or deleted since the server began to count, NULL where it does not
+ * count. Updates that changed no indexed column of an object, and so not its names, are left out. */
+extern const char ad_account_watch_sql[];
 
 /* For pg_conn: inserts accounts, or updates those that differ, by (connection, external id). Parameters: $1
  * uuid[] connections, then text[] external ids, names (may be NULL), currencies, timezones; no key twice. One

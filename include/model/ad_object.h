@@ -79,6 +79,10 @@ void ad_object_list_deinit(struct ad_object_list *list);
  * and the ad object's id, NULL where there is none or where not exactly one account matches. */
 extern const char ad_object_lookup_sql[];
 
+/* What objects are called. Parameter: $1 uuid[]. One row for each that is there, in any order: its number from 1
+ * (int4), platform (text), connection (uuid), the account's and the object's external id (text). */
+extern const char ad_object_names_sql[];
+
 /* What an upsert of ad objects needs to know first. Parameters as above, then $6 text[] the types that the
  * objects are to have and $7 text[] the external ids of their parents (NULL: none). One row a key, in any
  * order: the key's number, how many accounts match, the account's id (all zeros where not exactly one); the

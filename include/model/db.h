@@ -19,6 +19,7 @@ enum {
 
 struct db {
         void *pg;                   /* PGconn */
+        bool pooled;                /* by a pooler that moves sessions (pooler.h): nothing is set up then */
         char sqlstate[6];           /* of the last failure; "" where the database gave none */
         char error[DB_ERROR_BYTES]; /* of the last failure: one line without its end, never a password or a
                                        value */
@@ -40,8 +41,8 @@ bool db_url_valid(const char *url);
         "IF error IS NOT NULL THEN RAISE EXCEPTION '%', message USING ERRCODE = error; END IF; "             \
         "END $probe$; BEGIN; ROLLBACK"
 
-/* Connects to @url (libpq conninfo or URL, "" for libpq's defaults) with UTF8 as client encoding. 0 or
- * ERR_DB.
+/* Connects to @url (libpq conninfo or URL, "" for libpq's defaults) with UTF8 as client encoding, and sets the
+ * session up (session.h). 0 or ERR_DB.
  * @db is to be closed in either case. */
 int db_open(struct db *db, const char *url);
 

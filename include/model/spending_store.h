@@ -16,6 +16,9 @@
  * SPENDING_ROW_TRIGGERS where the table has triggers that could change or drop rows. */
 extern const char spending_copy_sql[];
 
+/* The COPY alone, for measurements. */
+extern const char spending_bare_copy_sql[];
+
 #define SPENDING_ROW_TRIGGERS "BI001"
 
 /* The same with any triggers, and the transaction is left open: what became of the rows is to be looked at before

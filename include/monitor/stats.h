@@ -40,7 +40,7 @@ const char *refusal_reason_name(enum refusal_reason reason);
 
 enum {
         STATS_PEER_BYTES = 128,
-        STATS_ERROR_BYTES = 256,
+        STATS_ERROR_BYTES = 512,
         STATS_CONNECTIONS_MAX = 200,
         STATS_REJECTS_MAX = 50,
 };

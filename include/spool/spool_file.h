@@ -50,6 +50,7 @@ struct spool_file {
 struct spool_record {
         int64_t id; /* in order of arrival, never used twice in one file */
         int64_t received_us;
+        uint64_t receipt; /* its number; 0: spooled by an earlier version */
         uint64_t connection;
         uint64_t line;
         char peer[SPOOL_PEER_BYTES];

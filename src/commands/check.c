@@ -12,14 +12,17 @@
 #include "base/address.h"
 #include "commands/command.h"
 #include "model/catalogue.h"
+#include "model/fits.h"
 #include "model/inspect.h"
 #include "model/migration.h"
+#include "model/pooler.h"
 #include "server/access.h"
 #include "server/listener.h"
 #include "server/tls.h"
 
 struct check {
         struct db db;
+        bool missing; /* tables are */
         unsigned done;
         unsigned wrong;
 };
@@ -63,6 +66,8 @@ static bool check_server(struct check *c, struct server_facts *facts)
         if (inspect_server(&c->db, facts) != 0)
                 return report_error(c, "database");
         report(c, true, "database: PostgreSQL %s", facts->version);
+        if (c->db.pooled)
+                report(c, false, "%s", POOLER_MOVES);
         if (facts->standby)
                 report(c, false, "writable: the server is a standby: let database.url point to the primary");
         else if (facts->read_only)
@@ -131,51 +136,49 @@ static void check_catalogue(struct check *c)
         catalogue_diff_deinit(&diff);
 }
 
-static void check_hypertable(struct check *c, const struct schema_facts *schema)
+/* Whether it is a hypertable at all is told by check_fits. */
+static void check_hypertable(struct check *c)
 {
         struct hypertable_facts facts;
 
         if (inspect_hypertable(&c->db, &facts) != 0)
                 report_error(c, "hypertable");
-        else if (!facts.exists)
-                report(c, false, "hypertable: spending is a plain table: run boris-ingestd migrate");
-        else if (!facts.fits)
+        else if (facts.exists && !facts.fits)
                 report(c, false,
                        "hypertable: by %s in chunks of %s instead of collected_at, 7 days: "
                        "set_chunk_time_interval can change the length",
                        facts.column, facts.interval);
-        else if (strcmp(schema->key, "PRIMARY KEY (id, collected_at)") != 0)
-                report(c, false,
-                       "hypertable: spending has \"%s\" instead of PRIMARY KEY (id, collected_at): change it",
-                       schema->key);
-        else
+        else if (facts.exists)
                 report(c, true, "hypertable: spending by collected_at, in chunks of 1 week");
+}
+
+static void on_difference(void *ctx, enum fits_subject subject, const char *difference, const char *remedy)
+{
+        struct check *c = ctx;
+
+        c->missing |= subject == FITS_MISSING;
+        if (subject != FITS_SERVER) /* check_server has told */
+                report(c, false, "%s: %s", difference, remedy);
+}
+
+static void check_fits(struct check *c)
+{
+        unsigned wrong = c->wrong;
+
+        if (fits_compare(&c->db, on_difference, c) != 0)
+                report_error(c, "tables: cannot be looked at");
+        else if (c->wrong == wrong)
+                report(c, true, "the daemon can write: session, tables and rights fit");
 }
 
 static void check_schema(struct check *c, const struct server_facts *server)
 {
-        struct schema_facts facts;
-
-        if (inspect_schema(&c->db, &facts) != 0) {
-                report_error(c, "tables");
-                return;
-        }
-        if (!facts.complete) {
-                report(c, false, "tables: some are missing: run boris-ingestd migrate");
-                return;
-        }
-        if (!facts.on_path)
-                report(c, false,
-                       "search_path: the tables of schema public are not found first: "
-                       "ALTER ROLE ... SET search_path = public");
-        if (!server->standby && !server->read_only)
+        if (server->timescaledb[0])
+                check_fits(c);
+        if (!c->missing && !server->standby && !server->read_only)
                 check_catalogue(c);
         if (server->timescaledb[0])
-                check_hypertable(c, &facts);
-        if (facts.missing[0])
-                report(c, false, "rights: this role lacks %s: GRANT them", facts.missing);
-        else
-                report(c, true, "rights: tables can be read and written");
+                check_hypertable(c);
 }
 
 /* --- what the configuration names --- */

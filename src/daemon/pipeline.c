@@ -22,11 +22,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "hierarchy/hierarchy_record.h"
 #include "spending/spending_record.h"
+#include "wire/hello.h"
+
+/* What jsonb prints of an object may be as long as so many of the longest lines: else a short line with large
+ * exponents would make a row that nobody can read. */
+enum { OBJECT_TEXT_LINES = 4 };
 
 /* --- lines among which a bad one is looked for --- */
 
@@ -157,10 +161,11 @@ static void on_follower(void *ctx, const struct row *row)
 
 /* A line's record. */
 struct decoded {
-        bool is_spending;
+        enum record_kind kind;
         union {
                 struct row spending;
                 struct hierarchy_row hierarchy;
+                struct hello hello;
         } as;
 };
 
@@ -172,10 +177,12 @@ static bool decode(struct pipeline *p, const struct line *line, struct decoded *
 
         if (!fields_read(&p->reader, line->text, &fields, ret_reject))
                 return false;
-        ret->is_spending = fields.kind == RECORD_SPENDING;
-        if (ret->is_spending) {
+        ret->kind = fields.kind;
+        if (fields.kind == RECORD_HELLO)
+                return hello_read(&fields, line->number, &ret->as.hello);
+        if (fields.kind == RECORD_SPENDING) {
                 ret->as.spending.line = *line;
-                return spending_record_read(&fields, line->received_us, &ret->as.spending.rec);
+                return spending_record_read(&fields, line->receipt, &ret->as.spending.rec);
         }
         ret->as.hierarchy.line = *line;
         ret->as.hierarchy.kind = fields.kind;
@@ -186,7 +193,7 @@ static bool decode(struct pipeline *p, const struct line *line, struct decoded *
 
 static void route(struct pipeline *p, struct decoded *decoded, uint64_t *hierarchy_batch)
 {
-        if (!decoded->is_spending)
+        if (decoded->kind != RECORD_SPENDING)
                 *hierarchy_batch = hierarchy_add_take(&p->hierarchy, &decoded->as.hierarchy);
         else if (hierarchy_pending(&p->hierarchy, *hierarchy_batch))
                 hierarchy_follow_take(&p->hierarchy, *hierarchy_batch, &decoded->as.spending);
@@ -201,43 +208,32 @@ void pipeline_route_take(struct pipeline *p, struct line *line)
         struct decoded decoded;
         struct reject reject;
 
-        if (decode(p, line, &decoded, &reject))
-                route(p, &decoded, hierarchy_batch);
-        else
+        if (!decode(p, line, &decoded, &reject))
                 end_line(p, line, LINE_REJECTED, &reject);
-}
-
-/* The moment of receipt, later for each line, so that no two lines without collectedAt share it. The clock is
- * looked at once for what the loop has to do at one time: it costs as much as a tenth of reading the line. */
-static int64_t receive_time(struct pipeline *p)
-{
-        uint64_t turn = uv_now(p->loop);
-        int64_t now = p->last_received_us + 1;
-
-        if (p->received_turn != turn) {
-                int64_t clock = clock_now_us();
-
-                p->received_turn = turn;
-                now = clock > now ? clock : now;
-        }
-        p->last_received_us = now;
-        return now;
+        else if (decoded.kind == RECORD_HELLO)
+                end_line(p, line, LINE_EMPTY, NULL);
+        else
+                route(p, &decoded, hierarchy_batch);
 }
 
 void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,
                       struct block *block)
 {
         struct line line = {.block = block_ref(block),
-                            .text = text,
+                            .text = line_no == 1 ? fields_without_bom(text) : text,
                             .origin = s,
                             .number = line_no,
-                            .received_us = receive_time(p)};
+                            .receipt = receipts_next(&p->receipts, uv_now(p->loop))};
         struct decoded decoded;
         struct reject reject;
 
         p->in_flight++;
-        if (!decode(p, &line, &decoded, &reject))
+        if (line.text.len == 0) /* a byte order mark alone */
+                end_line(p, &line, LINE_EMPTY, NULL);
+        else if (!decode(p, &line, &decoded, &reject))
                 end_line(p, &line, LINE_REJECTED, &reject);
+        else if (decoded.kind == RECORD_HELLO)
+                end_line(p, &line, LINE_EMPTY, NULL);
         else if (p->overflow.diverting)
                 overflow_add_take(p, &line);
         else
@@ -510,12 +506,16 @@ static void gather_batches(struct pipeline *p, struct evacuated *e)
         }
 }
 
+/* The order of arrival; lines that came out of the spool, which keeps their order, go first. */
 static int compare_received(const void *a, const void *b)
 {
-        int64_t x = ((const struct line *)a)->received_us;
-        int64_t y = ((const struct line *)b)->received_us;
+        const struct line *x = a;
+        const struct line *y = b;
+        int64_t distance = (int64_t)(x->receipt.number - y->receipt.number);
 
-        return (x > y) - (x < y);
+        if (x->drained || y->drained)
+                return y->drained - x->drained;
+        return (distance > 0) - (distance < 0);
 }
 
 void pipeline_evacuate(struct pipeline *p, const char *why, line_take_cb *cb)
@@ -587,10 +587,11 @@ static void open_stages(struct pipeline *p)
         const struct config *c = p->config;
         const struct batcher_limits b_limits = batcher_limits(c);
         const struct hierarchy_limits h_limits = hierarchy_limits(c);
+        const struct resolver_config resolver = {c->database.url, c->resolve.cache_objects,
+                                                 c->resolve.unknown_grace_ms, c->resolve.recheck_ms};
 
         batcher_init(&p->batcher, p->loop, &p->memory, &b_limits, on_sealed, p);
-        resolver_open(&p->resolver, p->loop, c->database.url, c->resolve.cache_objects,
-                      c->resolve.unknown_grace_ms, &p->memory, &resolver_ops, p);
+        resolver_open(&p->resolver, p->loop, &resolver, &p->memory, &resolver_ops, p);
         hierarchy_open(&p->hierarchy, p->loop, c->database.url, &p->memory, &h_limits, &hierarchy_ops, p);
         p->writer_config = (struct writer_config){c->database.url, c->database.fk_check == FK_CHECK_BATCH};
         p->writers = calloc(c->database.writers, sizeof(*p->writers));
@@ -601,11 +602,14 @@ static void open_stages(struct pipeline *p)
 }
 
 int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *config,
-                  struct reject_file *rejects, void (*on_hierarchy)(void *ctx, bool new_accounts), void *ctx)
+                  struct reject_file *rejects, struct receipt_clock *clock,
+                  void (*on_hierarchy)(void *ctx, bool new_accounts), void *ctx)
 {
         *p = (struct pipeline){
                 .config = config, .loop = loop, .rejects = rejects, .on_hierarchy = on_hierarchy, .ctx = ctx};
         memory_init(&p->memory, config->limits.memory_bytes);
+        receipts_init(&p->receipts, clock);
+        p->reader.object_max = OBJECT_TEXT_LINES * config->limits.max_line_bytes;
         open_stages(p);
         return open_spool(p);
 }

@@ -322,7 +322,7 @@ static void open_sessions(struct worker *w)
 }
 
 int worker_open(struct worker *w, unsigned number, const struct config *share, struct reject_file *rejects,
-                const struct worker_ops *ops, void *ctx)
+                struct receipt_clock *clock, const struct worker_ops *ops, void *ctx)
 {
         int err;
 
@@ -331,7 +331,7 @@ int worker_open(struct worker *w, unsigned number, const struct config *share, s
                 abort(); /* no memory or descriptors for the first thing that the process does */
         uv_timer_init(&w->loop, &w->finish);
         w->finish.data = w;
-        err = pipeline_open(&w->pipeline, &w->loop, &w->config, rejects, on_hierarchy, w);
+        err = pipeline_open(&w->pipeline, &w->loop, &w->config, rejects, clock, on_hierarchy, w);
         open_sessions(w);
         return err;
 }

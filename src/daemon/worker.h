@@ -16,7 +16,7 @@
 #include "server/tls.h"
 
 /* A thread with a loop of its own: clients, and all stages from their lines to the database. Workers share
- * nothing but the reject file; they and the main thread talk by messages. */
+ * nothing but the reject file and the clock of receipts; they and the main thread talk by messages. */
 
 struct worker;
 
@@ -54,10 +54,10 @@ struct worker {
         struct stats last_stats; /* once the inbox is closed */
 };
 
-/* In the main thread, as all below. Opens all stages; nothing goes on before worker_start. @share is copied.
+/* In the main thread, as all below. Opens all stages; nothing goes on before worker_start. @share is copied, the others borrowed.
  * 0, or a code of enum err once the log was told why; to be closed in either case. */
 int worker_open(struct worker *w, unsigned number, const struct config *share, struct reject_file *rejects,
-                const struct worker_ops *ops, void *ctx);
+                struct receipt_clock *clock, const struct worker_ops *ops, void *ctx);
 
 /* Begins the thread. 0 or a libuv error. */
 int worker_start(struct worker *w);

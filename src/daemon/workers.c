@@ -150,14 +150,15 @@ int workers_open(struct workers *ws, uv_loop_t *loop, const struct config *confi
         unsigned len = config->daemon.workers;
         int err = 0;
 
-        *ws = (struct workers){.on_ended = ended, .ctx = ctx};
+        *ws = (struct workers){.receipt_clock.now_us = clock_now_us, .on_ended = ended, .ctx = ctx};
         ws->items = calloc(len, sizeof(*ws->items));
         if (!ws->items || mailbox_open(&ws->inbox, loop, ws) != 0)
                 abort(); /* the process has not begun anything yet */
         for (; ws->len < len && err == 0; ws->len++) {
                 struct config share = config_share(config, ws->len, len);
 
-                err = worker_open(&ws->items[ws->len], ws->len + 1, &share, rejects, &ops, ws);
+                err = worker_open(&ws->items[ws->len], ws->len + 1, &share, rejects, &ws->receipt_clock, &ops,
+                                  ws);
         }
         return err;
 }

@@ -33,6 +33,7 @@
 #include "hierarchy/hierarchy_verdict.h"
 #include "model/ad_account.h"
 #include "model/ad_object.h"
+#include "model/fits.h"
 #include "pg/pg_array.h"
 #include "wire/refusal.h"
 
@@ -100,7 +101,7 @@ static struct hierarchy_row *asked_row(struct hierarchy_writer *w, const struct 
 
 static void start_transaction(struct hierarchy_writer *w)
 {
-        char sql[HIERARCHY_LOCKS * 64] = "BEGIN";
+        char sql[HIERARCHY_LOCKS * 64] = "BEGIN; " FITS_HOLD_HIERARCHY_SQL;
         size_t len = strlen(sql);
 
         w->state = HIERARCHY_WRITER_BEGIN;
@@ -109,7 +110,7 @@ static void start_transaction(struct hierarchy_writer *w)
         for (int n = 0; n < HIERARCHY_LOCKS; n++) {
                 if (w->batch->locks >> n & 1)
                         len += (size_t)snprintf(sql + len, sizeof(sql) - len,
-                                                "; SELECT pg_advisory_xact_lock(%d, %d)", LOCKS_CLASS, n);
+                                                "SELECT pg_advisory_xact_lock(%d, %d); ", LOCKS_CLASS, n);
         }
         pg_conn_command(&w->conn, sql);
 }

@@ -4,8 +4,15 @@
 
 #include "base/err.h"
 
-const char ad_account_ambiguous_sql[] =
-        "SELECT coalesce(bit_xor(hashtextextended(platform || ' ' || external_id, 0)), 0) FROM ("
+/* An update that keeps all indexed columns is a "hot" one where the page has room. */
+const char ad_account_watch_sql[] =
+        "SELECT coalesce(bit_xor(hashtextextended(platform || ' ' || external_id, 0)), 0), "
+        "CASE WHEN current_setting('track_counts')::bool THEN ("
+        "SELECT sum(pg_stat_get_tuples_updated(t.oid) + pg_stat_get_tuples_deleted(t.oid)"
+        " - CASE WHEN t.hot_too THEN 0 ELSE pg_stat_get_tuples_hot_updated(t.oid) END)::int8 "
+        "FROM (VALUES ('platform_connections'::regclass, true), ('ad_accounts'::regclass, true), "
+        "('ad_objects'::regclass, false)) AS t (oid, hot_too)) END "
+        "FROM ("
         "SELECT c.platform::text AS platform, a.external_id FROM ad_accounts a "
         "JOIN platform_connections c ON c.id = a.platform_connection_id GROUP BY 1, 2 HAVING count(*) > 1) AS several";
 

@@ -82,6 +82,16 @@ const char ad_object_lookup_sql[] =
                      "FROM account, unnest((SELECT $4::int4[]), (SELECT $5::text[])) "
                      "WITH ORDINALITY AS k (account, external_id, n)";
 
+/* For what stands about planner and arrays above. */
+const char ad_object_names_sql[] =
+        "SELECT u.n::int4, c.platform::text, c.id, a.external_id, o.external_id "
+        "FROM unnest((SELECT $1::uuid[])) WITH ORDINALITY AS u (id, n) "
+        "CROSS JOIN LATERAL (SELECT o.ad_account_id, o.external_id FROM ad_objects o WHERE o.id = u.id OFFSET 0) o "
+        "CROSS JOIN LATERAL (SELECT a.platform_connection_id, a.external_id FROM ad_accounts a "
+        "WHERE a.id = o.ad_account_id OFFSET 0) a "
+        "CROSS JOIN LATERAL (SELECT c.id, c.platform FROM platform_connections c "
+        "WHERE c.id = a.platform_connection_id OFFSET 0) c";
+
 /* The subqueries with OFFSET 0 stay probes of an index, for the reasons above. */
 const char ad_object_resolve_sql[] = ACCOUNTS_SQL
         "SELECT k.n::int4, account.matches[k.account], account.ids[k.account], o.id, o.type, "

@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "model/fits.h"
+
 #define COLUMNS                                                                                              \
         "id, ad_object_id, collected_at, period_start, period_end, amount_cents, currency, "                 \
         "impressions, clicks, conversions, metrics"
@@ -13,7 +15,7 @@
  * deadlock_timeout is as long by default. The table's lock comes before any look at its triggers and foreign keys: who
  * makes one waits for it. ONLY: the chunks' locks come with their rows. */
 #define LOCK_TIMEOUT_SQL "SET LOCAL lock_timeout = '1s'; "
-#define HOLD_SQL         LOCK_TIMEOUT_SQL "LOCK TABLE ONLY spending IN ROW EXCLUSIVE MODE; "
+#define HOLD_SQL         LOCK_TIMEOUT_SQL FITS_HOLD_SPENDING_SQL
 
 #define COPY_SQL         "COPY spending (" COLUMNS ") FROM STDIN (FORMAT binary)"
 
@@ -26,6 +28,8 @@
 #define CHECK_ROW_TRIGGERS_SQL                                                                               \
         "IF " HAS_ROW_TRIGGERS_SQL " THEN RAISE 'row triggers' USING ERRCODE = '" SPENDING_ROW_TRIGGERS      \
         "'; END IF; "
+
+const char spending_bare_copy_sql[] = COPY_SQL;
 
 const char spending_copy_sql[] = HOLD_SQL "DO $check$ BEGIN " CHECK_ROW_TRIGGERS_SQL "END $check$; " COPY_SQL;
 
@@ -161,7 +165,7 @@ const char spending_probe_stored_sql[] =
 void spending_probe_copy(struct buf *out, const struct uuid *id, int64_t collected_at_us,
                          int64_t amount_cents)
 {
-        static const char text[] = LOCK_TIMEOUT_SQL COPY_SQL
+        static const char text[] = HOLD_SQL COPY_SQL
                 "; SET CONSTRAINTS ALL IMMEDIATE; "
                 "DO $probe$ BEGIN IF NOT EXISTS (SELECT FROM spending WHERE id = '%s' "
                 "AND collected_at = 'epoch'::timestamptz + interval '1 microsecond' * %" PRId64

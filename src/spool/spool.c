@@ -34,7 +34,8 @@ static enum spool_status write_all(struct spool *s)
 
         for (size_t i = 0; i < s->writing.len && status == SPOOL_OK; i++) {
                 const struct spool_pending *p = &s->writing.items[i];
-                struct spool_record record = {.received_us = p->line.received_us,
+                struct spool_record record = {.received_us = p->line.receipt.us,
+                                              .receipt = p->line.receipt.number,
                                               .connection = p->from.connection,
                                               .line = p->from.line,
                                               .text = p->line.text};
@@ -286,7 +287,7 @@ static void feed(struct spool *s)
                                     .text = {text, chunk->lines[i].bytes},
                                     .origin = &chunk->lines[i],
                                     .number = s->records[i].line,
-                                    .received_us = s->records[i].received_us,
+                                    .receipt = {s->records[i].received_us, s->records[i].receipt},
                                     .drained = true};
 
                 text += line.text.len;

@@ -23,12 +23,15 @@ enum {
 
 static const char columns_sql[] =
         "id INTEGER PRIMARY KEY AUTOINCREMENT, received INTEGER NOT NULL, hash INTEGER NOT NULL, "
-        "peer TEXT NOT NULL, connection INTEGER NOT NULL, line INTEGER NOT NULL, text BLOB NOT NULL";
+        "peer TEXT NOT NULL, connection INTEGER NOT NULL, line INTEGER NOT NULL, text BLOB NOT NULL, "
+        "receipt INTEGER NOT NULL DEFAULT 0";
 static const char insert_sql[] =
-        "INSERT INTO lines (received, hash, peer, connection, line, text) VALUES (?, ?, ?, ?, ?, ?)";
+        "INSERT INTO lines (received, hash, peer, connection, line, text, receipt) VALUES (?, ?, ?, ?, ?, ?, ?)";
 static const char erase_sql[] = "DELETE FROM lines WHERE id = ?";
 static const char read_sql[] =
-        "SELECT id, received, hash, peer, connection, line, text FROM lines WHERE id > ? ORDER BY id LIMIT 1";
+        "SELECT id, received, hash, peer, connection, line, text, receipt FROM lines WHERE id > ? ORDER BY id LIMIT 1";
+static const char read_old_sql[] =
+        "SELECT id, received, hash, peer, connection, line, text, 0 FROM lines WHERE id > ? ORDER BY id LIMIT 1";
 
 /* --- errors --- */
 
@@ -96,6 +99,27 @@ static void close_database(struct spool_file *f)
         f->insert = f->erase = f->read = f->db = NULL;
 }
 
+/* Files of earlier versions have no receipt; their lines get the number 0. */
+static enum spool_status add_receipt(struct spool_file *f)
+{
+        static const char sql[] =
+                "BEGIN IMMEDIATE; ALTER TABLE lines ADD COLUMN receipt INTEGER NOT NULL DEFAULT 0; "
+                "ALTER TABLE damaged ADD COLUMN receipt INTEGER NOT NULL DEFAULT 0; COMMIT";
+
+        if (sqlite3_table_column_metadata(f->db, NULL, "lines", "receipt", NULL, NULL, NULL, NULL, NULL) ==
+            SQLITE_OK)
+                return SPOOL_OK;
+        return execute(f, sql);
+}
+
+/* Somebody who only looks may be shown a file of an earlier version. */
+static enum spool_status prepare_read(struct spool_file *f)
+{
+        enum spool_status status = prepare(f, read_sql, &f->read);
+
+        return status == SPOOL_OK ? status : prepare(f, read_old_sql, &f->read);
+}
+
 /* The write-ahead log comes on top of the limit. */
 static unsigned long long max_pages(const struct spool_file *f)
 {
@@ -116,6 +140,8 @@ static enum spool_status set_up(struct spool_file *f)
                  WAL_BYTES_MAX, max_pages(f), columns_sql, columns_sql, VERSION);
         code = sqlite3_exec(f->db, sql, NULL, NULL, NULL);
         status = code == SQLITE_OK ? SPOOL_OK : fail_opening(f, code);
+        if (status == SPOOL_OK)
+                status = add_receipt(f);
         if (status == SPOOL_OK)
                 status = prepare(f, insert_sql, &f->insert);
         if (status == SPOOL_OK)
@@ -161,7 +187,7 @@ static enum spool_status open_database(struct spool_file *f, int flags)
         sqlite3_busy_timeout(f->db, BUSY_MS);
         status = flags & SQLITE_OPEN_READWRITE ? set_up(f) : SPOOL_OK;
         if (status == SPOOL_OK)
-                status = prepare(f, read_sql, &f->read);
+                status = prepare_read(f);
         if (status == SPOOL_OK)
                 status = count_lines(f);
         return status;
@@ -279,9 +305,9 @@ enum spool_status spool_file_set_aside(struct spool_file *f, char ret_aside[SPOO
 
 /* --- looking --- */
 
-static int64_t hash_of(struct slice text, int64_t received_us)
+static int64_t hash_of(const struct spool_record *r)
 {
-        return (int64_t)XXH3_64bits_withSeed(text.ptr, text.len, (uint64_t)received_us);
+        return (int64_t)XXH3_64bits_withSeed(r->text.ptr, r->text.len, (uint64_t)r->received_us ^ r->receipt);
 }
 
 int spool_file_next(struct spool_file *f, int64_t id, struct buf *text, struct spool_record *ret,
@@ -305,6 +331,7 @@ int spool_file_next(struct spool_file *f, int64_t id, struct buf *text, struct s
                 .received_us = sqlite3_column_int64(s, 1),
                 .connection = (uint64_t)sqlite3_column_int64(s, 4),
                 .line = (uint64_t)sqlite3_column_int64(s, 5),
+                .receipt = (uint64_t)sqlite3_column_int64(s, 7),
         };
         peer = (const char *)sqlite3_column_text(s, 3);
         snprintf(ret->peer, sizeof(ret->peer), "%s", peer ? peer : "?");
@@ -312,7 +339,7 @@ int spool_file_next(struct spool_file *f, int64_t id, struct buf *text, struct s
         text->len = 0;
         buf_put(text, blob ? blob : "", (size_t)sqlite3_column_bytes(s, 6));
         ret->text = (struct slice){text->data, text->len};
-        *ret_whole = hash_of(ret->text, ret->received_us) == sqlite3_column_int64(s, 2);
+        *ret_whole = hash_of(ret) == sqlite3_column_int64(s, 2);
         sqlite3_reset(s);
         return 1;
 }
@@ -374,11 +401,12 @@ enum spool_status spool_file_add(struct spool_file *f, const struct spool_record
         sqlite3_stmt *s = f->insert;
 
         sqlite3_bind_int64(s, 1, record->received_us);
-        sqlite3_bind_int64(s, 2, hash_of(record->text, record->received_us));
+        sqlite3_bind_int64(s, 2, hash_of(record));
         sqlite3_bind_text(s, 3, record->peer, -1, SQLITE_STATIC);
         sqlite3_bind_int64(s, 4, (int64_t)record->connection);
         sqlite3_bind_int64(s, 5, (int64_t)record->line);
         sqlite3_bind_blob64(s, 6, record->text.ptr, record->text.len, SQLITE_STATIC);
+        sqlite3_bind_int64(s, 7, (int64_t)record->receipt);
         return step(f, s);
 }
 

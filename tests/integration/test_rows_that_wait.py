@@ -231,7 +231,7 @@ class Chance(Waiting):
         self.db.execute("CREATE SEQUENCE tries; GRANT USAGE ON SEQUENCE tries TO PUBLIC")
         for sqlstate in ("XX000", "42P01"):
             self.db.execute("ALTER SEQUENCE tries RESTART")
-            self.db.refuse_inserts("spending", "NEW.amount_cents = 7 OR NEW.amount_cents = 8 AND nextval('tries') IN (2, 3, 4)",
+            self.db.refuse_inserts("spending", "NEW.amount_cents = 7 OR NEW.amount_cents = 8 AND nextval('tries') <= 4",
                                    sqlstate=sqlstate)
             d = self.daemon(database__writers=1)
             replies = d.send(*numbered(9))

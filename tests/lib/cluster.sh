@@ -10,6 +10,7 @@
 #   cluster.sh pause DIR                SIGSTOP, the server and its backends
 #   cluster.sh resume DIR               SIGCONT
 #   cluster.sh restart DIR              start again, on the same port, what was stopped or killed
+#   cluster.sh client PROGRAM [ARG...]  run a client of the server's version: pg_dump, pg_restore
 #   cluster.sh destroy DIR              stop, and remove what start made
 #
 # $CLUSTER_FSYNC is the new server's fsync, on unless told.
@@ -227,6 +228,10 @@ command=$1
 [ "$command" = tree ] || [ $# -ge 2 ] || die "$command needs a DIR"
 dir=$(realpath -m "${2:-.}")
 case $command in
+client)
+        enter_tree /tmp
+        exec "${sandbox[@]}" "$bin/$2" "${@:3}"
+        ;;
 tree) prepare ;;
 start) start "$dir" "${3:-}" ;;
 url) url "$dir" ;;

@@ -1,0 +1,113 @@
+/* What the owner of a connection reads of a command's result. */
+#include "pg/pg_conn.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <endian.h>
+
+#include <libpq-fe.h>
+
+#include "base/utf8.h"
+
+static const PGresult *pg(const struct pg_result *res)
+{
+        return (const PGresult *)res;
+}
+
+const char *pg_result_sqlstate(const struct pg_result *res)
+{
+        ExecStatusType status = PQresultStatus(pg(res));
+        const char *sqlstate;
+
+        if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
+                return NULL;
+        sqlstate = PQresultErrorField(pg(res), PG_DIAG_SQLSTATE);
+        return sqlstate ? sqlstate : "XX000";
+}
+
+const char *pg_result_message(const struct pg_result *res)
+{
+        const char *message = PQresultErrorField(pg(res), PG_DIAG_MESSAGE_PRIMARY);
+
+        return message ? message : "";
+}
+
+const char *pg_result_context(const struct pg_result *res)
+{
+        const char *context = PQresultErrorField(pg(res), PG_DIAG_CONTEXT);
+
+        return context ? context : "";
+}
+
+struct pg_error pg_result_error(const struct pg_result *res)
+{
+        struct pg_error error;
+
+        snprintf(error.sqlstate, sizeof(error.sqlstate), "%s", pg_result_sqlstate(res));
+        utf8_excerpt(slice_str(pg_result_message(res)), error.message, sizeof(error.message));
+        return error;
+}
+
+int64_t pg_result_affected(const struct pg_result *res)
+{
+        const char *text = PQcmdTuples((PGresult *)(uintptr_t)res);
+
+        return text[0] ? strtoll(text, NULL, 10) : -1;
+}
+
+int pg_result_rows(const struct pg_result *res)
+{
+        return PQntuples(pg(res));
+}
+
+bool pg_result_null(const struct pg_result *res, int row, int column)
+{
+        return PQgetisnull(pg(res), row, column);
+}
+
+/* What a server sends may be of any size, whatever was asked for. */
+static void read_fixed(const struct pg_result *res, int row, int column, void *value, size_t len)
+{
+        if (column < PQnfields(pg(res)) && row < PQntuples(pg(res)) &&
+            (size_t)PQgetlength(pg(res), row, column) == len)
+                memcpy(value, PQgetvalue(pg(res), row, column), len);
+}
+
+bool pg_result_bool(const struct pg_result *res, int row, int column)
+{
+        char value = 0;
+
+        read_fixed(res, row, column, &value, sizeof(value));
+        return value != 0;
+}
+
+int32_t pg_result_i32(const struct pg_result *res, int row, int column)
+{
+        uint32_t value = 0;
+
+        read_fixed(res, row, column, &value, sizeof(value));
+        return (int32_t)be32toh(value);
+}
+
+int64_t pg_result_i64(const struct pg_result *res, int row, int column)
+{
+        uint64_t value = 0;
+
+        read_fixed(res, row, column, &value, sizeof(value));
+        return (int64_t)be64toh(value);
+}
+
+struct uuid pg_result_uuid(const struct pg_result *res, int row, int column)
+{
+        struct uuid uuid = {0};
+
+        read_fixed(res, row, column, uuid.bytes, sizeof(uuid.bytes));
+        return uuid;
+}
+
+struct slice pg_result_text(const struct pg_result *res, int row, int column)
+{
+        return (struct slice){PQgetvalue(pg(res), row, column), (size_t)PQgetlength(pg(res), row, column)};
+}
