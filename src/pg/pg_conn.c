@@ -31,8 +31,7 @@ enum {
         PAUSE_MIN_MS = 100,
         PAUSE_MAX_MS = 10000,
         PAUSE_UNFIT_MS = 1000, /* somebody may be about to mend it */
-        ANSWER_MS =
-                30000, /* with a command in flight: the longest that the server may neither read nor write */
+        ANSWER_MS = 30000,     /* the longest that a command in flight may neither read nor write */
 };
 
 struct connect_attempt {
@@ -217,7 +216,6 @@ static void lose_soon(struct pg_conn *c)
         uv_timer_start(&c->timer, on_broken, 0, 0);
 }
 
-/* A server that stands still, whose machine answers for it. */
 static void on_silence(uv_timer_t *timer)
 {
         struct pg_conn *c = timer->data;
