@@ -99,6 +99,9 @@ extern const char ad_object_upsert_sql[];
 /* $1 uuid[]: those of them, each once, that are no ad object's id. */
 extern const char ad_object_missing_sql[];
 
+/* $1 uuid[]: those of them, each once, that somebody has locked, so that a row that refers to them would wait. */
+extern const char ad_object_locked_sql[];
+
 /* For pg_conn: commands that insert an ordinary object, update it, and roll that back: a made-up one or,
  * where that fails, one like another that is there, under a new id and name. Where a row fails and this does
  * not, that row is to blame. */

@@ -19,6 +19,7 @@ struct line {
         struct receipt receipt;
         bool drained;        /* it comes out of the spool */
         bool doubtful;       /* it is counted as in a doubtful batch, by the pipeline */
+        bool resting;        /* it is counted as in a resting batch, by the pipeline */
 };
 
 /* Who sent a line, for people. */

@@ -47,11 +47,23 @@ static void mark_doubtful(struct batch *batch)
         }
 }
 
-static void unmark_doubtful(struct line *line)
+static void mark_resting(struct pipeline *p, struct batch *batch)
+{
+        for (size_t i = 0; i < batch->len; i++) {
+                struct line *line = &batch->rows[i].line;
+
+                p->drained_resting += line->drained && !line->resting;
+                line->resting = true;
+        }
+}
+
+static void unmark(struct pipeline *p, struct line *line)
 {
         if (line->doubtful && !line->drained)
                 ((struct session *)line->origin)->doubtful--;
+        p->drained_resting -= line->drained && line->resting;
         line->doubtful = false;
+        line->resting = false;
 }
 
 /* --- the end of a line --- */
@@ -67,7 +79,7 @@ static struct line_from line_from(const struct line *line)
 static void end_line(struct pipeline *p, struct line *line, enum line_outcome outcome,
                      const struct reject *reject)
 {
-        unmark_doubtful(line);
+        unmark(p, line);
         if (outcome == LINE_REJECTED) {
                 struct line_from from = line_from(line);
 
@@ -135,7 +147,7 @@ static void on_missing(void *ctx, const struct row *row)
         struct pipeline *p = ctx;
         struct row missing = *row;
 
-        unmark_doubtful(&missing.line);
+        unmark(p, &missing.line);
         resolver_again_take(&p->resolver, &missing);
 }
 
@@ -448,18 +460,35 @@ static void on_sealed(void *ctx)
         }
 }
 
+/* The daemon is to end, and these rows would wait for longer. */
+static void abandon(struct pipeline *p, struct batch *batch)
+{
+        for (size_t i = 0; i < batch->len; i++) {
+                unmark(p, &batch->rows[i].line);
+                on_abandoned(p, &batch->rows[i].line);
+        }
+        batch_free(batch);
+}
+
 static void on_return(void *ctx, struct batch *batch)
 {
         struct pipeline *p = ctx;
 
+        if (batch->due > 0 && p->ending && !p->evacuating) {
+                abandon(p, batch);
+                return;
+        }
         if (batch->doubtful)
                 mark_doubtful(batch);
+        if (batch->due > 0)
+                mark_resting(p, batch);
         batcher_return(&p->batcher, batch);
 }
 
 /* --- giving up --- */
 
 struct evacuated {
+        struct pipeline *p;
         struct line *lines;
         size_t len;
         size_t cap;
@@ -471,7 +500,7 @@ static void gather(void *ctx, struct line *line)
 
         if (e->len == e->cap)
                 e->lines = array_grow(e->lines, &e->cap, sizeof(*e->lines));
-        unmark_doubtful(line);
+        unmark(e->p, line);
         e->lines[e->len++] = *line;
 }
 
@@ -501,7 +530,7 @@ static int compare_received(const void *a, const void *b)
 
 void pipeline_evacuate(struct pipeline *p, const char *why, line_take_cb *cb)
 {
-        struct evacuated e = {0};
+        struct evacuated e = {.p = p};
 
         p->evacuating = true;
         for (unsigned i = 0; i < p->config->database.writers; i++)
@@ -625,6 +654,7 @@ void pipeline_drain(struct pipeline *p)
         p->ending = true;
         p->batcher.linger_ms = 0;
         batcher_seal(&p->batcher);
+        batcher_wake(&p->batcher);
         hierarchy_drain(&p->hierarchy);
         resolver_drain(&p->resolver);
 }

@@ -154,6 +154,11 @@ const char ad_object_probe_sql[] =
 const char ad_object_missing_sql[] = "SELECT DISTINCT u.id FROM unnest((SELECT $1::uuid[])) AS u (id) "
                                      "WHERE (SELECT o.id FROM ad_objects o WHERE o.id = u.id) IS NULL";
 
+const char ad_object_locked_sql[] =
+        "SELECT DISTINCT u.id FROM unnest((SELECT $1::uuid[])) AS u (id) "
+        "LEFT JOIN LATERAL (SELECT o.id FROM ad_objects o WHERE o.id = u.id FOR KEY SHARE SKIP LOCKED) AS free ON true "
+        "WHERE free.id IS NULL AND (SELECT o.id FROM ad_objects o WHERE o.id = u.id) IS NOT NULL";
+
 bool ad_object_type_parse(struct slice text, enum ad_object_type *ret)
 {
         size_t i = slice_find(types, TYPES, text);

@@ -8,7 +8,7 @@
  * connection is closed and tried again every second, since a new session also sees new settings.
  *
  * What can fail: the attempt (another one follows, after a pause that doubles, with jitter), and the
- * connection at any later moment. Whatever tells of it (the poll, PQconsumeInput, PQflush, a FATAL error)
+ * connection at any later moment. Whatever tells of it (the poll, PQconsumeInput, PQflush, a FATAL error, silence)
  * ends in lose(), which gives everything of libpq's back, starts the pause and tells the owner, last. */
 #include "pg/pg_conn.h"
 
@@ -32,6 +32,7 @@ enum {
         PAUSE_MIN_MS = 100,
         PAUSE_MAX_MS = 10000,
         PAUSE_UNFIT_MS = 1000, /* somebody may be about to mend it */
+        ANSWER_MS = 30000,     /* the longest that a command in flight may neither read nor write */
 };
 
 struct connect_attempt {
@@ -216,6 +217,20 @@ static void lose_soon(struct pg_conn *c)
         uv_timer_start(&c->timer, on_broken, 0, 0);
 }
 
+static void on_silence(uv_timer_t *timer)
+{
+        struct pg_conn *c = timer->data;
+
+        if (c->state == PG_CONN_SETUP || c->state == PG_CONN_BUSY || c->state == PG_CONN_COPY ||
+            c->state == PG_CONN_VERIFY)
+                lose(c, "no answer for 30 s", NULL);
+}
+
+static void await_answer(struct pg_conn *c)
+{
+        uv_timer_start(&c->timer, on_silence, ANSWER_MS, 0);
+}
+
 /* --- connecting --- */
 
 static void on_attempt(uv_work_t *work)
@@ -293,6 +308,7 @@ static void on_attempted(uv_work_t *work, int status)
                 c->pg = attempt->pg;
                 PQsetNoticeReceiver(c->pg, on_notice, c);
                 c->state = PG_CONN_SETUP;
+                await_answer(c);
                 if (attempt->moved)
                         lose_unfit(c, POOLER_MOVES);
                 else if (PQsetnonblocking(c->pg, 1) != 0 || !watch_socket(c) || !send_setup(c))
@@ -534,6 +550,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
                 lose_with_libpq_reason(c);
                 return;
         }
+        await_answer(c);
         if (c->state == PG_CONN_BUSY || c->state == PG_CONN_SETUP || c->state == PG_CONN_VERIFY)
                 read_results(c);
         else if (c->state == PG_CONN_COPY && was_flushing && !c->flushing)
@@ -552,6 +569,7 @@ void pg_conn_query(struct pg_conn *c, const char *sql, int params_len, const cha
         for (int i = 0; i < params_len; i++)
                 formats[i] = 1;
         c->state = PG_CONN_BUSY;
+        await_answer(c);
         if (!PQsendQueryParams(c->pg, sql, params_len, NULL, params, params_bytes, formats, 1) || !flush(c))
                 lose_soon(c);
 }
@@ -560,6 +578,7 @@ void pg_conn_command(struct pg_conn *c, const char *sql)
 {
         assert(c->state == PG_CONN_READY);
         c->state = PG_CONN_BUSY;
+        await_answer(c);
         if (!PQsendQuery(c->pg, sql) || !flush(c))
                 lose_soon(c);
 }
@@ -581,6 +600,7 @@ static void on_copy_ended(uv_timer_t *timer)
 {
         struct pg_conn *c = timer->data;
 
+        await_answer(c);
         if (c->state != PG_CONN_BUSY)
                 return;
         if (consume(c))

@@ -99,6 +99,19 @@ class ForeignKey(ByBatch, TestCase):
         wait_until(lambda: "spending has another foreign key, known_currency" in d.log(), "the word")
         self.assertEqual(d.send(record(amountCents=1001), record(currency="EUR")).codes(), {2: "refused_by_database"})
 
+    def test_a_foreign_key_that_is_made_meanwhile(self):
+        """Its transaction is not over when the rows come: they wait for it, and then it counts."""
+        self.db.execute("CREATE TABLE currencies (code text PRIMARY KEY); INSERT INTO currencies VALUES ('USD'); "
+                        f"GRANT SELECT ON currencies TO {self.db.role}")
+        d = self.daemon(database__writers=1)
+        self.assertEqual(d.send(*numbered(10)).counts(), (10, 10, 0, 0))
+        client = d.client()
+        with self.db.holding("ALTER TABLE spending ADD CONSTRAINT known FOREIGN KEY (currency) REFERENCES currencies", "COMMIT"):
+            client.send(record(amountCents=500), record(amountCents=501, currency="EUR"))
+            time.sleep(0.5)
+        self.assertEqual(client.finish().codes(), {2: "refused_by_database"})
+        self.assertEqual(self.db.value("SELECT count(*) FROM spending WHERE currency <> 'USD'"), "0")
+
 
 def load_tests(loader, tests, pattern):
     """Of what other files test, that which depends on how a batch is written."""

@@ -201,8 +201,8 @@ class Database:
         return self.holding(f"LOCK TABLE {table} IN {mode} MODE")
 
     @contextlib.contextmanager
-    def holding(self, sql):
-        """Somebody's transaction holds what the statement took."""
+    def holding(self, sql, end="ROLLBACK"):
+        """Somebody's transaction holds what the statement took, and then ends."""
         session = subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-d", self.url], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, text=True)
         try:
@@ -211,7 +211,7 @@ class Database:
             assert session.stdout.readline() == "held\n"
             yield
         finally:
-            session.communicate()
+            session.communicate(f"{end};\n")
 
     def allow_fk_by_batch(self):
         """What config/role.sql does with fk_check set."""
