@@ -5,11 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <xxhash.h>
-
 #include "base/list.h"
 #include "base/memory.h"
 #include "hierarchy/hierarchy_record.h"
+#include "hierarchy/key_table.h"
 #include "spending/row.h"
 #include "wire/line.h"
 
@@ -41,6 +40,7 @@ struct hierarchy_row {
         /* Of objects, set when the row goes into a batch. */
         uint32_t account_number; /* from 1, among those that the batch's objects name */
         int32_t parent_row;      /* an earlier row of this batch that is the parent; -1: none */
+        unsigned lock;           /* the account's, of HIERARCHY_LOCKS that all accounts share */
 
         /* Set by who writes the batch. */
         enum hierarchy_verdict verdict;
@@ -81,14 +81,10 @@ struct hierarchy_batch {
         struct hierarchy_account *accounts;
         size_t accounts_len;
         size_t accounts_cap;
-        uint64_t locks; /* bit n: lock n, of HIERARCHY_LOCKS that all accounts share, is that of one of these
-                         */
         struct follower *followers;
         struct follower **followers_end;
 
-        struct hierarchy_key *keys; /* what rows are and refer to: open addressing, linear */
-        size_t keys_len;
-        size_t keys_cap; /* a power of two, or 0 */
+        struct key_table keys; /* what rows are and refer to */
 };
 
 /* An empty batch. Its memory is counted in @memory. */

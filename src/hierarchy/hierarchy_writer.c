@@ -100,14 +100,19 @@ static struct hierarchy_row *asked_row(struct hierarchy_writer *w, const struct 
 
 static void start_transaction(struct hierarchy_writer *w)
 {
-        char sql[HIERARCHY_LOCKS * 64] = "BEGIN";
+        char sql[HIERARCHY_LOCKS * 64] = "BEGIN ISOLATION LEVEL READ COMMITTED";
         size_t len = strlen(sql);
+        uint64_t locks = 0; /* bit n: lock n */
 
         w->state = HIERARCHY_WRITER_BEGIN;
         w->started = uv_now(w->conn.loop);
         w->error.sqlstate[0] = '\0';
+        for (size_t i = w->start; i < w->end; i++) {
+                if (w->batch->rows[i].kind == RECORD_AD_OBJECT)
+                        locks |= UINT64_C(1) << w->batch->rows[i].lock;
+        }
         for (int n = 0; n < HIERARCHY_LOCKS; n++) {
-                if (w->batch->locks >> n & 1)
+                if (locks >> n & 1)
                         len += (size_t)snprintf(sql + len, sizeof(sql) - len,
                                                 "; SELECT pg_advisory_xact_lock(%d, %d)", LOCKS_CLASS, n);
         }
