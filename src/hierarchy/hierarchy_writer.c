@@ -396,15 +396,12 @@ static void take_suspect_step(struct hierarchy_writer *w, enum suspect_step step
                 w->state = HIERARCHY_WRITER_PROBE;
                 pg_conn_command(&w->conn, account_failed(w) ? ad_account_probe_sql : ad_object_probe_sql);
                 return;
-        case SUSPECT_GIVE_UP:
+        case SUSPECT_WAIT:
         case SUSPECT_PAUSE: /* a new connection's pause is one, too */
                 give_up_connection(w);
                 return;
-        case SUSPECT_HALVE:
+        case SUSPECT_DIVIDE:
                 isolate(w);
-                return;
-        case SUSPECT_RETRY:
-                start_transaction(w);
                 return;
         case SUSPECT_REFUSE:
                 refuse(w);
@@ -431,12 +428,13 @@ static void handle_error(struct hierarchy_writer *w)
         case SQLSTATE_ISOLATE:
                 isolate(w);
                 return;
-        case SQLSTATE_RECONNECT:
+        case SQLSTATE_SERVER:
                 give_up_connection(w);
                 return;
         case SQLSTATE_SUSPECT:
-                take_suspect_step(w, suspect_failed(&w->suspicion, w->error.sqlstate, w->end - w->start,
-                                                    w->started - w->proven <= SUSPECT_PROOF_MS));
+                take_suspect_step(w,
+                                  suspect_failed(&w->suspicion, w->error.sqlstate, w->end - w->start,
+                                                 suspect_proven(w->end - w->start, w->started, w->proven)));
                 return;
         }
 }
@@ -481,12 +479,13 @@ static void on_success(struct hierarchy_writer *w, const struct pg_result *res)
 static void on_probed(struct hierarchy_writer *w, const struct pg_result *res)
 {
         const char *sqlstate = pg_result_sqlstate(res);
-        enum suspect_step step = suspect_probed(&w->suspicion, sqlstate);
+        enum suspect_step step =
+                suspect_probed(&w->suspicion, w->error.sqlstate, w->end - w->start, !sqlstate);
 
         if (sqlstate)
                 log_debug("database, hierarchy: nor an ordinary row: %s (SQLSTATE %s)",
                           pg_result_message(res), sqlstate);
-        if (step != SUSPECT_GIVE_UP)
+        if (!sqlstate)
                 w->proven = uv_now(w->conn.loop);
         take_suspect_step(w, step);
 }

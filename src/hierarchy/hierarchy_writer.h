@@ -11,6 +11,7 @@
 #include "hierarchy/hierarchy_batch.h"
 #include "pg/pg_conn.h"
 #include "pg/sqlstate.h"
+#include "pg/suspect.h"
 #include "wire/line.h"
 
 /* One connection that writes batches of hierarchy records, one after the other. */

@@ -47,7 +47,7 @@ static struct batch *new_part(const struct batch *b, size_t rows)
         part->opened = b->opened;
         part->merge = b->merge;
         part->doubtful = b->doubtful;
-        part->suspicion = b->suspicion;
+        part->suspicion = suspect_divide(&b->suspicion);
         return part;
 }
 
@@ -59,6 +59,7 @@ struct batch *batch_prune(struct batch *b, size_t i)
         assert(b->len >= 2);
         batch_remove(b, i);
         batch_add_take(part, &row);
+        b->suspicion = part->suspicion;
         b->pruned = true;
         return part;
 }
@@ -70,6 +71,7 @@ struct batch *batch_split(struct batch *b)
 
         assert(b->len >= 2);
         b->pruned = false;
+        b->suspicion = second->suspicion;
         for (size_t i = half; i < b->len; i++) {
                 b->bytes -= b->rows[i].line.text.len;
                 batch_add_take(second, &b->rows[i]);

@@ -7,7 +7,7 @@
 
 #include "base/list.h"
 #include "base/memory.h"
-#include "pg/sqlstate.h"
+#include "pg/suspect.h"
 #include "spending/row.h"
 
 /* Rows that go to the database in one statement. */

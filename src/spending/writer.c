@@ -37,8 +37,6 @@ enum {
         PIECE_BYTES =
                 128 * 1024, /* handed to libpq at once: between two flushes it holds no more than that */
         RETRIES_MAX = 10,
-        SUSPECT_PAUSE_MS = 100, /* and then twice as long, each time, */
-        SUSPECT_PAUSES = 7,     /* up to 6.4 s */
 };
 
 /* Records of which only the id counts (any_time) are looked up before they are inserted; two transactions
@@ -328,14 +326,10 @@ static void give_up_connection(struct writer *w)
 
 static void pause_batch(struct writer *w)
 {
-        unsigned failures = w->batch->suspicion.failures;
-        uint64_t pause = (uint64_t)SUSPECT_PAUSE_MS
-                         << ((failures < SUSPECT_PAUSES ? failures : SUSPECT_PAUSES) - 1);
-
         log_warn(
                 "database, %s: writing a batch: %s (SQLSTATE %s), while another row can be written; it is tried again",
                 w->name, w->error.message, w->error.sqlstate);
-        w->batch->due = uv_now(w->conn.loop) + pause;
+        w->batch->due = uv_now(w->conn.loop) + suspect_pause_ms(&w->batch->suspicion);
         pg_conn_served(&w->conn);
         step_aside(w);
 }
@@ -347,18 +341,15 @@ static void take_suspect_step(struct writer *w, enum suspect_step step)
                 w->state = WRITER_PROBE;
                 pg_conn_command(&w->conn, spending_probe_sql);
                 return;
-        case SUSPECT_GIVE_UP:
+        case SUSPECT_WAIT:
                 w->batch->doubtful = true;
                 give_up_connection(w);
                 return;
         case SUSPECT_PAUSE:
                 pause_batch(w);
                 return;
-        case SUSPECT_HALVE:
+        case SUSPECT_DIVIDE:
                 isolate(w);
-                return;
-        case SUSPECT_RETRY:
-                start_batch(w);
                 return;
         case SUSPECT_REFUSE:
                 refuse(w);
@@ -369,12 +360,13 @@ static void take_suspect_step(struct writer *w, enum suspect_step step)
 static void on_probed(struct writer *w, const struct pg_result *res)
 {
         const char *sqlstate = pg_result_sqlstate(res);
-        enum suspect_step step = suspect_probed(&w->batch->suspicion, sqlstate);
+        enum suspect_step step =
+                suspect_probed(&w->batch->suspicion, w->error.sqlstate, w->batch->len, !sqlstate);
 
         if (sqlstate)
                 log_debug("database, %s: nor an ordinary row: %s (SQLSTATE %s)", w->name,
                           pg_result_message(res), sqlstate);
-        if (step != SUSPECT_GIVE_UP)
+        if (!sqlstate)
                 w->proven = uv_now(w->conn.loop);
         take_suspect_step(w, step);
 }
@@ -382,7 +374,7 @@ static void on_probed(struct writer *w, const struct pg_result *res)
 static void suspect(struct writer *w)
 {
         take_suspect_step(w, suspect_failed(&w->batch->suspicion, w->error.sqlstate, w->batch->len,
-                                            w->started - w->proven <= SUSPECT_PROOF_MS));
+                                            suspect_proven(w->batch->len, w->started, w->proven)));
 }
 
 /* What w->error says about the batch, no transaction being open. */
@@ -414,7 +406,7 @@ static void handle_error(struct writer *w)
         case SQLSTATE_ISOLATE:
                 isolate(w);
                 return;
-        case SQLSTATE_RECONNECT:
+        case SQLSTATE_SERVER:
                 give_up_connection(w);
                 return;
         case SQLSTATE_SUSPECT:

@@ -1,0 +1,57 @@
+#include "pg/suspect.h"
+
+#include "pg/sqlstate.h"
+
+enum {
+        PAUSE_MS = 100,
+        LOST_PAUSE_MS = 1000,
+        DOUBLINGS_MAX = 6,
+};
+
+/* Whether a row that stands alone has failed often enough to be refused with @sqlstate. */
+static bool is_refused(const struct suspicion *s, const char *sqlstate)
+{
+        switch (sqlstate_action(sqlstate)) {
+        case SQLSTATE_ISOLATE:
+        case SQLSTATE_MERGE: /* a unique index of somebody's own */
+                return true;
+        case SQLSTATE_MISSING: /* a foreign key of somebody's own, or an object that came back meanwhile */
+        case SQLSTATE_SUSPECT:
+                return s->failures >= SUSPECT_FAILURES_MAX;
+        case SQLSTATE_RETRY:
+        case SQLSTATE_SERVER:
+                return false;
+        }
+        return false;
+}
+
+/* An ordinary row can be written, these cannot. */
+static enum suspect_step blame(struct suspicion *s, const char *sqlstate, size_t rows)
+{
+        if (rows > 1)
+                return SUSPECT_DIVIDE;
+        s->failures++;
+        return is_refused(s, sqlstate) ? SUSPECT_REFUSE : SUSPECT_PAUSE;
+}
+
+enum suspect_step suspect_failed(struct suspicion *s, const char *sqlstate, size_t rows, bool proven)
+{
+        return proven ? blame(s, sqlstate, rows) : SUSPECT_PROBE;
+}
+
+enum suspect_step suspect_probed(struct suspicion *s, const char *sqlstate, size_t rows, bool written)
+{
+        return written ? blame(s, sqlstate, rows) : SUSPECT_WAIT;
+}
+
+static unsigned doubled(unsigned ms, unsigned times)
+{
+        return ms << (times < DOUBLINGS_MAX ? times : DOUBLINGS_MAX);
+}
+
+unsigned suspect_pause_ms(const struct suspicion *s)
+{
+        if (suspect_needs_proof(s))
+                return doubled(LOST_PAUSE_MS, s->lost - SUSPECT_LOST_MAX);
+        return doubled(PAUSE_MS, s->failures > 0 ? s->failures - 1 : 0);
+}
