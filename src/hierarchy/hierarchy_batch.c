@@ -33,7 +33,7 @@ struct hierarchy_batch *hierarchy_batch_new(struct memory *memory, uint64_t numb
 
 void hierarchy_batch_free(struct hierarchy_batch *b)
 {
-        assert(!b->followers);
+        assert(!b->followers && list_empty(&b->queue));
         for (size_t i = 0; i < b->accounts_len; i++)
                 block_unref(b->accounts[i].block);
         memory_sub(b->memory, b->cap * sizeof(*b->rows) + b->accounts_cap * sizeof(*b->accounts));
@@ -155,6 +155,63 @@ bool hierarchy_batch_add_take(struct hierarchy_batch *b, const struct hierarchy_
         return row->kind == RECORD_AD_ACCOUNT ? add_account(b, row) : add_object(b, row);
 }
 
+/* --- parts --- */
+
+void hierarchy_batch_divide(struct hierarchy_batch *b)
+{
+        size_t end = hierarchy_batch_end(b);
+
+        assert(end - b->start >= 2);
+        if (b->parts == 0)
+                b->part_ends[b->parts++] = end;
+        b->part_ends[b->parts++] = b->start + (end - b->start) / 2;
+        b->suspicion = suspect_divide(&b->suspicion);
+}
+
+void hierarchy_batch_advance(struct hierarchy_batch *b)
+{
+        b->start = hierarchy_batch_end(b);
+        if (b->parts > 0)
+                b->parts--;
+        b->suspicion = (struct suspicion){0};
+}
+
+/* --- rows that stay long --- */
+
+/* @text, a part of @from, in @to, its copy. */
+static void move(struct slice *text, struct slice from, struct slice to)
+{
+        if (text->ptr)
+                text->ptr = to.ptr + (text->ptr - from.ptr);
+}
+
+void hierarchy_row_detach(struct hierarchy_row *row)
+{
+        struct slice from = row->line.text;
+        struct block *block = block_new_exact(row->line.block->memory, from.len);
+        struct slice to = {block->data, from.len};
+
+        memcpy(block->data, from.ptr, from.len);
+        block->len = from.len;
+        if (row->kind == RECORD_AD_ACCOUNT) {
+                move(&row->rec.account.external_id.raw, from, to);
+                if (row->rec.account.has_name)
+                        move(&row->rec.account.name.raw, from, to);
+                move(&row->rec.account.timezone.raw, from, to);
+        } else {
+                move(&row->rec.object.account_external_id.raw, from, to);
+                move(&row->rec.object.external_id.raw, from, to);
+                if (row->rec.object.has_name)
+                        move(&row->rec.object.name.raw, from, to);
+                if (row->rec.object.has_parent)
+                        move(&row->rec.object.parent_external_id.raw, from, to);
+                move(&row->rec.object.platform_data, from, to);
+        }
+        row->line.text = to;
+        block_unref(row->line.block);
+        row->line.block = block;
+}
+
 /* --- followers --- */
 
 void hierarchy_batch_follow_take(struct hierarchy_batch *b, const struct row *row)
@@ -168,6 +225,17 @@ void hierarchy_batch_follow_take(struct hierarchy_batch *b, const struct row *ro
         *b->followers_end = f;
         b->followers_end = &f->next;
         memory_add(b->memory, sizeof(*f));
+}
+
+void hierarchy_batch_move_followers(struct hierarchy_batch *to, struct hierarchy_batch *from)
+{
+        assert(!to->followers);
+        if (!from->followers)
+                return;
+        to->followers = from->followers;
+        to->followers_end = from->followers_end;
+        from->followers = NULL;
+        from->followers_end = &from->followers;
 }
 
 bool hierarchy_batch_unfollow(struct hierarchy_batch *b, struct row *ret)

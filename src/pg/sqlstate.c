@@ -16,7 +16,7 @@ static const struct {
         {"40001", SQLSTATE_RETRY, "serialization_failure"},
         {"40P01", SQLSTATE_RETRY, "deadlock_detected"},
         {"40", SQLSTATE_RETRY, "transaction_rollback: all of it is rolled back, none of it refused"},
-        {"55P03", SQLSTATE_RETRY, "lock_not_available"},
+        {SQLSTATE_LOCK_TIMEOUT, SQLSTATE_RETRY, "lock_not_available: somebody holds a lock"},
         {"57014", SQLSTATE_RETRY, "query_canceled: somebody's pg_cancel_backend"},
         {"22P05", SQLSTATE_ISOLATE, "untranslatable_character"},
         {"22", SQLSTATE_ISOLATE, "data_exception: a value that the server refuses"},
@@ -25,11 +25,13 @@ static const struct {
         {"54", SQLSTATE_ISOLATE, "program_limit_exceeded: a value too large or too deeply nested"},
         {"P0001", SQLSTATE_ISOLATE, "raise_exception: an operator's trigger refuses the row"},
         {"P0004", SQLSTATE_ISOLATE, "assert_failure: the same"},
+        {"02000", SQLSTATE_ISOLATE, "no_data; ours: a trigger of the operator's skipped the row"},
         /* These never cost a row, though a row may be the only one that meets them. */
         {"08", SQLSTATE_SERVER, "connection_exception"},
         {"25", SQLSTATE_SERVER, "invalid_transaction_state: a read-only server, say, after a failover"},
         {"28", SQLSTATE_SERVER, "invalid_authorization_specification"},
         {"3D", SQLSTATE_SERVER, "invalid_catalog_name: the database is gone"},
+        {SQLSTATE_TRIGGER_PROTOCOL, SQLSTATE_SERVER, "trigger_protocol_violated: a trigger changes what is stored"},
         {"42501", SQLSTATE_SERVER, "insufficient_privilege: of this role, or of a trigger's"},
         {"53", SQLSTATE_SERVER, "insufficient_resources: disk full, too many connections, out of memory"},
         {"57", SQLSTATE_SERVER,
@@ -66,6 +68,8 @@ const char *sqlstate_advice(const char *sqlstate)
                 {"42501", "grant the right to this role, or use another one"},
                 {"42", "look at what boris-ingestd check says of the tables"},
                 {"25006", "let database.url point to the primary server"},
+                {SQLSTATE_LOCK_TIMEOUT, "end the transaction that holds the lock: pg_stat_activity, pg_locks"},
+                {SQLSTATE_TRIGGER_PROTOCOL, "look at the BEFORE INSERT triggers of spending"},
                 {"53100", "make room on the database server's disk"},
         };
 
