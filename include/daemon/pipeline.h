@@ -57,6 +57,7 @@ struct pipeline {
         uint64_t drained_counts[LINE_OUTCOMES];
         uint64_t drained_in_flight;
         uint64_t drained_unknown;
+        uint64_t drained_resting; /* those that are tried again from time to time, see batcher.h */
 
         uint64_t settled_at; /* loop time in ms when the database last told what became of a line */
 };

@@ -32,7 +32,7 @@ bool db_url_valid(const char *url);
         "database.url is no valid libpq conninfo or URL: in a URL, special characters of a value must be "   \
         "percent-encoded ('@' as %40)"
 
-/* The end of a probe (spending_probe_sql, ad_object_probe_sql, ad_account_probe_sql), after a statement for
+/* The end of a probe (ad_object_probe_sql, ad_account_probe_sql), after a statement for
  * one candidate: on to the next one where it failed, and with the last failure where all did. All is rolled
  * back. */
 #define DB_PROBE_END                                                                                         \

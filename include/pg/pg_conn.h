@@ -133,7 +133,11 @@ const char *pg_result_context(const struct pg_result *res);
 /* SQLSTATE and message together, of a result with an error; the message is cut where it is too long. */
 struct pg_error pg_result_error(const struct pg_result *res);
 
+/* How many rows the command wrote; -1 where its answer does not tell. */
+int64_t pg_result_affected(const struct pg_result *res);
+
 int pg_result_rows(const struct pg_result *res);
+/* Values of a fixed size; a value that is not there, or of another size, is 0. */
 bool pg_result_null(const struct pg_result *res, int row, int column);
 bool pg_result_bool(const struct pg_result *res, int row, int column);
 int32_t pg_result_i32(const struct pg_result *res, int row, int column);

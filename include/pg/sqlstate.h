@@ -11,8 +11,10 @@ enum sqlstate_action {
         SQLSTATE_SUSPECT, /* nobody foresaw it: the row that stands alone is refused on evidence only */
 };
 
-#define SQLSTATE_LOCK_TIMEOUT      "55P03" /* lock_not_available: somebody holds a lock for longer than lock_timeout */
-#define SQLSTATE_TRIGGER_PROTOCOL "39P01" /* trigger_protocol_violated; ours: a trigger changes what is stored */
+#define SQLSTATE_LOCK_TIMEOUT                                                                                \
+        "55P03" /* lock_not_available: somebody holds a lock for longer than lock_timeout */
+#define SQLSTATE_TRIGGER_PROTOCOL                                                                            \
+        "39P01" /* trigger_protocol_violated; ours: a trigger changes what is stored */
 
 /* @sqlstate is five letters. A pause costs time, a wrong refusal costs a record: so what nobody foresaw is
  * taken for a row's fault on evidence only, but not retried for ever, either. */

@@ -28,7 +28,8 @@
 enum {
         SUSPECT_FAILURES_MAX = 4, /* of a row alone, before it is refused for a reason that nobody foresaw */
         SUSPECT_LOST_MAX = 2,     /* lost connections: one may be chance */
-        SUSPECT_PROOF_MS = 100,   /* of loop time, for which proof is good enough to divide rows */
+        SUSPECT_PROOF_MS =
+                100, /* of loop time, for which proof is good enough to divide rows, or set one aside */
 };
 
 struct suspicion {
@@ -44,20 +45,19 @@ enum suspect_step {
         SUSPECT_REFUSE, /* it is this row, for good */
 };
 
-/* True where an ordinary row that was written at @proven_ms (0: never) is proof against @rows whose try began at
- * @started_ms. For dividing, proof may be a little older than the try; a row alone is judged by newer proof only.
- * Loop times of one connection: proof does not outlive the connection. */
-static inline bool suspect_proven(size_t rows, uint64_t started_ms, uint64_t proven_ms)
+/* True where an ordinary row that was written at @proven_ms (0: never) is proof against rows whose try began at
+ * @started_ms. It may be a little older than the try: a row is refused only right behind a probe. Loop times of one
+ * connection: proof does not outlive the connection. */
+static inline bool suspect_proven(uint64_t started_ms, uint64_t proven_ms)
 {
-        return proven_ms > 0 &&
-               (rows > 1 ? started_ms <= proven_ms + SUSPECT_PROOF_MS : started_ms < proven_ms);
+        return proven_ms > 0 && started_ms <= proven_ms + SUSPECT_PROOF_MS;
 }
 
-/* These @rows failed with @sqlstate. */
+/* These @rows failed with @sqlstate: any step but SUSPECT_WAIT and SUSPECT_REFUSE. */
 enum suspect_step suspect_failed(struct suspicion *s, const char *sqlstate, size_t rows, bool proven);
 
 /* The probe that suspect_failed asked for succeeded (@written) or failed; the other arguments are those that
- * suspect_failed got. */
+ * suspect_failed got. Any step but SUSPECT_PROBE. */
 enum suspect_step suspect_probed(struct suspicion *s, const char *sqlstate, size_t rows, bool written);
 
 /* The connection was lost with these rows in hand. */

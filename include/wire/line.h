@@ -18,6 +18,7 @@ struct line {
         int64_t received_us; /* microseconds since the Unix epoch; no two lines share it */
         bool drained;        /* it comes out of the spool */
         bool doubtful;       /* it is counted as in a doubtful batch, by the pipeline */
+        bool resting;        /* it is counted as in a resting batch, by the pipeline */
 };
 
 /* Who sent a line, for people. */

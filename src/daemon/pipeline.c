@@ -45,11 +45,25 @@ static void mark_doubtful(struct batch *batch)
                 mark_doubtful_line(&batch->rows[i].line);
 }
 
-static void unmark_doubtful(struct line *line)
+static void mark_resting_line(struct pipeline *p, struct line *line)
+{
+        p->drained_resting += line->drained && !line->resting;
+        line->resting = true;
+}
+
+static void mark_resting(struct pipeline *p, struct batch *batch)
+{
+        for (size_t i = 0; i < batch->len; i++)
+                mark_resting_line(p, &batch->rows[i].line);
+}
+
+static void unmark(struct pipeline *p, struct line *line)
 {
         if (line->doubtful && !line->drained)
                 ((struct session *)line->origin)->doubtful--;
+        p->drained_resting -= line->drained && line->resting;
         line->doubtful = false;
+        line->resting = false;
 }
 
 /* --- the end of a line --- */
@@ -65,7 +79,7 @@ static struct line_from line_from(const struct line *line)
 static void end_line(struct pipeline *p, struct line *line, enum line_outcome outcome,
                      const struct reject *reject)
 {
-        unmark_doubtful(line);
+        unmark(p, line);
         if (outcome == LINE_REJECTED) {
                 struct line_from from = line_from(line);
 
@@ -128,7 +142,7 @@ static void on_missing(void *ctx, const struct row *row)
         struct pipeline *p = ctx;
         struct row missing = *row;
 
-        unmark_doubtful(&missing.line);
+        unmark(p, &missing.line);
         resolver_again_take(&p->resolver, &missing);
 }
 
@@ -142,14 +156,20 @@ static void on_follower(void *ctx, const struct row *row)
 {
         struct row ready = *row;
 
-        unmark_doubtful(&ready.line);
+        unmark(ctx, &ready.line);
         resolve(ctx, &ready);
 }
 
 static void on_aside(void *ctx, struct line *line)
 {
-        (void)ctx;
         mark_doubtful_line(line);
+        mark_resting_line(ctx, line);
+}
+
+static void on_aside_abandoned(void *ctx, struct line *line)
+{
+        unmark(ctx, line);
+        on_abandoned(ctx, line);
 }
 
 /* A line's record. */
@@ -457,18 +477,35 @@ static void on_sealed(void *ctx)
         }
 }
 
+/* The daemon is to end, and these rows would wait for longer. */
+static void abandon(struct pipeline *p, struct batch *batch)
+{
+        for (size_t i = 0; i < batch->len; i++) {
+                unmark(p, &batch->rows[i].line);
+                on_abandoned(p, &batch->rows[i].line);
+        }
+        batch_free(batch);
+}
+
 static void on_return(void *ctx, struct batch *batch)
 {
         struct pipeline *p = ctx;
 
+        if (batch->due > 0 && p->ending && !p->evacuating) {
+                abandon(p, batch);
+                return;
+        }
         if (batch->doubtful)
                 mark_doubtful(batch);
+        if (batch->due > 0)
+                mark_resting(p, batch);
         batcher_return(&p->batcher, batch);
 }
 
 /* --- giving up --- */
 
 struct evacuated {
+        struct pipeline *p;
         struct line *lines;
         size_t len;
         size_t cap;
@@ -480,7 +517,7 @@ static void gather(void *ctx, struct line *line)
 
         if (e->len == e->cap)
                 e->lines = array_grow(e->lines, &e->cap, sizeof(*e->lines));
-        unmark_doubtful(line);
+        unmark(e->p, line);
         e->lines[e->len++] = *line;
 }
 
@@ -506,7 +543,7 @@ static int compare_received(const void *a, const void *b)
 
 void pipeline_evacuate(struct pipeline *p, const char *why, line_take_cb *cb)
 {
-        struct evacuated e = {0};
+        struct evacuated e = {.p = p};
 
         p->evacuating = true;
         for (unsigned i = 0; i < p->config->database.writers; i++)
@@ -567,7 +604,7 @@ static void open_stages(struct pipeline *p)
         static const struct hierarchy_ops hierarchy_ops = {.settle = settle,
                                                            .on_follower = on_follower,
                                                            .on_aside = on_aside,
-                                                           .on_abandoned = on_abandoned,
+                                                           .on_abandoned = on_aside_abandoned,
                                                            .on_written = on_written};
         static const struct writer_ops writer_ops = {.on_idle = on_writer_idle,
                                                      .settle = settle,
@@ -629,6 +666,7 @@ void pipeline_drain(struct pipeline *p)
         p->ending = true;
         p->batcher.linger_ms = 0;
         batcher_seal(&p->batcher);
+        batcher_wake(&p->batcher);
         hierarchy_drain(&p->hierarchy);
         resolver_drain(&p->resolver);
 }

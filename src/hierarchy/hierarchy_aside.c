@@ -71,10 +71,8 @@ static struct name_key object_key(enum key_kind kind, const struct ad_object_rec
         return k;
 }
 
-/* Lines out of the spool are of one client: their order is that in which they were received. */
-static struct name_key sender_key(const struct line *line, struct json_string account_external_id)
+static struct name_key key_of_sender(uintptr_t sender, struct json_string account_external_id)
 {
-        uintptr_t sender = line->drained ? 0 : (uintptr_t)line->origin;
         struct name_key k;
 
         k.len = 0;
@@ -83,6 +81,28 @@ static struct name_key sender_key(const struct line *line, struct json_string ac
                 name_key_tag(&k, (unsigned char)(sender >> (8 * i)));
         name_key_id(&k, account_external_id);
         return k;
+}
+
+/* Lines out of the spool are of one sender, 0: their order is that in which they were received. */
+static struct name_key sender_key(const struct line *line, struct json_string account_external_id)
+{
+        return key_of_sender(line->drained ? 0 : (uintptr_t)line->origin, account_external_id);
+}
+
+/* Whether the line's sender has such a line in the index. Any client may have sent what came out of the spool. */
+static bool sent_before(const struct key_table *index, const struct line *line,
+                        struct json_string account_external_id, bool held_only)
+{
+        const struct name_key keys[] = {sender_key(line, account_external_id),
+                                        key_of_sender(0, account_external_id)};
+
+        for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+                const int32_t *sent = key_table_find(index, &keys[i]);
+
+                if (sent && (*sent == KEY_HELD || !held_only))
+                        return true;
+        }
+        return false;
 }
 
 static struct json_string account_of(const struct hierarchy_row *row)
@@ -120,10 +140,8 @@ static void add_row(struct key_table *index, const struct hierarchy_row *row)
 static bool depends(const struct key_table *index, const struct hierarchy_row *row)
 {
         const struct ad_object_record *rec = &row->rec.object;
-        const struct name_key sender = sender_key(&row->line, account_of(row));
-        const int32_t *sent = key_table_find(index, &sender);
 
-        if (sent && *sent == KEY_HELD)
+        if (sent_before(index, &row->line, account_of(row), true))
                 return true;
         if (row->kind == RECORD_AD_ACCOUNT)
                 return finds(index, account_key(KEY_IS_ACCOUNT, row->rec.account.external_id)) ||
@@ -201,7 +219,7 @@ bool hierarchy_aside_holds(struct hierarchy_aside *a, const struct row *row)
         if (hierarchy_aside_empty(a))
                 return false;
         need_index(a);
-        return finds(&a->index, sender_key(&row->line, row->rec.account_external_id));
+        return sent_before(&a->index, &row->line, row->rec.account_external_id, false);
 }
 
 void hierarchy_aside_hold_take(struct hierarchy_aside *a, const struct row *row)
@@ -247,11 +265,6 @@ static void drop_batch(struct hierarchy_aside *a, struct hierarchy_batch *b)
         clear_index(a);
 }
 
-static bool is_unsent(const struct key_table *index, const struct row *row)
-{
-        return !finds(index, sender_key(&row->line, row->rec.account_external_id));
-}
-
 /* Takes the row over into @b if it depends on nothing in the index, and may stand in that batch. */
 static bool release_row(struct hierarchy_aside *a, struct hierarchy_batch *b, const struct hierarchy_row *row)
 {
@@ -275,7 +288,8 @@ static void release(struct hierarchy_aside *a)
                 struct held_line *h = container_of(l, struct held_line, link);
 
                 next = l->next;
-                if (h->is_spending && is_unsent(&a->index, &h->as.spending)) {
+                if (h->is_spending && !sent_before(&a->index, &h->as.spending.line,
+                                                   h->as.spending.rec.account_external_id, false)) {
                         list_remove(&h->link);
                         list_append(&a->released, &h->link);
                 } else if (!h->is_spending && release_row(a, b, &h->as.hierarchy)) {

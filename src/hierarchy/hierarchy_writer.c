@@ -263,7 +263,7 @@ static void handle_error(struct hierarchy_writer *w)
                 start_transaction(w);
         else
                 take_step(w, suspect_failed(&w->batch->suspicion, w->error.sqlstate, part_len(w),
-                                            suspect_proven(part_len(w), w->started, w->proven)));
+                                            suspect_proven(w->started, w->proven)));
 }
 
 /* The answer was @reply: false, and w->error is set, where the transaction must not be committed. */

@@ -519,6 +519,13 @@ struct pg_error pg_result_error(const struct pg_result *res)
         return error;
 }
 
+int64_t pg_result_affected(const struct pg_result *res)
+{
+        const char *text = PQcmdTuples((PGresult *)(uintptr_t)res);
+
+        return text[0] ? strtoll(text, NULL, 10) : -1;
+}
+
 int pg_result_rows(const struct pg_result *res)
 {
         return PQntuples(pg(res));
@@ -529,32 +536,43 @@ bool pg_result_null(const struct pg_result *res, int row, int column)
         return PQgetisnull(pg(res), row, column);
 }
 
+/* What a server sends may be of any size, whatever was asked for. */
+static void read_fixed(const struct pg_result *res, int row, int column, void *value, size_t len)
+{
+        if (column < PQnfields(pg(res)) && row < PQntuples(pg(res)) &&
+            (size_t)PQgetlength(pg(res), row, column) == len)
+                memcpy(value, PQgetvalue(pg(res), row, column), len);
+}
+
 bool pg_result_bool(const struct pg_result *res, int row, int column)
 {
-        return *PQgetvalue(pg(res), row, column) != 0;
+        char value = 0;
+
+        read_fixed(res, row, column, &value, sizeof(value));
+        return value != 0;
 }
 
 int32_t pg_result_i32(const struct pg_result *res, int row, int column)
 {
-        uint32_t value;
+        uint32_t value = 0;
 
-        memcpy(&value, PQgetvalue(pg(res), row, column), sizeof(value));
+        read_fixed(res, row, column, &value, sizeof(value));
         return (int32_t)be32toh(value);
 }
 
 int64_t pg_result_i64(const struct pg_result *res, int row, int column)
 {
-        uint64_t value;
+        uint64_t value = 0;
 
-        memcpy(&value, PQgetvalue(pg(res), row, column), sizeof(value));
+        read_fixed(res, row, column, &value, sizeof(value));
         return (int64_t)be64toh(value);
 }
 
 struct uuid pg_result_uuid(const struct pg_result *res, int row, int column)
 {
-        struct uuid uuid;
+        struct uuid uuid = {0};
 
-        memcpy(uuid.bytes, PQgetvalue(pg(res), row, column), sizeof(uuid.bytes));
+        read_fixed(res, row, column, uuid.bytes, sizeof(uuid.bytes));
         return uuid;
 }
 

@@ -8,8 +8,8 @@ enum {
         DOUBLINGS_MAX = 6,
 };
 
-/* Whether a row that stands alone has failed often enough to be refused with @sqlstate. */
-static bool is_refused(const struct suspicion *s, const char *sqlstate)
+/* Whether a row that stands alone is refused when it has failed @failures times with @sqlstate. */
+static bool is_refused(unsigned failures, const char *sqlstate)
 {
         switch (sqlstate_action(sqlstate)) {
         case SQLSTATE_ISOLATE:
@@ -17,7 +17,7 @@ static bool is_refused(const struct suspicion *s, const char *sqlstate)
                 return true;
         case SQLSTATE_MISSING: /* a foreign key of somebody's own, or an object that came back meanwhile */
         case SQLSTATE_SUSPECT:
-                return s->failures >= SUSPECT_FAILURES_MAX;
+                return failures >= SUSPECT_FAILURES_MAX;
         case SQLSTATE_RETRY:
         case SQLSTATE_SERVER:
                 return false;
@@ -25,23 +25,21 @@ static bool is_refused(const struct suspicion *s, const char *sqlstate)
         return false;
 }
 
-/* An ordinary row can be written, these cannot. */
-static enum suspect_step blame(struct suspicion *s, const char *sqlstate, size_t rows)
-{
-        if (rows > 1)
-                return SUSPECT_DIVIDE;
-        s->failures++;
-        return is_refused(s, sqlstate) ? SUSPECT_REFUSE : SUSPECT_PAUSE;
-}
-
 enum suspect_step suspect_failed(struct suspicion *s, const char *sqlstate, size_t rows, bool proven)
 {
-        return proven ? blame(s, sqlstate, rows) : SUSPECT_PROBE;
+        if (!proven || (rows == 1 && is_refused(s->failures + 1, sqlstate)))
+                return SUSPECT_PROBE;
+        return suspect_probed(s, sqlstate, rows, true);
 }
 
 enum suspect_step suspect_probed(struct suspicion *s, const char *sqlstate, size_t rows, bool written)
 {
-        return written ? blame(s, sqlstate, rows) : SUSPECT_WAIT;
+        if (!written)
+                return SUSPECT_WAIT;
+        if (rows > 1)
+                return SUSPECT_DIVIDE;
+        s->failures++;
+        return is_refused(s->failures, sqlstate) ? SUSPECT_REFUSE : SUSPECT_PAUSE;
 }
 
 static unsigned doubled(unsigned ms, unsigned times)

@@ -27,6 +27,10 @@ void batch_add_take(struct batch *b, const struct row *row)
 {
         if (b->len == b->cap)
                 b->rows = memory_grow(b->memory, b->rows, &b->cap, sizeof(*b->rows));
+        if (b->len == 0 || row->rec.collected_at < b->first_us)
+                b->first_us = row->rec.collected_at;
+        if (b->len == 0 || row->rec.collected_at > b->last_us)
+                b->last_us = row->rec.collected_at;
         b->rows[b->len++] = *row;
         b->bytes += row->line.text.len;
         b->any_time |= row->rec.any_time;
@@ -39,13 +43,13 @@ void batch_remove(struct batch *b, size_t i)
         b->rows[i] = b->rows[--b->len];
 }
 
-/* An empty batch for some of the rows. */
-static struct batch *new_part(const struct batch *b, size_t rows)
+struct batch *batch_new_part(const struct batch *b, size_t expected)
 {
-        struct batch *part = batch_new(b->memory, rows);
+        struct batch *part = batch_new(b->memory, expected);
 
         part->opened = b->opened;
         part->merge = b->merge;
+        part->copied = b->copied;
         part->doubtful = b->doubtful;
         part->suspicion = suspect_divide(&b->suspicion);
         return part;
@@ -53,7 +57,7 @@ static struct batch *new_part(const struct batch *b, size_t rows)
 
 struct batch *batch_prune(struct batch *b, size_t i)
 {
-        struct batch *part = new_part(b, 1);
+        struct batch *part = batch_new_part(b, 1);
         struct row row = b->rows[i];
 
         assert(b->len >= 2);
@@ -67,7 +71,7 @@ struct batch *batch_prune(struct batch *b, size_t i)
 struct batch *batch_split(struct batch *b)
 {
         size_t half = b->len / 2;
-        struct batch *second = new_part(b, b->len - half);
+        struct batch *second = batch_new_part(b, b->len - half);
 
         assert(b->len >= 2);
         b->pruned = false;

@@ -30,7 +30,7 @@ static const char why_given_up[] = "it does not get on, its lines go to the spoo
 
 static uint64_t left(const struct pipeline *p)
 {
-        return p->spool.lines - p->drained_unknown;
+        return p->spool.lines - p->drained_unknown - p->drained_resting;
 }
 
 /* --- into the spool --- */
@@ -102,7 +102,7 @@ static bool may_drain(void *ctx)
                 return false;
         if (!p->overflow.advancing ||
             memory_full(&p->memory)) /* what fills it may wait for the spool itself */
-                return p->drained_in_flight == p->drained_unknown;
+                return p->drained_in_flight == p->drained_unknown + p->drained_resting;
         return pipeline_stages_have_room(p);
 }
 
@@ -173,7 +173,7 @@ static void on_job_over(void *ctx)
 /* Whether anything waits for the database's word; what gathers in a batch does not. */
 static bool waits(const struct pipeline *p)
 {
-        bool writing = p->batcher.sealed_len > 0 || p->batcher.doubtful_rows > 0;
+        bool writing = batcher_waits(&p->batcher);
 
         for (unsigned i = 0; i < p->config->database.writers; i++)
                 writing |= p->writers[i].batch != NULL;

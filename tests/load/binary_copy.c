@@ -15,7 +15,7 @@
 #include <libpq-fe.h>
 
 #include "mapped_file.h"
-#include "model/spending.h"
+#include "model/spending_store.h"
 #include "spending/copy_format.h"
 #include "timing.h"
 

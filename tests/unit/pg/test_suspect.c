@@ -69,14 +69,25 @@ static void test_a_row_alone(void **state)
 static void test_proof(void **state)
 {
         (void)state;
-        assert_false(suspect_proven(2, 0, 0));
-        assert_true(suspect_proven(2, 1000, 900));
-        assert_false(suspect_proven(2, 1001, 900));
-        assert_true(suspect_proven(2, 1000, 5000));
-        /* what judges a row alone was written while, or after, the row was tried */
-        assert_false(suspect_proven(1, 1000, 999));
-        assert_false(suspect_proven(1, 1000, 1000));
-        assert_true(suspect_proven(1, 1000, 1001));
+        assert_false(suspect_proven(0, 0));
+        assert_true(suspect_proven(1000, 900));
+        assert_false(suspect_proven(1001, 900));
+        assert_true(suspect_proven(1000, 5000));
+}
+
+/* However good older proof is, the last word on a row is that of a probe. */
+static void test_a_row_is_refused_behind_a_probe_only(void **state)
+{
+        struct suspicion s = {0};
+
+        (void)state;
+        assert_int_equal(suspect_failed(&s, "23514", 1, true), SUSPECT_PROBE);
+        for (unsigned n = 1; n < SUSPECT_FAILURES_MAX; n++)
+                assert_int_equal(suspect_failed(&s, "XX000", 1, true), SUSPECT_PAUSE);
+        assert_int_equal(suspect_failed(&s, "XX000", 1, true), SUSPECT_PROBE);
+        assert_int_equal(suspect_probed(&s, "XX000", 1, false), SUSPECT_WAIT);
+        assert_int_equal(suspect_failed(&s, "XX000", 1, true), SUSPECT_PROBE);
+        assert_int_equal(suspect_probed(&s, "XX000", 1, true), SUSPECT_REFUSE);
 }
 
 /* What was held against all of the rows costs none of a part's. */
@@ -119,6 +130,7 @@ int main(void)
                 cmocka_unit_test(test_several_rows_are_divided),
                 cmocka_unit_test(test_a_row_alone),
                 cmocka_unit_test(test_proof),
+                cmocka_unit_test(test_a_row_is_refused_behind_a_probe_only),
                 cmocka_unit_test(test_each_part_begins_anew),
                 cmocka_unit_test(test_pauses_grow),
         };
