@@ -162,7 +162,7 @@ static void test_unreachable(void **state)
         (void)state;
         set_url(url);
         assert_int_equal(run(MIGRATE, "", 0), 1);
-        assert_told("look at database.url");
+        assert_told("check database.url");
         assert_int_equal(run(LIST, "", 0), 1);
         assert_told("cannot connect to the database");
         assert_int_equal(create("META", NULL, "{}"), 1);

@@ -224,9 +224,9 @@ class Prometheus(HttpCase):
             daemon.stop()
 
     def assert_readme_lists(self, text):
-        """Each metric stands in README with its type, and no other."""
+        """config/metrics.md lists each metric with its type, and no other."""
         told = dict(re.findall(r"^# TYPE (\S+) (\S+)", text, re.M))
-        rows = re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \| (gauge|counter|histogram) \|", (ROOT / "README.md").read_text(), re.M)
+        rows = re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \| (gauge|counter|histogram) \|", (ROOT / "config/metrics.md").read_text(), re.M)
         listed = {PREFIX + re.sub("{.*", "", name): kind for names, kind in rows for name in re.findall("`([^`]+)`", names)}
         self.assertEqual({name: kind for name, kind in told.items() if name.startswith(PREFIX)}, listed)
 
