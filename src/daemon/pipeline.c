@@ -34,27 +34,31 @@ enum { OBJECT_TEXT_LINES = 4 };
 
 /* --- lines among which a bad one is looked for --- */
 
+static void mark_doubtful_line(struct line *line)
+{
+        if (line->doubtful)
+                return;
+        line->doubtful = true;
+        if (!line->drained)
+                ((struct session *)line->origin)->doubtful++;
+}
+
 static void mark_doubtful(struct batch *batch)
 {
-        for (size_t i = 0; i < batch->len; i++) {
-                struct line *line = &batch->rows[i].line;
+        for (size_t i = 0; i < batch->len; i++)
+                mark_doubtful_line(&batch->rows[i].line);
+}
 
-                if (line->doubtful)
-                        continue;
-                line->doubtful = true;
-                if (!line->drained)
-                        ((struct session *)line->origin)->doubtful++;
-        }
+static void mark_resting_line(struct pipeline *p, struct line *line)
+{
+        p->drained_resting += line->drained && !line->resting;
+        line->resting = true;
 }
 
 static void mark_resting(struct pipeline *p, struct batch *batch)
 {
-        for (size_t i = 0; i < batch->len; i++) {
-                struct line *line = &batch->rows[i].line;
-
-                p->drained_resting += line->drained && !line->resting;
-                line->resting = true;
-        }
+        for (size_t i = 0; i < batch->len; i++)
+                mark_resting_line(p, &batch->rows[i].line);
 }
 
 static void unmark(struct pipeline *p, struct line *line)
@@ -161,7 +165,20 @@ static void on_follower(void *ctx, const struct row *row)
 {
         struct row ready = *row;
 
+        unmark(ctx, &ready.line);
         resolve(ctx, &ready);
+}
+
+static void on_aside(void *ctx, struct line *line)
+{
+        mark_doubtful_line(line);
+        mark_resting_line(ctx, line);
+}
+
+static void on_aside_abandoned(void *ctx, struct line *line)
+{
+        unmark(ctx, line);
+        on_abandoned(ctx, line);
 }
 
 /* A line's record. */
@@ -202,7 +219,7 @@ static void route(struct pipeline *p, struct decoded *decoded, uint64_t *hierarc
                 *hierarchy_batch = hierarchy_add_take(&p->hierarchy, &decoded->as.hierarchy);
         else if (hierarchy_pending(&p->hierarchy, *hierarchy_batch))
                 hierarchy_follow_take(&p->hierarchy, *hierarchy_batch, &decoded->as.spending);
-        else
+        else if (!hierarchy_hold_take(&p->hierarchy, &decoded->as.spending))
                 resolve(p, &decoded->as.spending);
 }
 
@@ -344,7 +361,7 @@ static void report_batches(const struct pipeline *p, struct stats *r)
                 histogram_merge(&r->commit, &w->commit);
         }
         r->batches_waiting = p->batcher.sealed_len;
-        r->bad_rows = p->batcher.doubtful_rows;
+        r->bad_rows = p->batcher.doubtful_rows + p->hierarchy.aside.lines;
         r->lookup_rows = p->resolver.parked;
         r->unknown_rows = p->unknown + p->drained_unknown;
         r->hierarchy_rows = p->hierarchy.followers;
@@ -400,6 +417,7 @@ bool pipeline_stages_have_room(const struct pipeline *p)
 {
         return batcher_has_room(&p->batcher) && batcher_has_room_for_doubtful(&p->batcher) &&
                resolver_has_room(&p->resolver) && hierarchy_has_room(&p->hierarchy) &&
+               hierarchy_has_room_aside(&p->hierarchy) &&
                !(memory_full(&p->memory) &&
                  p->in_flight + p->drained_in_flight > p->unknown + p->drained_unknown);
 }
@@ -411,13 +429,18 @@ bool pipeline_has_room(struct pipeline *p)
         return batcher_has_room(&p->batcher) && resolver_has_room(&p->resolver) && !pipeline_memory_full(p);
 }
 
+static bool has_room_for_doubtful(const struct pipeline *p)
+{
+        return batcher_has_room_for_doubtful(&p->batcher) && hierarchy_has_room_aside(&p->hierarchy);
+}
+
 bool pipeline_has_room_for(struct pipeline *p, const struct session *s)
 {
         if (p->overflow.diverting)
                 return true;
         return (hierarchy_has_room(&p->hierarchy) || !hierarchy_pending(&p->hierarchy, s->hierarchy_batch)) &&
                (s->unknown == 0 || resolver_has_room_for_unknown(&p->resolver)) &&
-               (s->doubtful == 0 || batcher_has_room_for_doubtful(&p->batcher));
+               (s->doubtful == 0 || has_room_for_doubtful(p));
 }
 
 enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct session *s)
@@ -434,7 +457,7 @@ enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct se
                 return PAUSE_HIERARCHY;
         if (s->unknown > 0 && !resolver_has_room_for_unknown(&p->resolver))
                 return PAUSE_UNKNOWN_OBJECTS;
-        if (s->doubtful > 0 && !batcher_has_room_for_doubtful(&p->batcher))
+        if (s->doubtful > 0 && !has_room_for_doubtful(p))
                 return PAUSE_BAD_ROWS;
         return PAUSE_NONE;
 }
@@ -588,8 +611,11 @@ static void open_stages(struct pipeline *p)
                                                          .settle = settle,
                                                          .on_unknown = on_unknown,
                                                          .on_abandoned = on_abandoned};
-        static const struct hierarchy_ops hierarchy_ops = {
-                .settle = settle, .on_follower = on_follower, .on_written = on_written};
+        static const struct hierarchy_ops hierarchy_ops = {.settle = settle,
+                                                           .on_follower = on_follower,
+                                                           .on_aside = on_aside,
+                                                           .on_abandoned = on_aside_abandoned,
+                                                           .on_written = on_written};
         static const struct writer_ops writer_ops = {.on_idle = on_writer_idle,
                                                      .settle = settle,
                                                      .on_missing = on_missing,

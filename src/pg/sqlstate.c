@@ -25,6 +25,7 @@ static const struct {
         {"54", SQLSTATE_ISOLATE, "program_limit_exceeded: a value too large or too deeply nested"},
         {"P0001", SQLSTATE_ISOLATE, "raise_exception: an operator's trigger refuses the row"},
         {"P0004", SQLSTATE_ISOLATE, "assert_failure: the same"},
+        {"02000", SQLSTATE_ISOLATE, "no_data; ours: a trigger of the operator's skipped the row"},
         /* These never cost a row, though a row may be the only one that meets them. */
         {"08", SQLSTATE_SERVER, "connection_exception"},
         {"25", SQLSTATE_SERVER, "invalid_transaction_state: a read-only server, say, after a failover"},

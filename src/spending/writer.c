@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "model/db.h"
 #include "model/spending_store.h"
 #include "pg/suspect.h"
 #include "spending/writer_internal.h"
@@ -254,7 +255,7 @@ static void send_elsewhere(struct writer *w)
 /* The database changes what it stores: no row is settled. */
 static void fail_changed(struct writer *w)
 {
-        w->error = (struct pg_error){SQLSTATE_TRIGGER_PROTOCOL, "the database changes what it stores"};
+        w->error = (struct pg_error){.sqlstate = SQLSTATE_TRIGGER_PROTOCOL, .message = DB_CHANGES};
         send_end(w, WRITER_ROLLBACK);
 }
 

@@ -161,7 +161,8 @@ static void try_next(struct writer *w, const struct pg_error *last)
 
 void writer_on_candidates(struct writer *w, const struct pg_result *res)
 {
-        static const struct pg_error none = {"P0002", "no ordinary row could be written"}; /* no_data_found */
+        static const struct pg_error none = {
+                .sqlstate = "P0002", .message = "no ordinary row could be written"}; /* no_data_found */
         struct pg_error error;
 
         if (!pg_result_sqlstate(res)) {

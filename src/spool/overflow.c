@@ -191,7 +191,7 @@ static bool waits(const struct pipeline *p)
 
         for (unsigned i = 0; i < p->config->database.writers; i++)
                 writing |= p->writers[i].batch != NULL;
-        return writing || p->resolver.parked > 0 || p->hierarchy.writer.batch || p->hierarchy.sealed_len > 0;
+        return writing || p->resolver.parked > 0 || hierarchy_waits(&p->hierarchy);
 }
 
 static bool connected(const struct pipeline *p)

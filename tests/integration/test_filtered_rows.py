@@ -1,13 +1,10 @@
 """Triggers of the operator's that drop rows or change them: a dropped row is refused_by_database, whichever way it took; a
 changed row is never settled, and the case is named."""
 
-import pathlib
-import sys
 import unittest
 import uuid
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, numbered, record, wait_until
+from lib.harness import TestCase, numbered, record, wait_until
 
 CHANGES = "the database changes what it stores"
 

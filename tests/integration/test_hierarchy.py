@@ -59,7 +59,7 @@ class Upserts(Hierarchy):
         before = self.times()
         self.assertEqual(self.d.send(*lines).counts(), (4, 0, 4, 0))
         # the same JSON in other words
-        again = json.dumps(lines[3]).replace('"x": [1.1]', '"x":[ 1.10 ]').replace("Object", "\\u004fbject")
+        again = json.dumps(lines[3]).replace('"x": [1.1]', '"x":[ 11e-1 ]').replace("Object", "\\u004fbject")
         self.assertEqual(self.d.send(again).counts(), (1, 0, 1, 0))
         self.assertEqual(self.times(), before)
 

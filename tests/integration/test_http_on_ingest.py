@@ -1,15 +1,12 @@
 """A web page that makes a browser send HTTP to the ingest socket stores nothing: one reply line, and the end."""
 
 import json
-import pathlib
 import re
 import socket
-import sys
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import Client, TestCase, encode, record
+from lib.harness import Client, TestCase, encode, record
 
 BODY = encode(record(amountCents=666)) + b"\n"
 HEADERS = b"Host: 127.0.0.1\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(BODY)

@@ -1,13 +1,10 @@
 """A stored record makes the same record a duplicate, and another record with its id and collectedAt an id_conflict: nobody
 can suppress another's record by its id."""
 
-import pathlib
-import sys
 import unittest
 import uuid
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, numbered, record
+from lib.harness import TestCase, numbered, record
 
 WHEN = "2026-11-03T00:00:00.123456Z"
 

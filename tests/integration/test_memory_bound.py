@@ -1,14 +1,12 @@
 """Whatever clients send, and however they stop, the daemon holds no more than limits.memory_bytes beside what it needs for
 itself; and another client's lines are acked meanwhile."""
 
-import pathlib
 import socket
 import sys
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, encode, record, wait_until
+from lib.harness import TestCase, encode, record, wait_until
 
 MB = 1 << 20
 LIMIT = 32 * MB

@@ -3,7 +3,6 @@ meets is not held against the rows."""
 
 import calendar
 import os
-import pathlib
 import re
 import shutil
 import signal
@@ -13,8 +12,7 @@ import time
 import unittest
 import uuid
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, numbered, psql, record, wait_until
+from lib.harness import TestCase, numbered, psql, record, wait_until
 
 
 class Waiting(TestCase):

@@ -3,11 +3,9 @@
 import os
 import pathlib
 import socket
-import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, record, wait_until
+from lib.harness import TestCase, record, wait_until
 
 ROUNDS = 5
 

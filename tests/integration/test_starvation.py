@@ -1,14 +1,12 @@
 """Clients that stop, wait or vanish keep nobody else waiting, and keep no place; what was received of them is settled."""
 
-import pathlib
 import re
 import socket
 import sys
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import Client, TestCase, encode, record, wait_until
+from lib.harness import Client, TestCase, encode, record, wait_until
 
 MB = 1 << 20
 LATENCY = 10  # seconds; generous, for slow machines: who starves waits without end

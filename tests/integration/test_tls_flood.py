@@ -9,9 +9,8 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import test_tls
-from harness import TestCase, record, run_ingestd
+from lib.harness import TestCase, record, run_ingestd
 
 SECONDS = 8
 

@@ -1,6 +1,5 @@
 """A proxy that ends TLS before the database and sends records of 16 kB, as many do: every answer is noticed."""
 
-import pathlib
 import socket
 import ssl
 import struct
@@ -12,8 +11,7 @@ import time
 import unittest
 import urllib.parse
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, record, wait_until
+from lib.harness import TestCase, record, wait_until
 
 SSL_REQUEST = struct.pack("!II", 8, 80877103)
 
