@@ -30,4 +30,7 @@ struct pg_error {
         char told[256];    /* for the client whose line it is about: the server's own words */
 };
 
+/* An error in words of our own, the same for the log and for the client. */
+#define PG_ERROR(state, text) ((struct pg_error){.sqlstate = state, .message = text, .told = text})
+
 #endif

@@ -273,12 +273,11 @@ static bool is_good(struct hierarchy_writer *w, enum hierarchy_reply reply)
         case HIERARCHY_REPLY_GOOD:
                 return true;
         case HIERARCHY_REPLY_SKIPPED:
-                w->error = (struct pg_error){"02000",
-                                             "the database did not store the row: a trigger skipped it"};
+                w->error = PG_ERROR("02000", "the database did not store the row: a trigger skipped it");
                 break;
         case HIERARCHY_REPLY_CHANGED:
-                w->error = (struct pg_error){SQLSTATE_TRIGGER_PROTOCOL,
-                                             DB_CHANGES ": a trigger or a column's type changes a row"};
+                w->error = PG_ERROR(SQLSTATE_TRIGGER_PROTOCOL,
+                                    DB_CHANGES ": a trigger or a column's type changes a row");
                 break;
         }
         w->failed_in = w->state;

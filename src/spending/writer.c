@@ -255,7 +255,7 @@ static void send_elsewhere(struct writer *w)
 /* The database changes what it stores: no row is settled. */
 static void fail_changed(struct writer *w)
 {
-        w->error = (struct pg_error){.sqlstate = SQLSTATE_TRIGGER_PROTOCOL, .message = DB_CHANGES};
+        w->error = PG_ERROR(SQLSTATE_TRIGGER_PROTOCOL, DB_CHANGES);
         send_end(w, WRITER_ROLLBACK);
 }
 
