@@ -38,7 +38,7 @@ enum { RETRIES_MAX = 10 };
 
 #define BIT(state) (1U << HIERARCHY_WRITER_##state)
 
-static const unsigned successors[] = {
+static const unsigned successors[] __attribute__((unused)) = { /* unused without assert */
         [HIERARCHY_WRITER_DOWN] = BIT(IDLE),
         [HIERARCHY_WRITER_IDLE] = BIT(DOWN) | BIT(BEGIN) | BIT(PROOF),
         [HIERARCHY_WRITER_BEGIN] = BIT(DOWN) | BIT(ACCOUNTS) | BIT(RESOLVE) | BIT(END),
