@@ -26,7 +26,7 @@ enum {
         LITTLE_BYTES = 1 << 20,
 };
 
-static const char why_given_up[] = "it does not get on, its lines go to the spool";
+static const char why_given_up[] = "no progress; its lines are spooled";
 
 static uint64_t left(const struct pipeline *p)
 {
@@ -82,7 +82,7 @@ static void divert(struct pipeline *p)
         struct overflow *o = &p->overflow;
 
         if (!o->diverting)
-                log_warn("the database told nothing for %" PRIu64 " ms: lines go to the spool in %s",
+                log_warn("no answer from the database for %" PRIu64 " ms: spooling to %s",
                          uv_now(p->loop) - p->settled_at, p->spool.dir);
         o->diverting = true;
         start_advance(o, false);
@@ -125,7 +125,7 @@ void overflow_on_settled(struct pipeline *p, struct line *line)
         struct overflow *o = &p->overflow;
 
         if (!o->advancing && o->diverting) {
-                log_info("the database gets on: %" PRIu64 " lines in the spool go there", p->spool.lines);
+                log_info("the database responds again: replaying %" PRIu64 " spooled lines", p->spool.lines);
                 start_advance(o, true);
         }
         o->drained_bytes += line->text.len;
@@ -160,7 +160,7 @@ static void look_for_the_end(struct pipeline *p)
                 return;
         }
         p->overflow.diverting = false;
-        log_info("the spool is empty: lines go to the database again");
+        log_info("the spool is empty: storing directly again");
         spool_take_back(&p->spool, route_again, p);
 }
 
@@ -230,10 +230,11 @@ void overflow_open(struct pipeline *p)
         uv_timer_start(&o->look, on_look, LOOK_MS, LOOK_MS);
         p->settled_at = uv_now(p->loop);
         if (!p->config->rejects.file[0])
-                log_warn("spool.dir without rejects.file: nothing will tell which spooled lines are refused");
+                log_warn(
+                        "spool.dir is set without rejects.file: rejects of spooled lines will not be recorded");
         o->diverting = p->spool.lines > 0 || !spool_opened(&p->spool);
         if (p->spool.lines > 0)
-                log_info("%" PRIu64 " lines lie in the spool", p->spool.lines);
+                log_info("%" PRIu64 " spooled lines found", p->spool.lines);
 }
 
 void overflow_close(struct pipeline *p)
