@@ -289,7 +289,7 @@ static void use_fresh(struct daemon *d, struct fresh *f)
                   restart);
 }
 
-/* Who is connected stays so; who connects from now on finds what is new. */
+/* Open connections are kept; new settings apply to new connections. */
 static void reload(struct daemon *d)
 {
         char error[CONFIG_ERROR_BYTES];
