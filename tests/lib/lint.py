@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """lint.py CHECK BUILD: one check of the sources, with the repository's own configuration. A tool that is missing is skipped
-with exit status 77. CHECK: format, tidy, cppcheck, shell, python or spelling."""
+with exit status 77. CHECK: format, tidy (the files that differ from main, or on main those of the last commit), tidy_all,
+cppcheck, shell, python or spelling."""
 
 import concurrent.futures
 import hashlib
@@ -89,8 +90,32 @@ def tidy_key(program, file, directory, command):
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
+def changed():
+    """The files that differ from main, or from the commit before where this is main."""
+    def git(*arguments):
+        done = subprocess.run(["git", "-c", "safe.directory=*", *arguments], cwd=ROOT, check=False, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        return done.stdout.split() if done.returncode == 0 else []
+
+    head = git("rev-parse", "HEAD")
+    bases = [base for name in ("origin/main", "main") if (base := git("merge-base", "HEAD", name)) and base != head]
+    base = bases[0] if bases else git("rev-parse", "--verify", "--quiet", "HEAD~1")
+    if not base:
+        skip("no earlier commit to compare with: lint/tidy_all checks all files")
+    return {str(ROOT / name) for name in git("diff", "--name-only", *base)}
+
+
 def check_tidy(build):
-    """Only files that have changed since they were found in order: all of them take minutes."""
+    names = changed()
+    return tidy(build, {file: how for file, how in commands_of(build).items() if file in names})
+
+
+def check_tidy_all(build):
+    return tidy(build, commands_of(build))
+
+
+def tidy(build, files):
+    """Of @files those that have changed since they were found in order: one takes some seconds."""
     from lib.npm import CACHE
     program = need("clang-tidy")
     version = subprocess.run([program, "--version"], check=True, stdout=subprocess.PIPE).stdout
@@ -112,7 +137,7 @@ def check_tidy(build):
         return done.returncode
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        return max(pool.map(check, commands_of(build).items()))
+        return max(pool.map(check, files.items()), default=0)
 
 
 def check_cppcheck(_):
