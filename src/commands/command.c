@@ -61,7 +61,7 @@ int command_read_account(const struct account_options *options, struct command_a
         if (options->platform && !platform_parse(slice_str(options->platform), &ret->platform))
                 return command_fail(
                         USAGE, "--platform must be META, GOOGLE_ADS or TIKTOK; see boris-ingestd --help");
-        if (ret->has_connection && !uuid_parse(slice_str(options->connection), &ret->connection))
+        if (options->connection && !uuid_parse(slice_str(options->connection), &ret->connection))
                 return command_fail(USAGE, "--connection must be a UUID; see boris-ingestd --help");
         return 0;
 }

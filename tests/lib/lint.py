@@ -86,7 +86,8 @@ def tidy_key(program, file, directory, command):
     arguments.remove("-c")
     text = subprocess.run(["cc", "-E", "-P", *arguments[arguments[0] == "cc":]], cwd=directory, check=True,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
-    parts = (text, pathlib.Path(file).read_bytes(), ROOT.joinpath(".clang-tidy").read_bytes(), program)
+    parts = (text, pathlib.Path(file).read_bytes(), ROOT.joinpath(".clang-tidy").read_bytes(),
+             ROOT.joinpath("tests/.clang-tidy").read_bytes(), program)
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
