@@ -192,6 +192,12 @@ bool workers_have_room(const struct workers *ws)
         return false;
 }
 
+static void step_to_next(struct workers *ws)
+{
+        if (++ws->next >= ws->len)
+                ws->next = 0;
+}
+
 void workers_connect_take(struct workers *ws, const struct session_socket *socket)
 {
         struct worker *w;
@@ -199,10 +205,10 @@ void workers_connect_take(struct workers *ws, const struct session_socket *socke
         for (unsigned tries = 0; tries < ws->len; tries++) { /* each in turn, but for those that are busy */
                 if (has_room(&ws->items[ws->next]))
                         break;
-                ws->next = (ws->next + 1) % ws->len;
+                step_to_next(ws);
         }
         w = &ws->items[ws->next];
-        ws->next = (ws->next + 1) % ws->len;
+        step_to_next(ws);
         worker_connect_take(w, socket);
 }
 

@@ -60,14 +60,15 @@ static void answer_ready(struct monitor *m, struct http_request *r, const struct
         http_answer_text(&m->http, r, s->not_ready[0] ? 503 : 200, s->not_ready[0] ? s->not_ready : "ready");
 }
 
-static void answer_metrics(struct monitor *m, struct http_request *r, struct status *s)
+static void answer_metrics(struct monitor *m, struct http_request *r, const struct status *s)
 {
         struct process_stats process;
+        struct status with_process = *s;
         struct buf body = {0};
 
         process_stats_read(&process);
-        s->process = &process;
-        metrics_write(&body, s);
+        with_process.process = &process;
+        metrics_write(&body, &with_process);
         answer_buf(m, r, "text/plain; version=0.0.4; charset=utf-8", &body);
 }
 

@@ -374,7 +374,7 @@ static void on_known(struct resolver *r, struct miss *m, const struct uuid *obje
 /* The misses of the question in flight by their number in it. */
 static struct miss **number_asked(struct resolver *r)
 {
-        struct miss **asked = malloc((r->asked_len + 1) * sizeof(struct miss *));
+        struct miss **asked = calloc(r->asked_len + 1, sizeof(struct miss *));
         size_t len = 0;
 
         if (!asked)

@@ -124,7 +124,7 @@ class Counts(HttpCase):
         self.assertEqual(lines["received"], metrics["lines_received_total"])
         self.assertEqual(sum(lines.values()), 2 * lines["received"])
         self.assertEqual({code: n for code, n in status["rejectsByCode"].items() if n}, self.CODES)
-        self.assertEqual(len(status["rejectsByCode"]), 10)
+        self.assertEqual(len(status["rejectsByCode"]), 11)
         self.assertGreater(status["rates"]["received"], 0)
         self.assertGreaterEqual(status["ackLatencySeconds"]["max"], status["ackLatencySeconds"]["p99"])
         self.assertGreaterEqual(status["ackLatencySeconds"]["p99"], status["ackLatencySeconds"]["p50"])

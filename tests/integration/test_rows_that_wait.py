@@ -12,7 +12,7 @@ import time
 import unittest
 import uuid
 
-from lib.harness import TestCase, numbered, psql, record, wait_until
+from lib.harness import TestCase, numbered, record, wait_until
 
 
 class Waiting(TestCase):
