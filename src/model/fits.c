@@ -52,7 +52,7 @@
         "('spending', 'metrics', 'jsonb', '')), "                                                              \
         "present AS MATERIALIZED ("                                                                            \
         "SELECT r.name AS relation, a.attname::text AS name, a.atttypid AS type_id, a.atttypmod AS modifier, " \
-        "a.attgenerated <> '' AS generated, "                                                                  \
+        "a.attgenerated <> '' AS generated, a.attidentity = 'a' AS identity, "                                 \
         "CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation END AS collation, "                    \
         "(a.attnotnull OR t.typnotnull) AND NOT a.atthasdef AND t.typdefault IS NULL "                         \
         "AND a.attidentity = '' AS required "                                                                  \
@@ -129,6 +129,9 @@
         "UNION ALL SELECT 51, format('column %s.%s is generated', w.relation, w.name), "                           \
         "format('ALTER TABLE public.%I ALTER COLUMN %I DROP EXPRESSION', w.relation, w.name) "                     \
         "FROM wanted w JOIN present p ON p.relation = w.relation AND p.name = w.name WHERE p.generated "           \
+        "UNION ALL SELECT 51, format('column %s.%s is GENERATED ALWAYS AS IDENTITY', w.relation, w.name), "        \
+        "format('ALTER TABLE public.%I ALTER COLUMN %I DROP IDENTITY', w.relation, w.name) "                       \
+        "FROM wanted w JOIN present p ON p.relation = w.relation AND p.name = w.name WHERE p.identity "            \
         "UNION ALL SELECT 51, format('column %s.%s is NOT NULL and has no default', p.relation, p.name), "         \
         "CASE WHEN w.fallback <> '' THEN "                                                                         \
         "format('ALTER TABLE public.%I ALTER COLUMN %I SET DEFAULT %s', p.relation, p.name, w.fallback) "          \
@@ -200,7 +203,9 @@
 
 /* How the error begins that the look raises. A setting that does not exist is the one error whose text SQL can
  * choose without a procedure; the setting's name is the text. */
-#define MARK "boris_ingestd: "
+#define MARK              "boris_ingestd: "
+#define UNDEFINED_SETTING "42704"
+#define UNDEFINED_TABLE   "42P01"
 
 /* The first difference is told in full, and how many there are. */
 const char fits_prepare_sql[] =
@@ -213,14 +218,14 @@ const char fits_prepare_sql[] =
 static const char compare_sql[] = "SELECT rank / 10::int8, difference, remedy FROM (" DIFFERENCES_SQL
                                   ") AS d (rank, difference, remedy) ORDER BY rank, difference";
 
-bool fits_read_error(const char *message, char ret[FITS_TEXT_BYTES])
+bool fits_read_error(const char *sqlstate, const char *message, char ret[FITS_TEXT_BYTES])
 {
-        const char *text = strstr(message, MARK);
+        const char *text = strcmp(sqlstate, UNDEFINED_SETTING) == 0 ? strstr(message, MARK) : NULL;
         size_t len;
 
         if (!text) {
                 /* The look reads its catalogue. */
-                if (!strstr(message, "_timescaledb_catalog"))
+                if (strcmp(sqlstate, UNDEFINED_TABLE) != 0 || !strstr(message, "_timescaledb_catalog"))
                         return false;
                 snprintf(ret, FITS_TEXT_BYTES,
                          "TimescaleDB is not in this database: run boris-ingestd migrate");

@@ -41,11 +41,6 @@
         "('plan_cache_mode', 'auto'), "                                                                      \
         "('jit', 'off')"
 
-const char session_limits_sql[] =
-        "SELECT set_config('statement_timeout', '0', false), set_config('idle_session_timeout', '0', false), "
-        "CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL "
-        "THEN set_config('transaction_timeout', '0', false) END";
-
 const char session_command_sql[] = SET_ALL(MEANING);
 
 const char session_daemon_sql[] = SET_ALL(MEANING ", " TIMES) "; ";
