@@ -144,7 +144,7 @@ class Notify(ServiceTest):
         done = subprocess.run([INGESTD, "run", "--config", "/dev/null", "--set", f"listen.unix={daemon.socket}"],
                               env=env, stderr=subprocess.PIPE, text=True, timeout=30)
         self.assertEqual(done.returncode, 1)
-        self.assertIn("another process listens there", done.stderr)
+        self.assertIn("another daemon has it", done.stderr)
         self.assertNotIn("READY=1", self.manager.said)
 
 
