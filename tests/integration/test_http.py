@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 import urllib.parse
 from contextlib import ExitStack, closing
@@ -467,12 +468,26 @@ class Strangers(HttpCase):
 
 class Listening(HttpCase):
     def test_a_port_that_is_taken(self):
-        _, page = self.watched()
-        done = run_ingestd(self.db, "run", "--config", "/dev/null", "--set", "listen.unix=/tmp/never",
-                           "--set", f"http.listen=127.0.0.1:{page.port}")
-        self.assertEqual(done.returncode, 1)
-        (line,) = done.stderr.splitlines()
-        self.assertRegex(line, rf"http.listen 127.0.0.1:{page.port}: another program listens there, .*name another port")
+        """Records are ingested all the same, and the page appears when the port is free."""
+        with closing(socket.create_server(("127.0.0.1", 0))) as other:
+            port = other.getsockname()[1]
+            daemon = self.daemon(http__listen=f"127.0.0.1:{port}")
+            self.assertRegex(daemon.log(), rf"http.listen 127.0.0.1:{port}: another program listens there, .*name another port")
+            self.assertEqual(daemon.send(*numbered(10)).counts(), (10, 10, 0, 0))
+            daemon.signal(signal.SIGHUP)
+            wait_until(lambda: "was read again" in daemon.log(), "reload")
+            time.sleep(5)
+            self.assertEqual(daemon.log().count("another program listens there"), 1, "told once")
+        wait_until(lambda: "status and metrics: " in daemon.log(), "the status page")
+        self.assertEqual(Page(daemon).metrics()['lines_total{outcome="stored"}'], 10)
+        self.assertEqual(daemon.stop(), 0)
+
+    def test_an_address_that_is_not_here(self):
+        """The machine may get it later."""
+        daemon = self.daemon(http__listen="192.0.2.1:9464")
+        self.assertRegex(daemon.log(), "http.listen 192.0.2.1:9464: Cannot assign requested address: no status page")
+        self.assertEqual(daemon.send(*numbered(10)).counts(), (10, 10, 0, 0))
+        self.assertEqual(daemon.stop(), 0)
 
     def test_addresses(self):
         _, page = self.watched()
