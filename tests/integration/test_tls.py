@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 import unittest
+import urllib.request
 
 from lib.harness import INGESTD, Client, TestCase, record, run_ingestd, wait_until
 
@@ -271,6 +272,23 @@ class Access(Tls):
         d.signal(signal.SIGHUP)
         wait_until(lambda: "stay as they were" in d.log(), "told")
         self.assertEqual(self.client(d, name="stranger", ca="other-ca").finish().counts(), (0, 0, 0, 0))
+
+    def test_the_time_until_the_certificate_expires(self):
+        """That of the certificate in use, not of the one in the file."""
+        d = self.daemon(http__listen="127.0.0.1:0", **self.settings)
+
+        def days():
+            with urllib.request.urlopen(f"{d.http()}/metrics") as answer:
+                seconds = float(re.search(r"(?m)^boris_ingestd_tls_certificate_expires_seconds (.*)$", answer.read().decode())[1])
+            return seconds / 86400
+
+        before = days()
+        self.openssl("req", "-x509", "-new", "-key", self.path("server.key"), "-subj", "/CN=x", "-days", "90", "-out",
+                     self.path("server.crt"))
+        self.assertAlmostEqual(days(), before, delta=0.1)
+        d.signal(signal.SIGHUP)
+        wait_until(lambda: "were read again" in d.log(), "reload")
+        self.assertAlmostEqual(days(), 90, delta=0.1)
 
     def test_a_key_with_a_passphrase_is_refused_and_nobody_asked_for_it(self):
         self.openssl("pkey", "-in", self.path("server.key"), "-aes256", "-passout", "pass:secret", "-out",
