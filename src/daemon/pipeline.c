@@ -7,15 +7,15 @@
  *       |         |           |                     |
  *       +---------+------- settle ------------------+
  *
- * Spending that comes behind hierarchy records on one connection goes to the resolver when those are written.
- * While the database does not get on, good lines go to the spool instead, and later come back from there as
- * if a session sent them (overflow.c).
+ * Spending that follows hierarchy records of its connection goes to the resolver when these are written. While
+ * the database makes no progress, good lines go to the spool instead; they are replayed later as if a session
+ * sent them (overflow.c).
  *
  * Backpressure is one question, has_room: sessions stop taking lines while sealed batches or many unresolved
  * rows wait, or the memory limit is reached; and those with hierarchy records, unknown objects or doubtful
- * rows under way while there are too many of these. A line is settled exactly once, by whoever ends its way:
- * the decoder and the resolver with a refusal, a writer or the hierarchy with the database's word, the spool
- * when it is durable there. */
+ * rows in flight while there are too many of these. A line is settled exactly once, by the stage that ends its
+ * way: the decoder and the resolver reject it, a writer or the hierarchy reports the database's outcome, the
+ * spool settles it when it is durable. */
 #include "daemon/pipeline.h"
 
 #include <assert.h>

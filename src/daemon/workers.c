@@ -169,9 +169,8 @@ void workers_start(struct workers *ws)
                 int r = worker_start(&ws->items[i]);
 
                 if (r != 0) {
-                        log_error(
-                                "a thread cannot be started: %s: see daemon.workers, and the limits of tasks",
-                                uv_strerror(r));
+                        log_error("cannot start a worker thread: %s (check daemon.workers and TasksMax=)",
+                                  uv_strerror(r));
                         log_stop();
                         _exit(1); /* others run already; no client has been heard yet */
                 }

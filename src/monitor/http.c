@@ -305,8 +305,8 @@ static void log_bound(const struct http *h, int fd)
                  host, port);
         if (!h->loopback)
                 log_warn(
-                        "http.listen: who reaches %s can read the status page: clients' addresses and what is "
-                        "wrong with their lines, no secrets",
+                        "http.listen: everybody who reaches %s can read the status page (clients' addresses and reject "
+                        "messages, no secrets)",
                         host);
 }
 

@@ -294,7 +294,7 @@ static void turn_http_away(struct session *s)
                 log_event(LOG_LEVEL_WARN,
                           LOG_FIELDS(.message_id = LOG_ID_CONNECTION_REFUSED, .connection = s->number,
                                      .peer = s->peer),
-                          "connection %" PRIu64 " of %s refused: it sent an HTTP request (%" PRIu64
+                          "connection %" PRIu64 " of %s turned away: it sent an HTTP request (%" PRIu64
                           " since the last such line)",
                           s->number, s->peer, refusals);
         received_drop(&s->received);

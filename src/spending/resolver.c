@@ -418,8 +418,7 @@ static void on_refreshed(struct resolver *r, const struct pg_result *res)
 
         if (r->ambiguous_known && r->ambiguous != ambiguous) {
                 log_info(
-                        "other ad accounts than before are reachable through several connections: all objects are "
-                        "looked up again");
+                        "the set of ad accounts shared by several platform connections changed: object cache cleared");
                 object_cache_clear(&r->cache);
         }
         r->ambiguous_known = true;

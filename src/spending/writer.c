@@ -466,7 +466,7 @@ static void on_obstacle(struct writer *w, const struct pg_result *res)
 
         w->fk_by_batch = obstacle.len == 0;
         if (!w->fk_by_batch)
-                log_error("database, %s: database.fk_check = batch is refused, each row is checked: %.*s",
+                log_error("database, %s: database.fk_check = batch is not possible, each row is checked: %.*s",
                           w->name, (int)obstacle.len, obstacle.ptr);
         writer_become_idle(w);
 }

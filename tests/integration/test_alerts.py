@@ -160,7 +160,14 @@ class Files(unittest.TestCase):
         place = {(x, y) for p in panels for x in range(p["gridPos"]["x"], p["gridPos"]["x"] + p["gridPos"]["w"])
                  for y in range(p["gridPos"]["y"], p["gridPos"]["y"] + p["gridPos"]["h"])}
         self.assertEqual(len(place), sum(p["gridPos"]["w"] * p["gridPos"]["h"] for p in panels), "panels overlap")
-        rules = [{"record": f"panel:{n}", "expr": text.replace("$__rate_interval", "5m").replace("$instance", ".*")}
+        for text in expressions(dashboard):  # no other job's processes, whatever the operator called this one
+            for selector in re.findall(r"\{[^}]*\}", text):
+                self.assertIn('job=~"$job"', selector, text)
+            if not text.startswith("label_values"):
+                self.assertEqual(len(re.findall(r"\b(?:boris_ingestd|process)_\w+\{", text)),
+                                 len(re.findall(r"\b(?:boris_ingestd|process)_\w+", text)), text)
+        self.assertEqual([v["name"] for v in dashboard["templating"]["list"]], ["datasource", "job", "instance"])
+        rules = [{"record": f"panel:{n}", "expr": text.replace("$__rate_interval", "5m").replace("$instance", ".*").replace("$job", ".*")}
                  for n, text in enumerate(expressions(dashboard)) if not text.startswith("label_values")]
         self.assertGreater(len(rules), len(panels) - 1)
         done = promtool("check", "rules", str(self.write("panels.yml", {"groups": [{"name": "panels", "rules": rules}]})))

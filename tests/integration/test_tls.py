@@ -258,10 +258,10 @@ class Access(Tls):
         self.assert_turned_away(d, "stranger")
         (self.folder / "ca.crt").write_text((self.folder / "other-ca.crt").read_text())
         d.signal(signal.SIGHUP)
-        wait_until(lambda: "were read again" in d.log(), "reload")
+        wait_until(lambda: "certificates read again" in d.log(), "reload")
         self.make("server", "-CA", "other-ca")  # for the clients' side of the check
         d.signal(signal.SIGHUP)
-        wait_until(lambda: d.log().count("were read again") == 2, "reload")
+        wait_until(lambda: d.log().count("certificates read again") == 2, "reload")
         new = self.client(d, name="stranger", ca="other-ca")
         new.send(record(amountCents=5))
         self.assertEqual(new.finish().counts(), (1, 1, 0, 0))
@@ -270,7 +270,7 @@ class Access(Tls):
         # what cannot be read changes nothing
         pathlib.Path(self.path("server.key")).write_text("no key")
         d.signal(signal.SIGHUP)
-        wait_until(lambda: "stay as they were" in d.log(), "told")
+        wait_until(lambda: "no setting was changed" in d.log(), "told")
         self.assertEqual(self.client(d, name="stranger", ca="other-ca").finish().counts(), (0, 0, 0, 0))
 
     def test_the_time_until_the_certificate_expires(self):
@@ -287,7 +287,7 @@ class Access(Tls):
                      self.path("server.crt"))
         self.assertAlmostEqual(days(), before, delta=0.1)
         d.signal(signal.SIGHUP)
-        wait_until(lambda: "were read again" in d.log(), "reload")
+        wait_until(lambda: "certificates read again" in d.log(), "reload")
         self.assertAlmostEqual(days(), 90, delta=0.1)
 
     def test_a_key_with_a_passphrase_is_refused_and_nobody_asked_for_it(self):
