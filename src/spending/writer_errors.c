@@ -329,7 +329,9 @@ static void retry_or_blame(struct writer *w)
 
 void writer_on_error(struct writer *w)
 {
-        w->failures++;
+        bool known = sqlstate_action(w->error.sqlstate) == SQLSTATE_MERGE && !w->batch->merge;
+
+        w->failures += !known; /* a batch with rows that are stored already is merged: no failure */
         log_debug("database, %s: %zu rows not written: %s (SQLSTATE %s)", w->name, w->batch->len,
                   w->error.message, w->error.sqlstate);
         switch (sqlstate_action(w->error.sqlstate)) {
