@@ -21,6 +21,7 @@ enum { ARGUMENTS_OVERRIDES_MAX = 64 };
         X(BUCKET, "bucket", true)                                                                            \
         X(BY, "by", true)                                                                                    \
         X(LATEST, "latest", false)                                                                           \
+        X(EXPLAIN, "explain", false)                                                                         \
         X(FORMAT, "format", true)                                                                            \
         X(SOCKET, "socket", true)                                                                            \
         X(TCP, "tcp", true)                                                                                  \
