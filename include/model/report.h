@@ -111,4 +111,7 @@ int report_explain(struct db *db, const struct report_query *query, struct pg_re
  * id and time zone. */
 int report_unknown_zones(struct db *db, const struct uuid *ad_account_id, struct pg_result **ret);
 
+/* Whether the migration that makes the report's functions was applied. */
+bool report_functions_exist(struct db *db);
+
 #endif

@@ -93,7 +93,8 @@ static int read_request(const struct report_options *options, struct request *re
                 return command_fail(USAGE, "--%s has neither --bucket nor --by; see boris-ingestd --help",
                                     options->explain ? "explain" : "latest");
         if (options->explain && (options->latest || !options->of.object))
-                return command_fail(USAGE, "--explain needs --object and has no --latest; see boris-ingestd --help");
+                return command_fail(USAGE,
+                                    "--explain needs --object and has no --latest; see boris-ingestd --help");
         if (!read_bucket(options->bucket ? options->bucket : "1d", ret->bucket))
                 return command_fail(USAGE, "--bucket must be a number and h, d, w or mon, like 1d; "
                                            "see boris-ingestd --help");
@@ -125,14 +126,18 @@ static int fail_on_unknown_zones(struct db *db, const struct uuid *ad_account_id
                 fprintf(stderr,
                         "boris-ingestd: warning: %s ad account %s: unknown time zone \"%s\": its days are shown as "
                         "days of UTC (send the account again with an IANA name)\n",
-                        db_text(res, row, 0).ptr, visible_copy(db_text(res, row, 1).ptr, account, sizeof(account)),
+                        db_text(res, row, 0).ptr,
+                        visible_copy(db_text(res, row, 1).ptr, account, sizeof(account)),
                         visible_copy(db_text(res, row, 2).ptr, zone, sizeof(zone)));
         }
         db_result_free(res);
         if (accounts == 0)
                 return DONE;
-        return command_fail(FAILED, "%d ad account%s an unknown time zone: the report may show the money of other days "
-                            "(see the warnings)", accounts, accounts == 1 ? " has" : "s have");
+        return command_fail(
+                FAILED,
+                "%d ad account%s an unknown time zone: the report may show the money of other days "
+                "(see the warnings)",
+                accounts, accounts == 1 ? " has" : "s have");
 }
 
 static int print_report(struct db *db, struct request *request)

@@ -23,9 +23,9 @@ static const struct table_column total_columns[REPORT_TOTAL_COLUMNS] = {
         [REPORT_TOTAL_FRACTIONAL] = {"fractional_conversions", TABLE_DROP_FIRST, true},
 };
 
-const struct report_view report_view_totals = {
-        total_columns,           REPORT_TOTAL_COLUMNS, REPORT_TOTAL_AMOUNT, REPORT_TOTAL_CURRENCY,
-        REPORT_TOTAL_FRACTIONAL, report_totals};
+const struct report_view report_view_totals = {total_columns,           REPORT_TOTAL_COLUMNS,
+                                               REPORT_TOTAL_AMOUNT,     REPORT_TOTAL_CURRENCY,
+                                               REPORT_TOTAL_FRACTIONAL, report_totals};
 
 static const struct table_column latest_columns[REPORT_LATEST_COLUMNS] = {
         [REPORT_LATEST_PERIOD_START] = {"period_start", TABLE_SHRINK, false},
@@ -46,9 +46,9 @@ static const struct table_column latest_columns[REPORT_LATEST_COLUMNS] = {
         [REPORT_LATEST_FRACTIONAL] = {"fractional_conversions", TABLE_DROP_FIRST, true},
 };
 
-const struct report_view report_view_latest = {
-        latest_columns,           REPORT_LATEST_COLUMNS, REPORT_LATEST_AMOUNT, REPORT_LATEST_CURRENCY,
-        REPORT_LATEST_FRACTIONAL, report_latest};
+const struct report_view report_view_latest = {latest_columns,           REPORT_LATEST_COLUMNS,
+                                               REPORT_LATEST_AMOUNT,     REPORT_LATEST_CURRENCY,
+                                               REPORT_LATEST_FRACTIONAL, report_latest};
 
 static const struct table_column explain_columns[REPORT_EXPLAIN_COLUMNS] = {
         [REPORT_EXPLAIN_PERIOD_START] = {"period_start", TABLE_SHRINK, false},
@@ -62,7 +62,8 @@ static const struct table_column explain_columns[REPORT_EXPLAIN_COLUMNS] = {
 };
 
 const struct report_view report_view_explain = {
-        explain_columns, REPORT_EXPLAIN_COLUMNS, REPORT_EXPLAIN_AMOUNT, REPORT_EXPLAIN_CURRENCY, -1, report_explain};
+        explain_columns, REPORT_EXPLAIN_COLUMNS, REPORT_EXPLAIN_AMOUNT, REPORT_EXPLAIN_CURRENCY, -1,
+        report_explain};
 
 enum { VIEW_COLUMNS_MAX = REPORT_TOTAL_COLUMNS };
 

@@ -33,8 +33,11 @@ static char *shown_copy(const char *text)
 /* @t with its cells as they are shown, empty for NULL, to be freed with table_deinit. */
 static struct table shown_table(const struct table *t)
 {
-        struct table shown = {.columns = t->columns, .columns_len = t->columns_len, .rows = t->rows,
-                              .totals = t->totals, .cap = t->rows};
+        struct table shown = {.columns = t->columns,
+                              .columns_len = t->columns_len,
+                              .rows = t->rows,
+                              .totals = t->totals,
+                              .cap = t->rows};
         size_t cells = t->rows * t->columns_len;
 
         shown.cells = calloc(cells + 1, sizeof(*shown.cells));
@@ -198,7 +201,8 @@ static bool lacks_numbers(const struct table *t, const struct layout *layout)
 static struct layout lay_out_with_bars(const struct table *t, bool *ret_room)
 {
         size_t available = terminal_cells();
-        struct layout layout = lay_out(t, available > BAR_CELLS + GAP_CELLS ? available - BAR_CELLS - GAP_CELLS : 1);
+        struct layout layout =
+                lay_out(t, available > BAR_CELLS + GAP_CELLS ? available - BAR_CELLS - GAP_CELLS : 1);
 
         *ret_room = fits(t, &layout) && !lacks_numbers(t, &layout);
         if (!*ret_room) {
@@ -307,7 +311,8 @@ static void print_above(const struct table *t, FILE *out, const struct layout *l
                 link = used == 0 ? "" : used + 2 + len > layout->available ? "\n" : ", ";
                 used = link[0] == ',' ? used + 2 + len : len;
                 fprintf(out, "%s%s ", link, t->columns[c].name);
-                put_cell(out, cell(t, 0, c), layout->available - cells_width(t->columns[c].name) - 1, false, true);
+                put_cell(out, cell(t, 0, c), layout->available - cells_width(t->columns[c].name) - 1, false,
+                         true);
         }
         fputs(used > 0 ? "\n" : "", out);
 }
@@ -329,7 +334,8 @@ static void print_left_out(const struct table *t, FILE *out, const struct layout
 }
 
 /* A row of @t, or its header if @row is NULL. */
-static void print_line(const struct table *t, FILE *out, const struct layout *layout, const size_t *row, bool last)
+static void print_line(const struct table *t, FILE *out, const struct layout *layout, const size_t *row,
+                       bool last)
 {
         size_t end = t->columns_len;
         bool first = true;
@@ -341,8 +347,8 @@ static void print_line(const struct table *t, FILE *out, const struct layout *la
                         continue;
                 fputs(first ? "" : "  ", out);
                 first = false;
-                put_cell(out, row ? cell(t, *row, c) : t->columns[c].name, layout->widths[c], t->columns[c].number,
-                         last && c + 1 == end);
+                put_cell(out, row ? cell(t, *row, c) : t->columns[c].name, layout->widths[c],
+                         t->columns[c].number, last && c + 1 == end);
         }
 }
 
@@ -350,7 +356,8 @@ void table_print_text(const struct table *t, FILE *out, const struct table_bars 
 {
         struct table shown = shown_table(t);
         bool has_room = false;
-        struct layout layout = bars ? lay_out_with_bars(&shown, &has_room) : lay_out(&shown, terminal_cells());
+        struct layout layout =
+                bars ? lay_out_with_bars(&shown, &has_room) : lay_out(&shown, terminal_cells());
         struct largest *known = calloc(t->rows + 1, sizeof(*known));
         size_t known_len = 0;
 

@@ -8,7 +8,8 @@ static const char totals_sql[] =
         "SELECT time_bucket($7::text::interval, s.local_start) AS bucket, s.platform, "
         "CASE WHEN $8 <> 'platform' THEN s.account_external_id END AS account, "
         "CASE $8 WHEN 'campaign' THEN s.campaign_id WHEN 'object' THEN s.object_id END AS key, "
-        "CASE WHEN $8 = 'object' THEN s.part END AS part, s.currency, s.amount_cents, s.impressions, s.clicks, "
+        "CASE WHEN $8 = 'object' AND (s.part = 'not attributed to ads' OR $7 LIKE '%hours') THEN s.part END AS part, "
+        "s.currency, s.amount_cents, s.impressions, s.clicks, "
         "s.conversions, s.records, s.object_type, s.breakdown, s.fractional "
         "FROM boris_ingestd_spending" ARGUMENTS " AS s"
         "), summed AS ("
@@ -22,23 +23,25 @@ static const char totals_sql[] =
         "platform::text, account, o.external_id, o.type::text, o.name, part, currency, amount_sum::text, impressions::text, "
         "clicks::text, conversions::text, records::text, levels, breakdowns, fractional::text "
         "FROM summed LEFT JOIN ad_objects o ON o.id = key "
-        "ORDER BY is_total, bucket, platform, account, amount_sum DESC, o.external_id, part NULLS FIRST, currency";
+        "ORDER BY is_total, bucket, platform, account, summed.amount_sum DESC, o.external_id, part NULLS FIRST, currency";
 
 #define RFC3339 " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "
 
 static const char latest_sql[] =
-        "SELECT to_char(l.period_start" RFC3339 "to_char(l.stored_end" RFC3339 "to_char(l.collected_at" RFC3339
+        "SELECT to_char(l.period_start" RFC3339 "to_char(l.stored_end" RFC3339
+        "to_char(l.collected_at" RFC3339
         "o.platform::text, o.account_external_id, o.external_id, o.type::text, o.name, l.currency, "
         "l.amount_cents::text, l.impressions::text, l.clicks::text, l.conversions::text, l.records::text, "
         "l.breakdown, nullif(l.fractional, 0)::text "
-        "FROM boris_ingestd_latest" ARGUMENTS " AS l JOIN boris_ingestd_objects($3, $4) AS o ON o.id = l.object_id "
+        "FROM boris_ingestd_latest" ARGUMENTS
+        " AS l JOIN boris_ingestd_objects($3, $4) AS o ON o.id = l.object_id "
         "WHERE l.starts_inside "
         "ORDER BY o.platform, o.account_external_id, o.type, o.external_id, l.period_start, l.stored_end, l.currency";
 
-static const char explain_sql[] =
-        "SELECT to_char(e.period_start" RFC3339 "to_char(e.period_end" RFC3339 "to_char(e.collected_at" RFC3339
-        "e.currency, e.amount_cents::text, e.breakdown, e.counted::text, e.reason "
-        "FROM boris_ingestd_explain" ARGUMENTS " AS e";
+static const char explain_sql[] = "SELECT to_char(e.period_start" RFC3339 "to_char(e.period_end" RFC3339
+                                  "to_char(e.collected_at" RFC3339
+                                  "e.currency, e.amount_cents::text, e.breakdown, e.counted::text, e.reason "
+                                  "FROM boris_ingestd_explain" ARGUMENTS " AS e";
 
 static const char unknown_zones_sql[] =
         "SELECT platform::text, external_id, timezone FROM boris_ingestd_accounts() "
@@ -117,4 +120,17 @@ int report_unknown_zones(struct db *db, const struct uuid *ad_account_id, struct
 
         db_param_uuid(&params, ad_account_id);
         return db_query(db, unknown_zones_sql, &params, ret);
+}
+
+bool report_functions_exist(struct db *db)
+{
+        struct pg_result *res;
+        bool exist;
+
+        if (db_query_row(db, "SELECT to_regproc('public.boris_ingestd_accounts') IS NOT NULL", NULL, &res) !=
+            0)
+                return false;
+        exist = db_bool(res, 0, 0);
+        db_result_free(res);
+        return exist;
 }
