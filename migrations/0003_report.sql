@@ -174,18 +174,20 @@ SELECT k.id, k.object_id, p.object_id, k.place, k.zone, k.platform, k.account_ex
 FROM known k LEFT JOIN known p ON p.id = k.parent_id
 $$;
 
--- Of each object and period: the sums of what was collected last, of one breakdown. Days are the account's; from_at and to_at
--- may be given instead of a day. Periods that begin before the range and reach into it are there, too, with starts_inside
--- false. A row counts from 31 days before its period begins: what was collected earlier is a plan.
+-- The row that was collected last of each object and period, has_more if there are several, and what is around it: periods of
+-- one object that hang together have the same number of stretch. Days are the account's; from_at and to_at may be given
+-- instead of a day. Periods that begin before the range and reach into it are there, too, with starts_inside false.
 --
--- The planner sees one scan of spending, whose bounds are constants, one sort and windows of the same order.
-CREATE FUNCTION boris_ingestd_latest(
-    from_day date, to_day date, account uuid DEFAULT NULL, object uuid DEFAULT NULL,
-    from_at timestamptz DEFAULT NULL, to_at timestamptz DEFAULT NULL)
+-- A restatement may come at any time after its period began, so later chunks are all read. Earlier ones are not: a row that
+-- was collected more than 31 days before its period began is a plan, and does not count. The planner sees one scan of
+-- spending, whose bounds are constants, one sort, and windows of the same order.
+CREATE FUNCTION boris_ingestd_newest(
+    from_day date, to_day date, account uuid, object uuid, from_at timestamptz, to_at timestamptz)
 RETURNS TABLE (
-    object_id uuid, period_start timestamptz, period_end timestamptz, stored_end timestamptz, collected_at timestamptz,
-    collected_before timestamptz, currency text, amount_cents numeric, impressions numeric, clicks numeric,
-    conversions numeric, records bigint, fractional bigint, breakdown text, starts_inside boolean, nested boolean)
+    object_id uuid, place bigint, period_start timestamptz, period_end timestamptz, stored_end timestamptz,
+    collected_at timestamptz, collected_before timestamptz, currency text, amount_cents bigint, impressions bigint,
+    clicks bigint, conversions bigint, fractional boolean, starts_inside boolean, reaches_out boolean, contains boolean,
+    has_more boolean, nested boolean, stretch bigint)
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
 WITH object AS MATERIALIZED (
     SELECT id, object_id, place, coalesce($5, $1::timestamp AT TIME ZONE zone) AS from_at,
@@ -195,7 +197,7 @@ WITH object AS MATERIALIZED (
     SELECT o.object_id, o.place, s.period_start, public.boris_ingestd_period_end(s.period_end) AS period_end,
            s.period_end AS stored_end, s.collected_at, s.currency, s.amount_cents, s.impressions, s.clicks, s.conversions,
            public.boris_ingestd_fractional(s.conversions, s.metrics) AS fractional,
-           s.period_start >= o.from_at AS starts_inside
+           s.period_start >= o.from_at AS starts_inside, s.period_end > o.to_at AS reaches_out
     FROM public.spending s JOIN object o ON o.id = s.ad_object_id
     WHERE s.collected_at >= (coalesce($5 AT TIME ZONE 'UTC', $1::timestamp - interval '15 hours') - interval '31 days')
                             AT TIME ZONE 'UTC'
@@ -211,54 +213,20 @@ WITH object AS MATERIALIZED (
         FROM found
         WINDOW collection AS (PARTITION BY object_id, period_start, period_end ORDER BY collected_at DESC, place)
     ) AS numbered WHERE newness < 2
-), several AS MATERIALIZED (
-    SELECT object_id, place, period_start, period_end, stored_end, collected_at, next_at, currency, amount_cents, impressions, clicks,
-           conversions, fractional, starts_inside,
-           coalesce(next_at = collected_at AND next_place = place, false) AS has_more,
-           coalesce(max(period_end) OVER (PARTITION BY object_id ORDER BY period_start, period_end
-                              ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) > period_start, false)
-           OR coalesce(lead(period_start) OVER (PARTITION BY object_id ORDER BY period_start, period_end) < period_end, false)
-           AS nested
-    FROM newest
+), bounded AS (
+    SELECT *, coalesce(max(period_end) OVER objects <= period_start, true) AS begins,
+           coalesce(lead(period_start) OVER objects < period_end, false) AS crosses_next,
+           coalesce(lead(period_start) OVER objects < period_end AND lead(period_start) OVER objects > period_start
+                    OR lag(period_start) OVER objects = period_start, false) AS contains
+    FROM newest WINDOW objects AS (PARTITION BY object_id ORDER BY period_start, period_end
+                               ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 )
-SELECT object_id, period_start, period_end, stored_end, collected_at, next_at, currency,
-       amount_cents, impressions, clicks, conversions, 1, CASE WHEN fractional THEN 1 ELSE 0 END, NULL, starts_inside, nested
-FROM several WHERE NOT has_more
-UNION ALL
-SELECT object_id, period_start, period_end, stored_end, collected_at, collected_at, currency,
-       amount_cents, impressions, clicks, conversions, records, fractional, nullif(family, ''), starts_inside, nested
-FROM (
-    SELECT *, dense_rank() OVER (PARTITION BY object_id, period_start, period_end
-                                 ORDER BY dimensions, largest DESC, family COLLATE "C") AS choice
-    FROM (
-        SELECT *, max(abs(amount_cents)) OVER (PARTITION BY object_id, period_start, period_end, family) AS largest
-        FROM (
-            SELECT object_id, period_start, period_end, family,
-                   CASE family WHEN '' THEN 0 ELSE cardinality(string_to_array(family, ', ')) END AS dimensions,
-                   max(stored_end) AS stored_end, collected_at, currency,
-                   sum(amount_cents) AS amount_cents, sum(impressions) AS impressions, sum(clicks) AS clicks,
-                   sum(conversions) AS conversions, count(*) AS records, count(*) FILTER (WHERE fractional) AS fractional,
-                   bool_or(starts_inside) AS starts_inside, bool_or(nested) AS nested
-            FROM (
-                SELECT m.object_id, m.period_start, m.period_end, s.period_end AS stored_end, m.collected_at,
-                       m.starts_inside, m.nested, s.currency, s.amount_cents, s.impressions, s.clicks, s.conversions,
-                       public.boris_ingestd_fractional(s.conversions, s.metrics) AS fractional,
-                       CASE WHEN bool_or(d.known <> '') OVER (PARTITION BY m.object_id, m.period_start, m.period_end)
-                       THEN d.known ELSE d.texts END AS family
-                FROM several m
-                JOIN object o ON o.object_id = m.object_id AND o.place = m.place
-                JOIN public.spending s ON s.ad_object_id = o.id AND s.collected_at = m.collected_at
-                    AND s.period_start = m.period_start
-                    AND public.boris_ingestd_period_end(s.period_end) = m.period_end,
-                LATERAL public.boris_ingestd_dimensions(s.metrics) AS d
-                WHERE m.has_more
-                  AND s.collected_at >= (coalesce($5 AT TIME ZONE 'UTC', $1::timestamp - interval '15 hours')
-                                         - interval '31 days') AT TIME ZONE 'UTC'
-            ) AS with_family
-            GROUP BY object_id, period_start, period_end, collected_at, family, currency
-        ) AS family_sum
-    ) AS sized
-) AS choices WHERE choice < 2
+SELECT object_id, place, period_start, period_end, stored_end, collected_at, next_at, currency, amount_cents, impressions, clicks,
+       conversions, fractional, starts_inside, reaches_out, contains,
+       coalesce(next_at = collected_at AND next_place = place, false) AS has_more,
+       NOT begins OR reaches_out OR crosses_next AS nested,
+       count(*) FILTER (WHERE begins) OVER (PARTITION BY object_id ORDER BY period_start, period_end ROWS UNBOUNDED PRECEDING) AS stretch
+FROM bounded
 $$;
 
 -- --- remainders ---
@@ -342,63 +310,117 @@ BEGIN
 END
 $$;
 
+-- Each object once, with the ad set and the campaign that it belongs to, and the object at the top.
+CREATE FUNCTION boris_ingestd_tree(account uuid, object uuid)
+RETURNS TABLE (object_id uuid, zone text, platform public.platform, account_external_id text, external_id text,
+               type public.ad_object_type, name text, top uuid, ad_set uuid, campaign uuid)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+WITH node AS MATERIALIZED (
+    SELECT DISTINCT ON (object_id) * FROM public.boris_ingestd_objects($1, $2)
+    ORDER BY object_id, parent_id IS NULL, place
+)
+SELECT n.object_id, n.zone, n.platform, n.account_external_id, n.external_id, n.type, n.name,
+       coalesce(g.object_id, p.object_id, n.object_id),
+       CASE WHEN n.type = 'AD_SET' THEN n.object_id WHEN p.type = 'AD_SET' THEN p.object_id END,
+       CASE 'CAMPAIGN'::public.ad_object_type WHEN n.type THEN n.object_id WHEN p.type THEN p.object_id
+       WHEN g.type THEN g.object_id END
+FROM node n LEFT JOIN node p ON p.object_id = n.parent_id LEFT JOIN node g ON g.object_id = p.parent_id
+$$;
+
 -- --- what was spent ---
 
--- Rows that may be added up: no money is in two of them. Parameters as for boris_ingestd_latest.
-CREATE FUNCTION boris_ingestd_spending(
-    from_day date, to_day date, account uuid DEFAULT NULL, object uuid DEFAULT NULL,
-    from_at timestamptz DEFAULT NULL, to_at timestamptz DEFAULT NULL)
+-- The work of boris_ingestd_latest and boris_ingestd_spending below; @rules: whether those of the second apply.
+CREATE FUNCTION boris_ingestd_pieces(
+    from_day date, to_day date, account uuid, object uuid, from_at timestamptz, to_at timestamptz, rules boolean)
 RETURNS TABLE (
-    platform public.platform, account_external_id text, zone text,
-    object_id uuid, object_external_id text, object_type public.ad_object_type, object_name text,
-    campaign_id uuid, part text, breakdown text,
-    period_start timestamptz, period_end timestamptz, local_start timestamp, collected_at timestamptz, currency text,
-    amount_cents numeric, impressions numeric, clicks numeric, conversions numeric, records bigint, fractional bigint)
+    object_id uuid, period_start timestamptz, period_end timestamptz, collected_at timestamptz, currency text,
+    amount_cents numeric, impressions numeric, clicks numeric, conversions numeric, records bigint, fractional bigint,
+    breakdown text, part text)
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-WITH inside AS MATERIALIZED (
-    SELECT * FROM public.boris_ingestd_latest($1, $2, $3, $4, $5, $6)
-), latest AS MATERIALIZED ( -- and what begins after the range, in a period that reaches out of it
-    SELECT object_id, period_start, period_end, stored_end, collected_at, collected_before, currency,
-           amount_cents, impressions, clicks, conversions, records, fractional, breakdown, starts_inside,
-           nested OR period_end > coalesce($6, ($2::timestamp - interval '15 hours') AT TIME ZONE 'UTC') AS nested
-    FROM inside
-    UNION ALL
-    SELECT l.object_id, l.period_start, l.period_end, l.stored_end, l.collected_at, l.collected_before, l.currency,
-           l.amount_cents, l.impressions, l.clicks, l.conversions, l.records, l.fractional, l.breakdown, false, true
-    FROM (SELECT max(period_end) AS until FROM inside WHERE starts_inside) AS reach,
-         LATERAL public.boris_ingestd_latest($2, NULL, $3, $4, $6, reach.until) AS l
-    WHERE reach.until > coalesce($6, ($2::timestamp - interval '15 hours') AT TIME ZONE 'UTC') AND l.starts_inside
-), node AS MATERIALIZED (
-    SELECT DISTINCT ON (object_id) * FROM public.boris_ingestd_objects($3, $4)
-    ORDER BY object_id, parent_id IS NULL, place
-), tree AS MATERIALIZED (
-    SELECT n.*, coalesce(g.object_id, p.object_id, n.object_id) AS top,
-           CASE WHEN n.type = 'AD_SET' THEN n.object_id WHEN p.type = 'AD_SET' THEN p.object_id END AS ad_set,
-           CASE 'CAMPAIGN'::public.ad_object_type WHEN n.type THEN n.object_id WHEN p.type THEN p.object_id WHEN g.type THEN g.object_id END AS campaign
-    FROM node n LEFT JOIN node p ON p.object_id = n.parent_id LEFT JOIN node g ON g.object_id = p.parent_id
+WITH several AS MATERIALIZED (
+    SELECT * FROM public.boris_ingestd_newest($1, $2, $3, $4, $5, $6)
+), rest AS MATERIALIZED ( -- what begins after the range, in a period that reaches out of it
+    SELECT l.object_id, l.place, l.period_start, l.period_end, l.stored_end, l.collected_at, l.collected_before, l.currency,
+           l.amount_cents, l.impressions, l.clicks, l.conversions, l.fractional, false, false, l.contains, l.has_more, true,
+           0::bigint
+    FROM (SELECT max(period_end) AS until FROM several WHERE starts_inside AND reaches_out AND $7) AS reach,
+         LATERAL public.boris_ingestd_newest($2, NULL, $3, $4, $6, reach.until) AS l
+    WHERE reach.until IS NOT NULL AND l.starts_inside
+), raw AS NOT MATERIALIZED (
+    SELECT * FROM several
+    UNION ALL SELECT * FROM rest
 ),
--- Hours and their day: periods of one object that hang together.
-nested AS MATERIALIZED (
-    SELECT *, row_number() OVER () AS n, count(*) FILTER (WHERE begins) OVER (PARTITION BY object_id, currency ORDER BY period_start, period_end DESC ROWS UNBOUNDED PRECEDING) AS stretch
+-- Breakdowns: one family of each object, period and collection.
+known AS MATERIALIZED (
+    SELECT id, object_id, place FROM public.boris_ingestd_objects($3, $4)
+), family AS MATERIALIZED (
+    SELECT object_id, period_start, period_end, stored_end, collected_at, collected_at, currency,
+           amount_cents, impressions, clicks, conversions, records, fractional, nullif(family, ''), starts_inside, reaches_out, nested, contains, stretch
     FROM (
-        SELECT *, coalesce(max(period_end) OVER (PARTITION BY object_id, currency ORDER BY period_start, period_end DESC
-                                                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) <= period_start, true) AS begins,
-               coalesce(lead(period_start) OVER (PARTITION BY object_id, currency ORDER BY period_start, period_end DESC) < period_end, false) AS crosses
-        FROM latest WHERE nested
-    ) AS l
-), measured AS (
-    SELECT *, count(*) FILTER (WHERE crosses) OVER stretch AS crossings,
-           max(period_end) FILTER (WHERE crosses) OVER stretch = max(period_end) OVER stretch AS one_contains_all,
-           max(collected_before) FILTER (WHERE NOT crosses) OVER stretch AS before,
-           max(collected_at) FILTER (WHERE NOT crosses) OVER stretch AS latest_below,
-           max(collected_at) FILTER (WHERE crosses) OVER stretch AS latest_above,
-           sum(amount_cents) FILTER (WHERE NOT crosses) OVER stretch AS amount_below,
-           sum(impressions) FILTER (WHERE NOT crosses) OVER stretch AS impressions_below,
-           sum(clicks) FILTER (WHERE NOT crosses) OVER stretch AS clicks_below,
-           sum(conversions) FILTER (WHERE NOT crosses) OVER stretch AS conversions_below
-    FROM nested WINDOW stretch AS (PARTITION BY object_id, currency, stretch)
-), judged AS MATERIALIZED (
-    SELECT *, crossings = 0 OR crossings = 1 AND one_contains_all AND coalesce(before < latest_above, true) AS simple FROM measured
+        SELECT *, dense_rank() OVER (PARTITION BY object_id, period_start, period_end
+                                     ORDER BY dimensions, largest DESC, family COLLATE "C") AS choice
+        FROM (
+            SELECT *, max(abs(amount_cents)) OVER (PARTITION BY object_id, period_start, period_end, family) AS largest
+            FROM (
+                SELECT object_id, period_start, period_end, family,
+                       CASE family WHEN '' THEN 0 ELSE cardinality(string_to_array(family, ', ')) END AS dimensions,
+                       max(stored_end) AS stored_end, collected_at, currency,
+                       sum(amount_cents) AS amount_cents, sum(impressions) AS impressions, sum(clicks) AS clicks,
+                       sum(conversions) AS conversions, count(*) AS records, count(*) FILTER (WHERE fractional) AS fractional,
+                       bool_or(starts_inside) AS starts_inside, bool_or(reaches_out) AS reaches_out,
+                       bool_or(nested) AS nested, bool_or(contains) AS contains, min(stretch) AS stretch
+                FROM (
+                    SELECT m.object_id, m.period_start, m.period_end, s.period_end AS stored_end, m.collected_at,
+                           m.starts_inside, m.reaches_out, m.nested, m.contains, m.stretch, s.currency, s.amount_cents, s.impressions, s.clicks, s.conversions,
+                           public.boris_ingestd_fractional(s.conversions, s.metrics) AS fractional,
+                           CASE WHEN bool_or(d.known <> '') OVER (PARTITION BY m.object_id, m.period_start, m.period_end)
+                           THEN d.known ELSE d.texts END AS family
+                    FROM raw m
+                    JOIN known o ON o.object_id = m.object_id AND o.place = m.place
+                    JOIN public.spending s ON s.ad_object_id = o.id AND s.collected_at = m.collected_at
+                        AND s.period_start = m.period_start
+                        AND public.boris_ingestd_period_end(s.period_end) = m.period_end,
+                    LATERAL public.boris_ingestd_dimensions(s.metrics) AS d
+                    WHERE m.has_more
+                      AND s.collected_at >= (coalesce($5 AT TIME ZONE 'UTC', $1::timestamp - interval '15 hours')
+                                             - interval '31 days') AT TIME ZONE 'UTC'
+                ) AS with_family
+                GROUP BY object_id, period_start, period_end, collected_at, family, currency
+            ) AS family_sum
+        ) AS sized
+    ) AS choices WHERE choice < 2
+), latest AS NOT MATERIALIZED (
+    SELECT object_id, period_start, period_end, stored_end, collected_at, nullif(collected_before, collected_at) AS collected_before,
+           currency, amount_cents, impressions, clicks, conversions, 1::bigint AS records,
+           CASE WHEN fractional THEN 1::bigint ELSE 0 END AS fractional, NULL::text AS breakdown, starts_inside, reaches_out, nested,
+           contains, stretch
+    FROM raw WHERE NOT has_more
+    UNION ALL SELECT * FROM family
+), reaching AS MATERIALIZED ( -- stretches that go on in rest
+    SELECT DISTINCT object_id, stretch FROM several WHERE reaches_out AND EXISTS (SELECT FROM rest)
+), tree AS MATERIALIZED (
+    SELECT object_id, type, ad_set, campaign FROM public.boris_ingestd_tree($3, $4)
+),
+-- Hours and their day: stretches with periods that contain others. In most of them one contains all others.
+stretch AS MATERIALIZED (
+    SELECT object_id, stretch, currency, count(*) FILTER (WHERE contains) AS containers,
+           min(period_start) = min(period_start) FILTER (WHERE contains) AND max(period_end) = max(period_end) FILTER (WHERE contains)
+           AND coalesce(max(collected_before) FILTER (WHERE NOT contains) < max(collected_at) FILTER (WHERE contains), true)
+           AND NOT bool_or(reaches_out) AS simple,
+           max(collected_at) FILTER (WHERE NOT contains) AS latest_below,
+           sum(amount_cents) FILTER (WHERE NOT contains) AS amount_below,
+           sum(impressions) FILTER (WHERE NOT contains) AS impressions_below,
+           sum(clicks) FILTER (WHERE NOT contains) AS clicks_below,
+           sum(conversions) FILTER (WHERE NOT contains) AS conversions_below
+    FROM latest WHERE nested AND stretch > 0 GROUP BY object_id, stretch, currency HAVING bool_or(contains)
+), tangled AS MATERIALIZED (
+    SELECT object_id, stretch FROM stretch WHERE NOT (simple AND containers = 1)
+    UNION SELECT object_id, stretch FROM reaching
+    UNION SELECT object_id, 0 FROM reaching
+), numbered AS MATERIALIZED (
+    SELECT l.*, row_number() OVER () AS n,
+           CASE WHEN l.stretch = 0 OR (l.object_id, l.stretch) IN (SELECT object_id, stretch FROM reaching) THEN 0 ELSE l.stretch END AS knot
+    FROM latest l WHERE (l.object_id, l.stretch) IN (SELECT object_id, stretch FROM tangled)
 ), untangled AS MATERIALIZED (
     SELECT j.*, u.above
     FROM (
@@ -408,9 +430,9 @@ nested AS MATERIALIZED (
                    array_agg(period_start ORDER BY period_start, period_end DESC) AS starts,
                    array_agg(period_end ORDER BY period_start, period_end DESC) AS ends,
                    array_agg(collected_at ORDER BY period_start, period_end DESC) AS collected
-            FROM judged WHERE NOT simple GROUP BY object_id, currency, stretch
+            FROM numbered GROUP BY object_id, currency, knot
         ) AS t, LATERAL public.boris_ingestd_untangle(t.starts, t.ends, t.collected) AS u
-    ) AS u JOIN judged j ON j.n = u.n WHERE NOT j.simple
+    ) AS u JOIN numbered j ON j.n = u.n
 ), explained AS MATERIALIZED (
     SELECT n, max(collected_at) AS latest_below, sum(coalesce(old[1], amount_cents)) AS amount_below,
            sum(coalesce(old[2], impressions)) AS impressions_below, sum(coalesce(old[3], clicks)) AS clicks_below,
@@ -421,22 +443,20 @@ nested AS MATERIALIZED (
                THEN public.boris_ingestd_as_of(b.object_id, b.period_start, b.period_end, b.currency, a.collected_at) END AS old
         FROM untangled a JOIN untangled b ON b.above = a.n
     ) AS pairs GROUP BY n
-), piece AS (
+), piece AS NOT MATERIALIZED (
     SELECT object_id, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions,
            clicks, conversions, records, fractional, breakdown, starts_inside, NULL::text AS part
-    FROM latest WHERE NOT nested
+    FROM latest WHERE NOT contains AND (NOT nested OR (object_id, stretch) NOT IN (SELECT object_id, stretch FROM tangled))
     UNION ALL
-    SELECT object_id, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions,
-           clicks, conversions, records, fractional, breakdown, starts_inside, NULL
-    FROM judged WHERE simple AND NOT crosses
-    UNION ALL
-    SELECT object_id, period_start, period_end, collected_at, NULL, currency,
+    SELECT l.object_id, l.period_start, l.period_end, l.collected_at, NULL, l.currency,
            public.boris_ingestd_remainder(amount_cents, amount_below, latest_below > collected_at),
            public.boris_ingestd_remainder(impressions, impressions_below, latest_below > collected_at),
            public.boris_ingestd_remainder(clicks, clicks_below, latest_below > collected_at),
            public.boris_ingestd_remainder(conversions, conversions_below, latest_below > collected_at),
            records, fractional, breakdown, starts_inside, 'not attributed to shorter periods'
-    FROM judged WHERE simple AND crosses
+    FROM latest l JOIN stretch s ON s.object_id = l.object_id AND s.stretch = l.stretch AND s.currency = l.currency
+    WHERE l.contains AND s.simple AND s.containers = 1
+      AND (l.object_id, l.stretch) NOT IN (SELECT object_id, stretch FROM tangled)
     UNION ALL
     SELECT u.object_id, u.period_start, u.period_end, u.collected_at, u.collected_before, u.currency,
            u.amount_cents, u.impressions, u.clicks, u.conversions, u.records, u.fractional, u.breakdown, u.starts_inside, NULL
@@ -452,13 +472,16 @@ nested AS MATERIALIZED (
 ),
 -- Campaign, ad set and ad: first each ad set and its ads, then each campaign and all below it.
 upper AS MATERIALIZED (
-    SELECT object_id FROM tree t WHERE type <> 'AD' AND EXISTS (SELECT FROM latest l WHERE l.object_id = t.object_id)
+    SELECT object_id FROM tree WHERE type <> 'AD'
+    AND object_id IN (SELECT l.object_id FROM raw l)
+), place_in_tree AS MATERIALIZED (
+    SELECT t.object_id, s.object_id AS ad_set, c.object_id AS campaign
+    FROM tree t LEFT JOIN upper s ON s.object_id = t.ad_set LEFT JOIN upper c ON c.object_id = t.campaign
 ), placed AS MATERIALIZED (
-    SELECT p.*, s.object_id AS ad_set, c.object_id AS campaign
-    FROM piece p JOIN tree t USING (object_id)
-    LEFT JOIN upper s ON s.object_id = t.ad_set LEFT JOIN upper c ON c.object_id = t.campaign
-    WHERE p.part IS NULL OR (p.amount_cents, coalesce(p.impressions, 0), coalesce(p.clicks, 0), coalesce(p.conversions, 0))
-                            <> (0, 0, 0, 0)
+    SELECT p.*, t.ad_set, t.campaign
+    FROM piece p JOIN place_in_tree t USING (object_id)
+    WHERE (t.ad_set IS NOT NULL OR t.campaign IS NOT NULL)
+      AND (p.part IS NULL OR (p.amount_cents, coalesce(p.impressions, 0), coalesce(p.clicks, 0), coalesce(p.conversions, 0)) <> (0, 0, 0, 0))
 ),
 in_ad_set_begins AS (
     SELECT *, object_id = ad_set AS own,
@@ -560,14 +583,52 @@ in_campaign_begins AS (
     FROM in_campaign_rest
     WHERE (amount_rest, coalesce(impressions_rest, 0), coalesce(clicks_rest, 0), coalesce(conversions_rest, 0)) <> (0, 0, 0, 0)
 )
+SELECT p.object_id, p.period_start, p.period_end, p.collected_at, p.currency, p.amount_cents, p.impressions, p.clicks,
+       p.conversions, p.records, p.fractional, p.breakdown, p.part
+FROM (
+    SELECT p.*, NULL::uuid AS ad_set, NULL::uuid AS campaign
+    FROM piece p JOIN place_in_tree t USING (object_id)
+    WHERE t.ad_set IS NULL AND t.campaign IS NULL
+      AND (p.part IS NULL OR (p.amount_cents, coalesce(p.impressions, 0), coalesce(p.clicks, 0), coalesce(p.conversions, 0)) <> (0, 0, 0, 0))
+    UNION ALL SELECT * FROM after_ad_sets WHERE campaign IS NULL
+    UNION ALL SELECT * FROM in_campaign
+) AS p
+WHERE p.starts_inside AND $7
+UNION ALL
+SELECT object_id, period_start, stored_end, collected_at, currency, amount_cents, impressions, clicks, conversions, records,
+       fractional, breakdown, NULL
+FROM latest WHERE starts_inside AND NOT $7
+$$;
+
+-- What was collected last, of each object and period that begins in the range: sums of one breakdown.
+CREATE FUNCTION boris_ingestd_latest(
+    from_day date, to_day date, account uuid DEFAULT NULL, object uuid DEFAULT NULL,
+    from_at timestamptz DEFAULT NULL, to_at timestamptz DEFAULT NULL)
+RETURNS TABLE (
+    object_id uuid, breakdown text, period_start timestamptz, period_end timestamptz, collected_at timestamptz, currency text,
+    amount_cents numeric, impressions numeric, clicks numeric, conversions numeric, records bigint, fractional bigint)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+SELECT object_id, breakdown, period_start, period_end, collected_at, currency, amount_cents, impressions, clicks,
+       conversions, records, fractional
+FROM public.boris_ingestd_pieces($1, $2, $3, $4, $5, $6, false)
+$$;
+
+-- Rows that may be added up: no money is in two of them.
+CREATE FUNCTION boris_ingestd_spending(
+    from_day date, to_day date, account uuid DEFAULT NULL, object uuid DEFAULT NULL,
+    from_at timestamptz DEFAULT NULL, to_at timestamptz DEFAULT NULL)
+RETURNS TABLE (
+    platform public.platform, account_external_id text, zone text,
+    object_id uuid, object_external_id text, object_type public.ad_object_type, object_name text,
+    campaign_id uuid, part text, breakdown text,
+    period_start timestamptz, period_end timestamptz, local_start timestamp, collected_at timestamptz, currency text,
+    amount_cents numeric, impressions numeric, clicks numeric, conversions numeric, records bigint, fractional bigint)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
 SELECT t.platform, t.account_external_id, t.zone, t.object_id, t.external_id, t.type, t.name, t.top, p.part, p.breakdown,
        p.period_start, p.period_end, p.period_start AT TIME ZONE t.zone, p.collected_at, p.currency,
        p.amount_cents, p.impressions, p.clicks, p.conversions, p.records, p.fractional
-FROM (
-    SELECT * FROM after_ad_sets WHERE campaign IS NULL
-    UNION ALL SELECT * FROM in_campaign
-) AS p JOIN tree t USING (object_id)
-WHERE p.starts_inside
+FROM public.boris_ingestd_pieces($1, $2, $3, $4, $5, $6, true) AS p
+JOIN public.boris_ingestd_tree($3, $4) AS t USING (object_id)
 $$;
 
 -- Each stored row of an object, of the periods that begin in the range, and why it counts or not. An account's own days.
@@ -579,7 +640,8 @@ RETURNS TABLE (
     breakdown text, counted numeric, reason text)
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
 WITH latest AS MATERIALIZED (
-    SELECT * FROM public.boris_ingestd_latest($1, $2, $3, $4, $5, $6) WHERE object_id = $4
+    SELECT l.*, public.boris_ingestd_period_end(l.period_end) AS ends
+    FROM public.boris_ingestd_latest($1, $2, $3, $4, $5, $6) AS l WHERE l.object_id = $4
 ), piece AS MATERIALIZED (
     SELECT * FROM public.boris_ingestd_spending($1, $2, $3, $4, $5, $6) WHERE object_id = $4
 ), stored AS (
@@ -602,19 +664,19 @@ SELECT s.period_start, s.period_end, s.collected_at, s.currency, s.amount_cents,
        THEN 'left out: another breakdown of the same collection counts: ' || coalesce(n.breakdown, 'the total')
        WHEN p.object_id IS NOT NULL AND p.part IS NULL THEN 'counts'
        WHEN p.object_id IS NOT NULL THEN 'counts in part: what is ' || p.part
-       WHEN EXISTS (SELECT FROM latest o WHERE s.period_start < o.period_end AND o.period_start < s.ends AND o.collected_at >= s.collected_at
-                    AND NOT (o.period_start <= s.period_start AND s.ends <= o.period_end)
-                    AND NOT (s.period_start <= o.period_start AND o.period_end <= s.ends))
+       WHEN EXISTS (SELECT FROM latest o WHERE s.period_start < o.ends AND o.period_start < s.ends AND o.collected_at >= s.collected_at
+                    AND NOT (o.period_start <= s.period_start AND s.ends <= o.ends)
+                    AND NOT (s.period_start <= o.period_start AND o.ends <= s.ends))
        THEN 'left out: overlaps a period that was collected later'
-       WHEN EXISTS (SELECT FROM latest o WHERE s.period_start <= o.period_start AND o.period_end <= s.ends
-                    AND (o.period_start, o.period_end) <> (s.period_start, s.ends))
+       WHEN EXISTS (SELECT FROM latest o WHERE s.period_start <= o.period_start AND o.ends <= s.ends
+                    AND (o.period_start, o.ends) <> (s.period_start, s.ends))
        THEN 'left out: its shorter periods explain all of it'
        ELSE 'left out: the ads below explain all of it'
        END
 FROM stored s
-LEFT JOIN LATERAL (SELECT * FROM latest n WHERE n.period_start = s.period_start AND n.period_end = s.ends
+LEFT JOIN LATERAL (SELECT * FROM latest n WHERE n.period_start = s.period_start AND n.ends = s.ends
                    ORDER BY n.currency = s.currency DESC LIMIT 1) AS n ON true
-LEFT JOIN latest l ON l.period_start = s.period_start AND l.period_end = s.ends AND l.collected_at = s.collected_at
+LEFT JOIN latest l ON l.period_start = s.period_start AND l.ends = s.ends AND l.collected_at = s.collected_at
      AND l.currency = s.currency AND (l.breakdown IS NOT DISTINCT FROM s.breakdown OR l.records = 1 AND l.breakdown IS NULL)
 LEFT JOIN LATERAL (SELECT * FROM piece p WHERE p.currency = s.currency AND p.period_start = s.period_start AND
                    CASE WHEN p.part IS NULL THEN p.period_end = s.ends ELSE p.period_end >= s.ends END

@@ -154,6 +154,30 @@ static void check_hypertable(struct check *c, const struct schema_facts *schema)
                 report(c, true, "hypertable: spending by collected_at, in chunks of 1 week");
 }
 
+/* Accounts whose days the report cannot know. */
+static void check_time_zones(struct check *c)
+{
+        struct pg_result *res;
+
+        if (report_unknown_zones(&c->db, NULL, &res) != 0) {
+                report_error(c, "time zones");
+                return;
+        }
+        for (int row = 0; row < db_rows(res); row++) {
+                char account[256];
+                char zone[256];
+
+                report(c, false,
+                       "time zones: %s ad account %s: unknown time zone \"%s\": send it with an IANA name",
+                       db_text(res, row, 0).ptr,
+                       visible_copy(db_text(res, row, 1).ptr, account, sizeof(account)),
+                       visible_copy(db_text(res, row, 2).ptr, zone, sizeof(zone)));
+        }
+        if (db_rows(res) == 0)
+                report(c, true, "time zones: all known");
+        db_result_free(res);
+}
+
 static void check_schema(struct check *c, const struct server_facts *server)
 {
         struct schema_facts facts;
@@ -180,30 +204,6 @@ static void check_schema(struct check *c, const struct server_facts *server)
                 report(c, true, "rights: tables can be read and written");
         if (report_functions_exist(&c->db))
                 check_time_zones(c);
-}
-
-/* Accounts whose days the report cannot know. */
-static void check_time_zones(struct check *c)
-{
-        struct pg_result *res;
-
-        if (report_unknown_zones(&c->db, NULL, &res) != 0) {
-                report_error(c, "time zones");
-                return;
-        }
-        for (int row = 0; row < db_rows(res); row++) {
-                char account[256];
-                char zone[256];
-
-                report(c, false,
-                       "time zones: %s ad account %s: unknown time zone \"%s\": send it with an IANA name",
-                       db_text(res, row, 0).ptr,
-                       visible_copy(db_text(res, row, 1).ptr, account, sizeof(account)),
-                       visible_copy(db_text(res, row, 2).ptr, zone, sizeof(zone)));
-        }
-        if (db_rows(res) == 0)
-                report(c, true, "time zones: all known");
-        db_result_free(res);
 }
 
 /* --- what the configuration names --- */

@@ -304,10 +304,11 @@ static void print_above(const struct table *t, FILE *out, const struct layout *l
         size_t used = 0;
 
         for (size_t c = 0; c < t->columns_len; c++) {
-                size_t len = cells_width(t->columns[c].name) + 1 + cells_width(cell(t, 0, c));
+                size_t len;
 
                 if (!layout->above[c])
                         continue;
+                len = cells_width(t->columns[c].name) + 1 + cells_width(cell(t, 0, c));
                 link = used == 0 ? "" : used + 2 + len > layout->available ? "\n" : ", ";
                 used = link[0] == ',' ? used + 2 + len : len;
                 fprintf(out, "%s%s ", link, t->columns[c].name);

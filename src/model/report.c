@@ -28,15 +28,14 @@ static const char totals_sql[] =
 #define RFC3339 " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "
 
 static const char latest_sql[] =
-        "SELECT to_char(l.period_start" RFC3339 "to_char(l.stored_end" RFC3339
+        "SELECT to_char(l.period_start" RFC3339 "to_char(l.period_end" RFC3339
         "to_char(l.collected_at" RFC3339
         "o.platform::text, o.account_external_id, o.external_id, o.type::text, o.name, l.currency, "
         "l.amount_cents::text, l.impressions::text, l.clicks::text, l.conversions::text, l.records::text, "
         "l.breakdown, nullif(l.fractional, 0)::text "
         "FROM boris_ingestd_latest" ARGUMENTS
         " AS l JOIN boris_ingestd_objects($3, $4) AS o ON o.id = l.object_id "
-        "WHERE l.starts_inside "
-        "ORDER BY o.platform, o.account_external_id, o.type, o.external_id, l.period_start, l.stored_end, l.currency";
+        "ORDER BY o.platform, o.account_external_id, o.type, o.external_id, l.period_start, l.period_end, l.currency";
 
 static const char explain_sql[] = "SELECT to_char(e.period_start" RFC3339 "to_char(e.period_end" RFC3339
                                   "to_char(e.collected_at" RFC3339
@@ -47,8 +46,8 @@ static const char unknown_zones_sql[] =
         "SELECT platform::text, external_id, timezone FROM boris_ingestd_accounts() "
         "WHERE zone IS NULL AND ($1 IS NULL OR id = $1) ORDER BY platform, external_id, id";
 
-/* Compiling a plan of fifty chunks takes longer than it saves. */
-static const char settings_sql[] = "SET jit = off";
+/* Compiling a plan of fifty chunks takes longer than it saves. Sums by stretch are kept in memory, 32 MB by default. */
+static const char settings_sql[] = "SET jit = off; SET hash_mem_multiplier = 8";
 
 static const struct slice groups[] = {
 #define X(name, text) {text, sizeof(text) - 1},
