@@ -95,39 +95,46 @@ $$;
 
 -- --- one row ---
 
--- The dimensions by which a row was broken down, "age, gender"; '' for a total. Two texts: by the platforms' own names for
--- dimensions, and, for breakdowns with names of a sync job's own, by the keys that hold text.
-CREATE FUNCTION boris_ingestd_dimensions(metrics jsonb, OUT known text, OUT texts text)
+-- The keys of metrics that have a value, one a line, those of an inner object behind its own; text values are marked with a
+-- "t" in front, others with "-". Rows of one breakdown have few different shapes.
+CREATE FUNCTION boris_ingestd_shape(metrics jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT coalesce(string_agg(
+    CASE WHEN jsonb_typeof(value) = 'object'
+    THEN (SELECT string_agg(
+              CASE WHEN inner_value #>> '{}' ~ '^\s*([-+]?[0-9.,]+([eE][-+]?[0-9]+)?\s*%?\s*)?$' THEN '-' ELSE 't' END || key || '.' || inner_key,
+              E'\n' ORDER BY inner_key COLLATE "C")
+          FROM jsonb_each(value) AS i (inner_key, inner_value) WHERE jsonb_typeof(inner_value) NOT IN ('null', 'array', 'object'))
+    WHEN value #>> '{}' ~ '^\s*([-+]?[0-9.,]+([eE][-+]?[0-9]+)?\s*%?\s*)?$' THEN '-' || key ELSE 't' || key END, E'\n'), '')
+FROM jsonb_each(CASE jsonb_typeof(metrics) WHEN 'object' THEN metrics END) AS o (key, value)
+WHERE jsonb_typeof(value) NOT IN ('null', 'array')
+$$;
+
+-- The dimensions by which rows of a shape were broken down, "age, gender"; '' for a total. Two texts: by the platforms' own
+-- names for dimensions, and, for breakdowns with names of a sync job's own, by the keys that hold text, too.
+CREATE FUNCTION boris_ingestd_dimensions(shape text, OUT known text, OUT texts text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 SELECT coalesce(string_agg(key, ', ' ORDER BY key COLLATE "C") FILTER (WHERE dimension), ''),
        coalesce(string_agg(key, ', ' ORDER BY key COLLATE "C") FILTER (WHERE dimension OR is_text), '')
 FROM (
-    SELECT key, jsonb_typeof(value) = 'boolean' OR jsonb_typeof(value) = 'string'
-               AND value #>> '{}' !~ '^\s*$|^\s*[-+]?[0-9.,]+([eE][-+]?[0-9]+)?\s*%?\s*$' AS is_text,
-           key ~* '^(segments?|dimensions?|breakdowns?)[._]'
-           OR lower(regexp_replace(replace(key, ' ', '_'), '^.*\.', '')) = ANY ('{
-               age,age_range,gender,country,country_code,region,region_id,province,province_id,city,city_id,dma,dma_id,
-               zip,postal_code,location,geo,language,publisher_platform,platform_position,device_platform,
-               impression_device,device,device_type,device_brand,device_model,os,operating_system,placement,
-               placement_type,placement_id,network,ad_network_type,ac,hour,hour_of_day,day_of_week,
-               hourly_stats_aggregated_by_advertiser_time_zone,hourly_stats_aggregated_by_audience_time_zone,
-               product_id,product_item_id,frequency_value,place_page_id,conversion_action,conversion_action_name,
-               conversion_action_category,click_type,slot,search_term,keyword,keyword_id,audience,audience_id,
-               interest,interest_category,income_range,parental_status,household_income,action_type,action_device,
-               action_destination,action_reaction,action_target_id,body_asset,title_asset,image_asset,video_asset,
-               description_asset,link_url_asset,call_to_action_asset,ad_format_asset,media_asset_url,
-               user_segment_key,app_id,skan_campaign_id,skan_conversion_id,conversion_destination,
-               landing_destination,creative_id,asset_group,asset_group_id}'::text[]) AS dimension
-    FROM (
-        SELECT key, value FROM jsonb_each(CASE jsonb_typeof(metrics) WHEN 'object' THEN metrics END)
-        WHERE jsonb_typeof(value) <> 'object'
-        UNION ALL
-        SELECT outer_key || '.' || inner_key, inner_value
-        FROM jsonb_each(CASE jsonb_typeof(metrics) WHEN 'object' THEN metrics END) AS o (outer_key, outer_value),
-             jsonb_each(CASE jsonb_typeof(outer_value) WHEN 'object' THEN outer_value END) AS i (inner_key, inner_value)
-    ) AS entry (key, value)
-    WHERE jsonb_typeof(value) NOT IN ('null', 'array', 'object')
-) AS named
+    SELECT key, is_text, key ~* '^(segments?|dimensions?|breakdowns?)[._]'
+        OR lower(regexp_replace(replace(key, ' ', '_'), '^.*\.', '')) = ANY ('{
+        age,age_range,gender,country,country_code,region,region_id,province,province_id,city,city_id,dma,
+        dma_id,zip,postal_code,location,geo,language,publisher_platform,platform_position,device_platform,
+        impression_device,device,device_type,device_brand,device_model,os,operating_system,placement,
+        placement_type,placement_id,network,ad_network_type,ac,hour,hour_of_day,day_of_week,
+        hourly_stats_aggregated_by_advertiser_time_zone,hourly_stats_aggregated_by_audience_time_zone,product_id,
+        product_item_id,frequency_value,place_page_id,conversion_action,conversion_action_name,
+        conversion_action_category,click_type,slot,search_term,keyword,keyword_id,audience,audience_id,
+        interest,interest_category,income_range,parental_status,household_income,action_type,action_device,
+        action_destination,action_reaction,action_target_id,body_asset,title_asset,image_asset,video_asset,
+        description_asset,link_url_asset,call_to_action_asset,ad_format_asset,media_asset_url,user_segment_key,
+        app_id,skan_campaign_id,skan_conversion_id,conversion_destination,landing_destination,creative_id,
+        asset_group,asset_group_id
+        }'::text[]) AS dimension
+    FROM (SELECT substr(entry, 2), left(entry, 1) = 't' FROM regexp_split_to_table(shape, '\n') AS entry
+          WHERE entry <> '') AS named (key, is_text)
+) AS judged
 $$;
 
 -- Whether metrics hold other conversions than the column: platforms count them in fractions, which the column cannot hold.
@@ -257,7 +264,7 @@ WITH same AS MATERIALIZED (
       AND s.currency = $4
 ), families AS (
     SELECT CASE WHEN bool_or(d.known <> '') OVER () THEN d.known ELSE d.texts END AS family, r.*
-    FROM rows r, LATERAL public.boris_ingestd_dimensions(r.metrics) AS d WHERE collection = 1
+    FROM rows r, LATERAL public.boris_ingestd_dimensions(public.boris_ingestd_shape(r.metrics)) AS d WHERE collection = 1
 )
 SELECT ARRAY[sum(amount_cents), sum(impressions), sum(clicks), sum(conversions)]
 FROM families GROUP BY family
@@ -353,6 +360,23 @@ WITH several AS MATERIALIZED (
 -- Breakdowns: one family of each object, period and collection.
 known AS MATERIALIZED (
     SELECT id, object_id, place FROM public.boris_ingestd_objects($3, $4)
+), shaped AS MATERIALIZED (
+    SELECT m.object_id, m.period_start, m.period_end, s.period_end AS stored_end, m.collected_at, m.starts_inside,
+           m.reaches_out, m.nested, m.contains, m.stretch, s.currency, s.amount_cents, s.impressions, s.clicks, s.conversions,
+           public.boris_ingestd_fractional(s.conversions, s.metrics) AS fractional,
+           public.boris_ingestd_shape(s.metrics) AS shape
+    FROM raw m
+    JOIN known o ON o.object_id = m.object_id AND o.place = m.place
+    -- coalesce() keeps indexes out of this join: one scan and a hash table, whatever the planner guesses
+    JOIN public.spending s ON coalesce(s.ad_object_id, s.id) = o.id
+        AND coalesce(s.collected_at, s.period_end) = m.collected_at AND s.period_start = m.period_start
+        AND public.boris_ingestd_period_end(s.period_end) = m.period_end
+    WHERE m.has_more
+      AND s.collected_at >= (coalesce($5 AT TIME ZONE 'UTC', $1::timestamp - interval '15 hours') - interval '31 days')
+                            AT TIME ZONE 'UTC'
+), shapes AS MATERIALIZED (
+    SELECT shape, d.known, d.texts
+    FROM (SELECT DISTINCT shape FROM shaped) AS s, LATERAL public.boris_ingestd_dimensions(s.shape) AS d
 ), family AS MATERIALIZED (
     SELECT object_id, period_start, period_end, stored_end, collected_at, collected_at, currency,
            amount_cents, impressions, clicks, conversions, records, fractional, nullif(family, ''), starts_inside, reaches_out, nested, contains, stretch
@@ -370,21 +394,10 @@ known AS MATERIALIZED (
                        bool_or(starts_inside) AS starts_inside, bool_or(reaches_out) AS reaches_out,
                        bool_or(nested) AS nested, bool_or(contains) AS contains, min(stretch) AS stretch
                 FROM (
-                    SELECT m.object_id, m.period_start, m.period_end, s.period_end AS stored_end, m.collected_at,
-                           m.starts_inside, m.reaches_out, m.nested, m.contains, m.stretch, s.currency, s.amount_cents, s.impressions, s.clicks, s.conversions,
-                           public.boris_ingestd_fractional(s.conversions, s.metrics) AS fractional,
-                           CASE WHEN bool_or(d.known <> '') OVER (PARTITION BY m.object_id, m.period_start, m.period_end)
-                           THEN d.known ELSE d.texts END AS family
-                    FROM raw m
-                    JOIN known o ON o.object_id = m.object_id AND o.place = m.place
-                    JOIN public.spending s ON s.ad_object_id = o.id AND s.collected_at = m.collected_at
-                        AND s.period_start = m.period_start
-                        AND public.boris_ingestd_period_end(s.period_end) = m.period_end,
-                    LATERAL public.boris_ingestd_dimensions(s.metrics) AS d
-                    WHERE m.has_more
-                      AND s.collected_at >= (coalesce($5 AT TIME ZONE 'UTC', $1::timestamp - interval '15 hours')
-                                             - interval '31 days') AT TIME ZONE 'UTC'
-                ) AS with_family
+                    SELECT m.*, CASE WHEN bool_or(d.known <> '') OVER (PARTITION BY m.object_id, m.period_start, m.period_end)
+                       THEN d.known ELSE d.texts END AS family
+                FROM shaped m JOIN shapes d USING (shape)
+            ) AS with_family
                 GROUP BY object_id, period_start, period_end, collected_at, family, currency
             ) AS family_sum
         ) AS sized
@@ -650,7 +663,7 @@ WITH latest AS MATERIALIZED (
            nullif(CASE WHEN bool_or(d.known <> '') OVER (PARTITION BY s.period_start, s.collected_at, public.boris_ingestd_period_end(s.period_end))
                   THEN d.known ELSE d.texts END, '') AS breakdown
     FROM public.spending s JOIN public.boris_ingestd_objects($3, $4) o ON o.id = s.ad_object_id AND o.object_id = $4,
-         LATERAL public.boris_ingestd_dimensions(s.metrics) AS d
+         LATERAL public.boris_ingestd_dimensions(public.boris_ingestd_shape(s.metrics)) AS d
     WHERE s.period_start >= coalesce($5, $1::timestamp AT TIME ZONE o.zone)
       AND s.period_start < coalesce($6, $2::timestamp AT TIME ZONE o.zone)
 )
