@@ -3,14 +3,14 @@
 #include "commands/arguments.h"
 #include "commands/commands.h"
 
-/* What was printed, a new connection's uuid, say, must have arrived before it counts as done. */
+/* A command counts as done only if its output, a new connection's uuid, say, could be written. */
 static int finish_output(int status)
 {
         if (fflush(stdout) == 0 && !ferror(stdout))
                 return status;
         if (status != 0)
                 return status;
-        fprintf(stderr, "boris-ingestd: what was done could not be printed: look at standard output\n");
+        fprintf(stderr, "boris-ingestd: write error on standard output: the command itself was carried out\n");
         return 1;
 }
 

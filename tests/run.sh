@@ -1,21 +1,79 @@
 #!/usr/bin/env bash
 # Every test, from a bare checkout: installs what is missing, builds, then runs the unit and integration tests, once
-# plain and once under AddressSanitizer and UBSan. Arguments go to ctest: ./tests/run.sh -R record
+# plain and once under AddressSanitizer and UBSan.
+#
+#   ./tests/run.sh [CTEST ARGUMENT...]     all of them, or those that ctest's arguments select: -R record
+#   ./tests/run.sh quick                   one build, the unit tests, and one integration test of each kind
+#   ./tests/run.sh -k NAME                 the tests that have NAME in their own names, in one build
+#
 # With DATABASE_URL set, the tests make their databases on that server instead of a private one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+mode=all
+case ${1:-} in
+quick) mode=quick && shift ;;
+-k) mode=named name=${2:?run.sh -k needs the name of a test, or a part of it} && shift 2 ;;
+esac
 # shellcheck source=tests/lib/setup.sh
 source tests/lib/setup.sh tests
 
-[ -n "${DATABASE_URL:-}" ] || timed tests/lib/cluster.sh tree
+# One server for all files whose tests leave it alone (harness.py); the others start one of their own.
+shared_server_start() {
+        [ -z "${DATABASE_URL:-}" ] || return 0
+        timed tests/lib/cluster.sh tree
+        shared=$(mktemp -d "${TMPDIR:-/tmp}/ingestd-XXXXXX")
+        trap 'tests/lib/cluster.sh destroy "$shared"' EXIT
+        TEST_SERVER_URL=$(CLUSTER_FSYNC=off tests/lib/cluster.sh start "$shared")
+        export TEST_SERVER_URL
+}
+
+# run_ctest PRESET ARGUMENT...: twice as many at once as there are cores, for most of the time a test waits.
+run_ctest() {
+        local build=build/$1
+        shift
+        ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$((2 * $(nproc)))" "$@" |
+                tests/lib/summary.py "$build"
+}
+
+# run_named PRESET NAME: every test that has NAME in its name, each file by itself.
+run_named() {
+        local file python c failed=''
+        export INGESTD=$PWD/build/$1/src/boris-ingestd
+        mapfile -t python < <(grep -lE "def test_\w*${2#test_}" tests/integration/test_*.py)
+        mapfile -t c < <(grep -lE "cmocka_unit_test\w*\(\w*$2" tests/unit/*/test_*.c tests/integration/test_*.c)
+        if [ ${#python[@]} -eq 0 ] && [ ${#c[@]} -eq 0 ]; then
+                echo "run.sh: no test has $2 in its name" >&2
+                return 1
+        fi
+        for file in "${python[@]}"; do
+                tests/lib/run_test.py "$file" -v -k "$2" || failed=yes
+        done
+        for file in "${c[@]}"; do
+                TEST_FILTER="*$2*" tests/lib/with_database.sh "build/$1/tests/$(basename "$file" .c)" || failed=yes
+        done
+        [ -z "$failed" ]
+}
+
+if [ $mode != all ]; then
+        timed build release
+        shared_server_start
+        if [ $mode = quick ]; then
+                run_ctest release -C quick -L '^(unit|quick)$' "$@"
+        else
+                run_named release "$name"
+        fi
+        exit
+fi
+
 trees=
-if [ "$(id -u)" -eq 0 ]; then # nobody else can boot them
+if [ "$(id -u)" -eq 0 ] && tests/lib/systemd_tree.sh can-boot; then
         timed tests/lib/systemd_tree.sh &
         trees=$!
 fi
 timed build release
 timed build asan
 [ -z "$trees" ] || wait "$trees" || echo "no trees to boot: the tests of the package will say so" >&2
+shared_server_start
 
 failed=()
 once=()
@@ -23,9 +81,7 @@ for preset in release asan; do
         echo "== $preset"
         # what runs the same under either build, or runs no build of ours: once is enough
         [ "$preset" = release ] || once=(-LE once)
-        # one more than there are cores: a test waits now and then
-        ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j "$(($(nproc) + 1))" "${once[@]}" "$@" ||
-                failed+=("$preset")
+        run_ctest "$preset" "${once[@]}" "$@" || failed+=("$preset")
 done
 # ctest's own summary is the last word, but only asan's stands there
 [[ " ${failed[*]} " != *" release "* ]] || echo "tests failed in the release build, see above" >&2

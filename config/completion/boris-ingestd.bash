@@ -44,7 +44,7 @@ _boris_ingestd()
         fi
 
         case ${words[*]} in
-        "") candidates="run migrate check connection send top rejects spool hierarchy report --version --help" ;;
+        "" | help) candidates="run migrate check connection send top rejects spool hierarchy report help --version --help" ;;
         migrate) candidates="--status" ;;
         connection) candidates="create list delete" ;;
         "connection create") candidates="META GOOGLE_ADS TIKTOK --id --file" ;;

@@ -4,3 +4,18 @@ if(NOT DEFINED ENV{SOURCE_DATE_EPOCH})
                   OUTPUT_VARIABLE moment OUTPUT_STRIP_TRAILING_WHITESPACE)
   set(ENV{SOURCE_DATE_EPOCH} ${moment})
 endif()
+
+# The package lies in /usr and reads /etc: a build for another prefix is made again for this one.
+if(CPACK_GENERATOR STREQUAL DEB AND NOT CPACK_BUILT_FOR STREQUAL /usr)
+  list(GET CPACK_INSTALL_CMAKE_PROJECTS 0 built)
+  set(again ${built}/for-usr)
+  file(STRINGS ${built}/CMakeCache.txt cache REGEX "^(CMAKE_BUILD_TYPE|CMAKE_C_COMPILER|CMAKE_C_FLAGS|LTO|SANITIZE):")
+  list(TRANSFORM cache PREPEND "-D")
+  message(STATUS "building for the prefix /usr in ${again}")
+  execute_process(COMMAND ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/../.. -B ${again} ${cache}
+                          -DCMAKE_INSTALL_PREFIX=/usr -DBUILD_TESTING=OFF
+                  OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
+  cmake_host_system_information(RESULT cores QUERY NUMBER_OF_LOGICAL_CORES)
+  execute_process(COMMAND ${CMAKE_COMMAND} --build ${again} --parallel ${cores} OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
+  set(CPACK_INSTALL_CMAKE_PROJECTS "${again};boris-ingestd;ALL;/")
+endif()

@@ -7,7 +7,8 @@
 
 #include "base/log.h"
 
-#define CONFIG_DEFAULT_PATH "/etc/boris-ingestd/boris-ingestd.ini"
+/* The build defines CONFIG_DIR: /etc/boris-ingestd in the package. */
+#define CONFIG_DEFAULT_PATH CONFIG_DIR "/boris-ingestd.ini"
 
 enum {
         CONFIG_ERROR_BYTES = 512,
@@ -57,6 +58,7 @@ struct config {
         struct {
                 size_t cache_objects;      /* 0..100000000 */
                 unsigned unknown_grace_ms; /* 0..86400000: how long a record waits for its unknown object */
+                unsigned recheck_ms;       /* 1000..3600000: remembered objects are compared with the database */
         } resolve;
         struct {
                 char *dir;        /* "" for none; at most 4000 bytes */
@@ -105,6 +107,12 @@ struct config_source {
  * be after a restart. */
 void config_take_over(struct config *running, struct config *fresh, char ret_applied[CONFIG_NAMES_BYTES],
                       char ret_restart[CONFIG_NAMES_BYTES]);
+
+/* Whether listen.allow_users or listen.allow_groups keeps some local users out. */
+bool config_restricts_users(const struct config *config);
+
+/* Whether others may read or change the file that the password is from: then *ret_why says so. */
+bool config_check_password_file(const struct config *config, char ret_why[CONFIG_ERROR_BYTES]);
 
 void config_deinit(struct config *config);
 

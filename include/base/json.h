@@ -33,6 +33,7 @@ enum json_trouble {
         JSON_TROUBLE_SURROGATE, /* \ud800 without its other half */
         JSON_TROUBLE_NUMERIC,   /* outside of numeric: 131072 digits before, 16383 after the decimal point */
         JSON_TROUBLE_DEPTH,     /* nested deeper than JSON_MAX_DEPTH */
+        JSON_TROUBLE_LONG, /* jsonb prints more than text_max bytes: 1e131071 is short, its text is not */
 };
 
 /* A string between its quotes, as it was sent. */
@@ -51,24 +52,32 @@ struct json_value {
         XXH128_hash_t hash;        /* arrays and objects only */
 };
 
-/* Memory that a reader needs for keys and escaped strings; grows to what the largest text needed. */
+enum { JSON_SCRATCH_KEPT = 64 * 1024 }; /* bytes that json_scratch_trim leaves */
+
+/* Memory that a reader needs for keys and escaped strings; grows to what the largest text needs. */
 struct json_scratch {
         XXH128_hash_t *keys;
         size_t keys_cap;
         uint32_t *table;
         size_t table_cap;
+        uint64_t seed; /* of the table, drawn at its first use: nobody can aim at one slot */
         struct buf text;
 };
 
 void json_scratch_deinit(struct json_scratch *scratch);
+
+/* Frees what a long text made it grow to. */
+void json_scratch_trim(struct json_scratch *scratch);
 
 struct json_reader {
         const char *start;
         const char *p;
         const char *end;
         struct json_scratch *scratch;
+        size_t text_max; /* bytes that jsonb may print of one array or object; 0: any */
         size_t keys_len;
         unsigned depth;
+        size_t grown; /* bytes that numbers of the value are longer as jsonb prints them than as they were sent */
         enum json_trouble trouble;
         const char *error; /* what is wrong, a fixed text; NULL while all is well */
 };

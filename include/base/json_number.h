@@ -34,6 +34,10 @@ const char *json_number_read_short(const char *p, const char *end, int64_t *ret)
 /* Whether PostgreSQL's numeric, and so jsonb, holds it. */
 bool json_number_fits_numeric(const struct json_number *n);
 
+/* The length of the text that numeric prints: without an exponent, but with all zeros that it stands for. The
+ * number must fit. */
+size_t json_number_text_len(const struct json_number *n);
+
 /* Numbers that numeric takes for one, digits behind the point included, hash alike, however they were sent:
  * -0 as 0, 1e2 as 100, 0.10e1 as 1.0; and all others as their text. @scratch is overwritten. */
 XXH128_hash_t json_number_hash(const struct json_number *n, uint64_t seed, struct buf *scratch);

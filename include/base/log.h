@@ -4,9 +4,13 @@
 #include <stdarg.h>
 #include <stdint.h>
 
-/* Logging to standard error, one line an event, or where that is systemd's journal to it, with fields. Never
- * pass a secret: what libpq says of a connection goes through here, so callers give it only texts that cannot
- * hold a password. */
+/* Logging to standard error, one line an event, or where that is systemd's journal to it, with fields. Foreign
+ * text is made visible (visible.h). Never pass a secret: what libpq says of a connection goes through here, so callers give it only texts that cannot
+ * hold a password.
+ *
+ * Between log_start and log_stop nobody who logs waits for standard error: a thread writes. What it cannot write
+ * in time is dropped and counted; a warning or error that comes again and again in a row is written once, and then
+ * with how often it came. Before and after, and in commands, log_event writes itself. */
 
 enum log_level {
         LOG_LEVEL_ERROR,
@@ -52,6 +56,11 @@ void log_init(enum log_level level, enum log_format format);
 void log_init_at(enum log_level level, enum log_format format, const char *journal_socket);
 /* Changes the level alone; may be called while other threads log. */
 void log_set_level(enum log_level level);
+void log_start(void);
+/* Writes what waits, unless nobody reads standard error: then a second is enough. Before the process ends. */
+void log_stop(void);
+/* Events that were dropped since the start. */
+uint64_t log_dropped(void);
 /* @fields may be NULL. */
 void log_event(enum log_level level, const struct log_fields *fields, const char *fmt, ...)
         __attribute__((format(printf, 3, 4)));

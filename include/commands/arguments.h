@@ -6,58 +6,64 @@
 
 enum { ARGUMENTS_OVERRIDES_MAX = 64 };
 
-/* Options that belong to some commands only: name, and whether a value follows. */
+/* Options that belong to some commands only: name, the word for its value (NULL for a flag), help. */
 #define OPTION_MAP(X)                                                                                        \
-        X(ID, "id", true)                                                                                    \
-        X(FILE, "file", true)                                                                                \
-        X(YES, "yes", false)                                                                                 \
-        X(STATUS, "status", false)                                                                           \
-        X(ACCOUNT, "account", true)                                                                          \
-        X(PLATFORM, "platform", true)                                                                        \
-        X(CONNECTION, "connection", true)                                                                    \
-        X(OBJECT, "object", true)                                                                            \
-        X(FROM, "from", true)                                                                                \
-        X(TO, "to", true)                                                                                    \
-        X(BUCKET, "bucket", true)                                                                            \
-        X(BY, "by", true)                                                                                    \
-        X(LATEST, "latest", false)                                                                           \
-        X(EXPLAIN, "explain", false)                                                                         \
-        X(FORMAT, "format", true)                                                                            \
-        X(SOCKET, "socket", true)                                                                            \
-        X(TCP, "tcp", true)                                                                                  \
-        X(RETRY, "retry", true)                                                                              \
-        X(JSON, "json", false)                                                                               \
-        X(URL, "url", true)                                                                                  \
-        X(ONCE, "once", false)
+        X(ID, "id", "UUID", "create the connection with this id")                                            \
+        X(FILE, "file", "FILE", "read FILE")                                                                 \
+        X(YES, "yes", NULL, "do not ask")                                                                    \
+        X(STATUS, "status", NULL, "list the migrations")                                                     \
+        X(ACCOUNT, "account", "ID", "the ad account, by its external id")                                    \
+        X(PLATFORM, "platform", "PLATFORM", "META, GOOGLE_ADS or TIKTOK; if several platforms have the id")  \
+        X(CONNECTION, "connection", "UUID", "if several platform connections reach the account")             \
+        X(OBJECT, "object", "ID", "one ad object and everything below it, by its external id")               \
+        X(FROM, "from", "WHEN", "a date in the account's time zone (2026-11-01) or an RFC 3339 time")        \
+        X(TO, "to", "WHEN", "the same; excluded")                                                            \
+        X(BUCKET, "bucket", "STEP", "1h, 1d, 1w, 1mon or a multiple")                                        \
+        X(BY, "by", "WORD", "account, platform, campaign or object")                                         \
+        X(LATEST, "latest", NULL, "print the latest record of each object and period instead")               \
+        X(EXPLAIN, "explain", NULL, "print each stored row of an object, and why it counts or not")          \
+        X(FORMAT, "format", "WORD", "table, csv or json")                                                    \
+        X(SOCKET, "socket", "PATH", "the daemon's Unix socket (default: listen.unix)")                       \
+        X(TCP, "tcp", "HOST:PORT", "the daemon's TCP address; without TLS")                                  \
+        X(RETRY, "retry", "SECONDS",                                                                         \
+          "give up after SECONDS without progress (default: 60); if set, also retry the first connection")   \
+        X(JSON, "json", NULL, "print JSON")                                                                  \
+        X(URL, "url", "http://HOST:PORT", "the daemon's status address (default: http.listen)")              \
+        X(ONCE, "once", NULL, "print once and exit (default if stdout is not a terminal)")
 
 enum argument_option {
-#define X(name, text, has_value) OPTION_##name,
+#define X(name, text, value, doc) OPTION_##name,
         OPTION_MAP(X)
 #undef X
                 OPTIONS
 };
 
-/* The command line. Strings borrow argv, but for the overrides. */
+/* The command line. Strings borrow argv, except the overrides. */
 struct arguments {
         const char *config_path;                  /* --config, or NULL */
-        char *overrides[ARGUMENTS_OVERRIDES_MAX]; /* --set; owned copies, the originals are blotted out */
+        char *overrides[ARGUMENTS_OVERRIDES_MAX]; /* --set; owned copies, the originals are overwritten */
         size_t overrides_len;
-        const char
-                *options[OPTIONS]; /* the value, "" where the option has none, NULL where it is not given */
-        char **words;              /* the subcommand and its operands */
+        const char *options[OPTIONS]; /* the value; "" for a flag; NULL if not given */
+        char **words;                 /* the subcommand and its operands */
         int words_len;
+        char *faulty; /* the argument at which parsing stopped, or NULL */
+        bool help;    /* --help, -h, or the command "help" (which is no longer among the words) */
+        bool version; /* --version, -V */
 };
 
 /* "--yes" */
 const char *argument_option_name(enum argument_option option);
 
-/* Returns -1, or the exit status where there is nothing to run (help, version, wrong usage), once that is
- * told. *ret is to be deinitialised in either case. */
+/* Returns -1, or the exit status 2 once the error is printed. *ret is to be deinitialised in either case. */
 int arguments_parse(struct arguments *ret, int argc, char **argv);
 
 void arguments_deinit(struct arguments *a);
 
-/* Tells what is wrong with the usage, about @word where it is not NULL; returns the exit status 2. */
+/* Prints what is wrong with the usage, about @word if it is not NULL; returns the exit status 2. */
 int arguments_usage(const char *what, const char *word);
+
+/* Prints the help of one command to standard output: @usage ("report [--account ID] ..."), the options in the bit set
+ * @options, and @doc behind them. */
+void arguments_help(const char *usage, unsigned options, const char *doc);
 
 #endif

@@ -20,6 +20,7 @@
 #include "spool/spool.h"
 #include "wire/fields.h"
 #include "wire/line.h"
+#include "wire/receipt.h"
 
 /* A line's way from a session to the database, with all stages in between. */
 struct pipeline {
@@ -37,8 +38,7 @@ struct pipeline {
         struct overflow overflow;
         struct writer_config writer_config;
         struct writer *writers;
-        int64_t last_received_us;
-        uint64_t received_turn;     /* loop time in ms when the clock was looked at for it */
+        struct receipts receipts;
         uint64_t drained_hierarchy; /* the last batch that holds a drained record; 0: none */
         bool ending;
         bool evacuating; /* no writer gets a batch */
@@ -53,18 +53,19 @@ struct pipeline {
 
         /* Lines that came out of the spool: what lay there at the start and was added is the sum of these
          * counts, of what lies there, and of what was lost in damaged files. */
-        uint64_t spool_before; /* lay there at the start */
         uint64_t drained_counts[LINE_OUTCOMES];
         uint64_t drained_in_flight;
         uint64_t drained_unknown;
+        uint64_t drained_resting; /* those that are tried again from time to time, see batcher.h */
 
         uint64_t settled_at; /* loop time in ms when the database last told what became of a line */
 };
 
-/* Opens all stages. @on_hierarchy is called when accounts or objects were written. 0, or a code of enum err
+/* Opens all stages. @clock is the daemon's, borrowed. @on_hierarchy is called when accounts or objects were written. 0, or a code of enum err
  * once the log was told why; to be closed in either case. */
 int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *config,
-                  struct reject_file *rejects, void (*on_hierarchy)(void *ctx, bool new_accounts), void *ctx);
+                  struct reject_file *rejects, struct receipt_clock *clock,
+                  void (*on_hierarchy)(void *ctx, bool new_accounts), void *ctx);
 
 /* Somebody else wrote accounts or objects. */
 void pipeline_hierarchy_changed(struct pipeline *p, bool new_accounts);
@@ -97,8 +98,14 @@ void pipeline_drain(struct pipeline *p);
 /* Whether the stages have room, for any line. */
 bool pipeline_stages_have_room(const struct pipeline *p);
 
+/* Whether the memory limit keeps everybody waiting, and will not for long. */
+bool pipeline_memory_full(const struct pipeline *p);
+
 /* Sends a line on its way into the stages: takes over it. */
 void pipeline_route_take(struct pipeline *p, struct line *line);
+
+/* Leaves a line of a session unsettled, since the daemon ends: the client will send it again. */
+void pipeline_abandon_take(struct pipeline *p, struct line *line);
 
 /* Gives up all lines in the stages, and the connections that are busy with some, for the reason @why. @cb
  * gets

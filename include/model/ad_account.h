@@ -39,19 +39,25 @@ int ad_account_find_external(struct db *db, struct slice external_id, const enum
 
 void ad_account_list_deinit(struct ad_account_list *list);
 
-/* For pg_conn: one int8 that changes with the set of accounts that several connections of one platform reach,
- * for which a record must name its connection. */
-extern const char ad_account_ambiguous_sql[];
+/* For pg_conn: whether what records name has changed. Two int8: one that changes with the set of accounts that
+ * several connections of one platform reach, for which a record must name its connection; and how many rows of
+ * connections, accounts and objects were updated or deleted since the server began to count, NULL where it does not
+ * count. Updates that changed no indexed column of an object, and so not its names, are left out. */
+extern const char ad_account_watch_sql[];
 
 /* For pg_conn: inserts accounts, or updates those that differ, by (connection, external id). Parameters: $1
  * uuid[] connections, then text[] external ids, names (may be NULL), currencies, timezones; no key twice. One
- * row a key, in any order: its number from 1 (int4), and three bool: whether there is such a connection,
- * whether something was written, whether the account is new. */
+ * row an account, in their order: its number from 1 (int4), its enum db_write, and two bool: whether there is
+ * such a connection (else nothing is written), whether the account is new. Accounts that were written under
+ * another key than given come last, without a number. */
 extern const char ad_account_upsert_sql[];
 
 /* For pg_conn: commands that insert an ordinary account, update it, and roll that back: a made-up one or,
  * where that fails, one like another that is there, under a new id and name. Where a row fails and this does
  * not, that row is to blame. */
 extern const char ad_account_probe_sql[];
+
+/* For pg_conn: as ad_object_unlocked_sql. */
+extern const char ad_account_unlocked_sql[];
 
 #endif

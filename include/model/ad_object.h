@@ -79,8 +79,12 @@ void ad_object_list_deinit(struct ad_object_list *list);
  * and the ad object's id, NULL where there is none or where not exactly one account matches. */
 extern const char ad_object_lookup_sql[];
 
+/* What objects are called. Parameter: $1 uuid[]. One row for each that is there, in any order: its number from 1
+ * (int4), platform (text), connection (uuid), the account's and the object's external id (text). */
+extern const char ad_object_names_sql[];
+
 /* What an upsert of ad objects needs to know first. Parameters as above, then $6 text[] the types that the
- * objects are to have and $7 text[] the external ids of their parents (NULL: none). One row a key, in any
+ * objects are to have and $7 text[] the external ids of their parents (NULL: none). One row a key, in their
  * order: the key's number, how many accounts match, the account's id (all zeros where not exactly one); the
  * object's id and type (text), NULL where it is new; how many children it has, 0 where its type stays; its
  * parent so far, and the parent to be with its type, NULL where there is none. */
@@ -89,15 +93,23 @@ extern const char ad_object_resolve_sql[];
 /* Inserts objects, or updates those that differ, by (account, external id). Parameters: $1 uuid[] ids for new
  * ones, $2 uuid[] accounts, $3 text[] external ids, $4 text[] types, $5 text[] names, $6 text[] statuses, $7
  * uuid[] parents (of $1, too), $8 jsonb[] platform data; names, parents and data may be NULL; no key twice.
- * Answer: the number, from 1, of each object that was written (int4). */
+ * One row an object, in their order: its number from 1 (int4) and its enum db_write. Objects that were
+ * written under another key than given come last, without a number. */
 extern const char ad_object_upsert_sql[];
 
 /* $1 uuid[]: those of them, each once, that are no ad object's id. */
 extern const char ad_object_missing_sql[];
 
+/* $1 uuid[]: those of them, each once, that somebody has locked, so that a row that refers to them would wait. */
+extern const char ad_object_locked_sql[];
+
 /* For pg_conn: commands that insert an ordinary object, update it, and roll that back: a made-up one or,
  * where that fails, one like another that is there, under a new id and name. Where a row fails and this does
  * not, that row is to blame. */
 extern const char ad_object_probe_sql[];
+
+/* For pg_conn: commands that succeed if nobody holds a lock on the whole table that keeps objects from being
+ * written. Where a row waits for a lock in vain and this does not, somebody holds the row's. */
+extern const char ad_object_unlocked_sql[];
 
 #endif

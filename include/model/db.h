@@ -19,6 +19,7 @@ enum {
 
 struct db {
         void *pg;                   /* PGconn */
+        bool pooled;                /* by a pooler that moves sessions (pooler.h): nothing is set up then */
         char sqlstate[6];           /* of the last failure; "" where the database gave none */
         char error[DB_ERROR_BYTES]; /* of the last failure: one line without its end, never a password or a
                                        value */
@@ -32,7 +33,7 @@ bool db_url_valid(const char *url);
         "database.url is no valid libpq conninfo or URL: in a URL, special characters of a value must be "   \
         "percent-encoded ('@' as %40)"
 
-/* The end of a probe (spending_probe_sql, ad_object_probe_sql, ad_account_probe_sql), after a statement for
+/* The end of a probe (ad_object_probe_sql, ad_account_probe_sql), after a statement for
  * one candidate: on to the next one where it failed, and with the last failure where all did. All is rolled
  * back. */
 #define DB_PROBE_END                                                                                         \
@@ -40,8 +41,36 @@ bool db_url_valid(const char *url);
         "IF error IS NOT NULL THEN RAISE EXCEPTION '%', message USING ERRCODE = error; END IF; "             \
         "END $probe$; BEGIN; ROLLBACK"
 
-/* Connects to @url (libpq conninfo or URL, "" for libpq's defaults) with UTF8 as client encoding. 0 or
- * ERR_DB.
+/* The beginning of a probe: it is to find out soon. */
+#define DB_PROBE_LOCKS "SET LOCAL lock_timeout = '100ms'; "
+
+#define DB_CHANGES     "the database changes what it stores"
+
+/* Of a probe by ad_account_upsert_sql or ad_object_upsert_sql: its variables, and what is to be said of the answer. */
+#define DB_PROBE_VARS                                                                                        \
+        "given text := gen_random_uuid(); n int; outcome int; "                                              \
+        "error text := '02000'; message text := 'there is nothing to write an ordinary row for'; "
+#define DB_PROBE_OUTCOME                                                                                     \
+        "IF outcome = 2 THEN RAISE EXCEPTION 'a trigger skipped the row' USING ERRCODE = '02000'; END IF; "  \
+        "IF outcome IS DISTINCT FROM 1 THEN RAISE EXCEPTION '" DB_CHANGES                                    \
+        "' USING ERRCODE = '39P01'; END IF; "
+
+/* What became of a row that ad_account_upsert_sql or ad_object_upsert_sql was given, an int4 of the answer. */
+enum db_write {
+        DB_WRITE_NONE,    /* it is there as given */
+        DB_WRITE_DONE,    /* written as given */
+        DB_WRITE_SKIPPED, /* not written: a trigger returned NULL, or somebody just wrote the same */
+        DB_WRITE_CHANGED, /* written, but not as given: a trigger or a column's type changed it */
+};
+
+/* The expression for it, of a row "g" that was given and the row "w" of the same key that was written; @differ tells
+ * whether the two differ. */
+#define DB_WRITE_SQL(differ)                                                                                 \
+        "CASE WHEN g.n IS NULL THEN 3 WHEN NOT g.differs THEN 0 WHEN w.external_id IS NULL THEN 2 "          \
+        "WHEN " differ " THEN 3 ELSE 1 END"
+
+/* Connects to @url (libpq conninfo or URL, "" for libpq's defaults) with UTF8 as client encoding, and sets the
+ * session up (session.h). 0 or ERR_DB.
  * @db is to be closed in either case. */
 int db_open(struct db *db, const char *url);
 

@@ -5,7 +5,7 @@
 
 #include "model/db.h"
 
-/* What the daemon needs of a database. Functions change nothing and return 0 or a code of enum err, with the
+/* What `check` tells of a database; whether it fits is fits.h's. Functions change nothing and return 0 or a code of enum err, with the
  * reason in
  * @db. */
 
@@ -19,19 +19,6 @@ struct server_facts {
 };
 
 int inspect_server(struct db *db, struct server_facts *ret);
-
-struct schema_facts {
-        bool complete;     /* all tables are there, else nothing below is set */
-        bool on_path;      /* their names, not qualified, mean those of schema public */
-        char missing[256]; /* rights that the daemon needs and this role lacks: "INSERT on spending, ..." */
-        char key[128];     /* the primary key of spending: "PRIMARY KEY (id, collected_at)" */
-};
-
-int inspect_schema(struct db *db, struct schema_facts *ret);
-
-/* The same for who has a connection of another kind: the query, and its one row of binary values. */
-extern const char inspect_schema_sql[];
-struct schema_facts inspect_schema_read(const struct pg_result *res);
 
 struct hypertable_facts {
         bool exists;

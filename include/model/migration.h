@@ -44,7 +44,8 @@ typedef void migration_report_cb(void *ctx, const char *name, const char *what);
 /* Applies what is pending, each file in a transaction of its own, together with its line in the ledger, the
  * table boris_ingestd_migrations. Of several runs at once one works and the others wait. Tables that Drizzle
  * made already are adopted: compared with what the first file would make, constraints and indexes that are
- * missing added; a difference of any other kind is refused with ERR_SCHEMA. 0 or a code of enum err; the
+ * missing added; a difference of any other kind is refused with ERR_SCHEMA. With all files applied the database
+ * is compared and repaired (repair.h); what is left is ERR_SCHEMA. 0 or a code of enum err; the
  * reason in @db says what to do. The session's settings are changed, so @db should be closed afterwards. */
 int migration_apply(struct db *db, migration_report_cb *report, void *ctx);
 

@@ -34,13 +34,13 @@ enum pause_reason {
 const char *pause_reason_name(enum pause_reason reason);
 
 /* Why a client was turned away: the word on the wire, or "tls", where it learns of it otherwise. */
-enum refusal_reason { REFUSED_NOT_ALLOWED, REFUSED_TOO_MANY, REFUSED_TLS, REFUSAL_REASONS };
+enum refusal_reason { REFUSED_NOT_ALLOWED, REFUSED_TOO_MANY, REFUSED_TLS, REFUSED_HTTP, REFUSAL_REASONS };
 
 const char *refusal_reason_name(enum refusal_reason reason);
 
 enum {
         STATS_PEER_BYTES = 128,
-        STATS_ERROR_BYTES = 256,
+        STATS_ERROR_BYTES = 512,
         STATS_CONNECTIONS_MAX = 200,
         STATS_REJECTS_MAX = 50,
 };

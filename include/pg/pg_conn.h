@@ -15,13 +15,13 @@
 /* One connection to PostgreSQL, joined to the loop: it connects by itself, again and again with growing
  * pauses, runs one command at a time, and says when the connection was lost. */
 
-enum { PG_CONN_ERROR_BYTES = 256 };
+enum { PG_CONN_ERROR_BYTES = 512 };
 
 struct pg_conn;
 struct pg_result;
 
 struct pg_conn_ops {
-        /* Connected and set up; a command may be started. */
+        /* Connected, set up, and the database fits; a command may be started. */
         void (*on_ready)(void *ctx);
         /* The server waits for COPY data: pg_conn_put may be called. */
         void (*on_copy_in)(void *ctx);
@@ -31,16 +31,20 @@ struct pg_conn_ops {
         void (*on_result)(void *ctx, const struct pg_result *res);
         /* The connection is gone; the outcome of a command in flight is unknown. on_ready will come again. */
         void (*on_lost)(void *ctx);
+        /* For an owner that decides by what it reads: each result is handed over only when the database
+         * still fits after it. */
+        bool verify_answers;
 };
 
 enum pg_conn_state {
         PG_CONN_CLOSED,
         PG_CONN_CONNECTING, /* in a worker thread: looking up names and greeting take their time */
-        PG_CONN_SETUP,      /* connected, the session is being set up */
+        PG_CONN_SETUP,      /* connected, the session is being set up, and the database looked at */
         PG_CONN_WAITING,    /* for the time of the next attempt */
         PG_CONN_READY,
-        PG_CONN_BUSY, /* a command is in flight */
-        PG_CONN_COPY, /* its COPY data is awaited */
+        PG_CONN_BUSY,   /* a command is in flight */
+        PG_CONN_COPY,   /* its COPY data is awaited */
+        PG_CONN_VERIFY, /* its result is here, and the database is looked at once more */
         PG_CONN_CLOSING,
 };
 
@@ -57,14 +61,18 @@ struct pg_conn {
         uv_work_t work;    /* of CONNECTING */
         void *attempt;     /* struct connect_attempt */
         void *result;      /* PGresult of the command so far */
+        void *answer;      /* PGresult of the owner's command, in VERIFY */
         unsigned failures; /* in a row */
         bool flushing;
+        bool doubt;        /* a look is due as soon as no transaction is open */
         bool gave_up;      /* its owner did, over an error, and it has not served since */
         uint64_t away_us;  /* clock_monotonic_us since which it is no good; 0: it is */
         uint64_t connects; /* since the start; so are these: */
         uint64_t connect_failures;
         uint64_t lost;
         char error[PG_CONN_ERROR_BYTES]; /* the last one, its first line; "" where it is good since then */
+        char unfit[PG_CONN_ERROR_BYTES]; /* why the last connection could not be used, though there was one:
+                                            what does not fit, and what to do; "" for no such reason */
         void (*close_cb)(struct pg_conn *);
 };
 
@@ -97,7 +105,8 @@ static inline bool pg_conn_ready(const struct pg_conn *c)
 /* True where there is a connection that is set up, as far as it is known. */
 static inline bool pg_conn_connected(const struct pg_conn *c)
 {
-        return c->state == PG_CONN_READY || c->state == PG_CONN_BUSY || c->state == PG_CONN_COPY;
+        return c->state == PG_CONN_READY || c->state == PG_CONN_BUSY || c->state == PG_CONN_COPY ||
+               c->state == PG_CONN_VERIFY;
 }
 
 /* True where the last that is known of it is that it works. */
@@ -126,14 +135,19 @@ void pg_conn_copy_end(struct pg_conn *c);
 
 /* NULL where the command succeeded, else its five-letter SQLSTATE. */
 const char *pg_result_sqlstate(const struct pg_result *res);
-/* The error's first line, without values of columns (details) that might be anything; "" for none. */
+/* The error's or notice's first line, for the log; a text in its place where it may quote a line: the codes of data
+ * errors, and whatever a function raises. */
 const char *pg_result_message(const struct pg_result *res);
 /* Where the error came up: function by function, and the row of a COPY; "" for none. */
 const char *pg_result_context(const struct pg_result *res);
-/* SQLSTATE and message together, of a result with an error; the message is cut where it is too long. */
+/* SQLSTATE and messages together, of a result with an error; a message is cut where it is too long. */
 struct pg_error pg_result_error(const struct pg_result *res);
 
+/* How many rows the command wrote; -1 where its answer does not tell. */
+int64_t pg_result_affected(const struct pg_result *res);
+
 int pg_result_rows(const struct pg_result *res);
+/* Values of a fixed size; a value that is not there, or of another size, is 0. */
 bool pg_result_null(const struct pg_result *res, int row, int column);
 bool pg_result_bool(const struct pg_result *res, int row, int column);
 int32_t pg_result_i32(const struct pg_result *res, int row, int column);

@@ -5,26 +5,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <uv.h>
-
 #include "base/buf.h"
 #include "base/list.h"
-#include "base/log.h"
 #include "base/memory.h"
 #include "monitor/stats.h"
 #include "server/arrivals.h"
-#include "server/reject_log.h"
-#include "server/tls.h"
+#include "server/client_log.h"
+#include "server/received.h"
 #include "wire/acks.h"
-#include "wire/frame.h"
 #include "wire/line.h"
 #include "wire/reply.h"
 
 /* One client: its lines in, its replies out. */
 
-enum { SESSION_PEER_BYTES = 128 };
-
 struct session;
+struct sessions;
+struct transport;
 
 struct session_ops {
         /* A client has connected, and shown its certificate where it uses TLS: NULL, or the word that it is
@@ -47,39 +43,6 @@ struct session_ops {
         void (*on_gone)(void *ctx);
 };
 
-/* All clients of a worker, with what they share: see sessions.h. */
-struct sessions {
-        uv_loop_t *loop;
-        uv_prepare_t prepare; /* where each loop turn's replies are sent */
-        uv_timer_t idle;      /* when idle sessions are looked for */
-        const struct session_ops *ops;
-        void *ctx;
-        struct memory *memory;
-        size_t max_line;
-        unsigned idle_ms;
-        struct list all;
-        struct list
-                waiting; /* those that stopped for want of room, in the order in which they get their turn */
-        struct list dirty; /* those with something to say, or to be freed */
-        /* Connected ones, without those that are turned away, and TLS clients that have not shown their
-         * certificate yet. Other threads may read it. */
-        _Atomic unsigned len;
-        unsigned refused;
-        unsigned strangers;
-        bool draining;
-        bool ending;                  /* nothing more is settled */
-        bool with_spool;              /* acks say how many lines are spooled */
-        const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none */
-        struct log_limit tls_failures;
-        uv_timer_t tell_rejects; /* runs while a session has refused lines that the log was not told of */
-        uint64_t lines;          /* received since the start, by all */
-        uint64_t empty;          /* of these */
-        uint64_t bytes;          /* likewise, what TLS adds left out */
-        uint64_t refusals[REFUSAL_REASONS];
-        struct histogram ack_latency; /* of all acked lines */
-        uint64_t ack_max_us;          /* the longest since the last report */
-};
-
 enum session_state {
         SESSION_OPEN,      /* reading, or paused */
         SESSION_EOF,       /* the client shut down its sending side; its last lines are being settled */
@@ -89,59 +52,60 @@ enum session_state {
         SESSION_CLOSED,    /* no connection any more; lines may still be in flight */
 };
 
+/* Which of the set's counts a session is in. */
+enum session_place {
+        PLACE_STRANGER, /* a TLS client that has not shown its certificate yet */
+        PLACE_CLIENT,
+        PLACE_REFUSED, /* it is turned away */
+        PLACE_GONE,    /* closed */
+        SESSION_PLACES
+};
+
+enum { SESSION_PEER_BYTES = 128 };
+
 struct session {
         struct sessions *set;
         struct list all;
         struct list waiting;
         struct list dirty;
-        union {
-                uv_handle_t handle;
-                uv_stream_t stream;
-                uv_tcp_t tcp;
-                uv_pipe_t pipe;
-        } uv;
-        uv_timer_t linger;
-        uv_shutdown_t shutdown;
-        unsigned handles;              /* stream and timer, not closed yet */
+        struct list stranger;          /* in set->strangers while it is in that place */
+        struct transport *io;          /* NULL when it is closed */
         uint64_t number;               /* for people: the daemon's n-th connection */
         bool denied;                   /* for admit */
         char peer[SESSION_PEER_BYTES]; /* for people: "uid 1000, pid 4711", "127.0.0.1 port 5000" */
         enum session_state state;
-        bool reading;
-        bool client_ended;     /* in LAST: it shut down its sending side, so nothing is left to read */
-        bool refused;          /* it is turned away */
-        bool idle;             /* it is to end, since its client sends nothing */
-        uint64_t last_line;    /* loop time in ms when one came, or the connection */
-        bool unparsed;         /* whole lines may stand in the block */
-        uint64_t connected_us; /* clock_monotonic_us */
-        uint64_t read_us;      /* the same when the block's last bytes came */
+        enum session_place place;
+        uint64_t source;           /* the host that it came from, as a number; 0 for this one */
+        bool has_spoken;           /* bytes came from it */
+        const char *refused;       /* the reason for which it is turned away; NULL: it is not */
+        const char *closing;       /* in OPEN: it is to end with this word; NULL: it is not */
+        bool client_ended;         /* the client has shut down its sending side */
+        uint64_t last_line;        /* loop time in ms when one came, or the connection */
+        uint64_t told;             /* likewise, when it was told an ack */
+        uint64_t moved;            /* likewise, when it last read replies, as far as known */
+        uint64_t progress;         /* transport_progress at that time */
+        uint64_t unfinished_since; /* likewise, when its unfinished line began */
+        bool speaks_json;          /* a line began as a record does: HTTP requests do not come any more */
+        uint64_t connected_us;     /* clock_monotonic_us */
+        uint64_t read_us;          /* the same when the block's last bytes came */
 
-        /* Received bytes: block->data[parsed..block->len] is not cut into lines yet. */
-        struct block *block;
-        size_t parsed;
-        struct frame frame;
+        struct received received;
+        size_t counted; /* bytes that the memory limit counts, received ones left out */
+        size_t notes;   /* of these, of replies and lines that are not acked */
 
         struct acks acks;
         uint64_t acked;           /* what the client was told */
         bool ack_told;            /* it was told anything: a client that sent no line gets an ack, too */
         uint64_t in_flight;       /* lines not settled */
         struct arrivals arrivals; /* by clock_monotonic_us */
-        struct reject_log rejects;
+        struct client_log_entry log;
 
         /* The sink's own notes. */
         uint64_t hierarchy_batch; /* the last one that holds a record of this session; 0: none */
         size_t unknown;           /* rows that wait for an unknown object */
         size_t doubtful;          /* rows in batches in which a bad one is looked for */
 
-        bool has_tls;
-        bool greeted;      /* TLS: the client has shown its certificate */
-        bool tls_finished; /* it was said that no more is sent */
-        struct tls tls;
-        struct buf wire; /* TLS: replies to send, encrypted, and the greeting */
-
-        struct buf out;     /* replies to send */
-        struct buf sending; /* replies given to libuv; empty when none are */
-        uv_write_t write;
+        struct buf out; /* replies to send */
 };
 
 /* A client that has connected. */
@@ -172,8 +136,25 @@ void session_turn(struct session *s);
 /* The end of a loop turn for a session with something to say. It may be freed. */
 void session_flush(struct session *s);
 
-/* Ends a session whose client has sent no line for idle_ms, and owes nothing. */
+/* Whether it has a reason of its own to wait no longer, where there is room for all. */
+bool session_may_go_on(const struct session *s);
+
+/* Ends a session whose client has sent no line for idle_ms, and owes nothing; and one whose client has read
+ * nothing of its replies for so long. */
 void session_end_idle(struct session *s);
+
+/* Whether it waits until others give up room for long lines; and ends one that has held some for long. */
+bool session_waits_for_memory(const struct session *s);
+void session_end_unfinished(struct session *s);
+
+/* The descriptor of a session that is not read from, whose end nobody would notice; else -1. */
+int session_unwatched(const struct session *s);
+
+/* Its client has closed, or vanished. What was received is still settled. */
+void session_on_gone(struct session *s);
+
+/* Of a client that is not read from: finds out in time whether it is still there. */
+void session_probe(struct session *s);
 
 /* Adds a client to @r's numbers, and with @list to its connections; worker number @worker has it. */
 void session_stats(const struct session *s, struct stats *r, bool list, unsigned worker);

@@ -69,6 +69,10 @@ void tls_write(struct tls *t, const char *data, size_t len);
 /* Says that no more is sent. */
 void tls_finish(struct tls *t);
 
+/* Memory that OpenSSL holds for it, about, and that of the bytes on their way. @t may be zeroed. */
+size_t tls_bytes(const struct tls *t);
+size_t tls_buffer_bytes(const struct tls *t);
+
 /* Bytes that tls_take would append. @t may be zeroed. */
 size_t tls_unsent(const struct tls *t);
 

@@ -30,6 +30,7 @@ struct batcher {
         size_t sealed_len;
         struct list doubtful;
         size_t doubtful_rows;
+        size_t resting_rows; /* of these, in batches that are tried again from time to time, others proceed */
         bool doubtful_next;           /* the last batch taken was none of these */
         void (*on_sealed)(void *ctx); /* a batch waits to be taken */
         void *ctx;
@@ -69,9 +70,17 @@ static inline bool batcher_has_room_for_doubtful(const struct batcher *b)
         return b->doubtful_rows < b->max_rows;
 }
 
-/* Puts a batch back that was taken: before all others, or a doubtful one among these, the smaller ones first.
- */
+/* Puts a batch back that was taken: before all others, or a doubtful one among these, the smaller ones first. */
 void batcher_return(struct batcher *b, struct batch *batch);
+
+/* Resting batches are due now. */
+void batcher_wake(struct batcher *b);
+
+/* Whether a batch waits that should be written soon. */
+static inline bool batcher_waits(const struct batcher *b)
+{
+        return b->sealed_len > 0 || b->doubtful_rows > b->resting_rows;
+}
 
 /* The batch to be tried next, or NULL. */
 struct batch *batcher_take(struct batcher *b);

@@ -7,11 +7,14 @@
 
 #include <uv.h>
 
-#include "base/buf.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "pg/pg_conn.h"
+#include "spending/lookup.h"
+#include "spending/miss.h"
 #include "spending/object_cache.h"
+#include "spending/recheck.h"
 #include "spending/row.h"
 
 /* Finds each row's ad object: in the cache, or by a query for many rows at once on a connection of its own.
@@ -23,17 +26,35 @@
  * (resolver_has_room_for_unknown); where they fill half of it all the same, there is no grace for others, so
  * that the other half is left for rows that do not wait.
  *
- * What the cache holds can become wrong in two ways. An object is deleted: the foreign key refuses its rows,
- * see resolver_again_take. An account becomes reachable through a second connection, so that records without
- * a connectionId are ambiguous: that is looked for every RESOLVER_REFRESH_MS, and the cache emptied. */
+ * What the cache holds can become wrong in three ways. An object is deleted: the foreign key refuses its rows,
+ * see resolver_again_take. An object, its account or their connection is renamed or moved: see recheck.h. An
+ * account becomes reachable through a second connection, so that records without a connectionId are ambiguous: that
+ * is looked for twice in resolve.recheck_ms, and the cache emptied.
+ *
+ * A question that the server cannot answer holds up nobody but the records of the objects that are at fault. These
+ * count as waiting for an unknown object, and are never refused. */
 
 enum {
-        RESOLVER_QUERY_KEYS = 10000,   /* objects asked for in one query */
-        RESOLVER_QUERY_ACCOUNTS = 256, /* accounts in one query */
-        RESOLVER_PARKED_ROWS = 20000,  /* with so many waiting, there is no room */
-        RESOLVER_REFRESH_MS = 10000,   /* how often ambiguous accounts are looked for */
-        RESOLVER_RETRY_MS = 1000,      /* how often unknown objects are asked for again */
-        RESOLVER_PARAMS = 5,
+        RESOLVER_PARKED_ROWS = 20000, /* with so many waiting, there is no room */
+        RESOLVER_RETRY_MS = 1000,     /* how often unknown objects are asked for again */
+};
+
+/* The question in flight. */
+enum resolver_question {
+        RESOLVER_IDLE,
+        RESOLVER_ASKS,      /* for misses that wait */
+        RESOLVER_DOUBTS,    /* for misses of a question that failed */
+        RESOLVER_PROBES,    /* whether the server can answer at all */
+        RESOLVER_RECHECKS,  /* whether the cache is right */
+        RESOLVER_REFRESHES, /* which accounts are ambiguous, and whether names have changed */
+        RESOLVER_QUESTIONS,
+};
+
+struct resolver_config {
+        const char *url; /* borrowed */
+        size_t cache_objects;
+        unsigned grace_ms;
+        unsigned recheck_ms;
 };
 
 struct resolver_ops {
@@ -55,13 +76,16 @@ struct resolver {
         struct object_cache cache;
         uint64_t hits; /* rows whose object the cache knew, since the start */
         uint64_t cache_misses;
-        uint64_t key_seed;
-        struct list *buckets; /* of misses, by key */
-        size_t buckets_len;   /* a power of two */
-        struct list waiting;  /* misses to be asked for, in order of arrival */
-        struct list asked;    /* those of the query in flight, in the query's order */
-        struct list unknown;  /* those that the database does not have, whose rows' grace is not over */
-        size_t misses_len;    /* of all three */
+        struct name_key_secret secret;
+        struct misses misses; /* those of all lists: */
+        struct list waiting;  /* to be asked for, in order of arrival */
+        struct list asked;    /* those of the question in flight, in its order */
+        size_t asked_len;
+        struct list doubted; /* of questions that failed, to be asked for in smaller ones */
+        size_t doubt_max;    /* how many at once */
+        struct list unknown; /* those that the database does not have, whose rows' grace is not over */
+        struct list aside;   /* those that the server cannot answer about, until their retry_at */
+        struct log_limit aside_log;
         size_t parked;        /* rows that wait for an answer, without those that wait for their grace */
         size_t parked_bytes;  /* of their lines and, with a grace, of what they may hold then */
         size_t unknown_bytes; /* of memory that rows hold while they wait for their grace */
@@ -69,18 +93,22 @@ struct resolver {
         bool draining;
         uv_timer_t retry; /* runs while objects are unknown */
         uint64_t retried; /* loop time in ms when all unknown objects were last asked for */
-        struct buf params[RESOLVER_PARAMS];
-        uv_timer_t refresh; /* when to look again which accounts are ambiguous */
+        enum resolver_question question;
+        enum resolver_question turn; /* the last of those that take turns */
+        struct pg_error error;       /* why RESOLVER_PROBES is asked */
+        struct lookup lookup;
+        struct recheck recheck;
+        uv_timer_t tick; /* of the recheck */
+        unsigned ticks;
         bool refresh_due;
-        bool refreshing; /* that query is in flight, not one for misses */
         bool distrusted; /* the cache may be wrong until the refresh: it is not asked */
         bool ambiguous_known;
         int64_t ambiguous; /* its last answer */
         void (*close_cb)(struct resolver *);
 };
 
-void resolver_open(struct resolver *r, uv_loop_t *loop, const char *url, size_t cache_objects,
-                   unsigned grace_ms, struct memory *memory, const struct resolver_ops *ops, void *ctx);
+void resolver_open(struct resolver *r, uv_loop_t *loop, const struct resolver_config *config,
+                   struct memory *memory, const struct resolver_ops *ops, void *ctx);
 
 /* All rows must have left. */
 void resolver_close(struct resolver *r, void (*cb)(struct resolver *));

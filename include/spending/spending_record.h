@@ -11,6 +11,7 @@
 #include "base/uuid.h"
 #include "model/platform.h"
 #include "wire/fields.h"
+#include "wire/receipt.h"
 
 /* The spending record (contract section 5). */
 
@@ -33,6 +34,7 @@ struct spending_record {
         int64_t clicks;
         int64_t conversions;
         struct slice metrics;
+        uint64_t receipt;           /* collectedAt was absent: the number of the line's receipt; else 0 */
         XXH128_hash_t metrics_hash; /* two metrics that jsonb stores alike hash alike */
         char currency[3];
         uint8_t nulls; /* enum record_null */
@@ -47,12 +49,16 @@ struct spending_record {
         struct json_string external_id;
 };
 
-/* Reads the fields of a spending line that was received at @received_us. True: *ret holds all but
- * ad_object_id and a derived id. False: the line is refused. */
-bool spending_record_read(const struct fields *f, int64_t received_us, struct spending_record *ret);
+/* Reads the fields of a spending line. True: *ret holds all but ad_object_id and a derived id. False: the line
+ * is refused. */
+bool spending_record_read(const struct fields *f, struct receipt receipt, struct spending_record *ret);
 
 /* Sets @rec->id from the ad object and every stored field, unless the client gave one: UUIDv8 with the
- * milliseconds of collected_at in front. The same fields give the same id on every machine. */
+ * milliseconds of collected_at in front. The same fields give the same id on every machine and in every
+ * version. Without collectedAt each receipt of a line is a record of its own: its number counts, too.
+ *
+ * XXH3 does not resist who looks for two records with one id. Nothing rests on that: whoever knows a record can
+ * also name its id outright, in the field "id", so a row that is found under an id is compared with the record. */
 void spending_record_derive_id(struct spending_record *rec);
 
 #endif

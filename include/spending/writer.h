@@ -11,6 +11,9 @@
 #include "pg/pg_conn.h"
 #include "spending/batch.h"
 #include "spending/copy_format.h"
+#include "spending/fates.h"
+#include "spending/portion.h"
+#include "spending/probe.h"
 #include "spending/row.h"
 #include "spending/row_order.h"
 
@@ -30,15 +33,21 @@ struct writer_ops {
 };
 
 enum writer_state {
-        WRITER_DOWN,     /* no connection */
-        WRITER_IDLE,     /* no batch */
-        WRITER_COPY,     /* COPY started; its rows are sent, then its result awaited */
-        WRITER_BEGIN,    /* opening the transaction of a merge */
-        WRITER_MERGE,    /* INSERT ... ON CONFLICT DO NOTHING */
-        WRITER_COMMIT,   /* ending that transaction */
-        WRITER_MISSING,  /* asking which ad objects are gone */
-        WRITER_OBSTACLE, /* asking what stands against checking foreign keys by the batch */
-        WRITER_PROBE,    /* trying to insert an ordinary row, the batch having failed */
+        WRITER_DOWN,       /* no connection */
+        WRITER_IDLE,       /* no batch */
+        WRITER_OBSTACLE,   /* asking what stands against checking foreign keys by the batch */
+        WRITER_COPY,       /* COPY started; its rows are sent, then its result awaited: it commits */
+        WRITER_OPEN_COPY,  /* the same in a transaction that is left open */
+        WRITER_BEGIN,      /* opening the transaction of a merge */
+        WRITER_MERGE,      /* INSERT ... ON CONFLICT DO NOTHING */
+        WRITER_COMPARE,    /* asking what is stored under the rows' keys */
+        WRITER_ELSEWHERE,  /* asking whether rows that are not there were stored under other keys */
+        WRITER_COMMIT,     /* ending the transaction */
+        WRITER_ROLLBACK,   /* the same, the batch having failed */
+        WRITER_LOCKED,     /* asking which ad objects somebody has locked */
+        WRITER_MISSING,    /* asking which ad objects are gone */
+        WRITER_CANDIDATES, /* asking for ordinary rows to probe with */
+        WRITER_PROBE,      /* writing one, the batch having failed */
 };
 
 struct writer_config {
@@ -54,16 +63,22 @@ struct writer {
         void *ctx;
         enum writer_state state;
         struct batch *batch;
-        bool fk_by_batch; /* as wanted, and nothing stands against it on this connection */
-        size_t next_row;  /* COPY: the first row that is not sent */
-        bool trailer;     /* COPY: all was handed to the connection */
-        unsigned retries; /* of this batch, in a row */
-        bool merging;     /* the last batches met rows that were stored already: merge without trying COPY */
+        bool fk_by_batch;   /* as wanted, and nothing stands against it on this connection */
+        size_t next_row;    /* COPY: the first row that is not sent */
+        bool trailer;       /* COPY: all was handed to the connection */
+        unsigned retries;   /* of this batch, in a row */
+        bool copied;        /* what is stored of the batch is: its own COPY stored it */
+        size_t copied_rows; /* how many rows the COPY of the open transaction stored */
+        bool dropped;       /* the connection is given up, which is not the batch's doing */
+        bool merging; /* the last batches met rows that were stored already: merge without trying COPY */
+        unsigned
+                row_triggers; /* the table has triggers that could change rows: so many batches more are looked at before
+                                   COMMIT */
         struct row_order order; /* COPY */
-        bool *inserted;         /* MERGE: for each row of the batch whether it was inserted */
-        size_t inserted_cap;
-        size_t duplicates;
-        struct pg_error error; /* on the batch */
+        struct known_weeks weeks;
+        struct fates fates;
+        struct probe probe;
+        struct pg_error error; /* on the batch; "" where it was not tried, but cost connections */
         uint64_t named_row;    /* COPY: the row of the order, from 1, that the error names; 0 for none */
         uint64_t taken_us;     /* clock_monotonic_us when the batch was taken */
         uint64_t batches;      /* written, since the start; so are these: */
@@ -71,7 +86,7 @@ struct writer {
         uint64_t failures;       /* tries that failed */
         struct histogram commit; /* from taking a batch to its commit */
         uint64_t started;        /* loop time in ms when the batch was last tried */
-        uint64_t proven; /* the same when an ordinary row was last inserted, on this connection; 0: never */
+        uint64_t proven; /* the same when an ordinary row was last written, on this connection; 0: never */
         struct buf out;
         struct buf arrays[COPY_FORMAT_ARRAYS];
         void (*close_cb)(struct writer *);

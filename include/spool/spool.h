@@ -13,7 +13,8 @@
 
 /* Lines that wait on disk for the database, in order of arrival: added, durable, drained, settled, erased.
  * The file is used in a worker thread, one job at a time: it writes all that gathered in one transaction,
- * then reads a chunk where the owner wants one. */
+ * then reads a chunk where the owner wants one. What is acked, erased and missing is on an account (spool_account.h);
+ * what opening finds missing is logged and counted as lost. */
 
 enum {
         SPOOL_PENDING_MAX = 4 << 20, /* bytes of lines not durable yet, at which no more should be added */
@@ -62,12 +63,53 @@ struct spool_ids {
         size_t cap;
 };
 
+/* How the file is. The due states are those before them when it is time to try again. */
+enum spool_state {
+        SPOOL_GOOD,
+        SPOOL_NO_ROOM, /* it takes no lines, but lets go of those that are settled */
+        SPOOL_NO_ROOM_DUE,
+        SPOOL_STUCK, /* the disk is so full that nothing can be erased: it can only be read */
+        SPOOL_STUCK_DUE,
+        SPOOL_BROKEN, /* it can neither be written nor read */
+        SPOOL_BROKEN_DUE,
+        SPOOL_UNOPENED, /* it was never open: what lies there is unknown */
+        SPOOL_UNOPENED_DUE,
+        SPOOL_STATES,
+};
+
+/* What is done in a thread, and what came of it: the loop touches none of this while it is under way. */
+struct spool_job {
+        uv_work_t work;
+        struct spool_file file;
+        struct spool_pendings writing;
+        struct spool_ids erasing; /* what was erased is no longer in it, when the job is over */
+        int64_t cursor;           /* lines behind it are read; it moves */
+        bool reading;
+        bool testing; /* nothing but whether the file can be written again */
+        bool last;    /* with what it erases the file holds no line but those that it writes */
+        struct buf text;
+        struct buf texts;
+        struct spool_record *records; /* read; their texts are in texts */
+        size_t records_len;
+        bool read_all;    /* no line is behind these */
+        uint64_t damaged; /* lines moved out of the way */
+        uint64_t damaged_bytes;
+        enum spool_status written;    /* of writing and erasing */
+        enum spool_status erased;     /* of erasing alone */
+        enum spool_status status;     /* of all */
+        bool opened;                  /* the file was opened, having been closed */
+        bool started_over;            /* in a new file; the earlier one held no line that mattered */
+        char aside[SPOOL_PATH_BYTES]; /* the file was set aside under this name; "" */
+        int64_t oldest_us;            /* when the first line was received; 0: there is none */
+};
+
 struct spool {
         uv_loop_t *loop;
         const char *dir; /* borrowed; "" where there is no spool */
         struct memory *memory;
         const struct spool_ops *ops;
         void *ctx;
+        enum spool_state state;
         struct spool_pendings pending; /* to be written next */
         size_t pending_bytes;          /* of all that is not durable */
         struct spool_ids settled;      /* to be erased next */
@@ -75,41 +117,23 @@ struct spool {
         uint64_t bytes;                /* of these */
         uint64_t fed;                  /* of these, drained */
         uint64_t fed_bytes;
-        uint64_t lost;     /* since the start: in files that were set aside, or damaged themselves */
+        uint64_t forgotten; /* likewise, given up since the last rewind */
+        uint64_t found;     /* lay there when it was opened, or should have */
+        uint64_t lost;     /* since the start: missing, in files that were set aside, or damaged themselves */
         int64_t oldest_us; /* when the first line of the file was received, some of which are settled; 0: none
                             */
         unsigned generation; /* of the file; lines drained from an earlier one are not erased */
         int64_t cursor;      /* all lines up to this id were drained */
-        bool failing;        /* the file could not be used, and the log was told */
-        bool retry_due;      /* though it is failing */
         bool rewind;         /* when the job is over */
         bool flush;          /* erase even a little */
-
-        /* The job's, while working. */
-        bool working;
-        uv_work_t work;
+        bool working;        /* the job is under way */
         uv_timer_t retry;
-        struct spool_file file;
-        struct spool_pendings writing;
-        struct spool_ids erasing;
-        bool reading;
-        bool testing; /* nothing but whether the file can be written again */
-        bool emptied; /* with what it erases nothing is left */
-        int64_t found_oldest_us;
-        struct buf text;
-        struct buf texts;
-        struct spool_record *records; /* read; their texts are in texts */
-        size_t records_len;
-        uint64_t damaged; /* lines moved out of the way by the job */
-        uint64_t damaged_bytes;
-        enum spool_status written;    /* of writing and erasing */
-        enum spool_status status;     /* of all */
-        char aside[SPOOL_PATH_BYTES]; /* set aside by the job; "" */
+        struct spool_job job;
         void (*close_cb)(struct spool *);
 };
 
 /* Opens DIR, "" for no spool. 0, or an ERR code with one line in @ret_error; @s is to be closed in either
- * case. What lies there, maybe, waits to be drained. */
+ * case. What lies there, maybe, waits to be drained. On a full disk it may open later: see spool_opened. */
 int spool_open(struct spool *s, uv_loop_t *loop, const char *dir, uint64_t max_bytes, struct memory *memory,
                const struct spool_ops *ops, void *ctx, char ret_error[SPOOL_ERROR_BYTES]);
 
@@ -117,6 +141,21 @@ static inline bool spool_on(const struct spool *s)
 {
         return s->dir[0] != '\0';
 }
+
+/* It takes no lines now. */
+static inline bool spool_failing(const struct spool *s)
+{
+        return s->state != SPOOL_GOOD;
+}
+
+/* It is known what lies in the spool. */
+static inline bool spool_opened(const struct spool *s)
+{
+        return s->state != SPOOL_UNOPENED && s->state != SPOOL_UNOPENED_DUE;
+}
+
+/* Tries a failing file again, now. */
+void spool_retry(struct spool *s);
 
 /* Erases what is settled, then calls @cb. No line may be pending or fed. */
 void spool_close(struct spool *s, void (*cb)(struct spool *));

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <xxhash.h>
 
@@ -21,7 +22,8 @@
 #define RECORD_KIND_MAP(X)                                                                                   \
         X(SPENDING, "spending")                                                                              \
         X(AD_ACCOUNT, "adAccount")                                                                           \
-        X(AD_OBJECT, "adObject")
+        X(AD_OBJECT, "adObject")                                                                             \
+        X(HELLO, "hello")
 
 enum record_kind {
 #define X(name, text) RECORD_##name,
@@ -30,9 +32,9 @@ enum record_kind {
                 RECORD_KINDS
 };
 
-/* Name on the wire, and the kinds that have it: S spending, C adAccount, O adObject. */
+/* Name on the wire, and the kinds that have it: S spending, C adAccount, O adObject, H hello. */
 #define FIELD_MAP(X)                                                                                         \
-        X(KIND, "kind", FIELD_OF_S | FIELD_OF_C | FIELD_OF_O)                                                \
+        X(KIND, "kind", FIELD_OF_S | FIELD_OF_C | FIELD_OF_O | FIELD_OF_H)                                   \
         X(PLATFORM, "platform", FIELD_OF_S | FIELD_OF_O)                                                     \
         X(CONNECTION_ID, "connectionId", FIELD_OF_S | FIELD_OF_C | FIELD_OF_O)                               \
         X(ACCOUNT_EXTERNAL_ID, "accountExternalId", FIELD_OF_S | FIELD_OF_O)                                 \
@@ -52,7 +54,9 @@ enum record_kind {
         X(STATUS, "status", FIELD_OF_O)                                                                      \
         X(PARENT_EXTERNAL_ID, "parentExternalId", FIELD_OF_O)                                                \
         X(PLATFORM_DATA, "platformData", FIELD_OF_O)                                                         \
-        X(TIMEZONE, "timezone", FIELD_OF_C)
+        X(TIMEZONE, "timezone", FIELD_OF_C)                                                                  \
+        X(CLIENT, "client", FIELD_OF_H)                                                                      \
+        X(VERSION, "version", FIELD_OF_H)
 
 enum field {
 #define X(name, text, kinds) FIELD_##name,
@@ -68,6 +72,7 @@ enum {
 /* What finding fields needs besides the line; one per thread. Zeroed before its first use. */
 struct field_reader {
         struct json_scratch scratch;
+        size_t object_max; /* bytes that jsonb may print of an object; 0: any */
         uint8_t follows[FIELDS +
                         1]; /* [field]: the one that stood behind it in an earlier line, a good guess */
 };
@@ -84,6 +89,14 @@ struct fields {
 
 /* Finds the fields of @line. True: ret->kind is known, and no field is there that its kind does not have. */
 bool fields_read(struct field_reader *r, struct slice line, struct fields *ret, struct reject *ret_reject);
+
+/* The first line of a connection without the byte order mark that some programs put before all text. */
+static inline struct slice fields_without_bom(struct slice line)
+{
+        bool has_bom = line.len >= 3 && memcmp(line.ptr, "\xef\xbb\xbf", 3) == 0;
+
+        return has_bom ? (struct slice){line.ptr + 3, line.len - 3} : line;
+}
 
 static inline bool fields_have(const struct fields *f, enum field field)
 {

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/slice.h"
 #include "wire/acks.h"
+#include "wire/receipt.h"
 #include "wire/reject.h"
 
 /* A line on its way, and where it came from. Whoever holds one settles it exactly once. */
@@ -15,9 +16,10 @@ struct line {
         struct slice text;   /* as it was sent, in the block */
         void *origin;        /* who sent it: a session, or where drained a struct spool_line */
         uint64_t number;     /* of that session, from 1 */
-        int64_t received_us; /* microseconds since the Unix epoch; no two lines share it */
+        struct receipt receipt;
         bool drained;        /* it comes out of the spool */
         bool doubtful;       /* it is counted as in a doubtful batch, by the pipeline */
+        bool resting;        /* it is counted as in a resting batch, by the pipeline */
 };
 
 /* Who sent a line, for people. */

@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include <xxhash.h>
+
 #include "base/json.h"
 #include "base/uuid.h"
 #include "model/platform.h"
@@ -15,6 +17,18 @@ struct name_key {
                    2 * (1 + EXTERNAL_ID_MAX)]; /* of the longest: a tag and all below */
         size_t len;                            /* 0 to begin with */
 };
+
+/* Random bytes, on which the hashes of names depend: a client that knows this code cannot find two names that
+ * share a hash, nor many that share a place in a table. */
+struct name_key_secret {
+        unsigned char bytes[XXH3_SECRET_DEFAULT_SIZE];
+};
+
+void name_key_secret_draw(struct name_key_secret *secret);
+
+/* XXH3 is no cryptographic hash; what keeps names apart is that the secret is never seen, in no reply and no id. It
+ * takes part in XXH3's multiplications with all bytes of what has up to 240 of them, so longer names are hashed in pieces. */
+XXH128_hash_t name_key_hash(const struct name_key *k, const struct name_key_secret *secret);
 
 /* A byte that tells keys of several sorts in one table apart. */
 void name_key_tag(struct name_key *k, unsigned char tag);

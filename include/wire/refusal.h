@@ -1,6 +1,7 @@
 #ifndef REFUSAL_H
 #define REFUSAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/uuid.h"
@@ -18,5 +19,11 @@ void refuse_object(struct reject *ret, const char *field, const char *object, co
 
 /* The database refuses to store the record, with this error. */
 void refuse_by_database(struct reject *ret, const char *sqlstate, const char *message);
+
+/* The database took the record, and a trigger dropped it. */
+void refuse_dropped(struct reject *ret);
+
+/* Another record is stored under its id: at its collectedAt, or @any_time. */
+void refuse_id_conflict(struct reject *ret, bool any_time);
 
 #endif

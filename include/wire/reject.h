@@ -14,7 +14,8 @@
         X(UNKNOWN_ACCOUNT, "unknown_account")                                                                \
         X(AMBIGUOUS_ACCOUNT, "ambiguous_account")                                                            \
         X(UNKNOWN_AD_OBJECT, "unknown_ad_object")                                                            \
-        X(REFUSED_BY_DATABASE, "refused_by_database")
+        X(REFUSED_BY_DATABASE, "refused_by_database")                                                        \
+        X(ID_CONFLICT, "id_conflict")
 
 enum reject_code {
 #define X(name, text) REJECT_##name,

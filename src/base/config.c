@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <ini.h>
@@ -72,6 +73,7 @@ static const struct setting settings[] = {
         {"batch", "linger_ms", "50", TYPE_UINT, AT(batch.linger_ms), 0, 60000},
         {"resolve", "cache_objects", "1000000", TYPE_SIZE, AT(resolve.cache_objects), 0, 100000000},
         {"resolve", "unknown_grace_ms", "0", TYPE_UINT, AT(resolve.unknown_grace_ms), 0, 86400000},
+        {"resolve", "recheck_ms", "20000", TYPE_UINT, AT(resolve.recheck_ms), 1000, 3600000},
         {"spool", "dir", "", TYPE_PATH, AT(spool.dir), 0, FILE_PATH_BYTES},
         {"spool", "max_bytes", "4G", TYPE_SIZE, AT(spool.max_bytes), MB, 1024 * GB},
         {"rejects", "file", "", TYPE_PATH, AT(rejects.file), 0, FILE_PATH_BYTES},
@@ -536,6 +538,25 @@ static int read_password(struct config *config, bool may_miss, char *ret_error)
         return 0;
 }
 
+bool config_check_password_file(const struct config *config, char ret_why[CONFIG_ERROR_BYTES])
+{
+        const char *path = config->database.password_file;
+        struct stat st;
+
+        if (!config->database.password[0] || stat(path, &st) != 0 || (st.st_mode & 0027) == 0)
+                return false;
+        snprintf(
+                ret_why, CONFIG_ERROR_BYTES,
+                "database.password_file %.200s: its mode %04o lets others read or change it (chmod 600, or 640)",
+                path, st.st_mode & 07777);
+        return true;
+}
+
+bool config_restricts_users(const struct config *config)
+{
+        return config->listen.allow_users[0] || config->listen.allow_groups[0];
+}
+
 /* Rules between settings. */
 static int check_together(const struct config *config, char *ret_error)
 {
@@ -547,6 +568,12 @@ static int check_together(const struct config *config, char *ret_error)
                 return fail(ret_error,
                             "spool.dir needs daemon.workers = 1: the spool keeps lines in the order in "
                             "which they came, of which several workers know nothing");
+        if (config->listen.tcp[0] && !config->listen.tls_cert[0] && config_restricts_users(config))
+                return fail(
+                        ret_error,
+                        "listen.tcp without TLS lets every local user in, whom listen.allow_users and "
+                        "listen.allow_groups are to keep out: set listen.tls_cert, tls_key and tls_client_ca, "
+                        "or leave listen.tcp empty");
         if (!config->listen.tls_cert[0] != !config->listen.tls_key[0] ||
             !config->listen.tls_cert[0] != !config->listen.tls_client_ca[0])
                 return fail(ret_error,

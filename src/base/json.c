@@ -3,11 +3,13 @@
 #include <endian.h>
 #include <stdlib.h>
 
+#include <sys/random.h>
+
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
 
-#include "base/hex.h"
+#include "base/json_escape.h"
 #include "base/json_number.h"
 #include "base/utf8.h"
 
@@ -51,6 +53,14 @@ void json_scratch_deinit(struct json_scratch *scratch)
         *scratch = (struct json_scratch){0};
 }
 
+void json_scratch_trim(struct json_scratch *scratch)
+{
+        if (scratch->keys_cap * sizeof(*scratch->keys) + scratch->table_cap * sizeof(*scratch->table) +
+                    scratch->text.cap >
+            JSON_SCRATCH_KEPT)
+                json_scratch_deinit(scratch);
+}
+
 void json_reader_init(struct json_reader *r, struct slice text, struct json_scratch *scratch)
 {
         *r = (struct json_reader){
@@ -85,33 +95,6 @@ static inline bool expect(struct json_reader *r, char c, const char *error)
 }
 
 /* --- strings --- */
-
-/* The four hexadecimal digits at @p, or -1. */
-static int32_t hex4(const char *p, const char *end)
-{
-        int32_t value = 0;
-
-        if (end - p < 4)
-                return -1;
-        for (int i = 0; i < 4; i++) {
-                int digit = hex_digit(p[i]);
-
-                if (digit < 0)
-                        return -1;
-                value = value << 4 | digit;
-        }
-        return value;
-}
-
-static bool is_high_surrogate(int32_t u)
-{
-        return u >= 0xd800 && u <= 0xdbff;
-}
-
-static bool is_low_surrogate(int32_t u)
-{
-        return u >= 0xdc00 && u <= 0xdfff;
-}
 
 /* r->p stands behind "\u". */
 static bool read_unicode_escape(struct json_reader *r)
@@ -238,78 +221,6 @@ static inline bool read_string(struct json_reader *r, struct slice *ret_raw, boo
         return true;
 }
 
-static size_t put_utf8(char *out, int32_t u)
-{
-        if (u < 0x80) {
-                out[0] = (char)u;
-                return 1;
-        }
-        if (u < 0x800) {
-                out[0] = (char)(0xc0 | u >> 6);
-                out[1] = (char)(0x80 | (u & 0x3f));
-                return 2;
-        }
-        if (u < 0x10000) {
-                out[0] = (char)(0xe0 | u >> 12);
-                out[1] = (char)(0x80 | (u >> 6 & 0x3f));
-                out[2] = (char)(0x80 | (u & 0x3f));
-                return 3;
-        }
-        out[0] = (char)(0xf0 | u >> 18);
-        out[1] = (char)(0x80 | (u >> 12 & 0x3f));
-        out[2] = (char)(0x80 | (u >> 6 & 0x3f));
-        out[3] = (char)(0x80 | (u & 0x3f));
-        return 4;
-}
-
-/* Decodes the \u escape at @p (behind "\u"); returns where the text goes on. */
-static const char *decode_unicode(const char *p, const char *end, char *out, size_t *len)
-{
-        int32_t u = hex4(p, end);
-
-        p += 4;
-        if (is_high_surrogate(u) && end - p >= 6) {
-                int32_t low = hex4(p + 2, end);
-
-                if (is_low_surrogate(low)) {
-                        u = 0x10000 + ((u - 0xd800) << 10) + (low - 0xdc00);
-                        p += 6;
-                }
-        }
-        *len += put_utf8(out + *len, u);
-        return p;
-}
-
-size_t json_string_decode(struct json_string s, char *out)
-{
-        const char *p = s.raw.ptr;
-        const char *end = p + s.raw.len;
-        size_t len = 0;
-
-        if (!s.escaped) {
-                if (s.raw.len)
-                        memcpy(out, s.raw.ptr, s.raw.len);
-                return s.raw.len;
-        }
-        while (p < end) {
-                static const char from[] = "\"\\/bfnrt";
-                static const char to[] = "\"\\/\b\f\n\r\t";
-
-                if (*p != '\\') {
-                        out[len++] = *p++;
-                        continue;
-                }
-                p++;
-                if (*p == 'u') {
-                        p = decode_unicode(p + 1, end, out, &len);
-                        continue;
-                }
-                out[len++] = to[strchr(from, *p) - from];
-                p++;
-        }
-        return len;
-}
-
 static XXH128_hash_t hash_string(struct json_reader *r, struct slice raw, bool escaped, uint64_t seed)
 {
         char *text;
@@ -386,16 +297,31 @@ static bool has_duplicates_few(const XXH128_hash_t *keys, size_t n)
         return false;
 }
 
+/* The hashes of keys are known to who sends them: where they go in the table must not be. */
+static size_t slot_of(const struct json_scratch *scratch, const XXH128_hash_t *key)
+{
+        return (size_t)XXH3_64bits_withSeed(key, sizeof(*key), scratch->seed);
+}
+
+static void draw_seed(struct json_scratch *scratch)
+{
+        while (scratch->seed == 0) {
+                if (getrandom(&scratch->seed, sizeof(scratch->seed), 0) != sizeof(scratch->seed))
+                        abort(); /* 8 bytes come whole (getrandom(2)) */
+        }
+}
+
 static bool has_duplicates_many(struct json_scratch *scratch, const XXH128_hash_t *keys, size_t n)
 {
         size_t size = 32;
 
+        draw_seed(scratch);
         while (size < n * 2)
                 size *= 2;
         scratch->table = grow(scratch->table, &scratch->table_cap, size, sizeof(*scratch->table));
         memset(scratch->table, 0, size * sizeof(*scratch->table));
         for (size_t i = 0; i < n; i++) {
-                size_t slot = (size_t)keys[i].low64 & (size - 1);
+                size_t slot = slot_of(scratch, &keys[i]) & (size - 1);
 
                 for (; scratch->table[slot]; slot = (slot + 1) & (size - 1)) {
                         const XXH128_hash_t *other = &keys[scratch->table[slot] - 1];
@@ -534,6 +460,8 @@ static bool read_number(struct json_reader *r, struct json_value *ret, XXH128_ha
                 return false;
         if (!json_number_fits_numeric(&number))
                 note_trouble(r, JSON_TROUBLE_NUMERIC);
+        else if (number.has_exponent)
+                r->grown += json_number_text_len(&number); /* what was sent is a few bytes of it */
         ret->raw = number.text;
         if (ret_hash)
                 *ret_hash = json_number_hash(&number, SEED_NUMBER, &r->scratch->text);
@@ -582,12 +510,24 @@ static bool read_any(struct json_reader *r, struct json_value *ret, XXH128_hash_
         return true;
 }
 
+/* Numbers have exponents: does jsonb print more of an array or object than it may? Between values it puts a blank
+ * behind each comma and colon, at most half as many as there are bytes; strings never become longer. */
+static __attribute__((noinline)) void look_at_length(struct json_reader *r, const struct json_value *value)
+{
+        if (r->text_max > 0 && (value->type == JSON_ARRAY || value->type == JSON_OBJECT) &&
+            value->raw.len + value->raw.len / 2 + r->grown > r->text_max)
+                note_trouble(r, JSON_TROUBLE_LONG);
+}
+
 bool json_read(struct json_reader *r, struct json_value *ret)
 {
         bool ok;
 
         r->trouble = JSON_TROUBLE_NONE;
+        r->grown = 0;
         ok = read_any(r, ret, NULL);
+        if (ok && r->grown > 0)
+                look_at_length(r, ret);
         ret->trouble = r->trouble;
         return ok;
 }

@@ -141,6 +141,38 @@ bool json_number_fits_numeric(const struct json_number *n)
         return lead + n->exponent <= NUMERIC_MAX_INT_DIGITS;
 }
 
+/* --- as numeric prints it --- */
+
+/* The decimal point has @point digits of the number before it; those that are printed go from @first to before
+ * @point + @scale. */
+struct printed {
+        bool negative;
+        int64_t first;
+        int64_t point;
+        int64_t scale;
+        int64_t len; /* of the text */
+};
+
+/* @zeros: leading_zeros(), or 0 where there is one digit before the point. */
+static struct printed print(const struct json_number *n, size_t zeros)
+{
+        bool zero = zeros == digits_len(n);
+        struct printed p = {
+                .negative = n->negative && !zero,
+                .point = (int64_t)n->int_len + n->exponent,
+                .scale = (int64_t)n->frac_len > n->exponent ? (int64_t)n->frac_len - n->exponent : 0,
+        };
+
+        p.first = !zero && p.point > (int64_t)zeros ? (int64_t)zeros : p.point - 1;
+        p.len = p.negative + (p.point - p.first) + (p.scale ? p.scale + 1 : 0);
+        return p;
+}
+
+size_t json_number_text_len(const struct json_number *n)
+{
+        return (size_t)print(n, leading_zeros(n)).len;
+}
+
 /* --- hashing --- */
 
 /* What is hashed is the text that numeric makes of it; where that is long (1e131071 is short), its digits
@@ -150,31 +182,26 @@ XXH128_hash_t json_number_hash(const struct json_number *n, uint64_t seed, struc
         enum { TEXT_MAX = 400 };
         char text[TEXT_MAX];
         size_t zeros = n->negative || n->has_exponent || n->text.len > TEXT_MAX ? leading_zeros(n) : 0;
-        bool zero = zeros == digits_len(n);
-        int64_t scale = (int64_t)n->frac_len > n->exponent ? (int64_t)n->frac_len - n->exponent : 0;
-        int64_t point = (int64_t)n->int_len + n->exponent; /* so many digits stand before it */
-        int64_t first = !zero && point > (int64_t)zeros ? (int64_t)zeros : point - 1;
-        bool negative = n->negative && !zero;
-        int64_t len = negative + (point - first) + (scale ? scale + 1 : 0);
+        struct printed t = print(n, zeros);
         char *p = text;
 
-        if (!n->has_exponent && negative == n->negative && n->text.len <= TEXT_MAX)
+        if (!n->has_exponent && t.negative == n->negative && n->text.len <= TEXT_MAX)
                 return XXH3_128bits_withSeed(n->text.ptr, n->text.len, seed);
-        if (len > TEXT_MAX) {
+        if (t.len > TEXT_MAX) {
                 size_t end = without_trailing_zeros(n, zeros);
 
                 scratch->len = 0;
                 p = buf_reserve(scratch, end - zeros + TEXT_MAX);
-                p += snprintf(p, TEXT_MAX, "%s%" PRId64 " %" PRId64 " ", negative ? "-" : "",
-                              zero ? 0 : point - (int64_t)zeros, scale);
+                p += snprintf(p, TEXT_MAX, "%s%" PRId64 " %" PRId64 " ", t.negative ? "-" : "",
+                              zeros == digits_len(n) ? 0 : t.point - (int64_t)zeros, t.scale);
                 for (size_t i = zeros; i < end; i++)
                         *p++ = digit_at(n, i);
                 return XXH3_128bits_withSeed(scratch->data, (size_t)(p - scratch->data), seed);
         }
-        if (negative)
+        if (t.negative)
                 *p++ = '-';
-        for (int64_t i = first; i < point + scale; i++) {
-                if (i == point)
+        for (int64_t i = t.first; i < t.point + t.scale; i++) {
+                if (i == t.point)
                         *p++ = '.';
                 *p++ = i >= 0 && i < (int64_t)digits_len(n) ? digit_at(n, (size_t)i) : '0';
         }

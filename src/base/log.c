@@ -12,7 +12,15 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-enum { LINE_BYTES = 2048, ENTRY_BYTES = 4096 };
+#include "base/clock.h"
+#include "base/log_queue.h"
+#include "base/visible.h"
+
+enum {
+        LINE_BYTES = 2048,
+        ENTRY_BYTES = 4096,
+        REPEAT_MS = 10000, /* how long a repeated event may be held back */
+};
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
@@ -89,13 +97,15 @@ static int write_prefix(char *line, enum log_level level)
         return snprintf(line, LINE_BYTES, "%s.%03ldZ %s ", date, now.tv_nsec / 1000000, names[level]);
 }
 
-/* One event is one line, and one field: a text from outside must not start a second one. */
-static void make_one_line(char *text, size_t len)
+/* One event is one line, and one field: a text from outside must not start a second one, nor do other things to
+ * a terminal. Returns its length, which does not grow. */
+static size_t make_one_line(char *text)
 {
-        for (size_t i = 0; i < len; i++) {
-                if (text[i] == '\n' || text[i] == '\r')
-                        text[i] = ' ';
+        for (char *p = text; *p; p++) {
+                if (*p == '\n' || *p == '\r' || *p == '\t')
+                        *p = ' ';
         }
+        return strlen(visible_copy(text, text, strlen(text) + 1));
 }
 
 struct entry {
@@ -112,10 +122,9 @@ static void put_field(struct entry *e, const char *name, const char *value)
         if (!value || room < 64)
                 return;
         len = snprintf(e->text + e->len, room - 1, "%s=%s", name, value);
-        if ((size_t)len > room - 2)
-                len = (int)room - 2;
-        make_one_line(e->text + e->len, (size_t)len);
-        e->len += (size_t)len;
+        if (len < 0)
+                return;
+        e->len += make_one_line(e->text + e->len);
         e->text[e->len++] = '\n';
 }
 
@@ -128,56 +137,171 @@ static void put_number(struct entry *e, const char *name, uint64_t value)
 }
 
 /* The journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): a datagram for an entry, a line for a
- * field. False where it was not taken. */
-static int write_entry(enum log_level level, const struct log_fields *fields, const char *text)
+ * field. */
+static void format_entry(struct entry *e, enum log_level level, const struct log_fields *fields,
+                         const char *text)
 {
-        struct entry e;
         char priority[2] = {(char)('0' + priorities[level]), '\0'};
 
-        e.len = 0;
-        put_field(&e, "MESSAGE", text);
-        put_field(&e, "PRIORITY", priority);
-        put_field(&e, "SYSLOG_IDENTIFIER", "boris-ingestd");
+        e->len = 0;
+        put_field(e, "MESSAGE", text);
+        put_field(e, "PRIORITY", priority);
+        put_field(e, "SYSLOG_IDENTIFIER", "boris-ingestd");
         if (fields) {
-                put_field(&e, "MESSAGE_ID", fields->message_id);
-                put_number(&e, "CONNECTION", fields->connection);
-                put_field(&e, "PEER", fields->peer);
-                put_number(&e, "LINE", fields->line);
-                put_field(&e, "CODE", fields->code);
-                put_field(&e, "FIELD", fields->field);
-                put_field(&e, "SQLSTATE", fields->sqlstate);
+                put_field(e, "MESSAGE_ID", fields->message_id);
+                put_number(e, "CONNECTION", fields->connection);
+                put_field(e, "PEER", fields->peer);
+                put_number(e, "LINE", fields->line);
+                put_field(e, "CODE", fields->code);
+                put_field(e, "FIELD", fields->field);
+                put_field(e, "SQLSTATE", fields->sqlstate);
         }
-        return send(logger.journal, e.text, e.len, MSG_NOSIGNAL) == (ssize_t)e.len;
+}
+
+/* --- writing --- */
+
+static void write_item(const struct log_item *item)
+{
+        if (item->entry_len > 0 &&
+            send(logger.journal, item->entry, item->entry_len, MSG_NOSIGNAL) == (ssize_t)item->entry_len)
+                return;
+        if (write(STDERR_FILENO, item->line, item->line_len) < 0)
+                return; /* nowhere is left to say so */
+}
+
+/* An event as it is written: a line, and where the journal is, an entry. */
+struct formatted {
+        char line[LINE_BYTES];
+        struct entry entry;
+        struct log_item item;
+};
+
+static void vformat(struct formatted *f, enum log_level level, const struct log_fields *fields,
+                    const char *fmt, va_list args)
+{
+        size_t prefix = (size_t)write_prefix(f->line, level);
+        size_t len;
+
+        if (vsnprintf(f->line + prefix, LINE_BYTES - prefix - 1, fmt, args) < 0)
+                f->line[prefix] = '\0';
+        len = prefix + make_one_line(f->line + prefix);
+        while (len > prefix && f->line[len - 1] == ' ')
+                len--;
+        f->line[len] = '\0';
+        f->entry.len = 0;
+        if (logger.journal >= 0)
+                format_entry(&f->entry, level, fields, f->line + prefix);
+        f->line[len++] = '\n';
+        f->item = (struct log_item){.level = level,
+                                    .prefix_len = prefix,
+                                    .line = f->line,
+                                    .line_len = len,
+                                    .entry = f->entry.text,
+                                    .entry_len = f->entry.len};
+}
+
+/* --- in the queue's thread --- */
+
+/* The last event, and how often it came since it was written. */
+static struct {
+        char text[LINE_BYTES];
+        size_t len;
+        unsigned level;
+        uint64_t times; /* 0: not held back */
+        int64_t since_ms;
+} last;
+
+static void __attribute__((format(printf, 2, 3))) write_own(enum log_level level, const char *fmt, ...)
+{
+        struct formatted f;
+        va_list args;
+
+        va_start(args, fmt);
+        vformat(&f, level, NULL, fmt, args);
+        va_end(args);
+        write_item(&f.item);
+}
+
+static void write_repeats(void)
+{
+        if (last.times > 0)
+                write_own(last.level, "%.*s (\u00d7 %" PRIu64 ")", (int)(last.len < 1900 ? last.len : 1900),
+                          last.text, last.times);
+        last.times = 0;
+}
+
+static bool repeats(const struct log_item *item)
+{
+        return item->level <= LOG_LEVEL_WARN && item->level == last.level &&
+               item->line_len - 1 - item->prefix_len == last.len &&
+               memcmp(item->line + item->prefix_len, last.text, last.len) == 0;
+}
+
+static bool write_queued(const struct log_item *item)
+{
+        int64_t now = clock_monotonic_ms();
+
+        if (repeats(item) && (last.times == 0 || now - last.since_ms < REPEAT_MS)) {
+                if (last.times++ == 0) {
+                        last.times++; /* the first one, which was written */
+                        last.since_ms = now;
+                }
+                return true;
+        }
+        write_repeats();
+        write_item(item);
+        last.level = item->level;
+        last.len = item->line_len - 1 - item->prefix_len;
+        memcpy(last.text, item->line + item->prefix_len, last.len);
+        return false;
+}
+
+static void write_gap(uint64_t dropped)
+{
+        write_repeats();
+        last.len = 0;
+        write_own(LOG_LEVEL_WARN,
+                  "%" PRIu64 " log messages were dropped: standard error was not read in time", dropped);
+}
+
+/* --- for all --- */
+
+void log_start(void)
+{
+        static const struct log_queue_ops ops = {
+                .write = write_queued, .flush = write_repeats, .gap = write_gap};
+
+        last.times = 0;
+        last.len = 0;
+        if (!log_queue_start(&ops))
+                log_warn(
+                        "cannot start a thread for the log: a slow reader of standard error may hold up the daemon");
+}
+
+void log_stop(void)
+{
+        log_queue_stop();
+}
+
+uint64_t log_dropped(void)
+{
+        return log_queue_dropped();
 }
 
 void log_event(enum log_level level, const struct log_fields *fields, const char *fmt, ...)
 {
-        char line[LINE_BYTES];
+        struct formatted f;
         va_list args;
-        int prefix;
-        int text;
-        int len;
 
         if (level > logger.level)
                 return;
-        prefix = write_prefix(line, level);
         va_start(args, fmt);
-        text = vsnprintf(line + prefix, (size_t)(LINE_BYTES - prefix - 1), fmt, args);
+        vformat(&f, level, fields, fmt, args);
         va_end(args);
-        if (text < 0)
-                return;
-        len = prefix + text;
-        if (len > LINE_BYTES - 2)
-                len = LINE_BYTES - 2;
-        make_one_line(line, (size_t)len);
-        while (len > 0 && line[len - 1] == ' ')
-                len--;
-        line[len] = '\0';
-        if (logger.journal >= 0 && len >= prefix && write_entry(level, fields, line + prefix))
-                return;
-        line[len++] = '\n';
-        if (write(STDERR_FILENO, line, (size_t)len) < 0)
-                return; /* nowhere is left to say so */
+        if (log_queue_running())
+                log_queue_put(&f.item, level == LOG_LEVEL_ERROR);
+        else
+                write_item(&f.item);
 }
 
 uint64_t log_limit_pass(struct log_limit *l, uint64_t now_ms)

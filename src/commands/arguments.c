@@ -1,54 +1,16 @@
+/* The command line, by argp(3). argp's own error messages and exits are off: they quote what was typed, which may hold a
+ * password. */
 #include "commands/arguments.h"
 
-#include <getopt.h>
+#include <argp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/config.h"
 
-/* Of every command; the others are what getopt_long returns for them, too, below '?' and ':'. */
-enum { OPTION_CONFIG = OPTIONS, OPTION_SET, OPTION_VERSION, OPTION_HELP };
-
-_Static_assert(OPTION_HELP < ':', "options and getopt's own answers are told apart");
-
-static const char help[] =
-        "Usage: boris-ingestd [run] [--config FILE] [--set section.key=value ...]\n"
-        "       boris-ingestd migrate [--status]        apply (or list) the schema's migrations\n"
-        "       boris-ingestd check                     look at configuration, database and schema\n"
-        "       boris-ingestd connection create [--id UUID] [--file FILE] PLATFORM [< credentials.json]\n"
-        "       boris-ingestd connection list\n"
-        "       boris-ingestd connection delete [--yes] ID\n"
-        "       boris-ingestd send FILE|-               send a file's lines to the daemon, or standard input's\n"
-        "       boris-ingestd top [--once]              what the daemon does now, each second anew; q ends it\n"
-        "       boris-ingestd rejects replay FILE       send what a reject file holds again\n"
-        "       boris-ingestd spool status | verify | export [--file FILE]\n"
-        "       boris-ingestd hierarchy --account ID [--object ID]\n"
-        "       boris-ingestd report [--account ID [--object ID]] --from WHEN --to WHEN [--bucket 1d]\n"
-        "                            [--by account|platform|campaign|object] [--format table|csv|json]\n"
-        "       boris-ingestd report ... --latest       what was collected last, period by period\n"
-        "       boris-ingestd report --account ID --object ID --from WHEN --to WHEN --explain\n"
-        "                                               each stored row, and why it counts or not\n"
-        "       boris-ingestd --version | --help\n"
-        "\n"
-        "  --config FILE             instead of " CONFIG_DEFAULT_PATH "\n"
-        "  --set section.key=value   instead of what the file says; may be given several times\n"
-        "\n"
-        "send, rejects replay:\n"
-        "  --socket PATH             instead of listen.unix\n"
-        "  --tcp HOST:PORT           instead of a Unix socket; without TLS\n"
-        "  --retry SECONDS           how long to go on trying once nothing is settled any more, 60 if not given;\n"
-        "                            given, also before there was any connection\n"
-        "  --json                    rejects and totals as JSON lines\n"
-        "\n"
-        "top:\n"
-        "  --url http://HOST:PORT    instead of http.listen\n"
-        "  --once                    prints it once, as it does where standard output is no terminal\n"
-        "\n"
-        "PLATFORM is META, GOOGLE_ADS or TIKTOK. An ad account that several connections reach is named with\n"
-        "--connection UUID or --platform PLATFORM, too. WHEN is a day where the account is (2026-11-01) or a time\n"
-        "(2026-11-01T00:00:00Z); --to is not included. The database is database.url or $DATABASE_URL.\n"
-        "Exit status: 0 done; 1 failed; 2 wrong usage.\n";
+/* Keys of argp: the commands' options, then those of every command. */
+enum { KEY_FIRST = 256, KEY_CONFIG = KEY_FIRST + OPTIONS, KEY_SET };
 
 int arguments_usage(const char *what, const char *word)
 {
@@ -57,8 +19,8 @@ int arguments_usage(const char *what, const char *word)
         return 2;
 }
 
-/* A copy of the argument, whose own bytes are blotted out: it may hold a password, and everyone can read
- * them. */
+/* A copy of the argument, whose own bytes are overwritten: it may hold a password, and everybody can read the
+ * arguments of a process. */
 static char *take_secret(char *argument)
 {
         char *copy = strdup(argument);
@@ -69,21 +31,26 @@ static char *take_secret(char *argument)
         return copy;
 }
 
-static const struct option options[] = {
-#define X(name, text, has_value) {text, has_value ? required_argument : no_argument, NULL, OPTION_##name},
+#define COMMON_OPTIONS                                                                                         \
+        {"config", KEY_CONFIG, "FILE", 0, "configuration (default: " CONFIG_DEFAULT_PATH ")", 1},              \
+                {"set", KEY_SET, "section.key=value", 0, "override a setting; may be given several times", 1}, \
+                {"help", 'h', NULL, 0, "print this help", 1},                                                  \
+                {"version", 'V', NULL, 0, "print the version", 1},                                             \
+        {                                                                                                      \
+                0                                                                                              \
+        }
+
+static const struct argp_option all_options[] = {
+#define X(name, text, value, doc) {text, KEY_FIRST + OPTION_##name, value, 0, doc, 0},
         OPTION_MAP(X)
 #undef X
-                {"config", required_argument, NULL, OPTION_CONFIG},
-        {"set", required_argument, NULL, OPTION_SET},
-        {"version", no_argument, NULL, OPTION_VERSION},
-        {"help", no_argument, NULL, OPTION_HELP},
-        {NULL, 0, NULL, 0},
+                COMMON_OPTIONS,
 };
 
 const char *argument_option_name(enum argument_option option)
 {
         static const char *const names[] = {
-#define X(name, text, has_value) "--" text,
+#define X(name, text, value, doc) "--" text,
                 OPTION_MAP(X)
 #undef X
         };
@@ -91,43 +58,104 @@ const char *argument_option_name(enum argument_option option)
         return names[option];
 }
 
+static int add_override(struct arguments *a, char *text)
+{
+        if (a->overrides_len == ARGUMENTS_OVERRIDES_MAX)
+                return arguments_usage("too many --set", NULL);
+        if (!config_is_override(text)) /* not quoted: there may be a secret in it */
+                return arguments_usage("--set must be section.key=value", NULL);
+        a->overrides[a->overrides_len++] = take_secret(text);
+        return 0;
+}
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+        struct arguments *a = state->input;
+
+        if (key >= KEY_FIRST && key < KEY_FIRST + (int)OPTIONS) {
+                a->options[key - KEY_FIRST] = value ? value : "";
+                return 0;
+        }
+        switch (key) {
+        case KEY_CONFIG:
+                a->config_path = value;
+                return 0;
+        case KEY_SET:
+                return add_override(a, value) ? ECANCELED : 0;
+        case 'h':
+                a->help = true;
+                return 0;
+        case 'V':
+                a->version = true;
+                return 0;
+        case ARGP_KEY_ARGS:
+                a->words = state->argv + state->next;
+                a->words_len = state->argc - state->next;
+                return 0;
+        case ARGP_KEY_ERROR:
+                a->faulty = state->argv[state->next - 1];
+                return 0;
+        default:
+                return ARGP_ERR_UNKNOWN;
+        }
+}
+
+/* What is wrong with the option at which the parser stopped. What stands after '=' may be a secret. */
+static int fail_option(char *argument)
+{
+        bool has_value = argument[strcspn(argument, "=")] != '\0';
+
+        argument[strcspn(argument, "=")] = '\0';
+        for (const struct argp_option *o = all_options; o->name; o++) {
+                if (strncmp(argument, "--", 2) != 0 || strcmp(o->name, argument + 2) != 0)
+                        continue;
+                if (o->arg && !has_value) {
+                        fprintf(stderr,
+                                "boris-ingestd: option %s requires a value; see boris-ingestd --help\n",
+                                argument);
+                        return 2;
+                }
+                return arguments_usage("this option takes no value:", argument);
+        }
+        return arguments_usage("unknown option", argument);
+}
+
 int arguments_parse(struct arguments *ret, int argc, char **argv)
 {
-        int option;
+        static const struct argp argp = {.options = all_options, .parser = parse};
+        error_t err;
 
         *ret = (struct arguments){0};
-        opterr = 0;
-        while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-                switch (option) {
-                case OPTION_CONFIG:
-                        ret->config_path = optarg;
-                        break;
-                case OPTION_SET:
-                        if (ret->overrides_len == ARGUMENTS_OVERRIDES_MAX)
-                                return arguments_usage("too many --set", NULL);
-                        if (!config_is_override(optarg)) /* not quoted: there may be a secret in it */
-                                return arguments_usage("--set must be section.key=value", NULL);
-                        ret->overrides[ret->overrides_len++] = take_secret(optarg);
-                        break;
-                case OPTION_VERSION:
-                        printf("boris-ingestd " INGESTD_VERSION "\n");
-                        return 0;
-                case OPTION_HELP:
-                        fputs(help, stdout);
-                        return 0;
-                case ':':
-                        return arguments_usage("a value is missing behind", argv[optind - 1]);
-                case '?': /* what is behind a '=' may be a secret */
-                        argv[optind - 1][strcspn(argv[optind - 1], "=")] = '\0';
-                        return arguments_usage("unknown option", argv[optind - 1]);
-                default:
-                        ret->options[option] = optarg ? optarg : "";
-                        break;
-                }
+        err = argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_EXIT | ARGP_NO_HELP, NULL, ret);
+        if (err == ECANCELED)
+                return 2; /* the error is printed */
+        if (err)
+                return fail_option(ret->faulty ? ret->faulty : argv[0]);
+        if (ret->words_len > 0 && strcmp(ret->words[0], "help") == 0) {
+                ret->help = true;
+                ret->words++;
+                ret->words_len--;
         }
-        ret->words = argv + optind;
-        ret->words_len = argc - optind;
         return -1;
+}
+
+void arguments_help(const char *usage, unsigned options, const char *doc)
+{
+        struct argp_option shown[OPTIONS + 8];
+        static const struct argp_option common[] = {COMMON_OPTIONS};
+        char text[4096];
+        struct argp argp = {.options = shown};
+        size_t n = 0;
+
+        for (unsigned i = 0; i < OPTIONS; i++) {
+                if (options & 1u << i)
+                        shown[n++] = all_options[i];
+        }
+        memcpy(shown + n, common, sizeof(common));
+        snprintf(text, sizeof(text), "\v%s", doc);
+        argp.doc = text;
+        printf("Usage: boris-ingestd %s\n\n", usage);
+        argp_help(&argp, stdout, ARGP_HELP_LONG | ARGP_HELP_POST_DOC, "boris-ingestd");
 }
 
 void arguments_deinit(struct arguments *a)

@@ -10,11 +10,13 @@
 #include <sys/stat.h>
 
 #include "base/address.h"
+#include "base/visible.h"
 #include "commands/command.h"
-#include "commands/visible.h"
 #include "model/catalogue.h"
+#include "model/fits.h"
 #include "model/inspect.h"
 #include "model/migration.h"
+#include "model/pooler.h"
 #include "model/report.h"
 #include "server/access.h"
 #include "server/listener.h"
@@ -22,6 +24,7 @@
 
 struct check {
         struct db db;
+        bool missing; /* tables are */
         unsigned done;
         unsigned wrong;
 };
@@ -37,9 +40,8 @@ static bool report(struct check *c, bool ok, const char *fmt, ...)
         c->wrong += !ok;
         fputs(ok ? "ok     " : "wrong  ", stdout);
         va_start(args, fmt);
-        vprintf(fmt, args);
+        visible_vprint_line(stdout, fmt, args);
         va_end(args);
-        putchar('\n');
         return ok;
 }
 
@@ -65,6 +67,8 @@ static bool check_server(struct check *c, struct server_facts *facts)
         if (inspect_server(&c->db, facts) != 0)
                 return report_error(c, "database");
         report(c, true, "database: PostgreSQL %s", facts->version);
+        if (c->db.pooled)
+                report(c, false, "%s", POOLER_MOVES);
         if (facts->standby)
                 report(c, false, "writable: the server is a standby: let database.url point to the primary");
         else if (facts->read_only)
@@ -133,24 +137,19 @@ static void check_catalogue(struct check *c)
         catalogue_diff_deinit(&diff);
 }
 
-static void check_hypertable(struct check *c, const struct schema_facts *schema)
+/* Whether it is a hypertable at all is told by check_fits. */
+static void check_hypertable(struct check *c)
 {
         struct hypertable_facts facts;
 
         if (inspect_hypertable(&c->db, &facts) != 0)
                 report_error(c, "hypertable");
-        else if (!facts.exists)
-                report(c, false, "hypertable: spending is a plain table: run boris-ingestd migrate");
-        else if (!facts.fits)
+        else if (facts.exists && !facts.fits)
                 report(c, false,
                        "hypertable: by %s in chunks of %s instead of collected_at, 7 days: "
                        "set_chunk_time_interval can change the length",
                        facts.column, facts.interval);
-        else if (strcmp(schema->key, "PRIMARY KEY (id, collected_at)") != 0)
-                report(c, false,
-                       "hypertable: spending has \"%s\" instead of PRIMARY KEY (id, collected_at): change it",
-                       schema->key);
-        else
+        else if (facts.exists)
                 report(c, true, "hypertable: spending by collected_at, in chunks of 1 week");
 }
 
@@ -178,30 +177,33 @@ static void check_time_zones(struct check *c)
         db_result_free(res);
 }
 
+static void on_difference(void *ctx, enum fits_subject subject, const char *difference, const char *remedy)
+{
+        struct check *c = ctx;
+
+        c->missing |= subject == FITS_MISSING;
+        if (subject != FITS_SERVER) /* check_server has told */
+                report(c, false, "%s: %s", difference, remedy);
+}
+
+static void check_fits(struct check *c)
+{
+        unsigned wrong = c->wrong;
+
+        if (fits_compare(&c->db, on_difference, c) != 0)
+                report_error(c, "tables: cannot be looked at");
+        else if (c->wrong == wrong)
+                report(c, true, "the daemon can write: session, tables and rights fit");
+}
+
 static void check_schema(struct check *c, const struct server_facts *server)
 {
-        struct schema_facts facts;
-
-        if (inspect_schema(&c->db, &facts) != 0) {
-                report_error(c, "tables");
-                return;
-        }
-        if (!facts.complete) {
-                report(c, false, "tables: some are missing: run boris-ingestd migrate");
-                return;
-        }
-        if (!facts.on_path)
-                report(c, false,
-                       "search_path: the tables of schema public are not found first: "
-                       "ALTER ROLE ... SET search_path = public");
-        if (!server->standby && !server->read_only)
+        if (server->timescaledb[0])
+                check_fits(c);
+        if (!c->missing && !server->standby && !server->read_only)
                 check_catalogue(c);
         if (server->timescaledb[0])
-                check_hypertable(c, &facts);
-        if (facts.missing[0])
-                report(c, false, "rights: this role lacks %s: GRANT them", facts.missing);
-        else
-                report(c, true, "rights: tables can be read and written");
+                check_hypertable(c);
         if (report_functions_exist(&c->db))
                 check_time_zones(c);
 }
@@ -237,6 +239,14 @@ static void check_access(struct check *c, const struct config *config)
         if (access_init(&access, config->listen.allow_users, config->listen.allow_groups, error) != 0)
                 report(c, false, "configuration: %s", error);
         access_deinit(&access);
+}
+
+static void check_password_file(struct check *c, const struct config *config)
+{
+        char why[CONFIG_ERROR_BYTES];
+
+        if (config_check_password_file(config, why))
+                report(c, true, "warning: %s", why);
 }
 
 static void check_http(struct check *c, const struct config *config)
@@ -276,6 +286,7 @@ static void check_configuration(struct check *c, const struct config *config)
         check_tcp(c, config);
         check_tls(c, config);
         check_access(c, config);
+        check_password_file(c, config);
         check_http(c, config);
         check_path(c, "rejects.file", config->rejects.file, false);
         check_path(c, "spool.dir", config->spool.dir, true);

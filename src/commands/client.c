@@ -23,7 +23,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "commands/visible.h"
+#include "base/visible.h"
 
 enum {
         WINDOW_BYTES = 32 * 1024 * 1024, /* some batches ahead of the acks */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "base/visible.h"
 #include "model/ad_object.h"
 #include "pg/sqlstate.h"
 
@@ -14,9 +15,8 @@ int command_fail(enum exit_status status, const char *fmt, ...)
         fflush(stdout);
         fputs("boris-ingestd: ", stderr);
         va_start(args, fmt);
-        vfprintf(stderr, fmt, args);
+        visible_vprint_line(stderr, fmt, args);
         va_end(args);
-        fputc('\n', stderr);
         return (int)status;
 }
 
@@ -24,7 +24,7 @@ const char *command_advice(const struct db *db)
 {
         const char *text = sqlstate_advice(db->sqlstate);
 
-        return text ? text : "look at the database server, then try again";
+        return text ? text : "check the database server, then try again";
 }
 
 int command_fail_db(const struct db *db, const char *what)
@@ -35,7 +35,7 @@ int command_fail_db(const struct db *db, const char *what)
 const char *command_connect_advice(const struct config *config)
 {
         return db_url_valid(config->database.url)
-                       ? ": look at database.url (or $DATABASE_URL), and whether the server runs"
+                       ? " (check database.url or $DATABASE_URL, and whether the server runs)"
                        : "";
 }
 
@@ -80,9 +80,9 @@ static int find_one_account(struct db *db, const struct command_account *asked, 
         ad_account_list_deinit(ret);
         if (found == 0)
                 return command_fail(FAILED,
-                                    "no such ad account: look at --account, --platform and --connection");
+                                    "no such ad account (check --account, --platform and --connection)");
         return command_fail(
-                FAILED, "%zu ad accounts have this id: say which one with --platform or --connection", found);
+                FAILED, "%zu ad accounts have this id (choose one with --platform or --connection)", found);
 }
 
 int command_find_account(struct db *db, const struct command_account *asked, struct ad_account_list *ret,
@@ -98,6 +98,6 @@ int command_find_account(struct db *db, const struct command_account *asked, str
                 return 0;
         ad_account_list_deinit(ret);
         if (err == ERR_NOT_FOUND)
-                return command_fail(FAILED, "the account has no such ad object: look at --object");
+                return command_fail(FAILED, "the account has no such ad object (check --object)");
         return command_fail_db(db, "cannot look for the ad object");
 }

@@ -15,7 +15,7 @@
 #include "commands/command.h"
 #include "commands/human.h"
 #include "commands/progress.h"
-#include "commands/visible.h"
+#include "base/visible.h"
 #include "wire/reply.h"
 
 enum { RETRY_SECONDS = 60, RETRY_SECONDS_MAX = 1000000, DRAW_MS = 100, TEXT_BYTES = 1024 };

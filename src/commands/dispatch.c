@@ -1,5 +1,6 @@
 #include "commands/commands.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,27 +124,87 @@ enum {
 
 struct command {
         const char *words[2];
-        const char *operand; /* NULL where it takes none */
+        const char *operand; /* NULL if it takes none */
         unsigned options;    /* bit per enum argument_option */
         int (*run)(const struct arguments *a, struct config *config);
+        const char *does; /* for the list of commands */
+        const char *doc;  /* for its own help; NULL for none */
 };
 
 static const struct command commands[] = {
-        {{"run"}, NULL, 0, run},
-        {{"migrate"}, NULL, OPTION(STATUS), migrate},
-        {{"check"}, NULL, 0, check},
-        {{"connection", "create"}, "PLATFORM", OPTION(ID) | OPTION(FILE), connection_create},
-        {{"connection", "list"}, NULL, 0, connection_list},
-        {{"connection", "delete"}, "ID", OPTION(YES), connection_delete},
-        {{"send"}, "FILE", DELIVERY_OPTIONS, send_lines},
-        {{"top"}, NULL, OPTION(URL) | OPTION(ONCE), top},
-        {{"rejects", "replay"}, "FILE", DELIVERY_OPTIONS, rejects_replay},
-        {{"spool", "status"}, NULL, OPTION(FILE), spool_status},
-        {{"spool", "verify"}, NULL, OPTION(FILE), spool_verify},
-        {{"spool", "export"}, NULL, OPTION(FILE), spool_export},
-        {{"hierarchy"}, NULL, ACCOUNT_OPTIONS, hierarchy},
-        {{"report"}, NULL, REPORT_OPTIONS, report},
+        {{"run"}, NULL, 0, run, "run the daemon (default)", NULL},
+        {{"migrate"},
+         NULL,
+         OPTION(STATUS),
+         migrate,
+         "apply the schema's migrations",
+         "Run it as the owner of the database. It may be run again, and by several operators at once. Tables that "
+         "Drizzle created are compared and adopted."},
+        {{"check"},
+         NULL,
+         0,
+         check,
+         "check configuration, database and schema",
+         "Exit status 1 if anything is wrong; each fault is printed with what to do."},
+        {{"connection", "create"},
+         "PLATFORM",
+         OPTION(ID) | OPTION(FILE),
+         connection_create,
+         "create a platform connection, print its uuid",
+         "PLATFORM is META, GOOGLE_ADS or TIKTOK. The credentials, a JSON object, are read from standard input or FILE."},
+        {{"connection", "list"},
+         NULL,
+         0,
+         connection_list,
+         "list platform connections, without credentials",
+         NULL},
+        {{"connection", "delete"},
+         "ID",
+         OPTION(YES),
+         connection_delete,
+         "delete a platform connection and everything below it",
+         NULL},
+        {{"send"},
+         "FILE",
+         DELIVERY_OPTIONS,
+         send_lines,
+         "send a file's lines (-: standard input) to the daemon",
+         "Unacked lines are resent on a new connection. Ctrl-C settles what was sent; a second one stops immediately."},
+        {{"top"}, NULL, OPTION(URL) | OPTION(ONCE), top, "live view of the daemon; press q to quit", NULL},
+        {{"rejects", "replay"},
+         "FILE",
+         DELIVERY_OPTIONS,
+         rejects_replay,
+         "resend the records in a reject file",
+         NULL},
+        {{"spool", "status"},
+         NULL,
+         OPTION(FILE),
+         spool_status,
+         "print how much is spooled, and since when",
+         NULL},
+        {{"spool", "verify"}, NULL, OPTION(FILE), spool_verify, "check that the spool is whole", NULL},
+        {{"spool", "export"},
+         NULL,
+         OPTION(FILE),
+         spool_export,
+         "print spooled lines as they were sent",
+         "FILE is a spool that was set aside."},
+        {{"hierarchy"},
+         NULL,
+         ACCOUNT_OPTIONS,
+         hierarchy,
+         "print an account's ad objects as a tree",
+         "If an ad account is reachable through several platform connections, add --connection or --platform."},
+        {{"report"},
+         NULL,
+         REPORT_OPTIONS,
+         report,
+         "add up spending; no money counts twice",
+         "If an ad account is reachable through several platform connections, add --connection or --platform."},
 };
+
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 static bool is_called(const struct command *c, const struct arguments *a)
 {
@@ -154,7 +215,7 @@ static bool is_called(const struct command *c, const struct arguments *a)
 
 static const struct command *find_called(const struct arguments *a)
 {
-        for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        for (size_t i = 0; i < COMMANDS; i++) {
                 if (is_called(&commands[i], a))
                         return &commands[i];
         }
@@ -175,7 +236,28 @@ static bool may_be_setting(const struct command *c, const struct arguments *a, i
         return !file && strpbrk(a->words[i], "=:@");
 }
 
-/* NULL, after telling why, where the words are no command. */
+/* Prints what may follow the first word, if that begins a command. */
+static void fail_unknown(const struct arguments *a)
+{
+        char text[128];
+        int len = snprintf(text, sizeof(text), "%s must be followed by", a->words[0]);
+        bool found = false;
+
+        for (size_t i = 0; i < COMMANDS; i++) {
+                if (!commands[i].words[1] || strcmp(commands[i].words[0], a->words[0]) != 0)
+                        continue;
+                if (len > 0 && (size_t)len < sizeof(text))
+                        len += snprintf(text + len, sizeof(text) - (size_t)len, "%s %s", found ? "," : "",
+                                        commands[i].words[1]);
+                found = true;
+        }
+        if (found)
+                arguments_usage(text, NULL);
+        else
+                arguments_usage("no such command:", a->words[0]);
+}
+
+/* NULL, once the error is printed, if the words are not a command. */
 static const struct command *find_command(const struct arguments *a)
 {
         const struct command *c = a->words_len == 0 ? &commands[0] : find_called(a);
@@ -183,41 +265,111 @@ static const struct command *find_command(const struct arguments *a)
         if (a->words_len == 0)
                 return c;
         for (int i = 0; i < a->words_len; i++) {
-                if (may_be_setting(c, a, i)) { /* which is not told */
-                        arguments_usage("a setting goes behind --set, as section.key=value", NULL);
+                if (may_be_setting(c, a, i)) { /* not quoted */
+                        arguments_usage("settings are given as --set section.key=value", NULL);
                         return NULL;
                 }
         }
         if (c && a->words_len == words_of(c))
                 return c;
         if (c && a->words_len < words_of(c))
-                arguments_usage("an operand is missing:", c->operand);
+                arguments_usage("missing argument:", c->operand);
         else if (c)
-                arguments_usage("one operand too many:", a->words[words_of(c)]);
-        else if (strcmp(a->words[0], "rejects") == 0)
-                arguments_usage("rejects is followed by replay", NULL);
-        else if (strcmp(a->words[0], "spool") == 0)
-                arguments_usage("spool is followed by status, verify or export", NULL);
-        else if (strcmp(a->words[0], "connection") == 0)
-                arguments_usage("connection is followed by create, list or delete", NULL);
+                arguments_usage("unexpected argument:", a->words[words_of(c)]);
         else
-                arguments_usage("no such command:", a->words[0]);
+                fail_unknown(a);
         return NULL;
+}
+
+/* --- help --- */
+
+/* "spool status" */
+static void print_words(const struct command *c, char ret[64])
+{
+        snprintf(ret, 64, "%s%s%s%s%s", c->words[0], c->words[1] ? " " : "", c->words[1] ? c->words[1] : "",
+                 c->operand ? " " : "", c->operand ? c->operand : "");
+}
+
+static void print_summary(void)
+{
+        puts("Usage: boris-ingestd [COMMAND] [OPTION ...]\n\nCommands:");
+        for (size_t i = 0; i < COMMANDS; i++) {
+                char words[64];
+
+                print_words(&commands[i], words);
+                printf("  %-29s %s\n", words, commands[i].does);
+        }
+        puts("\nOptions of every command:\n"
+             "  --config FILE                 configuration (default: " CONFIG_DEFAULT_PATH ")\n"
+             "  --set section.key=value       override a setting; may be given several times\n"
+             "  -h, --help                    print the help of a command\n"
+             "  -V, --version                 print the version\n\n"
+             "`boris-ingestd COMMAND --help` prints a command's options. The database is database.url or $DATABASE_URL.\n"
+             "Exit status: 0 done; 1 failed; 2 usage error.");
+}
+
+/* The help of the commands that begin with the given words, or the summary. */
+static int print_help(const struct arguments *a)
+{
+        bool found = false;
+
+        for (size_t i = 0; i < COMMANDS && a->words_len > 0; i++) {
+                const struct command *c = &commands[i];
+                char usage[96];
+                char words[64];
+
+                if (strcmp(c->words[0], a->words[0]) != 0 ||
+                    (a->words_len > 1 && c->words[1] && strcmp(c->words[1], a->words[1]) != 0))
+                        continue;
+                print_words(c, words);
+                snprintf(usage, sizeof(usage), "%s [OPTION ...]", words);
+                printf("%s%c%s.\n", found ? "\n" : "", toupper((unsigned char)c->does[0]), c->does + 1);
+                arguments_help(usage, c->options, c->doc ? c->doc : "");
+                found = true;
+        }
+        if (!found && a->words_len > 0) {
+                fail_unknown(a);
+                return 2;
+        }
+        if (!found)
+                print_summary();
+        return 0;
+}
+
+static int fail_foreign_option(const struct command *c, enum argument_option option)
+{
+        char words[64];
+
+        print_words(c, words);
+        if (c->operand)
+                words[strlen(words) - strlen(c->operand) - 1] = '\0';
+        fprintf(stderr, "boris-ingestd: option %s is not valid for %s; see boris-ingestd --help\n",
+                argument_option_name(option), words);
+        return 2;
 }
 
 int commands_run(const struct arguments *a)
 {
-        const struct command *command = find_command(a);
+        const struct command *command;
         char error[CONFIG_ERROR_BYTES];
         struct config config;
         int status = 1;
 
+        if (a->version) {
+                printf("boris-ingestd " INGESTD_VERSION "\n");
+                return 0;
+        }
+        if (a->help)
+                return print_help(a);
+        command = find_command(a);
         if (!command)
                 return 2;
         for (unsigned i = 0; i < OPTIONS; i++) {
                 if (a->options[i] && !(command->options & 1u << i))
-                        return arguments_usage("an option of another command:", argument_option_name(i));
+                        return fail_foreign_option(command, i);
         }
+        if (command->run == run)
+                daemon_prepare();
         if (config_load(&config, a->config_path, (const char *const *)a->overrides, a->overrides_len,
                         error) != 0) {
                 fprintf(stderr, "boris-ingestd: %s\n", error);

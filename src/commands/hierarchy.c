@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/rfc3339.h"
+#include "base/visible.h"
 #include "commands/command.h"
 #include "commands/table.h"
 #include "model/ad_object.h"
@@ -35,9 +36,9 @@ static void print(const struct ad_account *account, const struct ad_object_list 
         char connection[UUID_TEXT_LEN + 1];
 
         uuid_format(&account->platform_connection_id, connection);
-        printf("%s ad account %s on connection %s: %s, %s, %zu ad objects\n",
-               platform_name(account->platform), account->external_id, connection, account->currency,
-               account->timezone, nodes->len);
+        visible_print_line(stdout, "%s ad account %s on connection %s: %s, %s, %zu ad objects",
+                           platform_name(account->platform), account->external_id, connection,
+                           account->currency, account->timezone, nodes->len);
         for (size_t i = 0; i < nodes->len; i++)
                 add_node(&t, &nodes->rows[i]);
         table_print(&t, stdout, TABLE_TEXT, NULL);

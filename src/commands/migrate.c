@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/rfc3339.h"
+#include "base/visible.h"
 #include "commands/command.h"
 #include "model/migration.h"
 
@@ -44,7 +45,7 @@ static int print_migrations(struct db *db)
 
                 if (m->state != MIGRATION_PENDING)
                         rfc3339_format(m->applied_at, when);
-                printf("%s %s%s\n", m->name, when, remarks[m->state]);
+                visible_print_line(stdout, "%s %s%s", m->name, when, remarks[m->state]);
         }
         migration_list_deinit(&list);
         return DONE;

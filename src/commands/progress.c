@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "commands/human.h"
-#include "commands/visible.h"
+#include "base/visible.h"
 
 enum { NAME_MAX_CHARACTERS = 24, BAR_MIN = 8, BAR_MAX = 40, PARTS = 6, PART_BYTES = 160 };
 

@@ -43,7 +43,7 @@ static bool find_record(struct replay *r, struct slice line, struct json_string 
         for (bool first = true; json_object_next(&reader, first, &key); first = false) {
                 if (!json_read(&reader, &value))
                         return false;
-                lossy |= slice_eq(key.raw, SLICE_LIT("lossy"));
+                lossy |= slice_eq(key.raw, SLICE_LIT("lossy")) || slice_eq(key.raw, SLICE_LIT("cut"));
                 entry |= slice_eq(key.raw, SLICE_LIT("code"));
                 if (slice_eq(key.raw, SLICE_LIT("record")) && value.type == JSON_STRING && !value.trouble) {
                         *ret = (struct json_string){value.raw, value.escaped};

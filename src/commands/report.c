@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "base/rfc3339.h"
+#include "base/visible.h"
 #include "commands/command.h"
 #include "commands/report_view.h"
-#include "commands/visible.h"
 #include "model/report.h"
 
 enum { INTERVAL_BYTES = 24 };

@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 
 #include "base/rfc3339.h"
+#include "base/visible.h"
 #include "commands/command.h"
+#include "spool/spool_account.h"
 #include "spool/spool_file.h"
 
 enum { GAP_MAX = 1 << 30 }; /* line numbers that a fault in the file may span */
@@ -31,13 +33,20 @@ static int open_file(struct spool_file *f, const struct config *config, const ch
         char path[SPOOL_PATH_BYTES];
         struct stat st;
 
-        *f = (struct spool_file){.lock = -1};
+        const char *dir = file ? NULL : config->spool.dir;
+        struct spool_tally account;
+
+        *f = (struct spool_file){.lock = -1, .account.fd = -1};
         if (!file && !config->spool.dir[0])
                 return command_fail(FAILED, "spool.dir is empty, and no file is named: there is no spool");
         snprintf(path, sizeof(path), "%s%s", file ? file : config->spool.dir, file ? "" : "/spool.db");
+        if (stat(path, &st) != 0 && dir && spool_account_read(dir, &account) == SPOOL_ACCOUNT_READ &&
+            spool_tally_owed(&account) > 0)
+                return command_fail(FAILED, "%s is missing, with %" PRIu64 " acked lines", path,
+                                    spool_tally_owed(&account));
         if (stat(path, &st) != 0)
                 return command_fail(FAILED, "no spool at %s: %s", path, strerror(errno));
-        if (spool_file_open_read_only(f, path) != SPOOL_OK && !(damaged && f->read))
+        if (spool_file_open_read_only(f, path, dir) != SPOOL_OK && !(damaged && f->read))
                 return command_fail(FAILED, "%s: %s", path, f->error);
         return DONE;
 }
@@ -53,6 +62,9 @@ int command_spool_status(const struct config *config, const char *file)
                 put_time("oldest", f.contents.oldest);
                 put_time("newest", f.contents.newest);
                 printf("damaged lines: %" PRIu64 "\n", f.contents.damaged);
+                printf("missing lines: %" PRIu64 "\nlost lines: %" PRIu64 "\n", f.findings.lost,
+                       f.tally.lost);
+                put_time("lost at", f.tally.lost_us);
         }
         spool_file_close(&f);
         return status;
@@ -79,12 +91,13 @@ static bool count_damaged(struct spool_file *f, uint64_t *ret_damaged)
 
 static void tell_fault(const char *fault)
 {
-        puts(fault);
+        visible_print_line(stdout, "%s", fault);
 }
 
 static int verify(struct spool_file *f)
 {
         int faults = spool_file_check(f, tell_fault);
+        char when[RFC3339_TEXT_BYTES];
         uint64_t damaged;
 
         if (faults < 0)
@@ -96,7 +109,20 @@ static int verify(struct spool_file *f)
                 return command_fail(FAILED,
                                     "%s: %" PRIu64 " lines are damaged, and %d faults are in its structure",
                                     f->path, damaged, faults);
-        printf("%s is whole: %" PRIu64 " lines\n", f->path, f->contents.lines);
+        if (f->findings.lost > 0)
+                return command_fail(FAILED, "%s: %" PRIu64 " acked lines are missing (send them again)",
+                                    f->path, f->findings.lost);
+        if (f->tally.lost > 0) {
+                rfc3339_format(f->tally.lost_us, when);
+                return command_fail(
+                        FAILED,
+                        "%s is whole, but %" PRIu64
+                        " acked lines were lost, the last at %s (send them again; to forget them, "
+                        "remove spool.account while the daemon is stopped)",
+                        f->path, f->tally.lost, when);
+        }
+        printf("%s is whole: %" PRIu64 " lines%s\n", f->path, f->contents.lines,
+               f->findings.account_missed ? "; there is no account of what was acked" : "");
         return DONE;
 }
 

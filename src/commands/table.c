@@ -5,6 +5,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/visible.h"
 #include "commands/table_text.h"
 
 bool table_format_parse(struct slice text, enum table_format *ret)
@@ -54,28 +55,47 @@ static const char *cell(const struct table *t, size_t row, size_t column)
 
 /* --- for programs --- */
 
-/* What spreadsheets calculate instead of showing it. */
+/* What a spreadsheet takes for a formula, in full-width characters, too. */
 static bool is_formula(const char *text)
 {
-        return text[0] != '\0' && strchr("=+-@\t\r", text[0]);
+        static const char *const starts[] = {"=",  "+",      "-",      "@",      "\t",
+                                             "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20"};
+
+        for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+                if (strncmp(text, starts[i], strlen(starts[i])) == 0)
+                        return true;
+        }
+        return false;
 }
 
-static void put_csv(FILE *out, const char *text, bool number)
+/* Quotes are doubled; newlines and tabs stay, other controls do not. */
+static void put_csv_text(FILE *out, const char *text)
 {
-        const char *apostrophe = !number && is_formula(text) ? "'" : "";
+        while (*text) {
+                size_t len = strcspn(text, "\"\r\n\t");
+                char *plain = strndup(text, len);
 
-        if (!strpbrk(text, ",\"\r\n\t")) {
-                fprintf(out, "%s%s", apostrophe, text);
-                return;
-        }
-        fputc('"', out);
-        fputs(apostrophe, out);
-        for (; *text; text++) {
+                if (!plain)
+                        abort();
+                visible_put(out, plain);
+                free(plain);
+                text += len;
                 if (*text == '"')
                         fputc('"', out);
-                fputc(*text, out);
+                if (*text)
+                        fputc(*text++, out);
         }
-        fputc('"', out);
+}
+
+/* Text that would be a formula begins with an apostrophe. */
+static void put_csv(FILE *out, const char *text, bool number)
+{
+        bool quoted = strpbrk(text, ",\"\r\n") != NULL;
+
+        fputs(quoted ? "\"" : "", out);
+        fputs(!number && is_formula(text) ? "'" : "", out);
+        put_csv_text(out, text);
+        fputs(quoted ? "\"" : "", out);
 }
 
 static void print_csv(const struct table *t, FILE *out)

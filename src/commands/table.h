@@ -11,8 +11,8 @@
 
 enum table_format {
         TABLE_TEXT, /* aligned columns */
-        TABLE_CSV, /* RFC 4180 with a header and LF; empty for NULL; a text that a spreadsheet would take for a
-                       formula begins with an apostrophe */
+        TABLE_CSV, /* RFC 4180 with a header and LF; empty for NULL. Texts that a spreadsheet would take for a
+                       formula begin with an apostrophe */
         TABLE_JSON, /* an array of objects, one a line */
 };
 

@@ -8,8 +8,8 @@
 
 #include <sys/ioctl.h>
 
+#include "base/visible.h"
 #include "commands/cells.h"
-#include "commands/visible.h"
 
 enum {
         BAR_CELLS = 12,

@@ -22,7 +22,7 @@
 #include "commands/command.h"
 #include "commands/http_get.h"
 #include "commands/top_view.h"
-#include "commands/visible.h"
+#include "base/visible.h"
 
 enum { REFRESH_MS = 1000, TIMEOUT_MS = 2000, ADDRESS_BYTES = 300, TROUBLE_BYTES = 600 };
 

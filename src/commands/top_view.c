@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "commands/human.h"
-#include "commands/visible.h"
+#include "base/visible.h"
 
 enum {
         TEXT_BYTES = 1024,
@@ -246,8 +246,8 @@ static void put_lines(struct screen *s, const cJSON *status)
         label(s, "lines");
         for (size_t i = 0; i < OUTCOMES; i++)
                 cell(s, DIM, outcomes[i], NUMBER_COLUMNS, true);
-        put_outcomes(s, status, "a second", "rates", human_short);
-        put_outcomes(s, status, "in all", "lines", as_count);
+        put_outcomes(s, status, "per second", "rates", human_short);
+        put_outcomes(s, status, "total", "lines", as_count);
         label(s, "in flight");
         put(s, PLAIN, "%s lines  received %s/s", COUNT("lines.inFlight"), SIZE("rates.bytes"));
 }
@@ -297,11 +297,11 @@ static void put_spark(struct screen *s, const cJSON *status, const char *what, c
 
 static void put_latency(struct screen *s, const cJSON *status)
 {
-        label(s, "acked in");
+        label(s, "ack");
         put(s, PLAIN, "p50 %s  p99 %s  max %s", SPAN("ackLatencySeconds.p50"), SPAN("ackLatencySeconds.p99"),
             SPAN("ackLatencySeconds.max"));
         put_spark(s, status, "stored/s", "history.stored", human_short);
-        put_spark(s, status, "acked, p99", "history.ackP99", human_span);
+        put_spark(s, status, "ack p99", "history.ackP99", human_span);
 }
 
 static void put_database(struct screen *s, const cJSON *status)
@@ -314,7 +314,7 @@ static void put_database(struct screen *s, const cJSON *status)
         put(s, connected ? GOOD : BAD, "%s", state);
         if (!connected)
                 put(s, BAD, " for %s", SPAN("database.awaySeconds"));
-        put(s, PLAIN, "  %s of %s connections  %s reconnects  %s batches, committed in p50 %s  p99 %s",
+        put(s, PLAIN, "  %s of %s connections  %s reconnects  %s batches, commit p50 %s  p99 %s",
             COUNT("database.connected"), COUNT("database.connections"), COUNT("database.reconnects"),
             COUNT("batches.written"), SPAN("batches.commitP50Seconds"), SPAN("batches.commitP99Seconds"));
         if (connected || !error[0])
@@ -336,7 +336,7 @@ static void put_spool(struct screen *s, const cJSON *status)
         put(s, PLAIN, "  %s lines  %s of %s", COUNT("spool.lines"), SIZE("spool.bytes"),
             SIZE("spool.maxBytes"));
         if (number_at(status, "spool.oldestSeconds") >= 0)
-                put(s, PLAIN, "  the oldest for %s", SPAN("spool.oldestSeconds"));
+                put(s, PLAIN, "  oldest %s", SPAN("spool.oldestSeconds"));
 }
 
 static void put_memory(struct screen *s, const cJSON *status)
@@ -345,7 +345,7 @@ static void put_memory(struct screen *s, const cJSON *status)
         double all = hits + number_at(status, "cache.misses");
 
         label(s, "memory");
-        put(s, PLAIN, "%s of %s held for clients  cache %s of %s objects", SIZE("memory.usedBytes"),
+        put(s, PLAIN, "%s of %s buffered for clients  cache %s of %s objects", SIZE("memory.usedBytes"),
             SIZE("memory.limitBytes"), COUNT("cache.objects"), COUNT("cache.limit"));
         if (all > 0)
                 put(s, PLAIN, ", %.1f %% hits", hits / all * 100);
@@ -419,7 +419,7 @@ static void put_connections(struct screen *s, const cJSON *status)
             COUNT("connectionCounts.limit"));
         put(s, number_at(status, "connectionCounts.paused") > 0 ? WARN : PLAIN, "%s paused",
             COUNT("connectionCounts.paused"));
-        put(s, PLAIN, "  %s accepted, %s refused since the start", COUNT("connectionCounts.accepted"),
+        put(s, PLAIN, "  %s accepted, %s turned away since the start", COUNT("connectionCounts.accepted"),
             COUNT("connectionCounts.refused"));
         if (cJSON_GetArraySize(value_at(status, "connections")) == 0)
                 return;
@@ -447,7 +447,7 @@ void top_view_put(const cJSON *status, const char *trouble, const struct top_win
                 put_title(&s, status);
         if (trouble) {
                 line(&s);
-                put(&s, BAD, "%s%s", trouble, status ? "; what follows was before" : "");
+                put(&s, BAD, "%s%s", trouble, status ? "; showing the last known state" : "");
         }
         if (status) {
                 gap(&s);

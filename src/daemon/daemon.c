@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <uv.h>
@@ -22,6 +23,7 @@
 #include "daemon/reject_file.h"
 #include "daemon/schema_check.h"
 #include "daemon/service.h"
+#include "daemon/signals.h"
 #include "daemon/workers.h"
 #include "model/db.h"
 #include "monitor/monitor.h"
@@ -49,10 +51,7 @@ struct daemon {
         int passed_len;
         struct schema_check schema;
         uint64_t accepted; /* connections, since the start */
-        uv_signal_t sigterm;
-        uv_signal_t sigint;
-        uv_signal_t sigusr1;
-        uv_signal_t sighup;
+        struct signals signals;
         uv_timer_t deadline; /* of the drain */
         uv_timer_t status;   /* when systemd is told what goes on */
         struct status_line status_line;
@@ -95,9 +94,9 @@ static void log_totals(const struct daemon *d, const char *what, const char *mes
                   sum->counts[LINE_REJECTED], sum->counts[LINE_SPOOLED], sum->counts[LINE_EMPTY],
                   sum->in_flight + sum->abandoned);
         if (spool->on)
-                log_info("%s: spool: %" PRIu64 " lay there before, %" PRIu64 " spooled: %" PRIu64
-                         " stored, %" PRIu64 " duplicate, %" PRIu64 " rejected, %" PRIu64
-                         " lie there, %" PRIu64 " set aside",
+                log_info("%s: spool: %" PRIu64 " were there at the start, %" PRIu64 " spooled: %" PRIu64
+                         " stored, %" PRIu64 " duplicate, %" PRIu64 " rejected, %" PRIu64 " left, %" PRIu64
+                         " set aside",
                          what, spool->before, sum->counts[LINE_SPOOLED], sum->drained_counts[LINE_STORED],
                          sum->drained_counts[LINE_DUPLICATE], sum->drained_counts[LINE_REJECTED],
                          spool->lines, spool->lost_lines);
@@ -108,11 +107,8 @@ static void on_status_stats(void *ctx, struct stats *sum)
         log_totals(ctx, "status", NULL, sum);
 }
 
-static void on_status_signal(uv_signal_t *handle, int number)
+static void log_status(struct daemon *d)
 {
-        struct daemon *d = handle->data;
-
-        (void)number;
         workers_stats(&d->workers, STATS_COUNTS, on_status_stats, d);
 }
 
@@ -197,7 +193,8 @@ static void on_schema_change(void *ctx)
 /* Each client is a descriptor; the soft limit is often 1024, the hard one plenty. */
 static void raise_descriptor_limit(const struct config *config)
 {
-        rlim_t want = (rlim_t)config->limits.max_connections + 256 + 16 * (rlim_t)config->daemon.workers;
+        rlim_t want = (rlim_t)config->limits.max_connections + 256 +
+                      (16 + SESSIONS_STRANGERS_MAX) * (rlim_t)config->daemon.workers;
         struct rlimit limit;
 
         if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
@@ -228,6 +225,18 @@ static int load_tls(struct daemon *d)
         else if (d->tls.ctx)
                 workers_set_tls(&d->workers, &d->tls);
         return err;
+}
+
+/* A TCP socket may also be one that systemd hands over, of which the configuration knows nothing. */
+static int check_plain_tcp(const struct daemon *d, const struct config *c, const char *when)
+{
+        if (!listener_has_tcp(&d->listener) || d->tls.ctx || !config_restricts_users(c))
+                return 0;
+        log_error(
+                "%sTCP without TLS admits every local user, and listen.allow_users and listen.allow_groups cannot tell "
+                "them apart (set listen.tls_cert, tls_key and tls_client_ca, or do not listen on TCP)",
+                when);
+        return ERR_CONFIG;
 }
 
 /* What a reload reads, all of it before any is used: a fault leaves everything as it was. */
@@ -275,27 +284,24 @@ static void use_fresh(struct daemon *d, struct fresh *f)
         raise_descriptor_limit(d->config);
         workers_set_config(&d->workers, d->config);
         log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_RELOADED),
-                  "SIGHUP: the configuration was read again%s%s%s%s%s", applied[0] ? "; changed: " : "",
-                  applied, d->tls.ctx ? "; the certificates were read again" : "",
-                  restart[0] ? "; needs a restart: " : "", restart);
+                  "SIGHUP: configuration read again%s%s%s%s%s", applied[0] ? "; changed: " : "", applied,
+                  d->tls.ctx ? "; certificates read again" : "", restart[0] ? "; needs a restart: " : "",
+                  restart);
 }
 
-/* Who is connected stays so; who connects from now on finds what is new. */
-static void on_reload_signal(uv_signal_t *handle, int number)
+/* Open connections are kept; new settings apply to new connections. */
+static void reload(struct daemon *d)
 {
-        struct daemon *d = handle->data;
         char error[CONFIG_ERROR_BYTES];
         struct fresh fresh;
 
-        (void)number;
-        if (d->draining)
-                return;
         if (d->service.ready)
                 service_reloading(&d->service);
-        if (read_fresh(d, &fresh, error) == 0)
-                use_fresh(d, &fresh);
-        else
-                log_error("SIGHUP: %s; all settings stay as they were", error);
+        if (read_fresh(d, &fresh, error) == 0) {
+                if (check_plain_tcp(d, &fresh.config, "SIGHUP: all settings stay as they were: ") == 0)
+                        use_fresh(d, &fresh);
+        } else
+                log_error("SIGHUP: %s; no setting was changed", error);
         config_deinit(&fresh.config);
         access_deinit(&fresh.access);
         tls_server_deinit(&fresh.tls);
@@ -319,20 +325,16 @@ static void close_all(struct daemon *d)
         reject_file_close(&d->rejects, on_rejects_closed);
         schema_check_close(&d->schema);
         service_close(&d->service);
-        uv_close((uv_handle_t *)&d->sigusr1, NULL);
-        uv_close((uv_handle_t *)&d->sighup, NULL);
         uv_close((uv_handle_t *)&d->status, NULL);
         /* what is not closed yet may wait for a disk or a server: these still end it */
         d->closing = true;
-        uv_unref((uv_handle_t *)&d->sigterm);
-        uv_unref((uv_handle_t *)&d->sigint);
+        signals_unref(&d->signals);
         uv_unref((uv_handle_t *)&d->deadline);
 }
 
 static void close_last(struct daemon *d)
 {
-        uv_close((uv_handle_t *)&d->sigterm, NULL);
-        uv_close((uv_handle_t *)&d->sigint, NULL);
+        signals_close(&d->signals);
         uv_close((uv_handle_t *)&d->deadline, NULL);
 }
 
@@ -350,17 +352,23 @@ static void log_stopped(const struct daemon *d)
         log_totals(d, "stopped", LOG_ID_STOPPED, &sum);
 }
 
+static void exit_now(void)
+{
+        log_stop();
+        _exit(0);
+}
+
 static void on_last_stats(void *ctx, struct stats *sum)
 {
         log_totals(ctx, "stopped", LOG_ID_STOPPED, sum);
-        _exit(0);
+        exit_now();
 }
 
 static void on_no_stats(uv_timer_t *timer)
 {
         (void)timer;
-        log_warn("stopped, with a worker that does not answer");
-        _exit(0);
+        log_warn("stopped; a worker did not respond");
+        exit_now();
 }
 
 /* Handles are still open, requests in flight: nothing can be freed, the kernel does it. */
@@ -370,10 +378,10 @@ static void end_at_once(struct daemon *d, const char *why)
                 return;
         if (d->closing) { /* all is settled */
                 log_stopped(d);
-                _exit(0);
+                exit_now();
         }
         d->ending_at_once = true;
-        log_warn("ending at once: %s; what was not acked, clients send again", why);
+        log_warn("stopping immediately: %s; clients will resend unacked lines", why);
         uv_timer_start(&d->deadline, on_no_stats, LAST_WORDS_MS, 0);
         workers_end_at_once(&d->workers);
         workers_stats(&d->workers, STATS_COUNTS, on_last_stats, d);
@@ -384,10 +392,8 @@ static void on_deadline(uv_timer_t *timer)
         end_at_once(timer->data, "shutdown.timeout_ms is over");
 }
 
-static void on_signal(uv_signal_t *handle, int number)
+static void stop(struct daemon *d, int number)
 {
-        struct daemon *d = handle->data;
-
         if (d->draining) {
                 end_at_once(d, "a second signal");
                 return;
@@ -401,28 +407,31 @@ static void on_signal(uv_signal_t *handle, int number)
         workers_drain(&d->workers);
 }
 
+/* Behind the start of the drain the other two have no meaning, and do no harm. */
+static void on_signal(void *ctx, int number)
+{
+        struct daemon *d = ctx;
+
+        if (number == SIGTERM || number == SIGINT)
+                stop(d, number);
+        else if (!d->draining && number == SIGHUP)
+                reload(d);
+        else if (!d->closing && number == SIGUSR1)
+                log_status(d);
+}
+
 /* --- the beginning --- */
 
 static void init_handles(struct daemon *d)
 {
         uv_loop_t *loop = &d->loop;
 
-        uv_signal_init(loop, &d->sigterm);
-        uv_signal_init(loop, &d->sigint);
-        uv_signal_init(loop, &d->sigusr1);
-        uv_signal_init(loop, &d->sighup);
         uv_timer_init(loop, &d->deadline);
         uv_timer_init(loop, &d->status);
         d->status.data = d;
-        d->sigterm.data = d;
-        d->sigint.data = d;
-        d->sigusr1.data = d;
-        d->sighup.data = d;
         d->deadline.data = d;
-        uv_signal_start(&d->sigterm, on_signal, SIGTERM);
-        uv_signal_start(&d->sigint, on_signal, SIGINT);
-        uv_signal_start(&d->sigusr1, on_status_signal, SIGUSR1);
-        uv_signal_start(&d->sighup, on_reload_signal, SIGHUP);
+        if (signals_open(&d->signals, loop, on_signal, d) != 0)
+                abort(); /* no descriptor for the first thing that the process does */
 }
 
 static int open_rejects(struct daemon *d)
@@ -457,7 +466,7 @@ static int listen_all(struct daemon *d)
         int err = 0;
 
         if (d->passed_len < 0) {
-                log_error("the sockets that systemd hands over cannot be used: %s", strerror(-d->passed_len));
+                log_error("cannot use the sockets passed by systemd: %s", strerror(-d->passed_len));
                 return ERR_CONFIG;
         }
         if (!c->listen.unix_path[0] && !c->listen.tcp[0] && d->passed_len == 0) {
@@ -477,7 +486,24 @@ static int listen_all(struct daemon *d)
                 err = listener_open_tcp(&d->listener, c->listen.tcp, d->tls.ctx != NULL, error);
         if (err)
                 log_error("%s", error);
-        return err;
+        return err ? err : check_plain_tcp(d, c, "");
+}
+
+/* The process holds the database's password and the key of the certificate: it leaves no core file, and no other
+ * process of its user may look into it. A sanitizer has to. */
+static void hide_memory(void)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+}
+
+static void warn_of_password_file(const struct config *c)
+{
+        char why[CONFIG_ERROR_BYTES];
+
+        if (config_check_password_file(c, why))
+                log_warn("%s", why);
 }
 
 static void seed_jitter(void)
@@ -525,6 +551,11 @@ static int start(struct daemon *d)
         return 0;
 }
 
+void daemon_prepare(void)
+{
+        signals_hold();
+}
+
 int daemon_run(struct config *config, const struct config_source *source)
 {
         struct daemon *d = calloc(1, sizeof(*d));
@@ -537,16 +568,20 @@ int daemon_run(struct config *config, const struct config_source *source)
                 free(d);
                 return 1;
         }
+        signals_block(); /* before there are threads */
         d->config = config;
         d->source = source;
         signal(SIGPIPE, SIG_IGN);
         seed_jitter();
+        hide_memory();
+        warn_of_password_file(config);
         raise_descriptor_limit(config);
         make_threads(config);
         init_handles(d);
         listener_init(&d->listener, &d->loop, on_connection, has_room, d);
         service_init(&d->service, &d->loop, on_ask_alive, d);
         schema_check_open(&d->schema, &d->loop, config->database.url, on_schema_change, d);
+        log_start();
         err = start(d);
         if (err)
                 close_all(d);
@@ -562,5 +597,6 @@ int daemon_run(struct config *config, const struct config_source *source)
         if (uv_loop_close(&d->loop) != 0)
                 abort(); /* a handle was forgotten */
         free(d);
+        log_stop();
         return err ? 1 : 0;
 }

@@ -7,47 +7,67 @@
  *       |         |           |                     |
  *       +---------+------- settle ------------------+
  *
- * Spending that comes behind hierarchy records on one connection goes to the resolver when those are written.
- * While the database does not get on, good lines go to the spool instead, and later come back from there as
- * if a session sent them (overflow.c).
+ * Spending that follows hierarchy records of its connection goes to the resolver when these are written. While
+ * the database makes no progress, good lines go to the spool instead; they are replayed later as if a session
+ * sent them (overflow.c).
  *
  * Backpressure is one question, has_room: sessions stop taking lines while sealed batches or many unresolved
  * rows wait, or the memory limit is reached; and those with hierarchy records, unknown objects or doubtful
- * rows under way while there are too many of these. A line is settled exactly once, by whoever ends its way:
- * the decoder and the resolver with a refusal, a writer or the hierarchy with the database's word, the spool
- * when it is durable there. */
+ * rows in flight while there are too many of these. A line is settled exactly once, by the stage that ends its
+ * way: the decoder and the resolver reject it, a writer or the hierarchy reports the database's outcome, the
+ * spool settles it when it is durable. */
 #include "daemon/pipeline.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "hierarchy/hierarchy_record.h"
 #include "spending/spending_record.h"
+#include "wire/hello.h"
+
+/* What jsonb prints of an object may be as long as so many of the longest lines: else a short line with large
+ * exponents would make a row that nobody can read. */
+enum { OBJECT_TEXT_LINES = 4 };
 
 /* --- lines among which a bad one is looked for --- */
 
-static void mark_doubtful(struct batch *batch)
+static void mark_doubtful_line(struct line *line)
 {
-        for (size_t i = 0; i < batch->len; i++) {
-                struct line *line = &batch->rows[i].line;
-
-                if (line->doubtful)
-                        continue;
-                line->doubtful = true;
-                if (!line->drained)
-                        ((struct session *)line->origin)->doubtful++;
-        }
+        if (line->doubtful)
+                return;
+        line->doubtful = true;
+        if (!line->drained)
+                ((struct session *)line->origin)->doubtful++;
 }
 
-static void unmark_doubtful(struct line *line)
+static void mark_doubtful(struct batch *batch)
+{
+        for (size_t i = 0; i < batch->len; i++)
+                mark_doubtful_line(&batch->rows[i].line);
+}
+
+static void mark_resting_line(struct pipeline *p, struct line *line)
+{
+        p->drained_resting += line->drained && !line->resting;
+        line->resting = true;
+}
+
+static void mark_resting(struct pipeline *p, struct batch *batch)
+{
+        for (size_t i = 0; i < batch->len; i++)
+                mark_resting_line(p, &batch->rows[i].line);
+}
+
+static void unmark(struct pipeline *p, struct line *line)
 {
         if (line->doubtful && !line->drained)
                 ((struct session *)line->origin)->doubtful--;
+        p->drained_resting -= line->drained && line->resting;
         line->doubtful = false;
+        line->resting = false;
 }
 
 /* --- the end of a line --- */
@@ -63,11 +83,12 @@ static struct line_from line_from(const struct line *line)
 static void end_line(struct pipeline *p, struct line *line, enum line_outcome outcome,
                      const struct reject *reject)
 {
-        unmark_doubtful(line);
+        unmark(p, line);
         if (outcome == LINE_REJECTED) {
                 struct line_from from = line_from(line);
 
-                reject_file_add(p->rejects, &from, line->text, reject);
+                reject_file_add(p->rejects, &from, line->text, reject,
+                                line->drained ? REJECT_SPOOLED : REJECT_TOLD);
                 reject_ring_add(&p->latest, from.peer, from.connection, from.line, reject);
                 p->rejected[reject->code]++;
         }
@@ -92,18 +113,22 @@ static void settle(void *ctx, struct line *line, enum line_outcome outcome, cons
         end_line(p, line, outcome, reject);
 }
 
-static void on_abandoned(void *ctx, struct line *line)
+void pipeline_abandon_take(struct pipeline *p, struct line *line)
 {
-        struct pipeline *p = ctx;
-
-        if (spool_on(&p->spool)) {
-                overflow_keep_take(p, line);
-                return;
-        }
         p->abandoned++;
         p->in_flight--;
         session_abandon(line->origin);
         block_unref(line->block);
+}
+
+static void on_abandoned(void *ctx, struct line *line)
+{
+        struct pipeline *p = ctx;
+
+        if (spool_on(&p->spool))
+                overflow_keep_take(p, line);
+        else
+                pipeline_abandon_take(p, line);
 }
 
 /* --- a line's way --- */
@@ -126,7 +151,7 @@ static void on_missing(void *ctx, const struct row *row)
         struct pipeline *p = ctx;
         struct row missing = *row;
 
-        unmark_doubtful(&missing.line);
+        unmark(p, &missing.line);
         resolver_again_take(&p->resolver, &missing);
 }
 
@@ -140,15 +165,29 @@ static void on_follower(void *ctx, const struct row *row)
 {
         struct row ready = *row;
 
+        unmark(ctx, &ready.line);
         resolve(ctx, &ready);
+}
+
+static void on_aside(void *ctx, struct line *line)
+{
+        mark_doubtful_line(line);
+        mark_resting_line(ctx, line);
+}
+
+static void on_aside_abandoned(void *ctx, struct line *line)
+{
+        unmark(ctx, line);
+        on_abandoned(ctx, line);
 }
 
 /* A line's record. */
 struct decoded {
-        bool is_spending;
+        enum record_kind kind;
         union {
                 struct row spending;
                 struct hierarchy_row hierarchy;
+                struct hello hello;
         } as;
 };
 
@@ -160,10 +199,12 @@ static bool decode(struct pipeline *p, const struct line *line, struct decoded *
 
         if (!fields_read(&p->reader, line->text, &fields, ret_reject))
                 return false;
-        ret->is_spending = fields.kind == RECORD_SPENDING;
-        if (ret->is_spending) {
+        ret->kind = fields.kind;
+        if (fields.kind == RECORD_HELLO)
+                return hello_read(&fields, line->number, &ret->as.hello);
+        if (fields.kind == RECORD_SPENDING) {
                 ret->as.spending.line = *line;
-                return spending_record_read(&fields, line->received_us, &ret->as.spending.rec);
+                return spending_record_read(&fields, line->receipt, &ret->as.spending.rec);
         }
         ret->as.hierarchy.line = *line;
         ret->as.hierarchy.kind = fields.kind;
@@ -174,11 +215,11 @@ static bool decode(struct pipeline *p, const struct line *line, struct decoded *
 
 static void route(struct pipeline *p, struct decoded *decoded, uint64_t *hierarchy_batch)
 {
-        if (!decoded->is_spending)
+        if (decoded->kind != RECORD_SPENDING)
                 *hierarchy_batch = hierarchy_add_take(&p->hierarchy, &decoded->as.hierarchy);
         else if (hierarchy_pending(&p->hierarchy, *hierarchy_batch))
                 hierarchy_follow_take(&p->hierarchy, *hierarchy_batch, &decoded->as.spending);
-        else
+        else if (!hierarchy_hold_take(&p->hierarchy, &decoded->as.spending))
                 resolve(p, &decoded->as.spending);
 }
 
@@ -189,43 +230,32 @@ void pipeline_route_take(struct pipeline *p, struct line *line)
         struct decoded decoded;
         struct reject reject;
 
-        if (decode(p, line, &decoded, &reject))
-                route(p, &decoded, hierarchy_batch);
-        else
+        if (!decode(p, line, &decoded, &reject))
                 end_line(p, line, LINE_REJECTED, &reject);
-}
-
-/* The moment of receipt, later for each line, so that no two lines without collectedAt share it. The clock is
- * looked at once for what the loop has to do at one time: it costs as much as a tenth of reading the line. */
-static int64_t receive_time(struct pipeline *p)
-{
-        uint64_t turn = uv_now(p->loop);
-        int64_t now = p->last_received_us + 1;
-
-        if (p->received_turn != turn) {
-                int64_t clock = clock_now_us();
-
-                p->received_turn = turn;
-                now = clock > now ? clock : now;
-        }
-        p->last_received_us = now;
-        return now;
+        else if (decoded.kind == RECORD_HELLO)
+                end_line(p, line, LINE_EMPTY, NULL);
+        else
+                route(p, &decoded, hierarchy_batch);
 }
 
 void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,
                       struct block *block)
 {
         struct line line = {.block = block_ref(block),
-                            .text = text,
+                            .text = line_no == 1 ? fields_without_bom(text) : text,
                             .origin = s,
                             .number = line_no,
-                            .received_us = receive_time(p)};
+                            .receipt = receipts_next(&p->receipts, uv_now(p->loop))};
         struct decoded decoded;
         struct reject reject;
 
         p->in_flight++;
-        if (!decode(p, &line, &decoded, &reject))
+        if (line.text.len == 0) /* a byte order mark alone */
+                end_line(p, &line, LINE_EMPTY, NULL);
+        else if (!decode(p, &line, &decoded, &reject))
                 end_line(p, &line, LINE_REJECTED, &reject);
+        else if (decoded.kind == RECORD_HELLO)
+                end_line(p, &line, LINE_EMPTY, NULL);
         else if (p->overflow.diverting)
                 overflow_add_take(p, &line);
         else
@@ -331,7 +361,7 @@ static void report_batches(const struct pipeline *p, struct stats *r)
                 histogram_merge(&r->commit, &w->commit);
         }
         r->batches_waiting = p->batcher.sealed_len;
-        r->bad_rows = p->batcher.doubtful_rows;
+        r->bad_rows = p->batcher.doubtful_rows + p->hierarchy.aside.lines;
         r->lookup_rows = p->resolver.parked;
         r->unknown_rows = p->unknown + p->drained_unknown;
         r->hierarchy_rows = p->hierarchy.followers;
@@ -344,8 +374,8 @@ static void stats_spool(const struct pipeline *p, struct stats_spool *s)
                 return;
         s->diverting = p->overflow.diverting;
         s->advancing = p->overflow.advancing;
-        s->failing = p->spool.failing;
-        s->before = p->spool_before;
+        s->failing = spool_failing(&p->spool);
+        s->before = p->spool.found;
         s->lines = p->spool.lines;
         s->bytes = p->spool.bytes;
         s->max_bytes = p->config->spool.max_bytes;
@@ -376,21 +406,32 @@ void pipeline_stats(const struct pipeline *p, struct stats *r, enum stats_detail
 
 /* --- room --- */
 
-/* Memory that is full of unfinished lines alone, with nothing in flight, is freed by reading them to their
- * end. */
+/* Memory that lines on their way to the database fill is free soon. Rows that wait for an unknown object do
+ * not count for that: who waits for them would wait as long as they do. */
+bool pipeline_memory_full(const struct pipeline *p)
+{
+        return memory_full(&p->memory) && p->in_flight > p->unknown;
+}
+
 bool pipeline_stages_have_room(const struct pipeline *p)
 {
         return batcher_has_room(&p->batcher) && batcher_has_room_for_doubtful(&p->batcher) &&
                resolver_has_room(&p->resolver) && hierarchy_has_room(&p->hierarchy) &&
-               !(memory_full(&p->memory) && p->in_flight + p->drained_in_flight > 0);
+               hierarchy_has_room_aside(&p->hierarchy) &&
+               !(memory_full(&p->memory) &&
+                 p->in_flight + p->drained_in_flight > p->unknown + p->drained_unknown);
 }
 
 bool pipeline_has_room(struct pipeline *p)
 {
         if (p->overflow.diverting)
                 return overflow_has_room(p);
-        return batcher_has_room(&p->batcher) && resolver_has_room(&p->resolver) &&
-               !(memory_full(&p->memory) && p->in_flight > 0);
+        return batcher_has_room(&p->batcher) && resolver_has_room(&p->resolver) && !pipeline_memory_full(p);
+}
+
+static bool has_room_for_doubtful(const struct pipeline *p)
+{
+        return batcher_has_room_for_doubtful(&p->batcher) && hierarchy_has_room_aside(&p->hierarchy);
 }
 
 bool pipeline_has_room_for(struct pipeline *p, const struct session *s)
@@ -399,12 +440,12 @@ bool pipeline_has_room_for(struct pipeline *p, const struct session *s)
                 return true;
         return (hierarchy_has_room(&p->hierarchy) || !hierarchy_pending(&p->hierarchy, s->hierarchy_batch)) &&
                (s->unknown == 0 || resolver_has_room_for_unknown(&p->resolver)) &&
-               (s->doubtful == 0 || batcher_has_room_for_doubtful(&p->batcher));
+               (s->doubtful == 0 || has_room_for_doubtful(p));
 }
 
 enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct session *s)
 {
-        bool full = memory_full(&p->memory) && p->in_flight > 0;
+        bool full = pipeline_memory_full(p);
 
         if (p->overflow.diverting)
                 return overflow_has_room(p) ? PAUSE_NONE : PAUSE_SPOOL;
@@ -416,7 +457,7 @@ enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct se
                 return PAUSE_HIERARCHY;
         if (s->unknown > 0 && !resolver_has_room_for_unknown(&p->resolver))
                 return PAUSE_UNKNOWN_OBJECTS;
-        if (s->doubtful > 0 && !batcher_has_room_for_doubtful(&p->batcher))
+        if (s->doubtful > 0 && !has_room_for_doubtful(p))
                 return PAUSE_BAD_ROWS;
         return PAUSE_NONE;
 }
@@ -442,18 +483,35 @@ static void on_sealed(void *ctx)
         }
 }
 
+/* The daemon is to end, and these rows would wait for longer. */
+static void abandon(struct pipeline *p, struct batch *batch)
+{
+        for (size_t i = 0; i < batch->len; i++) {
+                unmark(p, &batch->rows[i].line);
+                on_abandoned(p, &batch->rows[i].line);
+        }
+        batch_free(batch);
+}
+
 static void on_return(void *ctx, struct batch *batch)
 {
         struct pipeline *p = ctx;
 
+        if (batch->due > 0 && p->ending && !p->evacuating) {
+                abandon(p, batch);
+                return;
+        }
         if (batch->doubtful)
                 mark_doubtful(batch);
+        if (batch->due > 0)
+                mark_resting(p, batch);
         batcher_return(&p->batcher, batch);
 }
 
 /* --- giving up --- */
 
 struct evacuated {
+        struct pipeline *p;
         struct line *lines;
         size_t len;
         size_t cap;
@@ -465,7 +523,7 @@ static void gather(void *ctx, struct line *line)
 
         if (e->len == e->cap)
                 e->lines = array_grow(e->lines, &e->cap, sizeof(*e->lines));
-        unmark_doubtful(line);
+        unmark(e->p, line);
         e->lines[e->len++] = *line;
 }
 
@@ -481,17 +539,21 @@ static void gather_batches(struct pipeline *p, struct evacuated *e)
         }
 }
 
+/* The order of arrival; lines that came out of the spool, which keeps their order, go first. */
 static int compare_received(const void *a, const void *b)
 {
-        int64_t x = ((const struct line *)a)->received_us;
-        int64_t y = ((const struct line *)b)->received_us;
+        const struct line *x = a;
+        const struct line *y = b;
+        int64_t distance = (int64_t)(x->receipt.number - y->receipt.number);
 
-        return (x > y) - (x < y);
+        if (x->drained || y->drained)
+                return y->drained - x->drained;
+        return (distance > 0) - (distance < 0);
 }
 
 void pipeline_evacuate(struct pipeline *p, const char *why, line_take_cb *cb)
 {
-        struct evacuated e = {0};
+        struct evacuated e = {.p = p};
 
         p->evacuating = true;
         for (unsigned i = 0; i < p->config->database.writers; i++)
@@ -549,8 +611,11 @@ static void open_stages(struct pipeline *p)
                                                          .settle = settle,
                                                          .on_unknown = on_unknown,
                                                          .on_abandoned = on_abandoned};
-        static const struct hierarchy_ops hierarchy_ops = {
-                .settle = settle, .on_follower = on_follower, .on_written = on_written};
+        static const struct hierarchy_ops hierarchy_ops = {.settle = settle,
+                                                           .on_follower = on_follower,
+                                                           .on_aside = on_aside,
+                                                           .on_abandoned = on_aside_abandoned,
+                                                           .on_written = on_written};
         static const struct writer_ops writer_ops = {.on_idle = on_writer_idle,
                                                      .settle = settle,
                                                      .on_missing = on_missing,
@@ -558,10 +623,11 @@ static void open_stages(struct pipeline *p)
         const struct config *c = p->config;
         const struct batcher_limits b_limits = batcher_limits(c);
         const struct hierarchy_limits h_limits = hierarchy_limits(c);
+        const struct resolver_config resolver = {c->database.url, c->resolve.cache_objects,
+                                                 c->resolve.unknown_grace_ms, c->resolve.recheck_ms};
 
         batcher_init(&p->batcher, p->loop, &p->memory, &b_limits, on_sealed, p);
-        resolver_open(&p->resolver, p->loop, c->database.url, c->resolve.cache_objects,
-                      c->resolve.unknown_grace_ms, &p->memory, &resolver_ops, p);
+        resolver_open(&p->resolver, p->loop, &resolver, &p->memory, &resolver_ops, p);
         hierarchy_open(&p->hierarchy, p->loop, c->database.url, &p->memory, &h_limits, &hierarchy_ops, p);
         p->writer_config = (struct writer_config){c->database.url, c->database.fk_check == FK_CHECK_BATCH};
         p->writers = calloc(c->database.writers, sizeof(*p->writers));
@@ -572,11 +638,14 @@ static void open_stages(struct pipeline *p)
 }
 
 int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *config,
-                  struct reject_file *rejects, void (*on_hierarchy)(void *ctx, bool new_accounts), void *ctx)
+                  struct reject_file *rejects, struct receipt_clock *clock,
+                  void (*on_hierarchy)(void *ctx, bool new_accounts), void *ctx)
 {
         *p = (struct pipeline){
                 .config = config, .loop = loop, .rejects = rejects, .on_hierarchy = on_hierarchy, .ctx = ctx};
         memory_init(&p->memory, config->limits.memory_bytes);
+        receipts_init(&p->receipts, clock);
+        p->reader.object_max = OBJECT_TEXT_LINES * config->limits.max_line_bytes;
         open_stages(p);
         return open_spool(p);
 }
@@ -611,6 +680,7 @@ void pipeline_drain(struct pipeline *p)
         p->ending = true;
         p->batcher.linger_ms = 0;
         batcher_seal(&p->batcher);
+        batcher_wake(&p->batcher);
         hierarchy_drain(&p->hierarchy);
         resolver_drain(&p->resolver);
 }

@@ -1,5 +1,5 @@
-/* One write is under way at a time; what is refused meanwhile gathers for the next one. A failed write loses
- * what it had: the clients were told of these lines, and the log says how many are not in the file. */
+/* One write is under way at a time; what is refused meanwhile gathers for the next write. If a write fails, its
+ * entries are lost and counted, but entries of spooled lines are written again later. */
 #include "daemon/reject_file.h"
 
 #include <assert.h>
@@ -17,6 +17,8 @@
 #include "base/log.h"
 #include "base/rfc3339.h"
 #include "base/utf8.h"
+
+enum { RETRY_MS = 1000 }; /* for what must not be given up */
 
 static void go_on(struct reject_file *r);
 
@@ -78,9 +80,19 @@ static void put_member(struct buf *out, const char *key, const char *text)
         put_string(out, slice_str(text));
 }
 
-static void put_entry(struct buf *out, const struct line_from *from, struct slice text,
-                      const struct reject *reject)
+static void put_record(struct buf *out, struct slice text)
 {
+        put_str(out, ",\"record\":");
+        if (!put_string(out, text))
+                put_str(out, ",\"lossy\":true");
+}
+
+/* The file for spooled lines has all of a line. */
+static void put_entry(struct reject_entries *to, const struct line_from *from, struct slice text,
+                      const struct reject *reject, enum reject_audience audience, bool whole)
+{
+        struct buf *out = &to->text;
+        bool cut = !whole && text.len > REJECTS_RECORD_BYTES;
         char time[RFC3339_TEXT_BYTES];
         char numbers[80];
 
@@ -94,19 +106,21 @@ static void put_entry(struct buf *out, const struct line_from *from, struct slic
         if (reject->field[0])
                 put_member(out, ",\"field\":", reject->field);
         put_member(out, ",\"message\":", reject->message);
-        if (text.ptr) {
-                put_str(out, ",\"record\":");
-                if (!put_string(out, text))
-                        put_str(out, ",\"lossy\":true");
-        }
+        if (audience == REJECT_SPOOLED)
+                put_str(out, ",\"spooled\":true");
+        if (cut)
+                put_str(out, ",\"cut\":true");
+        if (text.ptr)
+                put_record(out, cut ? (struct slice){text.ptr, REJECTS_RECORD_BYTES} : text);
         put_str(out, "}\n");
+        to->lines++;
 }
 
 /* --- in one of libuv's threads --- */
 
 static int open_file(const char *path)
 {
-        int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+        int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 
         return fd < 0 ? -errno : fd;
 }
@@ -126,89 +140,176 @@ static int write_all(int fd, const char *data, size_t len)
         return 0;
 }
 
+static uint64_t count_lines(const char *path)
+{
+        static _Thread_local char piece[64 * 1024];
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        uint64_t lines = 0;
+        ssize_t len;
+
+        while (fd >= 0 && (len = read(fd, piece, sizeof(piece))) > 0) {
+                const char *end = piece + len;
+
+                for (const char *p = piece; (p = memchr(p, '\n', (size_t)(end - p))); p++)
+                        lines++;
+        }
+        if (fd >= 0)
+                close(fd);
+        return lines;
+}
+
+static void path_of(const struct reject_file *r, unsigned n, char ret[PATH_MAX])
+{
+        if (n == 0)
+                snprintf(ret, PATH_MAX, "%s", r->path);
+        else
+                snprintf(ret, PATH_MAX, "%s.%u", r->path, n);
+}
+
 /* FILE.1 becomes FILE.2 and so on, FILE becomes FILE.1. What cannot be renamed stays and grows. */
-static void rotate(const struct reject_file *r)
+static void rotate(struct reject_file *r)
 {
         char from[PATH_MAX];
         char to[PATH_MAX];
 
-        if (r->limits.keep == 0) {
-                unlink(r->path);
-                return;
-        }
-        for (unsigned n = r->limits.keep; n > 1; n--) {
-                snprintf(from, sizeof(from), "%s.%u", r->path, n - 1);
-                snprintf(to, sizeof(to), "%s.%u", r->path, n);
+        path_of(r, r->limits.keep, to);
+        r->dropped = count_lines(to);
+        if (r->limits.keep == 0)
+                unlink(to);
+        for (unsigned n = r->limits.keep; n > 0; n--) {
+                path_of(r, n, to);
+                path_of(r, n - 1, from);
                 rename(from, to);
         }
-        snprintf(to, sizeof(to), "%s.1", r->path);
-        rename(r->path, to);
+}
+
+static int append(const char *path, const struct buf *text, bool *torn)
+{
+        int fd = open_file(path);
+        int err = 0;
+
+        if (fd < 0)
+                return fd;
+        if (*torn)
+                err = write_all(fd, "\n", 1);
+        if (err == 0)
+                err = write_all(fd, text->data, text->len);
+        *torn = err != 0;
+        close(fd);
+        return err;
 }
 
 static int write_file(struct reject_file *r)
 {
+        const struct buf *text = &r->writing[REJECT_TOLD].text;
         struct stat st;
-        int fd;
-        int err = 0;
 
         if (stat(r->path, &st) == 0 && st.st_size > 0 &&
-            (size_t)st.st_size + r->writing.len > r->limits.file_bytes)
+            (size_t)st.st_size + text->len > r->limits.file_bytes)
                 rotate(r);
-        fd = open_file(r->path);
-        if (fd < 0)
-                return fd;
-        if (r->torn)
-                err = write_all(fd, "\n", 1);
-        if (err == 0)
-                err = write_all(fd, r->writing.data, r->writing.len);
-        r->torn = err != 0;
-        close(fd);
-        return err;
+        return append(r->path, text, &r->torn[REJECT_TOLD]);
+}
+
+static int write_spooled(struct reject_file *r)
+{
+        char path[PATH_MAX];
+
+        snprintf(path, sizeof(path), "%s.spooled", r->path);
+        return append(path, &r->writing[REJECT_SPOOLED].text, &r->torn[REJECT_SPOOLED]);
 }
 
 static void on_work(uv_work_t *work)
 {
         struct reject_file *r = work->data;
 
-        r->error = write_file(r);
+        r->dropped = 0;
+        r->error[REJECT_TOLD] = r->writing[REJECT_TOLD].lines > 0 ? write_file(r) : 0;
+        r->error[REJECT_SPOOLED] = r->writing[REJECT_SPOOLED].lines > 0 ? write_spooled(r) : 0;
 }
 
 /* --- on the loop --- */
 
+static void tell_rotation(struct reject_file *r)
+{
+        if (r->dropped > 0 && log_limit_pass(&r->rotations, uv_now(r->loop)) > 0)
+                log_warn("rejects.file %s: rotation removed %" PRIu64
+                         " rejected lines (replay them in time, or raise rejects.max_bytes or rejects.keep)",
+                         r->path, r->dropped);
+}
+
+static int any_error(const struct reject_file *r)
+{
+        return r->error[REJECT_TOLD] ? r->error[REJECT_TOLD] : r->error[REJECT_SPOOLED];
+}
+
 /* Of the last write. */
 static void tell(struct reject_file *r)
 {
+        int error = any_error(r);
         uint64_t lost;
 
         uv_mutex_lock(&r->lock);
-        if (r->error)
-                r->lost += r->writing_lines;
+        if (r->error[REJECT_TOLD])
+                r->lost += r->writing[REJECT_TOLD].lines;
         lost = r->lost;
-        if (!r->error) {
+        if (!error) {
                 r->lost_before += r->lost;
                 r->lost = 0;
         }
+        r->rotated_out += r->dropped;
         uv_mutex_unlock(&r->lock);
-        if (r->error && !r->failing)
-                log_error("rejects.file %s cannot be written: %s: refused lines are not recorded", r->path,
-                          strerror(-r->error));
-        else if (!r->error && lost > 0)
-                log_warn("rejects.file %s is written again: %" PRIu64 " refused lines are not in it", r->path,
-                         lost);
-        r->failing = r->error != 0;
+        if (error && !r->failing)
+                log_error("rejects.file %s cannot be written: %s; rejected lines are not recorded", r->path,
+                          strerror(-error));
+        else if (!error && lost > 0)
+                log_warn("rejects.file %s is written again; %" PRIu64 " rejected lines are missing from it",
+                         r->path, lost);
+        r->failing = error != 0;
+        tell_rotation(r);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+        struct reject_file *r = timer->data;
+
+        if (!r->working)
+                go_on(r);
+}
+
+/* Before those that were added meanwhile. */
+static void put_back_spooled(struct reject_file *r)
+{
+        struct reject_entries *failed = &r->writing[REJECT_SPOOLED];
+        struct reject_entries *waiting = &r->waiting[REJECT_SPOOLED];
+        struct reject_entries swap = *waiting;
+
+        buf_put(&failed->text, swap.text.data, swap.text.len);
+        failed->lines += swap.lines;
+        *waiting = *failed;
+        *failed = swap;
+        uv_timer_start(&r->retry, on_retry, RETRY_MS, 0);
 }
 
 static void on_written(uv_work_t *work, int status)
 {
         struct reject_file *r = work->data;
+        bool failed = r->error[REJECT_SPOOLED] != 0;
 
         (void)status;
         tell(r);
+        r->working = false;
         uv_mutex_lock(&r->lock);
-        r->writing.len = 0;
-        r->writing_lines = 0;
+        if (failed && !r->close_cb)
+                put_back_spooled(r);
+        else if (failed)
+                r->lost += r->writing[REJECT_SPOOLED].lines;
+        for (int i = 0; i < REJECT_AUDIENCES; i++) {
+                r->writing[i].text.len = 0;
+                r->writing[i].lines = 0;
+        }
         uv_mutex_unlock(&r->lock);
-        go_on(r);
+        if (!failed || r->close_cb)
+                go_on(r);
 }
 
 static void on_wake_closed(uv_handle_t *handle)
@@ -216,40 +317,47 @@ static void on_wake_closed(uv_handle_t *handle)
         struct reject_file *r = handle->data;
 
         if (r->lost > 0)
-                log_warn("rejects.file %s: %" PRIu64 " refused lines are not in it", r->path, r->lost);
-        buf_deinit(&r->waiting);
-        buf_deinit(&r->writing);
+                log_warn("rejects.file %s: %" PRIu64 " rejected lines are missing from it", r->path, r->lost);
+        for (int i = 0; i < REJECT_AUDIENCES; i++) {
+                buf_deinit(&r->waiting[i].text);
+                buf_deinit(&r->writing[i].text);
+        }
         uv_mutex_destroy(&r->lock);
         r->close_cb(r);
+}
+
+static bool is_waiting(const struct reject_file *r)
+{
+        return r->waiting[REJECT_TOLD].lines > 0 || r->waiting[REJECT_SPOOLED].lines > 0;
 }
 
 /* With nothing being written: begins with what waits, or ends. */
 static void go_on(struct reject_file *r)
 {
-        struct buf swap = r->writing;
-        bool work;
-
         uv_mutex_lock(&r->lock);
-        work = r->waiting.len > 0;
-        if (work) {
-                r->writing = r->waiting;
-                r->writing_lines = r->waiting_lines;
-                r->waiting = swap;
-                r->waiting_lines = 0;
+        r->working = is_waiting(r);
+        for (int i = 0; i < REJECT_AUDIENCES && r->working; i++) {
+                struct reject_entries swap = r->writing[i];
+
+                r->writing[i] = r->waiting[i];
+                r->waiting[i] = swap;
         }
         uv_mutex_unlock(&r->lock);
         r->work.data = r;
-        if (work)
+        if (r->working) {
                 uv_queue_work(r->loop, &r->work, on_work, on_written);
-        else if (r->close_cb)
+        } else if (r->close_cb) {
+                uv_close((uv_handle_t *)&r->retry, NULL);
                 uv_close((uv_handle_t *)&r->wake, on_wake_closed);
+        }
 }
 
+/* A write that failed is tried again when the timer says so. */
 static void on_wake(uv_async_t *wake)
 {
         struct reject_file *r = wake->data;
 
-        if (r->writing.len == 0)
+        if (!r->working && !uv_is_active((uv_handle_t *)&r->retry))
                 go_on(r);
 }
 
@@ -261,7 +369,9 @@ int reject_file_open(struct reject_file *r, uv_loop_t *loop, const char *path,
         *r = (struct reject_file){.loop = loop, .path = path, .limits = *limits};
         if (uv_mutex_init(&r->lock) != 0 || uv_async_init(loop, &r->wake, on_wake) != 0)
                 abort(); /* the process has not begun anything yet */
+        uv_timer_init(loop, &r->retry);
         r->wake.data = r;
+        r->retry.data = r;
         if (!path[0])
                 return 0;
         fd = open_file(path);
@@ -274,7 +384,8 @@ int reject_file_open(struct reject_file *r, uv_loop_t *loop, const char *path,
 void reject_file_close(struct reject_file *r, void (*cb)(struct reject_file *))
 {
         r->close_cb = cb;
-        if (r->writing.len == 0)
+        uv_timer_stop(&r->retry);
+        if (!r->working)
                 go_on(r);
 }
 
@@ -283,7 +394,7 @@ bool reject_file_at_rest(struct reject_file *r)
         bool rest;
 
         uv_mutex_lock(&r->lock);
-        rest = r->waiting.len == 0 && r->writing.len == 0;
+        rest = !is_waiting(r) && r->writing[REJECT_TOLD].lines + r->writing[REJECT_SPOOLED].lines == 0;
         uv_mutex_unlock(&r->lock);
         return rest;
 }
@@ -293,23 +404,35 @@ struct stats_reject_file reject_file_stats(struct reject_file *r)
         struct stats_reject_file stats = {.on = r->path[0] != '\0', .failing = r->failing};
 
         uv_mutex_lock(&r->lock);
-        stats.lost_lines = r->lost_before + r->lost;
+        stats.lost_lines = r->lost_before + r->lost + r->rotated_out;
         uv_mutex_unlock(&r->lock);
         return stats;
 }
 
-void reject_file_add(struct reject_file *r, const struct line_from *from, struct slice text,
-                     const struct reject *reject)
+static bool has_room(const struct reject_entries *e)
 {
+        return e->text.len <= REJECTS_WAITING_MAX;
+}
+
+void reject_file_add(struct reject_file *r, const struct line_from *from, struct slice text,
+                     const struct reject *reject, enum reject_audience audience)
+{
+        struct reject_entries *all = &r->waiting[REJECT_TOLD];
+        struct reject_entries *spooled = &r->waiting[REJECT_SPOOLED];
+        bool recorded;
+
         if (!r->path[0])
                 return;
         uv_mutex_lock(&r->lock);
-        if (r->waiting.len > REJECTS_WAITING_MAX) {
-                r->lost++;
-        } else {
-                put_entry(&r->waiting, from, text, reject);
-                r->waiting_lines++;
+        recorded = has_room(all);
+        if (recorded)
+                put_entry(all, from, text, reject, audience, false);
+        if (audience == REJECT_SPOOLED) {
+                recorded = has_room(spooled);
+                if (recorded)
+                        put_entry(spooled, from, text, reject, audience, true);
         }
+        r->lost += !recorded;
         uv_mutex_unlock(&r->lock);
         uv_async_send(&r->wake);
 }

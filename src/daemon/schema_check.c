@@ -1,18 +1,17 @@
-/* A connection of its own asks one question. Where the answer is that all is well it is closed; else it is
- * asked again, every few seconds: somebody may run boris-ingestd migrate. pg_conn connects again by itself.
- */
+/* A connection of its own looks, every two seconds, also while nothing is written. pg_conn does the looking: a
+ * connection to a database that does not fit is lost, and tried again. */
 #include "daemon/schema_check.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "model/inspect.h"
+#include "model/fits.h"
 
 enum {
         LOOK_MS = 50,       /* until it is known whether the database is there */
         PATIENCE_MS = 5000, /* after so long it counts as away */
-        AGAIN_MS = 3000,
+        AGAIN_MS = 2000,
 };
 
 static void on_closed(struct pg_conn *db)
@@ -37,39 +36,16 @@ static void set_trouble(struct schema_check *c, const char *trouble)
         set_state(c, SCHEMA_WRONG);
 }
 
-static void judge(struct schema_check *c, const struct schema_facts *facts)
-{
-        char trouble[sizeof(c->trouble)] = "";
-
-        if (!facts->complete)
-                snprintf(trouble, sizeof(trouble), "tables are missing: run boris-ingestd migrate");
-        else if (!facts->on_path)
-                snprintf(
-                        trouble, sizeof(trouble),
-                        "the tables of schema public are not found first: ALTER ROLE ... SET search_path = public");
-        else if (facts->missing[0])
-                snprintf(trouble, sizeof(trouble), "this role lacks %s: GRANT them", facts->missing);
-        else if (strcmp(facts->key, "PRIMARY KEY (id, collected_at)") != 0)
-                snprintf(trouble, sizeof(trouble),
-                         "spending does not have PRIMARY KEY (id, collected_at): run boris-ingestd migrate");
-        if (trouble[0]) {
-                set_trouble(c, trouble);
-                return;
-        }
-        if (c->trouble[0])
-                log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_SCHEMA),
-                          "database: tables and rights are as they should be now");
-        c->trouble[0] = '\0';
-        pg_conn_close(&c->db, on_closed);
-        uv_timer_stop(&c->timer);
-        set_state(c, SCHEMA_FITS);
-}
-
+/* The connection looked, and all fits. */
 static void on_ready(void *ctx)
 {
         struct schema_check *c = ctx;
 
-        pg_conn_query(&c->db, inspect_schema_sql, 0, NULL, NULL);
+        if (c->trouble[0])
+                log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_SCHEMA),
+                          "database: tables and privileges fit again");
+        c->trouble[0] = '\0';
+        set_state(c, SCHEMA_FITS);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -77,28 +53,18 @@ static void on_timer(uv_timer_t *timer)
         struct schema_check *c = timer->data;
         bool late = uv_now(timer->loop) - c->began_ms >= PATIENCE_MS;
 
-        if (c->state == SCHEMA_WRONG && pg_conn_ready(&c->db))
-                on_ready(c);
-        else if (c->state == SCHEMA_UNKNOWN && (c->db.failures > 0 || late))
+        if (pg_conn_ready(&c->db))
+                pg_conn_command(&c->db, FITS_LOOK_SQL);
+        else if (c->state == SCHEMA_UNKNOWN && (c->db.connect_failures > 0 || late))
                 set_state(c, SCHEMA_AWAY);
         uv_timer_set_repeat(timer, c->state == SCHEMA_UNKNOWN ? LOOK_MS : AGAIN_MS);
 }
 
+/* A look that succeeded; or one that failed, after which the connection looked once more, with success. */
 static void on_result(void *ctx, const struct pg_result *res)
 {
-        struct schema_check *c = ctx;
-        struct schema_facts facts;
-
-        if (pg_result_sqlstate(res)) {
-                char trouble[sizeof(c->trouble)];
-
-                snprintf(trouble, sizeof(trouble), "the tables cannot be looked at: %s (SQLSTATE %s)",
-                         pg_result_message(res), pg_result_sqlstate(res));
-                set_trouble(c, trouble);
-                return;
-        }
-        facts = inspect_schema_read(res);
-        judge(c, &facts);
+        (void)ctx;
+        (void)res;
 }
 
 static void on_copy(void *ctx)
@@ -108,7 +74,12 @@ static void on_copy(void *ctx)
 
 static void on_lost(void *ctx)
 {
-        set_state(ctx, SCHEMA_AWAY);
+        struct schema_check *c = ctx;
+
+        if (c->db.unfit[0])
+                set_trouble(c, c->db.unfit);
+        else
+                set_state(c, SCHEMA_AWAY);
 }
 
 void schema_check_open(struct schema_check *c, uv_loop_t *loop, const char *url, void (*on_change)(void *ctx),
@@ -129,7 +100,6 @@ void schema_check_open(struct schema_check *c, uv_loop_t *loop, const char *url,
 
 void schema_check_close(struct schema_check *c)
 {
-        if (c->state != SCHEMA_FITS)
-                pg_conn_close(&c->db, on_closed);
+        pg_conn_close(&c->db, on_closed);
         uv_close((uv_handle_t *)&c->timer, NULL);
 }

@@ -7,14 +7,14 @@
 
 #include "pg/pg_conn.h"
 
-/* Looks whether the database has the tables that the daemon needs, and the daemon the rights, until it has.
- * It only tells: a writer that is refused waits by itself. */
+/* Looks, all the time, whether the database fits (fits.h). It only tells: the connections that write look by
+ * themselves, and wait while it does not. */
 
 enum schema_state {
         SCHEMA_UNKNOWN, /* nothing is known yet */
         SCHEMA_AWAY,    /* the database does not answer */
         SCHEMA_WRONG,   /* see trouble */
-        SCHEMA_FITS,    /* final */
+        SCHEMA_FITS,
 };
 
 struct schema_check {

@@ -35,7 +35,8 @@ static void log_refusal(struct worker *w, const struct session *s, const char *w
                 log_event(LOG_LEVEL_WARN,
                           LOG_FIELDS(.message_id = LOG_ID_CONNECTION_REFUSED, .connection = s->number,
                                      .peer = s->peer),
-                          "connection %" PRIu64 " of %s refused: %s (%" PRIu64 " since the last such line)",
+                          "connection %" PRIu64 " of %s turned away: %s (%" PRIu64
+                          " since the last such line)",
                           s->number, s->peer, why, refusals);
 }
 
@@ -322,7 +323,7 @@ static void open_sessions(struct worker *w)
 }
 
 int worker_open(struct worker *w, unsigned number, const struct config *share, struct reject_file *rejects,
-                const struct worker_ops *ops, void *ctx)
+                struct receipt_clock *clock, const struct worker_ops *ops, void *ctx)
 {
         int err;
 
@@ -331,7 +332,7 @@ int worker_open(struct worker *w, unsigned number, const struct config *share, s
                 abort(); /* no memory or descriptors for the first thing that the process does */
         uv_timer_init(&w->loop, &w->finish);
         w->finish.data = w;
-        err = pipeline_open(&w->pipeline, &w->loop, &w->config, rejects, on_hierarchy, w);
+        err = pipeline_open(&w->pipeline, &w->loop, &w->config, rejects, clock, on_hierarchy, w);
         open_sessions(w);
         return err;
 }

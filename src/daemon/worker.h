@@ -16,7 +16,7 @@
 #include "server/tls.h"
 
 /* A thread with a loop of its own: clients, and all stages from their lines to the database. Workers share
- * nothing but the reject file; they and the main thread talk by messages. */
+ * nothing but the reject file and the clock of receipts; they and the main thread talk by messages. */
 
 struct worker;
 
@@ -30,8 +30,8 @@ struct worker_ops {
         void (*on_ended)(void *ctx, struct worker *w);
 };
 
-/* Clients on their way to a worker, at which it should get no more: who connects fast enough could else keep
- * it from all other work, and take all descriptors. It takes so many in a turn of its loop. */
+/* Upper bound on connections posted to a worker and not yet picked up, and on those picked up in one turn of its
+ * loop. Without it a fast connector starves the worker and uses up descriptors. */
 enum { WORKER_ARRIVING_MAX = 64 };
 
 struct worker {
@@ -54,10 +54,10 @@ struct worker {
         struct stats last_stats; /* once the inbox is closed */
 };
 
-/* In the main thread, as all below. Opens all stages; nothing goes on before worker_start. @share is copied.
+/* In the main thread, as all below. Opens all stages; nothing goes on before worker_start. @share is copied, the others borrowed.
  * 0, or a code of enum err once the log was told why; to be closed in either case. */
 int worker_open(struct worker *w, unsigned number, const struct config *share, struct reject_file *rejects,
-                const struct worker_ops *ops, void *ctx);
+                struct receipt_clock *clock, const struct worker_ops *ops, void *ctx);
 
 /* Begins the thread. 0 or a libuv error. */
 int worker_start(struct worker *w);

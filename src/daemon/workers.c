@@ -15,7 +15,7 @@ static unsigned count_clients(void *ctx)
         unsigned sum = 0;
 
         for (unsigned i = 0; i < ws->len; i++)
-                sum += ws->items[i].sessions.len;
+                sum += sessions_clients(&ws->items[i].sessions);
         return sum;
 }
 
@@ -150,14 +150,15 @@ int workers_open(struct workers *ws, uv_loop_t *loop, const struct config *confi
         unsigned len = config->daemon.workers;
         int err = 0;
 
-        *ws = (struct workers){.on_ended = ended, .ctx = ctx};
+        *ws = (struct workers){.receipt_clock.now_us = clock_now_us, .on_ended = ended, .ctx = ctx};
         ws->items = calloc(len, sizeof(*ws->items));
         if (!ws->items || mailbox_open(&ws->inbox, loop, ws) != 0)
                 abort(); /* the process has not begun anything yet */
         for (; ws->len < len && err == 0; ws->len++) {
                 struct config share = config_share(config, ws->len, len);
 
-                err = worker_open(&ws->items[ws->len], ws->len + 1, &share, rejects, &ops, ws);
+                err = worker_open(&ws->items[ws->len], ws->len + 1, &share, rejects, &ws->receipt_clock, &ops,
+                                  ws);
         }
         return err;
 }
@@ -168,9 +169,9 @@ void workers_start(struct workers *ws)
                 int r = worker_start(&ws->items[i]);
 
                 if (r != 0) {
-                        log_error(
-                                "a thread cannot be started: %s: see daemon.workers, and the limits of tasks",
-                                uv_strerror(r));
+                        log_error("cannot start a worker thread: %s (check daemon.workers and TasksMax=)",
+                                  uv_strerror(r));
+                        log_stop();
                         _exit(1); /* others run already; no client has been heard yet */
                 }
                 ws->alive++;

@@ -18,6 +18,7 @@ struct workers {
         unsigned len;
         unsigned next;  /* which gets the next client */
         unsigned alive; /* started, and not joined */
+        struct receipt_clock receipt_clock;
         void (*on_ended)(void *ctx);
         void *ctx;
 };

@@ -1,5 +1,6 @@
 /* Gathers records into batches, and hands one after the other to the writer. Batches are numbered in their
- * order: what has to wait for a record waits for the number of its batch. */
+ * order: what has to wait for a record waits for the number of its batch. A batch whose rows cannot all be written
+ * counts as done, but steps aside: from then on each line is asked whether it depends on that one. */
 #include "hierarchy/hierarchy.h"
 
 #include <assert.h>
@@ -70,6 +71,17 @@ void hierarchy_follow_take(struct hierarchy *h, uint64_t number, const struct ro
         h->followers++;
 }
 
+bool hierarchy_hold_take(struct hierarchy *h, const struct row *row)
+{
+        struct row held = *row;
+
+        if (!hierarchy_aside_holds(&h->aside, row))
+                return false;
+        h->ops->on_aside(h->ctx, &held.line);
+        hierarchy_aside_hold_take(&h->aside, &held);
+        return true;
+}
+
 void hierarchy_set_limits(struct hierarchy *h, const struct hierarchy_limits *limits)
 {
         h->limits = *limits;
@@ -77,42 +89,104 @@ void hierarchy_set_limits(struct hierarchy *h, const struct hierarchy_limits *li
 
 void hierarchy_drain(struct hierarchy *h)
 {
+        h->draining = true;
         h->limits.linger_ms = 0;
         if (h->open)
                 seal(h);
+        hierarchy_aside_hurry(&h->aside);
+        start_next(h);
 }
 
 /* --- writing --- */
 
-static void free_batch(struct hierarchy *h, struct hierarchy_batch *b)
+/* Followers go on, or are held by a batch that stepped aside. */
+static void release_followers(struct hierarchy *h, struct hierarchy_batch *b)
 {
         struct row row;
 
         while (hierarchy_batch_unfollow(b, &row)) {
                 h->followers--;
-                h->ops->on_follower(h->ctx, &row);
+                if (!hierarchy_hold_take(h, &row))
+                        h->ops->on_follower(h->ctx, &row);
         }
-        hierarchy_batch_free(b);
 }
 
+static void note_done(struct hierarchy *h, const struct hierarchy_batch *b)
+{
+        if (b->number > h->done)
+                h->done = b->number;
+}
+
+static void finish_batch(struct hierarchy *h, struct hierarchy_batch *b)
+{
+        struct row row;
+
+        note_done(h, b);
+        hierarchy_aside_remove(&h->aside, b);
+        release_followers(h, b);
+        hierarchy_batch_free(b);
+        while (hierarchy_aside_pop(&h->aside, &row))
+                h->ops->on_follower(h->ctx, &row);
+}
+
+static void tell_held(void *ctx, struct line *line)
+{
+        struct hierarchy *h = ctx;
+
+        h->ops->on_aside(h->ctx, line);
+}
+
+/* The next batch that can be written as a whole, as far as it is known; NULL where there is none. */
 static struct hierarchy_batch *take_sealed(struct hierarchy *h)
 {
+        while (!list_empty(&h->sealed)) {
+                struct hierarchy_batch *b = container_of(h->sealed.next, struct hierarchy_batch, queue);
+
+                list_remove(&b->queue);
+                h->sealed_len--;
+                b = hierarchy_aside_filter(&h->aside, b, tell_held, h);
+                if (b->len > 0)
+                        return b;
+                finish_batch(h, b);
+        }
+        return NULL;
+}
+
+static struct hierarchy_batch *take_next(struct hierarchy *h)
+{
+        struct hierarchy_batch *due = hierarchy_aside_next(&h->aside, uv_now(h->linger.loop));
         struct hierarchy_batch *b;
 
-        if (list_empty(&h->sealed))
-                return NULL;
-        b = container_of(h->sealed.next, struct hierarchy_batch, queue);
-        list_remove(&b->queue);
-        h->sealed_len--;
-        return b;
+        if (due && h->turn == HIERARCHY_TURN_ASIDE) {
+                h->turn = HIERARCHY_TURN_SEALED;
+                return due;
+        }
+        h->turn = HIERARCHY_TURN_ASIDE;
+        b = take_sealed(h);
+        return b ? b : hierarchy_aside_next(&h->aside, uv_now(h->linger.loop));
+}
+
+static void on_wake(uv_timer_t *timer)
+{
+        start_next(timer->data);
 }
 
 static void start_next(struct hierarchy *h)
 {
-        struct hierarchy_batch *b = hierarchy_writer_idle(&h->writer) ? take_sealed(h) : NULL;
+        struct hierarchy_batch *b;
+        uint64_t now = uv_now(h->linger.loop);
+        uint64_t due;
 
-        if (b)
+        if (!hierarchy_writer_idle(&h->writer))
+                return;
+        b = take_next(h);
+        if (b) {
                 hierarchy_writer_write_take(&h->writer, b);
+                return;
+        }
+        due = hierarchy_aside_due(&h->aside);
+        if (due < UINT64_MAX)
+                uv_timer_start(&h->wake, on_wake, due > now ? due - now : 0, 0);
 }
 
 static void on_idle(void *ctx)
@@ -136,21 +210,38 @@ static void on_written(void *ctx, bool new_accounts)
 
 static void on_done(void *ctx, struct hierarchy_batch *b)
 {
+        finish_batch(ctx, b);
+}
+
+static void abandon(void *ctx, struct line *line)
+{
         struct hierarchy *h = ctx;
 
-        h->done = b->number;
-        free_batch(h, b);
-        start_next(h);
+        h->ops->on_abandoned(h->ctx, line);
+}
+
+static void on_aside(void *ctx, struct hierarchy_batch *b, bool stuck)
+{
+        struct hierarchy *h = ctx;
+
+        for (size_t i = b->start; i < b->len; i++)
+                h->ops->on_aside(h->ctx, &b->rows[i].line);
+        hierarchy_aside_put(&h->aside, b);
+        note_done(h, b);
+        release_followers(h, b);
+        if (stuck && h->draining)
+                hierarchy_aside_evacuate(&h->aside, abandon, h);
+        else if (stuck && b->len - b->start > 1)
+                hierarchy_aside_split(&h->aside, b);
 }
 
 /* --- giving up --- */
 
-static void evacuate_batch(struct hierarchy *h, struct hierarchy_batch *b, size_t start, line_take_cb *cb,
-                           void *ctx)
+static void evacuate_batch(struct hierarchy *h, struct hierarchy_batch *b, line_take_cb *cb, void *ctx)
 {
         struct row row;
 
-        for (size_t i = start; i < b->len; i++)
+        for (size_t i = b->start; i < b->len; i++)
                 cb(ctx, &b->rows[i].line);
         while (hierarchy_batch_unfollow(b, &row)) {
                 h->followers--;
@@ -161,18 +252,23 @@ static void evacuate_batch(struct hierarchy *h, struct hierarchy_batch *b, size_
 
 void hierarchy_evacuate(struct hierarchy *h, const char *why, line_take_cb *cb, void *ctx)
 {
-        size_t start;
-        struct hierarchy_batch *b = hierarchy_writer_drop(&h->writer, why, &start);
+        struct hierarchy_batch *b = hierarchy_writer_drop(&h->writer, why);
 
-        if (b)
-                evacuate_batch(h, b, start, cb, ctx);
-        while ((b = take_sealed(h)))
-                evacuate_batch(h, b, 0, cb, ctx);
+        if (b && list_empty(&b->queue)) /* else it is aside */
+                evacuate_batch(h, b, cb, ctx);
+        while (!list_empty(&h->sealed)) {
+                b = container_of(h->sealed.next, struct hierarchy_batch, queue);
+                list_remove(&b->queue);
+                h->sealed_len--;
+                evacuate_batch(h, b, cb, ctx);
+        }
         if (h->open) {
                 uv_timer_stop(&h->linger);
-                evacuate_batch(h, h->open, 0, cb, ctx);
+                evacuate_batch(h, h->open, cb, ctx);
                 h->open = NULL;
         }
+        hierarchy_aside_evacuate(&h->aside, cb, ctx);
+        uv_timer_stop(&h->wake);
         h->done = h->last;
 }
 
@@ -181,28 +277,42 @@ void hierarchy_evacuate(struct hierarchy *h, const char *why, line_take_cb *cb, 
 void hierarchy_open(struct hierarchy *h, uv_loop_t *loop, const char *url, struct memory *memory,
                     const struct hierarchy_limits *limits, const struct hierarchy_ops *ops, void *ctx)
 {
-        static const struct hierarchy_writer_ops writer_ops = {
-                .on_idle = on_idle, .settle = settle, .on_written = on_written, .on_done = on_done};
+        static const struct hierarchy_writer_ops writer_ops = {.on_idle = on_idle,
+                                                               .settle = settle,
+                                                               .on_written = on_written,
+                                                               .on_done = on_done,
+                                                               .on_aside = on_aside};
 
         *h = (struct hierarchy){.memory = memory, .limits = *limits, .ops = ops, .ctx = ctx};
         list_init(&h->sealed);
         uv_timer_init(loop, &h->linger);
         h->linger.data = h;
+        uv_timer_init(loop, &h->wake);
+        h->wake.data = h;
+        hierarchy_aside_init(&h->aside, memory);
         hierarchy_writer_open(&h->writer, loop, url, &writer_ops, h);
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void on_timers_closed(uv_handle_t *handle)
 {
         struct hierarchy *h = handle->data;
 
+        hierarchy_aside_deinit(&h->aside);
         h->close_cb(h);
+}
+
+static void on_linger_closed(uv_handle_t *handle)
+{
+        struct hierarchy *h = handle->data;
+
+        uv_close((uv_handle_t *)&h->wake, on_timers_closed);
 }
 
 static void on_writer_closed(struct hierarchy_writer *w)
 {
         struct hierarchy *h = container_of(w, struct hierarchy, writer);
 
-        uv_close((uv_handle_t *)&h->linger, on_timer_closed);
+        uv_close((uv_handle_t *)&h->linger, on_linger_closed);
 }
 
 void hierarchy_close(struct hierarchy *h, void (*cb)(struct hierarchy *))

@@ -5,11 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <xxhash.h>
-
 #include "base/list.h"
 #include "base/memory.h"
 #include "hierarchy/hierarchy_record.h"
+#include "hierarchy/key_table.h"
+#include "pg/suspect.h"
 #include "spending/row.h"
 #include "wire/line.h"
 
@@ -41,10 +41,11 @@ struct hierarchy_row {
         /* Of objects, set when the row goes into a batch. */
         uint32_t account_number; /* from 1, among those that the batch's objects name */
         int32_t parent_row;      /* an earlier row of this batch that is the parent; -1: none */
+        unsigned lock;           /* the account's, of HIERARCHY_LOCKS that all accounts share */
 
         /* Set by who writes the batch. */
         enum hierarchy_verdict verdict;
-        bool written;
+        enum db_write write;
         int64_t accounts;
         enum ad_object_type other_type;
         struct uuid id;
@@ -68,12 +69,15 @@ struct follower {
         struct row row;
 };
 
-enum { HIERARCHY_LOCKS = 64 };
+enum {
+        HIERARCHY_LOCKS = 64,
+        HIERARCHY_PARTS_MAX = 8 * sizeof(size_t), /* a batch cannot be halved more often */
+};
 
 struct hierarchy_batch {
         struct list queue;
         struct memory *memory;
-        uint64_t number; /* batches are numbered in the order in which they are written */
+        uint64_t number; /* batches are numbered in the order of their rows; 0: of rows that were set aside */
         struct hierarchy_row *rows;
         size_t len;
         size_t cap;
@@ -81,14 +85,19 @@ struct hierarchy_batch {
         struct hierarchy_account *accounts;
         size_t accounts_len;
         size_t accounts_cap;
-        uint64_t locks; /* bit n: lock n, of HIERARCHY_LOCKS that all accounts share, is that of one of these
-                         */
         struct follower *followers;
         struct follower **followers_end;
 
-        struct hierarchy_key *keys; /* what rows are and refer to: open addressing, linear */
-        size_t keys_len;
-        size_t keys_cap; /* a power of two, or 0 */
+        /* How far it is written. Rows before @start are settled. A batch that failed is divided into parts, which
+         * are written one after the other, each in a transaction. */
+        size_t start;
+        size_t part_ends[HIERARCHY_PARTS_MAX]; /* the first part's is the last of these */
+        unsigned parts;                        /* 0: it is not divided */
+        struct suspicion suspicion;            /* of the first part */
+        uint64_t due;                          /* loop time in ms when that is to be tried again */
+        size_t aside;                          /* lines that count in struct hierarchy_aside */
+
+        struct key_table keys; /* what rows are and refer to */
 };
 
 /* An empty batch. Its memory is counted in @memory. */
@@ -100,8 +109,27 @@ void hierarchy_batch_free(struct hierarchy_batch *b);
 /* Takes over *row. False where it must not stand in this batch: it is still the caller's. */
 bool hierarchy_batch_add_take(struct hierarchy_batch *b, const struct hierarchy_row *row);
 
+/* Where the first part ends. */
+static inline size_t hierarchy_batch_end(const struct hierarchy_batch *b)
+{
+        return b->parts > 0 ? b->part_ends[b->parts - 1] : b->len;
+}
+
+/* Divides the first part, of two rows or more. */
+void hierarchy_batch_divide(struct hierarchy_batch *b);
+
+/* The first part is settled. */
+void hierarchy_batch_advance(struct hierarchy_batch *b);
+
+/* Moves the row's line to a block of its own: it is to stay long, and the block where it was received holds
+ * many others. */
+void hierarchy_row_detach(struct hierarchy_row *row);
+
 /* Takes over *row. */
 void hierarchy_batch_follow_take(struct hierarchy_batch *b, const struct row *row);
+
+/* Moves all followers of @from to @to, which has none. */
+void hierarchy_batch_move_followers(struct hierarchy_batch *to, struct hierarchy_batch *from);
 
 /* Moves the first follower to *ret; false where there is none. */
 bool hierarchy_batch_unfollow(struct hierarchy_batch *b, struct row *ret);

@@ -60,7 +60,7 @@ static enum hierarchy_verdict judge(const struct hierarchy_batch *b, size_t star
 void hierarchy_judge(struct hierarchy_batch *b, size_t start, size_t row,
                      const struct hierarchy_answer *answer, int64_t now_ms)
 {
-        b->rows[row].written = false;
+        b->rows[row].write = DB_WRITE_NONE;
         b->rows[row].verdict = judge(b, start, &b->rows[row], answer, now_ms);
 }
 

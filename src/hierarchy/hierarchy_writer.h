@@ -7,15 +7,13 @@
 
 #include <uv.h>
 
-#include "base/buf.h"
 #include "hierarchy/hierarchy_batch.h"
+#include "hierarchy/hierarchy_statements.h"
 #include "pg/pg_conn.h"
 #include "pg/sqlstate.h"
 #include "wire/line.h"
 
-/* One connection that writes batches of hierarchy records, one after the other. */
-
-enum { HIERARCHY_WRITER_PARAMS_MAX = 8 };
+/* One connection that writes batches of hierarchy records, one transaction after the other. */
 
 struct hierarchy_writer_ops {
         /* Connected and without a batch: hierarchy_writer_write_take may be called. */
@@ -23,8 +21,12 @@ struct hierarchy_writer_ops {
         line_settle_cb *settle;
         /* Records were written; with @new_accounts, maybe accounts that were not there. */
         void (*on_written)(void *ctx, bool new_accounts);
-        /* All rows of the batch are settled: it is the owner's again. The next one may be taken at once. */
+        /* All rows of the batch are settled: it is the owner's again. on_idle follows. */
         void (*on_done)(void *ctx, struct hierarchy_batch *batch);
+        /* The batch is the owner's again, with rows left, which are to be tried when it is due, others meanwhile.
+         * @stuck: the first part is a row alone, which waits; the rows behind it need not. on_idle follows, when
+         * there is a connection. */
+        void (*on_aside)(void *ctx, struct hierarchy_batch *batch, bool stuck);
 };
 
 enum hierarchy_writer_state {
@@ -34,8 +36,9 @@ enum hierarchy_writer_state {
         HIERARCHY_WRITER_ACCOUNTS, /* upserting accounts */
         HIERARCHY_WRITER_RESOLVE,  /* asking for accounts, parents and what is there of the objects */
         HIERARCHY_WRITER_OBJECTS,  /* upserting objects */
-        HIERARCHY_WRITER_COMMIT,   /* ending the transaction, either way */
+        HIERARCHY_WRITER_END,      /* ending the transaction, either way */
         HIERARCHY_WRITER_PROBE,    /* trying to write an ordinary row, the transaction having failed */
+        HIERARCHY_WRITER_PROOF,    /* the same before the transaction: its rows cost connections */
 };
 
 struct hierarchy_writer {
@@ -44,19 +47,13 @@ struct hierarchy_writer {
         void *ctx;
         enum hierarchy_writer_state state;
         struct hierarchy_batch *batch; /* in hand */
-        size_t start;                  /* rows [start, end) of it are in the transaction; those before */
-        size_t end;                    /* are settled */
-        unsigned retries;              /* of these rows */
-        struct suspicion suspicion;    /* of the batch */
-        bool new_accounts;             /* maybe: a transaction with some may have failed, or ended unseen */
-        struct pg_error error;         /* on the transaction */
+        struct hierarchy_statements statements;
+        unsigned retries;      /* of the part in hand */
+        bool new_accounts;     /* maybe: a transaction with some may have failed, or ended unseen */
+        struct pg_error error; /* on the transaction; its SQLSTATE is "" for none */
         enum hierarchy_writer_state failed_in;
         uint64_t started; /* loop time in ms when the transaction was last begun */
         uint64_t proven;  /* the same when an ordinary row was last written, on this connection; 0: never */
-        uint32_t *asked;  /* the rows of the statement in flight, in its order */
-        size_t asked_len;
-        size_t asked_cap;
-        struct buf params[HIERARCHY_WRITER_PARAMS_MAX];
         void (*close_cb)(struct hierarchy_writer *);
 };
 
@@ -71,12 +68,11 @@ static inline bool hierarchy_writer_idle(const struct hierarchy_writer *w)
         return w->state == HIERARCHY_WRITER_IDLE;
 }
 
-/* Writes @batch, which the idle writer takes over until on_done: when the connection is lost it goes on with
- * the next one. */
+/* Writes @batch, which the idle writer takes over until on_done or on_aside: when the connection is lost it goes on
+ * with the next one. */
 void hierarchy_writer_write_take(struct hierarchy_writer *w, struct hierarchy_batch *batch);
 
-/* Gives up the batch in hand, with the connection: it is the caller's again, its rows before *ret_start are
- * settled. NULL where there is none. */
-struct hierarchy_batch *hierarchy_writer_drop(struct hierarchy_writer *w, const char *why, size_t *ret_start);
+/* Gives up the batch in hand, with the connection: it is the caller's again. NULL where there is none. */
+struct hierarchy_batch *hierarchy_writer_drop(struct hierarchy_writer *w, const char *why);
 
 #endif

@@ -4,50 +4,73 @@
 
 #include "base/err.h"
 
-const char ad_account_ambiguous_sql[] =
-        "SELECT coalesce(bit_xor(hashtextextended(platform || ' ' || external_id, 0)), 0) FROM ("
+/* An update that keeps all indexed columns is a "hot" one where the page has room. */
+const char ad_account_watch_sql[] =
+        "SELECT coalesce(bit_xor(hashtextextended(platform || ' ' || external_id, 0)), 0), "
+        "CASE WHEN current_setting('track_counts')::bool THEN ("
+        "SELECT sum(pg_stat_get_tuples_updated(t.oid) + pg_stat_get_tuples_deleted(t.oid)"
+        " - CASE WHEN t.hot_too THEN 0 ELSE pg_stat_get_tuples_hot_updated(t.oid) END)::int8 "
+        "FROM (VALUES ('platform_connections'::regclass, true), ('ad_accounts'::regclass, true), "
+        "('ad_objects'::regclass, false)) AS t (oid, hot_too)) END "
+        "FROM ("
         "SELECT c.platform::text AS platform, a.external_id FROM ad_accounts a "
         "JOIN platform_connections c ON c.id = a.platform_connection_id GROUP BY 1, 2 HAVING count(*) > 1) AS several";
 
-/* For what stands about planner and arrays at ad_object_lookup_sql and spending_merge_sql. A row that is as
- * given is left alone: ON CONFLICT would lock, and so write, it. */
-const char ad_account_upsert_sql[] =
-        "WITH given AS MATERIALIZED ("
-        "SELECT u.*, (SELECT c.id FROM platform_connections c WHERE c.id = u.connection_id) IS NOT NULL AS known "
-        "FROM unnest((SELECT $1::uuid[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), "
-        "(SELECT $5::text[])) "
-        "WITH ORDINALITY AS u (connection_id, external_id, name, currency, timezone, n)"
-        "), written AS ("
-        "INSERT INTO ad_accounts (platform_connection_id, external_id, name, currency, timezone) "
-        "SELECT g.connection_id, g.external_id, g.name, g.currency, g.timezone FROM given g "
-        "LEFT JOIN LATERAL (SELECT a.* FROM ad_accounts a "
-        "WHERE a.platform_connection_id = g.connection_id AND a.external_id = g.external_id OFFSET 0) a ON true "
-        "WHERE g.known AND (a.id IS NULL "
-        "OR (a.name, a.currency, a.timezone) IS DISTINCT FROM (g.name, g.currency, g.timezone)) "
-        "ORDER BY g.connection_id, g.external_id COLLATE \"C\" "
-        "ON CONFLICT (platform_connection_id, external_id) DO UPDATE "
-        "SET name = excluded.name, currency = excluded.currency, timezone = excluded.timezone, updated_at = now() "
-        "WHERE (ad_accounts.name, ad_accounts.currency, ad_accounts.timezone) "
-        "IS DISTINCT FROM (excluded.name, excluded.currency, excluded.timezone) "
-        "RETURNING platform_connection_id, external_id, xmax = 0 AS inserted" /* only an update sets xmax */
-        ") SELECT min(k.n)::int4, bool_or(k.known), count(*) > count(k.n), bool_or(k.inserted) FROM ("
-        "SELECT connection_id, external_id, n, known, false AS inserted FROM given "
-        "UNION ALL SELECT platform_connection_id, external_id, NULL, NULL, inserted FROM written"
-        ") AS k GROUP BY k.connection_id, k.external_id";
+/* For what stands about planner, arrays and comparing at ad_object_lookup_sql, spending_merge_sql and
+ * ad_object_upsert_sql. A row that is as given is left alone: ON CONFLICT would lock, and so write, it. */
+#define COLUMNS(row)                                                                                         \
+        "ROW(" row ".external_id::text, " row ".name::text, " row ".currency::text, " row                    \
+        ".timezone::text)::record"
+
+#define DIFFERS(row, other) COLUMNS(row) " OPERATOR(pg_catalog.*<>) " COLUMNS(other)
+
+/* clang-format off */
+#define UPSERT_SQL \
+        "WITH given AS MATERIALIZED (" \
+        "SELECT u.*, c.known, " \
+        "c.known AND (a.id IS NULL OR " DIFFERS("a", "u") ") AS differs " \
+        "FROM unnest((SELECT $1::uuid[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), " \
+        "(SELECT $5::text[])) " \
+        "WITH ORDINALITY AS u (connection_id, external_id, name, currency, timezone, n) " \
+        "CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM platform_connections c WHERE c.id = u.connection_id) AS known " \
+        "OFFSET 0) c " \
+        "LEFT JOIN LATERAL (SELECT a.* FROM ad_accounts a " \
+        "WHERE a.platform_connection_id = u.connection_id AND a.external_id = u.external_id OFFSET 0) a ON true" \
+        "), written AS (" \
+        "INSERT INTO ad_accounts (platform_connection_id, external_id, name, currency, timezone) " \
+        "SELECT g.connection_id, g.external_id, g.name, g.currency, g.timezone FROM given g WHERE g.differs " \
+        "ORDER BY g.connection_id, g.external_id COLLATE \"C\" " \
+        "ON CONFLICT (platform_connection_id, external_id) DO UPDATE " \
+        "SET name = excluded.name, currency = excluded.currency, timezone = excluded.timezone, updated_at = now() " \
+        "WHERE " DIFFERS("ad_accounts", "excluded") " " \
+        "RETURNING platform_connection_id, external_id, name, currency, timezone, " \
+        "xmax = 0 AS inserted" /* only an update sets xmax */ \
+        ") SELECT g.n::int4, " DB_WRITE_SQL(DIFFERS("g", "w")) ", g.known, coalesce(w.inserted, false) " \
+        "FROM given g FULL JOIN written w ON w.platform_connection_id = g.connection_id " \
+        "AND w.external_id::text COLLATE \"C\" = g.external_id COLLATE \"C\" ORDER BY g.n"
+/* clang-format on */
+
+const char ad_account_upsert_sql[] = UPSERT_SQL;
 
 /* See spending_probe_sql. */
-const char ad_account_probe_sql[] =
-        "DO $probe$ DECLARE a record; made uuid; error text; message text; BEGIN "
+const char ad_account_probe_sql[] = DB_PROBE_LOCKS
+        "DO $probe$ DECLARE a record; " DB_PROBE_VARS "BEGIN "
         "FOR a IN SELECT c.id AS connection, likely.* "
         "FROM (SELECT id FROM platform_connections ORDER BY random() LIMIT 8) AS c, "
         "LATERAL (SELECT false AS stored, 'USD' AS currency, 'UTC' AS timezone "
         "UNION ALL (SELECT true, currency, timezone FROM ad_accounts WHERE platform_connection_id = c.id LIMIT 1)"
         ") AS likely ORDER BY likely.stored "
         "LOOP BEGIN "
-        "INSERT INTO ad_accounts (platform_connection_id, external_id, name, currency, timezone) "
-        "VALUES (a.connection, gen_random_uuid(), gen_random_uuid(), a.currency, a.timezone) RETURNING id INTO made; "
-        "UPDATE ad_accounts SET name = gen_random_uuid() WHERE id = made; "
+        "EXECUTE $sql$" UPSERT_SQL
+        "$sql$ INTO n, outcome USING ARRAY[a.connection], ARRAY[given], ARRAY[given], "
+        "ARRAY[a.currency], ARRAY[a.timezone]; " DB_PROBE_OUTCOME "EXECUTE $sql$" UPSERT_SQL
+        "$sql$ INTO n, outcome USING ARRAY[a.connection], ARRAY[given], ARRAY['another name'], "
+        "ARRAY[a.currency], ARRAY[a.timezone]; " DB_PROBE_OUTCOME
         "SET CONSTRAINTS ALL IMMEDIATE; RETURN; " DB_PROBE_END;
+
+const char ad_account_unlocked_sql[] = DB_PROBE_LOCKS
+        "INSERT INTO ad_accounts (platform_connection_id, external_id, name, currency, timezone) "
+        "SELECT id, NULL, NULL, NULL, NULL FROM platform_connections WHERE false";
 
 static const char find_external_sql[] =
         "SELECT a.id, a.platform_connection_id, c.platform, a.external_id, a.name, a.currency, a.timezone, "

@@ -82,6 +82,16 @@ const char ad_object_lookup_sql[] =
                      "FROM account, unnest((SELECT $4::int4[]), (SELECT $5::text[])) "
                      "WITH ORDINALITY AS k (account, external_id, n)";
 
+/* For what stands about planner and arrays above. */
+const char ad_object_names_sql[] =
+        "SELECT u.n::int4, c.platform::text, c.id, a.external_id, o.external_id "
+        "FROM unnest((SELECT $1::uuid[])) WITH ORDINALITY AS u (id, n) "
+        "CROSS JOIN LATERAL (SELECT o.ad_account_id, o.external_id FROM ad_objects o WHERE o.id = u.id OFFSET 0) o "
+        "CROSS JOIN LATERAL (SELECT a.platform_connection_id, a.external_id FROM ad_accounts a "
+        "WHERE a.id = o.ad_account_id OFFSET 0) a "
+        "CROSS JOIN LATERAL (SELECT c.id, c.platform FROM platform_connections c "
+        "WHERE c.id = a.platform_connection_id OFFSET 0) c";
+
 /* The subqueries with OFFSET 0 stay probes of an index, for the reasons above. */
 const char ad_object_resolve_sql[] = ACCOUNTS_SQL
         "SELECT k.n::int4, account.matches[k.account], account.ids[k.account], o.id, o.type, "
@@ -94,55 +104,79 @@ const char ad_object_resolve_sql[] = ACCOUNTS_SQL
         "WHERE o.ad_account_id = account.ids[k.account] AND o.external_id = k.external_id OFFSET 0) o ON true "
         "LEFT JOIN LATERAL (SELECT p.id, p.type FROM ad_objects p "
         "WHERE p.ad_account_id = account.ids[k.account] AND p.external_id = k.parent_external_id OFFSET 0) p "
-        "ON true";
+        "ON true ORDER BY k.n";
 
 /* An object that is as given is left alone: ON CONFLICT would lock, and so write, it. Objects are written by
- * the order of their keys, so that two such statements cannot wait for each other in a circle. */
-const char ad_object_upsert_sql[] =
-        "WITH given AS MATERIALIZED ("
-        "SELECT u.* FROM unnest((SELECT $1::uuid[]), (SELECT $2::uuid[]), (SELECT $3::text[]), "
-        "(SELECT $4::text[]), (SELECT $5::text[]), (SELECT $6::text[]), (SELECT $7::uuid[]), (SELECT $8::jsonb[])) "
-        "WITH ORDINALITY "
-        "AS u (id, ad_account_id, external_id, type, name, status, parent_id, platform_data, n)"
-        "), written AS ("
-        "INSERT INTO ad_objects (id, ad_account_id, external_id, type, name, status, parent_id, platform_data) "
-        "SELECT g.id, g.ad_account_id, g.external_id, g.type::ad_object_type, g.name, "
-        "g.status::ad_object_status, g.parent_id, g.platform_data FROM given g "
-        "LEFT JOIN LATERAL (SELECT o.* FROM ad_objects o "
-        "WHERE o.ad_account_id = g.ad_account_id AND o.external_id = g.external_id OFFSET 0) o ON true "
-        "WHERE o.id IS NULL OR (o.type::text, o.name, o.status::text, o.parent_id, o.platform_data) "
-        "IS DISTINCT FROM (g.type, g.name, g.status, g.parent_id, g.platform_data) "
-        "ORDER BY g.ad_account_id, g.external_id COLLATE \"C\" "
-        "ON CONFLICT (ad_account_id, external_id) DO UPDATE "
-        "SET type = excluded.type, name = excluded.name, status = excluded.status, "
-        "parent_id = excluded.parent_id, platform_data = excluded.platform_data, updated_at = now() "
-        "WHERE (ad_objects.type, ad_objects.name, ad_objects.status, ad_objects.parent_id, "
-        "ad_objects.platform_data) IS DISTINCT FROM (excluded.type, excluded.name, excluded.status, "
-        "excluded.parent_id, excluded.platform_data) "
-        "RETURNING ad_account_id, external_id"
-        ") SELECT min(k.n)::int4 FROM ("
-        "SELECT ad_account_id, external_id, n FROM given "
-        "UNION ALL SELECT ad_account_id, external_id, NULL FROM written"
-        ") AS k GROUP BY k.ad_account_id, k.external_id HAVING count(*) > count(k.n)";
+ * the order of their keys, so that two such statements cannot wait for each other in a circle.
+ *
+ * Values are compared byte for byte (*<>, "record image" operators): jsonb takes 1 and 1.00 for equal, and a
+ * column's collation may take more for equal than that. The FULL JOIN, which cannot be a nested loop, also
+ * shows rows that were written under a key that nobody gave. */
+#define COLUMNS(row)                                                                                         \
+        "ROW(" row ".external_id::text, " row ".type::text, " row ".name::text, " row ".status::text, " row  \
+        ".parent_id, " row ".platform_data::jsonb)::record"
+
+#define DIFFERS(row, other) COLUMNS(row) " OPERATOR(pg_catalog.*<>) " COLUMNS(other)
+
+/* clang-format off */
+#define UPSERT_SQL \
+        "WITH given AS MATERIALIZED (" \
+        "SELECT u.*, o.id IS NULL OR " DIFFERS("o", "u") " AS differs " \
+        "FROM unnest((SELECT $1::uuid[]), (SELECT $2::uuid[]), (SELECT $3::text[]), " \
+        "(SELECT $4::text[]), (SELECT $5::text[]), (SELECT $6::text[]), (SELECT $7::uuid[]), (SELECT $8::jsonb[])) " \
+        "WITH ORDINALITY " \
+        "AS u (id, ad_account_id, external_id, type, name, status, parent_id, platform_data, n) " \
+        "LEFT JOIN LATERAL (SELECT o.* FROM ad_objects o " \
+        "WHERE o.ad_account_id = u.ad_account_id AND o.external_id = u.external_id OFFSET 0) o ON true" \
+        "), written AS (" \
+        "INSERT INTO ad_objects (id, ad_account_id, external_id, type, name, status, parent_id, platform_data) " \
+        "SELECT g.id, g.ad_account_id, g.external_id, g.type::ad_object_type, g.name, " \
+        "g.status::ad_object_status, g.parent_id, g.platform_data FROM given g WHERE g.differs " \
+        "ORDER BY g.ad_account_id, g.external_id COLLATE \"C\" " \
+        "ON CONFLICT (ad_account_id, external_id) DO UPDATE " \
+        "SET type = excluded.type, name = excluded.name, status = excluded.status, " \
+        "parent_id = excluded.parent_id, platform_data = excluded.platform_data, updated_at = now() " \
+        "WHERE " DIFFERS("ad_objects", "excluded") " " \
+        "RETURNING ad_account_id, external_id, type, name, status, parent_id, platform_data" \
+        ") SELECT g.n::int4, " DB_WRITE_SQL(DIFFERS("g", "w")) " " \
+        "FROM given g FULL JOIN written w ON w.ad_account_id = g.ad_account_id " \
+        "AND w.external_id::text COLLATE \"C\" = g.external_id COLLATE \"C\" ORDER BY g.n"
+/* clang-format on */
+
+const char ad_object_upsert_sql[] = UPSERT_SQL;
 
 /* See spending_probe_sql. */
-const char ad_object_probe_sql[] =
-        "DO $probe$ DECLARE o record; made uuid; error text; message text; BEGIN "
-        "FOR o IN SELECT a.id AS account, likely.* FROM (SELECT id FROM ad_accounts ORDER BY random() LIMIT 8) AS a, "
+const char ad_object_probe_sql[] = DB_PROBE_LOCKS
+        "DO $probe$ DECLARE o record; " DB_PROBE_VARS "BEGIN "
+        "PERFORM '{META,GOOGLE_ADS,TIKTOK}'::platform[], '{CAMPAIGN,AD_SET,AD}'::ad_object_type[], "
+        "'{ACTIVE,PAUSED,ARCHIVED,DELETED}'::ad_object_status[], "
+        "(SELECT c.platform FROM ad_accounts a JOIN platform_connections c ON c.id = a.platform_connection_id LIMIT 1); "
+        "FOR o IN SELECT a.id AS account, likely.* "
+        "FROM (SELECT id FROM ad_accounts ORDER BY random() LIMIT 8 FOR KEY SHARE SKIP LOCKED) AS a, "
         "LATERAL (SELECT false AS stored, 'CAMPAIGN'::ad_object_type AS type, 'PAUSED'::ad_object_status AS status, "
         "NULL::uuid AS parent_id, '{}'::jsonb AS platform_data "
         "UNION ALL (SELECT true, type, status, parent_id, platform_data FROM ad_objects "
         "WHERE ad_account_id = a.id LIMIT 1)"
         ") AS likely ORDER BY likely.stored "
         "LOOP BEGIN "
+        "EXECUTE $sql$" UPSERT_SQL "$sql$ INTO n, outcome USING ARRAY[gen_random_uuid()], ARRAY[o.account], "
+        "ARRAY[given], ARRAY[o.type::text], ARRAY[given], ARRAY[o.status::text], ARRAY[o.parent_id], "
+        "ARRAY[o.platform_data]; " DB_PROBE_OUTCOME "EXECUTE $sql$" UPSERT_SQL
+        "$sql$ INTO n, outcome USING ARRAY[gen_random_uuid()], ARRAY[o.account], "
+        "ARRAY[given], ARRAY[o.type::text], ARRAY['another name'], ARRAY[o.status::text], ARRAY[o.parent_id], "
+        "ARRAY[o.platform_data]; " DB_PROBE_OUTCOME "SET CONSTRAINTS ALL IMMEDIATE; RETURN; " DB_PROBE_END;
+
+const char ad_object_unlocked_sql[] = DB_PROBE_LOCKS
         "INSERT INTO ad_objects (ad_account_id, external_id, type, name, status, parent_id, platform_data) "
-        "VALUES (o.account, gen_random_uuid(), o.type, gen_random_uuid(), o.status, o.parent_id, o.platform_data) "
-        "RETURNING id INTO made; "
-        "UPDATE ad_objects SET name = gen_random_uuid() WHERE id = made; "
-        "SET CONSTRAINTS ALL IMMEDIATE; RETURN; " DB_PROBE_END;
+        "SELECT id, NULL, NULL::ad_object_type, NULL, NULL::ad_object_status, NULL::uuid, NULL::jsonb FROM ad_accounts WHERE false";
 
 const char ad_object_missing_sql[] = "SELECT DISTINCT u.id FROM unnest((SELECT $1::uuid[])) AS u (id) "
                                      "WHERE (SELECT o.id FROM ad_objects o WHERE o.id = u.id) IS NULL";
+
+const char ad_object_locked_sql[] =
+        "SELECT DISTINCT u.id FROM unnest((SELECT $1::uuid[])) AS u (id) "
+        "LEFT JOIN LATERAL (SELECT o.id FROM ad_objects o WHERE o.id = u.id FOR KEY SHARE SKIP LOCKED) AS free ON true "
+        "WHERE free.id IS NULL AND (SELECT o.id FROM ad_objects o WHERE o.id = u.id) IS NOT NULL";
 
 bool ad_object_type_parse(struct slice text, enum ad_object_type *ret)
 {

@@ -14,6 +14,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "model/pooler.h"
+#include "model/session.h"
 
 /* PostgreSQL counts microseconds from 2000-01-01. */
 static const int64_t PG_EPOCH_US = INT64_C(946684800000000);
@@ -128,7 +130,8 @@ int db_open(struct db *db, const char *url)
         if (PQstatus(db->pg) != CONNECTION_OK)
                 return db_fail(db, ERR_DB, "%s", db->pg ? PQerrorMessage(db->pg) : "out of memory");
         PQsetNoticeProcessor(db->pg, on_notice, NULL);
-        return 0;
+        db->pooled = pooler_moves_sessions(db->pg, keywords, values);
+        return db->pooled ? 0 : db_run(db, session_command_sql);
 }
 
 void db_close(struct db *db)

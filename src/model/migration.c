@@ -13,6 +13,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "model/catalogue.h"
+#include "model/pooler.h"
+#include "model/repair.h"
 
 enum { CHECKSUM_TEXT_BYTES = 2 * sizeof(XXH128_hash_t) + 1 };
 
@@ -341,10 +343,49 @@ static int read_nothing(struct db *db, const char *sql)
         return err;
 }
 
+/* What the migrations cannot be applied to. */
+static int check_database(struct db *db)
+{
+        struct pg_result *res;
+        int err;
+
+        if (db->pooled)
+                return db_fail(db, ERR_SCHEMA, "%s", POOLER_MOVES);
+        err = db_query_row(db, "SELECT getdatabaseencoding()", NULL, &res);
+        if (err)
+                return explain(db, err, "the database's encoding");
+        if (!slice_eq(db_text(res, 0, 0), SLICE_LIT("UTF8")))
+                err = db_fail(db, ERR_SCHEMA,
+                              "the database's encoding is %s, not UTF8: make a database with ENCODING 'UTF8' "
+                              "TEMPLATE template0",
+                              db_text(res, 0, 0).ptr);
+        db_result_free(res);
+        return err;
+}
+
+/* With all migrations applied, the database may still differ from what they made. */
+static int repair(struct db *db, migration_report_cb *report, void *ctx)
+{
+        unsigned left;
+        int err = repair_run(db, report, ctx, &left);
+
+        if (err) {
+                roll_back(db);
+                return explain(db, err, "the comparison with what the migrations made");
+        }
+        if (left > 0)
+                return db_fail(db, ERR_SCHEMA, "the database does not fit: %u difference%s left: see above",
+                               left, left == 1 ? " is" : "s are");
+        return 0;
+}
+
 int migration_apply(struct db *db, migration_report_cb *report, void *ctx)
 {
-        int err = read_nothing(db, settings_sql);
+        int err = check_database(db);
 
+        if (err)
+                return err;
+        err = read_nothing(db, settings_sql);
         if (!err)
                 err = read_nothing(db, lock_sql);
         if (err)
@@ -352,6 +393,8 @@ int migration_apply(struct db *db, migration_report_cb *report, void *ctx)
         err = ledger_open(db);
         if (!err)
                 err = apply_pending(db, report, ctx);
+        if (!err)
+                err = repair(db, report, ctx);
         if (!err)
                 err = read_nothing(db, unlock_sql); /* after an error the session's end unlocks */
         return err;

@@ -1,9 +1,9 @@
 /* libmicrohttpd polls its own sockets with an epoll descriptor, which is watched here, so that it runs when
  * there is something to do and never waits. A request that is not answered at once is suspended.
  *
- * Who asks slowly, or not at all, is bounded in three ways: a connection that says nothing for a while is
- * closed by the library, and so is one whose request is too long; and where there are many, the oldest that
- * is not being answered goes, so that nobody can keep a monitor out by holding connections. */
+ * Slow or silent HTTP clients are limited in three ways. The library closes a connection that sends nothing for
+ * SILENCE_S, and one whose request is longer than REQUEST_BYTES. At CONNECTIONS_MAX / 2 connections a new one
+ * replaces the oldest that is not being answered, so idle connections cannot lock a monitor out. */
 #include "monitor/http.h"
 
 #include <assert.h>
@@ -23,7 +23,7 @@
 #include "base/log.h"
 
 enum {
-        CONNECTIONS_MAX = 64, /* at half of them the oldest goes */
+        CONNECTIONS_MAX = 64, /* at half of them a new one replaces the oldest */
         SILENCE_S = 10,
         REQUEST_BYTES = 16 * 1024, /* request line and headers, and what is made of them */
         BACKLOG = 32,
@@ -314,8 +314,8 @@ static void log_bound(const struct http *h, int fd)
                  host, port);
         if (!h->loopback)
                 log_warn(
-                        "http.listen: who reaches %s can read the status page: clients' addresses and what is "
-                        "wrong with their lines, no secrets",
+                        "http.listen: everybody who reaches %s can read the status page (clients' addresses and reject "
+                        "messages, no secrets)",
                         host);
 }
 

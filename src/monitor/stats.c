@@ -19,7 +19,7 @@ const char *pause_reason_name(enum pause_reason reason)
 
 const char *refusal_reason_name(enum refusal_reason reason)
 {
-        static const char *const names[] = {"not_allowed", "too_many_connections", "tls"};
+        static const char *const names[] = {"not_allowed", "too_many_connections", "tls", "http_request"};
 
         return names[reason];
 }

@@ -12,7 +12,7 @@
 /* All that the daemon tells of itself, and its two forms. Everything is borrowed. */
 
 enum {
-        STATUS_REASON_BYTES = 400,
+        STATUS_REASON_BYTES = 600,
         STATUS_STALE_US = 4 * 1000000, /* a report that old: some worker does not answer */
 };
 

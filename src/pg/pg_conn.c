@@ -1,10 +1,14 @@
 /* A connection's life: CONNECTING runs PQconnectdbParams in a worker thread, since looking up host names, TLS
  * and authentication may all block; then the socket gets a poll handle and a first command sets the session
- * up (durable commits above all) and finds out whether the server takes writes; then it is READY. A command
+ * up (durable commits above all) and looks whether the database fits (fits.h); then it is READY. A command
  * makes it BUSY until its last result was read; COPY FROM STDIN goes through COPY, where data is awaited.
  *
+ * After an error that may come from tables that do not fit, and after each answer where the owner wishes it,
+ * VERIFY looks once more before the owner gets the result. A database that does not fit is as good as none: the
+ * connection is closed and tried again every second, since a new session also sees new settings.
+ *
  * What can fail: the attempt (another one follows, after a pause that doubles, with jitter), and the
- * connection at any later moment. Whatever tells of it (the poll, PQconsumeInput, PQflush, a FATAL error)
+ * connection at any later moment. Whatever tells of it (the poll, PQconsumeInput, PQflush, a FATAL error, silence)
  * ends in lose(), which gives everything of libpq's back, starts the pause and tells the owner, last. */
 #include "pg/pg_conn.h"
 
@@ -13,53 +17,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <arpa/inet.h>
-#include <endian.h>
-
 #include <libpq-fe.h>
+#include <openssl/ssl.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/utf8.h"
 #include "model/db.h"
+#include "model/fits.h"
+#include "model/pooler.h"
+#include "model/session.h"
 #include "pg/sqlstate.h"
 
 enum {
         PAUSE_MIN_MS = 100,
         PAUSE_MAX_MS = 10000,
+        PAUSE_UNFIT_MS = 1000, /* somebody may be about to mend it */
+        ANSWER_MS = 30000,     /* the longest that a command in flight may neither read nor write */
 };
-
-/* synchronous_commit = off would make acks a lie; stricter settings than "on" are left alone. A daemon that
- * stands still, or whose machine is gone, must not hold its locks for ever: others wait for them. */
-static const char setup_sql[] =
-        "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') "
-        "WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false), "
-        "set_config('statement_timeout', '0', false), "
-        "set_config('idle_session_timeout', '0', false), "
-        "set_config('idle_in_transaction_session_timeout', CASE current_setting('idle_in_transaction_session_timeout') "
-        "WHEN '0' THEN '60s' ELSE current_setting('idle_in_transaction_session_timeout') END, false), "
-        "set_config('tcp_keepalives_idle', '30', false), "
-        "set_config('tcp_keepalives_interval', '10', false), "
-        "set_config('tcp_keepalives_count', '3', false), "
-        "set_config('jit', 'off', false), "
-        "current_setting('transaction_read_only'), "
-        "getdatabaseencoding()";
-
-enum setup_column { SETUP_READ_ONLY = 8, SETUP_ENCODING = 9 };
 
 struct connect_attempt {
         char *url;
         PGconn *pg;
+        bool moved; /* by a pooler */
 };
 
 static void start_attempt(struct pg_conn *c);
 static void on_poll(uv_poll_t *poll, int status, int events);
 
-static void on_notice(void *arg, const char *message)
+static void on_notice(void *arg, const PGresult *res)
 {
         const struct pg_conn *c = arg;
 
-        log_debug("database, %s: %s", c->name, message);
+        log_debug("database, %s: %s", c->name, pg_result_message((const struct pg_result *)res));
 }
 
 /* --- closing --- */
@@ -79,6 +68,9 @@ static void drop_connection(struct pg_conn *c)
         }
         PQclear(c->result);
         c->result = NULL;
+        PQclear(c->answer);
+        c->answer = NULL;
+        c->doubt = false;
         PQfinish(c->pg);
         c->pg = NULL;
         c->flushing = false;
@@ -152,10 +144,21 @@ static void start_pause(struct pg_conn *c)
 
         if (pause > PAUSE_MAX_MS)
                 pause = PAUSE_MAX_MS;
+        if (c->unfit[0])
+                pause = PAUSE_UNFIT_MS;
         jitter = (uint64_t)random() % (pause / 2 + 1); /* so that many daemons do not come back at once */
         c->failures++;
         c->state = PG_CONN_WAITING;
         uv_timer_start(&c->timer, on_pause_over, pause / 2 + jitter, 0);
+}
+
+static void close_and_pause(struct pg_conn *c, const char *why)
+{
+        c->lost++;
+        note_error(c, why);
+        drop_connection(c);
+        start_pause(c);
+        c->ops->on_lost(c->ctx);
 }
 
 /* @sqlstate: NULL where it is no error of the server's. */
@@ -163,11 +166,18 @@ static void lose(struct pg_conn *c, const char *why, const char *sqlstate)
 {
         log_event(LOG_LEVEL_WARN, LOG_FIELDS(.message_id = LOG_ID_DATABASE_AWAY, .sqlstate = sqlstate),
                   "database, %s: connection lost: %s", c->name, why);
-        c->lost++;
-        note_error(c, why);
-        drop_connection(c);
-        start_pause(c);
-        c->ops->on_lost(c->ctx);
+        c->unfit[0] = '\0';
+        close_and_pause(c, why);
+}
+
+/* The database does not fit. A reason is logged once. */
+static void lose_unfit(struct pg_conn *c, const char *why)
+{
+        if (strcmp(c->unfit, why) != 0)
+                log_event(LOG_LEVEL_WARN, LOG_FIELDS(.message_id = LOG_ID_DATABASE_AWAY),
+                          "database, %s: the database does not fit, nothing is written: %s", c->name, why);
+        snprintf(c->unfit, sizeof(c->unfit), "%s", why);
+        close_and_pause(c, c->unfit);
 }
 
 static void lose_with_libpq_reason(struct pg_conn *c)
@@ -207,6 +217,20 @@ static void lose_soon(struct pg_conn *c)
         uv_timer_start(&c->timer, on_broken, 0, 0);
 }
 
+static void on_silence(uv_timer_t *timer)
+{
+        struct pg_conn *c = timer->data;
+
+        if (c->state == PG_CONN_SETUP || c->state == PG_CONN_BUSY || c->state == PG_CONN_COPY ||
+            c->state == PG_CONN_VERIFY)
+                lose(c, "no answer for 30 s", NULL);
+}
+
+static void await_answer(struct pg_conn *c)
+{
+        uv_timer_start(&c->timer, on_silence, ANSWER_MS, 0);
+}
+
 /* --- connecting --- */
 
 static void on_attempt(uv_work_t *work)
@@ -219,8 +243,13 @@ static void on_attempt(uv_work_t *work)
                 "dbname",           "client_encoding",  NULL};
         const char *values[] = {"10", "30", "10", "3", "30000", "boris-ingestd", attempt->url, "UTF8", NULL};
 
-        if (db_url_valid(attempt->url))
-                attempt->pg = PQconnectdbParams(keywords, values, 1);
+        if (!db_url_valid(attempt->url))
+                return;
+        attempt->pg = PQconnectdbParams(keywords, values, 1);
+        if (PQstatus(attempt->pg) == CONNECTION_OK)
+                attempt->moved = pooler_moves_sessions(attempt->pg, keywords, values);
+        if (PQstatus(attempt->pg) == CONNECTION_OK && !attempt->moved)
+                PQclear(PQexec(attempt->pg, session_limits_sql)); /* what fails shows in the set-up */
 }
 
 static void on_attempt_failed(struct pg_conn *c)
@@ -232,6 +261,7 @@ static void on_attempt_failed(struct pg_conn *c)
                 log_event(LOG_LEVEL_WARN, LOG_FIELDS(.message_id = LOG_ID_DATABASE_AWAY),
                           "database, %s: cannot connect (attempt %u): %s", c->name, c->failures + 1, error);
         c->connect_failures++;
+        c->unfit[0] = '\0';
         note_error(c, error);
         PQfinish(attempt->pg);
         start_pause(c);
@@ -251,6 +281,19 @@ static bool watch_socket(struct pg_conn *c)
         return uv_poll_start(c->poll, UV_READABLE, on_poll) == 0;
 }
 
+/* One round trip sets the session up and looks. */
+static bool send_setup(struct pg_conn *c)
+{
+        char *sql;
+        bool sent;
+
+        if (asprintf(&sql, "%s%s", session_daemon_sql, fits_prepare_sql) < 0)
+                abort();
+        sent = PQsendQuery(c->pg, sql) && PQflush(c->pg) >= 0;
+        free(sql);
+        return sent;
+}
+
 static void on_attempted(uv_work_t *work, int status)
 {
         struct pg_conn *c = work->data;
@@ -263,10 +306,12 @@ static void on_attempted(uv_work_t *work, int status)
                 on_attempt_failed(c);
         } else {
                 c->pg = attempt->pg;
-                PQsetNoticeProcessor(c->pg, on_notice, c);
+                PQsetNoticeReceiver(c->pg, on_notice, c);
                 c->state = PG_CONN_SETUP;
-                if (PQsetnonblocking(c->pg, 1) != 0 || !watch_socket(c) || !PQsendQuery(c->pg, setup_sql) ||
-                    PQflush(c->pg) < 0)
+                await_answer(c);
+                if (attempt->moved)
+                        lose_unfit(c, POOLER_MOVES);
+                else if (PQsetnonblocking(c->pg, 1) != 0 || !watch_socket(c) || !send_setup(c))
                         lose_soon(c);
         }
         c->attempt = NULL;
@@ -297,30 +342,104 @@ void pg_conn_open(struct pg_conn *c, uv_loop_t *loop, const char *url, const cha
         start_attempt(c);
 }
 
-/* The set-up command's answer is here. */
+/* --- looking whether the database fits --- */
+
+/* Whether @res is an error that says that something does not fit. */
+static bool is_unfit(const PGresult *res, char ret_why[FITS_TEXT_BYTES])
+{
+        const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+
+        return message && fits_read_error(message, ret_why);
+}
+
+/* Takes @res, a look's result. True where the database fits; else the connection is lost. */
+static bool judge_look_take(struct pg_conn *c, PGresult *res)
+{
+        bool fits = PQresultStatus(res) == PGRES_TUPLES_OK;
+        char why[FITS_TEXT_BYTES];
+
+        if (!fits && !is_unfit(res, why))
+                snprintf(why, sizeof(why), "the tables cannot be looked at: %s (SQLSTATE %s)",
+                         pg_result_message((struct pg_result *)res),
+                         pg_result_sqlstate((struct pg_result *)res));
+        PQclear(res);
+        if (!fits)
+                lose_unfit(c, why);
+        return fits;
+}
+
+/* The session is set up, and the first look's result is here. */
 static void on_setup(struct pg_conn *c, PGresult *res)
 {
-        const char *why = NULL;
-
-        if (PQresultStatus(res) != PGRES_TUPLES_OK)
-                why = "the session could not be set up";
-        else if (strcmp(PQgetvalue(res, 0, SETUP_READ_ONLY), "off") != 0)
-                why = "the server is read-only (a standby?)";
-        else if (strcmp(PQgetvalue(res, 0, SETUP_ENCODING), "UTF8") != 0)
-                why = "the database's encoding is not UTF8";
-        PQclear(res);
-        if (why) {
-                lose(c, why, NULL);
+        if (!judge_look_take(c, res))
                 return;
-        }
         if (c->failures > 0)
                 log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_DATABASE_BACK),
                           "database, %s: connected", c->name);
+        if (c->unfit[0])
+                c->failures = 0; /* it was no failure of the server's */
+        c->unfit[0] = '\0';
         c->connects++;
         if (!c->gave_up)
                 note_good(c);
         c->state = PG_CONN_READY;
         c->ops->on_ready(c->ctx);
+}
+
+static void deliver_take(struct pg_conn *c, PGresult *res)
+{
+        c->state = PG_CONN_READY;
+        c->ops->on_result(c->ctx, (const struct pg_result *)res);
+        PQclear(res);
+}
+
+/* False for what happens with tables that fit: rows that are there already, objects that are gone, locks, and
+ * the server's own troubles. */
+static bool is_doubtful(const PGresult *res)
+{
+        static const char *const usual[] = {"23505", "23503", "40", "55P03", "53", "57"};
+        const char *sqlstate = pg_result_sqlstate((const struct pg_result *)res);
+
+        for (size_t i = 0; sqlstate && i < sizeof(usual) / sizeof(usual[0]); i++) {
+                if (strncmp(sqlstate, usual[i], strlen(usual[i])) == 0)
+                        return false;
+        }
+        return sqlstate != NULL;
+}
+
+static bool flush(struct pg_conn *c);
+
+/* Takes the result of the owner's command. In a failed transaction a look must wait for its end. */
+static void on_answer_take(struct pg_conn *c, PGresult *res)
+{
+        char why[FITS_TEXT_BYTES];
+
+        if (is_unfit(res, why)) {
+                PQclear(res);
+                lose_unfit(c, why);
+                return;
+        }
+        c->doubt |= c->ops->verify_answers || is_doubtful(res);
+        if (!c->doubt || PQtransactionStatus(c->pg) != PQTRANS_IDLE) {
+                deliver_take(c, res);
+                return;
+        }
+        c->doubt = false;
+        c->answer = res;
+        c->state = PG_CONN_VERIFY;
+        if (!PQsendQuery(c->pg, FITS_LOOK_SQL) || !flush(c))
+                lose_soon(c);
+}
+
+static void on_verified(struct pg_conn *c, PGresult *res)
+{
+        PGresult *answer;
+
+        if (!judge_look_take(c, res))
+                return;
+        answer = c->answer;
+        c->answer = NULL;
+        deliver_take(c, answer);
 }
 
 /* --- commands --- */
@@ -366,13 +485,12 @@ static void on_command_over(struct pg_conn *c)
                 lose(c, why, NULL);
                 return;
         }
-        if (c->state == PG_CONN_SETUP) {
+        if (c->state == PG_CONN_SETUP)
                 on_setup(c, res);
-                return;
-        }
-        c->state = PG_CONN_READY;
-        c->ops->on_result(c->ctx, (const struct pg_result *)res);
-        PQclear(res);
+        else if (c->state == PG_CONN_VERIFY)
+                on_verified(c, res);
+        else
+                on_answer_take(c, res);
 }
 
 /* Of a command's results the first error is kept, else the last one. */
@@ -405,6 +523,19 @@ static void read_results(struct pg_conn *c)
         }
 }
 
+/* Takes in all that came. One call may leave a part of a TLS record deciphered inside OpenSSL, of which no
+ * event of the socket tells. (libpq reads on by itself only where it waits.) */
+static bool consume(struct pg_conn *c)
+{
+        const SSL *ssl = PQsslStruct(c->pg, "OpenSSL"); /* NULL without TLS */
+
+        do {
+                if (!PQconsumeInput(c->pg))
+                        return false;
+        } while (ssl && SSL_pending(ssl) > 0);
+        return true;
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
         struct pg_conn *c = poll->data;
@@ -413,11 +544,14 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         if (!c)
                 return;
         was_flushing = c->flushing;
-        if (status < 0 || ((events & UV_READABLE) && !PQconsumeInput(c->pg)) || !flush(c)) {
+        /* sending may read, too, and leave something */
+        if (status < 0 || ((events & UV_READABLE) && !consume(c)) || !flush(c) ||
+            (was_flushing && !consume(c))) {
                 lose_with_libpq_reason(c);
                 return;
         }
-        if (c->state == PG_CONN_BUSY || c->state == PG_CONN_SETUP)
+        await_answer(c);
+        if (c->state == PG_CONN_BUSY || c->state == PG_CONN_SETUP || c->state == PG_CONN_VERIFY)
                 read_results(c);
         else if (c->state == PG_CONN_COPY && was_flushing && !c->flushing)
                 c->ops->on_writable(c->ctx);
@@ -435,6 +569,7 @@ void pg_conn_query(struct pg_conn *c, const char *sql, int params_len, const cha
         for (int i = 0; i < params_len; i++)
                 formats[i] = 1;
         c->state = PG_CONN_BUSY;
+        await_answer(c);
         if (!PQsendQueryParams(c->pg, sql, params_len, NULL, params, params_bytes, formats, 1) || !flush(c))
                 lose_soon(c);
 }
@@ -443,6 +578,7 @@ void pg_conn_command(struct pg_conn *c, const char *sql)
 {
         assert(c->state == PG_CONN_READY);
         c->state = PG_CONN_BUSY;
+        await_answer(c);
         if (!PQsendQuery(c->pg, sql) || !flush(c))
                 lose_soon(c);
 }
@@ -464,8 +600,13 @@ static void on_copy_ended(uv_timer_t *timer)
 {
         struct pg_conn *c = timer->data;
 
-        if (c->state == PG_CONN_BUSY)
+        await_answer(c);
+        if (c->state != PG_CONN_BUSY)
+                return;
+        if (consume(c))
                 read_results(c);
+        else
+                lose_with_libpq_reason(c);
 }
 
 void pg_conn_copy_end(struct pg_conn *c)
@@ -476,89 +617,4 @@ void pg_conn_copy_end(struct pg_conn *c)
                 lose_soon(c);
         else
                 uv_timer_start(&c->timer, on_copy_ended, 0, 0);
-}
-
-/* --- results --- */
-
-static const PGresult *pg(const struct pg_result *res)
-{
-        return (const PGresult *)res;
-}
-
-const char *pg_result_sqlstate(const struct pg_result *res)
-{
-        ExecStatusType status = PQresultStatus(pg(res));
-        const char *sqlstate;
-
-        if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
-                return NULL;
-        sqlstate = PQresultErrorField(pg(res), PG_DIAG_SQLSTATE);
-        return sqlstate ? sqlstate : "XX000";
-}
-
-const char *pg_result_message(const struct pg_result *res)
-{
-        const char *message = PQresultErrorField(pg(res), PG_DIAG_MESSAGE_PRIMARY);
-
-        return message ? message : "";
-}
-
-const char *pg_result_context(const struct pg_result *res)
-{
-        const char *context = PQresultErrorField(pg(res), PG_DIAG_CONTEXT);
-
-        return context ? context : "";
-}
-
-struct pg_error pg_result_error(const struct pg_result *res)
-{
-        struct pg_error error;
-
-        snprintf(error.sqlstate, sizeof(error.sqlstate), "%s", pg_result_sqlstate(res));
-        utf8_excerpt(slice_str(pg_result_message(res)), error.message, sizeof(error.message));
-        return error;
-}
-
-int pg_result_rows(const struct pg_result *res)
-{
-        return PQntuples(pg(res));
-}
-
-bool pg_result_null(const struct pg_result *res, int row, int column)
-{
-        return PQgetisnull(pg(res), row, column);
-}
-
-bool pg_result_bool(const struct pg_result *res, int row, int column)
-{
-        return *PQgetvalue(pg(res), row, column) != 0;
-}
-
-int32_t pg_result_i32(const struct pg_result *res, int row, int column)
-{
-        uint32_t value;
-
-        memcpy(&value, PQgetvalue(pg(res), row, column), sizeof(value));
-        return (int32_t)be32toh(value);
-}
-
-int64_t pg_result_i64(const struct pg_result *res, int row, int column)
-{
-        uint64_t value;
-
-        memcpy(&value, PQgetvalue(pg(res), row, column), sizeof(value));
-        return (int64_t)be64toh(value);
-}
-
-struct uuid pg_result_uuid(const struct pg_result *res, int row, int column)
-{
-        struct uuid uuid;
-
-        memcpy(uuid.bytes, PQgetvalue(pg(res), row, column), sizeof(uuid.bytes));
-        return uuid;
-}
-
-struct slice pg_result_text(const struct pg_result *res, int row, int column)
-{
-        return (struct slice){PQgetvalue(pg(res), row, column), (size_t)PQgetlength(pg(res), row, column)};
 }

@@ -1,11 +1,8 @@
 #include "pg/sqlstate.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
-
-enum {
-        SUSPECTED_MAX = 3,
-        PROBES_JUDGED_MAX = 10, /* three quarters of a minute, with a connection's pauses */
-};
 
 /* The first entry that the code starts with holds: codes stand before their class. */
 static const struct {
@@ -19,7 +16,7 @@ static const struct {
         {"40001", SQLSTATE_RETRY, "serialization_failure"},
         {"40P01", SQLSTATE_RETRY, "deadlock_detected"},
         {"40", SQLSTATE_RETRY, "transaction_rollback: all of it is rolled back, none of it refused"},
-        {"55P03", SQLSTATE_RETRY, "lock_not_available"},
+        {SQLSTATE_LOCK_TIMEOUT, SQLSTATE_RETRY, "lock_not_available: somebody holds a lock"},
         {"57014", SQLSTATE_RETRY, "query_canceled: somebody's pg_cancel_backend"},
         {"22P05", SQLSTATE_ISOLATE, "untranslatable_character"},
         {"22", SQLSTATE_ISOLATE, "data_exception: a value that the server refuses"},
@@ -28,18 +25,22 @@ static const struct {
         {"54", SQLSTATE_ISOLATE, "program_limit_exceeded: a value too large or too deeply nested"},
         {"P0001", SQLSTATE_ISOLATE, "raise_exception: an operator's trigger refuses the row"},
         {"P0004", SQLSTATE_ISOLATE, "assert_failure: the same"},
-        /* These never cost a row. */
-        {"08", SQLSTATE_RECONNECT, "connection_exception"},
-        {"25", SQLSTATE_RECONNECT, "invalid_transaction_state: a read-only server, say, after a failover"},
-        {"28", SQLSTATE_RECONNECT, "invalid_authorization_specification"},
-        {"3D", SQLSTATE_RECONNECT, "invalid_catalog_name: the database is gone"},
-        {"42501", SQLSTATE_RECONNECT, "insufficient_privilege: of this role, whatever the row"},
-        {"53", SQLSTATE_RECONNECT, "insufficient_resources: disk full, too many connections, out of memory"},
-        {"57", SQLSTATE_RECONNECT,
+        {"02000", SQLSTATE_ISOLATE, "no_data; ours: a trigger of the operator's skipped the row"},
+        /* These never cost a row, though a row may be the only one that meets them. */
+        {"08", SQLSTATE_SERVER, "connection_exception"},
+        {"25", SQLSTATE_SERVER, "invalid_transaction_state: a read-only server, say, after a failover"},
+        {"28", SQLSTATE_SERVER, "invalid_authorization_specification"},
+        {"3D", SQLSTATE_SERVER, "invalid_catalog_name: the database is gone"},
+        {SQLSTATE_TRIGGER_PROTOCOL, SQLSTATE_SERVER,
+         "trigger_protocol_violated: a trigger changes what is stored"},
+        {"42501", SQLSTATE_SERVER, "insufficient_privilege: of this role, or of a trigger's"},
+        {"53", SQLSTATE_SERVER, "insufficient_resources: disk full, too many connections, out of memory"},
+        {"57", SQLSTATE_SERVER,
          "operator_intervention: shutdown, crash of another backend, a database dropped"},
-        {"58", SQLSTATE_RECONNECT, "system_error: input or output on the server"},
-        {"XX001", SQLSTATE_RECONNECT, "data_corrupted"},
-        {"XX002", SQLSTATE_RECONNECT, "index_corrupted"},
+        {"58", SQLSTATE_SERVER, "system_error: input or output on the server"},
+        {"TS", SQLSTATE_SERVER, "TimescaleDB's own: a hypertable, dimension or chunk is not as it should be"},
+        {"XX001", SQLSTATE_SERVER, "data_corrupted"},
+        {"XX002", SQLSTATE_SERVER, "index_corrupted"},
         /* All else is suspect: among it 42 and 55, where the table or column that is missing may be one that
          * only some rows need, in a trigger of the operator's. */
 };
@@ -68,6 +69,9 @@ const char *sqlstate_advice(const char *sqlstate)
                 {"42501", "grant the right to this role, or use another one"},
                 {"42", "look at what boris-ingestd check says of the tables"},
                 {"25006", "let database.url point to the primary server"},
+                {SQLSTATE_LOCK_TIMEOUT,
+                 "end the transaction that holds the lock: pg_stat_activity, pg_locks"},
+                {SQLSTATE_TRIGGER_PROTOCOL, "look at the BEFORE INSERT triggers of spending"},
                 {"53100", "make room on the database server's disk"},
         };
 
@@ -76,48 +80,4 @@ const char *sqlstate_advice(const char *sqlstate)
                         return advice[i].text;
         }
         return NULL;
-}
-
-enum suspect_step suspect_failed(struct suspicion *s, const char *sqlstate, size_t rows, bool proven)
-{
-        if (s->failures < SUSPECTED_MAX)
-                return SUSPECT_PROBE;
-        if (rows > 1)
-                return SUSPECT_HALVE;
-        if (!proven)
-                return SUSPECT_PROBE;
-        if (sqlstate_action(sqlstate) != SQLSTATE_RETRY)
-                return SUSPECT_REFUSE;
-        s->failures++;
-        return SUSPECT_PAUSE;
-}
-
-/* An ordinary row that a rule refuses says little: the fault may come behind that rule. But an operator's
- * rules may stand against all that the probe tries. */
-static bool judges(struct suspicion *s, const char *sqlstate)
-{
-        switch (sqlstate_action(sqlstate)) {
-        case SQLSTATE_ISOLATE:
-        case SQLSTATE_MERGE:
-        case SQLSTATE_MISSING:
-                s->probes_judged++;
-                break;
-        case SQLSTATE_RETRY:
-        case SQLSTATE_RECONNECT:
-        case SQLSTATE_SUSPECT:
-                s->probes_judged = 0;
-                break;
-        }
-        return s->probes_judged >= PROBES_JUDGED_MAX;
-}
-
-enum suspect_step suspect_probed(struct suspicion *s, const char *sqlstate)
-{
-        if (sqlstate && !judges(s, sqlstate))
-                return SUSPECT_GIVE_UP;
-        if (s->failures < SUSPECTED_MAX) {
-                s->failures++;
-                return SUSPECT_PAUSE;
-        }
-        return SUSPECT_RETRY;
 }

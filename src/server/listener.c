@@ -1,6 +1,7 @@
 #include "server/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -10,6 +11,7 @@
 
 #include <netdb.h>
 #include <netinet/in.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -21,7 +23,10 @@ enum {
         FAILURE_PAUSE_MS = 100,
         FULL_PAUSE_MS = 1,
         UNIX_PATH_BYTES = sizeof(((struct sockaddr_un *)NULL)->sun_path),
+        LOCK_PATH_BYTES = UNIX_PATH_BYTES + 8,
 };
+
+#define LOCK_SUFFIX ".lock"
 
 static int __attribute__((format(printf, 3, 4)))
 fail(char ret_error[LISTENER_ERROR_BYTES], int err, const char *fmt, ...)
@@ -37,8 +42,11 @@ fail(char ret_error[LISTENER_ERROR_BYTES], int err, const char *fmt, ...)
 void listener_init(struct listener *l, uv_loop_t *loop, void (*on_connection)(void *ctx, int fd, bool tcp),
                    bool (*has_room)(void *ctx), void *ctx)
 {
-        *l = (struct listener){
-                .loop = loop, .on_connection = on_connection, .has_room = has_room, .ctx = ctx};
+        *l = (struct listener){.loop = loop,
+                               .lock_fd = -1,
+                               .on_connection = on_connection,
+                               .has_room = has_room,
+                               .ctx = ctx};
         uv_timer_init(loop, &l->pause);
         l->pause.data = l;
 }
@@ -136,6 +144,60 @@ static int listen_take(struct listener *l, int fd, bool tcp)
 
 /* --- the Unix socket --- */
 
+/* The file that is locked at @path is still the one that lies there. */
+static bool is_same_file(int fd, const char *path)
+{
+        struct stat ours;
+        struct stat there;
+
+        return fstat(fd, &ours) == 0 && lstat(path, &there) == 0 && ours.st_ino == there.st_ino &&
+               ours.st_dev == there.st_dev;
+}
+
+/* Of two daemons that find a stale socket, one may replace it; the other must not take the new one for the
+ * stale one. Whoever held the lock last has removed its file: then another is to be locked. */
+static int lock_unix(struct listener *l, const char *path, char ret_error[LISTENER_ERROR_BYTES])
+{
+        char lock[LOCK_PATH_BYTES];
+
+        snprintf(lock, sizeof(lock), "%s" LOCK_SUFFIX, path);
+        for (;;) {
+                int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+                if (fd < 0)
+                        return fail(ret_error, ERR_IO, "listen.unix %s: cannot open %s: %s", path, lock,
+                                    strerror(errno));
+                if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+                        int error = errno;
+
+                        close(fd);
+                        if (error == EWOULDBLOCK)
+                                return fail(ret_error, ERR_EXISTS,
+                                            "listen.unix %s: another daemon has it: %s is locked", path,
+                                            lock);
+                        return fail(ret_error, ERR_IO, "listen.unix %s: cannot lock %s: %s", path, lock,
+                                    strerror(error));
+                }
+                if (is_same_file(fd, lock)) {
+                        l->lock_fd = fd;
+                        return 0;
+                }
+                close(fd);
+        }
+}
+
+static void unlock_unix(struct listener *l, const char *path)
+{
+        char lock[LOCK_PATH_BYTES];
+
+        if (l->lock_fd < 0)
+                return;
+        snprintf(lock, sizeof(lock), "%s" LOCK_SUFFIX, path);
+        unlink(lock);
+        close(l->lock_fd);
+        l->lock_fd = -1;
+}
+
 /* Whether somebody answers at @path: 1, 0, or -1 with errno. */
 static int is_alive(const struct sockaddr_un *addr)
 {
@@ -205,20 +267,28 @@ static int bind_unix(const char *path, unsigned mode)
 int listener_open_unix(struct listener *l, const char *path, unsigned mode,
                        char ret_error[LISTENER_ERROR_BYTES])
 {
+        struct stat st;
         int err;
         int fd;
 
         if (strlen(path) >= sizeof(l->unix_path))
                 return fail(ret_error, ERR_CONFIG, "listen.unix %s: the path is longer than %zu bytes", path,
                             sizeof(l->unix_path) - 1);
+        err = lock_unix(l, path, ret_error);
+        if (err)
+                return err;
+        memcpy(l->unix_path, path, strlen(path) + 1);
         err = remove_stale(path, ret_error);
         if (err)
                 return err;
         fd = bind_unix(path, mode);
+        if (fd >= 0 && lstat(path, &st) == 0) {
+                l->unix_device = st.st_dev;
+                l->unix_inode = st.st_ino;
+        }
         err = fd < 0 ? fd : listen_take(l, fd, false);
         if (err)
                 return fail(ret_error, ERR_IO, "listen.unix %s: %s", path, strerror(-err));
-        memcpy(l->unix_path, path, strlen(path) + 1);
         log_info("listening on %s", path);
         return 0;
 }
@@ -370,8 +440,8 @@ int listener_adopt_take(struct listener *l, int fd, bool anywhere, int *ret_fami
         if (err)
                 return fail(ret_error, ERR_IO, "socket %d, which was handed over: %s", fd, strerror(-err));
         if (bound.ss_family == AF_UNIX)
-                log_info("listening on %.*s, which was handed over: listen.unix is not used", UNIX_PATH_BYTES,
-                         ((const struct sockaddr_un *)&bound)->sun_path);
+                log_info("listening on %.*s (socket passed by systemd); listen.unix is ignored",
+                         UNIX_PATH_BYTES, ((const struct sockaddr_un *)&bound)->sun_path);
         else
                 log_bound(fd);
         return 0;
@@ -384,13 +454,26 @@ static void on_socket_closed(uv_handle_t *handle)
         close(s->fd);
 }
 
+bool listener_has_tcp(const struct listener *l)
+{
+        for (unsigned i = 0; i < l->len; i++) {
+                if (l->sockets[i].tcp)
+                        return true;
+        }
+        return false;
+}
+
 void listener_close(struct listener *l)
 {
+        struct stat st;
+
         if (uv_is_closing((uv_handle_t *)&l->pause))
                 return;
         uv_close((uv_handle_t *)&l->pause, NULL);
         for (unsigned i = 0; i < l->len; i++)
                 uv_close((uv_handle_t *)&l->sockets[i].poll, on_socket_closed);
-        if (l->unix_path[0])
+        if (l->unix_inode && lstat(l->unix_path, &st) == 0 && st.st_ino == l->unix_inode &&
+            st.st_dev == l->unix_device)
                 unlink(l->unix_path);
+        unlock_unix(l, l->unix_path);
 }

@@ -15,201 +15,175 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <arpa/inet.h>
-#include <sys/socket.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/session_parts.h"
+#include "server/sessions.h"
+#include "server/strangers.h"
+#include "server/transport.h"
+#include "wire/http_request.h"
+
+_Static_assert((int)SESSION_PEER_BYTES == (int)TRANSPORT_PEER_BYTES, "one name");
 
 enum {
         REPLIES_HIGH = 64 * 1024, /* bytes of unread replies at which a session stops taking lines */
-        READ_ROOM_MIN = 8 * 1024, /* a block with less room than this is not read into */
-        LINGER_MS = 1000,
-        REFUSED_MAX = 128, /* with so many clients being turned away, none gets to linger */
-        CIPHER_BYTES = 64 * 1024,
-        GREETING_MS = 10000, /* for a TLS client to show its certificate */
-        STRANGERS_MAX = 64,  /* with so many that have not, the oldest has to go */
+        REPLIES_LOW = 4 * 1024,   /* the same while replies and notes of all fill their share */
+        LINES_LOW = 4 * 1024,     /* likewise, lines that are not acked */
+        NOTES_SHARE = 16,         /* a part of the memory limit is for replies and notes of lines, */
+        LINES_SHARE = 128,        /* and one of this for a session's: one byte a line */
+        REFUSED_MAX = 128,        /* with so many clients being turned away, none gets to linger */
 };
 
-static size_t replies_pending(const struct session *s)
+size_t session_replies_pending(const struct session *s)
 {
-        return s->out.len + s->sending.len + s->wire.len + tls_unsent(&s->tls);
+        return s->out.len + (s->io ? transport_unsent(s->io) : 0);
 }
 
-static bool is_stranger(const struct session *s)
-{
-        return s->has_tls && !s->greeted;
-}
-
-static void mark_dirty(struct session *s)
+void session_mark_dirty(struct session *s)
 {
         if (list_empty(&s->dirty))
                 list_append(&s->set->dirty, &s->dirty);
 }
 
+static void move_to(struct session *s, enum session_place place)
+{
+        s->set->places[s->place]--;
+        list_remove(&s->stranger);
+        s->place = place;
+        s->set->places[place]++;
+}
+
+/* --- memory --- */
+
+/* What the client makes us hold beside its lines is counted: the session itself, its replies, and a byte for
+ * each line that is not acked. */
+static void count_memory(struct session *s)
+{
+        size_t notes = s->out.cap + (s->io ? transport_bytes(s->io) : 0) + s->acks.cap;
+        size_t bytes = sizeof(*s) + (s->io ? sizeof(*s->io) + tls_bytes(&s->io->tls) : 0) + notes;
+
+        s->set->notes += notes - s->notes;
+        s->notes = notes;
+        memory_add(s->set->memory, bytes - s->counted);
+        s->counted = bytes;
+}
+
+static bool is_crowded(const struct sessions *set)
+{
+        return set->notes >= set->memory->limit / NOTES_SHARE;
+}
+
+bool session_has_unread_replies(const struct session *s)
+{
+        return session_replies_pending(s) >= (is_crowded(s->set) ? REPLIES_LOW : REPLIES_HIGH);
+}
+
+bool session_may_begin_lines(const struct session *s)
+{
+        size_t most = is_crowded(s->set) ? 0 : s->set->memory->limit / LINES_SHARE;
+
+        return acks_in_flight(&s->acks) < (most > LINES_LOW ? most : LINES_LOW);
+}
+
 /* --- closing --- */
 
-static void on_handle_closed(uv_handle_t *handle)
+static void log_close(struct session *s)
 {
-        struct session *s = handle->data;
+        const struct line_from from = {.peer = s->peer, .connection = s->number};
+        const struct client_log_end end = {.lines = s->acks.begun,
+                                           .counts = s->acks.counts,
+                                           .in_flight = acks_in_flight(&s->acks),
+                                           .turned_away = s->refused};
 
-        if (--s->handles == 0)
-                mark_dirty(s);
+        client_log_close(&s->set->log, &from, &end);
 }
 
-static void stop_reading(struct session *s)
-{
-        if (s->reading)
-                uv_read_stop(&s->uv.stream);
-        s->reading = false;
-}
-
-/* The connection ends here; lines in flight go on. */
-static void close_now(struct session *s)
+/* The connection ends here; lines that were received go on. */
+void session_close(struct session *s)
 {
         if (s->state == SESSION_CLOSED)
                 return;
         s->state = SESSION_CLOSED;
-        stop_reading(s);
-        list_remove(&s->waiting);
-        block_unref(s->block);
-        s->block = NULL;
-        if (s->refused)
-                s->set->refused--;
-        else if (is_stranger(s))
-                s->set->strangers--;
-        else
-                s->set->len--;
-        uv_close(&s->uv.handle, on_handle_closed);
-        uv_close((uv_handle_t *)&s->linger, on_handle_closed);
-        log_event(
-                LOG_LEVEL_INFO,
-                LOG_FIELDS(.message_id = LOG_ID_CONNECTION_CLOSED, .connection = s->number, .peer = s->peer),
-                "connection %" PRIu64 " of %s closed: %" PRIu64 " lines, %" PRIu64 " stored, %" PRIu64
-                " duplicate, %" PRIu64 " rejected, %" PRIu64 " spooled, %" PRIu64 " empty, %" PRIu64
-                " in flight",
-                s->number, s->peer, s->acks.begun, s->acks.counts[LINE_STORED],
-                s->acks.counts[LINE_DUPLICATE], s->acks.counts[LINE_REJECTED], s->acks.counts[LINE_SPOOLED],
-                s->acks.counts[LINE_EMPTY], acks_in_flight(&s->acks));
+        buf_deinit(&s->out);
+        move_to(s, PLACE_GONE);
+        transport_close(s->io);
+        log_close(s);
+        session_mark_dirty(s);
 }
 
-/* --- refused lines in the log --- */
-
-static void tell_rejects(struct session *s)
+static void on_closed(void *ctx)
 {
-        const struct line_from from = {.peer = s->peer, .connection = s->number};
+        struct session *s = ctx;
 
-        reject_log_tell(&s->rejects, uv_now(s->set->loop), &from);
-}
-
-static void on_tell_rejects(uv_timer_t *timer)
-{
-        struct sessions *set = timer->data;
-
-        for (struct list *l = set->all.next; l != &set->all; l = l->next)
-                tell_rejects(container_of(l, struct session, all));
+        transport_deinit(s->io);
+        free(s->io);
+        s->io = NULL;
+        session_mark_dirty(s);
 }
 
 static void log_reject(struct session *s, uint64_t line_no, const struct reject *reject)
 {
         const struct line_from from = {s->peer, s->number, line_no};
 
-        if (reject_log_add(&s->rejects, uv_now(s->set->loop), &from, reject) &&
-            !uv_is_active((uv_handle_t *)&s->set->tell_rejects))
-                uv_timer_start(&s->set->tell_rejects, on_tell_rejects, REJECT_LOG_PAUSE_MS, 0);
+        client_log_reject(&s->set->log, &s->log, &from, reject);
 }
 
 static void free_session(struct session *s)
 {
         struct sessions *set = s->set;
 
-        tell_rejects(s);
         list_remove(&s->all);
+        list_remove(&s->waiting);
         list_remove(&s->dirty);
+        received_drop(&s->received);
         buf_deinit(&s->out);
-        buf_deinit(&s->sending);
-        buf_deinit(&s->wire);
-        tls_deinit(&s->tls);
+        set->notes -= s->notes;
+        memory_sub(set->memory, s->counted);
         acks_deinit(&s->acks);
         free(s);
         set->ops->on_gone(set->ctx);
 }
 
-static void on_linger_over(uv_timer_t *timer)
+/* Everything was sent. */
+static void end_sending(struct session *s)
 {
-        close_now(timer->data);
-}
+        bool crowded = s->place == PLACE_REFUSED && s->set->places[PLACE_REFUSED] > REFUSED_MAX;
 
-static void on_shut_down(uv_shutdown_t *req, int status)
-{
-        if (status < 0 && status != UV_ECANCELED)
-                close_now(req->data);
-}
-
-static void on_linger_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
-{
-        static _Thread_local char thrown_away[16 * 1024];
-
-        (void)handle;
-        (void)suggested;
-        *ret = uv_buf_init(thrown_away, sizeof(thrown_away));
-}
-
-static void on_linger_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
-{
-        (void)buf;
-        if (nread < 0)
-                close_now(stream->data);
-}
-
-/* Everything was sent. A close with bytes unread would make the kernel reset the connection, and the client
- * might lose the replies; so wait until it closes, too. */
-static void end_sending(struct session *s, bool client_ended)
-{
-        if (client_ended || (s->refused && s->set->refused > REFUSED_MAX)) {
-                close_now(s);
+        if (s->client_ended || crowded) {
+                session_close(s);
                 return;
         }
-        stop_reading(s);
         s->state = SESSION_LINGERING;
-        s->shutdown.data = s;
-        if (uv_shutdown(&s->shutdown, &s->uv.stream, on_shut_down) != 0 ||
-            uv_read_start(&s->uv.stream, on_linger_alloc, on_linger_read) != 0) {
-                close_now(s);
-                return;
-        }
-        s->reading = true;
-        uv_timer_start(&s->linger, on_linger_over, LINGER_MS, 0);
+        transport_linger(s->io);
+}
+
+static void on_lingered(void *ctx)
+{
+        session_close(ctx);
 }
 
 /* --- sending --- */
 
 static void after_sending(struct session *s)
 {
-        if (s->state == SESSION_LAST && replies_pending(s) == 0)
-                end_sending(s, s->client_ended);
+        if (s->state == SESSION_LAST && session_replies_pending(s) == 0)
+                end_sending(s);
         else if (s->state == SESSION_OPEN || s->state == SESSION_EOF)
                 session_turn(s);
 }
 
-static void on_written(uv_write_t *req, int status)
+static void on_sent(void *ctx)
 {
-        struct session *s = req->data;
-
-        s->sending.len = 0;
-        if (status < 0) {
-                close_now(s);
-                return;
-        }
-        mark_dirty(s); /* acks may have moved meanwhile */
-        after_sending(s);
+        session_mark_dirty(ctx); /* acks may have moved meanwhile */
+        after_sending(ctx);
 }
 
-static bool everything_settled(const struct session *s)
+bool session_settled(const struct session *s)
 {
-        return !s->unparsed && s->in_flight == 0;
+        return !s->received.unparsed && s->in_flight == 0;
 }
 
 /* Before what is settled counts as acked. */
@@ -223,12 +197,13 @@ static void note_ack(struct session *s)
                 set->ack_max_us = longest;
 }
 
-static void say_ack(struct session *s)
+void session_say_ack(struct session *s)
 {
         note_ack(s);
         reply_ack(&s->out, &s->acks, s->set->with_spool);
         s->acked = s->acks.settled;
         s->ack_told = true;
+        s->told = uv_now(s->set->loop);
 }
 
 /* Why the session is to end although its client did not end it; NULL where it is not. */
@@ -238,87 +213,52 @@ static const char *closing_word(const struct session *s)
                 return "shutdown"; /* lines were abandoned, or are not settled yet: then it is not said now */
         if (s->state != SESSION_OPEN)
                 return NULL;
-        return s->set->draining ? "shutdown" : s->idle ? "idle" : NULL;
+        return s->set->draining ? "shutdown" : s->closing;
 }
 
 /* Adds what there is to say at the end of a loop turn. */
 static void say(struct session *s)
 {
         const char *closing = closing_word(s);
-        bool last = (s->state == SESSION_EOF || closing) && (everything_settled(s) || s->set->ending);
+        bool last = (s->state == SESSION_EOF || closing) && (session_settled(s) || s->set->ending);
 
+        if (s->state == SESSION_LAST) /* all is said */
+                return;
         if (s->acks.settled > s->acked || (last && !s->ack_told))
-                say_ack(s);
+                session_say_ack(s);
         if (last && closing)
                 reply_closing(&s->out, closing);
         if (last) {
-                s->client_ended = s->state == SESSION_EOF;
                 s->state = SESSION_LAST;
                 list_remove(&s->waiting); /* it takes no more lines */
+                received_drop(&s->received);
         }
-}
-
-/* Sends what gathered: at once what the socket takes, the rest when it takes more. */
-static void send_replies(struct session *s)
-{
-        struct buf *out = s->has_tls ? &s->wire : &s->out;
-        uv_buf_t buf = uv_buf_init(out->data, (unsigned)out->len);
-        struct buf swap = s->sending;
-        int sent;
-
-        sent = uv_try_write(&s->uv.stream, &buf, 1);
-        if (sent == (int)out->len) {
-                out->len = 0;
-                after_sending(s);
-                return;
-        }
-        if (sent < 0 && sent != UV_EAGAIN) {
-                close_now(s);
-                return;
-        }
-        sent = sent > 0 ? sent : 0;
-        s->sending = *out;
-        *out = swap;
-        buf = uv_buf_init(s->sending.data + sent, (unsigned)s->sending.len - (unsigned)sent);
-        s->write.data = s;
-        if (uv_write(&s->write, &s->uv.stream, &buf, 1, on_written) != 0)
-                close_now(s);
-}
-
-/* Encrypts what there is to say. False where that cannot be, the client not having greeted: the end. */
-static bool seal(struct session *s)
-{
-        if (s->greeted) {
-                tls_write(&s->tls, s->out.data, s->out.len);
-                s->out.len = 0;
-                if (s->state == SESSION_LAST && !s->tls_finished) {
-                        tls_finish(&s->tls);
-                        s->tls_finished = true;
-                }
-        } else if (s->state == SESSION_LAST) {
-                close_now(s);
-                return false;
-        }
-        tls_take(&s->tls, &s->wire);
-        return true;
 }
 
 void session_flush(struct session *s)
 {
+        enum transport_sent sent;
+
         if (s->state == SESSION_CLOSED) {
-                if (s->handles == 0 && s->in_flight == 0)
+                if (!s->io && session_settled(s))
                         free_session(s);
+                else
+                        count_memory(s);
                 return;
         }
-        if (s->sending.len > 0 || s->state == SESSION_LINGERING)
+        if (transport_sending(s->io) || s->state == SESSION_LINGERING)
                 return;
         say(s);
-        if (s->has_tls && !seal(s))
+        count_memory(s);
+        if (s->place == PLACE_STRANGER && s->state == SESSION_LAST) {
+                session_close(s); /* without the greeting nothing can be told */
                 return;
-        if (s->has_tls ? s->wire.len > 0 : s->out.len > 0)
-                send_replies(s);
-        else if (s->state == SESSION_LAST)
-                end_sending(s, s->client_ended);
+        }
+        sent = transport_send(s->io, &s->out, s->state == SESSION_LAST);
+        if (sent == TRANSPORT_SENT)
+                after_sending(s);
+        else if (sent == TRANSPORT_NOTHING && s->state == SESSION_LAST)
+                end_sending(s);
 }
 
 void session_settle(struct session *s, uint64_t line_no, enum line_outcome outcome,
@@ -331,22 +271,64 @@ void session_settle(struct session *s, uint64_t line_no, enum line_outcome outco
         assert(s->in_flight > 0);
         s->in_flight--;
         acks_settle(&s->acks, line_no, outcome);
-        mark_dirty(s);
+        session_mark_dirty(s);
 }
 
 void session_abandon(struct session *s)
 {
         assert(s->in_flight > 0);
         s->in_flight--;
-        mark_dirty(s);
+        session_mark_dirty(s);
 }
 
 /* --- receiving --- */
 
+/* Whoever speaks HTTP is no client of ours, but a web page, say, that makes a browser send what it wants:
+ * nothing of that may become lines. */
+static void turn_http_away(struct session *s)
+{
+        uint64_t refusals = log_limit_pass(&s->set->http_requests, uv_now(s->set->loop));
+
+        s->set->refusals[REFUSED_HTTP]++;
+        if (refusals > 0)
+                log_event(LOG_LEVEL_WARN,
+                          LOG_FIELDS(.message_id = LOG_ID_CONNECTION_REFUSED, .connection = s->number,
+                                     .peer = s->peer),
+                          "connection %" PRIu64 " of %s turned away: it sent an HTTP request (%" PRIu64
+                          " since the last such line)",
+                          s->number, s->peer, refusals);
+        received_drop(&s->received);
+        if (s->state == SESSION_CLOSED)
+                return;
+        reply_closing(&s->out, refusal_reason_name(REFUSED_HTTP));
+        s->state = SESSION_LAST;
+        list_remove(&s->waiting);
+        transport_stop_reading(s->io);
+        session_mark_dirty(s);
+}
+
+/* Of the lines before the first that might be a record. True where the client was turned away. */
+static bool greets_with_http(struct session *s, enum frame_result result, struct slice *line)
+{
+        static const char bom[] = "\xef\xbb\xbf";
+
+        if (s->acks.begun == 0 && line->len >= strlen(bom) && memcmp(line->ptr, bom, strlen(bom)) == 0)
+                *line = (struct slice){line->ptr + strlen(bom), line->len - strlen(bom)};
+        if (http_request_begins(*line, result == FRAME_TOO_LONG)) {
+                turn_http_away(s);
+                return true;
+        }
+        s->speaks_json = line->len > 0 && line->ptr[0] == '{';
+        return false;
+}
+
 static void on_line(struct session *s, enum frame_result result, struct slice line)
 {
-        uint64_t line_no = acks_begin(&s->acks);
+        uint64_t line_no;
 
+        if (!s->speaks_json && greets_with_http(s, result, &line))
+                return;
+        line_no = acks_begin(&s->acks);
         s->set->lines++;
         s->last_line = uv_now(s->set->loop);
         s->in_flight++;
@@ -356,9 +338,9 @@ static void on_line(struct session *s, enum frame_result result, struct slice li
                 s->set->empty++;
                 s->in_flight--;
                 acks_settle(&s->acks, line_no, LINE_EMPTY);
-                mark_dirty(s);
+                session_mark_dirty(s);
         } else {
-                s->set->ops->on_line(s->set->ctx, s, line_no, line, s->block);
+                s->set->ops->on_line(s->set->ctx, s, line_no, line, s->received.block);
         }
 }
 
@@ -366,65 +348,57 @@ static bool has_room(const struct session *s)
 {
         const struct session_ops *ops = s->set->ops;
 
-        return ops->has_room(s->set->ctx) && ops->has_room_for(s->set->ctx, s);
+        return ops->has_room(s->set->ctx) && ops->has_room_for(s->set->ctx, s) && session_may_begin_lines(s);
 }
 
-static bool may_take_lines(const struct session *s)
+bool session_may_go_on(const struct session *s)
 {
-        return replies_pending(s) < REPLIES_HIGH && has_room(s);
+        return s->set->ops->has_room_for(s->set->ctx, s) && session_may_begin_lines(s) &&
+               (s->received.unparsed || received_may_grow(&s->received));
 }
 
 /* Cuts lines and hands them on, as long as there is room. */
 static void take_lines(struct session *s)
 {
-        while (s->unparsed && may_take_lines(s)) {
-                struct slice in = {s->block->data + s->parsed, s->block->len - s->parsed};
-                struct slice line;
-                size_t used;
-                enum frame_result result =
-                        frame_next(&s->frame, in, s->set->max_line, s->state == SESSION_EOF, &line, &used);
+        uint64_t begun = s->acks.begun;
 
-                s->parsed += used;
-                if (result == FRAME_MORE)
-                        s->unparsed = false;
-                else
+        while (s->received.unparsed && !session_has_unread_replies(s) && has_room(s)) {
+                struct slice line;
+                enum frame_result result = received_next(&s->received, s->client_ended, &line);
+
+                if (result != FRAME_MORE)
                         on_line(s, result, line);
         }
-        arrivals_note(&s->arrivals, s->acked, s->acks.begun, s->read_us);
-        if (s->block && s->parsed == s->block->len) {
-                block_unref(s->block);
-                s->block = NULL;
-                s->parsed = 0;
-                s->unparsed = false;
+        if (s->acks.begun > begun) {
+                s->unfinished_since = s->last_line;
+                arrivals_note(&s->arrivals, s->acked, s->acks.begun, s->read_us);
         }
+        received_tidy(&s->received);
+        count_memory(s);
 }
 
-/* Room for bytes of lines: in the block, or in a new one to which an unfinished line moves. */
-static uv_buf_t make_room(struct session *s)
+static uv_buf_t alloc(void *ctx)
 {
-        struct block *old = s->block;
+        struct session *s = ctx;
+        size_t len;
+        char *room = received_room(&s->received, &len);
 
-        if (!old || old->cap - old->len < READ_ROOM_MIN) {
-                size_t unfinished = old ? old->len - s->parsed : 0;
-
-                s->block = block_new(s->set->memory, unfinished * 2);
-                if (old)
-                        memcpy(s->block->data, old->data + s->parsed, unfinished);
-                s->block->len = unfinished;
-                s->parsed = 0;
-                block_unref(old);
-        }
-        return uv_buf_init(s->block->data + s->block->len, (unsigned)(s->block->cap - s->block->len));
+        return uv_buf_init(room, (unsigned)len);
 }
 
-/* What is encrypted is deciphered at once: one buffer will do for all. */
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
+/* Not asked while there is room: since the last turn others may have taken it. */
+static bool may_read(void *ctx)
 {
-        static _Thread_local char cipher[CIPHER_BYTES];
-        struct session *s = handle->data;
+        struct session *s = ctx;
 
-        (void)suggested;
-        *ret = s->has_tls ? uv_buf_init(cipher, sizeof(cipher)) : make_room(s);
+        return s->place != PLACE_CLIENT || (has_room(s) && received_may_grow(&s->received));
+}
+
+static bool may_keep(void *ctx)
+{
+        struct session *s = ctx;
+
+        return !memory_full(s->set->memory) && !received_full(&s->received);
 }
 
 static void log_tls_failure(struct session *s, const char *reason)
@@ -441,24 +415,11 @@ static void log_tls_failure(struct session *s, const char *reason)
                           s->number, s->peer, reason, failures);
 }
 
-static void on_greeting_over(uv_timer_t *timer)
+static void on_broken(void *ctx, const char *tls_reason)
 {
-        log_tls_failure(timer->data, "it showed no certificate in time");
-        close_now(timer->data);
-}
-
-static void on_tls_broken(struct session *s)
-{
-        char reason[TLS_ERROR_BYTES];
-        uv_buf_t alert;
-
-        tls_reason(reason);
-        tls_take(&s->tls, &s->wire);
-        alert = uv_buf_init(s->wire.data, (unsigned)s->wire.len);
-        if (s->sending.len == 0 && alert.len > 0)
-                uv_try_write(&s->uv.stream, &alert, 1); /* if it can be told why, good */
-        log_tls_failure(s, reason);
-        close_now(s);
+        if (tls_reason)
+                log_tls_failure(ctx, tls_reason);
+        session_close(ctx);
 }
 
 /* The client is one of us, or turned away. */
@@ -466,94 +427,53 @@ static void admit(struct session *s)
 {
         const char *refuse;
 
-        s->set->len++;
+        move_to(s, PLACE_CLIENT);
         refuse = s->set->ops->admit(s->set->ctx, s);
         if (!refuse)
                 return;
-        s->refused = true;
-        s->set->len--;
-        s->set->refused++;
+        s->refused = refuse;
+        move_to(s, PLACE_REFUSED);
         reply_closing(&s->out, refuse);
         s->state = SESSION_LAST;
-        mark_dirty(s);
+        session_mark_dirty(s);
 }
 
-/* The client has shown a certificate that is trusted: its name tells who it is. */
-static void on_greeted(struct session *s)
+/* The client's certificate tells who it is. */
+static void on_greeted(void *ctx)
 {
-        char name[TLS_NAME_BYTES];
-        size_t len = strlen(s->peer);
+        struct session *s = ctx;
 
-        uv_timer_stop(&s->linger);
-        tls_name(&s->tls, name);
-        snprintf(s->peer + len, sizeof(s->peer) - len, ", certificate of %s", name);
-        s->greeted = true;
-        s->set->strangers--;
+        transport_peer(s->io, s->peer);
         admit(s);
 }
 
-/* Deciphers all that came. False: the connection is closed. */
-static bool decipher(struct session *s, const char *data, size_t len)
+static void on_bytes(void *ctx, size_t len)
 {
-        tls_put(&s->tls, data, len);
-        for (;;) {
-                uv_buf_t room = make_room(s);
-                size_t plain = 0;
-                enum tls_result result = tls_read(&s->tls, room.base, room.len, &plain);
-
-                if (!s->greeted && tls_greeted(&s->tls))
-                        on_greeted(s);
-                s->block->len += plain;
-                s->set->bytes += plain;
-                if (result == TLS_BROKEN) {
-                        on_tls_broken(s);
-                        return false;
-                }
-                if (result == TLS_END && s->state == SESSION_OPEN)
-                        s->state = SESSION_EOF;
-                if (result != TLS_DATA)
-                        break;
-        }
-        mark_dirty(s); /* there may be something to answer, to TLS itself */
-        return true;
-}
-
-static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
-{
-        struct session *s = stream->data;
+        struct session *s = ctx;
 
         s->read_us = clock_monotonic_us();
-        if (nread < 0 && (nread != UV_EOF || s->has_tls)) { /* TLS says itself when it ends */
-                close_now(s);
-                return;
-        }
-        if (s->has_tls) {
-                if (!decipher(s, buf->base, (size_t)nread))
-                        return;
-        } else if (nread == UV_EOF) {
-                s->state = SESSION_EOF;
-                mark_dirty(s);
-        } else {
-                s->block->len += (size_t)nread;
-                s->set->bytes += (size_t)nread;
-        }
-        if (s->refused) {
-                stop_reading(s);
-                return;
-        }
-        s->unparsed = s->block && s->block->len > s->parsed;
-        session_turn(s);
+        s->has_spoken = true;
+        if (s->received.held == 0)
+                s->unfinished_since = uv_now(s->set->loop);
+        received_add(&s->received, len);
+        s->set->bytes += len;
 }
 
-static void start_reading(struct session *s)
+static void on_read(void *ctx, bool ended)
 {
-        if (s->reading)
-                return;
-        if (uv_read_start(&s->uv.stream, on_alloc, on_read) != 0) {
-                close_now(s);
+        struct session *s = ctx;
+
+        s->client_ended |= ended;
+        if (ended && s->state == SESSION_OPEN)
+                s->state = SESSION_EOF;
+        session_mark_dirty(s); /* there may be something to answer, to TLS itself */
+        if (s->place == PLACE_REFUSED) {
+                transport_stop_reading(s->io);
                 return;
         }
-        s->reading = true;
+        if (ended && s->received.block)
+                s->received.unparsed = true; /* its last line needs no end */
+        session_turn(s);
 }
 
 /* Takes lines, then reads on, or waits: for room (its next turn comes by itself), or until its replies are
@@ -563,183 +483,102 @@ void session_turn(struct session *s)
         bool unread;
         bool room;
 
+        if (s->state == SESSION_LAST || s->state == SESSION_LINGERING)
+                return;
         take_lines(s);
-        unread = replies_pending(s) >= REPLIES_HIGH;
-        room = !s->unparsed && (is_stranger(s) || has_room(s)); /* a greeting needs none */
-        if (!room && !unread && list_empty(&s->waiting))
+        if (s->state == SESSION_LAST) /* it was turned away */
+                return;
+        unread = session_has_unread_replies(s);
+        room = !s->received.unparsed &&
+               (s->place == PLACE_STRANGER || has_room(s)) && /* a greeting needs none */
+               received_may_grow(&s->received);
+        if (!room && !unread && list_empty(&s->waiting) &&
+            (s->state != SESSION_CLOSED || s->received.unparsed))
                 list_append(&s->set->waiting, &s->waiting);
-        if (s->state == SESSION_OPEN && !s->set->draining && room && !unread)
-                start_reading(s);
-        else
-                stop_reading(s);
-        if (!s->unparsed)
-                mark_dirty(s); /* it may have been the last line */
+        if (s->state == SESSION_OPEN && !s->set->draining && !s->closing && room && !unread)
+                transport_start_reading(s->io);
+        else if (s->io)
+                transport_stop_reading(s->io);
+        if (!s->received.unparsed)
+                session_mark_dirty(s); /* it may have been the last line */
 }
 
 /* --- the beginning --- */
 
-/* Takes over @fd, whether it succeeds or not. */
-static int init_handles(struct session *s, int fd, bool tcp)
+static void turn_stranger_away(struct session *s)
 {
-        uv_loop_t *loop = s->set->loop;
-        int r = tcp ? uv_tcp_init(loop, &s->uv.tcp) : uv_pipe_init(loop, &s->uv.pipe, 0);
-
-        if (r != 0) {
-                close(fd);
-                return r;
-        }
-        uv_timer_init(loop, &s->linger);
-        s->uv.handle.data = s;
-        s->linger.data = s;
-        s->handles = 2;
-        r = tcp ? uv_tcp_open(&s->uv.tcp, fd) : uv_pipe_open(&s->uv.pipe, fd);
-        if (r != 0)
-                close(fd);
-        return r;
+        log_tls_failure(s, "too many others came before it showed its certificate");
+        session_close(s);
 }
 
-/* Who the client is, for operators. */
-static void name_peer(struct session *s)
+static struct session *new_session(struct sessions *set, const struct session_socket *socket)
 {
-        struct sockaddr_storage address;
-        char host[INET6_ADDRSTRLEN] = "?";
-        int address_len = sizeof(address);
-        struct ucred who;
-        socklen_t who_len = sizeof(who);
-        uv_os_fd_t fd;
+        struct session *s = calloc(1, sizeof(*s));
 
-        snprintf(s->peer, sizeof(s->peer), "?");
-        if (s->uv.handle.type == UV_TCP) {
-                if (uv_tcp_getpeername(&s->uv.tcp, (struct sockaddr *)&address, &address_len) != 0)
-                        return;
-                uv_ip_name((struct sockaddr *)&address, host, sizeof(host));
-                /* the port stands at the same place for both families */
-                snprintf(s->peer, sizeof(s->peer), "%s port %u", host,
-                         ntohs(((struct sockaddr_in *)&address)->sin_port));
-        } else if (uv_fileno(&s->uv.handle, &fd) == 0 &&
-                   getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &who_len) == 0) {
-                snprintf(s->peer, sizeof(s->peer), "uid %u, pid %d", who.uid, who.pid);
+        if (!s || !(s->io = calloc(1, sizeof(*s->io)))) {
+                free(s);
+                return NULL;
         }
+        s->set = set;
+        list_init(&s->all);
+        list_init(&s->waiting);
+        list_init(&s->dirty);
+        list_init(&s->stranger);
+        s->number = socket->number;
+        s->denied = socket->denied;
+        s->last_line = uv_now(set->loop);
+        s->told = s->moved = s->last_line;
+        s->connected_us = clock_monotonic_us();
+        s->received.shared = &set->receiving;
+        return s;
 }
 
-/* The longest of them are no clients: a greeting is a matter of milliseconds. */
-static void let_oldest_stranger_go(struct sessions *set)
+static void begin(struct session *s)
 {
-        for (struct list *l = set->all.next; l != &set->all; l = l->next) {
-                struct session *s = container_of(l, struct session, all);
-
-                if (is_stranger(s) && s->state != SESSION_CLOSED) {
-                        log_tls_failure(s, "others came before it showed its certificate");
-                        close_now(s);
-                        return;
-                }
-        }
-}
-
-static void expect_greeting(struct session *s)
-{
-        s->set->strangers++;
-        if (s->set->strangers > STRANGERS_MAX)
-                let_oldest_stranger_go(s->set);
-        tls_init(&s->tls, s->set->tls);
-        uv_timer_start(&s->linger, on_greeting_over, GREETING_MS, 0);
+        log_debug("connection %" PRIu64 " accepted from %s", s->number, s->peer);
+        if (s->io->state == TRANSPORT_OPEN)
+                admit(s);
+        else if (s->set->places[PLACE_STRANGER] > SESSIONS_STRANGERS_MAX)
+                turn_stranger_away(strangers_pick(s->set));
+        if (s->place == PLACE_CLIENT || s->place == PLACE_STRANGER)
+                session_turn(s);
 }
 
 int session_accept_take(struct sessions *set, const struct session_socket *socket)
 {
-        struct session *s = calloc(1, sizeof(*s));
+        static const struct transport_ops ops = {.on_greeted = on_greeted,
+                                                 .may_read = may_read,
+                                                 .may_keep = may_keep,
+                                                 .alloc = alloc,
+                                                 .on_bytes = on_bytes,
+                                                 .on_read = on_read,
+                                                 .on_sent = on_sent,
+                                                 .on_broken = on_broken,
+                                                 .on_lingered = on_lingered,
+                                                 .on_closed = on_closed};
+        const struct tls_server *tls = socket->tcp && set->tls && set->tls->ctx ? set->tls : NULL;
+        struct session *s = new_session(set, socket);
         int r;
 
         if (!s) {
                 close(socket->fd);
                 return UV_ENOMEM;
         }
-        s->set = set;
-        r = init_handles(s, socket->fd, socket->tcp);
-        if (s->handles == 0) {
+        r = transport_open_take(s->io, set->loop, socket->fd, socket->tcp, tls, &ops, s);
+        if (!transport_alive(s->io)) {
+                free(s->io);
                 free(s);
                 return r;
         }
-        s->has_tls = socket->tcp && set->tls && set->tls->ctx;
         list_append(&set->all, &s->all);
-        list_init(&s->waiting);
-        list_init(&s->dirty);
-        s->number = socket->number;
-        s->denied = socket->denied;
-        s->last_line = uv_now(set->loop);
-        s->connected_us = clock_monotonic_us();
-        if (r == 0 && socket->tcp)
-                uv_tcp_nodelay(&s->uv.tcp, 1);
-        name_peer(s);
-        log_debug("connection %" PRIu64 " accepted from %s", s->number, s->peer);
-        if (s->has_tls)
-                expect_greeting(s);
+        count_memory(s);
+        set->places[s->place]++;
+        list_append(&set->strangers, &s->stranger);
+        transport_peer(s->io, s->peer);
+        s->source = transport_source(s->io);
+        if (r == 0)
+                begin(s);
         else
-                admit(s);
-        if (r != 0)
-                close_now(s);
-        else if (!s->refused)
-                session_turn(s);
+                session_close(s);
         return r;
-}
-
-/* A client that sent no whole line for so long, and owes nothing: it neither waits for us, nor do we wait for
- * it to read its replies. */
-static bool is_idle(const struct session *s)
-{
-        return s->state == SESSION_OPEN && s->reading && everything_settled(s) && replies_pending(s) == 0 &&
-               uv_now(s->set->loop) - s->last_line >= s->set->idle_ms;
-}
-
-void session_end_idle(struct session *s)
-{
-        if (!is_idle(s))
-                return;
-        s->idle = true;
-        stop_reading(s);
-        mark_dirty(s);
-}
-
-/* --- reports --- */
-
-static uint64_t oldest_of(const struct session *s)
-{
-        uint64_t oldest = arrivals_oldest(&s->arrivals);
-
-        return oldest > 0 || !s->unparsed ? oldest : s->read_us;
-}
-
-static enum pause_reason why_paused(const struct session *s)
-{
-        if (s->state != SESSION_OPEN && s->state != SESSION_EOF)
-                return PAUSE_NONE;
-        if (replies_pending(s) >= REPLIES_HIGH)
-                return PAUSE_REPLIES_UNREAD;
-        return list_empty(&s->waiting) ? PAUSE_NONE : s->set->ops->why_no_room(s->set->ctx, s);
-}
-
-void session_stats(const struct session *s, struct stats *r, bool list, unsigned worker)
-{
-        struct stats_connection c;
-
-        if (s->state == SESSION_CLOSED || s->refused || is_stranger(s))
-                return;
-        c = (struct stats_connection){.number = s->number,
-                                      .worker = worker,
-                                      .lines = s->acks.begun,
-                                      .in_flight = s->acks.begun - s->acks.settled,
-                                      .oldest_us = oldest_of(s),
-                                      .connected_us = s->connected_us,
-                                      .last_line_us =
-                                              r->taken_us - (uv_now(s->set->loop) - s->last_line) * 1000,
-                                      .paused = why_paused(s)};
-
-        r->oldest_us = stats_earlier(r->oldest_us, c.oldest_us);
-        if (c.paused != PAUSE_NONE)
-                r->paused[c.paused]++;
-        if (!list)
-                return;
-        snprintf(c.peer, sizeof(c.peer), "%s", s->peer);
-        memcpy(c.counts, s->acks.counts, sizeof(c.counts));
-        stats_add_connection(r, &c);
 }

@@ -3,6 +3,10 @@
 #include <assert.h>
 #include <string.h>
 
+#include <poll.h>
+
+enum { HANGUPS_AT_ONCE = 256, HANGUPS_MS = 500 };
+
 /* Gives those that wait their turn while there is room; who got none, or has no room of its own, is first the
  * next time. */
 static void give_turns(struct sessions *set)
@@ -17,7 +21,7 @@ static void give_turns(struct sessions *set)
                 struct session *s = container_of(now.next, struct session, waiting);
 
                 list_remove(&s->waiting);
-                if (set->ops->has_room_for(set->ctx, s))
+                if (session_may_go_on(s))
                         session_turn(s);
                 else
                         list_append(&still, &s->waiting);
@@ -50,6 +54,60 @@ static void on_idle_timer(uv_timer_t *timer)
                 session_end_idle(container_of(l, struct session, all));
 }
 
+/* Long lines that are never finished give way where others wait for their room. */
+static void end_unfinished(struct sessions *set)
+{
+        bool wanted = false;
+
+        for (struct list *l = set->waiting.next; l != &set->waiting && !wanted; l = l->next)
+                wanted = session_waits_for_memory(container_of(l, struct session, waiting));
+        if (!wanted || !set->ops->has_room(set->ctx)) /* closing it would help nobody */
+                return;
+        for (struct list *l = set->all.next; l != &set->all; l = l->next)
+                session_end_unfinished(container_of(l, struct session, all));
+}
+
+/* --- clients that are gone --- */
+
+static void look_for_hangups(struct session **sessions, struct pollfd *fds, nfds_t len)
+{
+        if (poll(fds, len, 0) < 0)
+                return;
+        for (nfds_t i = 0; i < len; i++) {
+                if (fds[i].revents & (POLLHUP | POLLERR))
+                        session_on_gone(sessions[i]);
+                else
+                        session_probe(sessions[i]);
+        }
+}
+
+/* The loop does not watch sockets that are not read from, and does not need to: looking now and then will do,
+ * and costs nothing while nobody is paused. */
+static void on_hangup_timer(uv_timer_t *timer)
+{
+        struct sessions *set = timer->data;
+        struct session *sessions[HANGUPS_AT_ONCE];
+        struct pollfd fds[HANGUPS_AT_ONCE];
+        nfds_t len = 0;
+
+        for (struct list *l = set->all.next; l != &set->all; l = l->next) {
+                struct session *s = container_of(l, struct session, all);
+                int fd = session_unwatched(s);
+
+                if (fd < 0)
+                        continue;
+                sessions[len] = s;
+                fds[len++] = (struct pollfd){.fd = fd, .events = 0};
+                if (len < HANGUPS_AT_ONCE)
+                        continue;
+                look_for_hangups(sessions, fds, len); /* which frees none */
+                len = 0;
+        }
+        if (len > 0)
+                look_for_hangups(sessions, fds, len);
+        end_unfinished(set);
+}
+
 void sessions_set_idle(struct sessions *set, unsigned idle_ms)
 {
         uint64_t look = idle_ms / 4 + 1;
@@ -67,17 +125,20 @@ void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_o
                                  .ops = ops,
                                  .ctx = ctx,
                                  .memory = memory,
-                                 .max_line = limits->max_line,
+                                 .receiving = {memory, limits->max_line, 0, 0},
                                  .with_spool = limits->with_spool,
                                  .tls = limits->tls};
-        uv_timer_init(loop, &set->tell_rejects);
-        set->tell_rejects.data = set;
+        client_log_init(&set->log, loop);
         uv_timer_init(loop, &set->idle);
         set->idle.data = set;
         sessions_set_idle(set, limits->idle_ms);
+        uv_timer_init(loop, &set->hangups);
+        set->hangups.data = set;
+        uv_timer_start(&set->hangups, on_hangup_timer, HANGUPS_MS, HANGUPS_MS);
         list_init(&set->all);
         list_init(&set->waiting);
         list_init(&set->dirty);
+        list_init(&set->strangers);
         uv_prepare_init(loop, &set->prepare);
         set->prepare.data = set;
         uv_prepare_start(&set->prepare, on_prepare);
@@ -88,7 +149,7 @@ void sessions_stats(struct sessions *set, struct stats *r, enum stats_detail det
         r->lines = set->lines;
         r->bytes = set->bytes;
         r->counts[LINE_EMPTY] = set->empty;
-        r->open = set->len;
+        r->open = sessions_clients(set);
         r->ack_latency = set->ack_latency;
         r->ack_max_us = set->ack_max_us;
         if (detail >= STATS_STEP)
@@ -117,6 +178,7 @@ void sessions_end_at_once(struct sessions *set)
                 next = l->next;
                 session_flush(container_of(l, struct session, all));
         }
+        client_log_flush(&set->log);
 }
 
 void sessions_deinit(struct sessions *set)
@@ -124,5 +186,6 @@ void sessions_deinit(struct sessions *set)
         assert(list_empty(&set->all));
         uv_close((uv_handle_t *)&set->prepare, NULL);
         uv_close((uv_handle_t *)&set->idle, NULL);
-        uv_close((uv_handle_t *)&set->tell_rejects, NULL);
+        client_log_deinit(&set->log);
+        uv_close((uv_handle_t *)&set->hangups, NULL);
 }

@@ -105,6 +105,36 @@ void tls_deinit(struct tls *t)
         *t = (struct tls){0};
 }
 
+/* What OpenSSL has for a connection besides: measured. */
+enum { SSL_BYTES = 24 * 1024, BIO_KEEP_BYTES = 4 * 1024 };
+
+static size_t bio_bytes(void *bio)
+{
+        BUF_MEM *mem = NULL;
+
+        BIO_get_mem_ptr(bio, &mem);
+        return mem ? mem->max : 0;
+}
+
+size_t tls_bytes(const struct tls *t)
+{
+        return t->ssl ? SSL_BYTES : 0;
+}
+
+size_t tls_buffer_bytes(const struct tls *t)
+{
+        return t->ssl ? bio_bytes(t->in) + bio_bytes(t->out) : 0;
+}
+
+/* What grew for once does not stay. */
+static void trim(void *bio)
+{
+        if (BIO_ctrl_pending(bio) > 0 || bio_bytes(bio) <= BIO_KEEP_BYTES)
+                return;
+        BIO_set_mem_buf((BIO *)bio, BUF_MEM_new(), BIO_CLOSE);
+        BIO_set_mem_eof_return((BIO *)bio, -1);
+}
+
 void tls_put(struct tls *t, const char *data, size_t len)
 {
         if (BIO_write(t->in, data, (int)len) != (int)len)
@@ -123,6 +153,7 @@ enum tls_result tls_read(struct tls *t, char *to, size_t cap, size_t *ret_len)
         }
         switch (SSL_get_error(t->ssl, n)) {
         case SSL_ERROR_WANT_READ:
+                trim(t->in);
                 return TLS_MORE;
         case SSL_ERROR_ZERO_RETURN:
                 return TLS_END;
@@ -177,4 +208,5 @@ void tls_take(struct tls *t, struct buf *to)
                 return;
         buf_put(to, data, (size_t)len);
         BIO_reset(t->out);
+        trim(t->out);
 }

@@ -27,6 +27,10 @@ void batch_add_take(struct batch *b, const struct row *row)
 {
         if (b->len == b->cap)
                 b->rows = memory_grow(b->memory, b->rows, &b->cap, sizeof(*b->rows));
+        if (b->len == 0 || row->rec.collected_at < b->first_us)
+                b->first_us = row->rec.collected_at;
+        if (b->len == 0 || row->rec.collected_at > b->last_us)
+                b->last_us = row->rec.collected_at;
         b->rows[b->len++] = *row;
         b->bytes += row->line.text.len;
         b->any_time |= row->rec.any_time;
@@ -39,26 +43,27 @@ void batch_remove(struct batch *b, size_t i)
         b->rows[i] = b->rows[--b->len];
 }
 
-/* An empty batch for some of the rows. */
-static struct batch *new_part(const struct batch *b, size_t rows)
+struct batch *batch_new_part(const struct batch *b, size_t expected)
 {
-        struct batch *part = batch_new(b->memory, rows);
+        struct batch *part = batch_new(b->memory, expected);
 
         part->opened = b->opened;
         part->merge = b->merge;
+        part->copied = b->copied;
         part->doubtful = b->doubtful;
-        part->suspicion = b->suspicion;
+        part->suspicion = suspect_divide(&b->suspicion);
         return part;
 }
 
 struct batch *batch_prune(struct batch *b, size_t i)
 {
-        struct batch *part = new_part(b, 1);
+        struct batch *part = batch_new_part(b, 1);
         struct row row = b->rows[i];
 
         assert(b->len >= 2);
         batch_remove(b, i);
         batch_add_take(part, &row);
+        b->suspicion = part->suspicion;
         b->pruned = true;
         return part;
 }
@@ -66,10 +71,11 @@ struct batch *batch_prune(struct batch *b, size_t i)
 struct batch *batch_split(struct batch *b)
 {
         size_t half = b->len / 2;
-        struct batch *second = new_part(b, b->len - half);
+        struct batch *second = batch_new_part(b, b->len - half);
 
         assert(b->len >= 2);
         b->pruned = false;
+        b->suspicion = second->suspicion;
         for (size_t i = half; i < b->len; i++) {
                 b->bytes -= b->rows[i].line.text.len;
                 batch_add_take(second, &b->rows[i]);

@@ -7,7 +7,7 @@
 
 #include "base/list.h"
 #include "base/memory.h"
-#include "pg/sqlstate.h"
+#include "pg/suspect.h"
 #include "spending/row.h"
 
 /* Rows that go to the database in one statement. */
@@ -17,14 +17,18 @@ struct batch {
         struct row *rows;
         size_t len;
         size_t cap;
-        size_t bytes;    /* of the rows' lines */
+        size_t bytes;     /* of the rows' lines */
+        int64_t first_us; /* no row's collected_at is earlier than the first, nor later than the last */
+        int64_t last_us;
         uint64_t opened; /* loop time in ms of the first row */
-        bool doubtful;   /* one of its rows is to blame for an error, or may be */
-        uint64_t due;    /* loop time in ms before which a doubtful batch is not tried again */
+        bool doubtful; /* it steps aside: a row of it may be to blame for an error, or it costs the server much */
+        uint64_t due; /* it rests: loop time in ms before which it is not tried again; 0: it never rested */
         struct suspicion suspicion;
+        bool locked;   /* its ad objects were locked by somebody when it was last looked at */
         bool pruned;   /* a row that the server named was taken out */
         bool merge;    /* some of it may be stored already: INSERT ... ON CONFLICT instead of COPY */
-        bool any_time; /* holds a record with any_time set, which needs the merge, too */
+        bool copied;   /* what is stored of it is: a COPY of its own stored it */
+        bool any_time; /* holds a record with any_time set, which needs a merge of its own (portion.h) */
 };
 
 /* An empty batch, with room for @expected rows, and more when they come. Its memory is counted in @memory. */
@@ -38,6 +42,9 @@ void batch_add_take(struct batch *b, const struct row *row);
 
 /* Takes row @i's place for the last row: the caller moved row @i elsewhere. */
 void batch_remove(struct batch *b, size_t i);
+
+/* An empty batch for some of the rows of @b, which are held against it no longer. */
+struct batch *batch_new_part(const struct batch *b, size_t expected);
 
 /* Moves row @i of a batch of at least two rows to a new batch. */
 struct batch *batch_prune(struct batch *b, size_t i);

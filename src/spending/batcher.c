@@ -98,13 +98,23 @@ static void insert_doubtful(struct batcher *b, struct batch *batch)
         while (next != &b->doubtful && container_of(next, struct batch, queue)->len <= batch->len)
                 next = next->next;
         list_append(next, &batch->queue);
+        b->doubtful_rows += batch->len;
+        if (batch->due > 0)
+                b->resting_rows += batch->len;
+}
+
+static void remove_doubtful(struct batcher *b, struct batch *batch)
+{
+        list_remove(&batch->queue);
+        b->doubtful_rows -= batch->len;
+        if (batch->due > 0)
+                b->resting_rows -= batch->len;
 }
 
 void batcher_return(struct batcher *b, struct batch *batch)
 {
         if (batch->doubtful) {
                 insert_doubtful(b, batch);
-                b->doubtful_rows += batch->len;
         } else {
                 list_prepend(&b->sealed, &batch->queue);
                 b->sealed_len++;
@@ -146,11 +156,20 @@ static struct batch *take_doubtful(struct batcher *b)
 {
         struct batch *batch = first_due(b);
 
-        if (batch) {
-                list_remove(&batch->queue);
-                b->doubtful_rows -= batch->len;
-        }
+        if (batch)
+                remove_doubtful(b, batch);
         return batch;
+}
+
+void batcher_wake(struct batcher *b)
+{
+        for (struct list *l = b->doubtful.next; l != &b->doubtful; l = l->next) {
+                struct batch *batch = container_of(l, struct batch, queue);
+
+                if (batch->due > 0)
+                        batch->due = 1; /* long ago */
+        }
+        b->on_sealed(b->ctx);
 }
 
 struct batch *batcher_take(struct batcher *b)
@@ -170,8 +189,7 @@ struct batch *batcher_take_any(struct batcher *b)
 
         if (!batch && !list_empty(&b->doubtful)) {
                 batch = container_of(b->doubtful.next, struct batch, queue);
-                list_remove(&batch->queue);
-                b->doubtful_rows -= batch->len;
+                remove_doubtful(b, batch);
         }
         return batch;
 }

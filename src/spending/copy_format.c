@@ -108,14 +108,8 @@ ELEMENT(clicks, put_count(p, rec, RECORD_NULL_CLICKS, rec->clicks))
 ELEMENT(conversions, put_count(p, rec, RECORD_NULL_CONVERSIONS, rec->conversions))
 #undef ELEMENT
 
-static char *put_any_time(char *p, const struct spending_record *rec)
-{
-        p = put_be32(p, 1);
-        *p = (char)rec->any_time;
-        return p + 1;
-}
-
-void copy_format_arrays(struct buf out[COPY_FORMAT_ARRAYS], const struct row *rows, size_t rows_len)
+void copy_format_arrays(struct buf out[COPY_FORMAT_ARRAYS], const struct row *rows, const uint32_t *chosen,
+                        size_t len)
 {
         static const struct {
                 enum pg_oid oid;
@@ -132,15 +126,22 @@ void copy_format_arrays(struct buf out[COPY_FORMAT_ARRAYS], const struct row *ro
                 {PG_OID_INT8, put_clicks},
                 {PG_OID_INT8, put_conversions},
                 {PG_OID_JSONB, put_metrics},
-                {PG_OID_BOOL, put_any_time},
         };
 
         for (size_t c = 0; c < COPY_FORMAT_ARRAYS; c++) {
                 out[c].len = 0;
-                pg_array_begin(&out[c], columns[c].oid, rows_len);
-                for (size_t i = 0; i < rows_len; i++)
-                        add_element(&out[c], 32 + rows[i].rec.metrics.len, columns[c].put, &rows[i].rec);
+                pg_array_begin(&out[c], columns[c].oid, len);
+                for (size_t i = 0; i < len; i++) {
+                        const struct spending_record *rec = &rows[chosen ? chosen[i] : i].rec;
+
+                        add_element(&out[c], 32 + rec->metrics.len, columns[c].put, rec);
+                }
         }
+}
+
+void copy_format_time(char out[8], int64_t unix_us)
+{
+        put_be64(out, (uint64_t)(unix_us - PG_EPOCH_US));
 }
 
 uint64_t copy_format_named_row(const char *context)

@@ -8,7 +8,7 @@
 #include "spending/row.h"
 
 /* Spending rows in PostgreSQL's binary formats, with the columns and in the order of spending_copy_sql and
- * spending_merge_sql (model/spending.h). */
+ * spending_merge_sql (model/spending_store.h). */
 
 /* The COPY header (PostgreSQL documentation, COPY, "Binary Format"). */
 void copy_format_header(struct buf *out);
@@ -19,9 +19,14 @@ void copy_format_trailer(struct buf *out);
  * that look at a row as it comes are told so, what is checked at the end of the statement is not. */
 uint64_t copy_format_named_row(const char *context);
 
-enum { COPY_FORMAT_ARRAYS = 12 };
+enum { COPY_FORMAT_ARRAYS = 11 };
 
-/* One binary array per parameter of spending_merge_sql, made of the same field of each of @rows. */
-void copy_format_arrays(struct buf out[COPY_FORMAT_ARRAYS], const struct row *rows, size_t rows_len);
+/* One binary array per parameter of spending_merge_sql, made of the same field of each of @rows; with @chosen, of the
+ * rows with these numbers, from 0, of which there are @len. */
+void copy_format_arrays(struct buf out[COPY_FORMAT_ARRAYS], const struct row *rows, const uint32_t *chosen,
+                        size_t len);
+
+/* A time as a binary parameter of type timestamptz. */
+void copy_format_time(char out[8], int64_t unix_us);
 
 #endif

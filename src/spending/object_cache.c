@@ -4,12 +4,6 @@
 
 enum { FIRST_CAP = 1024 };
 
-/* A key of zeros marks a free entry; a hash of zeros is not worth a flag (see is_free). */
-struct object_cache_entry {
-        XXH128_hash_t key;
-        struct uuid object;
-};
-
 static bool is_free(const struct object_cache_entry *e)
 {
         return e->key.low64 == 0 && e->key.high64 == 0;
@@ -133,4 +127,33 @@ void object_cache_remove(struct object_cache *c, XXH128_hash_t key)
         e = find(c, key);
         if (!is_free(e))
                 remove_at(c, (size_t)(e - c->entries));
+}
+
+/* A removal moves entries towards the start of their run, behind the hand maybe: the run's length so far, some of
+ * the cache being free. */
+static size_t run_behind(const struct object_cache *c, size_t i)
+{
+        size_t len = 0;
+
+        while (!is_free(&c->entries[(i - len - 1) & (c->cap - 1)]))
+                len++;
+        return len;
+}
+
+size_t object_cache_read(const struct object_cache *c, size_t *hand, size_t places,
+                         struct object_cache_entry *out, size_t max, size_t *ret_len)
+{
+        size_t passed = 0;
+
+        *ret_len = 0;
+        if (c->cap == 0)
+                return places;
+        for (size_t back = run_behind(c, *hand); back > 0 && *ret_len < max / 2; back--)
+                out[(*ret_len)++] = c->entries[(*hand - back) & (c->cap - 1)];
+        for (; passed < places && *ret_len < max; passed++) {
+                if (!is_free(&c->entries[*hand]))
+                        out[(*ret_len)++] = c->entries[*hand];
+                *hand = (*hand + 1) & (c->cap - 1);
+        }
+        return passed;
 }

@@ -3,58 +3,35 @@
  * per record. With a grace, what the answer does not know stays as an unknown miss, and is asked for with the
  * others again and again.
  *
- * What can fail: the connection (what was asked is asked again when it is back) and the query itself (a right
- * or a table is missing: nobody's record is to blame, so the connection is given up and the question asked
- * again after its pause). Only an answer refuses a record. */
+ * What can fail:
+ * - the connection: what was asked is asked again when it is back;
+ * - the query itself. A question without any object tells whose fault that is. If the server cannot answer that
+ *   either, a right or a table is missing, say: the connection is given up, and the question asked again after its
+ *   pause. Else some object is at fault, a damaged page of an index, say: the misses are doubted. They are asked
+ *   for apart from the others and in ever smaller questions, and what fails alone is set aside for a pause that
+ *   grows. What loses the connection is doubted, too: it may do so each time.
+ * Only an answer refuses a record. */
 #include "spending/resolver.h"
 
 #include <assert.h>
-#include <stdio.h>
+#include <inttypes.h>
 #include <stdlib.h>
-
-#include <sys/random.h>
 
 #include "base/log.h"
 #include "model/ad_account.h"
 #include "model/ad_object.h"
-#include "pg/pg_array.h"
+#include "spending/parking.h"
 #include "wire/name_key.h"
-#include "wire/refusal.h"
 
-enum { FIRST_BUCKETS = 1024 };
-
-/* The columns of ad_object_lookup_sql's result. */
-enum { LOOKUP_KEY = 0, LOOKUP_ACCOUNTS = 1, LOOKUP_OBJECT = 2 };
-
-struct parked_row {
-        struct parked_row *next;
-        struct row row;
-        uint64_t deadline; /* loop time in ms at which its grace is over; 0: not known to be unknown */
-};
-
-/* An object that is asked for, and the rows that want it. While its query is in flight it is in no bucket: a
- * row that comes later, behind the hierarchy record that makes its object, needs an answer that was asked for
- * later, too. */
-struct miss {
-        struct list bucket;
-        struct list order;
-        XXH128_hash_t key;
-        XXH128_hash_t account_key;
-        struct parked_row *rows; /* in order of arrival */
-        struct parked_row **rows_end;
-        uint64_t deadline; /* of the first row; 0: not known to be unknown */
-        enum platform platform;
-        bool has_connection;
-        struct uuid connection_id;
-        uint16_t account_len;
-        uint16_t object_len;
-        char account[EXTERNAL_ID_MAX + 1]; /* with a NUL for messages; ids may hold no NUL */
-        char object[EXTERNAL_ID_MAX + 1];
+enum {
+        ASIDE_PAUSE_MS = 1000, /* and then twice as long, each time, up to: */
+        ASIDE_PAUSE_MAX_MS = 60000,
+        REFRESH_TICKS = RECHECK_TICKS / 2,
 };
 
 static void start_query(struct resolver *r);
 
-/* --- keys --- */
+/* --- misses --- */
 
 /* Hashes what a record is resolved by; without the object that is its account's key. */
 static XXH128_hash_t make_key(const struct resolver *r, const struct spending_record *rec, bool with_object)
@@ -66,123 +43,18 @@ static XXH128_hash_t make_key(const struct resolver *r, const struct spending_re
                          rec->account_external_id);
         if (with_object)
                 name_key_id(&k, rec->external_id);
-        return XXH3_128bits_withSeed(k.bytes, k.len, r->key_seed);
+        return name_key_hash(&k, &r->secret);
 }
-
-/* --- misses --- */
-
-static struct list *bucket_of(struct resolver *r, XXH128_hash_t key)
-{
-        return &r->buckets[(size_t)key.low64 & (r->buckets_len - 1)];
-}
-
-static void grow_buckets(struct resolver *r)
-{
-        struct list *old = r->buckets;
-        size_t old_len = r->buckets_len;
-
-        r->buckets_len = old_len ? old_len * 2 : FIRST_BUCKETS;
-        r->buckets = malloc(r->buckets_len * sizeof(*r->buckets));
-        if (!r->buckets)
-                abort();
-        for (size_t i = 0; i < r->buckets_len; i++)
-                list_init(&r->buckets[i]);
-        for (size_t i = 0; i < old_len; i++) {
-                while (!list_empty(&old[i])) {
-                        struct miss *m = container_of(old[i].next, struct miss, bucket);
-
-                        list_remove(&m->bucket);
-                        list_append(bucket_of(r, m->key), &m->bucket);
-                }
-        }
-        free(old);
-}
-
-static struct miss *find_miss(struct resolver *r, XXH128_hash_t key)
-{
-        struct list *bucket = bucket_of(r, key);
-
-        for (struct list *l = bucket->next; l != bucket; l = l->next) {
-                struct miss *m = container_of(l, struct miss, bucket);
-
-                if (XXH128_isEqual(m->key, key))
-                        return m;
-        }
-        return NULL;
-}
-
-static struct miss *add_miss(struct resolver *r, const struct row *row)
-{
-        const struct spending_record *rec = &row->rec;
-        struct miss *m = malloc(sizeof(*m));
-
-        if (!m)
-                abort();
-        m->key = row->key_hash;
-        m->account_key = make_key(r, rec, false);
-        m->rows = NULL;
-        m->rows_end = &m->rows;
-        m->deadline = 0;
-        m->platform = rec->platform;
-        m->has_connection = rec->has_connection;
-        m->connection_id = rec->connection_id;
-        m->account_len = (uint16_t)external_id_decode(rec->account_external_id, m->account);
-        m->object_len = (uint16_t)external_id_decode(rec->external_id, m->object);
-        if (r->misses_len >= r->buckets_len)
-                grow_buckets(r);
-        list_append(bucket_of(r, m->key), &m->bucket);
-        list_append(&r->waiting, &m->order);
-        r->misses_len++;
-        memory_add(r->memory, sizeof(*m));
-        return m;
-}
-
-static void free_miss(struct resolver *r, struct miss *m)
-{
-        list_remove(&m->bucket);
-        list_remove(&m->order);
-        r->misses_len--;
-        memory_sub(r->memory, sizeof(*m));
-        free(m);
-}
-
-static void append(struct miss *m, struct parked_row *parked)
-{
-        parked->next = NULL;
-        *m->rows_end = parked;
-        m->rows_end = &parked->next;
-}
-
-/* What a parked row takes of the room: where there is a grace, all that it will hold while it waits for that.
- */
-static size_t parked_size(const struct resolver *r, const struct row *row)
-{
-        size_t len = row->line.text.len;
-
-        return r->grace_ms > 0 ? sizeof(struct parked_row) + sizeof(struct miss) + len : len;
-}
-
-static bool begin_grace(struct resolver *r, struct parked_row *parked);
 
 static void park_take(struct resolver *r, const struct row *row)
 {
-        struct miss *m = find_miss(r, row->key_hash);
-        struct parked_row *parked = malloc(sizeof(*parked));
+        struct miss *m = misses_find(&r->misses, row->key_hash);
 
-        if (!parked)
-                abort();
-        if (!m)
-                m = add_miss(r, row);
-        parked->row = *row;
-        parked->deadline = 0;
-        append(m, parked);
-        r->parked++;
-        r->parked_bytes += parked_size(r, row);
-        memory_add(r->memory, sizeof(*parked));
-        if (m->deadline && !begin_grace(r, parked)) {
-                list_remove(&m->order);
-                list_append(&r->waiting, &m->order); /* it is known soon what becomes of the row */
+        if (!m) {
+                m = misses_add(&r->misses, &row->rec, row->key_hash, make_key(r, &row->rec, false));
+                list_append(&r->waiting, &m->order);
         }
+        parking_add_take(r, m, row);
         start_query(r);
 }
 
@@ -210,147 +82,102 @@ void resolver_again_take(struct resolver *r, const struct row *row)
 
 /* --- asking --- */
 
-/* The number, from 1, of the miss's account among those of this query; 0 where there are too many. */
-static int32_t account_number(struct resolver *r, XXH128_hash_t *accounts, int32_t *accounts_len,
-                              const struct miss *m)
+/* Asks for the first of @misses, @max at the most. */
+static void ask(struct resolver *r, struct list *misses, size_t max)
 {
-        for (int32_t i = *accounts_len; i-- > 0;) {
-                if (XXH128_isEqual(accounts[i], m->account_key))
-                        return i + 1;
-        }
-        if (*accounts_len == RESOLVER_QUERY_ACCOUNTS)
-                return 0;
-        accounts[(*accounts_len)++] = m->account_key;
-        pg_array_add(&r->params[0], platform_name(m->platform), strlen(platform_name(m->platform)));
-        pg_array_add(&r->params[1], m->has_connection ? m->connection_id.bytes : NULL,
-                     sizeof(m->connection_id.bytes));
-        pg_array_add(&r->params[2], m->account, m->account_len);
-        return *accounts_len;
-}
+        lookup_begin(&r->lookup);
+        r->asked_len = 0;
+        while (!list_empty(misses) && r->asked_len < max) {
+                struct miss *m = container_of(misses->next, struct miss, order);
 
-static void begin_params(struct resolver *r)
-{
-        static const enum pg_oid oids[RESOLVER_PARAMS] = {PG_OID_TEXT, PG_OID_UUID, PG_OID_TEXT, PG_OID_INT4,
-                                                          PG_OID_TEXT};
-
-        for (size_t i = 0; i < RESOLVER_PARAMS; i++) {
-                r->params[i].len = 0;
-                pg_array_begin(&r->params[i], oids[i], 0); /* the length follows, see set_lengths */
-        }
-}
-
-static void set_lengths(struct resolver *r, int32_t accounts, int32_t keys)
-{
-        for (size_t i = 0; i < RESOLVER_PARAMS; i++)
-                pg_array_set_len(&r->params[i], (size_t)(i < 3 ? accounts : keys));
-}
-
-/* Asks for the misses that wait, as many as go into one query. */
-static void ask(struct resolver *r)
-{
-        XXH128_hash_t accounts[RESOLVER_QUERY_ACCOUNTS];
-        const char *params[RESOLVER_PARAMS];
-        int bytes[RESOLVER_PARAMS];
-        int32_t accounts_len = 0;
-        int32_t keys = 0;
-
-        assert(list_empty(&r->asked));
-        begin_params(r);
-        while (!list_empty(&r->waiting) && keys < RESOLVER_QUERY_KEYS) {
-                struct miss *m = container_of(r->waiting.next, struct miss, order);
-                int32_t account = account_number(r, accounts, &accounts_len, m);
-
-                if (account == 0)
+                if (!lookup_add(&r->lookup, m))
                         break;
-                list_remove(&m->bucket); /* rows that come from now on need a later answer */
-                pg_array_add_i32(&r->params[3], account);
-                pg_array_add(&r->params[4], m->object, m->object_len);
+                misses_hide(m); /* rows that come from now on need a later answer */
                 list_remove(&m->order);
                 list_append(&r->asked, &m->order);
-                keys++;
+                r->asked_len++;
         }
-        set_lengths(r, accounts_len, keys);
-        for (int i = 0; i < RESOLVER_PARAMS; i++) {
-                params[i] = r->params[i].data;
-                bytes[i] = (int)r->params[i].len;
-        }
-        pg_conn_query(&r->conn, ad_object_lookup_sql, RESOLVER_PARAMS, params, bytes);
+        lookup_send(&r->lookup, &r->conn);
 }
 
+/* Whether the server can answer a question at all. */
+static void probe(struct resolver *r)
+{
+        lookup_begin(&r->lookup);
+        r->question = RESOLVER_PROBES;
+        lookup_send(&r->lookup, &r->conn);
+}
+
+static bool start_question(struct resolver *r, enum resolver_question question)
+{
+        switch (question) {
+        case RESOLVER_ASKS:
+                if (list_empty(&r->waiting))
+                        return false;
+                ask(r, &r->waiting, LOOKUP_KEYS_MAX);
+                break;
+        case RESOLVER_DOUBTS:
+                if (list_empty(&r->doubted))
+                        return false;
+                ask(r, &r->doubted, r->doubt_max);
+                break;
+        case RESOLVER_RECHECKS:
+                if (!recheck_ask(&r->recheck, &r->conn))
+                        return false;
+                break;
+        default:
+                return false;
+        }
+        r->question = r->turn = question;
+        return true;
+}
+
+/* Takes turns, so that none waits for all of another. */
 static void start_query(struct resolver *r)
 {
+        static const enum resolver_question next[RESOLVER_QUESTIONS] = {
+                [RESOLVER_ASKS] = RESOLVER_DOUBTS,
+                [RESOLVER_DOUBTS] = RESOLVER_RECHECKS,
+                [RESOLVER_RECHECKS] = RESOLVER_ASKS,
+        };
+        enum resolver_question turn = r->turn;
+
         if (!pg_conn_ready(&r->conn))
                 return;
         if (r->refresh_due) {
                 r->refresh_due = false;
-                r->refreshing = true;
-                pg_conn_query(&r->conn, ad_account_ambiguous_sql, 0, NULL, NULL);
-        } else if (!list_empty(&r->waiting)) {
-                ask(r);
+                r->question = RESOLVER_REFRESHES;
+                pg_conn_query(&r->conn, ad_account_watch_sql, 0, NULL, NULL);
+                return;
         }
+        do
+                turn = next[turn];
+        while (!start_question(r, turn) && turn != r->turn);
 }
 
-static void on_refresh(uv_timer_t *timer)
+static void on_tick(uv_timer_t *timer)
 {
         struct resolver *r = timer->data;
 
         if (r->cache.len == 0)
                 return;
-        r->refresh_due = true;
+        r->refresh_due |= ++r->ticks % REFRESH_TICKS == 0;
+        recheck_tick(&r->recheck);
         start_query(r);
 }
 
-/* --- answers --- */
+/* --- unknown objects, and objects set aside --- */
 
-static void describe(const struct miss *m, int64_t accounts, struct reject *ret)
+static void abandon(struct resolver *r, struct miss *m, line_take_cb *cb, void *ctx)
 {
-        if (accounts == 1)
-                refuse_object(ret, "externalId", m->object, m->account);
-        else
-                refuse_account(ret, accounts, m->platform, m->account,
-                               m->has_connection ? &m->connection_id : NULL);
+        parking_abandon(r, m, cb, ctx);
+        misses_free(&r->misses, m);
 }
 
-/* --- unknown objects --- */
-
-/* What the row holds while it waits for its grace, if no other has the same object. */
-static size_t unknown_size(const struct parked_row *parked)
+static void abandon_all(struct resolver *r, struct list *misses, line_take_cb *cb, void *ctx)
 {
-        return sizeof(*parked) + sizeof(struct miss) + parked->row.line.block->cap;
-}
-
-/* The first of @rows, which is on its way again, or at its end; it is the caller's. */
-static struct row unpark(struct resolver *r, struct parked_row **rows)
-{
-        struct parked_row *parked = *rows;
-        struct row row = parked->row;
-
-        *rows = parked->next;
-        if (parked->deadline == 0) {
-                r->parked--;
-                r->parked_bytes -= parked_size(r, &row);
-        } else {
-                r->unknown_bytes -= unknown_size(parked);
-                r->ops->on_unknown(r->ctx, &row.line, false);
-        }
-        memory_sub(r->memory, sizeof(*parked));
-        free(parked);
-        return row;
-}
-
-/* The row's object is unknown for the first time: the row gets its grace, and a block of its own, so that it
- * does not hold those of others. False: there is no grace, or no room to wait. */
-static bool begin_grace(struct resolver *r, struct parked_row *parked)
-{
-        if (r->grace_ms == 0 || r->unknown_bytes >= r->memory->limit / 2)
-                return false;
-        row_detach(&parked->row);
-        parked->deadline = uv_now(r->retry.loop) + r->grace_ms;
-        r->parked--;
-        r->parked_bytes -= parked_size(r, &parked->row);
-        r->unknown_bytes += unknown_size(parked);
-        r->ops->on_unknown(r->ctx, &parked->row.line, true);
-        return true;
+        while (!list_empty(misses))
+                abandon(r, container_of(misses->next, struct miss, order), cb, ctx);
 }
 
 static void on_retry(uv_timer_t *timer);
@@ -362,88 +189,25 @@ static void start_retries(struct resolver *r)
 
         if (uv_is_active((uv_handle_t *)&r->retry))
                 return;
-        if (period > RESOLVER_RETRY_MS)
+        if (period > RESOLVER_RETRY_MS || r->grace_ms == 0)
                 period = RESOLVER_RETRY_MS;
         r->retried = uv_now(r->retry.loop);
         uv_timer_start(&r->retry, on_retry, period, period);
 }
 
-/* The rows that may wait stay with the miss, the others leave it: returned in their order. */
-static struct parked_row *take_overdue(struct resolver *r, struct miss *m)
-{
-        struct parked_row *rows = m->rows;
-        struct parked_row *overdue = NULL;
-        struct parked_row **overdue_end = &overdue;
-        uint64_t now = uv_now(r->retry.loop);
-
-        m->rows = NULL;
-        m->rows_end = &m->rows;
-        while (rows) {
-                struct parked_row *parked = rows;
-
-                rows = parked->next;
-                if (parked->deadline == 0)
-                        begin_grace(r, parked);
-                if (parked->deadline > now) {
-                        append(m, parked);
-                        continue;
-                }
-                parked->next = NULL;
-                *overdue_end = parked;
-                overdue_end = &parked->next;
-        }
-        return overdue;
-}
-
-/* @accounts: how many match, not one or one without the object. */
-static void refuse_rows(struct resolver *r, const struct miss *m, struct parked_row *rows, int64_t accounts)
-{
-        struct reject reject;
-
-        if (rows)
-                describe(m, accounts, &reject);
-        while (rows) {
-                struct row row = unpark(r, &rows);
-
-                r->ops->settle(r->ctx, &row.line, LINE_REJECTED, &reject);
-        }
-}
-
-/* Gives the miss's rows up, and frees it. */
-static void abandon(struct resolver *r, struct miss *m, line_take_cb *cb, void *ctx)
-{
-        while (m->rows) {
-                struct row row = unpark(r, &m->rows);
-
-                cb(ctx, &row.line);
-        }
-        free_miss(r, m);
-}
-
-static void abandon_all(struct resolver *r, struct list *misses, line_take_cb *cb, void *ctx)
-{
-        while (!list_empty(misses))
-                abandon(r, container_of(misses->next, struct miss, order), cb, ctx);
-}
-
 static void on_unknown(struct resolver *r, struct miss *m, int64_t accounts)
 {
-        /* several accounts are no matter of time */
-        if (accounts > 1) {
-                refuse_rows(r, m, m->rows, accounts);
-                free_miss(r, m);
-                return;
-        }
-        refuse_rows(r, m, take_overdue(r, m), accounts);
+        parking_unknown(r, m, accounts);
         if (!m->rows) {
-                free_miss(r, m);
+                misses_free(&r->misses, m);
         } else if (r->draining) {
                 abandon(r, m, r->ops->on_abandoned, r->ctx);
         } else {
                 m->deadline = m->rows->deadline;
+                m->pause_ms = 0;
                 list_remove(&m->order);
                 list_append(&r->unknown, &m->order);
-                list_append(bucket_of(r, m->key), &m->bucket);
+                misses_show(&r->misses, m);
                 start_retries(r);
         }
 }
@@ -467,14 +231,51 @@ static void retry(struct resolver *r, bool all)
         start_query(r);
 }
 
+/* Those whose pause is over are asked for again, each alone at first. */
+static void retry_aside(struct resolver *r)
+{
+        uint64_t now = uv_now(r->retry.loop);
+        struct list *next;
+
+        for (struct list *l = r->aside.next; l != &r->aside; l = next) {
+                struct miss *m = container_of(l, struct miss, order);
+
+                next = l->next;
+                if (m->retry_at > now)
+                        continue;
+                list_remove(&m->order);
+                list_append(&r->doubted, &m->order);
+        }
+}
+
 static void on_retry(uv_timer_t *timer)
 {
         struct resolver *r = timer->data;
 
-        if (r->unknown_bytes == 0)
+        if (r->unknown_bytes == 0) {
                 uv_timer_stop(&r->retry);
-        else
-                retry(r, uv_now(timer->loop) - r->retried >= RESOLVER_RETRY_MS);
+                return;
+        }
+        retry_aside(r);
+        retry(r, uv_now(timer->loop) - r->retried >= RESOLVER_RETRY_MS);
+}
+
+/* The server cannot answer about it. */
+static void set_aside(struct resolver *r, struct miss *m)
+{
+        if (r->draining) {
+                abandon(r, m, r->ops->on_abandoned, r->ctx);
+                return;
+        }
+        m->pause_ms = m->pause_ms ? m->pause_ms * 2 : ASIDE_PAUSE_MS;
+        if (m->pause_ms > ASIDE_PAUSE_MAX_MS)
+                m->pause_ms = ASIDE_PAUSE_MAX_MS;
+        m->retry_at = uv_now(r->retry.loop) + m->pause_ms;
+        parking_unanswered(r, m);
+        list_remove(&m->order);
+        list_append(&r->aside, &m->order);
+        misses_show(&r->misses, m);
+        start_retries(r);
 }
 
 void resolver_hierarchy_changed(struct resolver *r, bool new_accounts)
@@ -490,6 +291,7 @@ void resolver_drain(struct resolver *r)
 {
         r->draining = true;
         abandon_all(r, &r->unknown, r->ops->on_abandoned, r->ctx);
+        abandon_all(r, &r->aside, r->ops->on_abandoned, r->ctx);
 }
 
 void resolver_evacuate(struct resolver *r, const char *why, line_take_cb *cb, void *ctx)
@@ -497,10 +299,62 @@ void resolver_evacuate(struct resolver *r, const char *why, line_take_cb *cb, vo
         if (!list_empty(&r->asked))
                 pg_conn_drop(&r->conn, why); /* which puts them back among those that wait */
         abandon_all(r, &r->waiting, cb, ctx);
+        abandon_all(r, &r->doubted, cb, ctx);
         abandon_all(r, &r->unknown, cb, ctx);
+        abandon_all(r, &r->aside, cb, ctx);
 }
 
-/* --- known objects --- */
+/* --- questions that failed --- */
+
+/* Puts the misses of the question in flight at the front of @list. */
+static void put_back(struct resolver *r, struct list *list)
+{
+        for (struct list *l = r->asked.next; l != &r->asked; l = l->next)
+                misses_show(&r->misses, container_of(l, struct miss, order));
+        list_splice(&r->asked, list);
+        list_splice(list, &r->asked);
+        r->asked_len = 0;
+}
+
+/* The misses of the question are to be asked for in smaller ones. */
+static void doubt_asked(struct resolver *r)
+{
+        r->doubt_max = r->asked_len > 1 ? r->asked_len / 2 : 1;
+        put_back(r, &r->doubted);
+}
+
+/* The question is about one miss, and it is at fault. */
+static void set_asked_aside(struct resolver *r)
+{
+        uint64_t events = log_limit_pass(&r->aside_log, uv_now(r->retry.loop));
+
+        r->asked_len = 0;
+        set_aside(r, container_of(r->asked.next, struct miss, order));
+        if (events > 0)
+                log_warn("look-up of an ad object failed %" PRIu64
+                         " times: %s%s%s%s (its records wait and are "
+                         "retried, others proceed)",
+                         events, r->error.message, r->error.sqlstate[0] ? " (SQLSTATE " : "",
+                         r->error.sqlstate, r->error.sqlstate[0] ? ")" : "");
+}
+
+/* The question failed, but the server answers others. */
+static void blame_asked(struct resolver *r)
+{
+        if (r->turn == RESOLVER_DOUBTS && r->asked_len == 1)
+                set_asked_aside(r);
+        else
+                doubt_asked(r);
+}
+
+/* The question failed, and the server answers none. */
+static void give_up(struct resolver *r)
+{
+        put_back(r, r->turn == RESOLVER_DOUBTS ? &r->doubted : &r->waiting);
+        pg_conn_give_up(&r->conn, "looking up ad objects", &r->error);
+}
+
+/* --- answers --- */
 
 /* Lets the miss's rows go, and frees it. */
 static void on_known(struct resolver *r, struct miss *m, const struct uuid *object)
@@ -508,96 +362,136 @@ static void on_known(struct resolver *r, struct miss *m, const struct uuid *obje
         struct parked_row *rows = m->rows;
 
         object_cache_put(&r->cache, m->key, object);
-        free_miss(r, m);
+        misses_free(&r->misses, m);
         while (rows) {
-                struct row row = unpark(r, &rows);
+                struct row row = parking_take(r, &rows);
 
                 row.rec.ad_object_id = *object;
                 r->ops->on_resolved(r->ctx, &row);
         }
 }
 
-/* The misses of the query in flight by their number in it. */
-static struct miss **number_asked(struct resolver *r, size_t *ret_len)
+/* The misses of the question in flight by their number in it. */
+static struct miss **number_asked(struct resolver *r)
 {
-        struct miss **asked = malloc(RESOLVER_QUERY_KEYS * sizeof(struct miss *));
+        struct miss **asked = malloc((r->asked_len + 1) * sizeof(struct miss *));
+        size_t len = 0;
 
         if (!asked)
                 abort();
-        *ret_len = 0;
         for (struct list *l = r->asked.next; l != &r->asked; l = l->next)
-                asked[(*ret_len)++] = container_of(l, struct miss, order);
+                asked[len++] = container_of(l, struct miss, order);
         return asked;
 }
 
-static void ask_again(struct resolver *r)
+static void on_looked_up(struct resolver *r, const struct pg_result *res)
 {
-        for (struct list *l = r->asked.next; l != &r->asked; l = l->next) {
-                struct miss *m = container_of(l, struct miss, order);
+        struct miss **asked = number_asked(r);
+        size_t asked_len = r->asked_len;
+        int rows = pg_result_rows(res);
+        struct lookup_answer answer;
 
-                list_append(bucket_of(r, m->key), &m->bucket);
+        r->asked_len = 0;
+        for (int i = 0; i < rows; i++) {
+                struct miss *m;
+
+                if (!lookup_answer(res, i, asked_len, &answer))
+                        continue;
+                m = asked[answer.miss];
+                asked[answer.miss] = NULL;
+                if (m && answer.known)
+                        on_known(r, m, &answer.object);
+                else if (m)
+                        on_unknown(r, m, answer.accounts);
         }
-        list_splice(&r->asked, &r->waiting);
-        list_splice(&r->waiting, &r->asked);
+        for (size_t i = 0; i < asked_len; i++) {
+                if (asked[i]) /* it was left out, which no server does */
+                        set_aside(r, asked[i]);
+        }
+        free(asked);
 }
 
 static void on_refreshed(struct resolver *r, const struct pg_result *res)
 {
         int64_t ambiguous = pg_result_i64(res, 0, 0);
+        bool counted = !pg_result_null(res, 0, 1);
 
         if (r->ambiguous_known && r->ambiguous != ambiguous) {
                 log_info(
-                        "other ad accounts than before are reachable through several connections: all objects are "
-                        "looked up again");
+                        "the set of ad accounts shared by several platform connections changed: object cache cleared");
                 object_cache_clear(&r->cache);
         }
         r->ambiguous_known = true;
         r->ambiguous = ambiguous;
         r->distrusted = r->refresh_due; /* which asks for more than this answer knows */
+        recheck_moved(&r->recheck, counted, counted ? pg_result_i64(res, 0, 1) : 0);
 }
 
-static void on_looked_up(struct resolver *r, const struct pg_result *res)
+static void on_rechecked(struct resolver *r, const struct pg_result *res)
 {
-        struct miss **asked;
-        size_t asked_len;
-        int rows = pg_result_rows(res);
+        size_t wrong = recheck_answered(&r->recheck, res);
 
-        asked = number_asked(r, &asked_len);
-        assert((size_t)rows == asked_len);
-        for (int i = 0; i < rows; i++) {
-                size_t key = (size_t)pg_result_i32(res, i, LOOKUP_KEY) - 1;
-                struct uuid object;
+        if (wrong > 0)
+                log_info("%zu ad objects were renamed, moved or deleted: they are looked up again", wrong);
+}
 
-                assert(key < asked_len);
-                if (pg_result_null(res, i, LOOKUP_OBJECT)) {
-                        on_unknown(r, asked[key], pg_result_i64(res, i, LOOKUP_ACCOUNTS));
-                        continue;
-                }
-                object = pg_result_uuid(res, i, LOOKUP_OBJECT);
-                on_known(r, asked[key], &object);
+static void on_answer(struct resolver *r, enum resolver_question question, const struct pg_result *res)
+{
+        if (r->misses.len == 0 || question == RESOLVER_ASKS || question == RESOLVER_DOUBTS)
+                pg_conn_served(&r->conn); /* else the misses are to show it */
+        switch (question) {
+        case RESOLVER_REFRESHES:
+                on_refreshed(r, res);
+                break;
+        case RESOLVER_DOUBTS:
+                r->doubt_max = r->doubt_max < LOOKUP_KEYS_MAX / 2 ? r->doubt_max * 2 : LOOKUP_KEYS_MAX;
+                on_looked_up(r, res);
+                break;
+        case RESOLVER_ASKS:
+                on_looked_up(r, res);
+                break;
+        case RESOLVER_PROBES:
+                blame_asked(r);
+                break;
+        default:
+                on_rechecked(r, res);
         }
-        free(asked);
+}
+
+static void on_error(struct resolver *r, enum resolver_question question, const struct pg_result *res)
+{
+        struct pg_error error = pg_result_error(res);
+
+        switch (question) {
+        case RESOLVER_ASKS:
+        case RESOLVER_DOUBTS:
+                r->error = error;
+                if (question == RESOLVER_DOUBTS && r->asked_len > 1)
+                        doubt_asked(r);
+                else
+                        probe(r);
+                break;
+        case RESOLVER_RECHECKS:
+                on_rechecked(r, res);
+                break;
+        case RESOLVER_PROBES:
+                give_up(r);
+                break;
+        default:
+                pg_conn_give_up(&r->conn, "looking up ad accounts", &error);
+        }
 }
 
 static void on_result(void *ctx, const struct pg_result *res)
 {
         struct resolver *r = ctx;
+        enum resolver_question question = r->question;
 
-        if (pg_result_sqlstate(res)) {
-                struct pg_error error = pg_result_error(res);
-
-                pg_conn_give_up(&r->conn, "looking up ad objects", &error);
-                return;
-        }
-        if (r->refreshing) {
-                r->refreshing = false;
-                if (r->misses_len == 0) /* else these are to show it */
-                        pg_conn_served(&r->conn);
-                on_refreshed(r, res);
-        } else {
-                pg_conn_served(&r->conn);
-                on_looked_up(r, res);
-        }
+        r->question = RESOLVER_IDLE;
+        if (pg_result_sqlstate(res))
+                on_error(r, question, res);
+        else
+                on_answer(r, question, res);
         start_query(r);
 }
 
@@ -606,51 +500,69 @@ static void on_ready(void *ctx)
         struct resolver *r = ctx;
 
         r->refresh_due = true;
+        recheck_distrust(&r->recheck);
         start_query(r);
 }
 
 static void on_lost(void *ctx)
 {
         struct resolver *r = ctx;
+        enum resolver_question question = r->question;
 
-        r->refreshing = false;
-        ask_again(r);
+        r->question = RESOLVER_IDLE;
+        if (question == RESOLVER_ASKS || question == RESOLVER_DOUBTS) {
+                r->error = (struct pg_error){.message = "the connection was lost"};
+                blame_asked(r);
+        } else if (question == RESOLVER_PROBES) {
+                put_back(r, r->turn == RESOLVER_DOUBTS ? &r->doubted : &r->waiting);
+        } else if (question == RESOLVER_RECHECKS) {
+                recheck_answered(&r->recheck, NULL);
+        }
 }
 
-void resolver_open(struct resolver *r, uv_loop_t *loop, const char *url, size_t cache_objects,
-                   unsigned grace_ms, struct memory *memory, const struct resolver_ops *ops, void *ctx)
+/* --- the beginning and the end --- */
+
+void resolver_open(struct resolver *r, uv_loop_t *loop, const struct resolver_config *config,
+                   struct memory *memory, const struct resolver_ops *ops, void *ctx)
 {
         static const struct pg_conn_ops conn_ops = {
-                .on_ready = on_ready, .on_result = on_result, .on_lost = on_lost};
+                .on_ready = on_ready, .on_result = on_result, .on_lost = on_lost, .verify_answers = true};
 
-        *r = (struct resolver){.memory = memory, .ops = ops, .ctx = ctx, .grace_ms = grace_ms};
+        *r = (struct resolver){.memory = memory,
+                               .ops = ops,
+                               .ctx = ctx,
+                               .grace_ms = config->grace_ms,
+                               .turn = RESOLVER_ASKS,
+                               .doubt_max = LOOKUP_KEYS_MAX};
         list_init(&r->waiting);
         list_init(&r->asked);
+        list_init(&r->doubted);
         list_init(&r->unknown);
-        grow_buckets(r);
-        object_cache_init(&r->cache, cache_objects);
-        if (getrandom(&r->key_seed, sizeof(r->key_seed), 0) != sizeof(r->key_seed))
-                r->key_seed = uv_hrtime();
-        uv_timer_init(loop, &r->refresh);
-        r->refresh.data = r;
-        uv_timer_start(&r->refresh, on_refresh, RESOLVER_REFRESH_MS, RESOLVER_REFRESH_MS);
+        list_init(&r->aside);
+        misses_init(&r->misses, memory);
+        object_cache_init(&r->cache, config->cache_objects);
+        name_key_secret_draw(&r->secret);
+        recheck_init(&r->recheck, &r->cache, &r->secret, config->recheck_ms);
+        uv_timer_init(loop, &r->tick);
+        r->tick.data = r;
+        uv_timer_start(&r->tick, on_tick, recheck_tick_ms(&r->recheck), recheck_tick_ms(&r->recheck));
         uv_timer_init(loop, &r->retry);
         r->retry.data = r;
-        pg_conn_open(&r->conn, loop, url, "resolver", &conn_ops, r);
+        pg_conn_open(&r->conn, loop, config->url, "resolver", &conn_ops, r);
 }
 
 static void on_retry_closed(uv_handle_t *handle)
 {
         struct resolver *r = handle->data;
 
-        for (size_t i = 0; i < RESOLVER_PARAMS; i++)
-                buf_deinit(&r->params[i]);
+        lookup_deinit(&r->lookup);
+        recheck_deinit(&r->recheck);
         object_cache_deinit(&r->cache);
-        free(r->buckets);
+        misses_deinit(&r->misses);
         r->close_cb(r);
 }
 
-static void on_refresh_closed(uv_handle_t *handle)
+static void on_tick_closed(uv_handle_t *handle)
 {
         struct resolver *r = handle->data;
 
@@ -661,7 +573,7 @@ static void on_conn_closed(struct pg_conn *conn)
 {
         struct resolver *r = container_of(conn, struct resolver, conn);
 
-        uv_close((uv_handle_t *)&r->refresh, on_refresh_closed);
+        uv_close((uv_handle_t *)&r->tick, on_tick_closed);
 }
 
 void resolver_close(struct resolver *r, void (*cb)(struct resolver *))

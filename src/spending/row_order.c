@@ -121,19 +121,17 @@ void row_order_by_object(struct row_order *o, const struct row *rows, size_t len
 
 /* --- by chunk --- */
 
-/* Weeks, as TimescaleDB cuts time into chunks of one: counted from the Unix epoch. Chunks of other lengths
- * mix at their ends. */
-static uint64_t week_of(const struct row *row)
+uint64_t row_order_week(int64_t collected_at_us)
 {
         const int64_t week_us = INT64_C(7) * 24 * 3600 * 1000000;
         const int64_t before = INT64_C(1) << 20; /* weeks, and more than there were since the year 1 */
 
-        return (uint64_t)((row->rec.collected_at + before * week_us) / week_us);
+        return (uint64_t)((collected_at_us + before * week_us) / week_us);
 }
 
 void row_order_by_chunk(struct row_order *o, const struct row *rows, size_t len)
 {
         for (size_t i = 0; i < len; i++)
-                o->places[i].key = week_of(&rows[o->places[i].row]);
+                o->places[i].key = row_order_week(rows[o->places[i].row].rec.collected_at);
         sort_by_key(o, len);
 }

@@ -29,6 +29,10 @@ void row_order_by_object(struct row_order *o, const struct row *rows, size_t len
 /* Orders them by chunk, where they are ordered by ad object. */
 void row_order_by_chunk(struct row_order *o, const struct row *rows, size_t len);
 
+/* The week of a collected_at, as TimescaleDB cuts time into chunks of one: counted from the Unix epoch, plus 2^20, so that no week
+ * is negative. Chunks of other lengths mix at their ends. */
+uint64_t row_order_week(int64_t collected_at_us);
+
 /* The @i-th row to be sent, from 0. */
 static inline size_t row_order_at(const struct row_order *o, size_t i)
 {

@@ -12,10 +12,13 @@ static bool read_period(const struct fields *f, struct spending_record *rec)
                              "periodEnd must be later than periodStart");
 }
 
-static bool read_collected_at(const struct fields *f, int64_t received_us, struct spending_record *rec)
+static bool read_collected_at(const struct fields *f, struct receipt receipt, struct spending_record *rec)
 {
-        rec->collected_at = received_us;
-        return !fields_have(f, FIELD_COLLECTED_AT) || fields_time(f, FIELD_COLLECTED_AT, &rec->collected_at);
+        bool has = fields_have(f, FIELD_COLLECTED_AT);
+
+        rec->receipt = has ? 0 : receipt.number;
+        rec->collected_at = receipt.us;
+        return !has || fields_time(f, FIELD_COLLECTED_AT, &rec->collected_at);
 }
 
 static bool read_count(const struct fields *f, enum field field, enum record_null null,
@@ -39,7 +42,7 @@ static bool read_metrics(const struct fields *f, struct spending_record *rec)
         return true;
 }
 
-bool spending_record_read(const struct fields *f, int64_t received_us, struct spending_record *ret)
+bool spending_record_read(const struct fields *f, struct receipt receipt, struct spending_record *ret)
 {
         ret->nulls = 0;
         ret->any_time = fields_have(f, FIELD_ID) && !fields_have(f, FIELD_COLLECTED_AT);
@@ -47,7 +50,7 @@ bool spending_record_read(const struct fields *f, int64_t received_us, struct sp
                fields_optional_uuid(f, FIELD_CONNECTION_ID, &ret->has_connection, &ret->connection_id) &&
                fields_external_id(f, FIELD_ACCOUNT_EXTERNAL_ID, &ret->account_external_id) &&
                fields_external_id(f, FIELD_EXTERNAL_ID, &ret->external_id) && read_period(f, ret) &&
-               read_collected_at(f, received_us, ret) &&
+               read_collected_at(f, receipt, ret) &&
                fields_integer(f, FIELD_AMOUNT_CENTS, INT64_MIN, &ret->amount_cents) &&
                fields_currency(f, ret->currency) &&
                read_count(f, FIELD_IMPRESSIONS, RECORD_NULL_IMPRESSIONS, ret, &ret->impressions) &&
@@ -81,6 +84,6 @@ void spending_record_derive_id(struct spending_record *rec)
         input.numbers[8] = htole64(rec->metrics_hash.high64);
         memcpy(input.currency, rec->currency, sizeof(input.currency));
         input.nulls = rec->nulls;
-        hash = XXH3_128bits(&input, sizeof(input));
+        hash = XXH3_128bits_withSeed(&input, sizeof(input), rec->receipt);
         rec->id = uuid_v8(ms, hash.high64, hash.low64);
 }

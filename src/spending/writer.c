@@ -1,69 +1,45 @@
-/* The happy path: COPY ... FROM STDIN in binary, one statement and so one transaction a batch; when its
+/* The happy path: COPY ... FROM STDIN in binary, one round trip and one transaction a batch; when its
  * result is here, the rows are durable and settled as stored.
  *
- * What can go wrong with a batch is told by the SQLSTATE (sqlstate.c):
- * - a row is there already (23505): the batch goes as INSERT ... ON CONFLICT DO NOTHING, which tells the rows
- *   that it inserted; the others are duplicates. While that goes on finding some, COPY is not tried.
- * - an ad object was deleted (23503, which names no row): ask which ones are gone, take their rows out to be
- *   resolved again, write the rest.
- * - a row that the server refuses: where the error names it, it is taken out, else the batch is halved
- *   until the row stands alone; and that one is refused: k bad rows of n cost O(k log n) statements at the
- *   most, with others' batches in between.
- * - a matter of the server's or the operator's: the connection is given up, the batch returned, and tried
- *   again after a pause.
- * - what passes by itself, a deadlock say: once more, at once, and some ten times in vain it is the next.
- * - anything else: an ordinary row is inserted, and rolled back. If that fails it is the server: the same.
- * Else the batch is tried a few times more, and then as if a row were to blame; but the row that stands alone
- * then is refused only if it fails once more right behind an ordinary one that could be inserted.
+ * Where a row is stored already (23505), the batch goes as INSERT ... ON CONFLICT DO NOTHING, which tells the rows that it
+ * inserted. The others are compared with what is stored under their keys: the same record is a duplicate, another one an id
+ * conflict, and where nothing is stored a trigger dropped the row. While merges go on finding such rows, COPY is not tried.
  *
- * When the connection is lost the outcome is unknown: the batch is returned and merged later, where the ids
- * tell what was stored. */
+ * Where the table has triggers that could change rows or drop them, COPY leaves its transaction open, and what it stored is
+ * compared before COMMIT. If the database changes what it stores, nothing is settled: the batch fails.
+ *
+ * What else can go wrong is told by the SQLSTATE: see writer_errors.c. When the connection is lost the outcome is unknown: the
+ * batch is returned and merged later, where the ids tell what was stored. Rows that are in hand when connections are lost are
+ * suspect themselves (suspect.h). */
 #include "spending/writer.h"
 
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "model/ad_object.h"
-#include "model/spending.h"
-#include "pg/pg_array.h"
-#include "pg/sqlstate.h"
+#include "model/db.h"
+#include "model/spending_store.h"
+#include "pg/suspect.h"
+#include "spending/writer_internal.h"
 #include "wire/refusal.h"
 
 enum {
         PIECE_BYTES =
                 128 * 1024, /* handed to libpq at once: between two flushes it holds no more than that */
-        RETRIES_MAX = 10,
-        SUSPECT_PAUSE_MS = 100, /* and then twice as long, each time, */
-        SUSPECT_PAUSES = 7,     /* up to 6.4 s */
+        ROW_TRIGGERS_BATCHES = 100, /* before it is looked again whether the table still has such triggers */
 };
-
-/* Records of which only the id counts (any_time) are looked up before they are inserted; two transactions
- * doing so at the same moment would not see each other, hence the lock. The number is "boris" in ASCII. */
-static const char begin_sql[] = "BEGIN";
-static const char begin_locked_sql[] = "BEGIN; SELECT pg_advisory_xact_lock(422776564083)";
-
-static void start_batch(struct writer *w);
 
 /* --- settling --- */
 
-static void become_idle(struct writer *w)
+void writer_become_idle(struct writer *w)
 {
         w->state = WRITER_IDLE;
         w->ops->on_idle(w->ctx, w);
 }
 
-/* The batch has come to its end. */
-static void finish_batch(struct writer *w)
-{
-        pg_conn_served(&w->conn);
-        become_idle(w);
-}
-
-static struct batch *detach_batch(struct writer *w)
+struct batch *writer_detach_batch(struct writer *w)
 {
         struct batch *b = w->batch;
 
@@ -71,29 +47,55 @@ static struct batch *detach_batch(struct writer *w)
         return b;
 }
 
-/* Settles every row, as stored or, where @inserted says so, as a duplicate. */
-static void settle_all(struct writer *w, const bool *inserted)
+void writer_return_batch(struct writer *w)
 {
-        struct batch *b = detach_batch(w);
-
-        w->batches++;
-        w->rows += b->len;
-        histogram_add(&w->commit, clock_monotonic_us() - w->taken_us, 1);
-        for (size_t i = 0; i < b->len; i++)
-                w->ops->settle(w->ctx, &b->rows[i].line,
-                               !inserted || inserted[i] ? LINE_STORED : LINE_DUPLICATE, NULL);
-        batch_free(b);
-        finish_batch(w);
-}
-
-static void return_batch(struct writer *w)
-{
-        struct batch *b = detach_batch(w);
+        struct batch *b = writer_detach_batch(w);
 
         if (b->len > 0)
                 w->ops->on_return(w->ctx, b);
         else
                 batch_free(b);
+}
+
+static void settle_row(struct writer *w, const struct batch *b, size_t i, enum fate fate)
+{
+        struct line *line = &b->rows[i].line;
+        struct reject reject;
+
+        switch (fate) {
+        case FATE_INSERTED:
+                w->ops->settle(w->ctx, line, LINE_STORED, NULL);
+                return;
+        case FATE_SAME:
+                w->ops->settle(w->ctx, line, w->copied ? LINE_STORED : LINE_DUPLICATE, NULL);
+                return;
+        case FATE_CONFLICT:
+                refuse_id_conflict(&reject, b->rows[i].rec.any_time);
+                break;
+        case FATE_ABSENT:
+        case FATE_OPEN: /* a merge asks until none is */
+        case FATE_ANY:
+                refuse_dropped(&reject);
+                break;
+        }
+        w->ops->settle(w->ctx, line, LINE_REJECTED, &reject);
+}
+
+/* The batch is committed: all of its rows are stored or, with @fates, as these say. */
+static void settle_all(struct writer *w, const struct fates *fates)
+{
+        struct batch *b = writer_detach_batch(w);
+
+        w->batches++;
+        w->rows += b->len;
+        w->proven = uv_now(w->conn.loop);
+        histogram_add(&w->commit, clock_monotonic_us() - w->taken_us, 1);
+        portion_written(b, &w->weeks);
+        for (size_t i = 0; i < b->len; i++)
+                settle_row(w, b, i, fates ? fates->of[i] : FATE_INSERTED);
+        batch_free(b);
+        pg_conn_served(&w->conn);
+        writer_become_idle(w);
 }
 
 /* --- COPY --- */
@@ -121,10 +123,29 @@ static void send_rows(struct writer *w)
 
 static void on_copy_in(void *ctx)
 {
-        send_rows(ctx);
+        struct writer *w = ctx;
+        struct slice probe;
+
+        if (w->state != WRITER_PROBE) {
+                send_rows(w);
+                return;
+        }
+        probe = probe_data(&w->probe);
+        if (pg_conn_put(&w->conn, probe.ptr, probe.len))
+                pg_conn_copy_end(&w->conn);
 }
 
-/* The same, the objects looked for first, all at once, instead of by a trigger for each row. */
+static void on_writable(void *ctx)
+{
+        struct writer *w = ctx;
+
+        if (w->state == WRITER_PROBE)
+                pg_conn_copy_end(&w->conn);
+        else
+                send_rows(w);
+}
+
+/* The objects are looked for first, all at once, instead of by a trigger for each row. */
 static void start_checked_copy(struct writer *w)
 {
         const struct batch *b = w->batch;
@@ -148,11 +169,13 @@ static void start_checked_copy(struct writer *w)
 
 static void start_copy(struct writer *w)
 {
-        w->state = WRITER_COPY;
+        w->state = w->row_triggers > 0 ? WRITER_OPEN_COPY : WRITER_COPY;
         w->next_row = 0;
         w->trailer = false;
         row_order_by_object(&w->order, w->batch->rows, w->batch->len);
-        if (w->fk_by_batch)
+        if (w->state == WRITER_OPEN_COPY)
+                pg_conn_command(&w->conn, spending_open_copy_sql);
+        else if (w->fk_by_batch)
                 start_checked_copy(w);
         else
                 pg_conn_command(&w->conn, spending_copy_sql);
@@ -161,7 +184,7 @@ static void start_copy(struct writer *w)
 
 /* --- merge --- */
 
-static void query_arrays(struct writer *w, const char *sql, int arrays_len)
+void writer_query_arrays(struct writer *w, const char *sql, int arrays_len)
 {
         const char *params[COPY_FORMAT_ARRAYS];
         int bytes[COPY_FORMAT_ARRAYS];
@@ -176,291 +199,263 @@ static void query_arrays(struct writer *w, const char *sql, int arrays_len)
 static void start_merge(struct writer *w)
 {
         w->state = WRITER_BEGIN;
-        w->error.sqlstate[0] = '\0';
-        pg_conn_command(&w->conn, w->batch->any_time ? begin_locked_sql : begin_sql);
+        pg_conn_command(&w->conn,
+                        w->batch->any_time ? spending_merge_ids_begin_sql : spending_merge_begin_sql);
 }
 
 static void send_merge(struct writer *w)
 {
         w->state = WRITER_MERGE;
-        copy_format_arrays(w->arrays, w->batch->rows, w->batch->len);
-        query_arrays(w, spending_merge_sql, COPY_FORMAT_ARRAYS);
+        fates_begin(&w->fates, w->batch->len);
+        copy_format_arrays(w->arrays, w->batch->rows, NULL, w->batch->len);
+        writer_query_arrays(w, w->batch->any_time ? spending_merge_ids_sql : spending_merge_sql,
+                            COPY_FORMAT_ARRAYS);
 }
 
-/* Marks the rows that the merge inserted: their numbers, from 1, are its result. */
-static void note_inserted(struct writer *w, const struct pg_result *res)
+static void send_end(struct writer *w, enum writer_state how)
 {
-        int rows = pg_result_rows(res);
-
-        if (w->inserted_cap < w->batch->len) {
-                free(w->inserted);
-                w->inserted = malloc(w->batch->len * sizeof(*w->inserted));
-                if (!w->inserted)
-                        abort();
-                w->inserted_cap = w->batch->len;
-        }
-        memset(w->inserted, 0, w->batch->len * sizeof(*w->inserted));
-        for (int i = 0; i < rows; i++) {
-                size_t n = (size_t)pg_result_i32(res, i, 0) - 1;
-
-                assert(n < w->batch->len);
-                w->inserted[n] = true;
-        }
-        w->duplicates = w->batch->len - (size_t)rows;
+        w->state = how;
+        pg_conn_command(&w->conn, how == WRITER_COMMIT ? "COMMIT" : "ROLLBACK");
 }
 
-static void send_commit(struct writer *w)
+/* Asks by the rows' keys what is stored. */
+static void send_compare(struct writer *w)
 {
-        w->state = WRITER_COMMIT;
-        pg_conn_command(&w->conn, "COMMIT"); /* of a failed transaction: rolls it back */
-}
+        const char *params[COPY_FORMAT_ARRAYS + 2];
+        int bytes[COPY_FORMAT_ARRAYS + 2];
+        char bounds[2][8];
 
-/* --- a batch that failed --- */
-
-/* The batch's only row is to blame. */
-static void refuse(struct writer *w)
-{
-        struct reject reject;
-
-        refuse_by_database(&reject, w->error.sqlstate, w->error.message);
-        w->ops->settle(w->ctx, &w->batch->rows[0].line, LINE_REJECTED, &reject);
-        batch_free(detach_batch(w));
-        finish_batch(w);
-}
-
-/* The batch waits beside others for its turn, or its next half. */
-static void step_aside(struct writer *w)
-{
-        w->batch->doubtful = true;
-        return_batch(w);
-        become_idle(w);
-}
-
-/* Takes the row out that the error names; else the second half. Whoever is named wrongly, by a trigger say,
- * costs two statements: the rest is halved before another is believed. */
-static struct batch *take_part(struct writer *w)
-{
-        if (w->named_row > 0 && w->named_row <= w->batch->len && !w->batch->pruned)
-                return batch_prune(w->batch, row_order_at(&w->order, w->named_row - 1));
-        return batch_split(w->batch);
-}
-
-static void isolate(struct writer *w)
-{
-        struct batch *second;
-
-        if (w->batch->len == 1) {
-                refuse(w);
+        w->state = WRITER_COMPARE;
+        copy_format_arrays(w->arrays, w->batch->rows, w->fates.asked, w->fates.asked_len);
+        if (w->batch->any_time) {
+                writer_query_arrays(w, spending_compare_ids_sql, COPY_FORMAT_ARRAYS);
                 return;
         }
-        w->batch->doubtful = true;
-        second = take_part(w);
-        return_batch(w);
-        w->ops->on_return(w->ctx, second);
-        become_idle(w);
-}
-
-static int compare_uuids(const void *a, const void *b)
-{
-        return memcmp(a, b, sizeof(struct uuid));
-}
-
-static void find_missing(struct writer *w)
-{
-        size_t n = w->batch->len;
-        struct uuid *ids = malloc(n * sizeof(*ids));
-
-        if (!ids)
-                abort();
-        for (size_t i = 0; i < n; i++)
-                ids[i] = w->batch->rows[i].rec.ad_object_id;
-        qsort(ids, n, sizeof(*ids), compare_uuids);
-        w->arrays[0].len = 0;
-        pg_array_begin(&w->arrays[0], PG_OID_UUID, n);
-        for (size_t i = 0; i < n; i++)
-                pg_array_add_uuid(&w->arrays[0], &ids[i]);
-        free(ids);
-        w->state = WRITER_MISSING;
-        query_arrays(w, ad_object_missing_sql, 1);
-}
-
-/* The ad objects of @res are gone: their rows leave the batch. */
-static void remove_missing(struct writer *w, const struct pg_result *res)
-{
-        size_t n = (size_t)pg_result_rows(res);
-        struct uuid *ids = malloc((n ? n : 1) * sizeof(*ids));
-
-        if (!ids)
-                abort();
-        for (size_t i = 0; i < n; i++)
-                ids[i] = pg_result_uuid(res, (int)i, 0);
-        qsort(ids, n, sizeof(*ids), compare_uuids);
-        for (size_t i = w->batch->len; i-- > 0;) {
-                struct row row = w->batch->rows[i];
-
-                if (!bsearch(&row.rec.ad_object_id, ids, n, sizeof(*ids), compare_uuids))
-                        continue;
-                batch_remove(w->batch, i);
-                w->ops->on_missing(w->ctx, &row);
+        for (int i = 0; i < COPY_FORMAT_ARRAYS; i++) {
+                params[i] = w->arrays[i].data;
+                bytes[i] = (int)w->arrays[i].len;
         }
-        free(ids);
-}
-
-static void on_missing_result(struct writer *w, const struct pg_result *res)
-{
-        size_t before = w->batch->len;
-
-        remove_missing(w, res);
-        if (w->batch->len == 0) {
-                batch_free(detach_batch(w));
-                finish_batch(w);
-        } else if (w->batch->len == before) {
-                isolate(w); /* a foreign key that is not ours, or an object that is back already */
-        } else {
-                start_batch(w);
+        copy_format_time(bounds[0], w->batch->first_us);
+        copy_format_time(bounds[1], w->batch->last_us);
+        for (int i = 0; i < 2; i++) {
+                params[COPY_FORMAT_ARRAYS + i] = bounds[i];
+                bytes[COPY_FORMAT_ARRAYS + i] = sizeof(bounds[i]);
         }
+        pg_conn_query(&w->conn, spending_compare_sql, COPY_FORMAT_ARRAYS + 2, params, bytes);
 }
 
-static void give_up_connection(struct writer *w)
+/* The rows that are nowhere were dropped, unless they are stored under other keys than their own. */
+static void send_elsewhere(struct writer *w)
 {
-        pg_conn_give_up(&w->conn, "writing a batch", &w->error);
+        w->state = WRITER_ELSEWHERE;
+        copy_format_arrays(w->arrays, w->batch->rows, w->fates.asked, w->fates.asked_len);
+        writer_query_arrays(w, spending_compare_ids_sql, COPY_FORMAT_ARRAYS);
 }
 
-static void pause_batch(struct writer *w)
+/* The database changes what it stores: no row is settled. */
+static void fail_changed(struct writer *w)
 {
-        unsigned failures = w->batch->suspicion.failures;
-        uint64_t pause = (uint64_t)SUSPECT_PAUSE_MS
-                         << ((failures < SUSPECT_PAUSES ? failures : SUSPECT_PAUSES) - 1);
-
-        log_warn(
-                "database, %s: writing a batch: %s (SQLSTATE %s), while another row can be written; it is tried again",
-                w->name, w->error.message, w->error.sqlstate);
-        w->batch->due = uv_now(w->conn.loop) + pause;
-        pg_conn_served(&w->conn);
-        step_aside(w);
+        w->error = PG_ERROR(SQLSTATE_TRIGGER_PROTOCOL, DB_CHANGES);
+        send_end(w, WRITER_ROLLBACK);
 }
 
-static void take_suspect_step(struct writer *w, enum suspect_step step)
+static void on_merged(struct writer *w, const struct pg_result *res)
 {
-        switch (step) {
-        case SUSPECT_PROBE:
-                w->state = WRITER_PROBE;
-                pg_conn_command(&w->conn, spending_probe_sql);
-                return;
-        case SUSPECT_GIVE_UP:
-                w->batch->doubtful = true;
-                give_up_connection(w);
-                return;
-        case SUSPECT_PAUSE:
-                pause_batch(w);
-                return;
-        case SUSPECT_HALVE:
-                isolate(w);
-                return;
-        case SUSPECT_RETRY:
-                start_batch(w);
-                return;
-        case SUSPECT_REFUSE:
-                refuse(w);
-                return;
-        }
+        if (!fates_read_merge(&w->fates, res))
+                fail_changed(w);
+        else if (fates_ask(&w->fates, w->row_triggers > 0 ? FATE_ANY : FATE_OPEN))
+                send_compare(w);
+        else
+                send_end(w, WRITER_COMMIT);
 }
 
-static void on_probed(struct writer *w, const struct pg_result *res)
+/* What COPY put into the transaction that is open is there, as it was sent. */
+static bool is_as_copied(const struct writer *w)
 {
-        const char *sqlstate = pg_result_sqlstate(res);
-        enum suspect_step step = suspect_probed(&w->batch->suspicion, sqlstate);
-
-        if (sqlstate)
-                log_debug("database, %s: nor an ordinary row: %s (SQLSTATE %s)", w->name,
-                          pg_result_message(res), sqlstate);
-        if (step != SUSPECT_GIVE_UP)
-                w->proven = uv_now(w->conn.loop);
-        take_suspect_step(w, step);
+        return fates_count(&w->fates, FATE_CONFLICT) == 0 &&
+               (w->batch->copied || fates_count(&w->fates, FATE_SAME) == w->copied_rows);
 }
 
-static void suspect(struct writer *w)
+static void on_compared(struct writer *w, const struct pg_result *res)
 {
-        take_suspect_step(w, suspect_failed(&w->batch->suspicion, w->error.sqlstate, w->batch->len,
-                                            w->started - w->proven <= SUSPECT_PROOF_MS));
+        if (!fates_read_compare(&w->fates, res) || (w->copied && !is_as_copied(w)))
+                fail_changed(w);
+        else if (fates_ask(&w->fates, FATE_ABSENT))
+                send_elsewhere(w);
+        else
+                send_end(w, WRITER_COMMIT);
 }
 
-/* What w->error says about the batch, no transaction being open. */
-static void handle_error(struct writer *w)
+static void on_elsewhere(struct writer *w, const struct pg_result *res)
 {
-        w->failures++;
-        log_debug("database, %s: %zu rows not written: %s (SQLSTATE %s)", w->name, w->batch->len,
-                  w->error.message, w->error.sqlstate);
-        switch (sqlstate_action(w->error.sqlstate)) {
-        case SQLSTATE_MERGE:
-                if (w->batch->merge) {
-                        isolate(w); /* ON CONFLICT met another unique index, of somebody's own */
-                        return;
-                }
-                w->batch->merge = true;
-                w->merging = true;
-                start_batch(w);
-                return;
-        case SQLSTATE_MISSING:
-                find_missing(w);
-                return;
-        case SQLSTATE_RETRY:
-                w->batch->merge = true; /* it sorts by key: two writers then lock in one order */
-                if (w->retries++ < RETRIES_MAX)
-                        start_batch(w);
-                else
-                        suspect(w);
-                return;
-        case SQLSTATE_ISOLATE:
-                isolate(w);
-                return;
-        case SQLSTATE_RECONNECT:
-                give_up_connection(w);
-                return;
-        case SQLSTATE_SUSPECT:
-                if (w->fk_by_batch && !w->batch->merge) {
-                        w->batch->merge = true; /* what looks for the objects may be to blame */
-                        start_batch(w);
-                } else {
-                        suspect(w);
-                }
-                return;
-        }
+        if (fates_read_elsewhere(&w->fates, res))
+                send_end(w, WRITER_COMMIT);
+        else
+                fail_changed(w);
 }
 
-/* --- the connection's events --- */
+static void on_committed(struct writer *w)
+{
+        if (!w->copied && !w->batch->any_time)
+                w->merging = fates_count(&w->fates, FATE_INSERTED) < w->batch->len;
+        settle_all(w, &w->fates);
+}
 
-static void start_batch(struct writer *w)
+/* --- a batch --- */
+
+void writer_start_batch(struct writer *w)
 {
         w->started = uv_now(w->conn.loop);
         w->named_row = 0;
+        w->error.sqlstate[0] = '\0';
+        w->copied = w->batch->copied;
         if (w->batch->merge || w->batch->any_time)
                 start_merge(w);
         else
                 start_copy(w);
 }
 
+/* What is too much for one transaction waits for its turn beside others' batches. */
+static void cut_portion(struct writer *w)
+{
+        struct batch *rest = portion_cut(w->batch, &w->weeks);
+
+        if (!rest)
+                return;
+        rest->doubtful = true;
+        w->ops->on_return(w->ctx, rest);
+}
+
 void writer_write_take(struct writer *w, struct batch *batch)
 {
         assert(w->state == WRITER_IDLE && batch->len > 0);
         w->batch = batch;
+        w->state = WRITER_BEGIN; /* not idle any more: what is returned must not come here */
         w->taken_us = clock_monotonic_us();
         w->retries = 0;
+        cut_portion(w);
         batch->merge |= w->merging;
-        start_batch(w);
+        if (suspect_needs_proof(&batch->suspicion))
+                writer_ask_for_proof(w);
+        else if (batch->locked)
+                writer_find_locked(w);
+        else
+                writer_start_batch(w);
 }
 
-static void on_commit_result(struct writer *w, const struct pg_result *res)
+/* --- the connection's events --- */
+
+static void on_copied(struct writer *w, const struct pg_result *res)
 {
-        if (!w->error.sqlstate[0] && pg_result_sqlstate(res))
-                w->error = pg_result_error(res);
-        if (w->error.sqlstate[0]) {
-                handle_error(w);
+        if (pg_result_affected(res) == (int64_t)w->batch->len) {
+                settle_all(w, NULL);
                 return;
         }
-        if (!w->batch->any_time)
-                w->merging = w->duplicates > 0;
-        settle_all(w, w->inserted);
+        /* Some rows are stored, and committed: a merge finds which. */
+        w->batch->copied = true;
+        w->batch->merge = true;
+        writer_start_batch(w);
+}
+
+static void on_open_copied(struct writer *w, const struct pg_result *res)
+{
+        w->row_triggers--;
+        w->copied = true;
+        w->copied_rows = (size_t)pg_result_affected(res);
+        fates_begin(&w->fates, w->batch->len);
+        fates_ask(&w->fates, FATE_ANY);
+        send_compare(w);
+}
+
+/* The command that belongs to the state succeeded. */
+static void on_success(struct writer *w, const struct pg_result *res)
+{
+        switch (w->state) {
+        case WRITER_COPY:
+                on_copied(w, res);
+                return;
+        case WRITER_OPEN_COPY:
+                on_open_copied(w, res);
+                return;
+        case WRITER_BEGIN:
+                w->row_triggers =
+                        slice_eq(pg_result_text(res, 0, 0), slice_str("t")) ? ROW_TRIGGERS_BATCHES : 0;
+                send_merge(w);
+                return;
+        case WRITER_MERGE:
+                on_merged(w, res);
+                return;
+        case WRITER_COMPARE:
+                on_compared(w, res);
+                return;
+        case WRITER_ELSEWHERE:
+                on_elsewhere(w, res);
+                return;
+        case WRITER_COMMIT:
+                on_committed(w);
+                return;
+        case WRITER_ROLLBACK:
+                writer_on_error(w);
+                return;
+        case WRITER_MISSING:
+                writer_on_missing(w, res);
+                return;
+        case WRITER_LOCKED:
+                writer_on_locked(w, res);
+                return;
+        case WRITER_DOWN:
+        case WRITER_IDLE:
+        case WRITER_OBSTACLE:
+        case WRITER_CANDIDATES:
+        case WRITER_PROBE:
+                break;
+        }
+        assert(false); /* see on_result */
+}
+
+/* The table has triggers that could change rows: they are looked at from now on. */
+static void on_row_triggers(struct writer *w)
+{
+        w->row_triggers = ROW_TRIGGERS_BATCHES;
+        writer_start_batch(w);
+}
+
+static void on_failure(struct writer *w, const struct pg_result *res)
+{
+        w->error = pg_result_error(res);
+        switch (w->state) {
+        case WRITER_COPY:
+                if (strcmp(w->error.sqlstate, SPENDING_ROW_TRIGGERS) == 0) {
+                        on_row_triggers(w);
+                        return;
+                }
+                w->named_row = copy_format_named_row(pg_result_context(res));
+                writer_on_error(w);
+                return;
+        case WRITER_OPEN_COPY:
+                w->named_row = copy_format_named_row(pg_result_context(res));
+                send_end(w, WRITER_ROLLBACK);
+                return;
+        case WRITER_BEGIN:
+        case WRITER_MERGE:
+        case WRITER_COMPARE:
+        case WRITER_ELSEWHERE:
+                send_end(w, WRITER_ROLLBACK);
+                return;
+        case WRITER_COMMIT: /* which ends the transaction */
+                writer_on_error(w);
+                return;
+        case WRITER_ROLLBACK:
+        case WRITER_MISSING:
+        case WRITER_LOCKED:
+        case WRITER_DOWN:
+        case WRITER_IDLE:
+        case WRITER_OBSTACLE:
+        case WRITER_CANDIDATES:
+        case WRITER_PROBE:
+                writer_give_up(w);
+                return;
+        }
 }
 
 /* database.fk_check = batch is as wanted, or not to be had on this server. */
@@ -471,61 +466,25 @@ static void on_obstacle(struct writer *w, const struct pg_result *res)
 
         w->fk_by_batch = obstacle.len == 0;
         if (!w->fk_by_batch)
-                log_error("database, %s: database.fk_check = batch is refused, each row is checked: %.*s",
+                log_error("database, %s: database.fk_check = batch is not possible, each row is checked: %.*s",
                           w->name, (int)obstacle.len, obstacle.ptr);
-        become_idle(w);
+        writer_become_idle(w);
 }
 
 static void on_result(void *ctx, const struct pg_result *res)
 {
         struct writer *w = ctx;
-        bool ok = pg_result_sqlstate(res) == NULL;
 
-        switch (w->state) {
-        case WRITER_COPY:
-                if (ok) {
-                        settle_all(w, NULL);
-                        return;
-                }
-                break;
-        case WRITER_BEGIN:
-                if (ok) {
-                        send_merge(w);
-                        return;
-                }
-                break;
-        case WRITER_MERGE:
-                if (ok)
-                        note_inserted(w, res);
-                else
-                        w->error = pg_result_error(res);
-                send_commit(w);
-                return;
-        case WRITER_COMMIT:
-                on_commit_result(w, res);
-                return;
-        case WRITER_MISSING:
-                if (ok) {
-                        on_missing_result(w, res);
-                        return;
-                }
-                break;
-        case WRITER_PROBE:
-                on_probed(w, res);
-                return;
-        case WRITER_OBSTACLE:
+        if (w->state == WRITER_OBSTACLE)
                 on_obstacle(w, res);
-                return;
-        case WRITER_DOWN:
-        case WRITER_IDLE:
-                assert(false); /* no command was in flight */
-        }
-        w->error = pg_result_error(res);
-        w->named_row = copy_format_named_row(pg_result_context(res));
-        if (w->state == WRITER_COPY)
-                handle_error(w);
+        else if (w->state == WRITER_CANDIDATES)
+                writer_on_candidates(w, res);
+        else if (w->state == WRITER_PROBE)
+                writer_on_probed(w, res);
+        else if (!pg_result_sqlstate(res))
+                on_success(w, res);
         else
-                give_up_connection(w);
+                on_failure(w, res);
 }
 
 static void on_ready(void *ctx)
@@ -533,17 +492,40 @@ static void on_ready(void *ctx)
         struct writer *w = ctx;
 
         w->fk_by_batch = false;
+        w->row_triggers = 0;
         if (!w->config->fk_by_batch) {
-                become_idle(w);
+                writer_become_idle(w);
                 return;
         }
         w->state = WRITER_OBSTACLE;
         pg_conn_query(&w->conn, spending_checked_copy_obstacle_sql, 0, NULL, NULL);
 }
 
+/* Whether the batch's own statements were in flight. */
+static bool was_trying(enum writer_state state)
+{
+        return state == WRITER_COPY || state == WRITER_OPEN_COPY || state == WRITER_MERGE ||
+               state == WRITER_COMPARE || state == WRITER_ELSEWHERE || state == WRITER_COMMIT;
+}
+
+/* A batch that cost several connections steps aside; the row that is alone in it waits longer each time. */
+static void hold_against(struct writer *w, struct batch *b)
+{
+        suspect_lost(&b->suspicion);
+        if (!suspect_needs_proof(&b->suspicion))
+                return;
+        b->doubtful = true;
+        if (b->len > 1)
+                return;
+        b->due = uv_now(w->conn.loop) + suspect_pause_ms(&b->suspicion);
+        log_warn("database, %s: one row waits: %u connections were lost with it in hand", w->name,
+                 b->suspicion.lost);
+}
+
 static void on_lost(void *ctx)
 {
         struct writer *w = ctx;
+        bool trying = was_trying(w->state);
 
         w->state = WRITER_DOWN;
         w->proven = 0;
@@ -551,8 +533,11 @@ static void on_lost(void *ctx)
                 return;
         if (!w->conn.gave_up) /* which was counted */
                 w->failures++;
+        if (trying && !w->conn.gave_up && !w->dropped)
+                hold_against(w, w->batch);
+        w->dropped = false;
         w->batch->merge = true; /* it may have been committed */
-        return_batch(w);
+        writer_return_batch(w);
 }
 
 void writer_open(struct writer *w, uv_loop_t *loop, const struct writer_config *config, unsigned number,
@@ -561,7 +546,7 @@ void writer_open(struct writer *w, uv_loop_t *loop, const struct writer_config *
         static const struct pg_conn_ops conn_ops = {
                 .on_ready = on_ready,
                 .on_copy_in = on_copy_in,
-                .on_writable = on_copy_in,
+                .on_writable = on_writable,
                 .on_result = on_result,
                 .on_lost = on_lost,
         };
@@ -573,8 +558,10 @@ void writer_open(struct writer *w, uv_loop_t *loop, const struct writer_config *
 
 void writer_drop(struct writer *w, const char *why)
 {
-        if (w->batch)
-                pg_conn_drop(&w->conn, why);
+        if (!w->batch)
+                return;
+        w->dropped = true;
+        pg_conn_drop(&w->conn, why);
 }
 
 static void on_conn_closed(struct pg_conn *conn)
@@ -584,7 +571,8 @@ static void on_conn_closed(struct pg_conn *conn)
         buf_deinit(&w->out);
         for (size_t i = 0; i < COPY_FORMAT_ARRAYS; i++)
                 buf_deinit(&w->arrays[i]);
-        free(w->inserted);
+        fates_deinit(&w->fates);
+        probe_deinit(&w->probe);
         row_order_deinit(&w->order);
         w->close_cb(w);
 }
@@ -594,6 +582,6 @@ void writer_close(struct writer *w, void (*cb)(struct writer *))
         w->close_cb = cb;
         w->state = WRITER_DOWN;
         if (w->batch)
-                return_batch(w);
+                writer_return_batch(w);
         pg_conn_close(&w->conn, on_conn_closed);
 }

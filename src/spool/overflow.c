@@ -1,17 +1,16 @@
-/* Lines are diverted into the spool when some wait for the database, which has told nothing for AWAY_MS
- * where a connection is lost, or else for STALLED_MS: it may be slow, or wait for somebody's lock. What is in
- * the stages goes there, too, since an ack cannot pass a line that is not settled; the connections that are
- * busy with some are given up. Those lines may have been stored: their ids, for which the moment of receipt
- * is kept, tell that when they are drained.
+/* Lines are spooled when some wait for the database and it has not answered for AWAY_MS if a connection is lost,
+ * or else for STALLED_MS: it may be slow, or wait for somebody's lock. The lines in the stages are spooled, too,
+ * since an ack cannot pass a line that is not settled; the connections that are busy with them are given up.
+ * These lines may have been stored: their ids, for which the moment of receipt is kept, show it on replay.
  *
- * From then on all lines go through the spool, until nothing is left in it: a line must not pass an earlier
- * one, which may be the older state of the same ad object, or the parent that it refers to. Draining begins
- * with one chunk, which waits in the stages until the database is back. Once it gets on, sessions may add
- * half of what is drained, and nothing when little is left, so that the spool becomes empty soon, however
- * much they send. Records that wait for an unknown object do not count as left: they have no order to keep.
+ * From then on all lines go through the spool until it is empty: a line must not pass an earlier one, which may
+ * be the older state of the same ad object, or the parent that it refers to. Replay begins with one chunk,
+ * which waits in the stages until the database responds. Then sessions may add half of what is replayed, and
+ * nothing when little is left, so that the spool empties soon, however much they send. Records that wait for an
+ * unknown object do not count as left: they have no order to keep.
  *
- * When the spool is full or its disk fails, what cannot be written waits in memory, and sessions are paused;
- * where nothing lies in the spool, it goes to the stages instead. */
+ * When the spool is full or its disk fails, what cannot be written waits in memory, and sessions are paused; if
+ * the spool is empty, it goes to the stages instead. */
 #include "spool/overflow.h"
 
 #include <inttypes.h>
@@ -26,11 +25,11 @@ enum {
         LITTLE_BYTES = 1 << 20,
 };
 
-static const char why_given_up[] = "it does not get on, its lines go to the spool";
+static const char why_given_up[] = "no progress; its lines are spooled";
 
 static uint64_t left(const struct pipeline *p)
 {
-        return p->spool.lines - p->drained_unknown;
+        return p->spool.lines - p->drained_unknown - p->drained_resting;
 }
 
 /* --- into the spool --- */
@@ -82,7 +81,7 @@ static void divert(struct pipeline *p)
         struct overflow *o = &p->overflow;
 
         if (!o->diverting)
-                log_warn("the database told nothing for %" PRIu64 " ms: lines go to the spool in %s",
+                log_warn("no answer from the database for %" PRIu64 " ms: spooling to %s",
                          uv_now(p->loop) - p->settled_at, p->spool.dir);
         o->diverting = true;
         start_advance(o, false);
@@ -102,7 +101,7 @@ static bool may_drain(void *ctx)
                 return false;
         if (!p->overflow.advancing ||
             memory_full(&p->memory)) /* what fills it may wait for the spool itself */
-                return p->drained_in_flight == p->drained_unknown;
+                return p->drained_in_flight == p->drained_unknown + p->drained_resting;
         return pipeline_stages_have_room(p);
 }
 
@@ -125,7 +124,7 @@ void overflow_on_settled(struct pipeline *p, struct line *line)
         struct overflow *o = &p->overflow;
 
         if (!o->advancing && o->diverting) {
-                log_info("the database gets on: %" PRIu64 " lines in the spool go there", p->spool.lines);
+                log_info("the database responds again: replaying %" PRIu64 " spooled lines", p->spool.lines);
                 start_advance(o, true);
         }
         o->drained_bytes += line->text.len;
@@ -137,7 +136,7 @@ bool overflow_has_room(const struct pipeline *p)
         const struct overflow *o = &p->overflow;
         uint64_t waiting = p->spool.bytes - p->spool.fed_bytes;
 
-        if (p->spool.pending_bytes >= SPOOL_PENDING_MAX || (memory_full(&p->memory) && p->in_flight > 0))
+        if (p->spool.pending_bytes >= SPOOL_PENDING_MAX || pipeline_memory_full(p))
                 return false;
         return !o->advancing || p->ending ||
                (waiting > LITTLE_BYTES && o->added_bytes < o->drained_bytes / 2);
@@ -151,20 +150,34 @@ static void route_again(void *ctx, struct line *line)
 /* Ends the diversion where nothing is left. */
 static void look_for_the_end(struct pipeline *p)
 {
-        if (!p->overflow.diverting || p->ending || left(p) > 0 || p->spool.working)
+        if (!p->overflow.diverting || p->ending || left(p) > 0 || p->spool.working ||
+            !spool_opened(&p->spool))
                 return;
         /* what is not erased may be drained again, and undo what comes later */
-        if (!spool_at_rest(&p->spool) && (!p->spool.failing || p->spool.settled.len > 0)) {
+        if (!spool_at_rest(&p->spool) && (!spool_failing(&p->spool) || p->spool.settled.len > 0)) {
                 spool_flush(&p->spool);
                 return;
         }
         p->overflow.diverting = false;
-        log_info("the spool is empty: lines go to the database again");
+        log_info("the spool is empty: storing directly again");
         spool_take_back(&p->spool, route_again, p);
+}
+
+static void abandon(void *ctx, struct line *line)
+{
+        pipeline_abandon_take(ctx, line);
+}
+
+/* A daemon that ends does not wait for room on the disk: clients send again what was not acked. */
+static void give_up_at_the_end(struct pipeline *p)
+{
+        if (p->ending && spool_failing(&p->spool) && !p->spool.working)
+                spool_take_back(&p->spool, abandon, p);
 }
 
 static void on_job_over(void *ctx)
 {
+        give_up_at_the_end(ctx);
         look_for_the_end(ctx);
 }
 
@@ -173,11 +186,11 @@ static void on_job_over(void *ctx)
 /* Whether anything waits for the database's word; what gathers in a batch does not. */
 static bool waits(const struct pipeline *p)
 {
-        bool writing = p->batcher.sealed_len > 0 || p->batcher.doubtful_rows > 0;
+        bool writing = batcher_waits(&p->batcher);
 
         for (unsigned i = 0; i < p->config->database.writers; i++)
                 writing |= p->writers[i].batch != NULL;
-        return writing || p->resolver.parked > 0 || p->hierarchy.writer.batch || p->hierarchy.sealed_len > 0;
+        return writing || p->resolver.parked > 0 || hierarchy_waits(&p->hierarchy);
 }
 
 static bool connected(const struct pipeline *p)
@@ -197,10 +210,11 @@ static void on_look(uv_timer_t *timer)
 
         if (!waits(p))
                 p->settled_at = now;
+        give_up_at_the_end(p);
         look_for_the_end(p);
         spool_kick(&p->spool);
         if (now - p->settled_at >= patience && (!p->overflow.diverting || p->overflow.advancing) &&
-            !p->spool.failing)
+            !spool_failing(&p->spool))
                 divert(p);
 }
 
@@ -215,11 +229,11 @@ void overflow_open(struct pipeline *p)
         uv_timer_start(&o->look, on_look, LOOK_MS, LOOK_MS);
         p->settled_at = uv_now(p->loop);
         if (!p->config->rejects.file[0])
-                log_warn("spool.dir without rejects.file: nothing will tell which spooled lines are refused");
-        p->spool_before = p->spool.lines;
-        o->diverting = p->spool.lines > 0;
-        if (o->diverting)
-                log_info("%" PRIu64 " lines lie in the spool", p->spool.lines);
+                log_warn(
+                        "spool.dir is set without rejects.file: rejects of spooled lines will not be recorded");
+        o->diverting = p->spool.lines > 0 || !spool_opened(&p->spool);
+        if (p->spool.lines > 0)
+                log_info("%" PRIu64 " spooled lines found", p->spool.lines);
 }
 
 void overflow_close(struct pipeline *p)

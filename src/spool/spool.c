@@ -1,11 +1,6 @@
-/* A job writes what gathered since the last one, erases what was settled, and commits; then it reads. It owns
- * writing, erasing and the file until it is over; the loop's side gathers meanwhile.
- *
- * What can fail: the file is full or the disk fails: nothing is lost, what was to be written stays pending
- * and the job is tried again; the owner takes no more lines then. The file is damaged: it is set aside, and a
- * new one begun, into which the job's lines go. A single line whose hash does not match is moved out of the
- * way.
- */
+/* The loop's side: gathers what is to be written and erased, starts a job (spool_job.c) where there is something
+ * to do, and hands out what it read. A file that fails is tried again after a pause, never in a circle; until
+ * then its state says what may be done with it. */
 #include "spool/spool.h"
 
 #include <assert.h>
@@ -16,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "spool/spool_job.h"
 
 enum { ERASE_AT = 5000 }; /* settled lines that are worth a job of their own */
 
@@ -26,121 +22,66 @@ struct spool_chunk {
         struct spool_line lines[];
 };
 
-/* --- the job, in its thread --- */
+/* --- states --- */
 
-static enum spool_status write_all(struct spool *s)
+enum { MAY_READ = 1, MAY_ERASE = 2, MAY_WRITE = 4, MAY_TEST = 8 };
+
+static const struct {
+        unsigned may;
+        unsigned next; /* bits of the states that may follow */
+        enum spool_state due;
+} states[SPOOL_STATES] = {
+#define BIT(state) (1U << (state))
+#define ENDS       (BIT(SPOOL_GOOD) | BIT(SPOOL_NO_ROOM) | BIT(SPOOL_STUCK) | BIT(SPOOL_BROKEN))
+        [SPOOL_GOOD] = {MAY_READ | MAY_ERASE | MAY_WRITE, ENDS, SPOOL_GOOD},
+        [SPOOL_NO_ROOM] = {MAY_READ | MAY_ERASE, ENDS | BIT(SPOOL_NO_ROOM_DUE), SPOOL_NO_ROOM_DUE},
+        [SPOOL_NO_ROOM_DUE] = {MAY_READ | MAY_ERASE | MAY_WRITE | MAY_TEST, ENDS, SPOOL_NO_ROOM_DUE},
+        [SPOOL_STUCK] = {MAY_READ, ENDS | BIT(SPOOL_STUCK_DUE), SPOOL_STUCK_DUE},
+        [SPOOL_STUCK_DUE] = {MAY_READ | MAY_ERASE | MAY_WRITE | MAY_TEST, ENDS, SPOOL_STUCK_DUE},
+        [SPOOL_BROKEN] = {0, ENDS | BIT(SPOOL_BROKEN_DUE), SPOOL_BROKEN_DUE},
+        [SPOOL_BROKEN_DUE] = {MAY_READ | MAY_ERASE | MAY_WRITE | MAY_TEST, ENDS, SPOOL_BROKEN_DUE},
+        [SPOOL_UNOPENED] = {0, ENDS | BIT(SPOOL_UNOPENED_DUE), SPOOL_UNOPENED_DUE},
+        [SPOOL_UNOPENED_DUE] = {MAY_TEST, ENDS | BIT(SPOOL_UNOPENED), SPOOL_UNOPENED_DUE},
+#undef ENDS
+#undef BIT
+};
+
+static void enter(struct spool *s, enum spool_state next)
 {
-        enum spool_status status = spool_file_begin(&s->file);
-
-        for (size_t i = 0; i < s->writing.len && status == SPOOL_OK; i++) {
-                const struct spool_pending *p = &s->writing.items[i];
-                struct spool_record record = {.received_us = p->line.received_us,
-                                              .connection = p->from.connection,
-                                              .line = p->from.line,
-                                              .text = p->line.text};
-
-                snprintf(record.peer, sizeof(record.peer), "%s", p->from.peer);
-                status = spool_file_add(&s->file, &record);
-        }
-        for (size_t i = 0; i < s->erasing.len && status == SPOOL_OK; i++)
-                status = spool_file_erase(&s->file, s->erasing.items[i]);
-        if (status == SPOOL_OK)
-                status = spool_file_commit(&s->file);
-        if (status != SPOOL_OK)
-                spool_file_roll_back(&s->file);
-        return status;
+        assert(next == s->state || (states[s->state].next & (1U << next)));
+        s->state = next;
 }
 
-/* A full file takes no lines, but lets go of those that are settled. */
-static enum spool_status erase_only(struct spool *s)
+static bool may(const struct spool *s, unsigned what)
 {
-        size_t len = s->writing.len;
-        enum spool_status status;
-
-        s->writing.len = 0;
-        status = write_all(s);
-        s->writing.len = len;
-        if (status == SPOOL_OK)
-                s->erasing.len = 0;
-        return SPOOL_FULL;
+        return (states[s->state].may & what) != 0;
 }
 
-/* Reads the lines behind the cursor, which moves. */
-static enum spool_status read_chunk(struct spool *s)
+void spool_retry(struct spool *s)
 {
-        struct spool_record *record = s->records;
-
-        s->texts.len = 0;
-        while (s->records_len < SPOOL_CHUNK_LINES && s->texts.len < SPOOL_CHUNK_BYTES) {
-                bool whole;
-                int r = spool_file_next(&s->file, s->cursor, &s->text, record, &whole);
-
-                if (r <= 0)
-                        return r == 0 ? SPOOL_OK : (enum spool_status) - r;
-                if (!whole) {
-                        enum spool_status status = spool_file_keep_damaged(&s->file, record->id);
-
-                        if (status != SPOOL_OK)
-                                return status;
-                        s->damaged++;
-                        s->damaged_bytes += s->text.len;
-                        continue;
-                }
-                s->cursor = record->id;
-                buf_put(&s->texts, s->text.data, s->text.len);
-                record->text = (struct slice){NULL, s->text.len};
-                record++;
-                s->records_len++;
-        }
-        return SPOOL_OK;
+        enter(s, states[s->state].due);
+        spool_kick(s);
 }
 
-static void do_job(struct spool *s)
+static void on_retry(uv_timer_t *timer)
 {
-        if (s->writing.len > 0 || s->erasing.len > 0)
-                s->written = write_all(s);
-        if (s->written == SPOOL_FULL && s->writing.len > 0 && s->erasing.len > 0)
-                s->written = erase_only(s);
-        s->status = s->testing ? spool_file_test(&s->file) : s->written;
-        /* from the start, what is settled must not be read again */
-        if (s->reading && (s->cursor > 0 || s->erasing.len == 0 || s->written == SPOOL_OK)) {
-                enum spool_status read = read_chunk(s);
-
-                if (read != SPOOL_OK && s->status != SPOOL_DAMAGED)
-                        s->status = read;
-        }
-        if (s->status == SPOOL_OK && s->emptied)
-                spool_file_shrink(&s->file);
+        spool_retry(timer->data);
 }
 
-/* With what is to be written, and nothing else, in a new file. */
-static void replace_file(struct spool *s)
+/* The state that a job's end leads to. A file is well again when it took lines, not when it only let some go. */
+static enum spool_state state_after(const struct spool *s)
 {
-        s->status = spool_file_set_aside(&s->file, s->aside);
-        if (s->aside[0])
-                s->erasing.len = 0;
-        if (s->status == SPOOL_OK)
-                s->status = write_all(s);
-        s->written = s->status;
-}
+        const struct spool_job *j = &s->job;
 
-static void on_work(uv_work_t *work)
-{
-        struct spool *s = work->data;
-
-        s->aside[0] = '\0';
-        s->records_len = 0;
-        s->damaged = 0;
-        s->damaged_bytes = 0;
-        s->written = SPOOL_OK;
-        s->status = spool_file_reopen(&s->file);
-        if (s->status == SPOOL_OK)
-                do_job(s);
-        else
-                s->written = s->status;
-        if (s->status == SPOOL_DAMAGED)
-                replace_file(s);
-        s->found_oldest_us = s->file.db ? spool_file_oldest(&s->file) : 0;
+        if (!spool_opened(s) && !j->file.db)
+                return SPOOL_UNOPENED;
+        if (j->status == SPOOL_FULL)
+                return j->erased == SPOOL_FULL ? SPOOL_STUCK : SPOOL_NO_ROOM;
+        if (j->status != SPOOL_OK)
+                return SPOOL_BROKEN;
+        if (s->state == SPOOL_GOOD || j->writing.len > 0 || s->pending.len == 0)
+                return SPOOL_GOOD;
+        return SPOOL_NO_ROOM;
 }
 
 /* --- arrays --- */
@@ -162,79 +103,114 @@ static void put_id(struct spool_ids *ids, int64_t id)
 /* What the job could not do goes before what gathered meanwhile. */
 static void put_back(struct spool *s)
 {
-        struct spool_pendings pending = s->writing;
-        struct spool_ids ids = s->erasing;
+        struct spool_pendings pending = s->job.writing;
+        struct spool_ids ids = s->job.erasing;
 
         for (size_t i = 0; i < s->pending.len; i++)
                 put_pending(&pending, &s->pending.items[i]);
         for (size_t i = 0; i < s->settled.len; i++)
                 put_id(&ids, s->settled.items[i]);
-        s->writing = s->pending;
-        s->writing.len = 0;
+        s->job.writing = s->pending;
+        s->job.writing.len = 0;
         s->pending = pending;
-        s->erasing = s->settled;
-        s->erasing.len = 0;
+        s->job.erasing = s->settled;
+        s->job.erasing.len = 0;
         s->settled = ids;
 }
 
 /* --- the job's end, on the loop --- */
 
-static void tell(const struct spool *s)
+static void tell(const struct spool *s, enum spool_state next)
 {
-        if (s->aside[0])
+        const struct spool_job *j = &s->job;
+
+        if (j->aside[0])
                 log_error("spool: %s was damaged and is set aside as %s, with %" PRIu64
-                          " lines that clients were told are spooled: see boris-ingestd spool export",
-                          s->file.path, s->aside, s->lines);
-        if (s->damaged > 0)
+                          " acked lines (see boris-ingestd spool export)",
+                          j->file.path, j->aside, s->lines);
+        if (j->damaged > 0)
                 log_error("spool: %" PRIu64
-                          " lines in %s are damaged; they stay there, see boris-ingestd spool verify",
-                          s->damaged, s->file.path);
-        if (s->status != SPOOL_OK && !s->failing)
-                log_error("spool: %s cannot be used: %s%s; clients are paused until it can", s->file.path,
-                          s->file.error, s->status == SPOOL_FULL ? " (spool.max_bytes, or the disk)" : "");
+                          " lines in %s are damaged and stay there (see boris-ingestd spool verify)",
+                          j->damaged, j->file.path);
+        if (next != SPOOL_GOOD && s->state == SPOOL_GOOD)
+                log_error("spool: %s cannot be used: %s%s; clients are paused meanwhile", j->file.path,
+                          j->file.error, j->status == SPOOL_FULL ? " (spool.max_bytes, or the disk)" : "");
+        if (next == SPOOL_GOOD && s->state != SPOOL_GOOD)
+                log_info("spool: %s can be used again", j->file.path);
 }
 
-static void on_retry(uv_timer_t *timer)
+static void change_state(struct spool *s)
 {
-        struct spool *s = timer->data;
+        enum spool_state next = state_after(s);
 
-        s->retry_due = true;
-        spool_kick(s);
-}
-
-/* It is well again when it took lines, not when it only let some go. */
-static void note_failure(struct spool *s)
-{
-        if (s->status != SPOOL_OK) {
-                s->failing = true;
-                uv_timer_start(&s->retry, on_retry, SPOOL_RETRY_MS, SPOOL_RETRY_MS);
-        } else if (s->failing && (s->writing.len > 0 || s->pending.len == 0)) {
-                s->failing = false;
+        tell(s, next);
+        if (next != SPOOL_GOOD)
+                uv_timer_start(&s->retry, on_retry, SPOOL_RETRY_MS, 0);
+        else
                 uv_timer_stop(&s->retry);
-                log_info("spool: %s can be used again", s->file.path);
-        }
+        enter(s, next);
 }
 
-/* The lines of the file that was set aside are gone, but for those that are under way. */
-static void on_file_replaced(struct spool *s)
+/* What opening the file found. */
+static void take_contents(struct spool *s)
+{
+        const struct spool_file *f = &s->job.file;
+
+        s->lines = f->contents.lines;
+        s->bytes = f->contents.bytes;
+        s->oldest_us = f->contents.oldest;
+        s->lost += f->findings.lost;
+        s->found = s->lines + f->findings.lost;
+        if (f->findings.account_missed)
+                log_warn(
+                        "spool: %s/spool.account is missing or damaged: whether acked lines are missing from %s is "
+                        "unknown",
+                        s->dir, f->path);
+        if (f->findings.lost > 0)
+                log_error(
+                        "spool: %" PRIu64
+                        " acked lines are missing from %s: the disk or the file was damaged (see boris-ingestd "
+                        "spool verify; what was sent before can be sent again)",
+                        f->findings.lost, f->path);
+}
+
+/* The lines of the earlier file are gone, but for those that are under way. */
+static void forget_file(struct spool *s)
 {
         s->lost += s->lines - s->fed;
         s->lines = s->fed;
         s->bytes = s->fed_bytes;
+        s->forgotten = 0;
         s->generation++;
         s->cursor = 0;
-        s->records_len = 0;
-        s->damaged = 0;
-        s->damaged_bytes = 0;
+        s->job.records_len = 0;
+        s->job.read_all = false;
+        s->job.damaged = 0;
+        s->job.damaged_bytes = 0;
         s->settled.len = 0;
+}
+
+/* The file was read to its end: what was not found is not in it any more. */
+static void look_for_missing(struct spool *s)
+{
+        uint64_t found = s->fed + s->forgotten;
+
+        if (!s->job.read_all || s->lines <= found)
+                return;
+        log_error("spool: %" PRIu64
+                  " acked lines cannot be found in %s: the file is damaged (see boris-ingestd "
+                  "spool verify)",
+                  s->lines - found, s->job.file.path);
+        s->lost += s->lines - found;
+        s->lines = found;
+        s->bytes = s->fed_bytes;
 }
 
 static void finish_writing(struct spool *s)
 {
-        struct spool_pendings done = s->writing;
+        struct spool_pendings done = s->job.writing;
 
-        s->writing = (struct spool_pendings){0};
-        s->erasing.len = 0;
+        s->job.writing = (struct spool_pendings){0};
         for (size_t i = 0; i < done.len; i++) {
                 size_t bytes = done.items[i].line.text.len;
 
@@ -248,14 +224,14 @@ static void finish_writing(struct spool *s)
 
 static struct spool_chunk *new_chunk(const struct spool *s)
 {
-        struct spool_chunk *chunk = calloc(1, sizeof(*chunk) + s->records_len * sizeof(chunk->lines[0]));
+        struct spool_chunk *chunk = calloc(1, sizeof(*chunk) + s->job.records_len * sizeof(chunk->lines[0]));
 
         if (!chunk)
                 abort();
         chunk->generation = s->generation;
-        chunk->left = s->records_len;
-        for (size_t i = 0; i < s->records_len; i++) {
-                const struct spool_record *r = &s->records[i];
+        chunk->left = s->job.records_len;
+        for (size_t i = 0; i < s->job.records_len; i++) {
+                const struct spool_record *r = &s->job.records[i];
                 struct spool_line *line = &chunk->lines[i];
 
                 *line = (struct spool_line){.chunk = chunk, .id = r->id, .bytes = r->text.len};
@@ -272,27 +248,27 @@ static void feed(struct spool *s)
         struct block *block;
         char *text;
 
-        if (s->records_len == 0)
+        if (s->job.records_len == 0)
                 return;
         chunk = new_chunk(s);
-        block = block_new(s->memory, s->texts.len);
-        memcpy(block->data, s->texts.data, s->texts.len);
-        block->len = s->texts.len;
+        block = block_new(s->memory, s->job.texts.len);
+        memcpy(block->data, s->job.texts.data, s->job.texts.len);
+        block->len = s->job.texts.len;
         text = block->data;
-        s->fed += s->records_len;
-        s->fed_bytes += s->texts.len;
-        for (size_t i = 0; i < s->records_len; i++) {
+        s->fed += s->job.records_len;
+        s->fed_bytes += s->job.texts.len;
+        for (size_t i = 0; i < s->job.records_len; i++) {
                 struct line line = {.block = block_ref(block),
                                     .text = {text, chunk->lines[i].bytes},
                                     .origin = &chunk->lines[i],
-                                    .number = s->records[i].line,
-                                    .received_us = s->records[i].received_us,
+                                    .number = s->job.records[i].line,
+                                    .receipt = {s->job.records[i].received_us, s->job.records[i].receipt},
                                     .drained = true};
 
                 text += line.text.len;
                 s->ops->on_drained(s->ctx, &line);
         }
-        s->records_len = 0;
+        s->job.records_len = 0;
         block_unref(block);
 }
 
@@ -300,36 +276,36 @@ static void on_timer_closed(uv_handle_t *handle)
 {
         struct spool *s = handle->data;
 
-        spool_file_close(&s->file);
         free(s->pending.items);
-        free(s->writing.items);
         free(s->settled.items);
-        free(s->erasing.items);
-        free(s->records);
-        buf_deinit(&s->text);
-        buf_deinit(&s->texts);
+        spool_job_deinit(&s->job);
         s->close_cb(s);
 }
 
 static void on_job_over(uv_work_t *work, int status)
 {
         struct spool *s = work->data;
+        struct spool_job *j = &s->job;
 
         (void)status;
-        tell(s);
-        note_failure(s);
-        s->oldest_us = s->found_oldest_us;
-        if (s->aside[0])
-                on_file_replaced(s);
+        if (j->opened && !spool_opened(s))
+                take_contents(s);
+        change_state(s);
+        s->oldest_us = j->oldest_us;
+        s->cursor = j->cursor;
+        if (j->aside[0] || j->started_over)
+                forget_file(s);
         if (s->rewind) {
-                s->records_len = 0;
+                j->records_len = 0;
+                j->read_all = false;
                 s->cursor = 0;
+                s->forgotten = 0;
                 s->rewind = false;
         }
-        s->lost += s->damaged;
-        s->lines -= s->damaged;
-        s->bytes -= s->damaged_bytes;
-        if (s->written == SPOOL_OK)
+        s->lost += j->damaged;
+        s->lines -= j->damaged;
+        s->bytes -= j->damaged_bytes;
+        if (j->written == SPOOL_OK)
                 finish_writing(s);
         else
                 put_back(s);
@@ -338,61 +314,77 @@ static void on_job_over(uv_work_t *work, int status)
                 return;
         }
         feed(s);
+        look_for_missing(s);
         s->working = false; /* not sooner: lines may be settled while they are fed */
         s->ops->on_job_over(s->ctx);
         spool_kick(s);
+}
+
+static void on_work(uv_work_t *work)
+{
+        spool_job_run(&((struct spool *)work->data)->job);
 }
 
 /* --- starting a job --- */
 
 static void swap_pending(struct spool *s)
 {
-        struct spool_pendings swap = s->writing;
+        struct spool_pendings swap = s->job.writing;
 
-        s->writing = s->pending;
+        s->job.writing = s->pending;
         s->pending = swap;
         s->pending.len = 0;
 }
 
 static void swap_settled(struct spool *s)
 {
-        struct spool_ids swap = s->erasing;
+        struct spool_ids swap = s->job.erasing;
 
-        s->erasing = s->settled;
+        s->job.erasing = s->settled;
         s->settled = swap;
         s->settled.len = 0;
 }
 
-void spool_kick(struct spool *s)
+/* Whether it is worth it to erase what is settled: beside @write, or at last. */
+static bool is_erasing_due(const struct spool *s, bool write)
 {
-        bool may_write = !s->failing || s->retry_due;
-        bool may_read = may_write || s->status == SPOOL_FULL; /* and erase */
-        bool start_over = s->cursor == 0 && s->settled.len > 0;
-        bool write = may_write && s->pending.len > 0;
-        bool erase = s->settled.len > 0 && may_read &&
-                     (write || s->flush || start_over || s->fed == 0 || s->settled.len >= ERASE_AT) &&
-                     s->ops->may_erase(s->ctx);
-        bool read = s->lines > s->fed && may_read && !s->close_cb && (erase || !start_over) &&
-                    s->ops->may_drain(s->ctx);
+        bool from_start = s->cursor == 0; /* what is settled must not be read again */
 
-        bool test = s->failing && s->retry_due && !s->close_cb && !(write || erase || read);
+        return write || s->flush || from_start || s->fed == 0 || s->settled.len >= ERASE_AT;
+}
 
-        if (s->working || !(write || erase || read || test))
-                return;
-        s->writing.len = 0;
-        s->erasing.len = 0;
+static void start_job(struct spool *s, bool write, bool erase)
+{
+        s->job.writing.len = 0;
+        s->job.erasing.len = 0;
         if (write)
                 swap_pending(s);
         if (erase)
                 swap_settled(s);
-        s->reading = read;
-        s->testing = test;
-        s->emptied = erase && s->lines == 0 && s->writing.len == 0;
+        s->job.last = erase && s->lines == 0;
+        s->job.cursor = s->cursor;
         s->flush = false;
-        s->retry_due = false;
         s->working = true;
-        s->work.data = s;
-        uv_queue_work(s->loop, &s->work, on_work, on_job_over);
+        s->job.work.data = s;
+        uv_queue_work(s->loop, &s->job.work, on_work, on_job_over);
+}
+
+void spool_kick(struct spool *s)
+{
+        bool write = may(s, MAY_WRITE) && s->pending.len > 0;
+        bool erase;
+        bool read;
+
+        if (s->working)
+                return;
+        erase = may(s, MAY_ERASE) && s->settled.len > 0 && is_erasing_due(s, write) &&
+                s->ops->may_erase(s->ctx);
+        read = may(s, MAY_READ) && s->lines > s->fed && !s->close_cb &&
+               (erase || s->cursor > 0 || s->settled.len == 0) && s->ops->may_drain(s->ctx);
+        s->job.reading = read;
+        s->job.testing = may(s, MAY_TEST) && !s->close_cb && !(write || erase || read);
+        if (write || erase || read || s->job.testing)
+                start_job(s, write, erase);
 }
 
 void spool_flush(struct spool *s)
@@ -406,25 +398,32 @@ void spool_flush(struct spool *s)
 int spool_open(struct spool *s, uv_loop_t *loop, const char *dir, uint64_t max_bytes, struct memory *memory,
                const struct spool_ops *ops, void *ctx, char ret_error[SPOOL_ERROR_BYTES])
 {
+        struct spool_job *j = &s->job;
         enum spool_status status;
 
         *s = (struct spool){.loop = loop, .dir = dir, .memory = memory, .ops = ops, .ctx = ctx};
-        s->file.lock = -1;
+        s->job.file.lock = s->job.file.account.fd = -1;
         uv_timer_init(loop, &s->retry);
         s->retry.data = s;
         if (!spool_on(s))
                 return 0;
-        s->records = calloc(SPOOL_CHUNK_LINES, sizeof(*s->records));
-        if (!s->records)
+        j->records = calloc(SPOOL_CHUNK_LINES, sizeof(*j->records));
+        if (!j->records)
                 abort();
-        status = spool_file_open(&s->file, dir, max_bytes, s->aside);
-        if (s->aside[0])
+        status = spool_file_open(&j->file, dir, max_bytes, j->aside);
+        snprintf(ret_error, SPOOL_ERROR_BYTES, "%s", j->file.error);
+        if (j->aside[0])
                 log_error("spool: %s was damaged and is set aside as %s: see boris-ingestd spool export",
-                          s->file.path, s->aside);
-        s->lines = s->file.contents.lines;
-        s->bytes = s->file.contents.bytes;
-        s->oldest_us = s->file.contents.oldest;
-        snprintf(ret_error, SPOOL_ERROR_BYTES, "%s", s->file.error);
+                          j->file.path, j->aside);
+        if (status == SPOOL_FULL) {
+                log_error("spool: %s cannot be opened: %s (the disk is full; retrying, clients are paused)",
+                          j->file.path, j->file.error);
+                s->state = SPOOL_UNOPENED;
+                uv_timer_start(&s->retry, on_retry, SPOOL_RETRY_MS, 0);
+                return 0;
+        }
+        if (status == SPOOL_OK)
+                take_contents(s);
         return status == SPOOL_OK ? 0 : ERR_CONFIG;
 }
 
@@ -432,7 +431,7 @@ void spool_close(struct spool *s, void (*cb)(struct spool *))
 {
         s->close_cb = cb;
         s->flush = true;
-        if (!s->working && spool_on(s) && s->file.db)
+        if (!s->working && spool_on(s) && s->job.file.db)
                 spool_kick(s);
         if (!s->working)
                 uv_close((uv_handle_t *)&s->retry, on_timer_closed);
@@ -473,6 +472,8 @@ void spool_forget(struct spool *s, struct spool_line *line)
                 s->lines--;
                 s->bytes -= line->bytes;
                 s->lost++;
+        } else {
+                s->forgotten++;
         }
         leave_chunk(s, line);
 }
@@ -480,10 +481,12 @@ void spool_forget(struct spool *s, struct spool_line *line)
 void spool_rewind(struct spool *s)
 {
         assert(s->fed == 0);
-        if (s->working)
-                s->rewind = true; /* the cursor is the job's */
-        else
-                s->cursor = 0;
+        if (s->working) {
+                s->rewind = true;
+                return;
+        }
+        s->cursor = 0;
+        s->forgotten = 0;
 }
 
 void spool_take_back(struct spool *s, line_take_cb *cb, void *ctx)

@@ -11,79 +11,28 @@
 #include <sqlite3.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <xxhash.h>
+
+#include "base/clock.h"
+#include "spool/spool_account.h"
+#include "spool/spool_reserve.h"
+#include "spool/spool_sql.h"
 
 enum {
-        VERSION = 1,
         WAL_BYTES_MAX = 16 << 20, /* what is kept of the write-ahead log between its uses */
         BUSY_MS = 5000,           /* a reader's checkpoint may hold the file for a moment */
-        PAGE_BYTES = 4096,        /* SQLite's default */
-        MOVE_PAGES = 20000,       /* what moving a line may take: the longest has 64 MB */
 };
 
 static const char columns_sql[] =
         "id INTEGER PRIMARY KEY AUTOINCREMENT, received INTEGER NOT NULL, hash INTEGER NOT NULL, "
-        "peer TEXT NOT NULL, connection INTEGER NOT NULL, line INTEGER NOT NULL, text BLOB NOT NULL";
+        "peer TEXT NOT NULL, connection INTEGER NOT NULL, line INTEGER NOT NULL, text BLOB NOT NULL, "
+        "receipt INTEGER NOT NULL DEFAULT 0";
 static const char insert_sql[] =
-        "INSERT INTO lines (received, hash, peer, connection, line, text) VALUES (?, ?, ?, ?, ?, ?)";
+        "INSERT INTO lines (received, hash, peer, connection, line, text, receipt) VALUES (?, ?, ?, ?, ?, ?, ?)";
 static const char erase_sql[] = "DELETE FROM lines WHERE id = ?";
 static const char read_sql[] =
-        "SELECT id, received, hash, peer, connection, line, text FROM lines WHERE id > ? ORDER BY id LIMIT 1";
-
-/* --- errors --- */
-
-static enum spool_status fail(struct spool_file *f, int code)
-{
-        snprintf(f->error, sizeof(f->error), "%s", f->db ? sqlite3_errmsg(f->db) : sqlite3_errstr(code));
-        switch (code & 0xff) {
-        case SQLITE_FULL:
-                return SPOOL_FULL;
-        case SQLITE_CORRUPT:
-        case SQLITE_NOTADB:
-        case SQLITE_MISMATCH:
-                return SPOOL_DAMAGED;
-        default:
-                return SPOOL_FAILED;
-        }
-}
-
-static enum spool_status fail_errno(struct spool_file *f, const char *what)
-{
-        snprintf(f->error, sizeof(f->error), "%.400s: %s", what, strerror(errno));
-        return SPOOL_FAILED;
-}
-
-static enum spool_status execute(struct spool_file *f, const char *sql)
-{
-        int code = sqlite3_exec(f->db, sql, NULL, NULL, NULL);
-
-        return code == SQLITE_OK ? SPOOL_OK : fail(f, code);
-}
-
-/* Of a file that can be read a plain error says that it has another schema than ours. */
-static enum spool_status fail_opening(struct spool_file *f, int code)
-{
-        enum spool_status status = fail(f, code);
-
-        return code == SQLITE_ERROR ? SPOOL_DAMAGED : status;
-}
-
-static enum spool_status prepare(struct spool_file *f, const char *sql, void *ret)
-{
-        int code = sqlite3_prepare_v2(f->db, sql, -1, ret, NULL);
-
-        return code == SQLITE_OK ? SPOOL_OK : fail_opening(f, code);
-}
-
-/* Runs a statement that answers nothing. */
-static enum spool_status step(struct spool_file *f, sqlite3_stmt *statement)
-{
-        int code = sqlite3_step(statement);
-        enum spool_status status = code == SQLITE_DONE ? SPOOL_OK : fail(f, code);
-
-        sqlite3_reset(statement);
-        return status;
-}
+        "SELECT id, received, hash, peer, connection, line, text, receipt FROM lines WHERE id > ? ORDER BY id LIMIT 1";
+static const char read_old_sql[] =
+        "SELECT id, received, hash, peer, connection, line, text, 0 FROM lines WHERE id > ? ORDER BY id LIMIT 1";
 
 /* --- opening --- */
 
@@ -96,74 +45,181 @@ static void close_database(struct spool_file *f)
         f->insert = f->erase = f->read = f->db = NULL;
 }
 
-/* The write-ahead log comes on top of the limit. */
-static unsigned long long max_pages(const struct spool_file *f)
+/* Files of format 1 may have no receipt; their lines get the number 0. */
+static enum spool_status add_receipt(struct spool_file *f)
 {
-        return f->max_bytes / PAGE_BYTES;
+        static const char sql[] =
+                "BEGIN IMMEDIATE; ALTER TABLE lines ADD COLUMN receipt INTEGER NOT NULL DEFAULT 0; "
+                "ALTER TABLE damaged ADD COLUMN receipt INTEGER NOT NULL DEFAULT 0; COMMIT";
+
+        if (sqlite3_table_column_metadata(f->db, NULL, "lines", "receipt", NULL, NULL, NULL, NULL, NULL) ==
+            SQLITE_OK)
+                return SPOOL_OK;
+        return spool_sql_execute(f, sql);
 }
 
+/* A reader may open a file of an earlier format. */
+static enum spool_status prepare_read(struct spool_file *f)
+{
+        enum spool_status status = spool_sql_prepare(f, read_sql, &f->read);
+
+        return status == SPOOL_OK ? status : spool_sql_prepare(f, read_old_sql, &f->read);
+}
+
+/* A new file, or one of an earlier version. */
+static enum spool_status make_tables(struct spool_file *f)
+{
+        char sql[1600];
+        int code;
+
+        snprintf(sql, sizeof(sql),
+                 "BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS lines (%s); "
+                 "CREATE TABLE IF NOT EXISTS damaged (%s); "
+                 "CREATE TABLE IF NOT EXISTS account (file INTEGER NOT NULL, erased INTEGER NOT NULL); "
+                 "DELETE FROM account; "
+                 "INSERT INTO account SELECT random(), (SELECT coalesce(max(seq), 0) FROM sqlite_sequence "
+                 "WHERE name = 'lines') - (SELECT count(*) FROM lines) - (SELECT count(*) FROM damaged); "
+                 "PRAGMA user_version = %d; COMMIT",
+                 columns_sql, columns_sql, SPOOL_SQL_VERSION);
+        code = sqlite3_exec(f->db, sql, NULL, NULL, NULL);
+        return code == SQLITE_OK ? SPOOL_OK : spool_sql_fail_opening(f, code);
+}
+
+/* Writes nothing into a file of the present version: there may be no room for it. */
 static enum spool_status set_up(struct spool_file *f)
 {
-        char sql[1200];
+        char sql[400];
         enum spool_status status;
+        int64_t version;
         int code;
 
         snprintf(sql, sizeof(sql),
                  "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
-                 "PRAGMA journal_size_limit = %d; PRAGMA max_page_count = %llu; "
-                 "BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS lines (%s); "
-                 "CREATE TABLE IF NOT EXISTS damaged (%s); PRAGMA user_version = %d; COMMIT",
-                 WAL_BYTES_MAX, max_pages(f), columns_sql, columns_sql, VERSION);
+                 "PRAGMA journal_size_limit = %d; PRAGMA max_page_count = %llu",
+                 WAL_BYTES_MAX, spool_sql_max_pages(f));
         code = sqlite3_exec(f->db, sql, NULL, NULL, NULL);
-        status = code == SQLITE_OK ? SPOOL_OK : fail_opening(f, code);
+        status = code == SQLITE_OK ? SPOOL_OK : spool_sql_fail_opening(f, code);
         if (status == SPOOL_OK)
-                status = prepare(f, insert_sql, &f->insert);
+                status = spool_sql_number(f, "PRAGMA user_version", &version);
+        if (status == SPOOL_OK && version > SPOOL_SQL_VERSION) {
+                snprintf(f->error, sizeof(f->error),
+                         "%.400s has format %lld, this version knows %d (use the newer boris-ingestd)",
+                         f->path, (long long)version, SPOOL_SQL_VERSION);
+                return SPOOL_FAILED;
+        }
+        f->adopted = version > 0 && version < SPOOL_SQL_VERSION;
+        if (status == SPOOL_OK && f->adopted)
+                status = add_receipt(f);
+        if (status == SPOOL_OK && version < SPOOL_SQL_VERSION)
+                status = make_tables(f);
         if (status == SPOOL_OK)
-                status = prepare(f, erase_sql, &f->erase);
+                status = spool_sql_prepare(f, insert_sql, &f->insert);
+        if (status == SPOOL_OK)
+                status = spool_sql_prepare(f, erase_sql, &f->erase);
         return status;
 }
 
-/* Walks the whole tree, which shows whether it can be. */
-static enum spool_status count_lines(struct spool_file *f)
+/* Walks the whole tree, which shows whether it can be. One statement: a daemon may be using the file. */
+static enum spool_status count_lines(struct spool_file *f, bool with_account)
 {
         static const char sql[] =
                 "SELECT count(*), coalesce(sum(length(text)), 0), coalesce(min(received), 0), "
-                "coalesce(max(received), 0), (SELECT count(*) FROM damaged) FROM lines";
-        sqlite3_stmt *statement = NULL;
-        enum spool_status status = prepare(f, sql, &statement);
+                "coalesce(max(received), 0), coalesce(min(id), 0), (SELECT count(*) FROM damaged), "
+                "(SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'lines'), %s FROM lines";
+        char text[sizeof(sql) + 80];
+        sqlite3_stmt *s = NULL;
+        enum spool_status status;
         int code;
 
+        snprintf(text, sizeof(text), sql,
+                 with_account ? "(SELECT file FROM account), (SELECT erased FROM account)" : "0, 0");
+        status = spool_sql_prepare(f, text, &s);
         if (status != SPOOL_OK)
                 return status;
-        code = sqlite3_step(statement);
-        if (code == SQLITE_ROW)
+        code = sqlite3_step(s);
+        if (code == SQLITE_ROW) {
+                int64_t lowest = sqlite3_column_int64(s, 4);
+
                 f->contents = (struct spool_contents){
-                        .lines = (uint64_t)sqlite3_column_int64(statement, 0),
-                        .bytes = (uint64_t)sqlite3_column_int64(statement, 1),
-                        .oldest = sqlite3_column_int64(statement, 2),
-                        .newest = sqlite3_column_int64(statement, 3),
-                        .damaged = (uint64_t)sqlite3_column_int64(statement, 4),
+                        .lines = (uint64_t)sqlite3_column_int64(s, 0),
+                        .bytes = (uint64_t)sqlite3_column_int64(s, 1),
+                        .oldest = sqlite3_column_int64(s, 2),
+                        .newest = sqlite3_column_int64(s, 3),
+                        .damaged = (uint64_t)sqlite3_column_int64(s, 5),
                 };
-        else
-                status = fail(f, code);
-        sqlite3_finalize(statement);
+                f->tally = (struct spool_tally){
+                        .file = (uint64_t)sqlite3_column_int64(s, 7),
+                        .last = sqlite3_column_int64(s, 6),
+                        .erased = (uint64_t)sqlite3_column_int64(s, 8),
+                        .damaged = f->contents.damaged,
+                        .lowest = lowest > 0 ? lowest : sqlite3_column_int64(s, 6) + 1,
+                };
+        } else {
+                status = spool_sql_fail(f, code);
+        }
+        sqlite3_finalize(s);
         return status;
 }
+
+/* --- the account --- */
+
+/* Compares the file with what the account says of it. */
+static void find_missing(struct spool_file *f, enum spool_account_status status,
+                         const struct spool_tally *account)
+{
+        bool known = status == SPOOL_ACCOUNT_READ && !f->adopted;
+        uint64_t lost = spool_tally_missing(known ? account : NULL, &f->tally, f->contents.lines);
+
+        f->findings = (struct spool_findings){.lost = lost,
+                                              .account_missed = status != SPOOL_ACCOUNT_READ &&
+                                                                f->tally.last > 0 && !f->adopted};
+        f->tally.lost = account->lost;
+        f->tally.lost_us = account->lost_us;
+}
+
+/* The file as it is becomes what the account says. What is missing is told once: it counts as erased from then
+ * on. */
+static enum spool_status settle_account(struct spool_file *f)
+{
+        struct spool_tally account;
+        enum spool_account_status read = spool_account_read(f->dir, &account);
+        uint64_t inside = spool_tally_missing(NULL, &f->tally, f->contents.lines);
+        char sql[100];
+
+        find_missing(f, read, &account);
+        if (inside > 0) {
+                snprintf(sql, sizeof(sql), "UPDATE account SET erased = erased + %llu",
+                         (unsigned long long)inside);
+                if (spool_sql_execute(f, sql) == SPOOL_OK)
+                        f->tally.erased += inside;
+        }
+        if (f->findings.lost > 0) {
+                f->tally.lost += f->findings.lost;
+                f->tally.lost_us = clock_now_us();
+        }
+        return spool_sql_account(f, true);
+}
+
+/* --- files --- */
 
 static enum spool_status open_database(struct spool_file *f, int flags)
 {
         int code = sqlite3_open_v2(f->path, (sqlite3 **)&f->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
         enum spool_status status;
+        int64_t has_account;
 
         if (code != SQLITE_OK)
-                return fail(f, code);
+                return spool_sql_fail(f, code);
         sqlite3_extended_result_codes(f->db, 1);
         sqlite3_busy_timeout(f->db, BUSY_MS);
         status = flags & SQLITE_OPEN_READWRITE ? set_up(f) : SPOOL_OK;
         if (status == SPOOL_OK)
-                status = prepare(f, read_sql, &f->read);
+                status = prepare_read(f);
         if (status == SPOOL_OK)
-                status = count_lines(f);
+                status = spool_sql_number(f, "SELECT count(*) FROM sqlite_master WHERE name = 'account'",
+                                          &has_account);
+        if (status == SPOOL_OK)
+                status = count_lines(f, has_account > 0);
         return status;
 }
 
@@ -176,17 +232,28 @@ static void close_untouched(struct spool_file *f)
 }
 
 /* SQLite would let everybody read the file; what it makes beside it has the same mode. */
-static enum spool_status open_to_write(struct spool_file *f)
+static enum spool_status try_to_open(struct spool_file *f)
 {
         enum spool_status status;
-        int fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+        int fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 
         if (fd < 0)
-                return fail_errno(f, f->path);
+                return spool_sql_fail_errno(f, f->path);
         close(fd);
         status = open_database(f, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+        if (status == SPOOL_OK)
+                status = settle_account(f);
         if (status != SPOOL_OK)
                 close_untouched(f);
+        return status;
+}
+
+static enum spool_status open_to_write(struct spool_file *f)
+{
+        enum spool_status status = try_to_open(f);
+
+        if (status == SPOOL_FULL && spool_reserve_give_up(f->dir))
+                status = try_to_open(f);
         return status;
 }
 
@@ -203,11 +270,33 @@ static enum spool_status lock(struct spool_file *f, const char *dir)
         snprintf(path, sizeof(path), "%.*s/spool.lock", PATH_MAX - 64, dir);
         f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
         if (f->lock < 0)
-                return fail_errno(f, path);
+                return spool_sql_fail_errno(f, path);
         if (flock(f->lock, LOCK_EX | LOCK_NB) == 0)
                 return SPOOL_OK;
         snprintf(f->error, sizeof(f->error), "another daemon is using it");
         return SPOOL_FAILED;
+}
+
+static enum spool_status open_account(struct spool_file *f)
+{
+        int err = spool_account_open(&f->account, f->dir);
+
+        if (err == -ENOSPC && spool_reserve_give_up(f->dir))
+                err = spool_account_open(&f->account, f->dir);
+        errno = -err;
+        return err ? spool_sql_fail_errno(f, "spool.account") : SPOOL_OK;
+}
+
+/* A write-ahead log whose database is missing or empty: SQLite would remove it. */
+static bool lost_its_database(const struct spool_file *f)
+{
+        char wal[SPOOL_PATH_BYTES + 8];
+        struct stat st;
+
+        snprintf(wal, sizeof(wal), "%s-wal", f->path);
+        if (stat(wal, &st) != 0 || st.st_size == 0)
+                return false;
+        return stat(f->path, &st) != 0 || st.st_size == 0;
 }
 
 enum spool_status spool_file_open(struct spool_file *f, const char *dir, uint64_t max_bytes,
@@ -215,29 +304,43 @@ enum spool_status spool_file_open(struct spool_file *f, const char *dir, uint64_
 {
         enum spool_status status;
 
-        *f = (struct spool_file){.lock = -1, .max_bytes = max_bytes};
+        *f = (struct spool_file){.lock = -1, .account.fd = -1, .max_bytes = max_bytes, .dir = dir};
         ret_aside[0] = '\0';
         snprintf(f->path, sizeof(f->path), "%.*s/spool.db", PATH_MAX - 64, dir);
         if (mkdir(dir, 0750) != 0 && errno != EEXIST)
-                return fail_errno(f, "the folder cannot be made");
+                return spool_sql_fail_errno(f, "the folder cannot be made");
         status = lock(f, dir);
         if (status == SPOOL_OK)
-                status = open_to_write(f);
+                status = open_account(f);
+        if (status == SPOOL_OK)
+                status = lost_its_database(f) ? SPOOL_DAMAGED : open_to_write(f);
         if (status == SPOOL_DAMAGED)
                 status = spool_file_set_aside(f, ret_aside);
+        if (status == SPOOL_OK)
+                spool_file_secure(f);
         return status;
 }
 
-enum spool_status spool_file_open_read_only(struct spool_file *f, const char *path)
+enum spool_status spool_file_open_read_only(struct spool_file *f, const char *path, const char *dir)
 {
-        *f = (struct spool_file){.lock = -1};
+        enum spool_account_status read = SPOOL_ACCOUNT_MISSING;
+        struct spool_tally account = {0}; /* read first: what the file has more is no fault */
+        enum spool_status status;
+
+        *f = (struct spool_file){.lock = -1, .account.fd = -1};
         snprintf(f->path, sizeof(f->path), "%s", path);
-        return open_database(f, SQLITE_OPEN_READONLY);
+        if (dir)
+                read = spool_account_read(dir, &account);
+        status = open_database(f, SQLITE_OPEN_READONLY);
+        if (status == SPOOL_OK && dir)
+                find_missing(f, read, &account);
+        return status;
 }
 
 void spool_file_close(struct spool_file *f)
 {
         close_database(f);
+        spool_account_close(&f->account);
         if (f->lock >= 0)
                 close(f->lock);
         f->lock = -1;
@@ -268,153 +371,43 @@ enum spool_status spool_file_set_aside(struct spool_file *f, char ret_aside[SPOO
                 if (lstat(ret_aside, &st) != 0)
                         break;
         }
-        if (rename(f->path, ret_aside) != 0) {
+        if (rename(f->path, ret_aside) != 0 && errno != ENOENT) {
                 ret_aside[0] = '\0';
-                return fail_errno(f, "the damaged file cannot be renamed");
+                return spool_sql_fail_errno(f, "the damaged file cannot be renamed");
         }
         rename_with(f->path, ret_aside, "-wal");
         rename_with(f->path, ret_aside, "-shm");
         return open_to_write(f);
 }
 
-/* --- looking --- */
+/* --- a full disk --- */
 
-static int64_t hash_of(struct slice text, int64_t received_us)
+/* What is in the write-ahead log may let the database grow by as much: hence the reserve, first. */
+void spool_file_make_room(struct spool_file *f)
 {
-        return (int64_t)XXH3_64bits_withSeed(text.ptr, text.len, (uint64_t)received_us);
+        spool_reserve_give_up(f->dir);
+        spool_sql_execute(f, "PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
-int spool_file_next(struct spool_file *f, int64_t id, struct buf *text, struct spool_record *ret,
-                    bool *ret_whole)
+void spool_file_secure(struct spool_file *f)
 {
-        sqlite3_stmt *s = f->read;
-        const char *peer;
-        const void *blob;
-        int code;
-
-        sqlite3_bind_int64(s, 1, id);
-        code = sqlite3_step(s);
-        if (code != SQLITE_ROW) {
-                int r = code == SQLITE_DONE ? 0 : -(int)fail(f, code);
-
-                sqlite3_reset(s);
-                return r;
-        }
-        *ret = (struct spool_record){
-                .id = sqlite3_column_int64(s, 0),
-                .received_us = sqlite3_column_int64(s, 1),
-                .connection = (uint64_t)sqlite3_column_int64(s, 4),
-                .line = (uint64_t)sqlite3_column_int64(s, 5),
-        };
-        peer = (const char *)sqlite3_column_text(s, 3);
-        snprintf(ret->peer, sizeof(ret->peer), "%s", peer ? peer : "?");
-        blob = sqlite3_column_blob(s, 6);
-        text->len = 0;
-        buf_put(text, blob ? blob : "", (size_t)sqlite3_column_bytes(s, 6));
-        ret->text = (struct slice){text->data, text->len};
-        *ret_whole = hash_of(ret->text, ret->received_us) == sqlite3_column_int64(s, 2);
-        sqlite3_reset(s);
-        return 1;
+        spool_reserve_make(f->dir);
 }
 
-int64_t spool_file_oldest(struct spool_file *f)
+enum spool_status spool_file_start_over(struct spool_file *f)
 {
-        sqlite3_stmt *s = f->read;
-        int64_t received_us = 0;
-
-        sqlite3_bind_int64(s, 1, 0);
-        if (sqlite3_step(s) == SQLITE_ROW)
-                received_us = sqlite3_column_int64(s, 1);
-        sqlite3_reset(s);
-        return received_us;
-}
-
-int spool_file_check(struct spool_file *f, void (*tell)(const char *fault))
-{
-        sqlite3_stmt *s = NULL;
-        int faults = 0;
-        int code;
-
-        if (prepare(f, "PRAGMA integrity_check", &s) != SPOOL_OK)
-                return -1;
-        while ((code = sqlite3_step(s)) == SQLITE_ROW) {
-                const char *fault = (const char *)sqlite3_column_text(s, 0);
-
-                if (fault && strcmp(fault, "ok") != 0) {
-                        tell(fault);
-                        faults++;
-                }
-        }
-        if (code != SQLITE_DONE)
-                fail(f, code);
-        sqlite3_finalize(s);
-        return code == SQLITE_DONE ? faults : -1;
-}
-
-/* --- writing --- */
-
-enum spool_status spool_file_begin(struct spool_file *f)
-{
-        return execute(f, "BEGIN IMMEDIATE");
-}
-
-enum spool_status spool_file_commit(struct spool_file *f)
-{
-        return execute(f, "COMMIT");
-}
-
-void spool_file_roll_back(struct spool_file *f)
-{
-        if (!sqlite3_get_autocommit(f->db)) /* some errors have done it already */
-                sqlite3_exec(f->db, "ROLLBACK", NULL, NULL, NULL);
-}
-
-enum spool_status spool_file_add(struct spool_file *f, const struct spool_record *record)
-{
-        sqlite3_stmt *s = f->insert;
-
-        sqlite3_bind_int64(s, 1, record->received_us);
-        sqlite3_bind_int64(s, 2, hash_of(record->text, record->received_us));
-        sqlite3_bind_text(s, 3, record->peer, -1, SQLITE_STATIC);
-        sqlite3_bind_int64(s, 4, (int64_t)record->connection);
-        sqlite3_bind_int64(s, 5, (int64_t)record->line);
-        sqlite3_bind_blob64(s, 6, record->text.ptr, record->text.len, SQLITE_STATIC);
-        return step(f, s);
-}
-
-enum spool_status spool_file_erase(struct spool_file *f, int64_t id)
-{
-        sqlite3_bind_int64(f->erase, 1, id);
-        return step(f, f->erase);
-}
-
-enum spool_status spool_file_keep_damaged(struct spool_file *f, int64_t id)
-{
-        char sql[400];
+        static const char *const suffixes[] = {"", "-wal", "-shm"};
+        char path[SPOOL_PATH_BYTES + 8];
         enum spool_status status;
 
-        /* the line is there already: it may take more than max_bytes to move it */
-        snprintf(sql, sizeof(sql),
-                 "PRAGMA max_page_count = %llu; BEGIN IMMEDIATE; "
-                 "INSERT INTO damaged SELECT * FROM lines WHERE id = %lld; "
-                 "DELETE FROM lines WHERE id = %lld; COMMIT",
-                 max_pages(f) + MOVE_PAGES, (long long)id, (long long)id);
-        status = execute(f, sql);
-        spool_file_roll_back(f);
-        snprintf(sql, sizeof(sql), "PRAGMA max_page_count = %llu", max_pages(f));
-        sqlite3_exec(f->db, sql, NULL, NULL, NULL);
-        return status;
-}
-
-enum spool_status spool_file_test(struct spool_file *f)
-{
-        char sql[64];
-
-        snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", VERSION);
-        return execute(f, sql);
-}
-
-void spool_file_shrink(struct spool_file *f)
-{
-        execute(f, "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)");
+        f->tally = (struct spool_tally){.lost = f->tally.lost, .lost_us = f->tally.lost_us};
+        status = spool_sql_account(f, true); /* from here on the account asks for none of the lines */
+        if (status != SPOOL_OK)
+                return status;
+        close_untouched(f);
+        for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+                snprintf(path, sizeof(path), "%s%s", f->path, suffixes[i]);
+                unlink(path);
+        }
+        return open_to_write(f);
 }

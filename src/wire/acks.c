@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+enum { FIRST_LINES = 64, KEEP_LINES = 4096 };
+
 static uint8_t *outcome_of(const struct acks *a, uint64_t line)
 {
         return &a->outcomes[line & (a->cap - 1)];
@@ -19,7 +21,7 @@ static void grow(struct acks *a)
 {
         struct acks old = *a;
 
-        a->cap = old.cap ? old.cap * 2 : 1024;
+        a->cap = old.cap ? old.cap * 2 : FIRST_LINES;
         a->outcomes = calloc(a->cap, sizeof(*a->outcomes));
         if (!a->outcomes)
                 abort();
@@ -47,6 +49,11 @@ bool acks_settle(struct acks *a, uint64_t line, enum line_outcome outcome)
         while (a->settled < a->begun && *outcome_of(a, a->settled + 1)) {
                 a->settled++;
                 a->counts[*outcome_of(a, a->settled) - 1]++;
+        }
+        if (a->settled == a->begun && a->cap > KEEP_LINES) { /* what grew for once does not stay */
+                free(a->outcomes);
+                a->outcomes = NULL;
+                a->cap = 0;
         }
         return a->settled != before;
 }

@@ -3,9 +3,10 @@
 #include "base/json_number.h"
 #include "base/rfc3339.h"
 #include "base/utf8.h"
+#include "wire/hint.h"
 
 /* The letters of FIELD_MAP. */
-enum { FIELD_OF_S = 1, FIELD_OF_C = 2, FIELD_OF_O = 4 };
+enum { FIELD_OF_S = 1, FIELD_OF_C = 2, FIELD_OF_O = 4, FIELD_OF_H = 8 };
 
 /* A bit per field. */
 static const uint32_t fields_of_kind[RECORD_KINDS] = {
@@ -17,6 +18,9 @@ static const uint32_t fields_of_kind[RECORD_KINDS] = {
 #undef X
 #define X(name, text, kinds) | ((kinds)&FIELD_OF_O ? 1u << FIELD_##name : 0)
         [RECORD_AD_OBJECT] = 0 FIELD_MAP(X),
+#undef X
+#define X(name, text, kinds) | ((kinds)&FIELD_OF_H ? 1u << FIELD_##name : 0)
+        [RECORD_HELLO] = 0 FIELD_MAP(X),
 #undef X
 };
 
@@ -61,8 +65,11 @@ static enum field find_field(struct field_reader *reader, enum field previous, s
 
 static bool bad_json(const struct json_reader *r, enum field field, struct reject *ret_reject)
 {
+        size_t at = (size_t)(r->p - r->start);
+        const char *hint = hint_find((struct slice){r->start, (size_t)(r->end - r->start)}, at);
+
         reject_set(ret_reject, REJECT_BAD_JSON, field < FIELDS ? names[field].ptr : NULL,
-                   "%s (at byte %zu of the line)", r->error, (size_t)(r->p - r->start) + 1);
+                   "%s (at byte %zu of the line)%s%s", r->error, at + 1, hint ? ": " : "", hint ? hint : "");
         return false;
 }
 
@@ -81,7 +88,8 @@ static bool read_other(struct json_reader *r, struct reject *ret_reject)
 
         if (!json_read(r, &value) || !json_finish(r))
                 return bad_json(r, FIELDS, ret_reject);
-        reject_set(ret_reject, REJECT_BAD_TYPE, NULL, "a line must be a JSON object");
+        reject_set(ret_reject, REJECT_BAD_TYPE, NULL, "a line must be a JSON object%s",
+                   value.type == JSON_ARRAY ? ", not an array (send one object on each line)" : "");
         return false;
 }
 
@@ -124,6 +132,7 @@ static bool find_all(struct field_reader *reader, struct slice line, struct fiel
         unknown->found = false;
         f->present = 0;
         json_reader_init(&r, line, &reader->scratch);
+        r.text_max = reader->object_max;
         if (json_peek(&r, &type) && type != JSON_OBJECT)
                 return read_other(&r, f->reject);
         if (r.error || !json_object_open(&r))
@@ -141,7 +150,7 @@ static bool find_all(struct field_reader *reader, struct slice line, struct fiel
                         continue;
                 }
                 if (f->present & 1u << field) {
-                        r.error = "the same key stands twice";
+                        r.error = "duplicate key";
                         return bad_json(&r, field, f->reject);
                 }
                 f->present |= 1u << field;
@@ -182,6 +191,7 @@ static bool refuse_unknown(const struct fields *f, const char *name)
                 [RECORD_SPENDING] = "a spending record",
                 [RECORD_AD_ACCOUNT] = "an adAccount record",
                 [RECORD_AD_OBJECT] = "an adObject record",
+                [RECORD_HELLO] = "a hello",
                 [RECORD_KINDS] = "a record",
         };
 
@@ -196,9 +206,12 @@ bool fields_read(struct field_reader *reader, struct slice line, struct fields *
         struct unknown_field unknown;
         uint32_t strangers;
         bool is_kind;
+        bool found;
 
         ret->reject = ret_reject;
-        if (!find_all(reader, line, ret, &unknown))
+        found = find_all(reader, line, ret, &unknown);
+        json_scratch_trim(&reader->scratch);
+        if (!found)
                 return false;
         is_kind = find_kind(ret);
         if (unknown.found)
@@ -235,6 +248,8 @@ static const char *trouble_text(enum json_trouble trouble)
                 return "holds a number outside of PostgreSQL's numeric, which jsonb cannot store";
         case JSON_TROUBLE_DEPTH:
                 return "is nested deeper than 256 levels";
+        case JSON_TROUBLE_LONG:
+                return "holds numbers whose exponents make its text too long (limits.max_line_bytes)";
         case JSON_TROUBLE_NONE:
                 break;
         }

@@ -29,3 +29,14 @@ void refuse_by_database(struct reject *ret, const char *sqlstate, const char *me
         reject_set(ret, REJECT_REFUSED_BY_DATABASE, NULL, "the database refused the record: %s (SQLSTATE %s)",
                    message, sqlstate);
 }
+
+void refuse_dropped(struct reject *ret)
+{
+        refuse_by_database(ret, "02000", "a trigger on spending dropped it"); /* no_data */
+}
+
+void refuse_id_conflict(struct reject *ret, bool any_time)
+{
+        reject_set(ret, REJECT_ID_CONFLICT, "id", "a different record is stored under this id%s",
+                   any_time ? "" : " and collectedAt");
+}

@@ -8,6 +8,7 @@
 #include "hierarchy/hierarchy_record.h"
 #include "spending/copy_format.h"
 #include "spending/spending_record.h"
+#include "wire/hello.h"
 #include "wire/reply.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -60,10 +61,11 @@ static bool read_record(struct slice line, const struct fields *fields)
         struct spending_record rec = {.ad_object_id = {{0}}};
         struct ad_account_record account;
         struct ad_object_record object;
+        struct hello hello;
 
         switch (fields->kind) {
         case RECORD_SPENDING:
-                if (!spending_record_read(fields, 1, &rec))
+                if (!spending_record_read(fields, (struct receipt){1, 1}, &rec))
                         return false;
                 check_record(line, &rec);
                 return true;
@@ -74,6 +76,8 @@ static bool read_record(struct slice line, const struct fields *fields)
                         return false;
                 check_object(line, &object);
                 return true;
+        case RECORD_HELLO:
+                return hello_read(fields, 1, &hello);
         case RECORD_KINDS:
                 break;
         }

@@ -1,18 +1,15 @@
 """config/alerts.yml and config/grafana-dashboard.json: Prometheus' own promtool reads them, each alert fires when it should
-and not before, README.md tells of each, and every metric in them is one that a daemon tells."""
+and not before, config/README.md describes each, and every metric in them is one that a daemon tells."""
 
 import json
-import os
 import pathlib
 import re
 import subprocess
-import sys
 import tempfile
 import unittest
 import urllib.request
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from harness import ROOT, TestCase, record  # noqa: E402
+from lib.harness import ROOT, TestCase, record
 
 ALERTS = ROOT / "config/alerts.yml"
 DASHBOARD = ROOT / "config/grafana-dashboard.json"
@@ -141,12 +138,14 @@ class Files(unittest.TestCase):
 
     def test_each_alert_says_what_it_is_and_what_to_do(self):
         for block in re.split(r"(?=- alert: )", ALERTS.read_text())[1:]:
-            for part in (r"severity: (critical|warning|info)\b", r"\n +summary: \S", r"\n +description: >-\n +\S"):
+            name = re.match(r"- alert: (\w+)", block)[1]
+            for part in (r"severity: (critical|warning|info)\b", r"\n +summary: \S", r"\n +description: >-\n +\S",
+                         rf"\n +runbook_url: \S+/config/README\.md#{name.lower()}\n"):
                 self.assertRegex(block, part)
 
     def test_readme_tells_of_each_alert(self):
-        text = (ROOT / "README.md").read_text().split("\n### Alerts\n")[1].split("\n## ")[0]
-        self.assertEqual(re.findall(r"^\| `BorisIngestd(\w+)` \|", text, re.M), self.names)
+        text = (ROOT / "config/README.md").read_text().split("\n## Alerts\n")[1].split("\n## ")[0]
+        self.assertEqual(re.findall(r"^\| <a id=\"\w+\"></a>`BorisIngestd(\w+)` \|", text, re.M), self.names)
 
     def test_the_dashboard_is_sound(self):
         dashboard = json.loads(DASHBOARD.read_text())

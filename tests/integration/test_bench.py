@@ -9,10 +9,10 @@ import unittest
 import xml.etree.ElementTree
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS / "lib"), str(TESTS / "load")]
+sys.path.insert(0, str(TESTS / "load"))
 from bench_data import Data, Failure, Shape
 from bench_ways import BinaryWay
-from harness import INGESTD, ROOT, Server
+from lib.harness import INGESTD, ROOT, Server
 
 BENCH = ROOT / "tests/load/bench"
 BUILD = pathlib.Path(INGESTD).parents[1]

@@ -1,12 +1,9 @@
 """The command line without a database: help, usage errors, configuration errors."""
 
-import pathlib
-import sys
 import tempfile
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import ROOT, run_ingestd
+from lib.harness import ROOT, run_ingestd
 
 
 class CommandLine(unittest.TestCase):

@@ -1,17 +1,17 @@
-"""The client for TypeScript (tests/clients/node) against the daemon, with restarts in between."""
+"""The client for TypeScript (src/clients/node) against the daemon, with restarts in between."""
 
 import json
 import pathlib
+import shutil
 import signal
+import socket
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import account, ad_object, numbered, record, wait_until
-from node_client import ClientTest, Played, Sender, counts, project, say
+from lib.harness import account, ad_object, numbered, record, wait_until
+from lib.node_client import ClientTest, Played, Sender, counts, project, say
 
 
 class Streams(ClientTest):
@@ -105,6 +105,14 @@ class Streams(ClientTest):
         self.assertEqual(counts(summary), (0, 1000, 0))
         self.assert_stored(range(1000))
 
+    def test_alike_records_of_two_processes(self):
+        """Each is stored once for each time that it is sent."""
+        d = self.daemon()
+        senders = [self.sender(d, [record(collectedAt=None)] * 20000) for _ in range(2)]
+        for sender in senders:
+            self.assertEqual(counts(sender.finish()[0]), (20000, 0, 0))
+        self.assertEqual(self.db.count(), 40000)
+
     def test_the_spool_takes_them(self):
         self.server.need_private()
         with tempfile.TemporaryDirectory() as folder:
@@ -157,15 +165,24 @@ class Bounds(ClientTest):
 
 class Ends(ClientTest):
     def test_a_daemon_that_never_comes(self):
-        sender = Sender(self, numbered(3), {"path": "/nonexistent/ingest.sock", "maxAttempts": 4, "retryMs": 20})
+        path = pathlib.Path(tempfile.mkdtemp(prefix="ingestd-client-"), "stale.sock")
+        self.addCleanup(shutil.rmtree, path.parent)
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(str(path))
+        sender = Sender(self, numbered(3), {"path": str(path), "maxAttempts": 4, "retryMs": 20})
         error, end = sender.finish()
         self.assertEqual((error["name"], error["code"], error["settled"], error["cause"]),
-                         ("IngestError", "unreachable", 0, "ENOENT"))
-        self.assertIn("/nonexistent/ingest.sock after 4 attempts", error["message"])
+                         ("IngestError", "unreachable", 0, "ECONNREFUSED"))
+        self.assertIn(f"{path} after 4 attempts", error["message"])
         pauses = [event["pauseMs"] for event in sender.of("retry")]
         self.assertEqual(len(pauses), 3)
         for n, pause in enumerate(pauses):
             self.assertTrue(10 * 2 ** n <= pause <= 20 * 2 ** n, pauses)
+
+    def test_no_such_socket_ends_at_the_first_attempt(self):
+        sender = Sender(self, numbered(3), {"path": "/nonexistent/ingest.sock"})
+        error, _ = sender.finish()
+        self.assertEqual((error["code"], error["settled"], error["cause"], sender.of("retry")), ("no_socket", 0, "ENOENT", []))
 
     def test_a_daemon_that_does_not_come_back(self):
         d = self.daemon()
@@ -196,12 +213,13 @@ class Ends(ClientTest):
                 sender = self.sender(self.daemon(), numbered(5000), {"windowRecords": 500}, paceRecords=10, paceMs=1,
                                      **plan)
                 error, end = sender.finish()
-                self.assertEqual(error["name"], "AbortError")
+                self.assertEqual((error["name"], error["code"]), ("AbortError", "aborted"))
+                self.assertGreater(error["settled"], 0)
                 self.assertLess(end["pulled"], 5000)
                 self.assertEqual(end["returned"], "hangAfter" not in plan)
 
     def test_abort_between_attempts(self):
-        sender = Sender(self, numbered(3), {"path": "/nonexistent", "retryMs": 60000, "maxRetryMs": 60000},
+        sender = Sender(self, numbered(3), {"host": "127.0.0.1", "port": 1, "retryMs": 60000, "maxRetryMs": 60000},
                         abortInPause=True)
         error, _ = sender.finish()
         self.assertEqual(error["name"], "AbortError")

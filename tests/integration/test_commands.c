@@ -162,7 +162,7 @@ static void test_unreachable(void **state)
         (void)state;
         set_url(url);
         assert_int_equal(run(MIGRATE, "", 0), 1);
-        assert_told("look at database.url");
+        assert_told("check database.url");
         assert_int_equal(run(LIST, "", 0), 1);
         assert_told("cannot connect to the database");
         assert_int_equal(create("META", NULL, "{}"), 1);
@@ -181,7 +181,12 @@ static void test_check(void **state)
                 const char *told;
         } cases[] = {
                 {"SELECT 1", NULL},
-                {"DROP TABLE spending", "wrong  tables: some are missing: run boris-ingestd migrate"},
+                {"DROP TABLE spending", "wrong  tables are missing: run boris-ingestd migrate"},
+                {"ALTER TABLE spending DROP CONSTRAINT spending_pkey",
+                 "ADD CONSTRAINT spending_pkey PRIMARY KEY (id, collected_at)"},
+                {"ALTER TABLE spending ALTER amount_cents TYPE numeric",
+                 "wrong  column spending.amount_cents is numeric instead of bigint: ALTER TABLE public.spending "
+                 "ALTER COLUMN amount_cents TYPE bigint"},
                 {"DELETE FROM boris_ingestd_migrations WHERE name LIKE '0002%'",
                  "wrong  migrations: 0002_timescaledb_spending.sql is pending"},
                 {"UPDATE boris_ingestd_migrations SET checksum = ''", "0001_schema.sql was changed after"},

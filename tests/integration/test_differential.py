@@ -5,15 +5,13 @@ import csv
 import io
 import json
 import os
-import pathlib
 import random
 import socket
 import sys
 import threading
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, psql
+from lib.harness import TestCase, psql
 
 RECORDS = int(os.environ.get("DIFFERENTIAL_RECORDS", "20000"))
 SEED = int(os.environ.get("DIFFERENTIAL_SEED", random.randrange(10**6)))

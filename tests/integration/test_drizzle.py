@@ -6,12 +6,10 @@ import json
 import os
 import pathlib
 import subprocess
-import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, account, ad_object, record, run_ingestd
-from npm import packages
+from lib.harness import TestCase, account, ad_object, record, run_ingestd
+from lib.npm import packages
 
 HERE = pathlib.Path(__file__).resolve().parent / "drizzle"
 

@@ -3,7 +3,6 @@ twice, and no row is refused for a fault that is not its own."""
 
 import itertools
 import math
-import pathlib
 import random
 import signal
 import socket
@@ -13,8 +12,7 @@ import time
 import types
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import Daemon, TestCase, encode, numbered, psql, record, wait_until
+from lib.harness import Daemon, TestCase, encode, numbered, psql, record, wait_until
 
 
 class Stream(threading.Thread):
@@ -465,17 +463,18 @@ class BadRows(TestCase):
         says nothing more then."""
         self.db.execute("CREATE SEQUENCE tries; GRANT USAGE ON SEQUENCE tries TO PUBLIC")  # no ROLLBACK takes it back
         self.db.refuse_inserts("spending", "pg_advisory_xact_lock(7)::text = '' AND nextval('tries') = 1")
+        self.db.execute("ALTER FUNCTION refuse() SET lock_timeout = 0")
         daemon = self.daemon(batch__bytes="64M", batch__linger_ms=3000)
         lines = numbered(3000, metrics={"text": "x" * 10000})
         with self.db.holding("DO $$ BEGIN PERFORM pg_advisory_xact_lock(7); END $$"):
             client = daemon.client()
             client.feed(*lines, half_close=True)
-            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE 'COPY spending%'"
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE '%COPY spending (id%'"
             wait_until(lambda: self.db.value(waits) == "1", "the first row waits")
             time.sleep(1)  # until the daemon has sent what goes between them
             daemon.signal(signal.SIGSTOP)
         wait_until(lambda: self.db.value("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' "
-                                         "AND query LIKE 'COPY spending%'") == "0", "the server has refused it")
+                                         "AND query LIKE '%COPY spending (id%'") == "0", "the server has refused it")
         time.sleep(0.5)
         daemon.signal(signal.SIGCONT)
         self.assertEqual(client.finish().counts(), (3000, 3000, 0, 0))

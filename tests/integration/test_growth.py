@@ -1,17 +1,15 @@
-"""Several daemons on one database, behind HAProxy as README configures it: each record is stored once, whichever daemon it
+"""Several daemons on one database, behind HAProxy as config/README.md configures it: each record is stored once, whichever daemon it
 goes through, and whichever dies."""
 
 import json
 import pathlib
 import re
 import subprocess
-import sys
 import tempfile
 import threading
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import INGESTD, ROOT, TestCase, account, ad_object, encode, numbered, wait_until
+from lib.harness import INGESTD, ROOT, TestCase, account, ad_object, encode, numbered, wait_until
 
 CLIENTS = 4
 LINES = 6000  # of each client, and as many that all of them send
@@ -26,8 +24,8 @@ class Growth(TestCase):
         self.start_haproxy()
 
     def start_haproxy(self):
-        """README's example, with sockets of ours for its addresses."""
-        example = re.search(r"```haproxy\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
+        """The page's example, with sockets of ours for its addresses."""
+        example = re.search(r"```haproxy\n(.*?)```", (ROOT / "config/README.md").read_text(), re.S)[1]
         for address, path in (("192.0.2.1:9463", self.front), ("192.0.2.11:9463", self.a.socket), ("192.0.2.12:9463", self.b.socket)):
             self.assertEqual(example.count(address), 1)
             example = example.replace(address, f"unix@{path}")

@@ -2,15 +2,13 @@
 bounded."""
 
 import os
-import pathlib
 import socket
 import sys
 import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, encode, record, wait_until
+from lib.harness import TestCase, encode, record, wait_until
 
 IDLE = 300
 SOAK_SECONDS = int(os.environ.get("SOAK_SECONDS", "5"))

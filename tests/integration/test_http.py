@@ -10,15 +10,13 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import unittest
 import urllib.parse
 from contextlib import ExitStack, closing
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
-from harness import ROOT, TestCase, ad_object, numbered, record, run_ingestd, wait_until
+from lib.harness import ROOT, TestCase, ad_object, numbered, record, run_ingestd, wait_until
 
 TOOL = ROOT / "tests/lib/tool.sh"
 PREFIX = "boris_ingestd_"
@@ -224,9 +222,9 @@ class Prometheus(HttpCase):
             daemon.stop()
 
     def assert_readme_lists(self, text):
-        """Each metric stands in README with its type, and no other."""
+        """config/metrics.md lists each metric with its type, and no other."""
         told = dict(re.findall(r"^# TYPE (\S+) (\S+)", text, re.M))
-        rows = re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \| (gauge|counter|histogram) \|", (ROOT / "README.md").read_text(), re.M)
+        rows = re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \| (gauge|counter|histogram) \|", (ROOT / "config/metrics.md").read_text(), re.M)
         listed = {PREFIX + re.sub("{.*", "", name): kind for names, kind in rows for name in re.findall("`([^`]+)`", names)}
         self.assertEqual({name: kind for name, kind in told.items() if name.startswith(PREFIX)}, listed)
 
@@ -480,7 +478,7 @@ class Listening(HttpCase):
         _, page = self.watched()
         self.assertEqual(page.host, "127.0.0.1")
         everywhere = self.daemon(http__listen="0.0.0.0:0")
-        self.assertIn("http.listen: who reaches 0.0.0.0 can read the status page", everywhere.log())
+        self.assertIn("http.listen: everybody who reaches 0.0.0.0 can read the status page", everywhere.log())
         page = Page(everywhere)
         page.host = "127.0.0.1"
         self.assertEqual(page.get("/healthz", headers={"Host": "ingest.example"}).status, 200)

@@ -6,13 +6,11 @@ import re
 import signal
 import socket
 import stat
-import sys
 import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import Client, TestCase, encode, numbered, record, wait_until
+from lib.harness import Client, TestCase, encode, numbered, record, wait_until
 
 
 class Storing(TestCase):

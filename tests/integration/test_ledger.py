@@ -7,14 +7,12 @@ import json
 import os
 import pathlib
 import random
-import sys
 import tempfile
 import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, account, ad_object, encode, psql, record, wait_until
+from lib.harness import TestCase, account, ad_object, encode, psql, record, wait_until
 
 ROUNDS = int(os.environ.get("LEDGER_ROUNDS", "6"))
 SEED = int(os.environ.get("LEDGER_SEED", random.randrange(10**6)))

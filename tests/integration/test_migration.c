@@ -402,6 +402,119 @@ static void test_failure_in_the_second_file(void **state)
         database_drop(&d);
 }
 
+/* --- repairs, with a ledger that is complete --- */
+
+struct repairs {
+        char text[4096];
+};
+
+static void note_repair(void *ctx, const char *name, const char *what)
+{
+        struct repairs *r = ctx;
+        size_t len = strlen(r->text);
+
+        snprintf(r->text + len, sizeof(r->text) - len, "%s %s\n", name, what);
+}
+
+static void make_with_rows(struct database *d)
+{
+        database_make(d);
+        assert_db_ok(d, database_migrate(d));
+        assert_db_ok(d, db_run(&d->db, rows_sql));
+}
+
+static void test_repairs(void **state)
+{
+        static const struct {
+                const char *damage;
+                const char *repair;
+                int64_t rows;
+        } cases[] = {
+                {"ALTER TABLE spending DROP CONSTRAINT spending_pkey",
+                 "repair: added constraint spending.spending_pkey\n", 1000},
+                {"DROP INDEX spending_collected_at_idx",
+                 "repair: added index spending.spending_collected_at_idx\n", 1000},
+                {"ALTER TABLE ad_objects DROP CONSTRAINT ad_objects_account_external",
+                 "repair: added constraint ad_objects.ad_objects_account_external\n", 1000},
+                {"ALTER TABLE spending RENAME TO old; CREATE TABLE spending (LIKE old INCLUDING DEFAULTS); "
+                 "INSERT INTO spending TABLE old; DROP TABLE old",
+                 "repair: added hypertable spending\n", 1000},
+                {"DROP TABLE spending", "repair: added hypertable spending\n", 0},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                struct repairs repairs = {""};
+                struct database untouched;
+                struct database d;
+
+                make_with_rows(&d);
+                (void)db_run(&d.db, cases[i].damage);
+                assert_db_ok(&d, migration_apply(&d.db, note_repair, &repairs));
+                assert_non_null(strstr(repairs.text, cases[i].repair));
+                assert_hypertable(&d);
+                assert_int_equal(database_i64(&d, "SELECT count(*) FROM spending"), cases[i].rows);
+                repairs.text[0] = '\0';
+                assert_db_ok(&d, migration_apply(&d.db, note_repair, &repairs));
+                assert_string_equal(repairs.text, "");
+                database_make(&untouched);
+                assert_db_ok(&untouched, database_migrate(&untouched));
+                assert_same_dump(&d, &untouched, DUMP_SQL("''"));
+                database_drop(&untouched);
+                database_drop(&d);
+        }
+}
+
+static void test_what_is_left(void **state)
+{
+        static const struct {
+                const char *damage;
+                const char *left;
+        } cases[] = {
+                {"ALTER TABLE spending DROP CONSTRAINT spending_pkey; "
+                 "INSERT INTO spending SELECT * FROM spending LIMIT 1",
+                 "SELECT id, collected_at, count(*) FROM public.spending GROUP BY id, collected_at "
+                 "HAVING count(*) > 1"},
+                {"ALTER TABLE spending ALTER amount_cents TYPE numeric(14,2)",
+                 "ALTER TABLE public.spending ALTER COLUMN amount_cents TYPE bigint"},
+                {"CREATE RULE r AS ON INSERT TO ad_objects DO INSTEAD NOTHING",
+                 "left ad_objects has the rule r: DROP RULE r ON public.ad_objects"},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                struct repairs repairs = {""};
+                struct database d;
+
+                make_with_rows(&d);
+                assert_db_ok(&d, db_run(&d.db, cases[i].damage));
+                assert_int_equal(migration_apply(&d.db, note_repair, &repairs), ERR_SCHEMA);
+                assert_non_null(strstr(repairs.text, cases[i].left));
+                assert_non_null(strstr(d.db.error, "left: see above"));
+                database_drop(&d);
+        }
+}
+
+static void test_another_encoding(void **state)
+{
+        struct database d;
+
+        (void)state;
+        database_make(&d);
+        db_close(&d.db);
+        run_on_server("DROP DATABASE IF EXISTS ingestd_test_latin1");
+        run_on_server("CREATE DATABASE ingestd_test_latin1 TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'");
+        snprintf(d.url + strlen(d.url) - strlen(d.name), sizeof(d.name), "ingestd_test_latin1");
+        assert_db_ok(&d, db_open(&d.db, d.url));
+        assert_int_equal(database_migrate(&d), ERR_SCHEMA);
+        assert_non_null(strstr(d.db.error, "encoding is LATIN1, not UTF8: make a database"));
+        assert_int_equal(database_i64(&d, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0);
+        db_close(&d.db);
+        run_on_server("DROP DATABASE ingestd_test_latin1");
+        assert_int_equal(db_open(&d.db, server_url()), 0);
+        database_drop(&d);
+}
+
 static void test_missing_rows_in_the_way(void **state)
 {
         struct database d;
@@ -467,6 +580,9 @@ int main(void)
                 cmocka_unit_test(test_adoption_refuses),
                 cmocka_unit_test(test_adoption_of_a_hypertable),
                 cmocka_unit_test(test_failure_in_the_second_file),
+                cmocka_unit_test(test_repairs),
+                cmocka_unit_test(test_what_is_left),
+                cmocka_unit_test(test_another_encoding),
                 cmocka_unit_test(test_missing_rows_in_the_way),
                 cmocka_unit_test(test_no_rights),
                 cmocka_unit_test(test_read_only),

@@ -7,16 +7,14 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import textwrap
 import threading
 import unittest
 import uuid
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from container import NAMES, Container, need_nspawn  # noqa: E402
-from harness import INGESTD, ROOT, Client, Database, Server, numbered, psql, wait_until  # noqa: E402
+from lib.container import NAMES, Container, need_nspawn
+from lib.harness import INGESTD, ROOT, Client, Database, Server, numbered, psql, wait_until
 
 BUILD = pathlib.Path(INGESTD).resolve().parents[1]
 PASSWORD = "only-the-daemon-knows-5f2d"
@@ -177,9 +175,9 @@ class Booted:
 
     def test_reload(self):
         before = self.state()["MainPID"]
-        told = self.log().count("SIGHUP: the configuration was read again")
+        told = self.log().count("SIGHUP: configuration read again")
         self.run_there("systemctl reload boris-ingestd")
-        wait_until(lambda: self.log().count("SIGHUP: the configuration was read again") == told + 1,
+        wait_until(lambda: self.log().count("SIGHUP: configuration read again") == told + 1,
                    "the log tells of the reload", pause=0.2)
         self.assertEqual(self.state()["MainPID"], before)
         self.assertEqual(self.store(*self.fresh()), (3, 3, 0, 0))

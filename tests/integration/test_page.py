@@ -5,14 +5,12 @@ import json
 import os
 import re
 import signal
-import sys
 import tempfile
 import unittest
 import urllib.request
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from browser import Browser, Page  # noqa: E402
-from harness import TestCase, numbered, record, wait_until  # noqa: E402
+from lib.browser import Browser, Page
+from lib.harness import TestCase, numbered, record, wait_until
 
 MARKUP = '<img src=x onerror="document.title=1">'
 
@@ -117,8 +115,8 @@ class Truth(PageCase):
     def test_counts_rejects_and_connections_are_what_clients_saw(self):
         daemon = self.watched(spool__dir=self.folder())
         page = self.open(daemon)
-        self.assertIn("No line has been refused", page.text("codes-empty"))
-        self.assertIn("Nobody is connected", page.text("connections-empty"))
+        self.assertIn("No line has been rejected", page.text("codes-empty"))
+        self.assertIn("No client is connected", page.text("connections-empty"))
         client = daemon.client()
         self.addCleanup(client.close)
         lines = [*numbered(1234), *numbered(7), "", MARKUP, record(externalId="99"), record(**{MARKUP: 1})]
@@ -187,7 +185,7 @@ class Trouble(PageCase):
         self.server.stop_at_once()
         try:
             self.wait_text(page, "state", "not ready")
-            self.wait_text(page, "d-state", "away for")
+            self.wait_text(page, "d-state", "unavailable for")
             self.wait_text(page, "notices", "Not ready.*Clients are paused")
             self.assertIn("not ready", page.evaluate("document.title"))
             client = daemon.client()
@@ -197,12 +195,12 @@ class Trouble(PageCase):
             self.check_looks(page)
             self.check_quiet(page, daemon)
             daemon.signal(signal.SIGTERM)
-            self.wait_text(page, "state", "draining")
+            self.wait_text(page, "state", "stopping")
             self.wait_text(page, "notices", "Draining")
             daemon.signal(signal.SIGTERM)
             daemon.process.wait(30)
             self.wait_text(page, "state", "not reachable")
-            self.wait_text(page, "notices", "cannot be reached. What stands here is of .*systemctl status")
+            self.wait_text(page, "notices", "cannot be reached. Showing data from .*systemctl status")
             self.check_looks(page)
         finally:
             self.server.start()
@@ -219,7 +217,7 @@ class Trouble(PageCase):
             self.assertEqual(client.wait_ack(30)["spooled"], 30)
             self.wait_text(page, "s-lines", "^30$")
             self.assertIn("filling", page.text("s-state"))
-            self.wait_text(page, "d-state", "away for")
+            self.wait_text(page, "d-state", "unavailable for")
             self.assertIn("go to the spool", page.text("notices"))
             self.assertEqual([row["Spooled"] for row in self.rows(page, "connections")], ["30"])
             self.check_looks(page)

@@ -2,12 +2,10 @@
 
 import os
 import pathlib
-import sys
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, record, run_ingestd
+from lib.harness import TestCase, record, run_ingestd
 
 SECRET = "s3cr3t-hunter2"
 

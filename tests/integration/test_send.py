@@ -10,15 +10,13 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import tempfile
 import termios
 import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import INGESTD, TestCase, encode, numbered, record, run_ingestd, wait_until
+from lib.harness import INGESTD, TestCase, encode, numbered, record, run_ingestd, wait_until
 
 TOTALS = re.compile(r"^(\d+) lines: (\d+) stored, (\d+) duplicate, (\d+) rejected(?:, (\d+) spooled)?(?:, (\d+) empty)? in ", re.M)
 

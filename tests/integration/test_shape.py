@@ -10,8 +10,7 @@ import sys
 import tempfile
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import INGESTD, TestCase, encode, numbered
+from lib.harness import INGESTD, TestCase, encode, numbered
 
 TESTS = pathlib.Path(INGESTD).resolve().parents[1] / "tests"
 RECORDS = 100_000

@@ -1,7 +1,6 @@
 """Every message that the daemon sends to the database is the last one in turn: the connection is cut before it, and once
 more when the server has carried it out but nobody was told. Nothing is lost, stored twice, or refused for that."""
 
-import pathlib
 import re
 import socket
 import struct
@@ -10,8 +9,7 @@ import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, account, ad_object, record
+from lib.harness import TestCase, account, ad_object, record
 
 
 class Proxy:

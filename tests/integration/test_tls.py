@@ -8,14 +8,11 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import tempfile
 import threading
-import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import INGESTD, Client, TestCase, record, run_ingestd, wait_until
+from lib.harness import INGESTD, Client, TestCase, record, run_ingestd, wait_until
 
 
 class TlsSocket:

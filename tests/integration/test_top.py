@@ -4,21 +4,17 @@ import fcntl
 import http.server
 import json
 import os
-import pathlib
 import pty
 import re
 import select
 import signal
 import struct
 import subprocess
-import sys
 import termios
 import threading
-import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import INGESTD, TestCase, numbered, record, run_ingestd, wait_until
+from lib.harness import INGESTD, TestCase, numbered, record, run_ingestd, wait_until
 
 STATUS = {
     "version": "0.1.0", "pid": 1234, "now": "2026-11-24T11:50:00.123Z", "uptimeSeconds": 13801.5, "state": "running",
@@ -242,7 +238,7 @@ class Top(unittest.TestCase):
         terminal = self.top(columns=120)
         terminal.wait_for("uid 0")
         self.answers.status = 503
-        terminal.wait_for(r"no status from http://127.0.0.1:\d+: the answer is HTTP status 503; what follows was before.*uid 0")
+        terminal.wait_for(r"no status from http://127.0.0.1:\d+: the answer is HTTP status 503; showing the last known state.*uid 0")
         self.answers.status = 200
         terminal.wait_for(r"^boris-ingestd 0.1.0[^\n]*\r\nlines ")
 
@@ -263,7 +259,7 @@ class OfARealDaemon(TestCase):
         quiet.send(record(amountCents=-1))
         quiet.wait_ack(1)
         d.send(*numbered(500), record(externalId="none"))
-        wait_until(lambda: shown(r"running, ready .*in all +502 +501 +0 +1 +0\n.*database +connected .*spool +off\n.*"
+        wait_until(lambda: shown(r"running, ready .*total +502 +501 +0 +1 +0\n.*database +connected .*spool +off\n.*"
                                  r"rejects +unknown_ad_object 1\n +\S+  #2 line 501  unknown_ad_object externalId: no ad object none"
                                  r".*1 of 1,024 connected .*\n +1  uid \d+, pid \d+ +1 +1 +0 +0 "), "it all")
         busy = d.client()

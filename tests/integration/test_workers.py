@@ -3,13 +3,11 @@
 import pathlib
 import re
 import signal
-import sys
 import tempfile
 import threading
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import TestCase, account, ad_object, numbered, record, wait_until
+from lib.harness import TestCase, account, ad_object, numbered, record, wait_until
 
 
 class Workers(TestCase):

@@ -28,11 +28,11 @@ KNOWN = {("spool/overflow", "daemon/pipeline.h")}
 
 # Who may include a library's header: folders or files. The headers of libc and libuv are everybody's.
 FOREIGN = {
-    "libpq-fe.h": {"pg/pg_conn", "model"},
+    "libpq-fe.h": {"pg/pg_conn", "pg/pg_result", "model"},
     "cjson/cJSON.h": {"wire/reply", "monitor/status_json", "commands"},
     "ini.h": {"base/config"},
-    "sqlite3.h": {"spool/spool_file"},
-    "openssl/ssl.h": {"server/tls"},
+    "sqlite3.h": {"spool/spool_file", "spool/spool_lines", "spool/spool_sql"},
+    "openssl/ssl.h": {"server/tls", "pg/pg_conn"},
     "systemd/sd-daemon.h": {"daemon/service"},
     "microhttpd.h": {"monitor/http"},
 }

@@ -27,7 +27,7 @@ def dispatched():
     sets = dict(re.findall(r"(\w+_OPTIONS) = ([^;]*?),\n", source))
     table = re.search(r"struct command commands\[\] = \{\n(.*?)\n\};", source, re.S)[1]
     commands = {}
-    for words, operand, options in re.findall(r"\{\{([^}]*)\}, (NULL|\"\w+\"), ([^}]*), \w+\}", table):
+    for words, operand, options in re.findall(r'\{\{([^}]*)\},\s+(NULL|"\w+"),\s+([^}]*?),\s+\w+,\s+"', table):
         for _ in range(2):
             options = re.sub(r"\w+_OPTIONS", lambda m: sets[m[0]], options)
         commands[" ".join(re.findall(r'"(\w+)"', words))] = (
@@ -78,8 +78,14 @@ class Manual(unittest.TestCase):
         for option in set(re.findall(r"--[a-z]+", text)):
             self.assertIn(option, page)
         for command in dispatched():
-            first, *rest = command.split()
-            self.assertRegex(text, rf"boris-ingestd \[?{first}\b.*" + "".join(rest))
+            self.assertRegex(text, rf"(?m)^  {command}\b")
+
+    def test_each_command_has_its_own_help(self):
+        for command, (_, options) in dispatched().items():
+            for words in ([*command.split(), "--help"], ["help", *command.split()]):
+                text = subprocess.run([INGESTD, *words], check=True, stdout=subprocess.PIPE, text=True).stdout
+                found = set(re.findall(r"^ +(?:-h, |-V, )?(--[a-z]+)", text, re.M)) - EVERYWHERE - {"--help", "--version"}
+                self.assertEqual(found, options, command)
 
     def test_settings_with_their_defaults(self):
         found, section = {}, None
@@ -111,7 +117,7 @@ class Manual(unittest.TestCase):
 class Completion(unittest.TestCase):
     def test_commands(self):
         first = {command.split()[0] for command in dispatched()}
-        self.assertEqual(complete(""), first | EVERYWHERE | {"--version", "--help"})
+        self.assertEqual(complete(""), first | EVERYWHERE | {"help", "--version", "--help"})
         self.assertEqual(complete("mi"), {"migrate"})
         for command in dispatched():
             *before, last = command.split()

@@ -10,6 +10,7 @@
 #   cluster.sh pause DIR                SIGSTOP, the server and its backends
 #   cluster.sh resume DIR               SIGCONT
 #   cluster.sh restart DIR              start again, on the same port, what was stopped or killed
+#   cluster.sh client PROGRAM [ARG...]  run a client of the server's version: pg_dump, pg_restore
 #   cluster.sh destroy DIR              stop, and remove what start made
 #
 # $CLUSTER_FSYNC is the new server's fsync, on unless told.
@@ -18,20 +19,22 @@
 # /tmp/ingestd-* ($TMPDIR/ingestd-*) goes when no process of its starter's process group is left.
 set -euo pipefail
 
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/boris-ingestd # as in tree.sh
-tree=$cache/trixie
-template=$cache/pgdata
-bin=/usr/lib/postgresql/17/bin
 postgres_uid=100 # postgres in the tree
 postgres_gid=102
+programs=lib/postgresql/17/bin
 
 die() {
         echo "cluster.sh: $*" >&2
         exit 1
 }
 
+here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=tests/lib/tree.sh
-source "$(dirname "${BASH_SOURCE[0]}")/tree.sh"
+source "$here/tree.sh"
+# shellcheck source=tests/lib/enter.sh
+source "$here/enter.sh"
+tree=$cache/trixie
+template=$cache/pgdata
 
 # Unpacks the packages and runs none of their scripts: that needs neither root nor a chroot.
 make_server_tree() {
@@ -40,44 +43,106 @@ make_server_tree() {
         echo "postgres:x:$postgres_gid:" >"$tree/etc/group"
 }
 
-# Sets `sandbox`, the words before a command that is to run in the tree as its postgres user, with $1 as /data. Root
-# changes to that user; anyone else takes a user namespace in which he is that user. Process ids are the host's.
+# Programs that find PostgreSQL's other programs and files beside themselves, and run with the tree's libraries.
+make_loader_programs() {
+        local place=$tree/loader program loader
+        [ ! -d "$place" ] || return 0
+        loader_of "$tree"
+        mkdir -p "$place.new/$programs"
+        ln -s ../usr/share "$place.new/share"
+        ln -s ../../../../usr/lib/postgresql/17/lib "$place.new/lib/postgresql/17/lib"
+        for program in initdb postgres; do
+                {
+                        echo '#!/bin/sh'
+                        # shellcheck disable=SC2016
+                        printf 'exec %s --argv0 "$0" %s "$@"\n' "$(printf '%q ' "${loader[@]}")" \
+                                "$(printf %q "$tree/usr/$programs/$program")"
+                } >"$place.new/$programs/$program"
+                chmod +x "$place.new/$programs/$program"
+        done
+        mv "$place.new" "$place"
+}
+
+# enter_tree WAY FOLDER: sets `sandbox`, the words before a command that is to run with the tree's files as its postgres
+# user; `bin`, where the commands are; and `data`, the name that FOLDER has there. Process ids are the host's.
 enter_tree() {
-        sandbox=(
-                bwrap --unshare-ipc # a killed server's shared memory ends with its namespace
-                --ro-bind "$tree/usr" /usr --ro-bind "$tree/etc" /etc
-                --symlink usr/bin /bin --symlink usr/lib /lib --symlink usr/lib64 /lib64
-                --proc /proc --dev /dev --tmpfs /tmp --bind "$1" /data --chdir /data
-        )
-        if [ "$(id -u)" -eq 0 ]; then
-                sandbox+=(setpriv --reuid="$postgres_uid" --regid="$postgres_gid" --clear-groups)
+        sandbox=()
+        bin=/usr/$programs
+        case $1 in
+        bwrap)
+                data=/data
+                sandbox=(
+                        bwrap --unshare-ipc # a killed server's shared memory ends with its namespace
+                        --ro-bind "$tree/usr" /usr --ro-bind "$tree/etc" /etc
+                        --symlink usr/bin /bin --symlink usr/lib /lib --symlink usr/lib64 /lib64
+                        --proc /proc --dev /dev --tmpfs /tmp --bind "$2" /data --chdir /data
+                )
+                # root changes to that user; anyone else takes a user namespace in which he is that user
+                if [ "$(id -u)" -eq 0 ]; then
+                        sandbox+=(setpriv --reuid="$postgres_uid" --regid="$postgres_gid" --clear-groups)
+                else
+                        sandbox+=(--unshare-user --uid "$postgres_uid" --gid "$postgres_gid")
+                fi
+                ;;
+        chroot)
+                data=${2#"$tree"}
+                make_root "$tree"
+                sandbox=(chroot --userspec="$postgres_uid:$postgres_gid" --groups= "$tree")
+                ;;
+        loader)
+                data=$2
+                bin=$tree/loader/$programs
+                make_loader_programs
+                ;;
+        esac
+}
+
+# make_folder WAY FOLDER: a chroot sees only what is in the tree, so there FOLDER becomes a link into it.
+make_folder() {
+        if [ "$1" = chroot ]; then
+                mkdir -p "$tree/servers"
+                ln -sfn "$(mktemp -d "$tree/servers/XXXXXX")" "$2"
+                chmod 755 "$2/"
         else
-                sandbox+=(--unshare-user --uid "$postgres_uid" --gid "$postgres_gid")
+                mkdir -p "$2"
         fi
 }
 
-make_template() {
-        local new=$template.new sandbox
-        rm -rf "$new"
-        mkdir "$new"
-        [ "$(id -u)" -ne 0 ] || chown $postgres_uid:$postgres_gid "$new"
-        enter_tree "$new"
-        "${sandbox[@]}" $bin/initdb -D /data/db -U postgres -A trust -E UTF8 --locale=C.UTF-8 >/dev/null
-        mv "$new" "$template"
+remove_folder() {
+        [ ! -L "$1" ] || rm -rf "$(readlink "$1")"
+        rm -rf "$1"
 }
 
+make_template() {
+        local new=$template.new way sandbox bin data
+        way=$(way_into_trees)
+        remove_folder "$new"
+        make_folder "$way" "$new"
+        [ "$(id -u)" -ne 0 ] || chown $postgres_uid:$postgres_gid "$new/"
+        enter_tree "$way" "$(realpath "$new")"
+        TZ=UTC LC_ALL=C "${sandbox[@]}" "$bin/initdb" -D "$data/db" -U postgres -A trust -E UTF8 --locale=C.UTF-8 >/dev/null
+        cp -a "$(realpath "$new")" "$template"
+        remove_folder "$new"
+}
+
+# make_data WAY FOLDER
 make_data() {
-        cp -a --reflink=auto "$template" "$1"
-        cat >>"$1/db/postgresql.conf" <<'CONF'
+        local sandbox bin data
+        make_folder "$1" "$2"
+        cp -a --reflink=auto "$template/." "$2/"
+        enter_tree "$1" "$(realpath "$2")"
+        cat >>"$2/db/postgresql.conf" <<CONF
 shared_preload_libraries = 'timescaledb'
 timescaledb.telemetry_level = off
 listen_addresses = '127.0.0.1'
-unix_socket_directories = '/data'
-max_connections = 100
+unix_socket_directories = '$data'
+max_connections = 200 # run.sh has one server for many tests
 max_wal_size = 2GB
 log_line_prefix = '%m [%p] %d '
+fsync = ${CLUSTER_FSYNC:-on}
 CONF
-        echo "fsync = ${CLUSTER_FSYNC:-on}" >>"$1/db/postgresql.conf"
+        # files that end with the data; without a namespace, shared memory would outlive a killed server
+        [ "$1" = bwrap ] || echo "dynamic_shared_memory_type = mmap" >>"$2/db/postgresql.conf"
 }
 
 # Makes what is made once, and clears away what others left. One at a time, for several may ask at once.
@@ -115,7 +180,7 @@ server_pid() {
         local pid
         { read -r pid <"$1/data/db/postmaster.pid"; } 2>/dev/null || return 1
         is_alive "$pid" || return 1
-        tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "-D /data/db -p $(cat "$1/port") " || return 1
+        tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "/db -p $(cat "$1/port") " || return 1
         echo "$pid"
 }
 
@@ -137,12 +202,23 @@ is_ready() {
         [[ ${lines[7]:-} == ready* ]] && server_pid "$1" >/dev/null
 }
 
-# Starts the server and waits until it takes connections; fails when it ends before that.
+# The shared memory segment that a killed server leaves where it had no namespace of its own; its id is in line 7.
+remove_shared_memory() {
+        local lines
+        [ "$(cat "$1/way" 2>/dev/null)" != bwrap ] || return 0
+        { mapfile -t lines <"$1/data/db/postmaster.pid"; } 2>/dev/null || return 0
+        [ -z "${lines[6]:-}" ] || ipcrm -m "${lines[6]##* }" 2>/dev/null || true
+}
+
+# Starts the server, which does not run, and waits until it takes connections; fails when it ends before that.
 launch() {
-        local dir=$1 sandbox i
-        enter_tree "$dir/data"
+        local dir=$1 sandbox bin data i
+        # In a container nobody may have waited for a killed server: PostgreSQL takes such a process for a running one.
+        remove_shared_memory "$dir"
+        rm -f "$dir/data/db/postmaster.pid" "$dir/data"/.s.PGSQL.*
+        enter_tree "$(cat "$dir/way")" "$(realpath "$dir/data")"
         # in a session of its own, so that a signal to the starter's terminal or process group does not reach it
-        setsid "${sandbox[@]}" $bin/postgres -D /data/db -p "$(cat "$dir/port")" >>"$dir/log" 2>&1 </dev/null &
+        setsid "${sandbox[@]}" "$bin/postgres" -D "$data/db" -p "$(cat "$dir/port")" >>"$dir/log" 2>&1 </dev/null &
         for ((i = 0; i < 2400; i++)); do
                 ! is_ready "$dir" || return 0
                 is_alive $! || return 1
@@ -162,7 +238,10 @@ start() {
         mkdir -p "$dir"
         if ! server_pid "$dir" >/dev/null; then
                 ps -o pgid= -p $$ | tr -d ' ' >"$dir/owner"
-                [ -d "$dir/data" ] || make_data "$dir/data"
+                if [ ! -d "$dir/data" ]; then
+                        way_into_trees >"$dir/way"
+                        make_data "$(cat "$dir/way")" "$dir/data"
+                fi
                 for try in 1 2 3 4 5; do
                         # below the ports that the kernel deals out: a client that connects to a dead server's port
                         # there can be given that very port, and then talks to itself
@@ -217,8 +296,10 @@ signal_all() {
 
 destroy() {
         kill_all "$1" # its data go, too; and one that is paused, by who was killed meanwhile, hears nothing else
+        remove_shared_memory "$1"
         # nothing but its own, should DIR be somebody's home
-        rm -rf "$1/data" "$1/log" "$1/port" "$1/owner"
+        remove_folder "$1/data"
+        rm -rf "$1/log" "$1/port" "$1/owner" "$1/way"
         rmdir "$1" 2>/dev/null || true
 }
 
@@ -227,6 +308,10 @@ command=$1
 [ "$command" = tree ] || [ $# -ge 2 ] || die "$command needs a DIR"
 dir=$(realpath -m "${2:-.}")
 case $command in
+client)
+        enter_tree /tmp
+        exec "${sandbox[@]}" "$bin/$2" "${@:3}"
+        ;;
 tree) prepare ;;
 start) start "$dir" "${3:-}" ;;
 url) url "$dir" ;;

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -52,19 +53,36 @@ def as_role(url, role):
     return f"{url}{'&' if '?' in url else '?'}options=-crole%3D{role}"
 
 
-class Server:
-    """A PostgreSQL server with TimescaleDB."""
+# A file of tests with one of these in it has a server of its own, else it shares the one that run.sh has started.
+NEEDS_OWN_SERVER = re.compile(r"\bserver\.(kill|stop_at_once|start|pause|need_private|dir|_cluster)\b|ALTER SYSTEM|"
+                              r"Server\(\)|own server")
 
-    def __init__(self):
+
+def shared_url(cls):
+    """Of run.sh's server, where the file of the test class @cls may use it."""
+    url = os.environ.get("TEST_SERVER_URL")
+    if url and not NEEDS_OWN_SERVER.search(pathlib.Path(sys.modules[cls.__module__].__file__).read_text()):
+        return url
+    return None
+
+
+class Server:
+    """A PostgreSQL server with TimescaleDB: that of DATABASE_URL, the one at @shared, or a new one."""
+
+    def __init__(self, shared=None):
         self.template = None
-        self.private = not os.environ.get("DATABASE_URL")
-        if self.private:
+        self.shared = not os.environ.get("DATABASE_URL") and shared
+        self.private = not os.environ.get("DATABASE_URL") and not shared
+        if self.shared:
+            self.url = shared
+        elif self.private:
             self.dir = tempfile.mkdtemp(prefix="ingestd-")
             self.url = self._cluster("start")
         else:
             self.url = os.environ["DATABASE_URL"]
 
     def _cluster(self, command, *args):
+        assert not self.shared, f'{command}: others use this server, too (write "own server" in the file of the test)'
         # what PostgreSQL wrote survives its processes' end without fsync, too
         return subprocess.run([CLUSTER, command, self.dir, *args], check=True, stdout=subprocess.PIPE, text=True,
                               env=os.environ | {"CLUSTER_FSYNC": "off"}).stdout.strip()
@@ -183,8 +201,8 @@ class Database:
         return self.holding(f"LOCK TABLE {table} IN {mode} MODE")
 
     @contextlib.contextmanager
-    def holding(self, sql):
-        """Somebody's transaction holds what the statement took."""
+    def holding(self, sql, end="ROLLBACK"):
+        """Somebody's transaction holds what the statement took, and then ends."""
         session = subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-d", self.url], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, text=True)
         try:
@@ -193,7 +211,7 @@ class Database:
             assert session.stdout.readline() == "held\n"
             yield
         finally:
-            session.communicate()
+            session.communicate(f"{end};\n")
 
     def allow_fk_by_batch(self):
         """What config/role.sql does with fk_check set."""
@@ -448,14 +466,14 @@ def without_none(rec):
 
 
 class TestCase(unittest.TestCase):
-    """A database and helpers for each test, one server for each module."""
+    """A database and helpers for each test; a server for each module, or for all those that only use it."""
 
     server = None
 
     @classmethod
     def setUpClass(cls):
         if not TestCase.server:
-            TestCase.server = Server()
+            TestCase.server = Server(shared=shared_url(cls))
             unittest.addModuleCleanup(cls.close_server)
 
     @staticmethod

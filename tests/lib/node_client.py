@@ -7,11 +7,10 @@ import subprocess
 import tempfile
 import threading
 
-from harness import ROOT, TestCase, encode
-from npm import need_node
+from lib.harness import ROOT, TestCase, encode
+from lib.npm import client_package, need_node
 
 SCRIPTS = ROOT / "tests/integration/client"
-CLIENT = ROOT / "tests/clients/node"
 
 
 def project(test, **modules):
@@ -20,7 +19,7 @@ def project(test, **modules):
     test.addCleanup(folder.cleanup)
     place = pathlib.Path(folder.name)
     (place / "node_modules").mkdir()
-    for name, where in {"boris-ingestd-client": CLIENT, **modules}.items():
+    for name, where in {"boris-ingestd-client": client_package(), **modules}.items():
         (place / "node_modules" / name).symlink_to(where)
     for script in SCRIPTS.iterdir():
         (place / script.name).write_bytes(script.read_bytes())
@@ -114,6 +113,7 @@ class ClientTest(TestCase):
     @classmethod
     def setUpClass(cls):
         need_node(18)
+        client_package()
         super().setUpClass()
 
     def setUp(self):

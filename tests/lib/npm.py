@@ -1,5 +1,6 @@
 """Packages of npm's registry: installed once, into the cache folder."""
 
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -7,7 +8,10 @@ import shutil
 import subprocess
 import unittest
 
-CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"), "boris-ingestd")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TREE = pathlib.Path(__file__).with_name("tree.sh")
+CACHE = pathlib.Path(subprocess.run(["bash", "-c", 'source "$0" && echo "$cache"', TREE], check=True,
+                                    stdout=subprocess.PIPE, text=True).stdout.strip())
 
 
 class Unavailable(unittest.SkipTest):
@@ -37,7 +41,8 @@ def packages(folder):
         (place / "package.json").write_bytes(wanted)
         try:
             done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--fetch-retries=1"], cwd=place,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=180)
+                                  env=os.environ | {"npm_config_cache": str(CACHE / "npm")}, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, timeout=180)
         except subprocess.TimeoutExpired:
             raise Unavailable("npm's registry does not answer") from None
         if done.returncode:
@@ -45,4 +50,36 @@ def packages(folder):
         (place / "complete").touch()
     for script in folder.glob("*.mjs"):
         shutil.copy(script, place)
+    return place
+
+
+def run_npm(place, *command):
+    """Runs a command of Node or npm in @place; raises Unavailable where the registry is out of reach."""
+    try:
+        done = subprocess.run(command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"{' '.join(command)} takes too long") from None
+    if done.returncode:
+        if command[:2] == ("npm", "install"):
+            raise Unavailable(f"npm cannot install packages: {done.stdout.strip().splitlines()[-1:]}")
+        raise AssertionError(f"{' '.join(command)}: {done.stdout}")
+    return done.stdout
+
+
+def client_package():
+    """The folder of the TypeScript client, compiled: once for each state of its source, in the cache folder."""
+    need("node", "npm")
+    source = ROOT / "src/clients/node"
+    files = sorted(path for path in source.rglob("*") if path.is_file() and not {"node_modules", "dist"} & set(path.parts))
+    state = hashlib.sha256(b"\0".join(str(path.relative_to(source)).encode() + path.read_bytes() for path in files))
+    place = CACHE / f"client-{state.hexdigest()[:12]}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "client.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "complete").exists():
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(source, place, ignore=shutil.ignore_patterns("node_modules", "dist", ".build-*"))
+            run_npm(place, "npm", "install", "--no-audit", "--no-fund", "--fetch-retries=1")
+            run_npm(place, "node", "build.mjs")
+            (place / "complete").touch()
     return place

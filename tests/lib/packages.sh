@@ -8,7 +8,7 @@ packages=(
         gcc libc6-dev cmake ninja-build pkg-config
         libuv1-dev libpq-dev libcjson-dev libcmocka-dev libinih-dev libxxhash-dev libsqlite3-dev libssl-dev
         libmicrohttpd-dev libsystemd-dev
-        python3 socat openssl util-linux procps
+        python3 socat openssl util-linux procps tzdata
         ca-certificates mmdebstrap bubblewrap debian-archive-keyring mount
 )
 # Any psql will do, and there may be one that is not Debian's.
@@ -16,6 +16,8 @@ command -v psql >/dev/null || packages+=(postgresql-client)
 [ "${1:-}" != tests ] || packages+=(
         # the status page
         chromium
+        # lint
+        clang-format clang-tidy cppcheck shellcheck pyflakes3 codespell
         # the package, and a systemd that starts it
         dpkg-dev lintian systemd-container
 )

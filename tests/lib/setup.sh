@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # What demo.sh and run.sh have in common; sourced. Arguments go to packages.sh.
+export LC_ALL=C.UTF-8 # what is read of programs' output is in English
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 lib=$root/tests/lib
 

@@ -1,6 +1,21 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # Debian trees in the cache folder, made once, for what the host is not to have installed; sourced.
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/boris-ingestd
+
+# The first of these that can be written: $XDG_CACHE_HOME, .cache in $HOME, else a folder below /var/tmp.
+find_cache() {
+        local folder
+        for folder in "${XDG_CACHE_HOME:-}" "${HOME:+$HOME/.cache}" "/var/tmp/boris-ingestd-$(id -u)"; do
+                [ -n "$folder" ] || continue
+                mkdir -p "$folder/boris-ingestd" 2>/dev/null || continue
+                if [ -O "$folder/boris-ingestd" ] && [ -w "$folder/boris-ingestd" ]; then
+                        echo "$folder/boris-ingestd"
+                        return
+                fi
+        done
+        echo "no folder for caches can be written (set XDG_CACHE_HOME)" >&2
+        return 1
+}
+cache=$(find_cache)
 
 # The host's own mirror, so that the machine needs to reach no other.
 mirror() {

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from harness import Database, Server
+from lib.harness import Database, Server
 
 LOAD = pathlib.Path(__file__).resolve().parent
 FIRST_DAY = date(2026, 11, 1)

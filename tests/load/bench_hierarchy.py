@@ -12,7 +12,7 @@ from typing import Any
 
 from bench_data import LOAD, Failure, run_tool
 from bench_report import machine, markdown, ratio_text, spread, thousands
-from harness import Daemon, Database, Server
+from lib.harness import Daemon, Database, Server
 
 NEW, RIVAL = "ad objects, new", "psql: COPY into a temporary table, INSERT from there"
 UNCHANGED, VACUUMED = "ad objects, unchanged", "the same once more, the tables vacuumed"

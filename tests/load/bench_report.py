@@ -10,7 +10,7 @@ from typing import Any
 
 from bench_data import Data
 from bench_ways import DaemonWay, Run, Way
-from harness import Database
+from lib.harness import Database
 
 
 def base_of(ways: Sequence[Way]) -> str:

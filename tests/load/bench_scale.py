@@ -10,7 +10,7 @@ from statistics import median
 from bench_data import LOAD, Data, Shape, run_tool
 from bench_report import describe, markdown, microseconds, ratio_text, ratios_to, spread, thousands, wal_text
 from bench_ways import DaemonWay, Run, Way, cpu_of, measure
-from harness import Server, psql
+from lib.harness import Server, psql
 
 PACE = 1000  # records/s
 PACED_SECONDS = 15

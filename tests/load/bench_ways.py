@@ -9,9 +9,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import npm
+from lib import npm
 from bench_data import COLUMNS, LOAD, Data, Failure, run_tool
-from harness import INGESTD, Daemon, Server
+from lib.harness import INGESTD, Daemon, Server
 
 TICKS = os.sysconf("SC_CLK_TCK")
 DRIZZLE_CONNECTIONS = 4

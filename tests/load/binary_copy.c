@@ -15,7 +15,7 @@
 #include <libpq-fe.h>
 
 #include "mapped_file.h"
-#include "model/spending.h"
+#include "model/spending_store.h"
 #include "spending/copy_format.h"
 #include "timing.h"
 
@@ -105,7 +105,7 @@ static void expect(PGconn *pg, PGresult *res, ExecStatusType status)
 
 static void copy_batch(PGconn *pg, const struct job *job, struct slice batch)
 {
-        expect(pg, PQexec(pg, spending_copy_sql), PGRES_COPY_IN);
+        expect(pg, PQexec(pg, spending_bare_copy_sql), PGRES_COPY_IN);
         put(pg, job->header.data, job->header.len);
         put(pg, batch.ptr, batch.len);
         put(pg, job->trailer.data, job->trailer.len);

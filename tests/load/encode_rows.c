@@ -40,13 +40,15 @@ static _Noreturn void die(const char *what, const char *why)
 
 /* --- ad objects --- */
 
+static struct name_key_secret secret;
+
 static XXH128_hash_t key_of(enum platform platform, struct json_string account, struct json_string object)
 {
         struct name_key key = {.len = 0};
 
         name_key_account(&key, platform, NULL, account);
         name_key_id(&key, object);
-        return XXH3_128bits(key.bytes, key.len);
+        return name_key_hash(&key, &secret);
 }
 
 static struct slice column(const PGresult *res, int c)
@@ -98,7 +100,8 @@ static void read_line(struct encoder *e, struct slice line, struct spending_reco
         const struct uuid *object;
 
         e->line_no++;
-        if (!fields_read(&e->reader, line, &fields, &reject) || !spending_record_read(&fields, 0, ret)) {
+        if (!fields_read(&e->reader, line, &fields, &reject) ||
+            !spending_record_read(&fields, (struct receipt){0, 0}, ret)) {
                 fprintf(stderr, "encode_rows: line %" PRIu64 ": %s\n", e->line_no, reject.message);
                 exit(1);
         }
@@ -227,6 +230,7 @@ int main(int argc, char **argv)
         }
         if (!mapped_file(argv[2], &lines))
                 die(argv[2], "cannot be read");
+        name_key_secret_draw(&secret);
         object_cache_init(&e.objects, OBJECTS_MAX);
         read_objects(&e, argv[1]);
         began = seconds(CLOCK_PROCESS_CPUTIME_ID);

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import net from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { IngestClient } from "boris-ingestd-client";
+import { ingest } from "boris-ingestd-client";
 
 const plan = JSON.parse(process.argv[2]);
 const lines = readFileSync(plan.file, "utf8").split("\n").slice(0, -1);
@@ -46,8 +46,7 @@ try {
     say({ type: "retry", message: error.message, ...rest });
     if (plan.abortInPause) setTimeout(() => controller.abort(), 50);
   };
-  const client = new IngestClient({ onRetry, ...plan.options });
-  for await (const event of client.ingest(records(), { signal: controller.signal })) {
+  for await (const event of ingest(records(), { onRetry, ...plan.options, signal: controller.signal })) {
     if (plan.slowMs) await pause(plan.slowMs);
     if (event.line) told = event.line;
     say(event);

@@ -33,9 +33,11 @@ export async function main(signal: AbortSignal): Promise<number> {
     else if (event.type === "reject") console.log(event.index, event.code, event.field ?? "", event.record);
     else console.log(event.records satisfies number, event.connections);
   }
-  const client = new IngestClient({ host: "db.example", port: 9000, tls: { ca: "", cert: "", key: "" } });
+  const place = { host: "db.example", port: 9000, tls: { ca: "", cert: "", key: "" } };
+  await new IngestClient(place).close();
   try {
-    const summary = await client.send([spending], {
+    const summary = await send([spending], {
+      ...place,
       onReject: ({ record, code }) => console.log(record.amountCents, code === "bad_value"),
     });
     return summary.stored;
@@ -54,8 +56,8 @@ export const field: SpendingRecord = { ...spending, amount: 1 };
 export const missing: AdObjectRecord | SpendingRecord = { ...spending, currency: undefined };
 // @ts-expect-error: an AD_GROUP is an AD_SET here
 export const type: AdObjectRecord = { ...ad, type: "AD_GROUP" };
-// @ts-expect-error: JSON has no bigint
-export const metrics: SpendingRecord = { ...spending, metrics: { big: 1n } };
+// @ts-expect-error: metrics are an object
+export const metrics: SpendingRecord = { ...spending, metrics: "x" };
 // @ts-expect-error: one or the other
 export const place = send([spending], { path: "/x", port: 1 });
 // @ts-expect-error: a client without a certificate is turned away

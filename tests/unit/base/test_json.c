@@ -1,7 +1,9 @@
 /* The reader by itself; what becomes of a record's fields is test_record.c's. */
 #include "test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/json.h"
 
@@ -118,9 +120,117 @@ static void test_trouble_is_the_value_s_own(void **state)
         json_scratch_deinit(&scratch);
 }
 
+/* --- many keys --- */
+
+enum { KEYS = 3000, KEY_BYTES = 8, SLOTS = 8192 };
+
+/* The least time that reading an object with these keys takes, of several tries. */
+static double read_keys(char keys[KEYS][KEY_BYTES + 1])
+{
+        struct json_scratch scratch = {0};
+        char *text = malloc(2 + (size_t)KEYS * (KEY_BYTES + 5));
+        double best = 1e9;
+        size_t len = 1;
+
+        text[0] = '{';
+        for (int i = 0; i < KEYS; i++)
+                len += (size_t)sprintf(text + len, "%s\"%s\":1", i ? "," : "", keys[i]);
+        text[len++] = '}';
+        for (int i = 0; i < 5; i++) {
+                struct json_reader r;
+                struct json_value value;
+                clock_t start = clock();
+                double took;
+
+                json_reader_init(&r, (struct slice){text, len}, &scratch);
+                assert_true(json_read(&r, &value));
+                took = (double)(clock() - start);
+                best = took < best ? took : best;
+        }
+        json_scratch_deinit(&scratch);
+        free(text);
+        return best;
+}
+
+/* An attacker looks for keys whose hashes, which everybody can compute, want one slot of a table. */
+static void test_colliding_keys_cost_no_more(void **state)
+{
+        static char colliding[KEYS][KEY_BYTES + 1];
+        static char ordinary[KEYS][KEY_BYTES + 1];
+        int found = 0;
+
+        (void)state;
+        for (unsigned n = 0; found < KEYS; n++) {
+                char key[KEY_BYTES + 1];
+
+                for (int i = 0; i < KEY_BYTES; i++)
+                        key[i] = (char)('a' + (n >> 4 * i & 15));
+                key[KEY_BYTES] = '\0';
+                if (n < KEYS)
+                        memcpy(ordinary[n], key, sizeof(key));
+                if ((XXH3_128bits_withSeed(key, KEY_BYTES, 1).low64 & (SLOTS - 1)) == 0)
+                        memcpy(colliding[found++], key, sizeof(key));
+        }
+        assert_true(read_keys(colliding) < 5 * read_keys(ordinary) + 1000);
+}
+
+static void test_scratch_does_not_stay_long(void **state)
+{
+        static char text[600000];
+        struct json_scratch scratch = {0};
+        struct json_reader r;
+        struct json_value value;
+        size_t len = 1;
+
+        (void)state;
+        text[0] = '{';
+        for (int i = 0; i < 20000; i++)
+                len += (size_t)sprintf(text + len, "%s\"%d\\n\":\"\\n\"", i ? "," : "", i);
+        text[len++] = '}';
+        json_reader_init(&r, (struct slice){text, len}, &scratch);
+        assert_true(json_read(&r, &value));
+        assert_true(scratch.keys_cap >= 20000 && scratch.table_cap >= 40000);
+        json_scratch_trim(&scratch);
+        assert_true(scratch.keys_cap == 0 && scratch.table_cap == 0 && scratch.text.cap == 0);
+        json_reader_init(&r, (struct slice){text, len}, &scratch);
+        assert_true(json_read(&r, &value));
+        json_scratch_deinit(&scratch);
+}
+
+static enum json_trouble trouble_of(const char *text, size_t text_max)
+{
+        struct json_scratch scratch = {0};
+        struct json_reader r;
+        struct json_value value;
+
+        json_reader_init(&r, slice_str(text), &scratch);
+        r.text_max = text_max;
+        assert_true(json_read(&r, &value));
+        json_scratch_deinit(&scratch);
+        return value.trouble;
+}
+
+static void test_long_text(void **state)
+{
+        (void)state;
+        assert_int_equal(trouble_of("{\"a\":1e1000}", 1010), JSON_TROUBLE_LONG);
+        assert_int_equal(trouble_of("{\"a\":1e1000}", 1020), JSON_TROUBLE_NONE);
+        assert_int_equal(trouble_of("{\"a\":[1e500,{\"b\":[-1e-500]}]}", 1000), JSON_TROUBLE_LONG);
+        assert_int_equal(trouble_of("{\"a\":[1e500,{\"b\":[-1e-500]}]}", 1100), JSON_TROUBLE_NONE);
+        assert_int_equal(trouble_of("{\"a\":[0e500,{\"b\":[0e-500]}]}", 500), JSON_TROUBLE_LONG);
+        assert_int_equal(trouble_of("{\"a\":1e1000}", 0), JSON_TROUBLE_NONE);
+        /* without exponents any text that was sent may be stored */
+        assert_int_equal(trouble_of("{\"a\":[1,1.5,12345678901234567890]}", 10), JSON_TROUBLE_NONE);
+        /* of a number, who reads it decides */
+        assert_int_equal(trouble_of("1e1000", 10), JSON_TROUBLE_NONE);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_colliding_keys_cost_no_more),
+                cmocka_unit_test(test_scratch_does_not_stay_long),
+                cmocka_unit_test(test_long_text),
                 cmocka_unit_test(test_decode),
                 cmocka_unit_test(test_every_prefix),
                 cmocka_unit_test(test_every_byte_of_a_string),

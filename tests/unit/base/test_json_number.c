@@ -104,9 +104,53 @@ static void test_integer(void **state)
         }
 }
 
+/* What PostgreSQL's numeric prints, see length() in integration/test_metrics. */
+static void test_text_len(void **state)
+{
+        static const struct {
+                const char *text;
+                size_t len;
+        } cases[] = {
+                {"0", 1},
+                {"-0", 1},
+                {"0e5", 1},
+                {"-0.0e1", 1},
+                {"0e-3", 5},
+                {"-0.0e-1", 4},
+                {"1e3", 4},
+                {"-1e3", 5},
+                {"1.5e3", 4},
+                {"1.50e1", 4},
+                {"0.001e3", 1},
+                {"0.0015e3", 3},
+                {"123e-2", 4},
+                {"123e-3", 5},
+                {"123e-5", 7},
+                {"-12.5e-1", 5},
+                {"1e131071", 131072},
+                {"-1e131071", 131073},
+                {"1e-16383", 16385},
+                {"0e-16383", 16385},
+                {"9.99e-16381", 16385},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                const char *p = cases[i].text;
+                struct json_number n;
+                const char *error;
+
+                assert_true(json_number_read(&p, p + strlen(p), &n, &error));
+                assert_true(json_number_fits_numeric(&n));
+                if (json_number_text_len(&n) != cases[i].len)
+                        fail_msg("%s: %zu bytes", cases[i].text, json_number_text_len(&n));
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_text_len),
                 cmocka_unit_test(test_short),
                 cmocka_unit_test(test_integer),
         };

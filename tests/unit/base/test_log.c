@@ -219,6 +219,37 @@ static void test_limit(void **state)
         assert_int_equal(log_limit_pass(&l, 9000), 1);
 }
 
+static void test_foreign_text(void **state)
+{
+        (void)state;
+        log_init(LOG_LEVEL_INFO, LOG_FORMAT_JOURNAL);
+        log_info("\x1b[31m\t\xe2\x80\xae"
+                 "evil\xff");
+        assert_logged("<6>?[31m ?evil?\n");
+}
+
+/* With a thread that writes: the order is kept, what comes again in a row is counted, and the end has it all. */
+static void test_thread(void **state)
+{
+        char text[4096];
+
+        (void)state;
+        log_init(LOG_LEVEL_INFO, LOG_FORMAT_JOURNAL);
+        log_start();
+        log_info("first");
+        for (int i = 0; i < 10; i++)
+                log_error("the same");
+        log_info("second");
+        log_info("second");
+        log_warn("last");
+        log_warn("last");
+        log_stop();
+        read_logged(text);
+        assert_string_equal(text, "<6>first\n<3>the same\n<3>the same (× 10)\n<6>second\n<6>second\n"
+                                  "<4>last\n<4>last (× 2)\n");
+        assert_int_equal(log_dropped(), 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -229,6 +260,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_one_event_is_one_line, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_long_texts, setup, teardown),
                 cmocka_unit_test(test_limit),
+                cmocka_unit_test_setup_teardown(test_foreign_text, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_thread, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

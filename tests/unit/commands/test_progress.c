@@ -1,7 +1,7 @@
 #include "test.h"
 
 #include "commands/progress.h"
-#include "commands/visible.h"
+#include "base/visible.h"
 
 static void assert_line(const struct progress *p, unsigned columns, bool color, const char *want)
 {

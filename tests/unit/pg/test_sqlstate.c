@@ -20,19 +20,24 @@ static void test_actions(void **state)
                 {"40P01", SQLSTATE_RETRY},
                 {"57014", SQLSTATE_RETRY},
                 /* these never cost a row */
-                {"08006", SQLSTATE_RECONNECT},
-                {"25006", SQLSTATE_RECONNECT},
-                {"28P01", SQLSTATE_RECONNECT},
-                {"42501", SQLSTATE_RECONNECT},
-                {"53100", SQLSTATE_RECONNECT},
-                {"53300", SQLSTATE_RECONNECT},
-                {"57P01", SQLSTATE_RECONNECT},
-                {"58030", SQLSTATE_RECONNECT},
-                {"57P02", SQLSTATE_RECONNECT},
-                {"XX001", SQLSTATE_RECONNECT},
+                {"08006", SQLSTATE_SERVER},
+                {"25006", SQLSTATE_SERVER},
+                {"28P01", SQLSTATE_SERVER},
+                {"42501", SQLSTATE_SERVER},
+                {"53100", SQLSTATE_SERVER},
+                {"53300", SQLSTATE_SERVER},
+                {"57P01", SQLSTATE_SERVER},
+                {"58030", SQLSTATE_SERVER},
+                {"57P02", SQLSTATE_SERVER},
+                {"XX001", SQLSTATE_SERVER},
+                {"53200", SQLSTATE_SERVER},
+                {"53400", SQLSTATE_SERVER},
+                {"25P04", SQLSTATE_SERVER},
+                {"TS000", SQLSTATE_SERVER},
+                {"TS001", SQLSTATE_SERVER},
+                {"TS500", SQLSTATE_SERVER},
                 /* these do if nothing but the row can be to blame */
                 {"XX000", SQLSTATE_SUSPECT},
-                {"TS001", SQLSTATE_SUSPECT},
                 {"0A000", SQLSTATE_SUSPECT},
                 {"42P01", SQLSTATE_SUSPECT},
                 {"42703", SQLSTATE_SUSPECT},
@@ -46,64 +51,10 @@ static void test_actions(void **state)
         }
 }
 
-static void test_suspects(void **state)
-{
-        struct suspicion s = {0};
-
-        (void)state;
-        /* the server is broken: no matter how often, nothing is told by it */
-        for (int i = 0; i < 5; i++) {
-                assert_int_equal(suspect_failed(&s, "XX000", 2, false), SUSPECT_PROBE);
-                assert_int_equal(suspect_probed(&s, "XX000"), SUSPECT_GIVE_UP);
-        }
-        for (int i = 0; i < 3; i++) {
-                assert_int_equal(suspect_failed(&s, "XX000", 2, false), SUSPECT_PROBE);
-                assert_int_equal(suspect_probed(&s, NULL), SUSPECT_PAUSE);
-        }
-        assert_int_equal(suspect_failed(&s, "XX000", 2, false), SUSPECT_HALVE);
-        assert_int_equal(suspect_failed(&s, "XX000", 1, false), SUSPECT_PROBE);
-        assert_int_equal(suspect_probed(&s, "53100"), SUSPECT_GIVE_UP);
-        assert_int_equal(suspect_failed(&s, "XX000", 1, false), SUSPECT_PROBE);
-        assert_int_equal(suspect_probed(&s, NULL), SUSPECT_RETRY);
-        assert_int_equal(suspect_failed(&s, "XX000", 1, true), SUSPECT_REFUSE);
-        assert_int_equal(suspect_failed(&s, "XX000", 1, false), SUSPECT_PROBE); /* another row */
-}
-
-/* A row that fails for what passes by itself is paused for, however often. */
-static void test_suspects_that_cost_no_row(void **state)
-{
-        struct suspicion s = {.failures = 3};
-
-        (void)state;
-        assert_int_equal(suspect_failed(&s, "40001", 2, false), SUSPECT_HALVE);
-        for (int i = 0; i < 20; i++) {
-                assert_int_equal(suspect_failed(&s, "40001", 1, false), SUSPECT_PROBE);
-                assert_int_equal(suspect_probed(&s, NULL), SUSPECT_RETRY);
-                assert_int_equal(suspect_failed(&s, i % 2 ? "55P03" : "40P01", 1, true), SUSPECT_PAUSE);
-        }
-        assert_int_equal(suspect_failed(&s, "22P02", 1, true), SUSPECT_REFUSE);
-}
-
-static void test_probes_that_are_refused(void **state)
-{
-        struct suspicion s = {.failures = 3};
-
-        (void)state;
-        for (int i = 0; i < 9; i++)
-                assert_int_equal(suspect_probed(&s, i % 2 ? "23514" : "23505"), SUSPECT_GIVE_UP);
-        assert_int_equal(suspect_probed(&s, "HV000"), SUSPECT_GIVE_UP);
-        for (int i = 0; i < 9; i++)
-                assert_int_equal(suspect_probed(&s, "23514"), SUSPECT_GIVE_UP);
-        assert_int_equal(suspect_probed(&s, "P0001"), SUSPECT_RETRY);
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_actions),
-                cmocka_unit_test(test_suspects),
-                cmocka_unit_test(test_suspects_that_cost_no_row),
-                cmocka_unit_test(test_probes_that_are_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,6 +30,7 @@ struct fixture {
         uint64_t handed_over;
         unsigned gone;
         int room_in_percent;
+        bool room; /* chance decides anew for each turn of the loop */
         const char *refuse;
 };
 
@@ -47,7 +48,7 @@ static bool has_room(void *ctx)
 {
         struct fixture *f = ctx;
 
-        return f->pending_len < IN_FLIGHT && random() % 100 < f->room_in_percent;
+        return f->pending_len < IN_FLIGHT && f->room;
 }
 
 static const char *admit(void *ctx, const struct session *s)
@@ -123,6 +124,7 @@ static int teardown(void **state)
 
 static void turn_loop(struct fixture *f)
 {
+        f->room = random() % 100 < f->room_in_percent;
         /* the first turn's callbacks are the second one's words */
         uv_run(&f->loop, UV_RUN_NOWAIT);
         uv_run(&f->loop, UV_RUN_NOWAIT);

@@ -60,9 +60,8 @@ static void test_arrays(void **state)
 
         (void)state;
         rows[1].rec.nulls = RECORD_NULL_METRICS;
-        rows[1].rec.any_time = true;
-        copy_format_arrays(arrays, rows, 2);
-        copy_format_arrays(arrays, rows, 2); /* buffers are used again */
+        copy_format_arrays(arrays, rows, NULL, 2);
+        copy_format_arrays(arrays, rows, NULL, 2); /* buffers are used again */
         /* clicks: a NULL, then a 0 */
         assert_int_equal(arrays[8].len, 20 + 4 + 12);
         assert_memory_equal(
@@ -71,8 +70,6 @@ static void test_arrays(void **state)
         /* metrics: a value, then a NULL */
         assert_int_equal(arrays[10].len, 20 + 4 + 8 + 4);
         assert_memory_equal(arrays[10].data + 20, "\0\0\0\x08\1{\"a\":1}\xff\xff\xff\xff", 16);
-        /* any_time */
-        assert_memory_equal(arrays[11].data + 20, "\0\0\0\1\0\0\0\0\1\1", 10);
         for (size_t i = 0; i < COPY_FORMAT_ARRAYS; i++)
                 buf_deinit(&arrays[i]);
 }

@@ -107,12 +107,58 @@ static void test_off(void **state)
         object_cache_deinit(&c);
 }
 
+/* What stays through a whole round is read in it, whatever is removed between its parts. */
+static void check_rounds(XXH128_hash_t (*make_key)(uint64_t), uint64_t keys)
+{
+        struct object_cache_entry out[256];
+        struct object_cache c;
+        size_t hand = 0;
+
+        object_cache_init(&c, 1000000);
+        srandom(4);
+        for (int round = 0; round < 20; round++) {
+                uint8_t *seen = calloc(keys, 1);
+                uint8_t *removed = calloc(keys, 1);
+                size_t len;
+
+                for (uint64_t k = 0; k < keys; k++) {
+                        struct uuid u = object(k);
+
+                        object_cache_put(&c, make_key(k), &u);
+                }
+                for (size_t left = c.cap; left > 0;) {
+                        uint64_t k = (uint64_t)random() % keys;
+
+                        left -= object_cache_read(&c, &hand, left < 7 ? left : 7, out, ARRAY_LEN(out), &len);
+                        for (size_t i = 0; i < len; i++) {
+                                uint64_t n;
+
+                                memcpy(&n, out[i].object.bytes, sizeof(n));
+                                seen[n] = 1;
+                        }
+                        object_cache_remove(&c, make_key(k));
+                        removed[k] = 1;
+                }
+                for (uint64_t k = 0; k < keys; k++)
+                        assert_true(seen[k] || removed[k]);
+                free(seen);
+                free(removed);
+        }
+        object_cache_deinit(&c);
+}
+
+static void test_rounds(void **state)
+{
+        (void)state;
+        check_rounds(key, 700); /* of 1024 places */
+        check_rounds(crowded_key, 8);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_random),
-                cmocka_unit_test(test_collisions),
-                cmocka_unit_test(test_limit),
+                cmocka_unit_test(test_rounds),     cmocka_unit_test(test_random),
+                cmocka_unit_test(test_collisions), cmocka_unit_test(test_limit),
                 cmocka_unit_test(test_off),
         };
 

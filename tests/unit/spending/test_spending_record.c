@@ -7,7 +7,7 @@
 
 #include "spending/spending_record.h"
 
-static const int64_t RECEIVED_US = INT64_C(1765432100000001);
+static const struct receipt receipt = {INT64_C(1765432100000001), 7};
 
 /* name, JSON text; the record that every row of the table changes */
 static const char *const good[][2] = {
@@ -52,8 +52,7 @@ static int decode(struct slice line, struct spending_record *rec, struct reject 
 {
         static struct field_reader reader;
         struct fields fields;
-        int ok = fields_read(&reader, line, &fields, reject) &&
-                 spending_record_read(&fields, RECEIVED_US, rec);
+        int ok = fields_read(&reader, line, &fields, reject) && spending_record_read(&fields, receipt, rec);
 
         field_reader_deinit(&reader);
         return ok;
@@ -427,7 +426,7 @@ static void test_values(void **state)
         assert_true(slice_eq(rec.metrics, SLICE_LIT("{\"ctr\":\"0.155280\"}")));
         assert_false(rec.has_id);
 
-        assert_true(decode_ok("collectedAt", NULL).collected_at == RECEIVED_US);
+        assert_true(decode_ok("collectedAt", NULL).collected_at == receipt.us);
         assert_true(decode_ok("amountCents", "-120").amount_cents == -120);
         assert_true(decode_ok("amountCents", "12.5e1").amount_cents == 125);
         assert_true(decode_ok("amountCents", "1200e-2").amount_cents == 12);
@@ -459,7 +458,7 @@ static void assert_same_id(const char *field, const char *value, const char *fie
         struct uuid b = id_of(field2, value2);
 
         if (uuid_eq(&a, &b) != (same != 0))
-                fail_msg("%s=%s and %s=%s: ids %s", field, value, field2, value2,
+                fail_msg("%s=%s and %s=%s: ids %s", field, value ? value : "", field2, value2 ? value2 : "",
                          same ? "differ" : "are the same");
 }
 
@@ -510,6 +509,24 @@ static void test_derived_ids(void **state)
         /* the client's own */
         id2 = id_of("id", "\"01dee204-efdd-5702-9841-b5bbbec74be5\"");
         assert_memory_equal(id2.bytes, "\x01\xde\xe2\x04", 4);
+}
+
+/* What a client sends twice is two records, unless it tells when it collected them. */
+static void test_receipts_and_ids(void **state)
+{
+        struct spending_record first = decode_ok("collectedAt", NULL);
+        struct spending_record again = first;
+        struct spending_record dated = decode_ok(NULL, NULL);
+
+        (void)state;
+        assert_true(first.receipt == receipt.number);
+        assert_true(dated.receipt == 0);
+        again.receipt++;
+        spending_record_derive_id(&first);
+        spending_record_derive_id(&again);
+        assert_false(uuid_eq(&first.id, &again.id));
+        /* both begin with the moment of receipt */
+        assert_memory_equal(first.id.bytes, again.id.bytes, 6);
 }
 
 static void test_numbers_in_metrics_and_ids(void **state)
@@ -647,6 +664,7 @@ int main(void)
                 cmocka_unit_test(test_duplicate_among_many_keys),
                 cmocka_unit_test(test_values),
                 cmocka_unit_test(test_derived_ids),
+                cmocka_unit_test(test_receipts_and_ids),
                 cmocka_unit_test(test_numbers_in_metrics_and_ids),
                 cmocka_unit_test(test_derived_id_is_stable),
                 cmocka_unit_test(test_any_time),

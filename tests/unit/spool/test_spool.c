@@ -51,7 +51,8 @@ static void on_drained(void *ctx, struct line *line)
 
         snprintf(expected, sizeof(expected), "line %u", (unsigned)line->number);
         assert_true(slice_eq(line->text, slice_str(expected)));
-        assert_true(line->drained && line->received_us == (int64_t)line->number * 10);
+        assert_true(line->drained && line->receipt.us == (int64_t)line->number * 10);
+        assert_true(line->receipt.number == UINT64_MAX - line->number);
         for (unsigned i = 1; i < line->number; i++)
                 assert_true(o->seen[i - 1]);
         o->seen[line->number - 1] = true;
@@ -79,7 +80,7 @@ static void add_lines(struct owner *o)
         for (int i = 0; i < AT_ONCE; i++) {
                 struct line line = {.block = block_new_exact(&o->memory, 32), .number = ++o->added};
 
-                line.received_us = (int64_t)line.number * 10;
+                line.receipt = (struct receipt){(int64_t)line.number * 10, UINT64_MAX - line.number};
                 line.text.ptr = line.block->data;
                 line.text.len = (size_t)snprintf(line.block->data, 32, "line %u", o->added);
                 spool_add_take(&o->spool, &line, &(struct line_from){"uid 1", 1, line.number});
@@ -92,8 +93,8 @@ static void run_until_idle(struct owner *o)
         for (int turns = 0; turns < 2000 && (o->spool.working || !spool_at_rest(&o->spool) ||
                                              (o->may_drain && o->spool.lines > 0));
              turns++) {
-                if (o->spool.failing)
-                        o->spool.retry_due = true;
+                if (spool_failing(&o->spool))
+                        spool_retry(&o->spool);
                 spool_flush(&o->spool);
                 uv_run(&o->loop, o->spool.working ? UV_RUN_ONCE : UV_RUN_NOWAIT);
         }

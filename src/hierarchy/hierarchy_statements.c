@@ -1,0 +1,346 @@
+#include "hierarchy/hierarchy_statements.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "hierarchy/hierarchy_verdict.h"
+#include "model/ad_account.h"
+#include "model/ad_object.h"
+#include "model/fits.h"
+#include "pg/pg_array.h"
+
+enum { LOCKS_CLASS = 1651470953 }; /* the first number of our advisory locks: "bori" */
+
+/* A transaction waits for others' locks for a second at the most, so that nobody's lock stops everybody; rows that
+ * were suspected already wait less. The isolation level is not left to the role's settings: the objects must be
+ * looked at after the locks were waited for. */
+static const char begin_sql[] =
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '1s'; " FITS_HOLD_HIERARCHY_SQL;
+static const char wait_less_sql[] = "SET LOCAL lock_timeout = '100ms'";
+
+/* The columns of ad_account_upsert_sql's, ad_object_upsert_sql's and ad_object_resolve_sql's answers. */
+enum { WRITE_NUMBER, WRITE_OUTCOME, WRITE_KNOWN, WRITE_NEW };
+enum {
+        RESOLVE_NUMBER,
+        RESOLVE_ACCOUNTS,
+        RESOLVE_ACCOUNT,
+        RESOLVE_OBJECT,
+        RESOLVE_OBJECT_TYPE,
+        RESOLVE_CHILDREN,
+        RESOLVE_OLD_PARENT,
+        RESOLVE_PARENT,
+        RESOLVE_PARENT_TYPE,
+};
+
+void hierarchy_statements_deinit(struct hierarchy_statements *s)
+{
+        for (int i = 0; i < HIERARCHY_PARAMS_MAX; i++)
+                buf_deinit(&s->params[i]);
+        free(s->asked);
+        free(s->numbers);
+}
+
+void hierarchy_statements_begin(struct hierarchy_statements *s, struct hierarchy_batch *b)
+{
+        s->batch = b;
+        s->start = b->start;
+        s->end = hierarchy_batch_end(b);
+}
+
+/* --- parameters --- */
+
+static void begin_params(struct hierarchy_statements *s, const enum pg_oid *oids, int len)
+{
+        s->asked_len = 0;
+        for (int i = 0; i < len; i++) {
+                s->params[i].len = 0;
+                pg_array_begin(&s->params[i], oids[i], 0); /* the length follows, see send_query */
+        }
+}
+
+/* Sends @sql; the first @accounts_params parameters have @accounts elements, the others one for each row asked
+ * for. */
+static void send_query(struct hierarchy_statements *s, struct pg_conn *conn, const char *sql, int params_len,
+                       int accounts_params, size_t accounts)
+{
+        const char *params[HIERARCHY_PARAMS_MAX];
+        int bytes[HIERARCHY_PARAMS_MAX];
+
+        for (int i = 0; i < params_len; i++) {
+                pg_array_set_len(&s->params[i], i < accounts_params ? accounts : s->asked_len);
+                params[i] = s->params[i].data;
+                bytes[i] = (int)s->params[i].len;
+        }
+        pg_conn_query(conn, sql, params_len, params, bytes);
+}
+
+static void ask_for(struct hierarchy_statements *s, size_t row)
+{
+        if (s->asked_len == s->asked_cap)
+                s->asked = array_grow(s->asked, &s->asked_cap, sizeof(*s->asked));
+        s->asked[s->asked_len++] = (uint32_t)row;
+}
+
+static void add_nullable(struct buf *param, bool has, struct json_string text)
+{
+        if (has)
+                pg_array_add_text(param, text);
+        else
+                pg_array_add(param, NULL, 0);
+}
+
+/* --- statements --- */
+
+void hierarchy_send_begin(const struct hierarchy_statements *s, struct pg_conn *conn)
+{
+        char sql[sizeof(begin_sql) + sizeof(wait_less_sql) + HIERARCHY_LOCKS * 64];
+        size_t len = (size_t)snprintf(sql, sizeof(sql), "%s", begin_sql);
+        uint64_t locks = 0; /* bit n: lock n */
+
+        for (size_t i = s->start; i < s->end; i++) {
+                if (s->batch->rows[i].kind == RECORD_AD_OBJECT)
+                        locks |= UINT64_C(1) << s->batch->rows[i].lock;
+        }
+        for (int n = 0; n < HIERARCHY_LOCKS; n++) {
+                if (locks >> n & 1)
+                        len += (size_t)snprintf(sql + len, sizeof(sql) - len,
+                                                "SELECT pg_advisory_xact_lock(%d, %d); ", LOCKS_CLASS, n);
+        }
+        if (s->batch->parts > 0 || s->batch->suspicion.failures > 0)
+                snprintf(sql + len, sizeof(sql) - len, "%s", wait_less_sql);
+        pg_conn_command(conn, sql);
+}
+
+bool hierarchy_send_accounts(struct hierarchy_statements *s, struct pg_conn *conn)
+{
+        static const enum pg_oid oids[] = {PG_OID_UUID, PG_OID_TEXT, PG_OID_TEXT, PG_OID_TEXT, PG_OID_TEXT};
+
+        begin_params(s, oids, 5);
+        for (size_t i = s->start; i < s->end; i++) {
+                const struct hierarchy_row *row = &s->batch->rows[i];
+                const struct ad_account_record *rec = &row->rec.account;
+
+                if (row->kind != RECORD_AD_ACCOUNT)
+                        continue;
+                ask_for(s, i);
+                pg_array_add_uuid(&s->params[0], &rec->connection_id);
+                pg_array_add_text(&s->params[1], rec->external_id);
+                add_nullable(&s->params[2], rec->has_name, rec->name);
+                pg_array_add(&s->params[3], rec->currency, sizeof(rec->currency));
+                pg_array_add_text(&s->params[4], rec->timezone);
+        }
+        if (s->asked_len == 0)
+                return false;
+        send_query(s, conn, ad_account_upsert_sql, 5, 0, 0);
+        return true;
+}
+
+static void forget_numbers(struct hierarchy_statements *s)
+{
+        size_t len = s->batch->accounts_len;
+
+        if (s->numbers_cap < len) {
+                free(s->numbers);
+                s->numbers = malloc(len * sizeof(*s->numbers));
+                if (!s->numbers)
+                        abort();
+                s->numbers_cap = len;
+        }
+        if (len > 0)
+                memset(s->numbers, 0, len * sizeof(*s->numbers));
+}
+
+/* The number of the row's account among the *accounts that the statement names so far. */
+static uint32_t name_account(struct hierarchy_statements *s, const struct hierarchy_row *row,
+                             uint32_t *accounts)
+{
+        const struct hierarchy_account *a = &s->batch->accounts[row->account_number - 1];
+        uint32_t *number = &s->numbers[row->account_number - 1];
+
+        if (*number == 0) {
+                *number = ++*accounts;
+                pg_array_add_str(&s->params[0], platform_name(a->platform));
+                pg_array_add_uuid(&s->params[1], a->has_connection ? &a->connection_id : NULL);
+                pg_array_add_text(&s->params[2], a->external_id);
+        }
+        return *number;
+}
+
+bool hierarchy_send_resolve(struct hierarchy_statements *s, struct pg_conn *conn)
+{
+        static const enum pg_oid oids[] = {PG_OID_TEXT, PG_OID_UUID, PG_OID_TEXT, PG_OID_INT4,
+                                           PG_OID_TEXT, PG_OID_TEXT, PG_OID_TEXT};
+        uint32_t accounts = 0;
+
+        begin_params(s, oids, 7);
+        forget_numbers(s);
+        for (size_t i = s->start; i < s->end; i++) {
+                const struct hierarchy_row *row = &s->batch->rows[i];
+                const struct ad_object_record *rec = &row->rec.object;
+
+                if (row->kind != RECORD_AD_OBJECT)
+                        continue;
+                ask_for(s, i);
+                pg_array_add_i32(&s->params[3], (int32_t)name_account(s, row, &accounts));
+                pg_array_add_text(&s->params[4], rec->external_id);
+                pg_array_add_str(&s->params[5], ad_object_type_name(rec->type));
+                add_nullable(&s->params[6], rec->has_parent, rec->parent_external_id);
+        }
+        if (s->asked_len == 0)
+                return false;
+        send_query(s, conn, ad_object_resolve_sql, 7, 3, accounts);
+        return true;
+}
+
+bool hierarchy_send_objects(struct hierarchy_statements *s, struct pg_conn *conn)
+{
+        static const enum pg_oid oids[] = {PG_OID_UUID, PG_OID_UUID, PG_OID_TEXT, PG_OID_TEXT,
+                                           PG_OID_TEXT, PG_OID_TEXT, PG_OID_UUID, PG_OID_JSONB};
+
+        begin_params(s, oids, 8);
+        for (size_t i = s->start; i < s->end; i++) {
+                const struct hierarchy_row *row = &s->batch->rows[i];
+                const struct ad_object_record *rec = &row->rec.object;
+
+                if (row->kind != RECORD_AD_OBJECT || row->verdict != HIERARCHY_OK)
+                        continue;
+                ask_for(s, i);
+                pg_array_add_uuid(&s->params[0], &row->id);
+                pg_array_add_uuid(&s->params[1], &row->account_id);
+                pg_array_add_text(&s->params[2], rec->external_id);
+                pg_array_add_str(&s->params[3], ad_object_type_name(rec->type));
+                add_nullable(&s->params[4], rec->has_name, rec->name);
+                pg_array_add_str(&s->params[5], ad_object_status_name(rec->status));
+                pg_array_add_uuid(&s->params[6], rec->has_parent ? &row->parent_id : NULL);
+                pg_array_add_jsonb(&s->params[7], rec->platform_data);
+        }
+        if (s->asked_len == 0)
+                return false;
+        send_query(s, conn, ad_object_upsert_sql, 8, 0, 0);
+        return true;
+}
+
+/* --- answers --- */
+
+static bool is_of_bytes(const struct pg_result *res, int i, int column, size_t bytes)
+{
+        return !pg_result_null(res, i, column) && pg_result_text(res, i, column).len == bytes;
+}
+
+/* Whether the answer's row @i has the number of the row that was asked for in its place. */
+static bool is_numbered(const struct pg_result *res, int i)
+{
+        return is_of_bytes(res, i, WRITE_NUMBER, 4) && pg_result_i32(res, i, WRITE_NUMBER) == i + 1;
+}
+
+static enum hierarchy_reply read_write(const struct pg_result *res, int i, struct hierarchy_row *row)
+{
+        if (!is_numbered(res, i) || !is_of_bytes(res, i, WRITE_OUTCOME, 4))
+                return HIERARCHY_REPLY_CHANGED;
+        switch (pg_result_i32(res, i, WRITE_OUTCOME)) {
+        case DB_WRITE_NONE:
+                row->write = DB_WRITE_NONE;
+                return HIERARCHY_REPLY_GOOD;
+        case DB_WRITE_DONE:
+                row->write = DB_WRITE_DONE;
+                return HIERARCHY_REPLY_GOOD;
+        case DB_WRITE_SKIPPED:
+                return HIERARCHY_REPLY_SKIPPED;
+        default:
+                return HIERARCHY_REPLY_CHANGED;
+        }
+}
+
+/* A row whose key is changed looks as if it were skipped; but there is one more then that nobody gave. */
+static enum hierarchy_reply read_writes(struct hierarchy_statements *s, const struct pg_result *res)
+{
+        size_t rows = (size_t)pg_result_rows(res);
+        enum hierarchy_reply reply = HIERARCHY_REPLY_GOOD;
+
+        if (rows != s->asked_len)
+                return HIERARCHY_REPLY_CHANGED;
+        for (size_t i = 0; i < rows && reply != HIERARCHY_REPLY_CHANGED; i++) {
+                enum hierarchy_reply one = read_write(res, (int)i, &s->batch->rows[s->asked[i]]);
+
+                reply = one > reply ? one : reply;
+        }
+        return reply;
+}
+
+enum hierarchy_reply hierarchy_read_accounts(struct hierarchy_statements *s, const struct pg_result *res,
+                                             bool *ret_new_accounts)
+{
+        enum hierarchy_reply reply = read_writes(s, res);
+
+        for (int i = 0; reply == HIERARCHY_REPLY_GOOD && i < pg_result_rows(res); i++) {
+                if (!is_of_bytes(res, i, WRITE_KNOWN, 1) || !is_of_bytes(res, i, WRITE_NEW, 1))
+                        return HIERARCHY_REPLY_CHANGED;
+                s->batch->rows[s->asked[i]].verdict =
+                        pg_result_bool(res, i, WRITE_KNOWN) ? HIERARCHY_OK : HIERARCHY_UNKNOWN_CONNECTION;
+                *ret_new_accounts |= pg_result_bool(res, i, WRITE_NEW);
+        }
+        return reply;
+}
+
+enum hierarchy_reply hierarchy_read_objects(struct hierarchy_statements *s, const struct pg_result *res)
+{
+        return read_writes(s, res);
+}
+
+/* All zeros for NULL. */
+static bool read_uuid(const struct pg_result *res, int i, int column, struct uuid *ret)
+{
+        *ret = (struct uuid){0};
+        if (pg_result_null(res, i, column))
+                return true;
+        if (!is_of_bytes(res, i, column, sizeof(ret->bytes)))
+                return false;
+        *ret = pg_result_uuid(res, i, column);
+        return true;
+}
+
+static bool read_count(const struct pg_result *res, int i, int column, int64_t *ret)
+{
+        if (!is_of_bytes(res, i, column, sizeof(*ret)))
+                return false;
+        *ret = pg_result_i64(res, i, column);
+        return true;
+}
+
+static bool read_answer(const struct pg_result *res, int i, struct hierarchy_answer *ret)
+{
+        *ret = (struct hierarchy_answer){
+                .has_object = !pg_result_null(res, i, RESOLVE_OBJECT),
+                .has_parent = !pg_result_null(res, i, RESOLVE_PARENT),
+        };
+        return is_numbered(res, i) && read_count(res, i, RESOLVE_ACCOUNTS, &ret->accounts) &&
+               read_uuid(res, i, RESOLVE_ACCOUNT, &ret->account_id) &&
+               read_uuid(res, i, RESOLVE_OBJECT, &ret->object_id) &&
+               read_uuid(res, i, RESOLVE_OLD_PARENT, &ret->old_parent_id) &&
+               read_uuid(res, i, RESOLVE_PARENT, &ret->parent_id) &&
+               read_count(res, i, RESOLVE_CHILDREN, &ret->children) &&
+               (!ret->has_object ||
+                ad_object_type_parse(pg_result_text(res, i, RESOLVE_OBJECT_TYPE), &ret->object_type)) &&
+               (!ret->has_parent ||
+                ad_object_type_parse(pg_result_text(res, i, RESOLVE_PARENT_TYPE), &ret->parent_type));
+}
+
+/* Judges the rows in their order, so that a parent is judged before its children. */
+enum hierarchy_reply hierarchy_read_resolve(struct hierarchy_statements *s, const struct pg_result *res)
+{
+        size_t rows = (size_t)pg_result_rows(res);
+        int64_t now_ms = clock_now_us() / 1000;
+
+        if (rows != s->asked_len)
+                return HIERARCHY_REPLY_CHANGED;
+        for (size_t i = 0; i < rows; i++) {
+                struct hierarchy_answer answer;
+
+                if (!read_answer(res, (int)i, &answer))
+                        return HIERARCHY_REPLY_CHANGED;
+                hierarchy_judge(s->batch, s->start, s->asked[i], &answer, now_ms);
+        }
+        return HIERARCHY_REPLY_GOOD;
+}

@@ -1,0 +1,51 @@
+#include "model/session.h"
+
+#include "model/fits.h"
+
+/* Settings that this server does not have are left out. BEGIN; COMMIT starts a new transaction, in which the
+ * defaults hold, without another round trip. */
+#define SET_ALL(settings)                                                                                    \
+        "SELECT count(set_config(s.name, s.value, false)) FROM (VALUES " settings                            \
+        ") AS s (name, value) WHERE current_setting(s.name, true) IS NOT NULL; BEGIN; COMMIT"
+
+/* session_replication_role needs a right; without it a wrong value is left to the look. */
+#define MEANING                                                                                              \
+        "('default_transaction_isolation', 'read committed'), "                                              \
+        "('default_transaction_deferrable', 'off'), "                                                        \
+        "('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' "            \
+        "ELSE current_setting('synchronous_commit') END), "                                                  \
+        "(CASE WHEN current_setting('session_replication_role') <> 'origin' "                                \
+        "AND has_parameter_privilege('session_replication_role', 'SET') THEN 'session_replication_role' "    \
+        "ELSE '' END, 'origin'), "                                                                           \
+        "('timescaledb.disable_load', 'off'), "                                                              \
+        "('quote_all_identifiers', 'off'), "                                                                 \
+        "('standard_conforming_strings', 'on'), "                                                            \
+        "('transform_null_equals', 'off'), "                                                                 \
+        "('array_nulls', 'on'), "                                                                            \
+        "('restrict_nonsystem_relation_kind', ''), "                                                         \
+        "('exit_on_error', 'off')"
+
+/* A daemon that stands still, or whose machine is gone, must not hold its locks for ever: others wait for
+ * them. A shorter limit of the operator's stays, unless it would end ordinary transactions. The merge's arrays would make the server compile (jit) for longer than it runs. */
+#define TIMES                                                                                                \
+        "('statement_timeout', '0'), "                                                                       \
+        "('transaction_timeout', '0'), "                                                                     \
+        "('lock_timeout', '0'), "                                                                            \
+        "('idle_session_timeout', '0'), "                                                                    \
+        "('idle_in_transaction_session_timeout', "                                                           \
+        "CASE WHEN current_setting('idle_in_transaction_session_timeout')::interval < '1s' THEN '60s' "      \
+        "ELSE current_setting('idle_in_transaction_session_timeout') END), "                                 \
+        "('tcp_keepalives_idle', '30'), "                                                                    \
+        "('tcp_keepalives_interval', '10'), "                                                                \
+        "('tcp_keepalives_count', '3'), "                                                                    \
+        "('plan_cache_mode', 'auto'), "                                                                      \
+        "('jit', 'off')"
+
+const char session_limits_sql[] =
+        "SELECT set_config('statement_timeout', '0', false), set_config('idle_session_timeout', '0', false), "
+        "CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL "
+        "THEN set_config('transaction_timeout', '0', false) END";
+
+const char session_command_sql[] = SET_ALL(MEANING);
+
+const char session_daemon_sql[] = SET_ALL(MEANING ", " TIMES) "; ";

@@ -1,0 +1,163 @@
+/* What the owner of a connection reads of a command's result. */
+#include "pg/pg_conn.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <endian.h>
+
+#include <libpq-fe.h>
+
+#include "base/utf8.h"
+
+static const PGresult *pg(const struct pg_result *res)
+{
+        return (const PGresult *)res;
+}
+
+const char *pg_result_sqlstate(const struct pg_result *res)
+{
+        ExecStatusType status = PQresultStatus(pg(res));
+        const char *sqlstate;
+
+        if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
+                return NULL;
+        sqlstate = PQresultErrorField(pg(res), PG_DIAG_SQLSTATE);
+        return sqlstate ? sqlstate : "XX000";
+}
+
+static const char *field_of(const struct pg_result *res, int field)
+{
+        const char *text = PQresultErrorField(pg(res), field);
+
+        return text ? text : "";
+}
+
+/* Whether a message is the server's own and names no value: not of a class that speaks of data, and raised by no
+ * function, which can say what it likes with any code. */
+static bool is_message_plain(const struct pg_result *res)
+{
+        static const char *const classes[] = {"08", "25", "28", "3D", "3F", "40", "42", "53",
+                                              "54", "55", "57", "58", "XX", "TS", "0A"};
+        const char *sqlstate = field_of(res, PG_DIAG_SQLSTATE);
+
+        if (field_of(res, PG_DIAG_CONTEXT)[0] != '\0' && !strstr(field_of(res, PG_DIAG_CONTEXT), "COPY "))
+                return false;
+        if (strstr(field_of(res, PG_DIAG_CONTEXT), " function ") ||
+            strcmp(field_of(res, PG_DIAG_SOURCE_FUNCTION), "exec_stmt_raise") == 0)
+                return false;
+        for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+                if (strncmp(sqlstate, classes[i], 2) == 0)
+                        return true;
+        }
+        return sqlstate[0] == '\0';
+}
+
+const char *pg_result_message(const struct pg_result *res)
+{
+        return is_message_plain(res) ? field_of(res, PG_DIAG_MESSAGE_PRIMARY)
+                                     : "(its message is not logged, since it may quote a line)";
+}
+
+const char *pg_result_context(const struct pg_result *res)
+{
+        const char *context = PQresultErrorField(pg(res), PG_DIAG_CONTEXT);
+
+        return context ? context : "";
+}
+
+/* What the error is about, by the names of the schema alone. */
+static void describe(const struct pg_result *res, char *out, size_t size)
+{
+        static const struct {
+                const char *what;
+                int field;
+        } names[] = {{"constraint", PG_DIAG_CONSTRAINT_NAME},
+                     {"table", PG_DIAG_TABLE_NAME},
+                     {"column", PG_DIAG_COLUMN_NAME},
+                     {"type", PG_DIAG_DATATYPE_NAME}};
+        size_t len = (size_t)snprintf(out, size, "%s", pg_result_message(res));
+
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && len < size; i++) {
+                const char *name = field_of(res, names[i].field);
+
+                if (name[0])
+                        len += (size_t)snprintf(out + len, size - len, ", %s %.80s", names[i].what, name);
+        }
+}
+
+struct pg_error pg_result_error(const struct pg_result *res)
+{
+        struct pg_error error;
+
+        snprintf(error.sqlstate, sizeof(error.sqlstate), "%s", pg_result_sqlstate(res));
+        utf8_excerpt(slice_str(field_of(res, PG_DIAG_MESSAGE_PRIMARY)), error.told, sizeof(error.told));
+        if (is_message_plain(res))
+                memcpy(error.message, error.told, sizeof(error.message));
+        else
+                describe(res, error.message, sizeof(error.message));
+        return error;
+}
+
+int64_t pg_result_affected(const struct pg_result *res)
+{
+        const char *text = PQcmdTuples((PGresult *)(uintptr_t)res);
+
+        return text[0] ? strtoll(text, NULL, 10) : -1;
+}
+
+int pg_result_rows(const struct pg_result *res)
+{
+        return PQntuples(pg(res));
+}
+
+bool pg_result_null(const struct pg_result *res, int row, int column)
+{
+        return PQgetisnull(pg(res), row, column);
+}
+
+/* What a server sends may be of any size, whatever was asked for. */
+static void read_fixed(const struct pg_result *res, int row, int column, void *value, size_t len)
+{
+        if (column < PQnfields(pg(res)) && row < PQntuples(pg(res)) &&
+            (size_t)PQgetlength(pg(res), row, column) == len)
+                memcpy(value, PQgetvalue(pg(res), row, column), len);
+}
+
+bool pg_result_bool(const struct pg_result *res, int row, int column)
+{
+        char value = 0;
+
+        read_fixed(res, row, column, &value, sizeof(value));
+        return value != 0;
+}
+
+int32_t pg_result_i32(const struct pg_result *res, int row, int column)
+{
+        uint32_t value = 0;
+
+        read_fixed(res, row, column, &value, sizeof(value));
+        return (int32_t)be32toh(value);
+}
+
+int64_t pg_result_i64(const struct pg_result *res, int row, int column)
+{
+        uint64_t value = 0;
+
+        read_fixed(res, row, column, &value, sizeof(value));
+        return (int64_t)be64toh(value);
+}
+
+struct uuid pg_result_uuid(const struct pg_result *res, int row, int column)
+{
+        struct uuid uuid = {0};
+
+        read_fixed(res, row, column, uuid.bytes, sizeof(uuid.bytes));
+        return uuid;
+}
+
+struct slice pg_result_text(const struct pg_result *res, int row, int column)
+{
+        return (struct slice){PQgetvalue(pg(res), row, column), (size_t)PQgetlength(pg(res), row, column)};
+}

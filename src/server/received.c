@@ -1,0 +1,157 @@
+#include "server/received.h"
+
+#include <string.h>
+
+enum {
+        BLOCK_FIRST = 4 * 1024,
+        ROOM_MIN = 8 * 1024, /* a block with less room, or less than an eighth of it, is not read into */
+        SMALL_MIN = 1024,
+        SMALL_MAX = 16 * 1024,
+};
+
+/* An eighth of the limit, and at least one longest line. */
+static size_t share_of_long(const struct receiving *all)
+{
+        size_t least = all->max_line + 2 * BLOCK_BYTES;
+        size_t share = all->memory->limit / 8;
+
+        return share > least ? share : least;
+}
+
+/* Everybody may have a block of so many bytes, whatever others hold: a thousand clients fill 1/32 of the limit. */
+static size_t small_bytes(const struct receiving *all)
+{
+        size_t bytes = all->memory->limit / (32 * 1024);
+
+        return bytes < SMALL_MIN ? SMALL_MIN : bytes > SMALL_MAX ? SMALL_MAX : bytes;
+}
+
+static bool is_crowded(const struct receiving *all)
+{
+        return all->held >= share_of_long(all) / 2;
+}
+
+static size_t unfinished_len(const struct received *r)
+{
+        return r->block ? r->block->len - r->parsed : 0;
+}
+
+static size_t room_min(const struct block *b)
+{
+        return b->cap / 8 < ROOM_MIN ? b->cap / 8 : ROOM_MIN;
+}
+
+/* Of the block in which there is room; 0 where there is some in the present one. */
+static size_t wanted_bytes(const struct received *r)
+{
+        size_t len = unfinished_len(r);
+        size_t usual = r->block_bytes ? r->block_bytes : BLOCK_FIRST;
+        size_t most = r->shared->max_line + 2 * BLOCK_BYTES;
+        size_t small = small_bytes(r->shared);
+
+        if (r->block && r->block->cap - r->block->len >= room_min(r->block) && r->block->cap > r->block->len)
+                return 0;
+        if (usual > small && is_crowded(r->shared))
+                usual = small;
+        if (len * 2 > usual)
+                usual = len * 2;
+        return usual < most ? usual : most;
+}
+
+bool received_may_grow(const struct received *r)
+{
+        size_t bytes = wanted_bytes(r);
+
+        return bytes <= small_bytes(r->shared) || unfinished_len(r) == 0 ||
+               r->shared->held_long - r->held_long + bytes <= share_of_long(r->shared);
+}
+
+bool received_full(const struct received *r)
+{
+        return unfinished_len(r) > r->shared->max_line + BLOCK_BYTES;
+}
+
+static void note_held(struct received *r)
+{
+        size_t held = unfinished_len(r) > 0 ? sizeof(*r->block) + r->block->cap : 0;
+        size_t held_long = held > sizeof(*r->block) + small_bytes(r->shared) ? held : 0;
+
+        r->shared->held += held - r->held;
+        r->shared->held_long += held_long - r->held_long;
+        r->held = held;
+        r->held_long = held_long;
+}
+
+/* An unfinished line moves to a block of @bytes. */
+static void move_to_block(struct received *r, size_t bytes)
+{
+        struct block *old = r->block;
+        size_t len = unfinished_len(r);
+
+        r->block = bytes == BLOCK_BYTES ? block_new(r->shared->memory, bytes)
+                                        : block_new_exact(r->shared->memory, bytes);
+        if (len > 0)
+                memcpy(r->block->data, old->data + r->parsed, len);
+        r->block->len = len;
+        r->parsed = 0;
+        block_unref(old);
+        note_held(r);
+}
+
+char *received_room(struct received *r, size_t *ret_len)
+{
+        size_t bytes = wanted_bytes(r);
+
+        if (bytes > unfinished_len(r))
+                move_to_block(r, bytes);
+        *ret_len = r->block->cap - r->block->len;
+        return r->block->data + r->block->len;
+}
+
+void received_add(struct received *r, size_t len)
+{
+        if (len == 0)
+                return;
+        r->block->len += len;
+        if (r->block->len == r->block->cap && r->block->cap < BLOCK_BYTES)
+                r->block_bytes = r->block->cap * 4 < BLOCK_BYTES ? r->block->cap * 4 : BLOCK_BYTES;
+        r->unparsed = true;
+        note_held(r);
+}
+
+enum frame_result received_next(struct received *r, bool ended, struct slice *ret_line)
+{
+        struct slice in = {r->block->data + r->parsed, r->block->len - r->parsed};
+        size_t used;
+        enum frame_result result = frame_next(&r->frame, in, r->shared->max_line, ended, ret_line, &used);
+
+        r->parsed += used;
+        if (result == FRAME_MORE)
+                r->unparsed = false;
+        else if (result == FRAME_TOO_LONG)
+                *ret_line = in;
+        return result;
+}
+
+void received_tidy(struct received *r)
+{
+        size_t len = unfinished_len(r);
+
+        if (len == 0)
+                received_drop(r);
+        else if (!r->unparsed && r->block->cap > small_bytes(r->shared) && len <= r->block->cap / 4 &&
+                 is_crowded(r->shared))
+                move_to_block(r, len + len / 2);
+        else
+                note_held(r);
+}
+
+void received_drop(struct received *r)
+{
+        block_unref(r->block);
+        r->block = NULL;
+        r->parsed = 0;
+        r->frame.seen = 0;
+        r->unparsed = false;
+        note_held(r);
+}

@@ -1,0 +1,24 @@
+#ifndef SESSION_PARTS_H
+#define SESSION_PARTS_H
+
+#include "server/session.h"
+
+/* What session.c has for session_end.c and session_stats.c. */
+
+size_t session_replies_pending(const struct session *s);
+bool session_has_unread_replies(const struct session *s);
+bool session_may_begin_lines(const struct session *s);
+
+/* Whether all that was received is settled. */
+bool session_settled(const struct session *s);
+
+/* The session gets its word at the end of the loop turn. */
+void session_mark_dirty(struct session *s);
+
+/* Adds an ack to the replies, of what is settled now. */
+void session_say_ack(struct session *s);
+
+/* The connection ends here; lines that were received go on. */
+void session_close(struct session *s);
+
+#endif

@@ -1,0 +1,53 @@
+#include "server/session.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "server/session_parts.h"
+#include "server/sessions.h"
+
+static uint64_t oldest_of(const struct session *s)
+{
+        uint64_t oldest = arrivals_oldest(&s->arrivals);
+
+        return oldest > 0 || !s->received.unparsed ? oldest : s->read_us;
+}
+
+static enum pause_reason why_paused(const struct session *s)
+{
+        if (s->state != SESSION_OPEN && s->state != SESSION_EOF)
+                return PAUSE_NONE;
+        if (session_has_unread_replies(s))
+                return PAUSE_REPLIES_UNREAD;
+        if (list_empty(&s->waiting))
+                return PAUSE_NONE;
+        if (!session_may_begin_lines(s) || !received_may_grow(&s->received))
+                return PAUSE_MEMORY;
+        return s->set->ops->why_no_room(s->set->ctx, s);
+}
+
+void session_stats(const struct session *s, struct stats *r, bool list, unsigned worker)
+{
+        struct stats_connection c;
+
+        if (s->place != PLACE_CLIENT)
+                return;
+        c = (struct stats_connection){.number = s->number,
+                                      .worker = worker,
+                                      .lines = s->acks.begun,
+                                      .in_flight = s->acks.begun - s->acks.settled,
+                                      .oldest_us = oldest_of(s),
+                                      .connected_us = s->connected_us,
+                                      .last_line_us =
+                                              r->taken_us - (uv_now(s->set->loop) - s->last_line) * 1000,
+                                      .paused = why_paused(s)};
+
+        r->oldest_us = stats_earlier(r->oldest_us, c.oldest_us);
+        if (c.paused != PAUSE_NONE)
+                r->paused[c.paused]++;
+        if (!list)
+                return;
+        snprintf(c.peer, sizeof(c.peer), "%s", s->peer);
+        memcpy(c.counts, s->acks.counts, sizeof(c.counts));
+        stats_add_connection(r, &c);
+}

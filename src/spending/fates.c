@@ -1,0 +1,102 @@
+#include "spending/fates.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum { COMPARE_NUMBER, COMPARE_SAME };
+
+void fates_deinit(struct fates *f)
+{
+        free(f->of);
+        free(f->asked);
+        *f = (struct fates){0};
+}
+
+void fates_begin(struct fates *f, size_t len)
+{
+        if (f->cap < len) {
+                fates_deinit(f);
+                f->of = malloc(len * sizeof(*f->of));
+                f->asked = malloc(len * sizeof(*f->asked));
+                if (!f->of || !f->asked)
+                        abort();
+                f->cap = len;
+        }
+        f->len = len;
+        f->asked_len = 0;
+        memset(f->of, FATE_OPEN, len);
+}
+
+bool fates_read_merge(struct fates *f, const struct pg_result *res)
+{
+        int rows = pg_result_rows(res);
+
+        for (int i = 0; i < rows; i++) {
+                int32_t n = pg_result_null(res, i, 0) ? 0 : pg_result_i32(res, i, 0);
+
+                if (n < 1 || (size_t)n > f->len || f->of[n - 1] != FATE_OPEN)
+                        return false;
+                f->of[n - 1] = FATE_INSERTED;
+        }
+        return true;
+}
+
+bool fates_ask(struct fates *f, enum fate fate)
+{
+        f->asked_len = 0;
+        for (size_t i = 0; i < f->len; i++) {
+                if (fate == FATE_ANY || f->of[i] == fate)
+                        f->asked[f->asked_len++] = (uint32_t)i;
+        }
+        return f->asked_len > 0;
+}
+
+/* The fate of the row that the answer's row @i is about, or NULL. */
+static uint8_t *asked_fate(const struct fates *f, const struct pg_result *res, int i)
+{
+        int32_t n = pg_result_null(res, i, COMPARE_NUMBER) ? 0 : pg_result_i32(res, i, COMPARE_NUMBER);
+
+        return n < 1 || (size_t)n > f->asked_len ? NULL : &f->of[f->asked[n - 1]];
+}
+
+bool fates_read_compare(struct fates *f, const struct pg_result *res)
+{
+        int rows = pg_result_rows(res);
+
+        if ((size_t)rows != f->asked_len)
+                return false;
+        for (int i = 0; i < rows; i++) {
+                uint8_t *fate = asked_fate(f, res, i);
+                bool absent = pg_result_null(res, i, COMPARE_SAME);
+                bool same = !absent && pg_result_bool(res, i, COMPARE_SAME);
+
+                if (!fate || (*fate == FATE_INSERTED && !same) ||
+                    (*fate != FATE_INSERTED && *fate != FATE_OPEN))
+                        return false;
+                if (*fate == FATE_OPEN)
+                        *fate = absent ? FATE_ABSENT : same ? FATE_SAME : FATE_CONFLICT;
+        }
+        return true;
+}
+
+bool fates_read_elsewhere(const struct fates *f, const struct pg_result *res)
+{
+        int rows = pg_result_rows(res);
+
+        for (int i = 0; i < rows; i++) {
+                if (!asked_fate(f, res, i) || !pg_result_null(res, i, COMPARE_SAME))
+                        return false;
+        }
+        return (size_t)rows == f->asked_len;
+}
+
+size_t fates_count(const struct fates *f, enum fate fate)
+{
+        size_t count = 0;
+
+        for (size_t i = 0; i < f->len; i++)
+                count += f->of[i] == fate;
+        return count;
+}

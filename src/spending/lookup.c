@@ -1,0 +1,90 @@
+#include "spending/lookup.h"
+
+#include <string.h>
+
+#include "model/ad_object.h"
+#include "pg/pg_array.h"
+
+/* The columns of ad_object_lookup_sql's result. */
+enum { COLUMN_KEY = 0, COLUMN_ACCOUNTS = 1, COLUMN_OBJECT = 2 };
+
+/* The first parameters are arrays of accounts, the others of keys. */
+enum { ACCOUNT_PARAMS = 3 };
+
+void lookup_begin(struct lookup *l)
+{
+        static const enum pg_oid oids[LOOKUP_PARAMS] = {PG_OID_TEXT, PG_OID_UUID, PG_OID_TEXT, PG_OID_INT4,
+                                                        PG_OID_TEXT};
+
+        for (size_t i = 0; i < LOOKUP_PARAMS; i++) {
+                l->params[i].len = 0;
+                pg_array_begin(&l->params[i], oids[i], 0); /* the length follows, see lookup_send */
+        }
+        l->accounts_len = 0;
+        l->keys_len = 0;
+}
+
+void lookup_deinit(struct lookup *l)
+{
+        for (size_t i = 0; i < LOOKUP_PARAMS; i++)
+                buf_deinit(&l->params[i]);
+}
+
+/* The number, from 1, of the miss's account among those of this question; 0 where there are too many. */
+static int32_t account_number(struct lookup *l, const struct miss *m)
+{
+        for (int32_t i = l->accounts_len; i-- > 0;) {
+                if (XXH128_isEqual(l->accounts[i], m->account_key))
+                        return i + 1;
+        }
+        if (l->accounts_len == LOOKUP_ACCOUNTS_MAX)
+                return 0;
+        l->accounts[l->accounts_len++] = m->account_key;
+        pg_array_add(&l->params[0], platform_name(m->platform), strlen(platform_name(m->platform)));
+        pg_array_add(&l->params[1], m->has_connection ? m->connection_id.bytes : NULL,
+                     sizeof(m->connection_id.bytes));
+        pg_array_add(&l->params[2], m->account, m->account_len);
+        return l->accounts_len;
+}
+
+bool lookup_add(struct lookup *l, const struct miss *miss)
+{
+        int32_t account = l->keys_len < LOOKUP_KEYS_MAX ? account_number(l, miss) : 0;
+
+        if (account == 0)
+                return false;
+        pg_array_add_i32(&l->params[3], account);
+        pg_array_add(&l->params[4], miss->object, miss->object_len);
+        l->keys_len++;
+        return true;
+}
+
+void lookup_send(struct lookup *l, struct pg_conn *conn)
+{
+        const char *params[LOOKUP_PARAMS];
+        int bytes[LOOKUP_PARAMS];
+
+        for (int i = 0; i < LOOKUP_PARAMS; i++) {
+                pg_array_set_len(&l->params[i], (size_t)(i < ACCOUNT_PARAMS ? l->accounts_len : l->keys_len));
+                params[i] = l->params[i].data;
+                bytes[i] = (int)l->params[i].len;
+        }
+        pg_conn_query(conn, ad_object_lookup_sql, LOOKUP_PARAMS, params, bytes);
+}
+
+bool lookup_answer(const struct pg_result *res, int row, size_t asked, struct lookup_answer *ret)
+{
+        int32_t number;
+
+        if (pg_result_null(res, row, COLUMN_KEY) || pg_result_null(res, row, COLUMN_ACCOUNTS))
+                return false;
+        number = pg_result_i32(res, row, COLUMN_KEY);
+        if (number < 1 || (size_t)number > asked)
+                return false;
+        ret->miss = (size_t)number - 1;
+        ret->accounts = pg_result_i64(res, row, COLUMN_ACCOUNTS);
+        ret->known = !pg_result_null(res, row, COLUMN_OBJECT);
+        if (ret->known)
+                ret->object = pg_result_uuid(res, row, COLUMN_OBJECT);
+        return true;
+}

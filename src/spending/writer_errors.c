@@ -1,0 +1,361 @@
+/* What to do about a batch that failed. Its SQLSTATE (sqlstate.c) says what is tried first:
+ * - a row is there already (23505): the batch is merged.
+ * - an ad object was deleted (23503, which names no row): ask which ones are gone, take their rows out to be
+ *   resolved again, write the rest. If none is gone it is back already: try again.
+ * - what passes by itself, a deadlock say: once more, at once, up to ten times. A lock that somebody holds does not.
+ *
+ * All other errors, and these if that did not help, are decided by proof (suspect.h): a probe row, an ordinary record, is
+ * written by COPY and rolled back. If the probe row fails, the server or the table is at fault: the connection is given
+ * up, and the whole batch is retried on a new one. If the probe row succeeds, one of the batch's rows is at fault: it is
+ * taken out if the error names it, otherwise the batch is halved until the row stands alone. That row is rejected, or
+ * waits, by its SQLSTATE, while others proceed. k bad rows of n cost at most O(k log n) statements, with others' batches
+ * in between. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "model/ad_object.h"
+#include "pg/pg_array.h"
+#include "pg/sqlstate.h"
+#include "pg/suspect.h"
+#include "spending/writer_internal.h"
+#include "wire/refusal.h"
+
+enum { RETRIES_MAX = 10 };
+
+/* --- steps --- */
+
+/* The batch's only row is to blame. */
+static void refuse(struct writer *w)
+{
+        struct reject reject;
+
+        refuse_by_database(&reject, w->error.sqlstate, w->error.told);
+        w->ops->settle(w->ctx, &w->batch->rows[0].line, LINE_REJECTED, &reject);
+        batch_free(writer_detach_batch(w));
+        writer_become_idle(w);
+}
+
+/* Takes the row out that the error names; else the second half. Whoever is named wrongly, by a trigger say,
+ * costs two statements: the rest is halved before another is believed. */
+static struct batch *take_part(struct writer *w)
+{
+        if (w->named_row > 0 && w->named_row <= w->batch->len && !w->batch->pruned)
+                return batch_prune(w->batch, row_order_at(&w->order, w->named_row - 1));
+        return batch_split(w->batch);
+}
+
+static void divide(struct writer *w)
+{
+        struct batch *second;
+
+        w->batch->doubtful = true;
+        second = take_part(w);
+        writer_return_batch(w);
+        w->ops->on_return(w->ctx, second);
+        writer_become_idle(w);
+}
+
+static bool is_power_of_two(unsigned n)
+{
+        return (n & (n - 1)) == 0;
+}
+
+/* The row waits, others proceed. */
+static void set_aside(struct writer *w)
+{
+        unsigned failures = w->batch->suspicion.failures;
+
+        if (is_power_of_two(failures)) /* the first, second, fourth, eighth ... time */
+                log_warn("database, %s: one row waits (attempt %u), since an ordinary row can be written: %s "
+                         "(SQLSTATE %s)",
+                         w->name, failures, w->error.message, w->error.sqlstate);
+        w->batch->doubtful = true;
+        w->batch->due = uv_now(w->conn.loop) + suspect_pause_ms(&w->batch->suspicion);
+        writer_return_batch(w);
+        writer_become_idle(w);
+}
+
+void writer_give_up(struct writer *w)
+{
+        pg_conn_give_up(&w->conn, "writing a batch", &w->error);
+}
+
+static void ask_for_candidates(struct writer *w, enum probe_source source)
+{
+        w->state = WRITER_CANDIDATES;
+        w->probe.source = source;
+        pg_conn_query(&w->conn, probe_sql(source), 0, NULL, NULL);
+}
+
+static void take_step(struct writer *w, enum suspect_step step)
+{
+        switch (step) {
+        case SUSPECT_PROBE:
+                ask_for_candidates(w, PROBE_MADE);
+                return;
+        case SUSPECT_WAIT:
+                writer_give_up(w);
+                return;
+        case SUSPECT_DIVIDE:
+                divide(w);
+                return;
+        case SUSPECT_PAUSE:
+                set_aside(w);
+                return;
+        case SUSPECT_REFUSE:
+                refuse(w);
+                return;
+        }
+}
+
+static void blame(struct writer *w)
+{
+        take_step(w, suspect_failed(&w->batch->suspicion, w->error.sqlstate, w->batch->len,
+                                    suspect_proven(w->started, w->proven)));
+}
+
+/* --- proof --- */
+
+static void on_proof(struct writer *w)
+{
+        bool tried = w->error.sqlstate[0] != '\0';
+
+        w->proven = uv_now(w->conn.loop);
+        pg_conn_served(&w->conn);
+        if (tried)
+                take_step(w, suspect_probed(&w->batch->suspicion, w->error.sqlstate, w->batch->len, true));
+        else if (w->batch->len > 1)
+                divide(w);
+        else
+                writer_start_batch(w);
+}
+
+/* No ordinary row can be written: the first that failed tells why, where the batch itself was not tried. */
+static void on_no_proof(struct writer *w, const struct pg_error *why)
+{
+        log_debug("database, %s: the probe row failed too: %s (SQLSTATE %s)", w->name, why->message,
+                  why->sqlstate);
+        if (!w->error.sqlstate[0])
+                w->error = *why;
+        writer_give_up(w);
+}
+
+void writer_ask_for_proof(struct writer *w)
+{
+        w->error.sqlstate[0] = '\0';
+        ask_for_candidates(w, PROBE_MADE);
+}
+
+static void try_next(struct writer *w, const struct pg_error *last)
+{
+        if (probe_has_next(&w->probe)) {
+                w->state = WRITER_PROBE;
+                pg_conn_command(&w->conn, probe_command(&w->probe));
+        } else if (w->probe.source == PROBE_MADE) {
+                ask_for_candidates(w, PROBE_STORED);
+        } else {
+                on_no_proof(w, last);
+        }
+}
+
+void writer_on_candidates(struct writer *w, const struct pg_result *res)
+{
+        static const struct pg_error none = {
+                .sqlstate = "P0002", .message = "no ordinary row could be written"}; /* no_data_found */
+        struct pg_error error;
+
+        if (!pg_result_sqlstate(res)) {
+                probe_read(&w->probe, w->probe.source, res);
+                try_next(w, &none);
+                return;
+        }
+        error = pg_result_error(res);
+        on_no_proof(w, &error);
+}
+
+void writer_on_probed(struct writer *w, const struct pg_result *res)
+{
+        struct pg_error error;
+
+        if (!pg_result_sqlstate(res)) {
+                on_proof(w);
+                return;
+        }
+        error = pg_result_error(res);
+        probe_drop(&w->probe);
+        if (probe_may_go_on(error.sqlstate))
+                try_next(w, &error);
+        else
+                on_no_proof(w, &error);
+}
+
+/* --- ad objects that are gone --- */
+
+static int compare_uuids(const void *a, const void *b)
+{
+        return memcmp(a, b, sizeof(struct uuid));
+}
+
+/* Asks about the batch's ad objects. */
+static void ask_for_objects(struct writer *w, enum writer_state state, const char *sql)
+{
+        size_t n = w->batch->len;
+        struct uuid *ids = malloc(n * sizeof(*ids));
+
+        if (!ids)
+                abort();
+        for (size_t i = 0; i < n; i++)
+                ids[i] = w->batch->rows[i].rec.ad_object_id;
+        qsort(ids, n, sizeof(*ids), compare_uuids);
+        w->arrays[0].len = 0;
+        pg_array_begin(&w->arrays[0], PG_OID_UUID, n);
+        for (size_t i = 0; i < n; i++)
+                pg_array_add_uuid(&w->arrays[0], &ids[i]);
+        free(ids);
+        w->state = state;
+        writer_query_arrays(w, sql, 1);
+}
+
+/* The rows of the ad objects of @res leave the batch. */
+static void remove_rows(struct writer *w, const struct pg_result *res,
+                        void (*take)(void *ctx, const struct row *row), void *ctx)
+{
+        size_t n = (size_t)pg_result_rows(res);
+        struct uuid *ids = malloc((n ? n : 1) * sizeof(*ids));
+
+        if (!ids)
+                abort();
+        for (size_t i = 0; i < n; i++)
+                ids[i] = pg_result_uuid(res, (int)i, 0);
+        qsort(ids, n, sizeof(*ids), compare_uuids);
+        for (size_t i = w->batch->len; i-- > 0;) {
+                struct row row = w->batch->rows[i];
+
+                if (!bsearch(&row.rec.ad_object_id, ids, n, sizeof(*ids), compare_uuids))
+                        continue;
+                batch_remove(w->batch, i);
+                take(ctx, &row);
+        }
+        free(ids);
+}
+
+void writer_on_missing(struct writer *w, const struct pg_result *res)
+{
+        size_t before = w->batch->len;
+
+        remove_rows(w, res, w->ops->on_missing, w->ctx);
+        if (w->batch->len == 0) {
+                batch_free(writer_detach_batch(w));
+                pg_conn_served(&w->conn);
+                writer_become_idle(w);
+        } else if (w->batch->len < before || w->retries++ < RETRIES_MAX) {
+                writer_start_batch(w);
+        } else {
+                blame(w); /* a foreign key that is not ours */
+        }
+}
+
+/* --- ad objects that somebody has locked, to delete them --- */
+
+void writer_find_locked(struct writer *w)
+{
+        ask_for_objects(w, WRITER_LOCKED, ad_object_locked_sql);
+}
+
+static void add_to_batch(void *ctx, const struct row *row)
+{
+        batch_add_take(ctx, row);
+}
+
+/* The rows of locked objects rest together, and are asked for again: no try of theirs waits for the lock. */
+static struct batch *take_locked(struct writer *w, const struct pg_result *res)
+{
+        struct batch *locked = batch_new_part(w->batch, w->batch->len);
+
+        remove_rows(w, res, add_to_batch, locked);
+        locked->suspicion = w->batch->suspicion;
+        locked->suspicion.failures++;
+        locked->locked = true;
+        locked->doubtful = true;
+        locked->due = uv_now(w->conn.loop) + suspect_pause_ms(&locked->suspicion);
+        if (!w->batch->locked)
+                log_warn(
+                        "database, %s: %zu rows wait for a lock on their ad objects (look for a long transaction in "
+                        "pg_stat_activity)",
+                        w->name, locked->len);
+        return locked;
+}
+
+void writer_on_locked(struct writer *w, const struct pg_result *res)
+{
+        bool was_locked = w->batch->locked;
+
+        if (pg_result_rows(res) > 0)
+                w->ops->on_return(w->ctx, take_locked(w, res));
+        else if (!was_locked) {
+                blame(w); /* another lock */
+                return;
+        }
+        if (w->batch->len == 0) {
+                batch_free(writer_detach_batch(w));
+                writer_become_idle(w);
+                return;
+        }
+        w->batch->locked = false;
+        w->batch->suspicion.failures = 0;
+        writer_start_batch(w);
+}
+
+/* --- the error --- */
+
+static void merge_instead(struct writer *w)
+{
+        w->batch->merge = true;
+        writer_start_batch(w);
+}
+
+static void retry_or_blame(struct writer *w)
+{
+        w->batch->merge = true; /* it sorts by key: two writers then lock in one order */
+        if (strcmp(w->error.sqlstate, SQLSTATE_LOCK_TIMEOUT) == 0)
+                writer_find_locked(w);
+        else if (w->retries++ < RETRIES_MAX)
+                writer_start_batch(w);
+        else
+                blame(w);
+}
+
+void writer_on_error(struct writer *w)
+{
+        w->failures++;
+        log_debug("database, %s: %zu rows not written: %s (SQLSTATE %s)", w->name, w->batch->len,
+                  w->error.message, w->error.sqlstate);
+        switch (sqlstate_action(w->error.sqlstate)) {
+        case SQLSTATE_MERGE:
+                if (w->batch->merge) {
+                        blame(w); /* ON CONFLICT met another unique index, of somebody's own */
+                        return;
+                }
+                w->merging = true;
+                merge_instead(w);
+                return;
+        case SQLSTATE_MISSING:
+                ask_for_objects(w, WRITER_MISSING, ad_object_missing_sql);
+                return;
+        case SQLSTATE_RETRY:
+                retry_or_blame(w);
+                return;
+        case SQLSTATE_ISOLATE:
+                blame(w);
+                return;
+        case SQLSTATE_SUSPECT:
+        case SQLSTATE_SERVER:
+                if (w->fk_by_batch && !w->batch->merge)
+                        merge_instead(w); /* what looks for the objects may be to blame */
+                else
+                        blame(w);
+                return;
+        }
+}

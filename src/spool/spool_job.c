@@ -1,0 +1,207 @@
+/* A job writes what gathered since the last one, erases what was settled, and commits; then it reads.
+ *
+ * What can fail: the file is full, or the disk fails: nothing is lost, what is left of writing and erasing is
+ * for a later job. A full disk lets nothing be erased, for SQLite's log needs room: then the reserve is given
+ * up, and lines are erased in small pieces, after each of which the log gives its room back. If that does not
+ * help, the file can still be read to its end; when nothing in it matters any more a new one takes its place.
+ * The file is damaged: it is set aside, and a new one begun, into which the job's lines go. A single line whose
+ * hash does not match is moved out of the way. */
+#include "spool/spool_job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PIECE_LINES = 250 }; /* erased at a time on a full disk */
+
+static enum spool_status add_lines(struct spool_job *j)
+{
+        enum spool_status status = SPOOL_OK;
+
+        for (size_t i = 0; i < j->writing.len && status == SPOOL_OK; i++) {
+                const struct spool_pending *p = &j->writing.items[i];
+                struct spool_record record = {.received_us = p->line.receipt.us,
+                                              .receipt = p->line.receipt.number,
+                                              .connection = p->from.connection,
+                                              .line = p->from.line,
+                                              .text = p->line.text};
+
+                snprintf(record.peer, sizeof(record.peer), "%s", p->from.peer);
+                status = spool_file_add(&j->file, &record);
+        }
+        return status;
+}
+
+/* The last @len of erasing. */
+static enum spool_status erase_lines(struct spool_job *j, size_t len)
+{
+        enum spool_status status = SPOOL_OK;
+
+        for (size_t i = j->erasing.len - len; i < j->erasing.len && status == SPOOL_OK; i++)
+                status = spool_file_erase(&j->file, j->erasing.items[i]);
+        return status;
+}
+
+static enum spool_status end_transaction(struct spool_job *j, enum spool_status status)
+{
+        if (status == SPOOL_OK)
+                status = spool_file_commit(&j->file);
+        if (status != SPOOL_OK)
+                spool_file_roll_back(&j->file);
+        return status;
+}
+
+static enum spool_status write_all(struct spool_job *j)
+{
+        enum spool_status status = spool_file_begin(&j->file);
+
+        if (status == SPOOL_OK)
+                status = add_lines(j);
+        if (status == SPOOL_OK)
+                status = erase_lines(j, j->erasing.len);
+        status = end_transaction(j, status);
+        if (status == SPOOL_OK)
+                j->erasing.len = 0;
+        return status;
+}
+
+static enum spool_status erase_some(struct spool_job *j, size_t most)
+{
+        size_t len = j->erasing.len < most ? j->erasing.len : most;
+        enum spool_status status = spool_file_begin(&j->file);
+
+        if (status == SPOOL_OK)
+                status = erase_lines(j, len);
+        status = end_transaction(j, status);
+        if (status == SPOOL_OK)
+                j->erasing.len -= len;
+        return status;
+}
+
+/* A full file takes no lines, but lets go of those that are settled. */
+static enum spool_status erase_only(struct spool_job *j)
+{
+        enum spool_status status = erase_some(j, j->erasing.len);
+
+        if (status != SPOOL_FULL)
+                return status;
+        do {
+                spool_file_make_room(&j->file);
+                status = erase_some(j, PIECE_LINES);
+        } while (status == SPOOL_OK && j->erasing.len > 0);
+        spool_file_make_room(&j->file);
+        return status;
+}
+
+/* With no line left that matters, and no room to erase them. */
+static enum spool_status start_over(struct spool_job *j)
+{
+        enum spool_status status = spool_file_start_over(&j->file);
+
+        if (status != SPOOL_OK && j->file.db)
+                return status; /* it is still the same file */
+        j->started_over = true;
+        j->erasing.len = 0;
+        j->cursor = 0;
+        return status == SPOOL_OK ? write_all(j) : status;
+}
+
+/* Reads the lines behind the cursor, which moves. */
+static enum spool_status read_chunk(struct spool_job *j)
+{
+        struct spool_record *record = j->records;
+
+        j->texts.len = 0;
+        while (j->records_len < SPOOL_CHUNK_LINES && j->texts.len < SPOOL_CHUNK_BYTES) {
+                bool whole;
+                int r = spool_file_next(&j->file, j->cursor, &j->text, record, &whole);
+
+                j->read_all = r == 0;
+                if (r <= 0)
+                        return r == 0 ? SPOOL_OK : (enum spool_status) - r;
+                if (!whole) {
+                        enum spool_status status = spool_file_keep_damaged(&j->file, record->id);
+
+                        if (status != SPOOL_OK)
+                                return status == SPOOL_FULL ? SPOOL_FAILED : status;
+                        j->damaged++;
+                        j->damaged_bytes += j->text.len;
+                        continue;
+                }
+                j->cursor = record->id;
+                buf_put(&j->texts, j->text.data, j->text.len);
+                record->text = (struct slice){NULL, j->text.len};
+                record++;
+                j->records_len++;
+        }
+        return SPOOL_OK;
+}
+
+static void do_job(struct spool_job *j)
+{
+        if (j->writing.len > 0 || j->erasing.len > 0)
+                j->written = write_all(j);
+        if (j->written == SPOOL_FULL && j->erasing.len > 0) {
+                j->erased = erase_only(j);
+                if (j->erased == SPOOL_FULL && j->last)
+                        j->written = j->erased = start_over(j);
+                else if (j->erased != SPOOL_OK || j->writing.len == 0)
+                        j->written = j->erased;
+        }
+        j->status = j->testing ? spool_file_test(&j->file) : j->written;
+        /* from the start, what is settled must not be read again */
+        if (j->reading && j->file.db && (j->cursor > 0 || j->erasing.len == 0)) {
+                enum spool_status read = read_chunk(j);
+
+                if (read != SPOOL_OK && j->status != SPOOL_DAMAGED)
+                        j->status = read;
+        }
+        if (j->status == SPOOL_OK && j->last && j->writing.len == 0)
+                spool_file_shrink(&j->file);
+        if (j->status == SPOOL_OK)
+                spool_file_secure(&j->file);
+}
+
+/* With what is to be written, and nothing else, in a new file. */
+static void replace_file(struct spool_job *j)
+{
+        j->status = spool_file_set_aside(&j->file, j->aside);
+        if (j->aside[0])
+                j->erasing.len = 0;
+        if (j->status == SPOOL_OK)
+                j->status = write_all(j);
+        j->written = j->status;
+}
+
+void spool_job_run(struct spool_job *j)
+{
+        bool closed = !j->file.db;
+
+        j->aside[0] = '\0';
+        j->records_len = 0;
+        j->read_all = false;
+        j->damaged = 0;
+        j->damaged_bytes = 0;
+        j->started_over = false;
+        j->written = SPOOL_OK;
+        j->erased = SPOOL_OK;
+        j->status = spool_file_reopen(&j->file);
+        j->opened = closed && j->status == SPOOL_OK;
+        if (j->status == SPOOL_OK)
+                do_job(j);
+        else
+                j->written = j->status;
+        if (j->status == SPOOL_DAMAGED)
+                replace_file(j);
+        j->oldest_us = j->file.db ? spool_file_oldest(&j->file) : 0;
+}
+
+void spool_job_deinit(struct spool_job *j)
+{
+        spool_file_close(&j->file);
+        free(j->writing.items);
+        free(j->erasing.items);
+        free(j->records);
+        buf_deinit(&j->text);
+        buf_deinit(&j->texts);
+}

@@ -1,0 +1,46 @@
+// Properties of the conversions, over random values from the seed in the first argument.
+import assert from "node:assert/strict";
+import { currencyExponent, dayIn, fromMicros, minorUnits, tiktokTime } from "boris-ingestd-client/convert";
+
+let state = Number(process.argv[2]) >>> 0;
+const random = (n) => {
+  state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+  return Math.floor(state / 2 ** 32 * n);
+};
+
+for (let n = 0; n < 20000; n++) {
+  const currency = ["USD", "JPY", "KWD", "CLF", "EUR"][random(5)], exponent = currencyExponent(currency);
+  const whole = String(random(10 ** random(9))), fraction = String(random(10 ** exponent || 1)).padStart(exponent, "0");
+  const text = exponent ? `${whole}.${fraction}` : whole;
+  assert.equal(minorUnits(text, currency), BigInt(whole + (exponent ? fraction : "")), text);
+  assert.equal(minorUnits(`-${text}`, currency), -minorUnits(text, currency));
+  assert.equal(minorUnits(`${text}${exponent ? "" : "."}000`, currency), minorUnits(text, currency), "zeros behind it change nothing");
+  const cents = BigInt(random(1e9));
+  assert.equal(fromMicros(cents * 10n ** BigInt(6 - exponent), currency), cents);
+}
+assert.throws(() => minorUnits("1.005", "USD"), RangeError);
+assert.equal(minorUnits("1.005", "USD", "half-even"), 100n);
+assert.equal(minorUnits("-1.015", "USD", "half-even"), -102n);
+assert.equal(fromMicros(5000, "USD"), 0n);
+assert.equal(fromMicros(15000n, "USD"), 2n);
+for (const bad of ["", "1e3", "1,5", "0x1", "NaN"]) assert.throws(() => minorUnits(bad, "USD"));
+
+const zones = ["UTC", "America/Los_Angeles", "Europe/Prague", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo", "Pacific/Apia", "Africa/Casablanca"];
+for (const zone of zones) {
+  const local = new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short", timeStyle: "medium" });
+  let end;
+  for (let day = Date.UTC(2018, 0, 1); day < Date.UTC(2027, 0, 1); day += 86_400_000) {
+    const date = new Date(day).toISOString().slice(0, 10), period = dayIn(zone, date);
+    if (end) assert.equal(Date.parse(period.periodStart), end, `${zone} ${date}: days leave no gap`);
+    end = Date.parse(period.periodEnd);
+    const hours = (end - Date.parse(period.periodStart)) / 3_600_000;
+    assert.ok(hours >= 23 && hours <= 25 || hours === 0, `${zone} ${date}: ${hours} hours`);
+    assert.equal(local.format(Date.parse(period.periodStart)).slice(0, 10), date, `${zone} ${date}`);
+  }
+}
+assert.deepEqual(dayIn("America/Los_Angeles", "2026-11-01"),
+  { periodStart: "2026-11-01T00:00:00-07:00", periodEnd: "2026-11-02T00:00:00-08:00" });
+assert.equal(tiktokTime("Europe/Prague", "2026-03-29 02:30:00"), "2026-03-29T03:00:00+02:00", "a skipped time");
+assert.equal(tiktokTime("Europe/Prague", "2026-10-25 02:30:00"), "2026-10-25T02:30:00+02:00", "the first of two");
+assert.throws(() => dayIn("UTC", "2026-02-30"));
+console.log("good");

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""What may stand first on a connection, and the words for input that is nearly right."""
+
+import gzip
+import json
+import unittest
+
+
+from lib.harness import TestCase, encode, record
+
+BOM = b"\xef\xbb\xbf"
+HELLO = {"kind": "hello", "client": "meta-sync", "version": "1.2"}
+
+
+class FirstLine(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.db.add_account()
+        self.d = self.daemon()
+
+    def send(self, *lines):
+        return self.d.send(*lines)
+
+    def test_a_hello(self):
+        for n, hello in enumerate([HELLO, {"kind": "hello", "client": "x" * 64}, BOM + encode(HELLO)]):
+            replies = self.send(hello, record(amountCents=n))
+            self.assertEqual(replies.counts(), (2, 1, 0, 0))
+            self.assertEqual(replies.rejects, {})
+        self.assertEqual(self.db.count(), 3)
+
+    def test_a_bad_hello(self):
+        for hello, code, field in [({"kind": "hello"}, "missing_field", "client"),
+                                   (HELLO | {"client": ""}, "bad_value", "client"),
+                                   (HELLO | {"client": "x" * 65}, "bad_value", "client"),
+                                   (HELLO | {"version": 1}, "bad_type", "version"),
+                                   (HELLO | {"client": "a\0b"}, "bad_value", "client"),
+                                   (HELLO | {"name": "x"}, "unknown_field", "name")]:
+            reject = self.send(hello).rejects[1]
+            self.assertEqual((reject["code"], reject["field"]), (code, field))
+        self.assertEqual(self.send(record(amountCents=1), HELLO).codes(), {2: "bad_value"})
+        self.assertEqual(self.send(record(client="x")).codes(), {1: "unknown_field"})
+
+    def test_a_byte_order_mark(self):
+        self.assertEqual(self.send(BOM + encode(record(amountCents=1)), record(amountCents=2)).counts(), (2, 2, 0, 0))
+        self.assertEqual(self.send(BOM, record(amountCents=3)).counts(), (2, 1, 0, 0))
+        replies = self.send(record(amountCents=4), BOM + encode(record(amountCents=5)))
+        self.assertEqual(replies.codes(), {2: "bad_json"})
+        self.assertIn("byte order mark", replies.rejects[2]["message"])
+
+    def test_nearly_right_input(self):
+        line = json.dumps(record(metrics={"a": 1}))
+        for text, code, word in [
+                (line.encode("utf-16"), "bad_json", "UTF-16"),
+                (line.encode("utf-16-be"), "bad_json", "UTF-16"),
+                (gzip.compress(line.encode()), "bad_json", "compressed"),
+                (f"[{line}]", "bad_type", "one object on each line"),
+                (f"[{line},", "bad_json", "one object on each line"),
+                (f"{line},", "bad_json", "one object on each line"),
+                ("{", "bad_json", "pretty-printed"),
+                ('  "platform": "META",', "bad_json", "pretty-printed"),
+                ("},", "bad_json", "pretty-printed"),
+                (line.replace('"a": 1', '"a": NaN'), "bad_json", "NaN"),
+                (line.replace('"a": 1', '"a": -Infinity'), "bad_json", "Infinity"),
+                (line.replace('"a": 1', '"a": None'), "bad_json", "null"),
+                (line.replace('"a": 1', '"a": True'), "bad_json", "true"),
+                (line.replace('"', "'"), "bad_json", "quotes"),
+                (line.replace('"externalId": "1"', '"externalId": 1'), "bad_type", "lose digits")]:
+            reject = self.send(text).rejects[1]
+            self.assertEqual(reject["code"], code, text)
+            self.assertIn(word, reject["message"], text)
+
+
+if __name__ == "__main__":
+    unittest.main()

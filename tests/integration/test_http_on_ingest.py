@@ -1,0 +1,85 @@
+"""A web page that makes a browser send HTTP to the ingest socket stores nothing: one reply line, and the end."""
+
+import json
+import re
+import socket
+import time
+import unittest
+
+from lib.harness import Client, TestCase, encode, record
+
+BODY = encode(record(amountCents=666)) + b"\n"
+HEADERS = b"Host: 127.0.0.1\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+REQUESTS = [
+    b"POST / HTTP/1.1\r\n", b"POST / HTTP/1.0\n", b"GET /x?y=1 HTTP/1.1\r\n", b"OPTIONS * HTTP/1.1\r\n",
+    b"PRI * HTTP/2.0\r\n", b"PUT http://127.0.0.1/{} HTTP/1.1\r\n", b"CONNECT 127.0.0.1:1 HTTP/1.1\r\n",
+    b"post / http/1.1\r\n", b"GET /\r\n", b"M-SEARCH * HTTP/1.1\r\n", b"\r\nPOST / HTTP/1.1\r\n", b"\n\n\nPOST / HTTP/1.1\r\n",
+    b"\xef\xbb\xbfPOST / HTTP/1.1\r\n", b"POST /" + b"x" * (2 << 20) + b" HTTP/1.1\r\n",
+]
+
+
+class Http(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.db.add_account()
+        self.d = self.daemon(listen__tcp="127.0.0.1:0")
+        self.port = int(re.search(r"listening on TCP 127.0.0.1 port (\d+)", self.d.log())[1])
+
+    def connect(self):
+        return Client(socket.create_connection(("127.0.0.1", self.port)))
+
+    def answer(self, client):
+        text = b""
+        try:
+            while data := client.sock.recv(65536):
+                text += data
+        except ConnectionResetError:
+            pass
+        client.close()
+        return text
+
+    def test_requests_with_their_body(self):
+        for request in REQUESTS:
+            for pause in (0, 0.05):
+                with self.subTest(request=request[:30], pause=pause):
+                    client = self.connect()
+                    if pause:
+                        client.send_bytes(request)
+                        time.sleep(pause)
+                    thread = client.feed(HEADERS + BODY if pause else request + HEADERS + BODY)
+                    self.assertEqual(self.answer(client), b'{"closing":"http_request"}\n')
+                    thread.join()
+        self.assertEqual(self.db.count(), 0)
+        self.assertIn("it sent an HTTP request", self.d.log())
+
+    def test_split_anywhere(self):
+        request = b"POST / HTTP/1.1\r\n" + HEADERS + BODY
+        for at in (1, 4, 5, 15, 16, 17, 40):
+            client = self.connect()
+            client.send_bytes(request[:at])
+            time.sleep(0.02)
+            thread = client.feed(request[at:])
+            self.assertEqual(self.answer(client), b'{"closing":"http_request"}\n')
+            thread.join()
+        self.assertEqual(self.db.count(), 0)
+
+    def test_behind_other_bytes(self):
+        client = self.connect()
+        client.send_bytes(b"something\r\nPOST / HTTP/1.1\r\n" + HEADERS + BODY)
+        replies = client.drain()
+        self.assertEqual(replies.closing, "http_request")
+        self.assertEqual(self.db.count(), 0)
+
+    def test_a_client_may_send_such_a_line_later(self):
+        """It is refused as any other, and harms none."""
+        replies = self.d.send(record(amountCents=1), "POST / HTTP/1.1", record(amountCents=2))
+        self.assertEqual(replies.codes(), {2: "bad_json"})
+        self.assertEqual(replies.counts(), (3, 2, 0, 1))
+
+    def test_a_bom_is_skipped(self):
+        replies = self.d.send(b"\xef\xbb\xbf" + encode(record(amountCents=3)), b"\xef\xbb\xbf{}")
+        self.assertEqual(replies.counts(), (2, 1, 0, 1))
+
+
+if __name__ == "__main__":
+    unittest.main()

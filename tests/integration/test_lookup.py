@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""A look-up that the server cannot answer holds up nobody but the records that it is for."""
+
+import time
+import unittest
+
+
+from lib.harness import TestCase, record, wait_until
+
+
+class Unanswered(TestCase):
+    def break_platform(self):
+        """The daemon asks for a platform that the database does not know any longer (22P02)."""
+        self.db.add_account("tiktok", platform="TIKTOK", objects=[str(n) for n in range(300)])
+        self.db.add_account()
+        self.db.execute("ALTER TYPE platform RENAME VALUE 'TIKTOK' TO 'TIKTOK_'")
+
+    def broken(self, count=300):
+        return [record(platform="TIKTOK", accountExternalId="tiktok", externalId=str(n)) for n in range(count)]
+
+    def mend(self):
+        self.db.execute("ALTER TYPE platform RENAME VALUE 'TIKTOK_' TO 'TIKTOK'")
+
+    def test_others_proceed(self):
+        self.break_platform()
+        d = self.daemon()
+        hurt = d.client()
+        hurt.send(*self.broken())
+        for n in range(20):
+            self.assertEqual(d.send(record(amountCents=n)).counts(), (1, 1, 0, 0))
+        # in one question with lines that can be answered, too
+        mixed = d.client()
+        mixed.send(*[line for n in range(50) for line in (record(externalId=str(1 + n % 3), amountCents=1000 + n),
+                                                           self.broken()[n])])
+        wait_until(lambda: self.db.value("SELECT count(*) FROM spending WHERE amount_cents >= 1000") == "50", "the mixed lines")
+        self.assertIn("others proceed", d.log())
+        self.assertNotIn("act_", d.log())
+        self.mend()
+        self.assertEqual(hurt.finish().counts(), (300, 300, 0, 0))
+        self.assertEqual(mixed.finish().counts(), (100, 50, 50, 0))
+
+    def test_a_stop_does_not_wait(self):
+        self.break_platform()
+        d = self.daemon()
+        hurt = d.client()
+        hurt.send(*self.broken(20))
+        wait_until(lambda: "others proceed" in d.log(), "the question failed alone")
+        start = time.monotonic()
+        self.assertEqual(d.stop(), 0)
+        self.assertLess(time.monotonic() - start, 15)
+        hurt.close()
+
+    def test_a_matter_of_the_server(self):
+        """No object is to blame: all wait, and proceed as soon as the server answers."""
+        self.db.add_account()
+        d = self.daemon()
+        d.send(record())
+        self.db.execute(f"REVOKE SELECT ON ad_objects FROM {self.db.role}")
+        waiting = d.client()
+        waiting.send(record(externalId="2"))
+        wait_until(lambda: "looking up ad objects" in d.log(), "the connection is given up")
+        self.db.execute(f"GRANT SELECT ON ad_objects TO {self.db.role}")
+        self.assertEqual(waiting.finish().counts(), (1, 1, 0, 0))
+        self.assertNotIn("others proceed", d.log())
+
+    def test_an_unknown_object_among_them_is_refused(self):
+        self.break_platform()
+        d = self.daemon()
+        hurt = d.client()
+        hurt.send(*self.broken(10), record(platform="TIKTOK", accountExternalId="tiktok", externalId="nobody"))
+        wait_until(lambda: "others proceed" in d.log(), "the question failed alone")
+        self.mend()
+        replies = hurt.finish()
+        self.assertEqual(replies.codes(), {11: "unknown_ad_object"})
+        self.assertEqual(replies.counts(), (11, 10, 0, 1))
+
+
+if __name__ == "__main__":
+    unittest.main()
