@@ -22,6 +22,7 @@ enum { ARGUMENTS_OVERRIDES_MAX = 64 };
         X(BUCKET, "bucket", "STEP", "1h, 1d, 1w, 1mon or a multiple")                                        \
         X(BY, "by", "WORD", "account, platform, campaign or object")                                         \
         X(LATEST, "latest", NULL, "print the latest record of each object and period instead")               \
+        X(EXPLAIN, "explain", NULL, "print each stored row of an object, and why it counts or not")          \
         X(FORMAT, "format", "WORD", "table, csv or json")                                                    \
         X(SOCKET, "socket", "PATH", "the daemon's Unix socket (default: listen.unix)")                       \
         X(TCP, "tcp", "HOST:PORT", "the daemon's TCP address; without TLS")                                  \

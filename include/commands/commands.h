@@ -67,9 +67,10 @@ struct report_options {
         const char *by;
         const char *format;
         bool latest;
+        bool explain;
 };
 
-/* Prints what was spent, see spending_totals, or with latest what was collected last. */
+/* Prints what was spent, with latest what was collected last, with explain each row of an object and why it counts. */
 int command_report(const struct config *config, const struct report_options *options);
 
 #endif

@@ -17,6 +17,7 @@
 #include "model/inspect.h"
 #include "model/migration.h"
 #include "model/pooler.h"
+#include "model/report.h"
 #include "server/access.h"
 #include "server/listener.h"
 #include "server/tls.h"
@@ -152,6 +153,30 @@ static void check_hypertable(struct check *c)
                 report(c, true, "hypertable: spending by collected_at, in chunks of 1 week");
 }
 
+/* Accounts whose days the report cannot know. */
+static void check_time_zones(struct check *c)
+{
+        struct pg_result *res;
+
+        if (report_unknown_zones(&c->db, NULL, &res) != 0) {
+                report_error(c, "time zones");
+                return;
+        }
+        for (int row = 0; row < db_rows(res); row++) {
+                char account[256];
+                char zone[256];
+
+                report(c, false,
+                       "time zones: %s ad account %s: unknown time zone \"%s\": send it with an IANA name",
+                       db_text(res, row, 0).ptr,
+                       visible_copy(db_text(res, row, 1).ptr, account, sizeof(account)),
+                       visible_copy(db_text(res, row, 2).ptr, zone, sizeof(zone)));
+        }
+        if (db_rows(res) == 0)
+                report(c, true, "time zones: all known");
+        db_result_free(res);
+}
+
 static void on_difference(void *ctx, enum fits_subject subject, const char *difference, const char *remedy)
 {
         struct check *c = ctx;
@@ -179,6 +204,8 @@ static void check_schema(struct check *c, const struct server_facts *server)
                 check_catalogue(c);
         if (server->timescaledb[0])
                 check_hypertable(c);
+        if (report_functions_exist(&c->db))
+                check_time_zones(c);
 }
 
 /* --- what the configuration names --- */

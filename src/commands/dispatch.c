@@ -106,6 +106,7 @@ static int report(const struct arguments *a, struct config *config)
                 .by = a->options[OPTION_BY],
                 .format = a->options[OPTION_FORMAT],
                 .latest = a->options[OPTION_LATEST] != NULL,
+                .explain = a->options[OPTION_EXPLAIN] != NULL,
         };
 
         return command_report(config, &options);
@@ -116,7 +117,7 @@ static int report(const struct arguments *a, struct config *config)
 enum {
         ACCOUNT_OPTIONS = OPTION(ACCOUNT) | OPTION(PLATFORM) | OPTION(CONNECTION) | OPTION(OBJECT),
         REPORT_OPTIONS = ACCOUNT_OPTIONS | OPTION(FROM) | OPTION(TO) | OPTION(BUCKET) | OPTION(BY) |
-                         OPTION(LATEST) | OPTION(FORMAT),
+                         OPTION(LATEST) | OPTION(EXPLAIN) | OPTION(FORMAT),
         DELIVERY_OPTIONS = OPTION(SOCKET) | OPTION(TCP) | OPTION(RETRY) | OPTION(JSON),
 };
 

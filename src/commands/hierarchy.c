@@ -12,8 +12,8 @@
 enum { INDENT = 2, OBJECT_BYTES = 600 };
 
 static const struct table_column columns[] = {
-        {"object", false}, {"type", false},           {"status", false},
-        {"records", true}, {"last collected", false}, {"name", false},
+        {"object", TABLE_KEEP, false}, {"type", TABLE_KEEP, false},           {"status", TABLE_KEEP, false},
+        {"records", TABLE_KEEP, true}, {"last collected", TABLE_KEEP, false}, {"name", TABLE_SHRINK, false},
 };
 
 static void add_node(struct table *t, const struct ad_object_node *node)

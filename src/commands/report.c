@@ -2,27 +2,27 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/rfc3339.h"
+#include "base/visible.h"
 #include "commands/command.h"
-#include "commands/table.h"
-#include "model/spending.h"
+#include "commands/report_view.h"
+#include "model/report.h"
 
 enum { INTERVAL_BYTES = 24 };
 
 /* What is asked for, read from the options. */
 struct request {
         struct command_account account;
-        struct spending_query query;
+        struct report_query query;
         char bucket[INTERVAL_BYTES];
         enum table_format format;
-        bool latest;
+        const struct report_view *view;
 };
 
 /* --- options --- */
 
-static bool read_moment(const char *text, struct spending_moment *ret)
+static bool read_moment(const char *text, struct report_moment *ret)
 {
         char midnight[32];
         int64_t unix_us;
@@ -37,14 +37,14 @@ static bool read_moment(const char *text, struct spending_moment *ret)
 
 /* A day begins when it does in the account's time zone, which is not known yet: it is not compared with a
  * time. */
-static bool is_behind(const struct spending_moment *from, const struct spending_moment *to)
+static bool is_behind(const struct report_moment *from, const struct report_moment *to)
 {
         if (from->is_day != to->is_day)
                 return false;
         return from->is_day ? strcmp(from->day, to->day) > 0 : from->unix_us > to->unix_us;
 }
 
-static int read_range(const struct report_options *options, struct spending_query *ret)
+static int read_range(const struct report_options *options, struct report_query *ret)
 {
         static const char rule[] = "must be a day like 2026-11-01 or a time like 2026-11-01T00:00:00Z";
 
@@ -86,14 +86,19 @@ static int read_request(const struct report_options *options, struct request *re
                 status = read_range(options, &ret->query);
         if (status)
                 return status;
-        ret->latest = options->latest;
-        if (options->latest && (options->bucket || options->by))
+        ret->view = options->explain  ? &report_view_explain
+                    : options->latest ? &report_view_latest
+                                      : &report_view_totals;
+        if (ret->view != &report_view_totals && (options->bucket || options->by))
+                return command_fail(USAGE, "--%s has neither --bucket nor --by; see boris-ingestd --help",
+                                    options->explain ? "explain" : "latest");
+        if (options->explain && (options->latest || !options->of.object))
                 return command_fail(USAGE,
-                                    "--latest has neither --bucket nor --by; see boris-ingestd --help");
+                                    "--explain needs --object and has no --latest; see boris-ingestd --help");
         if (!read_bucket(options->bucket ? options->bucket : "1d", ret->bucket))
                 return command_fail(USAGE, "--bucket must be a number and h, d, w or mon, like 1d; "
                                            "see boris-ingestd --help");
-        if (!spending_group_parse(slice_str(options->by ? options->by : "account"), &ret->query.by))
+        if (!report_group_parse(slice_str(options->by ? options->by : "account"), &ret->query.by))
                 return command_fail(USAGE, "--by must be account, platform, campaign or object; "
                                            "see boris-ingestd --help");
         if (!table_format_parse(slice_str(options->format ? options->format : "table"), &ret->format))
@@ -104,107 +109,47 @@ static int read_request(const struct report_options *options, struct request *re
 
 /* --- printing --- */
 
-static const struct table_column total_columns[SPENDING_TOTAL_COLUMNS] = {
-        [SPENDING_TOTAL_BUCKET] = {"bucket", false},
-        [SPENDING_TOTAL_PLATFORM] = {"platform", false},
-        [SPENDING_TOTAL_ACCOUNT] = {"account", false},
-        [SPENDING_TOTAL_OBJECT] = {"object", false},
-        [SPENDING_TOTAL_TYPE] = {"type", false},
-        [SPENDING_TOTAL_NAME] = {"name", false},
-        [SPENDING_TOTAL_CURRENCY] = {"currency", false},
-        [SPENDING_TOTAL_AMOUNT] = {"amount_cents", true},
-        [SPENDING_TOTAL_IMPRESSIONS] = {"impressions", true},
-        [SPENDING_TOTAL_CLICKS] = {"clicks", true},
-        [SPENDING_TOTAL_CONVERSIONS] = {"conversions", true},
-        [SPENDING_TOTAL_RECORDS] = {"records", true},
-        [SPENDING_TOTAL_LEVELS] = {"levels", false},
-};
-
-static const struct table_column latest_columns[SPENDING_LATEST_COLUMNS] = {
-        [SPENDING_LATEST_PERIOD_START] = {"period_start", false},
-        [SPENDING_LATEST_PERIOD_END] = {"period_end", false},
-        [SPENDING_LATEST_COLLECTED_AT] = {"collected_at", false},
-        [SPENDING_LATEST_PLATFORM] = {"platform", false},
-        [SPENDING_LATEST_ACCOUNT] = {"account", false},
-        [SPENDING_LATEST_OBJECT] = {"object", false},
-        [SPENDING_LATEST_TYPE] = {"type", false},
-        [SPENDING_LATEST_NAME] = {"name", false},
-        [SPENDING_LATEST_CURRENCY] = {"currency", false},
-        [SPENDING_LATEST_AMOUNT] = {"amount_cents", true},
-        [SPENDING_LATEST_IMPRESSIONS] = {"impressions", true},
-        [SPENDING_LATEST_CLICKS] = {"clicks", true},
-        [SPENDING_LATEST_CONVERSIONS] = {"conversions", true},
-        [SPENDING_LATEST_RECORDS] = {"records", true},
-};
-
-/* Whether a column is printed: one without any value says nothing to people. */
-static bool is_shown(const struct pg_result *res, int column, enum table_format format)
+/* An account whose zone is unknown is reported by days of UTC, which are not its own: that must not pass for a
+ * good report. */
+static int fail_on_unknown_zones(struct db *db, const struct uuid *ad_account_id)
 {
-        int rows = db_rows(res);
+        struct pg_result *res;
+        int accounts;
 
-        for (int i = 0; i < rows && format == TABLE_TEXT; i++) {
-                if (!db_null(res, i, column))
-                        return true;
+        if (report_unknown_zones(db, ad_account_id, &res) != 0)
+                return command_fail_db(db, "cannot read the time zones");
+        accounts = db_rows(res);
+        for (int row = 0; row < accounts; row++) {
+                char account[256];
+                char zone[256];
+
+                fprintf(stderr,
+                        "boris-ingestd: warning: %s ad account %s: unknown time zone \"%s\": its days are shown as "
+                        "days of UTC (send the account again with an IANA name)\n",
+                        db_text(res, row, 0).ptr,
+                        visible_copy(db_text(res, row, 1).ptr, account, sizeof(account)),
+                        visible_copy(db_text(res, row, 2).ptr, zone, sizeof(zone)));
         }
-        return format != TABLE_TEXT;
-}
-
-/* @res with those of @columns that are shown. The rows without a first column are totals, for people only. */
-static void print(const struct pg_result *res, const struct table_column *columns, int columns_len,
-                  int amount_column, int currency_column, enum table_format format)
-{
-        struct table_column shown[SPENDING_LATEST_COLUMNS];
-        int indexes[SPENDING_LATEST_COLUMNS];
-        struct table table = {.columns = shown};
-        struct table_bars bars = {0};
-        int rows = db_rows(res);
-
-        for (int c = 0; c < columns_len; c++) {
-                if (!is_shown(res, c, format))
-                        continue;
-                if (c == amount_column)
-                        bars.number_column = table.columns_len;
-                if (c == currency_column)
-                        bars.group_column = table.columns_len;
-                shown[table.columns_len] = columns[c];
-                indexes[table.columns_len++] = c;
-        }
-        for (int row = 0; row < rows; row++) {
-                const char *cells[SPENDING_LATEST_COLUMNS];
-                bool is_total = db_null(res, row, 0);
-
-                if (is_total && format != TABLE_TEXT)
-                        continue;
-                for (size_t c = 0; c < table.columns_len; c++)
-                        cells[c] = db_null(res, row, indexes[c]) ? NULL : db_text(res, row, indexes[c]).ptr;
-                if (is_total)
-                        cells[0] = "total";
-                else
-                        bars.rows++;
-                table_add(&table, cells);
-        }
-        table_print(&table, stdout, format, isatty(STDOUT_FILENO) ? &bars : NULL);
-        table_deinit(&table);
+        db_result_free(res);
+        if (accounts == 0)
+                return DONE;
+        return command_fail(
+                FAILED,
+                "%d ad account%s an unknown time zone: the report may show the money of other days "
+                "(see the warnings)",
+                accounts, accounts == 1 ? " has" : "s have");
 }
 
 static int print_report(struct db *db, const struct request *request)
 {
+        const struct report_view *view = request->view;
         struct pg_result *res;
-        int err = request->latest ? spending_latest(db, &request->query, &res)
-                                  : spending_totals(db, &request->query, &res);
 
-        if (err)
+        if (view->read(db, &request->query, &res) != 0)
                 return command_fail_db(db, "cannot read the spending");
-        if (request->format == TABLE_TEXT && db_rows(res) == 0)
-                puts("no spending in this range");
-        else if (request->latest)
-                print(res, latest_columns, SPENDING_LATEST_COLUMNS, SPENDING_LATEST_AMOUNT,
-                      SPENDING_LATEST_CURRENCY, request->format);
-        else
-                print(res, total_columns, SPENDING_TOTAL_COLUMNS, SPENDING_TOTAL_AMOUNT,
-                      SPENDING_TOTAL_CURRENCY, request->format);
+        report_view_print(view, res, request->format);
         db_result_free(res);
-        return DONE;
+        return fail_on_unknown_zones(db, request->query.ad_account_id);
 }
 
 /* --- the command --- */

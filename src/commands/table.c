@@ -6,8 +6,7 @@
 #include <cjson/cJSON.h>
 
 #include "base/visible.h"
-
-enum { BAR_CELLS = 12 };
+#include "commands/table_text.h"
 
 bool table_format_parse(struct slice text, enum table_format *ret)
 {
@@ -52,142 +51,6 @@ void table_add(struct table *t, const char *const *cells)
 static const char *cell(const struct table *t, size_t row, size_t column)
 {
         return t->cells[row * t->columns_len + column];
-}
-
-/* --- for people --- */
-
-static size_t width_of(const struct table *t, size_t column)
-{
-        size_t width = visible_length(t->columns[column].name);
-
-        for (size_t row = 0; row < t->rows; row++) {
-                const char *text = cell(t, row, column);
-                size_t len = text ? visible_length(text) : 0;
-
-                if (len > width)
-                        width = len;
-        }
-        return width;
-}
-
-static void put_spaces(FILE *out, size_t n)
-{
-        while (n-- > 0)
-                fputc(' ', out);
-}
-
-/* @last: nothing follows in the line. */
-static void put_cell(FILE *out, const char *text, size_t width, bool right, bool last)
-{
-        size_t len = visible_length(text);
-        size_t pad = width > len ? width - len : 0;
-
-        if (right)
-                put_spaces(out, pad);
-        visible_put(out, text);
-        if (!right && !last)
-                put_spaces(out, pad);
-}
-
-static double number_in(const struct table *t, size_t row, size_t column)
-{
-        const char *text = cell(t, row, column);
-
-        return text ? strtod(text, NULL) : 0;
-}
-
-static bool same_group(const struct table *t, size_t a, size_t b, size_t column)
-{
-        const char *text_a = cell(t, a, column);
-        const char *text_b = cell(t, b, column);
-
-        return strcmp(text_a ? text_a : "", text_b ? text_b : "") == 0;
-}
-
-static double largest_like(const struct table *t, size_t row, const struct table_bars *bars)
-{
-        double largest = 0;
-
-        for (size_t i = 0; i < bars->rows; i++) {
-                double n = number_in(t, i, bars->number_column);
-
-                if (n > largest && same_group(t, i, row, bars->group_column))
-                        largest = n;
-        }
-        return largest;
-}
-
-/* @share: 0 to 1. */
-static void put_bar(FILE *out, double share)
-{
-        static const char *const parts[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-        int eighths = (int)(share * BAR_CELLS * 8 + 0.5);
-
-        for (int i = 0; i < eighths / 8; i++)
-                fputs("█", out);
-        fputs(parts[eighths % 8], out);
-}
-
-/* The largest of each group is looked for once; there are few groups. */
-struct largest {
-        const char *group;
-        double number;
-};
-
-static double find_largest(const struct table *t, const struct table_bars *bars, struct largest *known,
-                           size_t *known_len, size_t row)
-{
-        const char *text = cell(t, row, bars->group_column);
-        const char *group = text ? text : "";
-
-        for (size_t i = 0; i < *known_len; i++) {
-                if (strcmp(known[i].group, group) == 0)
-                        return known[i].number;
-        }
-        known[*known_len] = (struct largest){group, largest_like(t, row, bars)};
-        return known[(*known_len)++].number;
-}
-
-static void print_header(const struct table *t, FILE *out, const size_t *widths)
-{
-        for (size_t c = 0; c < t->columns_len; c++) {
-                fputs(c ? "  " : "", out);
-                put_cell(out, t->columns[c].name, widths[c], t->columns[c].number, c + 1 == t->columns_len);
-        }
-        fputc('\n', out);
-}
-
-static void print_text(const struct table *t, FILE *out, const struct table_bars *bars)
-{
-        size_t *widths = calloc(t->columns_len, sizeof(*widths));
-        struct largest *known = calloc(t->rows + 1, sizeof(*known));
-        size_t known_len = 0;
-
-        if (!widths || !known)
-                abort();
-        for (size_t c = 0; c < t->columns_len; c++)
-                widths[c] = width_of(t, c);
-        print_header(t, out, widths);
-        for (size_t row = 0; row < t->rows; row++) {
-                bool has_bar = bars && row < bars->rows;
-
-                for (size_t c = 0; c < t->columns_len; c++) {
-                        const char *text = cell(t, row, c);
-
-                        fputs(c ? "  " : "", out);
-                        put_cell(out, text ? text : "", widths[c], t->columns[c].number,
-                                 c + 1 == t->columns_len && !has_bar);
-                }
-                if (has_bar) {
-                        double n = number_in(t, row, bars->number_column);
-
-                        fputs("  ", out);
-                        put_bar(out, n > 0 ? n / find_largest(t, bars, known, &known_len, row) : 0);
-                }
-                fputc('\n', out);
-        }
-        free(known);
-        free(widths);
 }
 
 /* --- for programs --- */
@@ -288,7 +151,7 @@ void table_print(const struct table *t, FILE *out, enum table_format format, con
 {
         switch (format) {
         case TABLE_TEXT:
-                print_text(t, out, bars);
+                table_print_text(t, out, bars);
                 break;
         case TABLE_CSV:
                 print_csv(t, out);

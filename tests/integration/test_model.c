@@ -10,7 +10,6 @@
 #include "model/ad_account.h"
 #include "model/ad_object.h"
 #include "model/platform_connection.h"
-#include "model/spending.h"
 #include "model/spending_store.h"
 #include "pg/pg_array.h"
 #include "spending/copy_format.h"

@@ -9,6 +9,7 @@ import pty
 import re
 import subprocess
 import unittest
+import unittest.mock
 
 from lib.harness import INGESTD, TestCase, account, ad_object, record, run_ingestd
 
@@ -40,8 +41,9 @@ class Commands(TestCase):
         replies = self.d.send(*lines)
         self.assertEqual(replies.rejects, {})
 
-    def command(self, *args, status=0, stdin=""):
-        done = run_ingestd(self.db, *args, stdin=stdin)
+    def command(self, *args, status=0, stdin="", columns=None):
+        with unittest.mock.patch.dict(os.environ, {"COLUMNS": str(columns)} if columns else {}):
+            done = run_ingestd(self.db, *args, stdin=stdin)
         self.assertEqual(done.returncode, status, done.stderr + done.stdout)
         self.stderr = done.stderr
         return done.stdout
@@ -63,11 +65,11 @@ class Report(Commands):
                   spent("a1", 50, day=2), spent("a1", 1000, collectedAt="2026-11-02T12:00:00Z"))
         self.assertEqual(self.report(), [
             {"bucket": "2026-11-01", "platform": "META", "account": "act_1", "object": None, "type": None,
-             "name": None, "currency": "USD", "amount_cents": 97, "impressions": 11, "clicks": 1,
-             "conversions": None, "records": 2, "levels": "AD"},
+             "name": None, "part": None, "currency": "USD", "amount_cents": 97, "impressions": 11, "clicks": 1,
+             "conversions": None, "records": 2, "levels": "AD", "breakdown": "age", "fractional_conversions": None},
             {"bucket": "2026-11-02", "platform": "META", "account": "act_1", "object": None, "type": None,
-             "name": None, "currency": "USD", "amount_cents": 50, "impressions": None, "clicks": None,
-             "conversions": None, "records": 1, "levels": "AD"}])
+             "name": None, "part": None, "currency": "USD", "amount_cents": 50, "impressions": None, "clicks": None,
+             "conversions": None, "records": 1, "levels": "AD", "breakdown": None, "fractional_conversions": None}])
 
     def test_levels_are_never_added_twice(self):
         # day 1: all levels reported; s2 has no ads, c2 nothing below. Day 2: the campaign alone.
@@ -85,7 +87,7 @@ class Report(Commands):
                           ("2026-11-02", "act_1", "USD", 200, "CAMPAIGN")])
         # the campaign's month holds days that its ads reported
         self.send(record(externalId="c1", amountCents=9999, periodEnd="2026-12-01T00:00:00Z"))
-        self.assertEqual(sum(row[3] for row in self.amounts("--by", "campaign")), 305)
+        self.assertEqual(sum(row[3] for row in self.amounts("--by", "campaign")), 9999 + 5)
 
     def test_hours_and_their_day_are_the_same_money(self):
         hours = [record(externalId="a1", amountCents=1, periodStart=f"2026-11-01T{h:02d}:00:00Z",
@@ -108,10 +110,10 @@ class Report(Commands):
         self.send(*hours(3, "a1", 1, "01T03"), spent("a1", 24), *hours(23, "a2", 2, "04T00"), spent("a2", 24),
                   *hours(3, "s2", 3, "01T03"))
         self.assertEqual([row[1:4:2] for row in self.amounts("--by", "object")], [("a2", 46), ("a1", 24), ("s2", 9)])
-        # a week of days, one of them in hours
+        # a week of days, which explain a part of it
         self.send(*[spent("c2", 100, day) for day in range(2, 9)], record(externalId="c2", amountCents=5000,
                   periodStart="2026-11-02T00:00:00Z", periodEnd="2026-11-09T00:00:00Z"))
-        self.assertEqual(sum(row[3] for row in self.amounts("--by", "object") if row[1] == "c2"), 700)
+        self.assertEqual(sum(row[3] for row in self.amounts("--by", "object") if row[1] == "c2"), 5000)
 
     def test_a_day_that_ends_a_second_early_is_that_day(self):
         hours = [record(externalId="a1", amountCents=1, collectedAt="2026-11-03T00:00:00Z",
@@ -143,7 +145,7 @@ class Report(Commands):
         self.send(spent("a1", 1), spent("a2", 2, currency="EUR"), spent("s2", str(2**62)), spent("c2", str(2**62)))
         self.assertEqual([(row["currency"], row["amount_cents"]) for row in self.report()],
                          [("USD", 2**63 + 1), ("EUR", 2)])
-        table = self.command("report", "--account", "act_1", "--from", "2026-11-01", "--to", "2026-11-02")
+        table = self.command("report", "--account", "act_1", "--from", "2026-11-01", "--to", "2026-11-02", columns=200)
         self.assertRegex(table, rf"(?m)^total +USD +{2**63 + 1} ")
         self.assertRegex(table, r"(?m)^total +EUR +2 ")
 
@@ -159,9 +161,6 @@ class Report(Commands):
         self.assertEqual([row[3] for row in self.amounts(days=("2026-11-02T08:00:00Z", "2026-11-03"))], [2])
         self.assertEqual([row[3] for row in self.amounts(days=("2026-11-01T00:00:00-07:00", "2026-11-02T00:00:00-08:00"))],
                          [1])
-        # what is no time zone is taken for UTC
-        self.send(self.account(timezone="Mars/Olympus"))
-        self.assertEqual([row[0] for row in self.amounts()], ["2026-11-01", "2026-11-02"])
 
     def test_one_object_and_what_is_below(self):
         self.send(spent("a1", 1), spent("s2", 10), spent("c2", 100))
@@ -213,7 +212,7 @@ class Report(Commands):
         self.assertEqual([(row["object"], row["name"], row["amount_cents"], row["clicks"]) for row in rows],
                          [("c2", "Name c2", "100", ""), ("c1", name, "-5", "")])
         self.assertEqual(self.report("--by", "object")[1]["name"], name)
-        table = self.command(*args)
+        table = self.command(*args, columns=200)
         self.assertNotIn("\x1b", table)
         self.assertIn('a "quoted", name?of?[31m two lines', table)
         self.assertNotIn("█", table)
@@ -234,7 +233,7 @@ class Report(Commands):
             pass
         os.close(here)
         bars = [re.search("█*", line[::-1].strip())[0] for line in text.decode().splitlines()]
-        self.assertEqual([len(bar) for bar in bars], [0, 12, 6, 0, 0])
+        self.assertEqual([len(bar) for bar in bars], [0, 0, 12, 6, 0, 0])  # what all rows share stands above
 
     def test_wrong_usage(self):
         good = {"--account": "act_1", "--from": "2026-11-01", "--to": "2026-11-02"}

@@ -1,8 +1,11 @@
 #include "test.h"
 
+#include <stdlib.h>
+
 #include "commands/table.h"
 
-static const struct table_column columns[] = {{"who", false}, {"n", true}, {"note", false}};
+static const struct table_column columns[] = {
+        {"who", TABLE_KEEP, false}, {"n", TABLE_KEEP, true}, {"note", TABLE_SHRINK, false}};
 
 static void assert_prints(const struct table *t, enum table_format format, const struct table_bars *bars,
                           const char *want)
@@ -53,7 +56,7 @@ static void test_formats(void **state)
 
 static void test_bars(void **state)
 {
-        const struct table_bars bars = {.number_column = 1, .group_column = 0, .rows = 5};
+        const struct table_bars bars = {.number_column = 1, .group_column = 0};
         struct table t = {.columns = columns, .columns_len = 2};
 
         (void)state;
@@ -63,6 +66,7 @@ static void test_bars(void **state)
         add(&t, "a", "-5", NULL);
         add(&t, "c", "0", NULL);
         add(&t, "a", "1000", NULL); /* a total: no bar, and no measure */
+        t.totals = 1;
         assert_prints(&t, TABLE_TEXT, &bars,
                       "who     n\n"
                       "a      96  ████████████\n"
@@ -71,6 +75,26 @@ static void test_bars(void **state)
                       "a      -5  \n"
                       "c       0  \n"
                       "a    1000\n");
+        table_deinit(&t);
+}
+
+static void test_fits(void **state)
+{
+        struct table t = {.columns = columns, .columns_len = ARRAY_LEN(columns)};
+
+        (void)state;
+        setenv("COLUMNS", "16", 1);
+        add(&t, "東京", "1", "スポーツ用品");
+        add(&t, "=x", "-2", "-2");
+        assert_prints(&t, TABLE_TEXT, NULL,
+                      "who    n  note\n"
+                      "東京   1  スポー…\n"
+                      "=x    -2  -2\n");
+        assert_prints(&t, TABLE_CSV, NULL,
+                      "who,n,note\n"
+                      "東京,1,スポーツ用品\n"
+                      "'=x,-2,'-2\n");
+        unsetenv("COLUMNS");
         table_deinit(&t);
 }
 
@@ -99,9 +123,8 @@ static void test_format_names(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_formats),
-                cmocka_unit_test(test_bars),
-                cmocka_unit_test(test_formulas),
+                cmocka_unit_test(test_formats),      cmocka_unit_test(test_bars),
+                cmocka_unit_test(test_fits),         cmocka_unit_test(test_formulas),
                 cmocka_unit_test(test_format_names),
         };
 

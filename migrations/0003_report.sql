@@ -1,0 +1,698 @@
+-- The rules of `boris-ingestd report`, for everybody who queries the tables: each sum of money counts once. The rules are
+-- explained, with an example for each, in config/README.md. Everything here only reads, with the rights of whoever calls it,
+-- and never reads credentials.
+
+-- --- time zones ---
+
+-- IANA's old names: "target=old,old", from the file backward of tzdata 2026f. Servers of Debian 13 lack the old names.
+CREATE FUNCTION boris_ingestd_zone_links() RETURNS TABLE (target text, link text)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT split_part(entry, '=', 1), regexp_split_to_table(split_part(entry, '=', 2), ',')
+FROM regexp_split_to_table(trim('
+Africa/Asmara=Africa/Asmera Africa/Bamako=Africa/Timbuktu Africa/Cairo=Egypt Africa/Tripoli=Libya
+America/Adak=America/Atka,US/Aleutian America/Anchorage=US/Alaska America/Argentina/Buenos_Aires=America/Buenos_Aires
+America/Argentina/Catamarca=America/Argentina/ComodRivadavia,America/Catamarca
+America/Argentina/Cordoba=America/Cordoba,America/Rosario America/Argentina/Jujuy=America/Jujuy
+America/Argentina/Mendoza=America/Mendoza America/Atikokan=America/Coral_Harbour America/Chicago=CST6CDT,US/Central
+America/Curacao=America/Kralendijk,America/Lower_Princes America/Denver=America/Shiprock,MST7MDT,Navajo,US/Mountain
+America/Detroit=US/Michigan America/Edmonton=America/Yellowknife,Canada/Mountain America/Halifax=Canada/Atlantic
+America/Havana=Cuba America/Indiana/Indianapolis=America/Fort_Wayne,America/Indianapolis,US/East-Indiana
+America/Indiana/Knox=America/Knox_IN,US/Indiana-Starke America/Iqaluit=America/Pangnirtung America/Jamaica=Jamaica
+America/Kentucky/Louisville=America/Louisville America/Los_Angeles=PST8PDT,US/Pacific America/Manaus=Brazil/West
+America/Mazatlan=Mexico/BajaSur America/Mexico_City=Mexico/General America/New_York=EST5EDT,US/Eastern
+America/Noronha=Brazil/DeNoronha America/Nuuk=America/Godthab America/Panama=EST America/Phoenix=MST,US/Arizona
+America/Port_of_Spain=America/Marigot,America/St_Barthelemy America/Regina=Canada/Saskatchewan
+America/Rio_Branco=America/Porto_Acre,Brazil/Acre America/Santiago=Chile/Continental America/Sao_Paulo=Brazil/East
+America/St_Johns=Canada/Newfoundland America/St_Thomas=America/Virgin
+America/Tijuana=America/Ensenada,America/Santa_Isabel,Mexico/BajaNorte
+America/Toronto=America/Montreal,America/Nipigon,America/Thunder_Bay,Canada/Eastern America/Vancouver=Canada/Pacific
+America/Whitehorse=Canada/Yukon America/Winnipeg=America/Rainy_River,Canada/Central
+Antarctica/McMurdo=Antarctica/South_Pole Asia/Ashgabat=Asia/Ashkhabad Asia/Dhaka=Asia/Dacca Asia/Ho_Chi_Minh=Asia/Saigon
+Asia/Hong_Kong=Hongkong Asia/Jerusalem=Asia/Tel_Aviv,Israel Asia/Kathmandu=Asia/Katmandu Asia/Kolkata=Asia/Calcutta
+Asia/Macau=Asia/Macao Asia/Makassar=Asia/Ujung_Pandang Asia/Nicosia=Europe/Nicosia Asia/Seoul=ROK
+Asia/Shanghai=Asia/Chongqing,Asia/Chungking,Asia/Harbin,PRC Asia/Singapore=Singapore Asia/Taipei=ROC Asia/Tehran=Iran
+Asia/Thimphu=Asia/Thimbu Asia/Tokyo=Japan Asia/Ulaanbaatar=Asia/Choibalsan,Asia/Ulan_Bator Asia/Urumqi=Asia/Kashgar
+Asia/Yangon=Asia/Rangoon Atlantic/Faroe=Atlantic/Faeroe Atlantic/Reykjavik=Iceland Australia/Adelaide=Australia/South
+Australia/Brisbane=Australia/Queensland Australia/Broken_Hill=Australia/Yancowinna Australia/Darwin=Australia/North
+Australia/Hobart=Australia/Currie,Australia/Tasmania Australia/Lord_Howe=Australia/LHI
+Australia/Melbourne=Australia/Victoria Australia/Perth=Australia/West
+Australia/Sydney=Australia/ACT,Australia/Canberra,Australia/NSW
+Etc/GMT=Etc/GMT+0,Etc/GMT-0,Etc/GMT0,Etc/Greenwich,GMT,GMT+0,GMT-0,GMT0,Greenwich
+Etc/UTC=Etc/UCT,Etc/Universal,Etc/Zulu,UCT,UTC,Universal,Zulu Europe/Athens=EET Europe/Belgrade=Europe/Podgorica
+Europe/Brussels=CET,MET Europe/Chisinau=Europe/Tiraspol Europe/Dublin=Eire Europe/Helsinki=Europe/Mariehamn
+Europe/Istanbul=Asia/Istanbul,Turkey Europe/Kyiv=Europe/Kiev,Europe/Uzhgorod,Europe/Zaporozhye
+Europe/Lisbon=Portugal,WET Europe/London=Europe/Belfast,GB,GB-Eire Europe/Moscow=W-SU
+Europe/Oslo=Arctic/Longyearbyen,Atlantic/Jan_Mayen Europe/Prague=Europe/Bratislava
+Europe/Rome=Europe/San_Marino,Europe/Vatican Europe/Warsaw=Poland Europe/Zurich=Europe/Busingen Pacific/Auckland=NZ
+Pacific/Chatham=NZ-CHAT Pacific/Chuuk=Pacific/Truk,Pacific/Yap Pacific/Easter=Chile/EasterIsland
+Pacific/Honolulu=HST,Pacific/Johnston,US/Hawaii Pacific/Kanton=Pacific/Enderbury Pacific/Kwajalein=Kwajalein
+Pacific/Pago_Pago=Pacific/Samoa,US/Samoa Pacific/Pohnpei=Pacific/Ponape
+'), '\s+') AS entry
+$$;
+
+-- The server's name for an account's time zone, NULL where it is none. The server itself would accept more: "EST" and
+-- "Foo+3" (POSIX), for instance, which have no daylight saving time, or the opposite sign.
+CREATE FUNCTION boris_ingestd_zone(timezone text) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+DECLARE
+    candidate text;
+    answer timestamp;
+BEGIN
+    FOR candidate IN
+        WITH links AS MATERIALIZED (SELECT * FROM public.boris_ingestd_zone_links()),
+        same AS (SELECT target FROM links WHERE lower(timezone) IN (lower(link), lower(target)))
+        SELECT name FROM (
+            SELECT target, 1 FROM same
+            UNION ALL SELECT timezone, 2
+            UNION ALL SELECT link, 3 FROM links WHERE target IN (SELECT target FROM same)
+        ) AS names (name, place)
+        WHERE name ~ '^([A-Za-z_]+(/[A-Za-z_]+([-][A-Za-z_]+)*){1,2}|Etc/GMT(0|[+](1[0-2]|[0-9])|-(1[0-4]|[0-9]))?|Etc/UTC)$'
+        ORDER BY place, name
+    LOOP
+        BEGIN
+            answer := '2026-01-01 00:00:00+00'::timestamptz AT TIME ZONE candidate;
+            RETURN candidate;
+        EXCEPTION WHEN invalid_parameter_value THEN
+            NULL;
+        END;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+
+-- The accounts with the time zone that reports use, NULL where the server does not know it (then UTC). Several platform
+-- connections may reach one account: the first of them has place 1.
+CREATE FUNCTION boris_ingestd_accounts()
+RETURNS TABLE (id uuid, platform public.platform, external_id text, timezone text, zone text, place bigint)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+SELECT a.id, c.platform, a.external_id, a.timezone, z.zone,
+       row_number() OVER (PARTITION BY c.platform, a.external_id ORDER BY a.created_at, a.id)
+FROM public.ad_accounts a
+JOIN public.platform_connections c ON c.id = a.platform_connection_id
+JOIN (SELECT timezone, public.boris_ingestd_zone(timezone) AS zone
+      FROM (SELECT DISTINCT timezone FROM public.ad_accounts) AS each OFFSET 0) AS z USING (timezone)
+$$;
+
+-- --- one row ---
+
+-- The keys of metrics that have a value, one a line, those of an inner object behind its own; text values are marked with a
+-- "t" in front, others with "-". Rows of one breakdown have few different shapes.
+CREATE FUNCTION boris_ingestd_shape(metrics jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT coalesce(string_agg(
+    CASE WHEN jsonb_typeof(value) = 'object'
+    THEN (SELECT string_agg(
+              CASE WHEN inner_value #>> '{}' ~ '^\s*([-+]?[0-9.,]+([eE][-+]?[0-9]+)?\s*%?\s*)?$' THEN '-' ELSE 't' END || key || '.' || inner_key,
+              E'\n' ORDER BY inner_key COLLATE "C")
+          FROM jsonb_each(value) AS i (inner_key, inner_value) WHERE jsonb_typeof(inner_value) NOT IN ('null', 'array', 'object'))
+    WHEN value #>> '{}' ~ '^\s*([-+]?[0-9.,]+([eE][-+]?[0-9]+)?\s*%?\s*)?$' THEN '-' || key ELSE 't' || key END, E'\n'), '')
+FROM jsonb_each(CASE jsonb_typeof(metrics) WHEN 'object' THEN metrics END) AS o (key, value)
+WHERE jsonb_typeof(value) NOT IN ('null', 'array')
+$$;
+
+-- The dimensions by which rows of a shape were broken down, "age, gender"; '' for a total. Two texts: by the platforms' own
+-- names for dimensions, and, for breakdowns with names of a sync job's own, by the keys that hold text, too.
+CREATE FUNCTION boris_ingestd_dimensions(shape text, OUT known text, OUT texts text)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT coalesce(string_agg(key, ', ' ORDER BY key COLLATE "C") FILTER (WHERE dimension), ''),
+       coalesce(string_agg(key, ', ' ORDER BY key COLLATE "C") FILTER (WHERE dimension OR is_text), '')
+FROM (
+    SELECT key, is_text, key ~* '^(segments?|dimensions?|breakdowns?)[._]'
+        OR lower(regexp_replace(replace(key, ' ', '_'), '^.*\.', '')) = ANY ('{
+        age,age_range,gender,country,country_code,region,region_id,province,province_id,city,city_id,dma,
+        dma_id,zip,postal_code,location,geo,language,publisher_platform,platform_position,device_platform,
+        impression_device,device,device_type,device_brand,device_model,os,operating_system,placement,
+        placement_type,placement_id,network,ad_network_type,ac,hour,hour_of_day,day_of_week,
+        hourly_stats_aggregated_by_advertiser_time_zone,hourly_stats_aggregated_by_audience_time_zone,product_id,
+        product_item_id,frequency_value,place_page_id,conversion_action,conversion_action_name,
+        conversion_action_category,click_type,slot,search_term,keyword,keyword_id,audience,audience_id,
+        interest,interest_category,income_range,parental_status,household_income,action_type,action_device,
+        action_destination,action_reaction,action_target_id,body_asset,title_asset,image_asset,video_asset,
+        description_asset,link_url_asset,call_to_action_asset,ad_format_asset,media_asset_url,user_segment_key,
+        app_id,skan_campaign_id,skan_conversion_id,conversion_destination,landing_destination,creative_id,
+        asset_group,asset_group_id
+        }'::text[]) AS dimension
+    FROM (SELECT substr(entry, 2), left(entry, 1) = 't' FROM regexp_split_to_table(shape, '\n') AS entry
+          WHERE entry <> '') AS named (key, is_text)
+) AS judged
+$$;
+
+-- Whether metrics hold other conversions than the column: platforms count them in fractions, which the column cannot hold.
+CREATE FUNCTION boris_ingestd_has_conversions(conversions bigint, metrics jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT EXISTS (
+    SELECT FROM jsonb_each_text(metrics || coalesce(nullif(metrics -> 'metrics', 'null'), '{}')) AS entry (key, value)
+    WHERE lower(key) IN ('conversions', 'metrics.conversions', 'metrics_conversions', 'fractional_conversions')
+      AND CASE WHEN value ~ '^[0-9]{1,30}(\.[0-9]{1,30})?$' THEN value::numeric <> coalesce(conversions, 0) END)
+$$;
+
+CREATE FUNCTION boris_ingestd_fractional(conversions bigint, metrics jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT CASE WHEN metrics ?| '{conversions,metrics.conversions,metrics_conversions,Conversions,fractional_conversions,metrics}'
+    THEN public.boris_ingestd_has_conversions(conversions, metrics) ELSE false END
+$$;
+
+-- Some platforms' periods end in second 59: that is the minute's end.
+CREATE FUNCTION boris_ingestd_period_end(period_end timestamptz) RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+SELECT greatest(period_end, date_bin('1 minute', period_end + interval '1 second', '2000-01-01 00:00:00+00'::timestamptz))
+$$;
+
+-- --- what was collected last ---
+
+-- The ad objects of all accounts, of one account, or one object and all below it. object_id is the same for rows that
+-- several platform connections brought of one object; parent_id is a parent's object_id.
+CREATE FUNCTION boris_ingestd_objects(account uuid, object uuid)
+RETURNS TABLE (id uuid, object_id uuid, parent_id uuid, place bigint, zone text, platform public.platform, account_external_id text,
+               external_id text, type public.ad_object_type, name text)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+WITH account AS (
+    SELECT id, platform, external_id, coalesce(zone, 'UTC') AS zone,
+           row_number() OVER (PARTITION BY platform, external_id ORDER BY place) AS place
+    FROM public.boris_ingestd_accounts() WHERE $1 IS NULL OR id = $1
+), known AS MATERIALIZED (
+    SELECT o.id, o.parent_id, a.place, a.zone, a.platform, a.external_id AS account_external_id, o.external_id, o.type, o.name,
+           first_value(o.id) OVER (PARTITION BY a.platform, a.external_id, o.external_id ORDER BY a.place) AS object_id
+    FROM account a JOIN public.ad_objects o ON o.ad_account_id = a.id
+    LEFT JOIN public.ad_objects p ON p.id = o.parent_id
+    WHERE $2 IS NULL OR $2 IN (o.id, o.parent_id, p.parent_id)
+)
+SELECT k.id, k.object_id, p.object_id, k.place, k.zone, k.platform, k.account_external_id, k.external_id, k.type, k.name
+FROM known k LEFT JOIN known p ON p.id = k.parent_id
+$$;
+
+-- The row that was collected last of each object and period, has_more if there are several, and what is around it: periods of
+-- one object that hang together have the same number of stretch. Days are the account's; from_at and to_at may be given
+-- instead of a day. Periods that begin before the range and reach into it are there, too, with starts_inside false.
+--
+-- A restatement may come at any time after its period began, so later chunks are all read. Earlier ones are not: a row that
+-- was collected more than 31 days before its period began is a plan, and does not count. The planner sees one scan of
+-- spending, whose bounds are constants, one sort, and windows of the same order.
+CREATE FUNCTION boris_ingestd_newest(
+    from_day date, to_day date, account uuid, object uuid, from_at timestamptz, to_at timestamptz)
+RETURNS TABLE (
+    object_id uuid, place bigint, period_start timestamptz, period_end timestamptz, stored_end timestamptz,
+    collected_at timestamptz, collected_before timestamptz, currency text, amount_cents bigint, impressions bigint,
+    clicks bigint, conversions bigint, fractional boolean, starts_inside boolean, reaches_out boolean, contains boolean,
+    has_more boolean, nested boolean, stretch bigint)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+WITH object AS MATERIALIZED (
+    SELECT id, object_id, place, coalesce($5, $1::timestamp AT TIME ZONE zone) AS from_at,
+           coalesce($6, $2::timestamp AT TIME ZONE zone) AS to_at
+    FROM public.boris_ingestd_objects($3, $4)
+), found AS (
+    SELECT o.object_id, o.place, s.period_start, public.boris_ingestd_period_end(s.period_end) AS period_end,
+           s.period_end AS stored_end, s.collected_at, s.currency, s.amount_cents, s.impressions, s.clicks, s.conversions,
+           public.boris_ingestd_fractional(s.conversions, s.metrics) AS fractional,
+           s.period_start >= o.from_at AS starts_inside, s.period_end > o.to_at AS reaches_out
+    FROM public.spending s JOIN object o ON o.id = s.ad_object_id
+    WHERE s.collected_at >= (coalesce($5 AT TIME ZONE 'UTC', $1::timestamp - interval '15 hours') - interval '31 days')
+                            AT TIME ZONE 'UTC'
+      AND s.period_start < coalesce($6, ($2::timestamp + interval '15 hours') AT TIME ZONE 'UTC')
+      AND s.period_end > coalesce($5, ($1::timestamp - interval '15 hours') AT TIME ZONE 'UTC')
+      AND CASE WHEN s.period_start < o.to_at AND s.period_end > o.from_at AND s.collected_at >= s.period_start - interval '744 hours'
+          THEN true ELSE false END -- one condition: the planner would multiply its guesses of three
+    OFFSET 0 -- what is computed of metrics is computed here: metrics are not sorted
+), newest AS (
+    SELECT * FROM (
+        SELECT *, row_number() OVER collection AS newness, lead(collected_at) OVER collection AS next_at,
+               lead(place) OVER collection AS next_place
+        FROM found
+        WINDOW collection AS (PARTITION BY object_id, period_start, period_end ORDER BY collected_at DESC, place)
+    ) AS numbered WHERE newness < 2
+), bounded AS (
+    SELECT *, coalesce(max(period_end) OVER objects <= period_start, true) AS begins,
+           coalesce(lead(period_start) OVER objects < period_end, false) AS crosses_next,
+           coalesce(lead(period_start) OVER objects < period_end AND lead(period_start) OVER objects > period_start
+                    OR lag(period_start) OVER objects = period_start, false) AS contains
+    FROM newest WINDOW objects AS (PARTITION BY object_id ORDER BY period_start, period_end
+                               ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+)
+SELECT object_id, place, period_start, period_end, stored_end, collected_at, next_at, currency, amount_cents, impressions, clicks,
+       conversions, fractional, starts_inside, reaches_out, contains,
+       coalesce(next_at = collected_at AND next_place = place, false) AS has_more,
+       NOT begins OR reaches_out OR crosses_next AS nested,
+       count(*) FILTER (WHERE begins) OVER (PARTITION BY object_id ORDER BY period_start, period_end ROWS UNBOUNDED PRECEDING) AS stretch
+FROM bounded
+$$;
+
+-- --- remainders ---
+
+-- What is left of @own when @below is taken out of it. If @below was collected later and explains more than there is, nothing
+-- is left; else a difference of any sign counts.
+CREATE FUNCTION boris_ingestd_remainder(own numeric, below numeric, later boolean) RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT CASE WHEN later AND own * (own - coalesce(below, 0)) <= 0 THEN 0 ELSE own - coalesce(below, 0) END
+$$;
+
+-- The four sums of an object and period as they were at a moment: of the first collection at or after it.
+CREATE FUNCTION boris_ingestd_as_of(object uuid, starts timestamptz, ends timestamptz, currency text, moment timestamptz)
+RETURNS numeric[]
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+WITH same AS MATERIALIZED (
+    SELECT a.platform, a.external_id AS account, o.external_id AS object
+    FROM public.ad_objects o JOIN public.ad_accounts b ON b.id = o.ad_account_id
+    JOIN public.platform_connections c ON c.id = b.platform_connection_id
+    CROSS JOIN LATERAL (SELECT c.platform, b.external_id) AS a WHERE o.id = $1
+), rows AS MATERIALIZED (
+    SELECT s.*, dense_rank() OVER (ORDER BY s.collected_at, s.ad_object_id) AS collection
+    FROM same JOIN public.ad_accounts b ON b.external_id = same.account
+    JOIN public.platform_connections c ON c.id = b.platform_connection_id AND c.platform = same.platform
+    JOIN public.ad_objects o ON o.ad_account_id = b.id AND o.external_id = same.object
+    JOIN public.spending s ON s.ad_object_id = o.id
+    WHERE s.collected_at >= $5 AND s.period_start = $2 AND public.boris_ingestd_period_end(s.period_end) = $3
+      AND s.currency = $4
+), families AS (
+    SELECT CASE WHEN bool_or(d.known <> '') OVER () THEN d.known ELSE d.texts END AS family, r.*
+    FROM rows r, LATERAL public.boris_ingestd_dimensions(public.boris_ingestd_shape(r.metrics)) AS d WHERE collection = 1
+)
+SELECT ARRAY[sum(amount_cents), sum(impressions), sum(clicks), sum(conversions)]
+FROM families GROUP BY family
+ORDER BY CASE family WHEN '' THEN 0 ELSE cardinality(string_to_array(family, ', ')) END, abs(sum(amount_cents)) DESC,
+         family COLLATE "C" LIMIT 1
+$$;
+
+-- Of periods that hang together, in the order of their starts, the longest first: those that count, each with the shortest one
+-- that contains it, both as places in the arrays. Of two that overlap and neither contains the other, the one that was
+-- collected later counts.
+CREATE FUNCTION boris_ingestd_untangle(starts timestamptz[], ends timestamptz[], collected timestamptz[])
+RETURNS TABLE (place integer, above integer)
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    counted integer[] := ARRAY(SELECT generate_subscripts(starts, 1));
+    stack integer[] := '{}';
+    crossing boolean := false;
+    candidate integer;
+BEGIN
+    FOR attempt IN 1..2 LOOP
+        stack := '{}';
+        FOREACH candidate IN ARRAY counted LOOP
+            WHILE cardinality(stack) > 0 AND ends[stack[cardinality(stack)]] <= starts[candidate] LOOP
+                stack := trim_array(stack, 1);
+            END LOOP;
+            crossing := crossing OR coalesce(ends[stack[cardinality(stack)]] < ends[candidate], false);
+            EXIT WHEN crossing AND attempt = 1;
+            IF attempt = 2 THEN
+                place := candidate;
+                above := stack[cardinality(stack)];
+                RETURN NEXT;
+            END IF;
+            stack := stack || candidate;
+        END LOOP;
+        IF crossing AND attempt = 1 THEN
+            counted := '{}';
+            FOR candidate IN
+                SELECT i FROM generate_subscripts(starts, 1) AS i ORDER BY collected[i] DESC, starts[i] DESC, i
+            LOOP
+                IF NOT EXISTS (SELECT FROM unnest(counted) AS c
+                               WHERE (starts[c] < starts[candidate] AND starts[candidate] < ends[c] AND ends[c] < ends[candidate])
+                                  OR (starts[candidate] < starts[c] AND starts[c] < ends[candidate]
+                                      AND ends[candidate] < ends[c])) THEN
+                    counted := counted || candidate;
+                END IF;
+            END LOOP;
+            counted := ARRAY(SELECT c FROM unnest(counted) AS c ORDER BY c);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Each object once, with the ad set and the campaign that it belongs to, and the object at the top.
+CREATE FUNCTION boris_ingestd_tree(account uuid, object uuid)
+RETURNS TABLE (object_id uuid, zone text, platform public.platform, account_external_id text, external_id text,
+               type public.ad_object_type, name text, top uuid, ad_set uuid, campaign uuid)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+WITH node AS MATERIALIZED (
+    SELECT DISTINCT ON (object_id) * FROM public.boris_ingestd_objects($1, $2)
+    ORDER BY object_id, parent_id IS NULL, place
+)
+SELECT n.object_id, n.zone, n.platform, n.account_external_id, n.external_id, n.type, n.name,
+       coalesce(g.object_id, p.object_id, n.object_id),
+       CASE WHEN n.type = 'AD_SET' THEN n.object_id WHEN p.type = 'AD_SET' THEN p.object_id END,
+       CASE 'CAMPAIGN'::public.ad_object_type WHEN n.type THEN n.object_id WHEN p.type THEN p.object_id
+       WHEN g.type THEN g.object_id END
+FROM node n LEFT JOIN node p ON p.object_id = n.parent_id LEFT JOIN node g ON g.object_id = p.parent_id
+$$;
+
+-- --- what was spent ---
+
+-- The work of boris_ingestd_latest and boris_ingestd_spending below; @rules: whether those of the second apply.
+CREATE FUNCTION boris_ingestd_pieces(
+    from_day date, to_day date, account uuid, object uuid, from_at timestamptz, to_at timestamptz, rules boolean)
+RETURNS TABLE (
+    object_id uuid, period_start timestamptz, period_end timestamptz, collected_at timestamptz, currency text,
+    amount_cents numeric, impressions numeric, clicks numeric, conversions numeric, records bigint, fractional bigint,
+    breakdown text, part text)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+WITH several AS MATERIALIZED (
+    SELECT * FROM public.boris_ingestd_newest($1, $2, $3, $4, $5, $6)
+), rest AS MATERIALIZED ( -- what begins after the range, in a period that reaches out of it
+    SELECT l.object_id, l.place, l.period_start, l.period_end, l.stored_end, l.collected_at, l.collected_before, l.currency,
+           l.amount_cents, l.impressions, l.clicks, l.conversions, l.fractional, false, false, l.contains, l.has_more, true,
+           0::bigint
+    FROM (SELECT max(period_end) AS until FROM several WHERE starts_inside AND reaches_out AND $7) AS reach,
+         LATERAL public.boris_ingestd_newest($2, NULL, $3, $4, $6, reach.until) AS l
+    WHERE reach.until IS NOT NULL AND l.starts_inside
+), raw AS NOT MATERIALIZED (
+    SELECT * FROM several
+    UNION ALL SELECT * FROM rest
+),
+-- Breakdowns: one family of each object, period and collection.
+known AS MATERIALIZED (
+    SELECT id, object_id, place FROM public.boris_ingestd_objects($3, $4)
+), shaped AS MATERIALIZED (
+    SELECT m.object_id, m.period_start, m.period_end, s.period_end AS stored_end, m.collected_at, m.starts_inside,
+           m.reaches_out, m.nested, m.contains, m.stretch, s.currency, s.amount_cents, s.impressions, s.clicks, s.conversions,
+           public.boris_ingestd_fractional(s.conversions, s.metrics) AS fractional,
+           public.boris_ingestd_shape(s.metrics) AS shape
+    FROM raw m
+    JOIN known o ON o.object_id = m.object_id AND o.place = m.place
+    -- coalesce() keeps indexes out of this join: one scan and a hash table, whatever the planner guesses
+    JOIN public.spending s ON coalesce(s.ad_object_id, s.id) = o.id
+        AND coalesce(s.collected_at, s.period_end) = m.collected_at AND s.period_start = m.period_start
+        AND public.boris_ingestd_period_end(s.period_end) = m.period_end
+    WHERE m.has_more
+      AND s.collected_at >= (coalesce($5 AT TIME ZONE 'UTC', $1::timestamp - interval '15 hours') - interval '31 days')
+                            AT TIME ZONE 'UTC'
+), shapes AS MATERIALIZED (
+    SELECT shape, d.known, d.texts
+    FROM (SELECT DISTINCT shape FROM shaped) AS s, LATERAL public.boris_ingestd_dimensions(s.shape) AS d
+), family AS MATERIALIZED (
+    SELECT object_id, period_start, period_end, stored_end, collected_at, collected_at, currency,
+           amount_cents, impressions, clicks, conversions, records, fractional, nullif(family, ''), starts_inside, reaches_out, nested, contains, stretch
+    FROM (
+        SELECT *, dense_rank() OVER (PARTITION BY object_id, period_start, period_end
+                                     ORDER BY dimensions, largest DESC, family COLLATE "C") AS choice
+        FROM (
+            SELECT *, max(abs(amount_cents)) OVER (PARTITION BY object_id, period_start, period_end, family) AS largest
+            FROM (
+                SELECT object_id, period_start, period_end, family,
+                       CASE family WHEN '' THEN 0 ELSE cardinality(string_to_array(family, ', ')) END AS dimensions,
+                       max(stored_end) AS stored_end, collected_at, currency,
+                       sum(amount_cents) AS amount_cents, sum(impressions) AS impressions, sum(clicks) AS clicks,
+                       sum(conversions) AS conversions, count(*) AS records, count(*) FILTER (WHERE fractional) AS fractional,
+                       bool_or(starts_inside) AS starts_inside, bool_or(reaches_out) AS reaches_out,
+                       bool_or(nested) AS nested, bool_or(contains) AS contains, min(stretch) AS stretch
+                FROM (
+                    SELECT m.*, CASE WHEN bool_or(d.known <> '') OVER (PARTITION BY m.object_id, m.period_start, m.period_end)
+                       THEN d.known ELSE d.texts END AS family
+                FROM shaped m JOIN shapes d USING (shape)
+            ) AS with_family
+                GROUP BY object_id, period_start, period_end, collected_at, family, currency
+            ) AS family_sum
+        ) AS sized
+    ) AS choices WHERE choice < 2
+), latest AS NOT MATERIALIZED (
+    SELECT object_id, period_start, period_end, stored_end, collected_at, nullif(collected_before, collected_at) AS collected_before,
+           currency, amount_cents, impressions, clicks, conversions, 1::bigint AS records,
+           CASE WHEN fractional THEN 1::bigint ELSE 0 END AS fractional, NULL::text AS breakdown, starts_inside, reaches_out, nested,
+           contains, stretch
+    FROM raw WHERE NOT has_more
+    UNION ALL SELECT * FROM family
+), reaching AS MATERIALIZED ( -- stretches that go on in rest
+    SELECT DISTINCT object_id, stretch FROM several WHERE reaches_out AND EXISTS (SELECT FROM rest)
+), tree AS MATERIALIZED (
+    SELECT object_id, type, ad_set, campaign FROM public.boris_ingestd_tree($3, $4)
+),
+-- Hours and their day: stretches with periods that contain others. In most of them one contains all others.
+stretch AS MATERIALIZED (
+    SELECT object_id, stretch, currency, count(*) FILTER (WHERE contains) AS containers,
+           min(period_start) = min(period_start) FILTER (WHERE contains) AND max(period_end) = max(period_end) FILTER (WHERE contains)
+           AND coalesce(max(collected_before) FILTER (WHERE NOT contains) < max(collected_at) FILTER (WHERE contains), true)
+           AND NOT bool_or(reaches_out) AS simple,
+           max(collected_at) FILTER (WHERE NOT contains) AS latest_below,
+           sum(amount_cents) FILTER (WHERE NOT contains) AS amount_below,
+           sum(impressions) FILTER (WHERE NOT contains) AS impressions_below,
+           sum(clicks) FILTER (WHERE NOT contains) AS clicks_below,
+           sum(conversions) FILTER (WHERE NOT contains) AS conversions_below
+    FROM latest WHERE nested AND stretch > 0 GROUP BY object_id, stretch, currency HAVING bool_or(contains)
+), tangled AS MATERIALIZED (
+    SELECT object_id, stretch FROM stretch WHERE NOT (simple AND containers = 1)
+    UNION SELECT object_id, stretch FROM reaching
+    UNION SELECT object_id, 0 FROM reaching
+), numbered AS MATERIALIZED (
+    SELECT l.*, row_number() OVER () AS n,
+           CASE WHEN l.stretch = 0 OR (l.object_id, l.stretch) IN (SELECT object_id, stretch FROM reaching) THEN 0 ELSE l.stretch END AS knot
+    FROM latest l WHERE (l.object_id, l.stretch) IN (SELECT object_id, stretch FROM tangled)
+), untangled AS MATERIALIZED (
+    SELECT j.*, u.above
+    FROM (
+        SELECT t.ns[u.place] AS n, t.ns[u.above] AS above
+        FROM (
+            SELECT array_agg(n ORDER BY period_start, period_end DESC) AS ns,
+                   array_agg(period_start ORDER BY period_start, period_end DESC) AS starts,
+                   array_agg(period_end ORDER BY period_start, period_end DESC) AS ends,
+                   array_agg(collected_at ORDER BY period_start, period_end DESC) AS collected
+            FROM numbered GROUP BY object_id, currency, knot
+        ) AS t, LATERAL public.boris_ingestd_untangle(t.starts, t.ends, t.collected) AS u
+    ) AS u JOIN numbered j ON j.n = u.n
+), explained AS MATERIALIZED (
+    SELECT n, max(collected_at) AS latest_below, sum(coalesce(old[1], amount_cents)) AS amount_below,
+           sum(coalesce(old[2], impressions)) AS impressions_below, sum(coalesce(old[3], clicks)) AS clicks_below,
+           sum(coalesce(old[4], conversions)) AS conversions_below
+    FROM (
+        SELECT a.n, b.collected_at, b.amount_cents, b.impressions, b.clicks, b.conversions,
+               CASE WHEN b.collected_before >= a.collected_at
+               THEN public.boris_ingestd_as_of(b.object_id, b.period_start, b.period_end, b.currency, a.collected_at) END AS old
+        FROM untangled a JOIN untangled b ON b.above = a.n
+    ) AS pairs GROUP BY n
+), piece AS NOT MATERIALIZED (
+    SELECT object_id, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions,
+           clicks, conversions, records, fractional, breakdown, starts_inside, NULL::text AS part
+    FROM latest WHERE NOT contains AND (NOT nested OR (object_id, stretch) NOT IN (SELECT object_id, stretch FROM tangled))
+    UNION ALL
+    SELECT l.object_id, l.period_start, l.period_end, l.collected_at, NULL, l.currency,
+           public.boris_ingestd_remainder(amount_cents, amount_below, latest_below > collected_at),
+           public.boris_ingestd_remainder(impressions, impressions_below, latest_below > collected_at),
+           public.boris_ingestd_remainder(clicks, clicks_below, latest_below > collected_at),
+           public.boris_ingestd_remainder(conversions, conversions_below, latest_below > collected_at),
+           records, fractional, breakdown, starts_inside, 'not attributed to shorter periods'
+    FROM latest l JOIN stretch s ON s.object_id = l.object_id AND s.stretch = l.stretch AND s.currency = l.currency
+    WHERE l.contains AND s.simple AND s.containers = 1
+      AND (l.object_id, l.stretch) NOT IN (SELECT object_id, stretch FROM tangled)
+    UNION ALL
+    SELECT u.object_id, u.period_start, u.period_end, u.collected_at, u.collected_before, u.currency,
+           u.amount_cents, u.impressions, u.clicks, u.conversions, u.records, u.fractional, u.breakdown, u.starts_inside, NULL
+    FROM untangled u WHERE NOT EXISTS (SELECT FROM explained e WHERE e.n = u.n)
+    UNION ALL
+    SELECT u.object_id, u.period_start, u.period_end, u.collected_at, NULL, u.currency,
+           public.boris_ingestd_remainder(u.amount_cents, e.amount_below, e.latest_below > u.collected_at),
+           public.boris_ingestd_remainder(u.impressions, e.impressions_below, e.latest_below > u.collected_at),
+           public.boris_ingestd_remainder(u.clicks, e.clicks_below, e.latest_below > u.collected_at),
+           public.boris_ingestd_remainder(u.conversions, e.conversions_below, e.latest_below > u.collected_at),
+           u.records, u.fractional, u.breakdown, u.starts_inside, 'not attributed to shorter periods'
+    FROM untangled u JOIN explained e ON e.n = u.n
+),
+-- Campaign, ad set and ad: first each ad set and its ads, then each campaign and all below it.
+upper AS MATERIALIZED (
+    SELECT object_id FROM tree WHERE type <> 'AD'
+    AND object_id IN (SELECT l.object_id FROM raw l)
+), place_in_tree AS MATERIALIZED (
+    SELECT t.object_id, s.object_id AS ad_set, c.object_id AS campaign
+    FROM tree t LEFT JOIN upper s ON s.object_id = t.ad_set LEFT JOIN upper c ON c.object_id = t.campaign
+), placed AS MATERIALIZED (
+    SELECT p.*, t.ad_set, t.campaign
+    FROM piece p JOIN place_in_tree t USING (object_id)
+    WHERE (t.ad_set IS NOT NULL OR t.campaign IS NOT NULL)
+      AND (p.part IS NULL OR (p.amount_cents, coalesce(p.impressions, 0), coalesce(p.clicks, 0), coalesce(p.conversions, 0)) <> (0, 0, 0, 0))
+),
+in_ad_set_begins AS (
+    SELECT *, object_id = ad_set AS own,
+           coalesce(max(period_end) OVER (PARTITION BY ad_set ORDER BY period_start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+                    <= period_start, true) AS begins
+    FROM placed WHERE ad_set IS NOT NULL
+), in_ad_set_stretch AS (
+    SELECT *, count(*) FILTER (WHERE begins) OVER (PARTITION BY ad_set ORDER BY period_start ROWS UNBOUNDED PRECEDING) AS stretch,
+           row_number() OVER (PARTITION BY ad_set ORDER BY period_start ROWS UNBOUNDED PRECEDING) AS n
+    FROM in_ad_set_begins
+), in_ad_set_own AS (
+    SELECT *, min(collected_at) FILTER (WHERE own) OVER (PARTITION BY ad_set, stretch, currency) AS own_collected,
+           count(*) FILTER (WHERE NOT own) OVER (PARTITION BY ad_set, stretch) AS below_any
+    FROM in_ad_set_stretch
+), in_ad_set_old AS (
+    SELECT *, CASE WHEN NOT own AND part IS NULL AND collected_before >= own_collected
+              THEN public.boris_ingestd_as_of(object_id, period_start, period_end, currency, own_collected) END AS old
+    FROM in_ad_set_own
+), in_ad_set_sums AS (
+    SELECT *, count(*) FILTER (WHERE NOT own) OVER sums AS below, min(n) FILTER (WHERE own) OVER sums AS first_own,
+           max(collected_at) FILTER (WHERE NOT own) OVER sums > own_collected AS later,
+           min(period_start) FILTER (WHERE own) OVER sums AS own_start, max(period_end) FILTER (WHERE own) OVER sums AS own_end,
+           bool_and(starts_inside) FILTER (WHERE own) OVER sums AS own_inside,
+           sum(records) FILTER (WHERE own) OVER sums AS own_records, sum(fractional) FILTER (WHERE own) OVER sums AS own_fractional,
+           sum(amount_cents) FILTER (WHERE own) OVER sums AS own_amount,
+           sum(impressions) FILTER (WHERE own) OVER sums AS own_impressions,
+           sum(clicks) FILTER (WHERE own) OVER sums AS own_clicks,
+           sum(conversions) FILTER (WHERE own) OVER sums AS own_conversions,
+           sum(coalesce(old[1], amount_cents)) FILTER (WHERE NOT own) OVER sums AS below_amount,
+           sum(coalesce(old[2], impressions)) FILTER (WHERE NOT own) OVER sums AS below_impressions,
+           sum(coalesce(old[3], clicks)) FILTER (WHERE NOT own) OVER sums AS below_clicks,
+           sum(coalesce(old[4], conversions)) FILTER (WHERE NOT own) OVER sums AS below_conversions
+    FROM in_ad_set_old WINDOW sums AS (PARTITION BY ad_set, stretch, currency)
+), in_ad_set_rest AS (
+    SELECT *, public.boris_ingestd_remainder(own_amount, below_amount, later) AS amount_rest,
+           public.boris_ingestd_remainder(own_impressions, below_impressions, later) AS impressions_rest,
+           public.boris_ingestd_remainder(own_clicks, below_clicks, later) AS clicks_rest,
+           public.boris_ingestd_remainder(own_conversions, below_conversions, later) AS conversions_rest
+    FROM in_ad_set_sums WHERE own AND below_any > 0 AND below = below_any AND n = first_own
+), in_ad_set AS (
+    SELECT object_id, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions,
+           clicks, conversions, records, fractional, breakdown, starts_inside, part, ad_set, campaign
+    FROM in_ad_set_sums WHERE NOT own OR below_any = 0
+    UNION ALL
+    SELECT object_id, own_start, own_end, collected_at, NULL, currency, amount_rest, impressions_rest, clicks_rest,
+           conversions_rest, own_records::bigint, own_fractional::bigint, breakdown, own_inside, 'not attributed to ads', ad_set, campaign
+    FROM in_ad_set_rest
+    WHERE (amount_rest, coalesce(impressions_rest, 0), coalesce(clicks_rest, 0), coalesce(conversions_rest, 0)) <> (0, 0, 0, 0)
+),
+after_ad_sets AS (
+    SELECT * FROM placed WHERE ad_set IS NULL
+    UNION ALL SELECT * FROM in_ad_set
+),
+in_campaign_begins AS (
+    SELECT *, object_id = campaign AS own,
+           coalesce(max(period_end) OVER (PARTITION BY campaign ORDER BY period_start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+                    <= period_start, true) AS begins
+    FROM after_ad_sets WHERE campaign IS NOT NULL
+), in_campaign_stretch AS (
+    SELECT *, count(*) FILTER (WHERE begins) OVER (PARTITION BY campaign ORDER BY period_start ROWS UNBOUNDED PRECEDING) AS stretch,
+           row_number() OVER (PARTITION BY campaign ORDER BY period_start ROWS UNBOUNDED PRECEDING) AS n
+    FROM in_campaign_begins
+), in_campaign_own AS (
+    SELECT *, min(collected_at) FILTER (WHERE own) OVER (PARTITION BY campaign, stretch, currency) AS own_collected,
+           count(*) FILTER (WHERE NOT own) OVER (PARTITION BY campaign, stretch) AS below_any
+    FROM in_campaign_stretch
+), in_campaign_old AS (
+    SELECT *, CASE WHEN NOT own AND part IS NULL AND collected_before >= own_collected
+              THEN public.boris_ingestd_as_of(object_id, period_start, period_end, currency, own_collected) END AS old
+    FROM in_campaign_own
+), in_campaign_sums AS (
+    SELECT *, count(*) FILTER (WHERE NOT own) OVER sums AS below, min(n) FILTER (WHERE own) OVER sums AS first_own,
+           max(collected_at) FILTER (WHERE NOT own) OVER sums > own_collected AS later,
+           min(period_start) FILTER (WHERE own) OVER sums AS own_start, max(period_end) FILTER (WHERE own) OVER sums AS own_end,
+           bool_and(starts_inside) FILTER (WHERE own) OVER sums AS own_inside,
+           sum(records) FILTER (WHERE own) OVER sums AS own_records, sum(fractional) FILTER (WHERE own) OVER sums AS own_fractional,
+           sum(amount_cents) FILTER (WHERE own) OVER sums AS own_amount,
+           sum(impressions) FILTER (WHERE own) OVER sums AS own_impressions,
+           sum(clicks) FILTER (WHERE own) OVER sums AS own_clicks,
+           sum(conversions) FILTER (WHERE own) OVER sums AS own_conversions,
+           sum(coalesce(old[1], amount_cents)) FILTER (WHERE NOT own) OVER sums AS below_amount,
+           sum(coalesce(old[2], impressions)) FILTER (WHERE NOT own) OVER sums AS below_impressions,
+           sum(coalesce(old[3], clicks)) FILTER (WHERE NOT own) OVER sums AS below_clicks,
+           sum(coalesce(old[4], conversions)) FILTER (WHERE NOT own) OVER sums AS below_conversions
+    FROM in_campaign_old WINDOW sums AS (PARTITION BY campaign, stretch, currency)
+), in_campaign_rest AS (
+    SELECT *, public.boris_ingestd_remainder(own_amount, below_amount, later) AS amount_rest,
+           public.boris_ingestd_remainder(own_impressions, below_impressions, later) AS impressions_rest,
+           public.boris_ingestd_remainder(own_clicks, below_clicks, later) AS clicks_rest,
+           public.boris_ingestd_remainder(own_conversions, below_conversions, later) AS conversions_rest
+    FROM in_campaign_sums WHERE own AND below_any > 0 AND below = below_any AND n = first_own
+), in_campaign AS (
+    SELECT object_id, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions,
+           clicks, conversions, records, fractional, breakdown, starts_inside, part, ad_set, campaign
+    FROM in_campaign_sums WHERE NOT own OR below_any = 0
+    UNION ALL
+    SELECT object_id, own_start, own_end, collected_at, NULL, currency, amount_rest, impressions_rest, clicks_rest,
+           conversions_rest, own_records::bigint, own_fractional::bigint, breakdown, own_inside, 'not attributed to ads', ad_set, campaign
+    FROM in_campaign_rest
+    WHERE (amount_rest, coalesce(impressions_rest, 0), coalesce(clicks_rest, 0), coalesce(conversions_rest, 0)) <> (0, 0, 0, 0)
+)
+SELECT p.object_id, p.period_start, p.period_end, p.collected_at, p.currency, p.amount_cents, p.impressions, p.clicks,
+       p.conversions, p.records, p.fractional, p.breakdown, p.part
+FROM (
+    SELECT p.*, NULL::uuid AS ad_set, NULL::uuid AS campaign
+    FROM piece p JOIN place_in_tree t USING (object_id)
+    WHERE t.ad_set IS NULL AND t.campaign IS NULL
+      AND (p.part IS NULL OR (p.amount_cents, coalesce(p.impressions, 0), coalesce(p.clicks, 0), coalesce(p.conversions, 0)) <> (0, 0, 0, 0))
+    UNION ALL SELECT * FROM after_ad_sets WHERE campaign IS NULL
+    UNION ALL SELECT * FROM in_campaign
+) AS p
+WHERE p.starts_inside AND $7
+UNION ALL
+SELECT object_id, period_start, stored_end, collected_at, currency, amount_cents, impressions, clicks, conversions, records,
+       fractional, breakdown, NULL
+FROM latest WHERE starts_inside AND NOT $7
+$$;
+
+-- What was collected last, of each object and period that begins in the range: sums of one breakdown.
+CREATE FUNCTION boris_ingestd_latest(
+    from_day date, to_day date, account uuid DEFAULT NULL, object uuid DEFAULT NULL,
+    from_at timestamptz DEFAULT NULL, to_at timestamptz DEFAULT NULL)
+RETURNS TABLE (
+    object_id uuid, breakdown text, period_start timestamptz, period_end timestamptz, collected_at timestamptz, currency text,
+    amount_cents numeric, impressions numeric, clicks numeric, conversions numeric, records bigint, fractional bigint)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+SELECT object_id, breakdown, period_start, period_end, collected_at, currency, amount_cents, impressions, clicks,
+       conversions, records, fractional
+FROM public.boris_ingestd_pieces($1, $2, $3, $4, $5, $6, false)
+$$;
+
+-- Rows that may be added up: no money is in two of them.
+CREATE FUNCTION boris_ingestd_spending(
+    from_day date, to_day date, account uuid DEFAULT NULL, object uuid DEFAULT NULL,
+    from_at timestamptz DEFAULT NULL, to_at timestamptz DEFAULT NULL)
+RETURNS TABLE (
+    platform public.platform, account_external_id text, zone text,
+    object_id uuid, object_external_id text, object_type public.ad_object_type, object_name text,
+    campaign_id uuid, part text, breakdown text,
+    period_start timestamptz, period_end timestamptz, local_start timestamp, collected_at timestamptz, currency text,
+    amount_cents numeric, impressions numeric, clicks numeric, conversions numeric, records bigint, fractional bigint)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+SELECT t.platform, t.account_external_id, t.zone, t.object_id, t.external_id, t.type, t.name, t.top, p.part, p.breakdown,
+       p.period_start, p.period_end, p.period_start AT TIME ZONE t.zone, p.collected_at, p.currency,
+       p.amount_cents, p.impressions, p.clicks, p.conversions, p.records, p.fractional
+FROM public.boris_ingestd_pieces($1, $2, $3, $4, $5, $6, true) AS p
+JOIN public.boris_ingestd_tree($3, $4) AS t USING (object_id)
+$$;
+
+-- Each stored row of an object, of the periods that begin in the range, and why it counts or not. An account's own days.
+CREATE FUNCTION boris_ingestd_explain(
+    from_day date, to_day date, account uuid, object uuid,
+    from_at timestamptz DEFAULT NULL, to_at timestamptz DEFAULT NULL)
+RETURNS TABLE (
+    period_start timestamptz, period_end timestamptz, collected_at timestamptz, currency text, amount_cents bigint,
+    breakdown text, counted numeric, reason text)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+WITH latest AS MATERIALIZED (
+    SELECT l.*, public.boris_ingestd_period_end(l.period_end) AS ends
+    FROM public.boris_ingestd_latest($1, $2, $3, $4, $5, $6) AS l WHERE l.object_id = $4
+), piece AS MATERIALIZED (
+    SELECT * FROM public.boris_ingestd_spending($1, $2, $3, $4, $5, $6) WHERE object_id = $4
+), stored AS (
+    SELECT s.period_start, public.boris_ingestd_period_end(s.period_end) AS ends, s.period_end, s.collected_at, s.currency,
+           s.amount_cents,
+           nullif(CASE WHEN bool_or(d.known <> '') OVER (PARTITION BY s.period_start, s.collected_at, public.boris_ingestd_period_end(s.period_end))
+                  THEN d.known ELSE d.texts END, '') AS breakdown
+    FROM public.spending s JOIN public.boris_ingestd_objects($3, $4) o ON o.id = s.ad_object_id AND o.object_id = $4,
+         LATERAL public.boris_ingestd_dimensions(public.boris_ingestd_shape(s.metrics)) AS d
+    WHERE s.period_start >= coalesce($5, $1::timestamp AT TIME ZONE o.zone)
+      AND s.period_start < coalesce($6, $2::timestamp AT TIME ZONE o.zone)
+)
+SELECT s.period_start, s.period_end, s.collected_at, s.currency, s.amount_cents, s.breakdown,
+       CASE WHEN l.collected_at IS NULL OR p.object_id IS NULL THEN 0 WHEN p.part IS NULL THEN s.amount_cents ELSE p.amount_cents END,
+       CASE
+       WHEN s.collected_at < s.period_start - interval '744 hours' THEN 'left out: collected more than 31 days before its period began'
+       WHEN l.collected_at IS NULL AND s.collected_at < n.collected_at
+       THEN 'left out: restated, collected again at ' || to_char(n.collected_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+       WHEN l.collected_at IS NULL
+       THEN 'left out: another breakdown of the same collection counts: ' || coalesce(n.breakdown, 'the total')
+       WHEN p.object_id IS NOT NULL AND p.part IS NULL THEN 'counts'
+       WHEN p.object_id IS NOT NULL THEN 'counts in part: what is ' || p.part
+       WHEN EXISTS (SELECT FROM latest o WHERE s.period_start < o.ends AND o.period_start < s.ends AND o.collected_at >= s.collected_at
+                    AND NOT (o.period_start <= s.period_start AND s.ends <= o.ends)
+                    AND NOT (s.period_start <= o.period_start AND o.ends <= s.ends))
+       THEN 'left out: overlaps a period that was collected later'
+       WHEN EXISTS (SELECT FROM latest o WHERE s.period_start <= o.period_start AND o.ends <= s.ends
+                    AND (o.period_start, o.ends) <> (s.period_start, s.ends))
+       THEN 'left out: its shorter periods explain all of it'
+       ELSE 'left out: the ads below explain all of it'
+       END
+FROM stored s
+LEFT JOIN LATERAL (SELECT * FROM latest n WHERE n.period_start = s.period_start AND n.ends = s.ends
+                   ORDER BY n.currency = s.currency DESC LIMIT 1) AS n ON true
+LEFT JOIN latest l ON l.period_start = s.period_start AND l.ends = s.ends AND l.collected_at = s.collected_at
+     AND l.currency = s.currency AND (l.breakdown IS NOT DISTINCT FROM s.breakdown OR l.records = 1 AND l.breakdown IS NULL)
+LEFT JOIN LATERAL (SELECT * FROM piece p WHERE p.currency = s.currency AND p.period_start = s.period_start AND
+                   CASE WHEN p.part IS NULL THEN p.period_end = s.ends ELSE p.period_end >= s.ends END
+                   ORDER BY p.part IS NULL DESC LIMIT 1) AS p ON true
+ORDER BY s.period_start, s.ends, s.collected_at, s.breakdown, s.amount_cents DESC
+$$;

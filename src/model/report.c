@@ -1,0 +1,135 @@
+#include "model/report.h"
+
+#define ARGUMENTS "($1::text::date, $2::text::date, $3, $4, $5, $6)"
+
+/* $7 bucket, $8 group: account, platform, campaign or object. Names are looked up once for each group. */
+static const char totals_sql[] =
+        "WITH counted AS ("
+        "SELECT time_bucket($7::text::interval, s.local_start) AS bucket, s.platform, "
+        "CASE WHEN $8 <> 'platform' THEN s.account_external_id END AS account, "
+        "CASE $8 WHEN 'campaign' THEN s.campaign_id WHEN 'object' THEN s.object_id END AS key, "
+        "CASE WHEN $8 = 'object' AND (s.part = 'not attributed to ads' OR $7 LIKE '%hours') THEN s.part END AS part, "
+        "s.currency, s.amount_cents, s.impressions, s.clicks, "
+        "s.conversions, s.records, s.object_type, s.breakdown, s.fractional "
+        "FROM boris_ingestd_spending" ARGUMENTS " AS s"
+        "), summed AS ("
+        "SELECT bucket, platform, account, key, part, currency, grouping(bucket) AS is_total, "
+        "sum(amount_cents) AS amount_sum, sum(impressions) AS impressions, sum(clicks) AS clicks, "
+        "sum(conversions) AS conversions, sum(records) AS records, "
+        "string_agg(DISTINCT object_type::text, ', ') AS levels, string_agg(DISTINCT breakdown, '; ') AS breakdowns, "
+        "nullif(sum(fractional), 0) AS fractional FROM counted "
+        "GROUP BY GROUPING SETS ((bucket, platform, account, key, part, currency), (currency))"
+        ") SELECT to_char(bucket, CASE WHEN $7 LIKE '%hours' THEN 'YYYY-MM-DD HH24:MI' ELSE 'YYYY-MM-DD' END), "
+        "platform::text, account, o.external_id, o.type::text, o.name, part, currency, amount_sum::text, impressions::text, "
+        "clicks::text, conversions::text, records::text, levels, breakdowns, fractional::text "
+        "FROM summed LEFT JOIN ad_objects o ON o.id = key "
+        "ORDER BY is_total, bucket, platform, account, summed.amount_sum DESC, o.external_id, part NULLS FIRST, currency";
+
+#define RFC3339 " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "
+
+static const char latest_sql[] =
+        "SELECT to_char(l.period_start" RFC3339 "to_char(l.period_end" RFC3339
+        "to_char(l.collected_at" RFC3339
+        "o.platform::text, o.account_external_id, o.external_id, o.type::text, o.name, l.currency, "
+        "l.amount_cents::text, l.impressions::text, l.clicks::text, l.conversions::text, l.records::text, "
+        "l.breakdown, nullif(l.fractional, 0)::text "
+        "FROM boris_ingestd_latest" ARGUMENTS
+        " AS l JOIN boris_ingestd_objects($3, $4) AS o ON o.id = l.object_id "
+        "ORDER BY o.platform, o.account_external_id, o.type, o.external_id, l.period_start, l.period_end, l.currency";
+
+static const char explain_sql[] = "SELECT to_char(e.period_start" RFC3339 "to_char(e.period_end" RFC3339
+                                  "to_char(e.collected_at" RFC3339
+                                  "e.currency, e.amount_cents::text, e.breakdown, e.counted::text, e.reason "
+                                  "FROM boris_ingestd_explain" ARGUMENTS " AS e";
+
+static const char unknown_zones_sql[] =
+        "SELECT platform::text, external_id, timezone FROM boris_ingestd_accounts() "
+        "WHERE zone IS NULL AND ($1 IS NULL OR id = $1) ORDER BY platform, external_id, id";
+
+/* Compiling a plan of fifty chunks takes longer than it saves. Sums by stretch are kept in memory, 32 MB by default. */
+static const char settings_sql[] = "SET jit = off; SET hash_mem_multiplier = 8";
+
+static const struct slice groups[] = {
+#define X(name, text) {text, sizeof(text) - 1},
+        REPORT_GROUP_MAP(X)
+#undef X
+};
+
+enum { GROUPS = sizeof(groups) / sizeof(groups[0]) };
+
+bool report_group_parse(struct slice text, enum report_group *ret)
+{
+        size_t i = slice_find(groups, GROUPS, text);
+
+        if (i < GROUPS)
+                *ret = (enum report_group)i;
+        return i < GROUPS;
+}
+
+static void add_query(struct db_params *params, const struct report_query *query)
+{
+        const struct slice none = {NULL, 0};
+        const struct report_moment *from = &query->from;
+        const struct report_moment *to = &query->to;
+
+        db_param_text(params, from->is_day ? slice_str(from->day) : none);
+        db_param_text(params, to->is_day ? slice_str(to->day) : none);
+        db_param_uuid(params, query->ad_account_id);
+        db_param_uuid(params, query->ad_object_id);
+        db_param_time(params, from->is_day ? NULL : &from->unix_us);
+        db_param_time(params, to->is_day ? NULL : &to->unix_us);
+}
+
+static int run(struct db *db, const char *sql, const struct db_params *params, struct pg_result **ret)
+{
+        int err = db_run(db, settings_sql);
+
+        return err ? err : db_query(db, sql, params, ret);
+}
+
+int report_totals(struct db *db, const struct report_query *query, struct pg_result **ret)
+{
+        struct db_params params = {0};
+
+        add_query(&params, query);
+        db_param_text(&params, slice_str(query->bucket));
+        db_param_text(&params, groups[query->by]);
+        return run(db, totals_sql, &params, ret);
+}
+
+int report_latest(struct db *db, const struct report_query *query, struct pg_result **ret)
+{
+        struct db_params params = {0};
+
+        add_query(&params, query);
+        return run(db, latest_sql, &params, ret);
+}
+
+int report_explain(struct db *db, const struct report_query *query, struct pg_result **ret)
+{
+        struct db_params params = {0};
+
+        add_query(&params, query);
+        return run(db, explain_sql, &params, ret);
+}
+
+int report_unknown_zones(struct db *db, const struct uuid *ad_account_id, struct pg_result **ret)
+{
+        struct db_params params = {0};
+
+        db_param_uuid(&params, ad_account_id);
+        return db_query(db, unknown_zones_sql, &params, ret);
+}
+
+bool report_functions_exist(struct db *db)
+{
+        struct pg_result *res;
+        bool exist;
+
+        if (db_query_row(db, "SELECT to_regproc('public.boris_ingestd_accounts') IS NOT NULL", NULL, &res) !=
+            0)
+                return false;
+        exist = db_bool(res, 0, 0);
+        db_result_free(res);
+        return exist;
+}

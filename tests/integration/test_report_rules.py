@@ -1,0 +1,368 @@
+"""The rules of `report`, one by one, and at random: no money counts twice, and none is left out. They are SQL functions, which
+everybody can call."""
+
+import csv
+import datetime as dt
+import io
+import os
+import pathlib
+import random
+import sys
+import unittest
+import zoneinfo
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from harness import ad_object, psql, record, run_ingestd
+from test_report import Commands, named, spent
+
+DAY = ("2026-11-01", "2026-11-02")
+LATER = "2026-11-05T00:00:00Z"
+LAST = "2026-11-07T00:00:00Z"
+
+
+def hours(external_id, amounts, collected="2026-11-03T00:00:00Z", day=1):
+    """{hour: amount}"""
+    return [record(externalId=external_id, amountCents=amount, collectedAt=collected,
+                   periodStart=f"2026-11-{day:02d}T{hour:02d}:00:00Z", periodEnd=f"2026-11-{day:02d}T{hour:02d}:59:59Z")
+            for hour, amount in amounts.items()]
+
+
+def parts(external_id, key, amounts, **fields):
+    """{"18-24": 600}: one breakdown of a day"""
+    return [spent(external_id, amount, metrics={key: value}, **fields) for value, amount in amounts.items()]
+
+
+class Rules(Commands):
+    def total(self, *args, **kwargs):
+        return sum(row["amount_cents"] for row in self.report(*args, **kwargs))
+
+    def rows(self, *args, **kwargs):
+        return [(row["object"], row["part"], row["amount_cents"]) for row in self.report("--by", "object", *args, **kwargs)]
+
+    def breakdowns(self):
+        return [row["breakdown"] for row in self.report()]
+
+
+class Breakdowns(Rules):
+    AGES = {"18-24": 600, "25-34": 400}
+    COUNTRIES = {"US": 700, "CA": 300}
+
+    def test_two_breakdowns(self):
+        self.send(*parts("a1", "age", self.AGES), *parts("a1", "country", self.COUNTRIES))
+        self.assertEqual((self.total(), self.breakdowns()), (1000, ["age"]))
+
+    def test_a_total_and_a_breakdown(self):
+        for n, metrics in enumerate((None, {}, {"ctr": "0.1", "actions": [{"action_type": "x"}]})):
+            self.send(spent("a1", 1000, day=n + 1, metrics=metrics), *parts("a1", "age", {"18-24": 600}, day=n + 1))
+        self.assertEqual((self.total(), self.breakdowns()), (3000, [None] * 3))
+
+    def test_three_breakdowns_the_fewest_dimensions_count(self):
+        both = [spent("a1", amount, metrics={"age": age, "gender": gender, "reach": "7"})
+                for age, gender, amount in (("18-24", "male", 100), ("18-24", "female", 400), ("25-34", "male", 400))]
+        self.send(*both, *parts("a1", "publisher_platform", {"facebook": 990}), *parts("a1", "country", self.COUNTRIES))
+        self.assertEqual((self.total(), self.breakdowns()), (1000, ["country"]))
+
+    def test_metrics_that_some_rows_lack_do_not_make_breakdowns(self):
+        self.send(spent("a1", 600, metrics={"age": "18-24", "quality_ranking": "AVERAGE", "clicks": "3", "country": None}),
+                  spent("a1", 400, metrics={"age": "25-34", "actions": []}), spent("a2", 1), spent("a2", 2, metrics={"x": 1}))
+        self.assertEqual(self.total(), 1003)
+
+    def test_dimensions_with_names_of_ones_own(self):
+        self.send(*parts("a1", "my_audience", {"old": 600, "new": 400}), *parts("a1", "my_channel", {"x": 999, "y": 1}),
+                  spent("a2", 10, metrics={"segments": {"device": "MOBILE"}}), spent("a2", 20, metrics={"segments": {"device": "TV"}}),
+                  spent("a2", 30, metrics={"segments.ad_network_type": "SEARCH"}))
+        self.assertEqual(self.total(), 1030)
+
+    def test_restated_by_another_family_only(self):
+        self.send(spent("a1", 900), *parts("a1", "age", self.AGES),
+                  *parts("a1", "country", {"US": 800, "CA": 310}, collectedAt=LATER))
+        self.assertEqual((self.total(), self.breakdowns()), (1110, ["country"]))
+
+    def test_credits(self):
+        self.send(*parts("a1", "age", {"18-24": -600, "25-34": 100}), *parts("a1", "country", {"US": -500}))
+        self.assertEqual(self.total(), -500)
+
+    def test_families_on_every_level(self):
+        self.send(*parts("c1", "country", {"US": 900, "CA": 100}), spent("c1", 1000),
+                  *parts("s1", "age", {"18-24": 500}), *parts("s1", "gender", {"male": 300, "female": 200}),
+                  *parts("a1", "age", {"18-24": 200}), *parts("a1", "country", {"US": 200}))
+        self.assertEqual(self.rows(), [("c1", "not attributed to ads", 500), ("s1", "not attributed to ads", 300),
+                                       ("a1", None, 200)])
+
+
+class Levels(Rules):
+    def test_deleted_ads(self):
+        self.send(spent("c1", 1000), spent("a1", 600))
+        self.assertEqual(self.rows(), [("a1", None, 600), ("c1", "not attributed to ads", 400)])
+        self.assertEqual(self.total(), 1000)
+        self.assertIn("not attributed to ads", self.command("report", "--account", "act_1", "--from", DAY[0], "--to", DAY[1],
+                                                            "--by", "object"))
+
+    def test_each_level(self):
+        self.send(spent("c1", 1000), spent("s1", 700), spent("s2", 100), spent("a1", 300), spent("a2", 200))
+        self.assertEqual(self.rows(), [("a1", None, 300), ("a2", None, 200), ("c1", "not attributed to ads", 200),
+                                       ("s1", "not attributed to ads", 200), ("s2", None, 100)])
+
+    def test_campaigns_without_ads(self):
+        self.send(spent("c2", 1000), spent("c1", 5), spent("c1", 7, day=2))
+        self.assertEqual(self.rows(days=DAY), [("c2", None, 1000), ("c1", None, 5)])
+
+    def test_the_campaign_was_restated(self):
+        for amount in (1200, 900):
+            with self.subTest(amount):
+                self.send(spent("c1", 1000), spent("a1", 600), spent("a2", 400),
+                          spent("c1", amount, collectedAt=LATER if amount > 1000 else LAST))
+                self.assertEqual(self.total(), amount)
+
+    def test_the_ads_were_restated(self):
+        """What the campaign had beyond its ads remains; what its ads got since is added."""
+        self.send(spent("c1", 1000), spent("a1", 600), spent("a2", 400), spent("a2", 500, collectedAt=LATER))
+        self.assertEqual(self.rows(), [("a1", None, 600), ("a2", None, 500)])
+        self.send(spent("a2", 300, collectedAt=LAST))
+        self.assertEqual(self.total(), 900)
+        self.send(spent("c2", 1000, day=2), spent("x", 600, day=2) | {"externalId": "s1"})
+        self.send(ad_object("a9", "AD", "c2"), spent("a9", 600, day=2), spent("a9", 650, day=2, collectedAt=LATER))
+        self.assertEqual([row for row in self.rows(days=("2026-11-02", "2026-11-03")) if row[0] in ("a9", "c2")],
+                         [("a9", None, 650), ("c2", "not attributed to ads", 400)])
+
+    def test_levels_collected_one_after_another(self):
+        """The ads' collection always follows the campaign's: what the ads got is in the campaign's next one."""
+        for day, amount in ((2, 500), (3, 1000)):
+            self.send(spent("c1", amount, collectedAt=f"2026-11-{day:02d}T08:00:00Z"),
+                      spent("a1", amount, collectedAt=f"2026-11-{day:02d}T08:01:00Z"))
+        self.assertEqual(self.total(), 1000)
+
+    def test_credits(self):
+        self.send(spent("c1", -100), spent("a1", -60), spent("c2", 0))
+        self.assertEqual(self.total(), -100)
+
+    def test_the_campaign_by_days_and_its_ads_by_hours_or_months(self):
+        self.send(spent("c1", 24), *hours("a1", {h: 1 for h in range(20)}),
+                  *[spent("c2", 100, day) for day in range(1, 11)], ad_object("m", "AD", "c2"),
+                  record(externalId="m", amountCents=900, periodEnd="2026-11-11T00:00:00Z"))
+        self.assertEqual(self.total(), 1024)
+
+
+class Periods(Rules):
+    def test_hours_missing_from_a_day(self):
+        self.send(spent("a1", 1000), *hours("a1", {0: 100, 7: 500}))
+        self.assertEqual(self.rows(), [("a1", None, 1000)])
+        self.assertEqual(self.rows("--bucket", "1h"), [("a1", "not attributed to shorter periods", 400), ("a1", None, 100),
+                                                       ("a1", None, 500)])
+
+    def test_hours_restated_after_their_day(self):
+        self.send(spent("a1", 1000), *hours("a1", {0: 400, 1: 600}), *hours("a1", {1: 500}, LATER))
+        self.assertEqual(self.total(), 900)
+
+    def test_one_day_of_a_month(self):
+        """The other days of the month are no remainder of this one."""
+        self.send(record(externalId="a1", amountCents=3000, periodEnd="2026-12-01T00:00:00Z"),
+                  *[spent("a1", 100, day) for day in range(1, 30)])
+        self.assertEqual(self.total(days=DAY), 200)
+        self.assertEqual(self.total(days=("2026-11-02", "2026-11-03")), 100)
+        self.assertEqual(self.total(), 3000)
+
+    def test_days_of_utc_then_of_the_account(self):
+        self.send(self.account(timezone="America/Los_Angeles"))
+        zone = [record(externalId="a1", amountCents=10, collectedAt=LATER, periodStart=f"2026-10-{day:02d}T07:00:00Z",
+                       periodEnd=f"2026-10-{day + 1:02d}T07:00:00Z") for day in range(10, 15)]
+        utc = [record(externalId="a1", amountCents=1000, periodStart=f"2026-10-{day:02d}T00:00:00Z",
+                      periodEnd=f"2026-10-{day + 1:02d}T00:00:00Z") for day in range(10, 15)]
+        self.send(*utc, *zone)
+        self.assertEqual(self.total(days=("2026-10-01", "2026-11-01")), 50)
+        # rolling windows: each was collected after the one before
+        self.send(*[record(externalId="c2", amountCents=day, collectedAt=f"2026-10-{day + 7:02d}T01:00:00Z",
+                           periodStart=f"2026-10-{day:02d}T07:00:00Z", periodEnd=f"2026-10-{day + 3:02d}T07:00:00Z")
+                    for day in range(1, 8)])
+        self.assertEqual(self.total("--object", "c2", days=("2026-10-01", "2026-11-01")), 7 + 4 + 1)
+
+    def test_a_plan_does_not_count(self):
+        self.send(spent("a1", 5, collectedAt="2026-09-01T00:00:00Z"), spent("a2", 7, collectedAt="2026-10-10T00:00:00Z"))
+        self.assertEqual(self.total(), 7)
+
+
+class Zones(Rules):
+    def test_old_names(self):
+        self.send(self.account(timezone="Asia/Calcutta"),
+                  record(externalId="a1", periodStart="2026-11-02T00:00:00+05:30", periodEnd="2026-11-03T00:00:00+05:30"),
+                  record(externalId="a1", amountCents=10000, periodStart="2026-11-03T00:00:00+05:30",
+                         periodEnd="2026-11-04T00:00:00+05:30"))
+        self.assertEqual(self.total(days=("2026-11-02", "2026-11-03")), 100)
+        self.assertEqual(self.stderr, "")
+
+    def test_names(self):
+        for name, zone in (("Asia/Calcutta", "Asia/Kolkata"), ("US/Pacific", "America/Los_Angeles"), ("CET", "Europe/Brussels"),
+                           ("utc", "Etc/UTC"), ("Europe/Kyiv", "Europe/Kyiv"), ("Etc/GMT+5", "Etc/GMT+5"),
+                           ("America/Port-au-Prince", "America/Port-au-Prince"), ("Europe/Prague BC", ""),
+                           ("America/New_York''", ""), ("PST", ""), ("Foo+3", ""), ("Foo/Bar5", ""), ("", ""),
+                           ("Etc/GMT+99", ""), ("Mars/Olympus", ""), ("../../etc/passwd", "")):
+            with self.subTest(name):
+                self.assertEqual(self.db.value(f"SELECT boris_ingestd_zone('{name}')"), zone)
+
+    def test_unknown_names_break_no_report_and_are_not_silent(self):
+        others = {"act_2": "Europe/Prague BC", "act_3": "America/New_York'", "act_4": "Mars/Olympus"}
+        self.send(spent("a1", 1), *[self.account(name, zone) for name, zone in others.items()])
+        out = self.command("report", "--from", DAY[0], "--to", DAY[1], "--format", "csv", status=1)
+        self.assertIn("2026-11-01,META,act_1", out)
+        for name, zone in others.items():
+            self.assertIn(f'{name}: unknown time zone "{zone}"', self.stderr)
+        self.assertEqual(self.total(days=DAY), 1)  # of act_1 alone
+        text = self.command("check", status=1)
+        self.assertIn('META ad account act_3: unknown time zone "America/New_York\'"', text)
+
+
+class Conversions(Rules):
+    def test_fractions_that_the_sum_lacks(self):
+        self.send(spent("a1", 1, conversions=None, metrics={"conversions": "2.5"}),
+                  spent("a2", 1, conversions=3, metrics={"conversions": 3.25}), spent("s2", 1, conversions=4),
+                  spent("c2", 1, conversions=5, metrics={"conversions": "5.0"}))
+        [row] = self.report()
+        self.assertEqual((row["conversions"], row["fractional_conversions"]), (12, 2))
+        self.assertIn("fractional conversions in metrics of 2 records",
+                      self.command("report", "--from", DAY[0], "--to", DAY[1]))
+
+
+class Form(Rules):
+    def report_text(self, *args, columns=None):
+        return self.command("report", "--from", DAY[0], "--to", DAY[1], *args, columns=columns).splitlines()
+
+    def test_80_columns_and_more(self):
+        name = "東京スポーツ用品の秋の大売り出しキャンペーン、とても長い名前" * 3
+        self.send(named("c1", name=name), named("c2", name="short"), spent("c1", 10**15, impressions=10**12, clicks=10**9),
+                  spent("c2", 1))
+        for columns in (None, 60, 80, 120):
+            for args in ((), ("--by", "object"), ("--latest",), ("--account", "act_1", "--object", "c1", "--explain")):
+                for line in self.report_text(*args, columns=columns):
+                    width = sum(1 + ("\u2e80" <= c <= "\uffee") for c in line)
+                    self.assertLessEqual(width, columns or 80, line)
+        lines = self.report_text("--by", "object", columns=400)
+        self.assertIn(name, lines[1])
+        column = lines[0].index("currency")
+        for line in lines[1:3]:
+            self.assertIn(sum(1 + ("\u2e80" <= c <= "\uffee") for c in line[:line.index("USD")]), (column,))
+
+    def test_spreadsheets_do_not_calculate(self):
+        for evil in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1"):
+            self.send(named("c2", name=evil), spent("c2", -5))
+            [row] = csv.DictReader(io.StringIO(self.command("report", "--from", DAY[0], "--to", DAY[1], "--by", "object",
+                                                            "--format", "csv"), newline=""))
+            self.assertEqual((row["name"], row["amount_cents"]), ("'" + evil, "-5"))
+
+    def test_explain(self):
+        self.send(*parts("a1", "age", {"18-24": 60}), *parts("a1", "country", {"US": 50}), spent("a1", 9, collectedAt="2026-11-02T00:00:00Z"),
+                  spent("a1", 1, collectedAt="2026-01-01T00:00:00Z"), spent("c1", 100))
+        explained = lambda name: [(row["amount_cents"], row["counted"], row["reason"])
+                                  for row in self.report("--object", name, "--explain", days=DAY)]
+        self.assertEqual(explained("a1"), [
+            (1, 0, "left out: collected more than 31 days before its period began"),
+            (9, 0, "left out: restated, collected again at 2026-11-03T00:00:00Z"),
+            (60, 60, "counts"), (50, 0, "left out: another breakdown of the same collection counts: age")])
+        self.assertEqual(explained("c1"), [(100, 40, "counts in part: what is not attributed to ads")])
+        self.command("report", "--account", "act_1", "--from", DAY[0], "--to", DAY[1], "--explain", status=2)
+
+
+class Everybody(Rules):
+    def test_without_rights_on_credentials(self):
+        self.send(spent("c1", 1000), spent("a1", 600))
+        self.assertEqual(psql(self.db.daemon_url, "SELECT sum(amount_cents) FROM boris_ingestd_spending('2026-11-01', '2026-12-01')").strip(),
+                         "1000")
+        with self.assertRaisesRegex(AssertionError, "permission denied"):
+            psql(self.db.daemon_url, "SELECT credentials FROM platform_connections")
+
+    def test_totals_per_time_bucket(self):
+        self.send(spent("c1", 1000), spent("a1", 600), spent("a1", 7, day=3))
+        self.assertEqual(self.db.query(
+            "SELECT time_bucket('1 week', local_start)::date AS week, currency, sum(amount_cents) AS amount "
+            "FROM boris_ingestd_spending('2026-11-01', '2026-12-01') GROUP BY 1, 2 ORDER BY 1"),
+            [{"week": "2026-10-26", "currency": "USD", "amount": 1000}, {"week": "2026-11-02", "currency": "USD", "amount": 7}])
+
+    def test_chunks_before_the_range_are_not_touched(self):
+        for month in range(1, 13):
+            self.send(record(externalId="a1", collectedAt=f"2026-{month:02d}-15T00:00:00Z",
+                             periodStart=f"2026-{month:02d}-14T00:00:00Z", periodEnd=f"2026-{month:02d}-15T00:00:00Z"))
+        plan = psql(self.db.url, "EXPLAIN SELECT sum(amount_cents) FROM boris_ingestd_spending('2026-08-10', '2026-08-20')")
+        chunks = self.db.query("SELECT c.chunk_name AS name, c.range_end < '2026-07-09' AS early FROM timescaledb_information.chunks c")
+        self.assertEqual({chunk["early"] for chunk in chunks if chunk["name"] in plan}, {False})
+        self.assertEqual(sum(chunk["early"] for chunk in chunks), 6)
+
+    def test_the_latest_row_per_period(self):
+        self.send(spent("a1", 600), spent("a1", 650, collectedAt=LATER), spent("a1", 7, day=2))
+        self.assertEqual(self.db.query(
+            "SELECT o.external_id, l.amount_cents FROM boris_ingestd_latest('2026-11-01', '2026-12-01') l "
+            "JOIN ad_objects o ON o.id = l.object_id ORDER BY l.period_start"),
+            [{"external_id": "a1", "amount_cents": 650}, {"external_id": "a1", "amount_cents": 7}])
+
+
+class AtRandom(Rules):
+    """A platform with campaigns, ads (some deleted before they were collected), hours and days in a zone with daylight saving
+    time; what is collected of it is collected again, in breakdowns or not. The report must show what the platform shows."""
+
+    ZONES = ("America/New_York", "Europe/Prague", "Asia/Calcutta", "Australia/Lord_Howe")
+
+    def collect(self, rng, lines, name, start, end, amount, at):
+        base = record(externalId=name, collectedAt=at.isoformat() + "Z", periodStart=start.astimezone(dt.UTC).isoformat(),
+                      periodEnd=end.astimezone(dt.UTC).isoformat(), amountCents=amount)
+        kind = rng.randrange(4)
+        if kind != 1:
+            lines.append(base | {"metrics": {"ctr": "0.5"}} if kind == 2 else base)
+        if kind in (1, 3):
+            for key, values in (("age", ("18-24", "25-34")), ("device", ("tv", "phone", "desktop")))[:rng.randrange(1, 3)]:
+                rest = amount
+                for value in values[:-1]:
+                    part = rng.randrange(-5, amount + 5) if amount > 0 else 0
+                    lines.append(base | {"amountCents": part, "metrics": {key: value, "n": part}})
+                    rest -= part
+                lines.append(base | {"amountCents": rest, "metrics": {key: values[-1]}})
+
+    def simulate(self, seed):
+        rng = random.Random(seed)
+        zone = zoneinfo.ZoneInfo(rng.choice(self.ZONES))
+        days = [dt.datetime(2026, 10, 24) + dt.timedelta(days=n) for n in range(10)]
+        lines, truth = [], {}
+        for campaign, ads in (("c1", ("a1", "a2")), ("c2", ())):
+            for day in days:
+                start, end = day.replace(tzinfo=zone), (day + dt.timedelta(days=1)).replace(tzinfo=zone)
+                hours_of_day, at = [], start.astimezone(dt.UTC)
+                while at < end.astimezone(dt.UTC):
+                    hours_of_day.append((at, min(at + dt.timedelta(hours=1), end.astimezone(dt.UTC))))
+                    at += dt.timedelta(hours=1)
+                deleted = rng.choice((0, 0, 50))  # of ads that are gone
+                spent_by = {ad: {n: rng.randrange(0, 9) for n in range(len(hours_of_day))} for ad in ads}
+                for collection in range(rng.randrange(1, 4)):
+                    moment = (day + dt.timedelta(days=2 + collection)).replace(tzinfo=None)
+                    for ad in ads:
+                        for n in spent_by[ad]:
+                            spent_by[ad][n] += rng.choice((0, 0, 0, 1, -1))
+                        form = rng.choice(("day", "hours", "both"))
+                        amount = sum(spent_by[ad].values())
+                        known = {n for n in spent_by[ad] if form == "hours" or rng.random() < 0.8}
+                        if collection > 0:
+                            form = "day"
+                        if form != "hours":
+                            self.collect(rng, lines, ad, start, end, amount, moment)
+                        if form != "day":
+                            for n in known:
+                                self.collect(rng, lines, ad, *hours_of_day[n], spent_by[ad][n], moment)
+                    total = deleted + sum(sum(hours.values()) for hours in spent_by.values()) + (77 if not ads else 0)
+                    self.collect(rng, lines, campaign, start, end, total, moment)
+                truth[campaign, day.date().isoformat()] = total
+        return zone.key, lines, truth
+
+    def test_what_the_platform_shows(self):
+        for seed in range(int(os.environ.get("REPORT_SEEDS", "3"))):
+            with self.subTest(seed=seed):
+                zone, lines, truth = self.simulate(seed)
+                self.db.execute("TRUNCATE spending")
+                self.send(self.account(timezone=zone), named("a1", "AD", "c1"), named("a2", "AD", "c1"))
+                random.Random(seed).shuffle(lines)
+                self.send(*lines)
+                found = {(row["object"], row["bucket"]): row["amount_cents"]
+                         for row in self.report("--by", "campaign", days=("2026-10-01", "2026-12-01"))}
+                self.assertEqual(found, {key: amount for key, amount in truth.items() if key in found or amount})
+                for (campaign, day), amount in list(truth.items())[::7]:
+                    following = (dt.date.fromisoformat(day) + dt.timedelta(days=1)).isoformat()
+                    self.assertEqual(self.total("--object", campaign, days=(day, following)), amount)
+
+
+if __name__ == "__main__":
+    unittest.main()

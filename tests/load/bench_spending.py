@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""How long boris_ingestd_spending takes over 52 weeks, next to a plain DISTINCT ON over the same rows, in one run: seconds on the
+clock and of the server's CPU. Three kinds of rows: days that are restated three times, hours and their day, days in two
+breakdowns.
+
+    bench_spending.py [--rows 500000] [--rounds 3]"""
+
+import argparse
+import pathlib
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from harness import Database, Server, psql
+
+PLAIN = """SELECT count(*), sum(amount_cents), sum(impressions), sum(clicks), sum(conversions) FROM (
+    SELECT DISTINCT ON (ad_object_id, period_start, period_end) amount_cents, impressions, clicks, conversions, currency FROM spending
+    WHERE period_start >= '2025-11-24' AND period_start < '2026-11-23'
+    ORDER BY ad_object_id, period_start, period_end, collected_at DESC) AS q"""
+RULES = """SELECT count(*), sum(amount_cents), sum(impressions), sum(clicks), sum(conversions)
+    FROM boris_ingestd_spending('2025-11-24', '2026-11-23')"""
+KINDS = {  # rows per object and day, and where they come from
+    "restated days": (4, "generate_series(1, 4) AS r (n), LATERAL (SELECT d, d + interval '1 day', r.n, '{}'::jsonb)"),
+    "hours and days": (25, "(VALUES (1)) AS r (n), LATERAL (SELECT d + h * interval '1 hour', d + (h + 1) * interval '1 hour', 1, "
+                           "'{}'::jsonb FROM generate_series(0, 23) AS h UNION ALL SELECT d, d + interval '1 day', 1, '{}')"),
+    "breakdowns": (6, "generate_series(1, 6) AS r (n), LATERAL (SELECT d, d + interval '1 day', 1, CASE WHEN r.n < 4 "
+                      "THEN jsonb_build_object('age', r.n::text) ELSE jsonb_build_object('device', r.n::text) END)"),
+}
+
+
+def fill(db, rows, kind):
+    per_day, source = KINDS[kind]
+    db.execute(f"""
+        TRUNCATE spending; DELETE FROM platform_connections; SET timescaledb.max_open_chunks_per_insert = 100;
+        WITH c AS (INSERT INTO platform_connections (platform, credentials) VALUES ('META', '{{}}') RETURNING id),
+        a AS (INSERT INTO ad_accounts (platform_connection_id, external_id, currency, timezone)
+              SELECT id, 'act_1', 'USD', 'UTC' FROM c RETURNING id)
+        INSERT INTO ad_objects (ad_account_id, external_id, type, status)
+        SELECT id, n, 'AD', 'ACTIVE' FROM a, generate_series(1, {max(1, rows // 364 // per_day)}) AS n;
+        INSERT INTO spending SELECT gen_random_uuid(), o.id, d + p.n * interval '1 day 3 hours', p.s, p.e,
+            (random() * 1000)::int, 'USD', 100, 3, 1, p.m || '{{"ctr": "0.155", "actions": [{{"action_type": "x", "value": "1"}}]}}'
+        FROM generate_series('2025-11-24Z'::timestamptz, '2026-11-22Z', '1 day') AS d, ad_objects AS o, {source} AS p (s, e, n, m);""")
+    db.execute("VACUUM ANALYZE spending")
+    return db.count()
+
+
+def measure(db, sql):
+    """Seconds on the clock, and of the backend's CPU."""
+    session = subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-d", db.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(text):
+        session.stdin.write(f"{text};\n")
+        session.stdin.flush()
+        return session.stdout.readline().strip()
+
+    def cpu(pid):
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / 100
+
+    pid = ask("SET jit = off; SET max_parallel_workers_per_gather = 0; SELECT pg_backend_pid()")
+    before, start = cpu(pid), time.monotonic()
+    ask(sql)
+    result = time.monotonic() - start, cpu(pid) - before
+    session.communicate()
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=500_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    server = Server()
+    try:
+        print("| rows | kind | DISTINCT ON s | CPU s | rules s | CPU s | × clock | × CPU |\n|" + " --- |" * 8)
+        for kind in KINDS:
+            db = Database(server)
+            rows = fill(db, options.rows, kind)
+            plain, rules = zip(*[(measure(db, PLAIN), measure(db, RULES)) for _ in range(options.rounds)])
+            (a, b), (c, d) = map(min, zip(*plain)), map(min, zip(*rules))
+            print(f"| {rows:,} | {kind} | {a:.2f} | {b:.2f} | {c:.2f} | {d:.2f} | {c / a:.1f} | {d / b:.1f} |", flush=True)
+            db.close()
+    finally:
+        server.close()
+
+
+if __name__ == "__main__":
+    main()
