@@ -61,6 +61,12 @@ static inline bool batcher_has_room(const struct batcher *b)
         return b->sealed_len == 0 && !(b->open && pace_full(&b->pace, b->open->len, b->open->bytes));
 }
 
+/* Batches that are full, or were sealed. */
+static inline size_t batcher_waiting(const struct batcher *b)
+{
+        return b->sealed_len + (b->open && pace_full(&b->pace, b->open->len, b->open->bytes));
+}
+
 /* Takes over *row. */
 void batcher_add_take(struct batcher *b, const struct row *row);
 

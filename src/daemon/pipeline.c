@@ -364,7 +364,9 @@ static void report_batches(const struct pipeline *p, struct stats *r)
                 r->batch_failures += w->failures;
                 histogram_merge(&r->commit, &w->commit);
         }
-        r->batches_waiting = p->batcher.sealed_len;
+        r->batches_waiting = batcher_waiting(&p->batcher);
+        r->batch_target = p->batcher.pace.rows;
+        r->batch_gap_us = pace_gap_us(&p->batcher.pace);
         r->bad_rows = p->batcher.doubtful_rows + p->hierarchy.aside.lines;
         r->lookup_rows = p->resolver.parked;
         r->unknown_rows = p->unknown + p->drained_unknown;
@@ -430,7 +432,8 @@ bool pipeline_has_room(struct pipeline *p)
 {
         if (p->overflow.diverting)
                 return overflow_has_room(p);
-        return batcher_has_reserve(&p->batcher) && resolver_has_room(&p->resolver) && !pipeline_memory_full(p);
+        return batcher_has_reserve(&p->batcher) && resolver_has_room(&p->resolver) &&
+               !pipeline_memory_full(p);
 }
 
 /* A client that has much less here than others does not wait for the room that these have filled. */
