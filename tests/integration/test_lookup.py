@@ -58,7 +58,7 @@ class Unanswered(TestCase):
         self.db.execute(f"REVOKE SELECT ON ad_objects FROM {self.db.role}")
         waiting = d.client()
         waiting.send(record(externalId="2"))
-        wait_until(lambda: "looking up ad objects" in d.log(), "the connection is given up")
+        wait_until(lambda: "this role lacks SELECT on ad_objects" in d.log(), "the connection is given up")
         self.db.execute(f"GRANT SELECT ON ad_objects TO {self.db.role}")
         self.assertEqual(waiting.finish().counts(), (1, 1, 0, 0))
         self.assertNotIn("others proceed", d.log())
