@@ -33,9 +33,9 @@ enum { FITS_TEXT_BYTES = 512 };
 /* Prepares the look, and looks. */
 extern const char fits_prepare_sql[];
 
-/* True where an error with this primary message says that something does not fit; @ret then names it, and what
+/* True where an error of the look, with this primary message, says that something does not fit; @ret then names it, and what
  * to do. */
-bool fits_read_error(const char *message, char ret[FITS_TEXT_BYTES]);
+bool fits_read_error(const char *sqlstate, const char *message, char ret[FITS_TEXT_BYTES]);
 
 enum fits_subject {
         FITS_SERVER = 1, /* encoding, read-only */

@@ -6,13 +6,23 @@
  * only cost time, or that belong to the operator's triggers (DateStyle, TimeZone, row_security, ...), stay.
  * Nothing of it may be sent through a pooler that moves sessions: see pooler.h. */
 
-/* To be sent alone, before the others: a limit of some milliseconds would end these. */
-extern const char session_limits_sql[];
-
 /* For commands. */
 extern const char session_command_sql[];
 
-/* For the daemon's connections, which also must not be ended by a timeout; then the first look (fits.h). */
+/* For the daemon's connections; then the first look (fits.h). */
 extern const char session_daemon_sql[];
+
+enum session_outcome {
+        SESSION_FAILED, /* no connection, or it broke: PQerrorMessage tells why */
+        SESSION_SILENT, /* connected, but the server or pooler answers nothing */
+        SESSION_MOVED,  /* connected, by way of a pooler that moves sessions: nothing is set */
+        SESSION_OPEN,   /* connected, and no timeout ends what is to be sent */
+};
+
+/* Connects with these parameters (PQconnectdbParams, with expand_dbname). @ret_pg: PGconn, in each case; to be given to PQfinish.
+ * Blocks, for a bounded time. */
+enum session_outcome session_connect(const char *const *keywords, const char *const *values, void **ret_pg);
+
+#define SESSION_SILENT_TEXT "the server took the connection and answers nothing"
 
 #endif

@@ -58,8 +58,7 @@ struct pg_conn {
         void *pg;          /* PGconn */
         uv_poll_t *poll;   /* on its socket; freed by its close callback */
         uv_timer_t timer;  /* of WAITING */
-        uv_work_t work;    /* of CONNECTING */
-        void *attempt;     /* struct connect_attempt */
+        void *attempt;     /* struct pg_attempt, of CONNECTING */
         void *result;      /* PGresult of the command so far */
         void *answer;      /* PGresult of the owner's command, in VERIFY */
         unsigned failures; /* in a row */

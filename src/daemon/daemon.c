@@ -20,6 +20,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "daemon/fresh.h"
 #include "daemon/reject_file.h"
 #include "daemon/schema_check.h"
 #include "daemon/service.h"
@@ -206,25 +207,22 @@ static void raise_descriptor_limit(const struct config *config)
                         config->limits.max_connections, (unsigned long long)limit.rlim_cur);
 }
 
-/* Reads the certificates where there are to be any. 0, or an error with its text. */
-static int read_tls(const struct config *c, struct tls_server *ret, char ret_error[TLS_ERROR_BYTES])
-{
-        if (!c->listen.tls_cert[0])
-                return 0;
-        return tls_server_load(ret, c->listen.tls_cert, c->listen.tls_key, c->listen.tls_client_ca,
-                               ret_error);
-}
-
 static int load_tls(struct daemon *d)
 {
         char error[TLS_ERROR_BYTES];
-        int err = read_tls(d->config, &d->tls, error);
+        int err = fresh_read_tls(d->config, &d->tls, error);
 
         if (err)
                 log_error("%s", error);
         else if (d->tls.ctx)
                 workers_set_tls(&d->workers, &d->tls);
         return err;
+}
+
+/* The status page and the metrics tell whether the configuration in the file is the one in use. */
+static void note_reload(struct daemon *d, bool successful)
+{
+        monitor_on_configured(&d->monitor, successful, tls_server_expires_s(&d->tls));
 }
 
 /* A TCP socket may also be one that systemd hands over, of which the configuration knows nothing. */
@@ -237,32 +235,6 @@ static int check_plain_tcp(const struct daemon *d, const struct config *c, const
                 "them apart (set listen.tls_cert, tls_key and tls_client_ca, or do not listen on TCP)",
                 when);
         return ERR_CONFIG;
-}
-
-/* What a reload reads, all of it before any is used: a fault leaves everything as it was. */
-struct fresh {
-        struct config config;
-        struct access access;
-        struct tls_server tls;
-};
-
-_Static_assert((int)CONFIG_ERROR_BYTES >= (int)ACCESS_ERROR_BYTES &&
-                       (int)CONFIG_ERROR_BYTES >= (int)TLS_ERROR_BYTES,
-               "one place for all errors");
-
-static int read_fresh(const struct daemon *d, struct fresh *f, char ret_error[CONFIG_ERROR_BYTES])
-{
-        const struct config_source *from = d->source;
-        int err;
-
-        *f = (struct fresh){0};
-        err = config_load(&f->config, from->path, from->overrides, from->overrides_len, ret_error);
-        if (!err)
-                err = access_init(&f->access, f->config.listen.allow_users, f->config.listen.allow_groups,
-                                  ret_error);
-        if (!err && d->tls.ctx) /* else TLS needs a restart */
-                err = read_tls(&f->config, &f->tls, ret_error);
-        return err;
 }
 
 static void use_fresh(struct daemon *d, struct fresh *f)
@@ -289,22 +261,23 @@ static void use_fresh(struct daemon *d, struct fresh *f)
                   restart);
 }
 
-/* Who is connected stays so; who connects from now on finds what is new. */
+/* Open connections are kept; new settings apply to new connections. */
 static void reload(struct daemon *d)
 {
         char error[CONFIG_ERROR_BYTES];
         struct fresh fresh;
+        bool successful = false;
 
         if (d->service.ready)
                 service_reloading(&d->service);
-        if (read_fresh(d, &fresh, error) == 0) {
-                if (check_plain_tcp(d, &fresh.config, "SIGHUP: all settings stay as they were: ") == 0)
-                        use_fresh(d, &fresh);
-        } else
+        if (fresh_read(&fresh, d->source, d->tls.ctx != NULL, error) != 0)
                 log_error("SIGHUP: %s; no setting was changed", error);
-        config_deinit(&fresh.config);
-        access_deinit(&fresh.access);
-        tls_server_deinit(&fresh.tls);
+        else if (check_plain_tcp(d, &fresh.config, "SIGHUP: no setting was changed: ") == 0)
+                successful = true;
+        if (successful)
+                use_fresh(d, &fresh);
+        note_reload(d, successful);
+        fresh_deinit(&fresh);
         if (d->service.ready)
                 service_ready(&d->service);
 }
@@ -543,6 +516,7 @@ static int start(struct daemon *d)
                 err = listen_all(d);
         if (err)
                 return err;
+        note_reload(d, true);
         workers_start(&d->workers);
         log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_STARTED),
                   "boris-ingestd " INGESTD_VERSION

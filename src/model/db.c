@@ -14,7 +14,6 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "model/pooler.h"
 #include "model/session.h"
 
 /* PostgreSQL counts microseconds from 2000-01-01. */
@@ -126,12 +125,19 @@ int db_open(struct db *db, const char *url)
         *db = (struct db){0};
         if (!db_url_valid(url))
                 return db_fail(db, ERR_DB, "%s", DB_BAD_URL);
-        db->pg = PQconnectdbParams(keywords, values, 1);
-        if (PQstatus(db->pg) != CONNECTION_OK)
+        switch (session_connect(keywords, values, &db->pg)) {
+        case SESSION_FAILED:
                 return db_fail(db, ERR_DB, "%s", db->pg ? PQerrorMessage(db->pg) : "out of memory");
+        case SESSION_SILENT:
+                return db_fail(db, ERR_DB, "%s", SESSION_SILENT_TEXT);
+        case SESSION_MOVED:
+                db->pooled = true;
+                return 0;
+        case SESSION_OPEN:
+                break;
+        }
         PQsetNoticeProcessor(db->pg, on_notice, NULL);
-        db->pooled = pooler_moves_sessions(db->pg, keywords, values);
-        return db->pooled ? 0 : db_run(db, session_command_sql);
+        return db_run(db, session_command_sql);
 }
 
 void db_close(struct db *db)

@@ -4,13 +4,16 @@
 #include <string.h>
 
 /* Each of the following selects makes a row of everything that does not fit: its rank (ten times the subject,
- * enum fits_subject, and then the order in which it is told), the difference, the remedy. Names are looked up in schema public, whatever the search path. */
+ * enum fits_subject, and then the order in which it is told), the difference, the remedy. Names are looked up in schema public,
+ * whatever the search path. The look runs with each batch: OFFSET 0 keeps the planner from reading catalogues whole, which
+ * grow with the number of chunks. */
 
 #define RELATIONS                                                                                            \
         "relation (name, id) AS MATERIALIZED ("                                                              \
         "SELECT name, to_regclass('public.' || name)::oid "                                                  \
         "FROM (VALUES ('platform_connections'), ('ad_accounts'), ('ad_objects'), ('spending')) AS v (name)"  \
-        "), there AS MATERIALIZED (SELECT name, id FROM relation WHERE id IS NOT NULL)"
+        "), there AS MATERIALIZED (SELECT r.name, r.id, c.relkind, c.relpersistence FROM relation r, "       \
+        "LATERAL (SELECT relkind, relpersistence FROM pg_class WHERE oid = r.id OFFSET 0) AS c)"
 
 /* Columns that the daemon reads or writes. @fallback: the default that a column needs which it leaves out. */
 #define TIME "timestamp with time zone"
@@ -52,7 +55,7 @@
         "('spending', 'metrics', 'jsonb', '')), "                                                              \
         "present AS MATERIALIZED ("                                                                            \
         "SELECT r.name AS relation, a.attname::text AS name, a.atttypid AS type_id, a.atttypmod AS modifier, " \
-        "a.attgenerated <> '' AS generated, "                                                                  \
+        "a.attgenerated <> '' AS generated, a.attidentity = 'a' AS identity, "                                 \
         "CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation END AS collation, "                    \
         "(a.attnotnull OR t.typnotnull) AND NOT a.atthasdef AND t.typdefault IS NULL "                         \
         "AND a.attidentity = '' AS required "                                                                  \
@@ -82,7 +85,7 @@
         "WHERE current_setting('timescaledb.restoring', true) = 'on' "                                       \
         "OR EXISTS (SELECT FROM pg_db_role_setting s WHERE s.setdatabase IN "                                \
         "(SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND s.setrole = 0 "          \
-        "AND 'timescaledb.restoring=on' = ANY (s.setconfig)) "                                               \
+        "AND array_to_string(s.setconfig, ' ') ~* '\\mtimescaledb\\.restoring=(on|true|yes|1)\\M') "         \
         "UNION ALL SELECT 30, 'TimescaleDB is not loaded in this session', "                                 \
         "format('ALTER ROLE %I RESET timescaledb.disable_load', session_user) "                              \
         "WHERE current_setting('timescaledb.restoring', true) IS NULL "
@@ -102,17 +105,17 @@
         "UNION ALL (SELECT 40, 'tables are missing', 'run boris-ingestd migrate' "                              \
         "FROM relation WHERE id IS NULL LIMIT 1) "                                                              \
         "UNION ALL (SELECT 30, 'search_path: the tables of schema public are not found first', "                \
-        "'ALTER ROLE ... SET search_path = public' "                                                            \
+        "format('ALTER ROLE %I SET search_path = public', session_user) "                                       \
         "FROM there WHERE to_regclass(name)::oid IS DISTINCT FROM id LIMIT 1) "                                 \
-        "UNION ALL SELECT 50, format('%s is %s, not a table', r.name, CASE c.relkind WHEN 'v' THEN 'a view' "   \
+        "UNION ALL SELECT 50, format('%s is %s, not a table', r.name, CASE r.relkind WHEN 'v' THEN 'a view' "   \
         "WHEN 'm' THEN 'a materialized view' WHEN 'f' THEN 'a foreign table' ELSE 'a partitioned table' END), " \
         "format('ALTER %s public.%I RENAME TO something else, then run boris-ingestd migrate', "                \
-        "CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' "                                \
+        "CASE r.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' "                                \
         "WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, r.name) "                                              \
-        "FROM there r JOIN pg_class c ON c.oid = r.id WHERE c.relkind <> 'r' "                                  \
+        "FROM there r WHERE r.relkind <> 'r' "                                                                  \
         "UNION ALL SELECT 50, format('%s is unlogged: a crash of the server empties it', r.name), "             \
         "format('ALTER TABLE public.%I SET LOGGED', r.name) "                                                   \
-        "FROM there r JOIN pg_class c ON c.oid = r.id WHERE c.relkind = 'r' AND c.relpersistence <> 'p' "
+        "FROM there r WHERE r.relkind = 'r' AND r.relpersistence <> 'p' "
 
 #define COLUMNS_SQL                                                                                                \
         "UNION ALL SELECT 51, format('column %s.%s is missing', w.relation, w.name), "                             \
@@ -129,6 +132,9 @@
         "UNION ALL SELECT 51, format('column %s.%s is generated', w.relation, w.name), "                           \
         "format('ALTER TABLE public.%I ALTER COLUMN %I DROP EXPRESSION', w.relation, w.name) "                     \
         "FROM wanted w JOIN present p ON p.relation = w.relation AND p.name = w.name WHERE p.generated "           \
+        "UNION ALL SELECT 51, format('column %s.%s is GENERATED ALWAYS AS IDENTITY', w.relation, w.name), "        \
+        "format('ALTER TABLE public.%I ALTER COLUMN %I DROP IDENTITY', w.relation, w.name) "                       \
+        "FROM wanted w JOIN present p ON p.relation = w.relation AND p.name = w.name WHERE p.identity "            \
         "UNION ALL SELECT 51, format('column %s.%s is NOT NULL and has no default', p.relation, p.name), "         \
         "CASE WHEN w.fallback <> '' THEN "                                                                         \
         "format('ALTER TABLE public.%I ALTER COLUMN %I SET DEFAULT %s', p.relation, p.name, w.fallback) "          \
@@ -166,20 +172,20 @@
 #define RULES_SQL                                                                                            \
         "UNION ALL SELECT 54, format('%s has the rule %s', r.name, w.rulename), "                            \
         "format('DROP RULE %I ON public.%I', w.rulename, r.name) "                                           \
-        "FROM there r JOIN pg_rewrite w ON w.ev_class = r.id "                                               \
+        "FROM there r, LATERAL (SELECT * FROM pg_rewrite WHERE ev_class = r.id OFFSET 0) AS w "              \
         "WHERE w.ev_type IN ('2', '3') AND w.ev_enabled <> 'D' "                                             \
         "UNION ALL SELECT 54, format('row security of %s is in force for role %s', r.name, current_user), "  \
         "format('ALTER TABLE public.%I DISABLE ROW LEVEL SECURITY, or ALTER ROLE %I BYPASSRLS', "            \
         "r.name, current_user) FROM there r WHERE row_security_active(r.id) "
 
-#define LABELS_SQL                                                                                           \
-        "UNION ALL SELECT 51, format('enum type %s lacks the label %s', l.type, l.label), "                  \
-        "format('ALTER TYPE public.%I ADD VALUE %L', l.type, l.label) "                                      \
-        "FROM (VALUES ('platform', 'META'), ('platform', 'GOOGLE_ADS'), ('platform', 'TIKTOK'), "            \
-        "('ad_object_type', 'CAMPAIGN'), ('ad_object_type', 'AD_SET'), ('ad_object_type', 'AD'), "           \
-        "('ad_object_status', 'ACTIVE'), ('ad_object_status', 'PAUSED'), ('ad_object_status', 'ARCHIVED'), " \
-        "('ad_object_status', 'DELETED')) AS l (type, label) "                                               \
-        "JOIN pg_type t ON t.oid = to_regtype('public.' || l.type) AND t.typtype = 'e' "                     \
+#define LABELS_SQL                                                                                                                  \
+        "UNION ALL SELECT 51, format('enum type %s lacks the label %s', l.type, l.label), "                                         \
+        "format('ALTER TYPE public.%I ADD VALUE %L', l.type, l.label) "                                                             \
+        "FROM (VALUES ('platform', 'META'), ('platform', 'GOOGLE_ADS'), ('platform', 'TIKTOK'), "                                   \
+        "('ad_object_type', 'CAMPAIGN'), ('ad_object_type', 'AD_SET'), ('ad_object_type', 'AD'), "                                  \
+        "('ad_object_status', 'ACTIVE'), ('ad_object_status', 'PAUSED'), ('ad_object_status', 'ARCHIVED'), "                        \
+        "('ad_object_status', 'DELETED')) AS l (type, label) "                                                                      \
+        "JOIN LATERAL (SELECT * FROM pg_type WHERE oid = to_regtype('public.' || l.type) AND typtype = 'e' OFFSET 0) AS t ON true " \
         "WHERE NOT EXISTS (SELECT FROM pg_enum e WHERE e.enumtypid = t.oid AND e.enumlabel = l.label) "
 
 /* Rights to some columns suffice, as config/role.sql gives them, but for what LOCK TABLE asks. */
@@ -200,7 +206,9 @@
 
 /* How the error begins that the look raises. A setting that does not exist is the one error whose text SQL can
  * choose without a procedure; the setting's name is the text. */
-#define MARK "boris_ingestd: "
+#define MARK              "boris_ingestd: "
+#define UNDEFINED_SETTING "42704"
+#define UNDEFINED_TABLE   "42P01"
 
 /* The first difference is told in full, and how many there are. */
 const char fits_prepare_sql[] =
@@ -213,14 +221,14 @@ const char fits_prepare_sql[] =
 static const char compare_sql[] = "SELECT rank / 10::int8, difference, remedy FROM (" DIFFERENCES_SQL
                                   ") AS d (rank, difference, remedy) ORDER BY rank, difference";
 
-bool fits_read_error(const char *message, char ret[FITS_TEXT_BYTES])
+bool fits_read_error(const char *sqlstate, const char *message, char ret[FITS_TEXT_BYTES])
 {
-        const char *text = strstr(message, MARK);
+        const char *text = strcmp(sqlstate, UNDEFINED_SETTING) == 0 ? strstr(message, MARK) : NULL;
         size_t len;
 
         if (!text) {
                 /* The look reads its catalogue. */
-                if (!strstr(message, "_timescaledb_catalog"))
+                if (strcmp(sqlstate, UNDEFINED_TABLE) != 0 || !strstr(message, "_timescaledb_catalog"))
                         return false;
                 snprintf(ret, FITS_TEXT_BYTES,
                          "TimescaleDB is not in this database: run boris-ingestd migrate");

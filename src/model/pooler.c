@@ -5,64 +5,53 @@
  * while the first is idle, the first keeps its session. */
 #include "model/pooler.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
-
-#include <poll.h>
 
 #include <libpq-fe.h>
 
+#include "model/answer.h"
+
 enum {
         ROUNDS = 6,
+        FIRST_MS = 10000, /* as long as connecting may take */
         ANSWER_MS = 2000,
 };
 
 static const char pid_sql[] = "SELECT pg_catalog.pg_backend_pid()";
 
-static int pid_of(const PGresult *res)
+enum {
+        PID_NONE = 0,
+        PID_SILENT = -1,
+};
+
+/* The session's process id. */
+static int ask(PGconn *pg, int ms)
 {
-        return PQresultStatus(res) == PGRES_TUPLES_OK ? atoi(PQgetvalue(res, 0, 0)) : 0;
-}
+        PGresult *res = answer_within(pg, pid_sql, ms);
+        int pid = PQresultStatus(res) == PGRES_TUPLES_OK ? atoi(PQgetvalue(res, 0, 0)) : PID_NONE;
 
-/* The session's process id; 0 where there is no answer in time. */
-static int ask(PGconn *pg)
-{
-        PGresult *res;
-        int pid = 0;
-
-        if (!PQsendQuery(pg, pid_sql))
-                return 0;
-        while (PQisBusy(pg)) {
-                struct pollfd fd = {.fd = PQsocket(pg), .events = POLLIN};
-
-                if (poll(&fd, 1, ANSWER_MS) <= 0 || !PQconsumeInput(pg))
-                        return 0;
-        }
-        while ((res = PQgetResult(pg))) {
-                int answer = pid_of(res);
-
-                if (answer != 0)
-                        pid = answer;
-                PQclear(res);
-        }
+        if (!res && PQstatus(pg) == CONNECTION_OK)
+                pid = PID_SILENT;
+        PQclear(res);
         return pid;
 }
 
 /* Each is asked twice in a row: a pooler that takes its sessions in turn could else give each connection its own
  * for ever. */
-static bool share_sessions(PGconn *first, PGconn *second)
+static bool share_sessions(PGconn *first, PGconn *second, int own)
 {
-        int own = ask(first);
         int other = 0;
 
-        for (int i = 0; i < ROUNDS && own != 0; i++) {
-                int pid = ask(i % 2 == 0 ? first : second);
+        for (int i = 0; i < ROUNDS; i++) {
+                int pid = ask(i % 2 == 0 ? first : second, ANSWER_MS);
 
-                if (pid == 0)
+                if (pid <= 0)
                         return false;
                 if (i % 2 == 0 && pid != own)
                         return true;
-                pid = ask(second);
-                if (pid == 0) /* it waits: sessions are kept */
+                pid = ask(second, ANSWER_MS);
+                if (pid <= 0) /* it waits: sessions are kept */
                         return false;
                 if (pid == own || (other != 0 && pid != other))
                         return true;
@@ -71,16 +60,18 @@ static bool share_sessions(PGconn *first, PGconn *second)
         return false;
 }
 
-bool pooler_moves_sessions(void *pg, const char *const *keywords, const char *const *values)
+enum pooler pooler_find(void *pg, const char *const *keywords, const char *const *values)
 {
         PGconn *second;
         bool moves;
-        int pid = ask(pg);
+        int pid = ask(pg, FIRST_MS);
 
-        if (pid == 0 || pid == PQbackendPID(pg))
-                return false;
+        if (pid <= 0)
+                return pid == PID_SILENT ? POOLER_SILENT : POOLER_UNKNOWN;
+        if (pid == PQbackendPID(pg))
+                return POOLER_KEEPS_SESSIONS;
         second = PQconnectdbParams(keywords, values, 1);
-        moves = PQstatus(second) == CONNECTION_OK && share_sessions(pg, second);
+        moves = PQstatus(second) == CONNECTION_OK && share_sessions(pg, second, pid);
         PQfinish(second);
-        return moves;
+        return moves ? POOLER_MOVES_SESSIONS : POOLER_KEEPS_SESSIONS;
 }

@@ -8,7 +8,9 @@
         "SELECT count(set_config(s.name, s.value, false)) FROM (VALUES " settings                            \
         ") AS s (name, value) WHERE current_setting(s.name, true) IS NOT NULL; BEGIN; COMMIT"
 
-/* session_replication_role needs a right; without it a wrong value is left to the look. */
+/* session_replication_role needs a right; without it a wrong value is left to the look. A program that stands still, or whose
+ * machine is gone, must not hold its locks for ever: others wait for them. A shorter limit of the operator's stays, unless it
+ * would end ordinary transactions. */
 #define MEANING                                                                                              \
         "('default_transaction_isolation', 'read committed'), "                                              \
         "('default_transaction_deferrable', 'off'), "                                                        \
@@ -22,29 +24,23 @@
         "('standard_conforming_strings', 'on'), "                                                            \
         "('transform_null_equals', 'off'), "                                                                 \
         "('array_nulls', 'on'), "                                                                            \
+        "('idle_in_transaction_session_timeout', "                                                           \
+        "CASE WHEN current_setting('idle_in_transaction_session_timeout')::interval < '1s' THEN '60s' "      \
+        "ELSE current_setting('idle_in_transaction_session_timeout') END), "                                 \
         "('restrict_nonsystem_relation_kind', ''), "                                                         \
         "('exit_on_error', 'off')"
 
-/* A daemon that stands still, or whose machine is gone, must not hold its locks for ever: others wait for
- * them. A shorter limit of the operator's stays, unless it would end ordinary transactions. The merge's arrays would make the server compile (jit) for longer than it runs. */
+/* The merge's arrays would make the server compile (jit) for longer than it runs. */
 #define TIMES                                                                                                \
         "('statement_timeout', '0'), "                                                                       \
         "('transaction_timeout', '0'), "                                                                     \
         "('lock_timeout', '0'), "                                                                            \
         "('idle_session_timeout', '0'), "                                                                    \
-        "('idle_in_transaction_session_timeout', "                                                           \
-        "CASE WHEN current_setting('idle_in_transaction_session_timeout')::interval < '1s' THEN '60s' "      \
-        "ELSE current_setting('idle_in_transaction_session_timeout') END), "                                 \
         "('tcp_keepalives_idle', '30'), "                                                                    \
         "('tcp_keepalives_interval', '10'), "                                                                \
         "('tcp_keepalives_count', '3'), "                                                                    \
         "('plan_cache_mode', 'auto'), "                                                                      \
         "('jit', 'off')"
-
-const char session_limits_sql[] =
-        "SELECT set_config('statement_timeout', '0', false), set_config('idle_session_timeout', '0', false), "
-        "CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL "
-        "THEN set_config('transaction_timeout', '0', false) END";
 
 const char session_command_sql[] = SET_ALL(MEANING);
 

@@ -93,6 +93,19 @@ static void put_daemon(struct buf *out, const struct status *s)
                 s->http_requests);
 }
 
+static void put_configuration(struct buf *out, const struct status *s)
+{
+        gauge(out, PREFIX "config_last_reload_successful", "0 if the last reload failed: older settings are in use.",
+              !s->reload_failed);
+        seconds(out, PREFIX "config_last_reload_success_timestamp_seconds",
+                "When the settings in use were read, in seconds since the Unix epoch.",
+                (double)s->configured_us / 1e6);
+        if (s->expires_s != 0)
+                seconds(out, PREFIX "tls_certificate_expires_seconds",
+                        "Seconds until the certificate in use expires, or the first of its chain; negative after that.",
+                        (double)s->expires_s - (double)s->now_us / 1e6);
+}
+
 static void put_lines(struct buf *out, const struct stats *r, uint64_t now_us)
 {
         static const char *const outcomes[] = {"stored", "duplicate", "rejected", "empty", "spooled"};
@@ -226,6 +239,7 @@ static void put_process(struct buf *out, const struct status *s)
 void metrics_write(struct buf *out, const struct status *s)
 {
         put_daemon(out, s);
+        put_configuration(out, s);
         put_lines(out, s->stats, s->clock_us);
         put_stages(out, s->stats);
         put_connections(out, s);

@@ -1,5 +1,4 @@
-/* A connection's life: CONNECTING runs PQconnectdbParams in a worker thread, since looking up host names, TLS
- * and authentication may all block; then the socket gets a poll handle and a first command sets the session
+/* A connection's life: CONNECTING runs in a worker thread (pg_attempt.h); then the socket gets a poll handle and a first command sets the session
  * up (durable commits above all) and looks whether the database fits (fits.h); then it is READY. A command
  * makes it BUSY until its last result was read; COPY FROM STDIN goes through COPY, where data is awaited.
  *
@@ -22,10 +21,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "model/db.h"
 #include "model/fits.h"
 #include "model/pooler.h"
 #include "model/session.h"
+#include "pg/pg_attempt.h"
+#include "pg/pg_result_look.h"
 #include "pg/sqlstate.h"
 
 enum {
@@ -33,12 +33,6 @@ enum {
         PAUSE_MAX_MS = 10000,
         PAUSE_UNFIT_MS = 1000, /* somebody may be about to mend it */
         ANSWER_MS = 30000,     /* the longest that a command in flight may neither read nor write */
-};
-
-struct connect_attempt {
-        char *url;
-        PGconn *pg;
-        bool moved; /* by a pooler */
 };
 
 static void start_attempt(struct pg_conn *c);
@@ -96,7 +90,7 @@ void pg_conn_close(struct pg_conn *c, void (*cb)(struct pg_conn *))
         c->state = PG_CONN_CLOSING;
         c->close_cb = cb;
         if (c->attempt)
-                uv_cancel((uv_req_t *)&c->work); /* on_attempted comes in either case */
+                pg_attempt_cancel(c->attempt); /* on_attempted comes in either case */
         else
                 finish_close(c);
 }
@@ -233,37 +227,14 @@ static void await_answer(struct pg_conn *c)
 
 /* --- connecting --- */
 
-static void on_attempt(uv_work_t *work)
+static void on_attempt_failed(struct pg_conn *c, const char *error)
 {
-        struct connect_attempt *attempt = ((struct pg_conn *)work->data)->attempt;
-        /* What stands before dbname is a default that the URL may replace. */
-        static const char *const keywords[] = {
-                "connect_timeout",  "keepalives_idle",  "keepalives_interval",
-                "keepalives_count", "tcp_user_timeout", "fallback_application_name",
-                "dbname",           "client_encoding",  NULL};
-        const char *values[] = {"10", "30", "10", "3", "30000", "boris-ingestd", attempt->url, "UTF8", NULL};
-
-        if (!db_url_valid(attempt->url))
-                return;
-        attempt->pg = PQconnectdbParams(keywords, values, 1);
-        if (PQstatus(attempt->pg) == CONNECTION_OK)
-                attempt->moved = pooler_moves_sessions(attempt->pg, keywords, values);
-        if (PQstatus(attempt->pg) == CONNECTION_OK && !attempt->moved)
-                PQclear(PQexec(attempt->pg, session_limits_sql)); /* what fails shows in the set-up */
-}
-
-static void on_attempt_failed(struct pg_conn *c)
-{
-        const struct connect_attempt *attempt = c->attempt;
-        const char *error = attempt->pg ? PQerrorMessage(attempt->pg) : DB_BAD_URL;
-
         if ((c->failures & (c->failures - 1)) == 0) /* the first, second, fourth, eighth … time */
                 log_event(LOG_LEVEL_WARN, LOG_FIELDS(.message_id = LOG_ID_DATABASE_AWAY),
                           "database, %s: cannot connect (attempt %u): %s", c->name, c->failures + 1, error);
         c->connect_failures++;
         c->unfit[0] = '\0';
         note_error(c, error);
-        PQfinish(attempt->pg);
         start_pause(c);
 }
 
@@ -294,42 +265,34 @@ static bool send_setup(struct pg_conn *c)
         return sent;
 }
 
-static void on_attempted(uv_work_t *work, int status)
+static void on_attempted(void *ctx, struct pg_attempt *attempt)
 {
-        struct pg_conn *c = work->data;
-        struct connect_attempt *attempt = c->attempt;
+        struct pg_conn *c = ctx;
 
-        if (c->state == PG_CONN_CLOSING) {
-                PQfinish(attempt->pg);
-                finish_close(c);
-        } else if (status != 0 || PQstatus(attempt->pg) != CONNECTION_OK) {
-                on_attempt_failed(c);
-        } else {
-                c->pg = attempt->pg;
-                PQsetNoticeReceiver(c->pg, on_notice, c);
-                c->state = PG_CONN_SETUP;
-                await_answer(c);
-                if (attempt->moved)
-                        lose_unfit(c, POOLER_MOVES);
-                else if (PQsetnonblocking(c->pg, 1) != 0 || !watch_socket(c) || !send_setup(c))
-                        lose_soon(c);
-        }
         c->attempt = NULL;
-        free(attempt->url);
-        free(attempt);
+        if (c->state == PG_CONN_CLOSING) {
+                finish_close(c);
+                return;
+        }
+        if (attempt->outcome == SESSION_FAILED || attempt->outcome == SESSION_SILENT) {
+                on_attempt_failed(c, pg_attempt_error(attempt));
+                return;
+        }
+        c->pg = attempt->pg;
+        attempt->pg = NULL;
+        PQsetNoticeReceiver(c->pg, on_notice, c);
+        c->state = PG_CONN_SETUP;
+        await_answer(c);
+        if (attempt->outcome == SESSION_MOVED)
+                lose_unfit(c, POOLER_MOVES);
+        else if (PQsetnonblocking(c->pg, 1) != 0 || !watch_socket(c) || !send_setup(c))
+                lose_soon(c);
 }
 
 static void start_attempt(struct pg_conn *c)
 {
-        struct connect_attempt *attempt = calloc(1, sizeof(*attempt));
-
-        if (!attempt || !(attempt->url = strdup(c->url)))
-                abort();
-        c->attempt = attempt;
         c->state = PG_CONN_CONNECTING;
-        c->work.data = c;
-        if (uv_queue_work(c->loop, &c->work, on_attempt, on_attempted) != 0)
-                abort(); /* only for a missing work function */
+        c->attempt = pg_attempt_start(c->loop, c->url, on_attempted, c);
 }
 
 void pg_conn_open(struct pg_conn *c, uv_loop_t *loop, const char *url, const char *name,
@@ -344,12 +307,13 @@ void pg_conn_open(struct pg_conn *c, uv_loop_t *loop, const char *url, const cha
 
 /* --- looking whether the database fits --- */
 
-/* Whether @res is an error that says that something does not fit. */
-static bool is_unfit(const PGresult *res, char ret_why[FITS_TEXT_BYTES])
+static void describe_failed_look(const struct pg_result *res, char ret_why[FITS_TEXT_BYTES])
 {
-        const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+        const char *sqlstate = pg_result_sqlstate(res);
+        const char *advice = sqlstate_advice(sqlstate);
 
-        return message && fits_read_error(message, ret_why);
+        snprintf(ret_why, FITS_TEXT_BYTES, "the tables cannot be looked at: %s (SQLSTATE %s)%s%s",
+                 pg_result_message(res), sqlstate, advice ? ": " : "", advice ? advice : "");
 }
 
 /* Takes @res, a look's result. True where the database fits; else the connection is lost. */
@@ -358,10 +322,8 @@ static bool judge_look_take(struct pg_conn *c, PGresult *res)
         bool fits = PQresultStatus(res) == PGRES_TUPLES_OK;
         char why[FITS_TEXT_BYTES];
 
-        if (!fits && !is_unfit(res, why))
-                snprintf(why, sizeof(why), "the tables cannot be looked at: %s (SQLSTATE %s)",
-                         pg_result_message((struct pg_result *)res),
-                         pg_result_sqlstate((struct pg_result *)res));
+        if (!fits && !pg_result_unfit((struct pg_result *)res, why))
+                describe_failed_look((struct pg_result *)res, why);
         PQclear(res);
         if (!fits)
                 lose_unfit(c, why);
@@ -393,20 +355,6 @@ static void deliver_take(struct pg_conn *c, PGresult *res)
         PQclear(res);
 }
 
-/* False for what happens with tables that fit: rows that are there already, objects that are gone, locks, and
- * the server's own troubles. */
-static bool is_doubtful(const PGresult *res)
-{
-        static const char *const usual[] = {"23505", "23503", "40", "55P03", "53", "57"};
-        const char *sqlstate = pg_result_sqlstate((const struct pg_result *)res);
-
-        for (size_t i = 0; sqlstate && i < sizeof(usual) / sizeof(usual[0]); i++) {
-                if (strncmp(sqlstate, usual[i], strlen(usual[i])) == 0)
-                        return false;
-        }
-        return sqlstate != NULL;
-}
-
 static bool flush(struct pg_conn *c);
 
 /* Takes the result of the owner's command. In a failed transaction a look must wait for its end. */
@@ -414,12 +362,12 @@ static void on_answer_take(struct pg_conn *c, PGresult *res)
 {
         char why[FITS_TEXT_BYTES];
 
-        if (is_unfit(res, why)) {
+        if (pg_result_unfit((struct pg_result *)res, why)) {
                 PQclear(res);
                 lose_unfit(c, why);
                 return;
         }
-        c->doubt |= c->ops->verify_answers || is_doubtful(res);
+        c->doubt |= c->ops->verify_answers || pg_result_doubtful((struct pg_result *)res);
         if (!c->doubt || PQtransactionStatus(c->pg) != PQTRANS_IDLE) {
                 deliver_take(c, res);
                 return;

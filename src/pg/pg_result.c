@@ -10,6 +10,7 @@
 #include <libpq-fe.h>
 
 #include "base/utf8.h"
+#include "pg/pg_result_look.h"
 
 static const PGresult *pg(const struct pg_result *res)
 {
@@ -160,4 +161,24 @@ struct uuid pg_result_uuid(const struct pg_result *res, int row, int column)
 struct slice pg_result_text(const struct pg_result *res, int row, int column)
 {
         return (struct slice){PQgetvalue(pg(res), row, column), (size_t)PQgetlength(pg(res), row, column)};
+}
+
+/* Only the look's own errors: a function, a trigger's say, may quote a line in the same words. */
+bool pg_result_unfit(const struct pg_result *res, char ret_why[FITS_TEXT_BYTES])
+{
+        return field_of(res, PG_DIAG_CONTEXT)[0] == '\0' &&
+               fits_read_error(field_of(res, PG_DIAG_SQLSTATE), field_of(res, PG_DIAG_MESSAGE_PRIMARY),
+                               ret_why);
+}
+
+bool pg_result_doubtful(const struct pg_result *res)
+{
+        static const char *const usual[] = {"23505", "23503", "40", "55P03", "53", "57"};
+        const char *sqlstate = pg_result_sqlstate(res);
+
+        for (size_t i = 0; sqlstate && i < sizeof(usual) / sizeof(usual[0]); i++) {
+                if (strncmp(sqlstate, usual[i], strlen(usual[i])) == 0)
+                        return false;
+        }
+        return sqlstate != NULL;
 }

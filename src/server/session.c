@@ -121,6 +121,9 @@ static void on_closed(void *ctx)
         transport_deinit(s->io);
         free(s->io);
         s->io = NULL;
+        if (s->refused)
+                received_drop(&s->received);
+        session_turn(s); /* of what was received it took no more while replies were unread */
         session_mark_dirty(s);
 }
 

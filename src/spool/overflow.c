@@ -1,17 +1,16 @@
-/* Lines are diverted into the spool when some wait for the database, which has told nothing for AWAY_MS
- * where a connection is lost, or else for STALLED_MS: it may be slow, or wait for somebody's lock. What is in
- * the stages goes there, too, since an ack cannot pass a line that is not settled; the connections that are
- * busy with some are given up. Those lines may have been stored: their ids, for which the moment of receipt
- * is kept, tell that when they are drained.
+/* Lines are spooled when some wait for the database and it has not answered for AWAY_MS if a connection is lost,
+ * or else for STALLED_MS: it may be slow, or wait for somebody's lock. The lines in the stages are spooled, too,
+ * since an ack cannot pass a line that is not settled; the connections that are busy with them are given up.
+ * These lines may have been stored: their ids, for which the moment of receipt is kept, show it on replay.
  *
- * From then on all lines go through the spool, until nothing is left in it: a line must not pass an earlier
- * one, which may be the older state of the same ad object, or the parent that it refers to. Draining begins
- * with one chunk, which waits in the stages until the database is back. Once it gets on, sessions may add
- * half of what is drained, and nothing when little is left, so that the spool becomes empty soon, however
- * much they send. Records that wait for an unknown object do not count as left: they have no order to keep.
+ * From then on all lines go through the spool until it is empty: a line must not pass an earlier one, which may
+ * be the older state of the same ad object, or the parent that it refers to. Replay begins with one chunk,
+ * which waits in the stages until the database responds. Then sessions may add half of what is replayed, and
+ * nothing when little is left, so that the spool empties soon, however much they send. Records that wait for an
+ * unknown object do not count as left: they have no order to keep.
  *
- * When the spool is full or its disk fails, what cannot be written waits in memory, and sessions are paused;
- * where nothing lies in the spool, it goes to the stages instead. */
+ * When the spool is full or its disk fails, what cannot be written waits in memory, and sessions are paused; if
+ * the spool is empty, it goes to the stages instead. */
 #include "spool/overflow.h"
 
 #include <inttypes.h>

@@ -37,6 +37,8 @@ CASES = {
     "generated": ("ALTER TABLE ad_objects DROP COLUMN name; ALTER TABLE ad_objects ADD COLUMN name text GENERATED ALWAYS AS "
                   "(external_id) STORED; GRANT SELECT (name), INSERT (name), UPDATE (name) ON ad_objects TO {role}",
                   "column ad_objects.name is generated", "ALTER TABLE ad_objects ALTER COLUMN name DROP EXPRESSION"),
+    "identity": ("ALTER TABLE spending ALTER amount_cents ADD GENERATED ALWAYS AS IDENTITY",
+                 "column spending.amount_cents is GENERATED ALWAYS AS IDENTITY", ""),
     "no default": ("ALTER TABLE ad_accounts ALTER COLUMN created_at DROP DEFAULT", "column ad_accounts.created_at is NOT NULL", ""),
     "label": ("ALTER TYPE ad_object_status RENAME VALUE 'ARCHIVED' TO 'OLD'", "enum type ad_object_status lacks the label ARCHIVED",
               "ALTER TYPE ad_object_status RENAME VALUE 'OLD' TO 'ARCHIVED'"),

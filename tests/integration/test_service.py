@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.request
 
 from lib.harness import INGESTD, Client, Daemon, Database, TestCase, numbered, record, wait_until
 
@@ -144,7 +145,7 @@ class Notify(ServiceTest):
         done = subprocess.run([INGESTD, "run", "--config", "/dev/null", "--set", f"listen.unix={daemon.socket}"],
                               env=env, stderr=subprocess.PIPE, text=True, timeout=30)
         self.assertEqual(done.returncode, 1)
-        self.assertIn("another process listens there", done.stderr)
+        self.assertIn("another daemon has it", done.stderr)
         self.assertNotIn("READY=1", self.manager.said)
 
 
@@ -340,6 +341,30 @@ class Reload(TestCase):
             self.assertTrue(said.endswith("; no setting was changed"), said)
             clients = [d.client(), d.client()]
             self.assertEqual([client.finish().closing for client in clients], [None, None])
+
+    def test_metrics_tell_whether_and_when(self):
+        d = self.configured("[http]\nlisten = 127.0.0.1:0\n")
+        d.settings.pop("http.listen")  # which the command line would set
+        d.stop()
+        d.start()
+
+        def told():
+            with urllib.request.urlopen(f"{d.http()}/metrics") as answer:
+                text = answer.read().decode()
+            self.assertNotIn("tls_certificate_expires_seconds", text)
+            return tuple(float(re.search(rf"(?m)^boris_ingestd_config_last_reload_{name} (.*)$", text)[1])
+                         for name in ("successful", "success_timestamp_seconds"))
+
+        ok, start = told()
+        self.assertEqual(ok, 1)
+        self.assertAlmostEqual(start, time.time(), delta=60)
+        d.reload("[limits]\nrows = 5\n")
+        self.assertEqual(told(), (0, start))
+        before = time.time()
+        d.reload("[http]\nlisten = 127.0.0.1:0\n")
+        ok, later = told()
+        self.assertEqual(ok, 1)
+        self.assertGreaterEqual(later, before - 0.001)
 
     def test_what_needs_a_restart_is_named_without_its_value(self):
         d = self.configured()

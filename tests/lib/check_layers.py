@@ -28,7 +28,7 @@ KNOWN = {("spool/overflow", "daemon/pipeline.h")}
 
 # Who may include a library's header: folders or files. The headers of libc and libuv are everybody's.
 FOREIGN = {
-    "libpq-fe.h": {"pg/pg_conn", "pg/pg_result", "model"},
+    "libpq-fe.h": {"pg/pg_attempt", "pg/pg_conn", "pg/pg_result", "model"},
     "cjson/cJSON.h": {"wire/reply", "monitor/status_json", "commands"},
     "ini.h": {"base/config"},
     "sqlite3.h": {"spool/spool_file", "spool/spool_lines", "spool/spool_sql"},

@@ -1,0 +1,99 @@
+/* A role's timeouts are lifted by the first statement. Where they are so short that they end this one, too, or the session
+ * before it, there is a second connection whose start-up packet lifts them: it stands above what a role or a database
+ * says. Not at once, since poolers refuse such a packet. */
+#include "model/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libpq-fe.h>
+
+#include "model/answer.h"
+#include "model/pooler.h"
+
+enum {
+        ANSWER_MS = 10000,
+        PARAMETERS_MAX = 16,
+        WITH_TRANSACTION_TIMEOUT = 170000, /* PostgreSQL's number of the version that has it */
+};
+
+static const char limits_sql[] =
+        "SELECT set_config('statement_timeout', '0', false), set_config('idle_session_timeout', '0', false), "
+        "CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL "
+        "THEN set_config('transaction_timeout', '0', false) END";
+
+/* Whether nothing ends what is to be sent: false for a statement or session that was ended. */
+static enum session_outcome lift_limits(PGconn *pg)
+{
+        PGresult *res = answer_within(pg, limits_sql, ANSWER_MS);
+        enum session_outcome outcome = PQresultStatus(res) == PGRES_TUPLES_OK ? SESSION_OPEN : SESSION_FAILED;
+
+        if (!res && PQstatus(pg) == CONNECTION_OK)
+                outcome = SESSION_SILENT;
+        PQclear(res);
+        return outcome;
+}
+
+static enum session_outcome set_up(PGconn *pg, const char *const *keywords, const char *const *values)
+{
+        if (PQstatus(pg) != CONNECTION_OK)
+                return SESSION_FAILED;
+        switch (pooler_find(pg, keywords, values)) {
+        case POOLER_MOVES_SESSIONS:
+                return SESSION_MOVED;
+        case POOLER_SILENT:
+                return SESSION_SILENT;
+        case POOLER_UNKNOWN:
+                return SESSION_FAILED;
+        case POOLER_KEEPS_SESSIONS:
+                break;
+        }
+        return lift_limits(pg);
+}
+
+/* What @pg was given as options, and more; to be freed. */
+static char *options_without_limits(PGconn *pg, int version)
+{
+        PQconninfoOption *given = PQconninfo(pg);
+        const char *before = "";
+        char *options;
+
+        for (PQconninfoOption *o = given; o && o->keyword; o++) {
+                if (strcmp(o->keyword, "options") == 0 && o->val)
+                        before = o->val;
+        }
+        if (asprintf(&options, "%s -c statement_timeout=0 -c idle_session_timeout=0%s", before,
+                     version >= WITH_TRANSACTION_TIMEOUT ? " -c transaction_timeout=0" : "") < 0)
+                abort();
+        PQconninfoFree(given);
+        return options;
+}
+
+enum session_outcome session_connect(const char *const *keywords, const char *const *values, void **ret_pg)
+{
+        const char *more_keywords[PARAMETERS_MAX];
+        const char *more_values[PARAMETERS_MAX];
+        PGconn *pg = PQconnectdbParams(keywords, values, 1);
+        int version = PQstatus(pg) == CONNECTION_OK ? PQserverVersion(pg) : 0;
+        enum session_outcome outcome = set_up(pg, keywords, values);
+        char *options;
+        size_t n = 0;
+
+        *ret_pg = pg;
+        if (outcome != SESSION_FAILED || version == 0)
+                return outcome;
+        for (; keywords[n] && n < PARAMETERS_MAX - 2; n++) {
+                more_keywords[n] = keywords[n];
+                more_values[n] = values[n];
+        }
+        options = options_without_limits(pg, version);
+        more_keywords[n] = "options";
+        more_values[n] = options;
+        more_keywords[n + 1] = NULL;
+        more_values[n + 1] = NULL;
+        PQfinish(pg);
+        *ret_pg = PQconnectdbParams(more_keywords, more_values, 1);
+        free(options);
+        return set_up(*ret_pg, more_keywords, more_values);
+}

@@ -1,0 +1,61 @@
+#include "pg/pg_attempt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <libpq-fe.h>
+
+#include "model/db.h"
+
+static void on_work(uv_work_t *work)
+{
+        struct pg_attempt *a = work->data;
+        /* What stands before dbname is a default that the URL may replace. */
+        static const char *const keywords[] = {
+                "connect_timeout",  "keepalives_idle",  "keepalives_interval",
+                "keepalives_count", "tcp_user_timeout", "fallback_application_name",
+                "dbname",           "client_encoding",  NULL};
+        const char *values[] = {"10", "30", "10", "3", "30000", "boris-ingestd", a->url, "UTF8", NULL};
+
+        if (db_url_valid(a->url))
+                a->outcome = session_connect(keywords, values, &a->pg);
+}
+
+static void on_worked(uv_work_t *work, int status)
+{
+        struct pg_attempt *a = work->data;
+
+        (void)status; /* where it was cancelled it has the outcome of one that failed */
+        a->cb(a->ctx, a);
+        PQfinish(a->pg);
+        free(a->url);
+        free(a);
+}
+
+struct pg_attempt *pg_attempt_start(uv_loop_t *loop, const char *url,
+                                    void (*cb)(void *ctx, struct pg_attempt *a), void *ctx)
+{
+        struct pg_attempt *a = calloc(1, sizeof(*a));
+
+        if (!a || !(a->url = strdup(url)))
+                abort();
+        a->outcome = SESSION_FAILED;
+        a->cb = cb;
+        a->ctx = ctx;
+        a->work.data = a;
+        if (uv_queue_work(loop, &a->work, on_work, on_worked) != 0)
+                abort(); /* only for a missing work function */
+        return a;
+}
+
+void pg_attempt_cancel(struct pg_attempt *a)
+{
+        uv_cancel((uv_req_t *)&a->work);
+}
+
+const char *pg_attempt_error(const struct pg_attempt *a)
+{
+        if (a->outcome == SESSION_SILENT)
+                return SESSION_SILENT_TEXT;
+        return a->pg ? PQerrorMessage(a->pg) : DB_BAD_URL;
+}
