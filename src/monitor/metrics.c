@@ -95,8 +95,8 @@ static void put_daemon(struct buf *out, const struct status *s)
 
 static void put_configuration(struct buf *out, const struct status *s)
 {
-        gauge(out, PREFIX "config_last_reload_successful", "0 if the last reload failed: older settings are in use.",
-              !s->reload_failed);
+        gauge(out, PREFIX "config_last_reload_successful",
+              "0 if the last reload failed: older settings are in use.", !s->reload_failed);
         seconds(out, PREFIX "config_last_reload_success_timestamp_seconds",
                 "When the settings in use were read, in seconds since the Unix epoch.",
                 (double)s->configured_us / 1e6);
