@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every test, from a bare checkout: installs what is missing, builds, then runs the unit and integration tests, once
-# plain and once under AddressSanitizer and UBSan.
+# plain and once under AddressSanitizer and UBSan; then what threads share, in short, under ThreadSanitizer.
 #
 #   ./tests/run.sh [CTEST ARGUMENT...]     all of them, or those that ctest's arguments select: -R record
 #   ./tests/run.sh quick                   one build, the unit tests, and one integration test of each kind
@@ -72,6 +72,7 @@ if [ "$(id -u)" -eq 0 ] && tests/lib/systemd_tree.sh can-boot; then
 fi
 timed build release
 timed build asan
+[ $# -gt 0 ] || timed build tsan boris-ingestd test_spool test_log
 [ -z "$trees" ] || wait "$trees" || echo "no trees to boot: the tests of the package will say so" >&2
 shared_server_start
 
@@ -83,6 +84,10 @@ for preset in release asan; do
         [ "$preset" = release ] || once=(-LE once)
         run_ctest "$preset" "${once[@]}" "$@" || failed+=("$preset")
 done
-# ctest's own summary is the last word, but only asan's stands there
-[[ " ${failed[*]} " != *" release "* ]] || echo "tests failed in the release build, see above" >&2
+if [ $# -eq 0 ]; then
+        echo "== tsan"
+        run_ctest tsan -C race -L race_short || failed+=(tsan)
+fi
+# ctest's own summary is the last word, but only the last build's stands there
+[ ${#failed[@]} -eq 0 ] || echo "tests failed in these builds: ${failed[*]}" >&2
 [ ${#failed[@]} -eq 0 ]

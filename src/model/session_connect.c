@@ -83,7 +83,7 @@ enum session_outcome session_connect(const char *const *keywords, const char *co
         *ret_pg = pg;
         if (outcome != SESSION_FAILED || version == 0)
                 return outcome;
-        for (; keywords[n] && n < PARAMETERS_MAX - 2; n++) {
+        for (; n < PARAMETERS_MAX - 2 && keywords[n]; n++) {
                 more_keywords[n] = keywords[n];
                 more_values[n] = values[n];
         }

@@ -12,15 +12,16 @@ timed() {
         echo "${*/#$root\//}: $((tenths / 10)).$((tenths % 10)) s"
 }
 
-# build PRESET: configures (once) and builds build/PRESET.
+# build PRESET [TARGET...]: configures (once) and builds build/PRESET.
 build() {
-        local dir=$root/build/$1
+        local dir=$root/build/$1 preset=$1
+        shift
         mkdir -p "$root/build"
-        [ -f "$dir/build.ninja" ] || cmake -S "$root" -B "$dir" -G Ninja -C "$root/tests/presets/$1.cmake" >"$dir.log" 2>&1 || {
+        [ -f "$dir/build.ninja" ] || cmake -S "$root" -B "$dir" -G Ninja -C "$root/tests/presets/$preset.cmake" >"$dir.log" 2>&1 || {
                 cat "$dir.log" >&2
                 return 1
         }
-        cmake --build "$dir" -- --quiet
+        cmake --build "$dir" -- --quiet "$@"
 }
 
 # Exports DATABASE_URL: as it was set, else that of a private server, which database_stop ends.
