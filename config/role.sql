@@ -1,5 +1,5 @@
--- The rights that the daemon needs, and no others: it reads no credentials, deletes nothing and makes no tables. Run it
--- as the owner of the tables, after `boris-ingestd migrate`; running it again changes nothing:
+-- The privileges that the daemon needs, and no others: it reads no credentials, deletes nothing and makes no tables. Run
+-- it as the owner of the tables, after `boris-ingestd migrate`; running it again changes nothing:
 --
 --     psql -v ON_ERROR_STOP=1 -v role=boris_ingestd -f role.sql DATABASE
 --

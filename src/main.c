@@ -10,7 +10,8 @@ static int finish_output(int status)
                 return status;
         if (status != 0)
                 return status;
-        fprintf(stderr, "boris-ingestd: write error on standard output: the command itself was carried out\n");
+        fprintf(stderr,
+                "boris-ingestd: write error on standard output: the command itself was carried out\n");
         return 1;
 }
 

@@ -10,7 +10,7 @@ _boris_ingestd()
         for ((i = 1; i < COMP_CWORD; i++)); do
                 word=${COMP_WORDS[i]}
                 case $word in
-                --status | --yes | --latest | --json | --once) ;;
+                --status | --config-only | --yes | --latest | --json | --once) ;;
                 --set) # a value, which bash breaks at its '='
                         [ "${COMP_WORDS[i + 2]-}" != "=" ] || ((i += 2))
                         ((i++))
@@ -46,6 +46,7 @@ _boris_ingestd()
         case ${words[*]} in
         "" | help) candidates="run migrate check connection send top rejects spool hierarchy report help --version --help" ;;
         migrate) candidates="--status" ;;
+        check) candidates="--config-only" ;;
         connection) candidates="create list delete" ;;
         "connection create") candidates="META GOOGLE_ADS TIKTOK --id --file" ;;
         "connection create "*) candidates="--id --file" ;;

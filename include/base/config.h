@@ -58,7 +58,7 @@ struct config {
         struct {
                 size_t cache_objects;      /* 0..100000000 */
                 unsigned unknown_grace_ms; /* 0..86400000: how long a record waits for its unknown object */
-                unsigned recheck_ms;       /* 1000..3600000: remembered objects are compared with the database */
+                unsigned recheck_ms; /* 1000..3600000: remembered objects are compared with the database */
         } resolve;
         struct {
                 char *dir;        /* "" for none; at most 4000 bytes */

@@ -11,6 +11,7 @@ enum { ARGUMENTS_OVERRIDES_MAX = 64 };
         X(ID, "id", "UUID", "create the connection with this id")                                            \
         X(FILE, "file", "FILE", "read FILE")                                                                 \
         X(YES, "yes", NULL, "do not ask")                                                                    \
+        X(CONFIG_ONLY, "config-only", NULL, "check the configuration alone, without the database")           \
         X(STATUS, "status", NULL, "list the migrations")                                                     \
         X(ACCOUNT, "account", "ID", "the ad account, by its external id")                                    \
         X(PLATFORM, "platform", "PLATFORM", "META, GOOGLE_ADS or TIKTOK; if several platforms have the id")  \

@@ -17,8 +17,8 @@ int commands_run(const struct arguments *a);
 /* Applies what is missing of the migrations, or with @status_only lists them. */
 int command_migrate(const struct config *config, bool status_only);
 
-/* Looks at configuration, database and schema, a line for each; 1 where anything is wrong. */
-int command_check(const struct config *config);
+/* Looks at configuration and, unless @config_only, database and schema, a line for each; 1 where anything is wrong. */
+int command_check(const struct config *config, bool config_only);
 
 /* Reads a JSON object of credentials from @file, or from standard input where that is NULL; prints the new
  * connection's uuid. @id may be NULL. */

@@ -57,6 +57,8 @@ struct pipeline {
         uint64_t drained_in_flight;
         uint64_t drained_unknown;
         uint64_t drained_resting; /* those that are tried again from time to time, see batcher.h */
+        uint64_t resting;         /* the same of direct lines */
+        size_t resting_bytes;     /* of all of these */
 
         uint64_t settled_at; /* loop time in ms when the database last told what became of a line */
 };

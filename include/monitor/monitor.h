@@ -26,15 +26,18 @@ struct monitor {
         struct http http;
         uv_timer_t tick;
         bool draining;
-        const char *trouble; /* what is wrong with the database's tables, borrowed; "" for nothing */
-        uint64_t accepted;   /* connections, since the start */
-        int64_t started_us;  /* since the Unix epoch */
-        uint64_t asks;       /* reports asked for */
-        uint64_t reports;    /* and received: one less while one is awaited */
-        uint64_t asked_us;   /* clock_monotonic_us when one was last asked for */
-        bool step_due;       /* the next report ends a step of the history */
-        struct list waiting; /* requests, for a report that was asked for after them */
-        struct stats stats;  /* the last one */
+        const char *trouble;   /* what is wrong with the database's tables, borrowed; "" for nothing */
+        uint64_t accepted;     /* connections, since the start */
+        int64_t started_us;    /* since the Unix epoch */
+        uint64_t asks;         /* reports asked for */
+        uint64_t reports;      /* and received: one less while one is awaited */
+        uint64_t asked_us;     /* clock_monotonic_us when one was last asked for */
+        bool step_due;         /* the next report ends a step of the history */
+        bool reload_failed;    /* the configuration in use is not the one in the file */
+        int64_t configured_us; /* since the Unix epoch, when the one in use was read */
+        int64_t expires_s;     /* since the Unix epoch, when the certificate expires; 0 without TLS */
+        struct list waiting;   /* requests, for a report that was asked for after them */
+        struct stats stats;    /* the last one */
         struct history history;
 };
 
@@ -57,6 +60,10 @@ static inline void monitor_set_trouble(struct monitor *m, const char *trouble)
 {
         m->trouble = trouble;
 }
+
+/* The configuration was read, at the start or by a reload; if not @successful, the one before stays in use. @expires_s: when
+ * the certificate in use expires, in seconds since the Unix epoch; 0 without TLS. */
+void monitor_on_configured(struct monitor *m, bool successful, int64_t expires_s);
 
 /* The daemon is stopping. */
 void monitor_drain(struct monitor *m);

@@ -31,6 +31,7 @@ struct pg_error {
 };
 
 /* An error in words of our own, the same for the log and for the client. */
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a literal in parentheses initialises no array */
 #define PG_ERROR(state, text) ((struct pg_error){.sqlstate = state, .message = text, .told = text})
 
 #endif

@@ -13,8 +13,8 @@ enum {
         LISTENER_ADDRESSES_MAX = 8, /* that a TCP host name stands for */
         LISTENER_SOCKETS_MAX = 1 + LISTENER_ADDRESSES_MAX,
         LISTENER_ERROR_BYTES = 256,
-        /* Connections accepted in one turn of the loop; those behind them wait for the next: who connects
-         * fast enough could keep it from all else. */
+        /* Connections accepted in one turn of the loop; later ones wait for the next turn. Without this bound a fast
+         * connector would starve the loop. */
         LISTENER_ACCEPTS_PER_TURN = 64,
 };
 

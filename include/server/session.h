@@ -143,7 +143,8 @@ bool session_may_go_on(const struct session *s);
  * nothing of its replies for so long. */
 void session_end_idle(struct session *s);
 
-/* Whether it waits until others give up room for long lines; and ends one that has held some for long. */
+/* Whether its client waits until others give up room for long lines; and ends one that has held some for long,
+ * although it could have sent the line's end. */
 bool session_waits_for_memory(const struct session *s);
 void session_end_unfinished(struct session *s);
 

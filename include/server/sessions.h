@@ -50,9 +50,9 @@ struct sessions {
         struct log_limit tls_failures;
         struct log_limit http_requests;
         struct client_log log;
-        uint64_t lines;          /* received since the start, by all */
-        uint64_t empty;          /* of these */
-        uint64_t bytes;          /* likewise, what TLS adds left out */
+        uint64_t lines; /* received since the start, by all */
+        uint64_t empty; /* of these */
+        uint64_t bytes; /* likewise, what TLS adds left out */
         uint64_t refusals[REFUSAL_REASONS];
         struct histogram ack_latency; /* of all acked lines */
         uint64_t ack_max_us;          /* the longest since the last report */

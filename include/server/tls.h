@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 
@@ -40,6 +41,9 @@ int tls_server_load(struct tls_server *s, const char *cert, const char *key, con
 void tls_server_share(struct tls_server *to, const struct tls_server *from);
 
 void tls_server_deinit(struct tls_server *s);
+
+/* When the first certificate of the chain that the daemon shows expires, in seconds since the Unix epoch; 0 without TLS. */
+int64_t tls_server_expires_s(const struct tls_server *s);
 
 /* A connection that is to be greeted. It keeps what it needs of @s. */
 void tls_init(struct tls *t, const struct tls_server *s);

@@ -31,7 +31,7 @@ struct batcher {
         struct list doubtful;
         size_t doubtful_rows;
         size_t resting_rows; /* of these, in batches that are tried again from time to time, others proceed */
-        bool doubtful_next;           /* the last batch taken was none of these */
+        bool doubtful_next;  /* the last batch taken was none of these */
         void (*on_sealed)(void *ctx); /* a batch waits to be taken */
         void *ctx;
         void (*close_cb)(struct batcher *);

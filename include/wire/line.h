@@ -17,9 +17,9 @@ struct line {
         void *origin;        /* who sent it: a session, or where drained a struct spool_line */
         uint64_t number;     /* of that session, from 1 */
         struct receipt receipt;
-        bool drained;        /* it comes out of the spool */
-        bool doubtful;       /* it is counted as in a doubtful batch, by the pipeline */
-        bool resting;        /* it is counted as in a resting batch, by the pipeline */
+        bool drained;  /* it comes out of the spool */
+        bool doubtful; /* it is counted as in a doubtful batch, by the pipeline */
+        bool resting;  /* it is counted as in a resting batch, by the pipeline */
 };
 
 /* Who sent a line, for people. */

@@ -56,7 +56,7 @@ int address_resolve(const char *address, struct addrinfo **ret, const char **ret
 
 int address_of_socket(int fd, char host[ADDRESS_HOST_BYTES], char port[ADDRESS_PORT_BYTES])
 {
-        struct sockaddr_storage bound;
+        struct sockaddr_storage bound = {0};
         socklen_t len = sizeof(bound);
 
         if (getsockname(fd, (struct sockaddr *)&bound, &len) != 0 ||

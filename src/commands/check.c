@@ -222,6 +222,12 @@ static void check_password_file(struct check *c, const struct config *config)
                 report(c, true, "warning: %s", why);
 }
 
+static void check_url(struct check *c, const struct config *config)
+{
+        if (!db_url_valid(config->database.url))
+                report(c, false, "configuration: %s", DB_BAD_URL);
+}
+
 static void check_http(struct check *c, const struct config *config)
 {
         struct addrinfo *found;
@@ -256,6 +262,7 @@ static void check_path(struct check *c, const char *setting, const char *path, b
  */
 static void check_configuration(struct check *c, const struct config *config)
 {
+        check_url(c, config);
         check_tcp(c, config);
         check_tls(c, config);
         check_access(c, config);
@@ -267,19 +274,26 @@ static void check_configuration(struct check *c, const struct config *config)
                 report(c, true, "configuration");
 }
 
-int command_check(const struct config *config)
+static void check_database(struct check *c, const struct config *config)
 {
-        struct check c = {0};
         struct server_facts server;
 
-        check_configuration(&c, config);
-        if (db_open(&c.db, config->database.url) != 0) {
-                report(&c, false, "database: %s%s", c.db.error, command_connect_advice(config));
-        } else if (check_server(&c, &server)) {
-                check_migrations(&c);
-                check_schema(&c, &server);
+        if (db_open(&c->db, config->database.url) != 0) {
+                report(c, false, "database: %s%s", c->db.error, command_connect_advice(config));
+        } else if (check_server(c, &server)) {
+                check_migrations(c);
+                check_schema(c, &server);
         }
-        db_close(&c.db);
+        db_close(&c->db);
+}
+
+int command_check(const struct config *config, bool config_only)
+{
+        struct check c = {0};
+
+        check_configuration(&c, config);
+        if (!config_only)
+                check_database(&c, config);
         if (c.wrong > 0)
                 return command_fail(FAILED, "%u of %u things are wrong: see above for each", c.wrong, c.done);
         return DONE;

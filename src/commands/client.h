@@ -36,9 +36,9 @@ struct client_ops {
         enum client_input (*read)(void *ctx, struct buf *out);
         /* In the order of their lines. */
         void (*on_reject)(void *ctx, const struct client_reject *reject);
-        /* There is no connection, client->error says why; in @pause_ms it is tried again. Of the lines that
-         * were sent in vain @anonymous, the first of which is line @first, are stored twice if they were
-         * stored. */
+        /* There is no connection, client->error says why; the next attempt follows in @pause_ms. @anonymous unacked
+         * lines, from line @first on, have neither id nor collectedAt. If the daemon did store them, resending
+         * stores them twice. */
         void (*on_trouble)(void *ctx, int pause_ms, uint64_t anonymous, uint64_t first);
         /* Something may have changed; every turn_ms at the latest. */
         void (*on_turn)(void *ctx);

@@ -58,10 +58,10 @@ int command_read_account(const struct account_options *options, struct command_a
         if (!options->account && (options->platform || options->connection || options->object))
                 return command_fail(USAGE, "--platform, --connection and --object belong to an --account; "
                                            "see boris-ingestd --help");
-        if (ret->has_platform && !platform_parse(slice_str(options->platform), &ret->platform))
+        if (options->platform && !platform_parse(slice_str(options->platform), &ret->platform))
                 return command_fail(
                         USAGE, "--platform must be META, GOOGLE_ADS or TIKTOK; see boris-ingestd --help");
-        if (ret->has_connection && !uuid_parse(slice_str(options->connection), &ret->connection))
+        if (options->connection && !uuid_parse(slice_str(options->connection), &ret->connection))
                 return command_fail(USAGE, "--connection must be a UUID; see boris-ingestd --help");
         return 0;
 }

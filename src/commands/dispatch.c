@@ -24,8 +24,7 @@ static int migrate(const struct arguments *a, struct config *config)
 
 static int check(const struct arguments *a, struct config *config)
 {
-        (void)a;
-        return command_check(config);
+        return command_check(config, a->options[OPTION_CONFIG_ONLY] != NULL);
 }
 
 static int connection_create(const struct arguments *a, struct config *config)
@@ -141,7 +140,7 @@ static const struct command commands[] = {
          "Drizzle created are compared and adopted."},
         {{"check"},
          NULL,
-         0,
+         OPTION(CONFIG_ONLY),
          check,
          "check configuration, database and schema",
          "Exit status 1 if anything is wrong; each fault is printed with what to do."},

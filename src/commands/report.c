@@ -187,7 +187,7 @@ static void print(const struct pg_result *res, const struct table_column *column
         table_deinit(&table);
 }
 
-static int print_report(struct db *db, struct request *request)
+static int print_report(struct db *db, const struct request *request)
 {
         struct pg_result *res;
         int err = request->latest ? spending_latest(db, &request->query, &res)
@@ -209,8 +209,9 @@ static int print_report(struct db *db, struct request *request)
 
 /* --- the command --- */
 
-static int find_and_print(struct db *db, struct request *request)
+static int find_and_print(struct db *db, const struct request *request)
 {
+        struct request narrowed = *request;
         struct ad_account_list accounts;
         struct uuid object;
         int status;
@@ -220,9 +221,9 @@ static int find_and_print(struct db *db, struct request *request)
         status = command_find_account(db, &request->account, &accounts, &object);
         if (status)
                 return status;
-        request->query.ad_account_id = &accounts.rows[0].id;
-        request->query.ad_object_id = request->account.object ? &object : NULL;
-        status = print_report(db, request);
+        narrowed.query.ad_account_id = &accounts.rows[0].id;
+        narrowed.query.ad_object_id = request->account.object ? &object : NULL;
+        status = print_report(db, &narrowed);
         ad_account_list_deinit(&accounts);
         return status;
 }

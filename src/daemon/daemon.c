@@ -20,6 +20,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "daemon/fresh.h"
 #include "daemon/reject_file.h"
 #include "daemon/schema_check.h"
 #include "daemon/service.h"
@@ -94,9 +95,9 @@ static void log_totals(const struct daemon *d, const char *what, const char *mes
                   sum->counts[LINE_REJECTED], sum->counts[LINE_SPOOLED], sum->counts[LINE_EMPTY],
                   sum->in_flight + sum->abandoned);
         if (spool->on)
-                log_info("%s: spool: %" PRIu64 " lay there before, %" PRIu64 " spooled: %" PRIu64
-                         " stored, %" PRIu64 " duplicate, %" PRIu64 " rejected, %" PRIu64
-                         " lie there, %" PRIu64 " set aside",
+                log_info("%s: spool: %" PRIu64 " were there at the start, %" PRIu64 " spooled: %" PRIu64
+                         " stored, %" PRIu64 " duplicate, %" PRIu64 " rejected, %" PRIu64 " left, %" PRIu64
+                         " set aside",
                          what, spool->before, sum->counts[LINE_SPOOLED], sum->drained_counts[LINE_STORED],
                          sum->drained_counts[LINE_DUPLICATE], sum->drained_counts[LINE_REJECTED],
                          spool->lines, spool->lost_lines);
@@ -206,19 +207,10 @@ static void raise_descriptor_limit(const struct config *config)
                         config->limits.max_connections, (unsigned long long)limit.rlim_cur);
 }
 
-/* Reads the certificates where there are to be any. 0, or an error with its text. */
-static int read_tls(const struct config *c, struct tls_server *ret, char ret_error[TLS_ERROR_BYTES])
-{
-        if (!c->listen.tls_cert[0])
-                return 0;
-        return tls_server_load(ret, c->listen.tls_cert, c->listen.tls_key, c->listen.tls_client_ca,
-                               ret_error);
-}
-
 static int load_tls(struct daemon *d)
 {
         char error[TLS_ERROR_BYTES];
-        int err = read_tls(d->config, &d->tls, error);
+        int err = fresh_read_tls(d->config, &d->tls, error);
 
         if (err)
                 log_error("%s", error);
@@ -227,42 +219,22 @@ static int load_tls(struct daemon *d)
         return err;
 }
 
+/* The status page and the metrics tell whether the configuration in the file is the one in use. */
+static void note_reload(struct daemon *d, bool successful)
+{
+        monitor_on_configured(&d->monitor, successful, tls_server_expires_s(&d->tls));
+}
+
 /* A TCP socket may also be one that systemd hands over, of which the configuration knows nothing. */
 static int check_plain_tcp(const struct daemon *d, const struct config *c, const char *when)
 {
         if (!listener_has_tcp(&d->listener) || d->tls.ctx || !config_restricts_users(c))
                 return 0;
         log_error(
-                "%sTCP without TLS lets every local user in, whom listen.allow_users and listen.allow_groups are "
-                "to keep out: set listen.tls_cert, tls_key and tls_client_ca, or do not listen on TCP",
+                "%sTCP without TLS admits every local user, and listen.allow_users and listen.allow_groups cannot tell "
+                "them apart (set listen.tls_cert, tls_key and tls_client_ca, or do not listen on TCP)",
                 when);
         return ERR_CONFIG;
-}
-
-/* What a reload reads, all of it before any is used: a fault leaves everything as it was. */
-struct fresh {
-        struct config config;
-        struct access access;
-        struct tls_server tls;
-};
-
-_Static_assert((int)CONFIG_ERROR_BYTES >= (int)ACCESS_ERROR_BYTES &&
-                       (int)CONFIG_ERROR_BYTES >= (int)TLS_ERROR_BYTES,
-               "one place for all errors");
-
-static int read_fresh(const struct daemon *d, struct fresh *f, char ret_error[CONFIG_ERROR_BYTES])
-{
-        const struct config_source *from = d->source;
-        int err;
-
-        *f = (struct fresh){0};
-        err = config_load(&f->config, from->path, from->overrides, from->overrides_len, ret_error);
-        if (!err)
-                err = access_init(&f->access, f->config.listen.allow_users, f->config.listen.allow_groups,
-                                  ret_error);
-        if (!err && d->tls.ctx) /* else TLS needs a restart */
-                err = read_tls(&f->config, &f->tls, ret_error);
-        return err;
 }
 
 static void use_fresh(struct daemon *d, struct fresh *f)
@@ -284,27 +256,28 @@ static void use_fresh(struct daemon *d, struct fresh *f)
         raise_descriptor_limit(d->config);
         workers_set_config(&d->workers, d->config);
         log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_RELOADED),
-                  "SIGHUP: the configuration was read again%s%s%s%s%s", applied[0] ? "; changed: " : "",
-                  applied, d->tls.ctx ? "; the certificates were read again" : "",
-                  restart[0] ? "; needs a restart: " : "", restart);
+                  "SIGHUP: configuration read again%s%s%s%s%s", applied[0] ? "; changed: " : "", applied,
+                  d->tls.ctx ? "; certificates read again" : "", restart[0] ? "; needs a restart: " : "",
+                  restart);
 }
 
-/* Who is connected stays so; who connects from now on finds what is new. */
+/* Open connections are kept; new settings apply to new connections. */
 static void reload(struct daemon *d)
 {
         char error[CONFIG_ERROR_BYTES];
         struct fresh fresh;
+        bool successful = false;
 
         if (d->service.ready)
                 service_reloading(&d->service);
-        if (read_fresh(d, &fresh, error) == 0) {
-                if (check_plain_tcp(d, &fresh.config, "SIGHUP: all settings stay as they were: ") == 0)
-                        use_fresh(d, &fresh);
-        } else
-                log_error("SIGHUP: %s; all settings stay as they were", error);
-        config_deinit(&fresh.config);
-        access_deinit(&fresh.access);
-        tls_server_deinit(&fresh.tls);
+        if (fresh_read(&fresh, d->source, d->tls.ctx != NULL, error) != 0)
+                log_error("SIGHUP: %s; no setting was changed", error);
+        else if (check_plain_tcp(d, &fresh.config, "SIGHUP: no setting was changed: ") == 0)
+                successful = true;
+        if (successful)
+                use_fresh(d, &fresh);
+        note_reload(d, successful);
+        fresh_deinit(&fresh);
         if (d->service.ready)
                 service_ready(&d->service);
 }
@@ -367,7 +340,7 @@ static void on_last_stats(void *ctx, struct stats *sum)
 static void on_no_stats(uv_timer_t *timer)
 {
         (void)timer;
-        log_warn("stopped, with a worker that does not answer");
+        log_warn("stopped; a worker did not respond");
         exit_now();
 }
 
@@ -381,7 +354,7 @@ static void end_at_once(struct daemon *d, const char *why)
                 exit_now();
         }
         d->ending_at_once = true;
-        log_warn("ending at once: %s; what was not acked, clients send again", why);
+        log_warn("stopping immediately: %s; clients will resend unacked lines", why);
         uv_timer_start(&d->deadline, on_no_stats, LAST_WORDS_MS, 0);
         workers_end_at_once(&d->workers);
         workers_stats(&d->workers, STATS_COUNTS, on_last_stats, d);
@@ -466,7 +439,7 @@ static int listen_all(struct daemon *d)
         int err = 0;
 
         if (d->passed_len < 0) {
-                log_error("the sockets that systemd hands over cannot be used: %s", strerror(-d->passed_len));
+                log_error("cannot use the sockets passed by systemd: %s", strerror(-d->passed_len));
                 return ERR_CONFIG;
         }
         if (!c->listen.unix_path[0] && !c->listen.tcp[0] && d->passed_len == 0) {
@@ -543,6 +516,7 @@ static int start(struct daemon *d)
                 err = listen_all(d);
         if (err)
                 return err;
+        note_reload(d, true);
         workers_start(&d->workers);
         log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_STARTED),
                   "boris-ingestd " INGESTD_VERSION

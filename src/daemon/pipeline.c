@@ -7,15 +7,15 @@
  *       |         |           |                     |
  *       +---------+------- settle ------------------+
  *
- * Spending that comes behind hierarchy records on one connection goes to the resolver when those are written.
- * While the database does not get on, good lines go to the spool instead, and later come back from there as
- * if a session sent them (overflow.c).
+ * Spending that follows hierarchy records of its connection goes to the resolver when these are written. While
+ * the database makes no progress, good lines go to the spool instead; they are replayed later as if a session
+ * sent them (overflow.c).
  *
  * Backpressure is one question, has_room: sessions stop taking lines while sealed batches or many unresolved
  * rows wait, or the memory limit is reached; and those with hierarchy records, unknown objects or doubtful
- * rows under way while there are too many of these. A line is settled exactly once, by whoever ends its way:
- * the decoder and the resolver with a refusal, a writer or the hierarchy with the database's word, the spool
- * when it is durable there. */
+ * rows in flight while there are too many of these. A line is settled exactly once, by the stage that ends its
+ * way: the decoder and the resolver reject it, a writer or the hierarchy reports the database's outcome, the
+ * spool settles it when it is durable. */
 #include "daemon/pipeline.h"
 
 #include <assert.h>
@@ -51,21 +51,31 @@ static void mark_doubtful(struct batch *batch)
 
 static void mark_resting_line(struct pipeline *p, struct line *line)
 {
-        p->drained_resting += line->drained && !line->resting;
+        if (line->resting)
+                return;
         line->resting = true;
+        *(line->drained ? &p->drained_resting : &p->resting) += 1;
+        p->resting_bytes += line->text.len;
 }
 
 static void mark_resting(struct pipeline *p, struct batch *batch)
 {
-        for (size_t i = 0; i < batch->len; i++)
+        for (size_t i = 0; i < batch->len; i++) {
+                if (!batch->rows[i].line.resting) /* what waits long holds no more than its own bytes */
+                        row_detach(&batch->rows[i]);
                 mark_resting_line(p, &batch->rows[i].line);
+        }
+        batch_trim(batch);
 }
 
 static void unmark(struct pipeline *p, struct line *line)
 {
         if (line->doubtful && !line->drained)
                 ((struct session *)line->origin)->doubtful--;
-        p->drained_resting -= line->drained && line->resting;
+        if (line->resting) {
+                *(line->drained ? &p->drained_resting : &p->resting) -= 1;
+                p->resting_bytes -= line->text.len;
+        }
         line->doubtful = false;
         line->resting = false;
 }
@@ -406,11 +416,18 @@ void pipeline_stats(const struct pipeline *p, struct stats *r, enum stats_detail
 
 /* --- room --- */
 
-/* Memory that lines on their way to the database fill is free soon. Rows that wait for an unknown object do
- * not count for that: who waits for them would wait as long as they do. */
+/* Lines that wait for an unknown object, or since only they cannot be written. As far as these fill half of the memory, they
+ * count as others do: else there would be no bound. */
+static size_t waiting_lines(const struct pipeline *p)
+{
+        return p->unknown + (p->resting_bytes < p->memory.limit / 2 ? p->resting : 0);
+}
+
+/* Memory that lines on their way to the database fill is free soon. Those that wait do not count for that: who
+ * waits for them would wait as long as they do. */
 bool pipeline_memory_full(const struct pipeline *p)
 {
-        return memory_full(&p->memory) && p->in_flight > p->unknown;
+        return memory_full(&p->memory) && p->in_flight > waiting_lines(p);
 }
 
 bool pipeline_stages_have_room(const struct pipeline *p)
@@ -418,8 +435,9 @@ bool pipeline_stages_have_room(const struct pipeline *p)
         return batcher_has_room(&p->batcher) && batcher_has_room_for_doubtful(&p->batcher) &&
                resolver_has_room(&p->resolver) && hierarchy_has_room(&p->hierarchy) &&
                hierarchy_has_room_aside(&p->hierarchy) &&
-               !(memory_full(&p->memory) &&
-                 p->in_flight + p->drained_in_flight > p->unknown + p->drained_unknown);
+               !(memory_full(&p->memory) && p->in_flight + p->drained_in_flight > waiting_lines(p) +
+                                                                                          p->drained_unknown +
+                                                                                          p->drained_resting);
 }
 
 bool pipeline_has_room(struct pipeline *p)
@@ -431,7 +449,8 @@ bool pipeline_has_room(struct pipeline *p)
 
 static bool has_room_for_doubtful(const struct pipeline *p)
 {
-        return batcher_has_room_for_doubtful(&p->batcher) && hierarchy_has_room_aside(&p->hierarchy);
+        return batcher_has_room_for_doubtful(&p->batcher) && hierarchy_has_room_aside(&p->hierarchy) &&
+               p->resting_bytes < p->memory.limit / 4;
 }
 
 bool pipeline_has_room_for(struct pipeline *p, const struct session *s)

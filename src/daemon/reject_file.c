@@ -233,7 +233,7 @@ static void tell_rotation(struct reject_file *r)
 {
         if (r->dropped > 0 && log_limit_pass(&r->rotations, uv_now(r->loop)) > 0)
                 log_warn("rejects.file %s: rotation removed %" PRIu64
-                         " refused lines (replay them in time, or raise rejects.max_bytes or rejects.keep)",
+                         " rejected lines (replay them in time, or raise rejects.max_bytes or rejects.keep)",
                          r->path, r->dropped);
 }
 
@@ -259,11 +259,11 @@ static void tell(struct reject_file *r)
         r->rotated_out += r->dropped;
         uv_mutex_unlock(&r->lock);
         if (error && !r->failing)
-                log_error("rejects.file %s cannot be written: %s: refused lines are not recorded", r->path,
+                log_error("rejects.file %s cannot be written: %s; rejected lines are not recorded", r->path,
                           strerror(-error));
         else if (!error && lost > 0)
-                log_warn("rejects.file %s is written again: %" PRIu64 " refused lines are not in it", r->path,
-                         lost);
+                log_warn("rejects.file %s is written again; %" PRIu64 " rejected lines are missing from it",
+                         r->path, lost);
         r->failing = error != 0;
         tell_rotation(r);
 }
@@ -317,7 +317,7 @@ static void on_wake_closed(uv_handle_t *handle)
         struct reject_file *r = handle->data;
 
         if (r->lost > 0)
-                log_warn("rejects.file %s: %" PRIu64 " refused lines are not in it", r->path, r->lost);
+                log_warn("rejects.file %s: %" PRIu64 " rejected lines are missing from it", r->path, r->lost);
         for (int i = 0; i < REJECT_AUDIENCES; i++) {
                 buf_deinit(&r->waiting[i].text);
                 buf_deinit(&r->writing[i].text);

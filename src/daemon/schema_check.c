@@ -43,7 +43,7 @@ static void on_ready(void *ctx)
 
         if (c->trouble[0])
                 log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_SCHEMA),
-                          "database: tables and rights are as they should be now");
+                          "database: tables and privileges fit again");
         c->trouble[0] = '\0';
         set_state(c, SCHEMA_FITS);
 }

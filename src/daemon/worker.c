@@ -35,7 +35,8 @@ static void log_refusal(struct worker *w, const struct session *s, const char *w
                 log_event(LOG_LEVEL_WARN,
                           LOG_FIELDS(.message_id = LOG_ID_CONNECTION_REFUSED, .connection = s->number,
                                      .peer = s->peer),
-                          "connection %" PRIu64 " of %s refused: %s (%" PRIu64 " since the last such line)",
+                          "connection %" PRIu64 " of %s turned away: %s (%" PRIu64
+                          " since the last such line)",
                           s->number, s->peer, why, refusals);
 }
 

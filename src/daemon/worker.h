@@ -30,8 +30,8 @@ struct worker_ops {
         void (*on_ended)(void *ctx, struct worker *w);
 };
 
-/* Clients on their way to a worker, at which it should get no more: who connects fast enough could else keep
- * it from all other work, and take all descriptors. It takes so many in a turn of its loop. */
+/* Upper bound on connections posted to a worker and not yet picked up, and on those picked up in one turn of its
+ * loop. Without it a fast connector starves the worker and uses up descriptors. */
 enum { WORKER_ARRIVING_MAX = 64 };
 
 struct worker {

@@ -169,9 +169,8 @@ void workers_start(struct workers *ws)
                 int r = worker_start(&ws->items[i]);
 
                 if (r != 0) {
-                        log_error(
-                                "a thread cannot be started: %s: see daemon.workers, and the limits of tasks",
-                                uv_strerror(r));
+                        log_error("cannot start a worker thread: %s (check daemon.workers and TasksMax=)",
+                                  uv_strerror(r));
                         log_stop();
                         _exit(1); /* others run already; no client has been heard yet */
                 }
@@ -193,6 +192,12 @@ bool workers_have_room(const struct workers *ws)
         return false;
 }
 
+static void step_to_next(struct workers *ws)
+{
+        if (++ws->next >= ws->len)
+                ws->next = 0;
+}
+
 void workers_connect_take(struct workers *ws, const struct session_socket *socket)
 {
         struct worker *w;
@@ -200,10 +205,10 @@ void workers_connect_take(struct workers *ws, const struct session_socket *socke
         for (unsigned tries = 0; tries < ws->len; tries++) { /* each in turn, but for those that are busy */
                 if (has_room(&ws->items[ws->next]))
                         break;
-                ws->next = (ws->next + 1) % ws->len;
+                step_to_next(ws);
         }
         w = &ws->items[ws->next];
-        ws->next = (ws->next + 1) % ws->len;
+        step_to_next(ws);
         worker_connect_take(w, socket);
 }
 

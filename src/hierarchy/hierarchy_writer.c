@@ -38,7 +38,8 @@ enum { RETRIES_MAX = 10 };
 
 #define BIT(state) (1U << HIERARCHY_WRITER_##state)
 
-static const unsigned successors[] __attribute__((unused)) = { /* unused without assert */
+static const unsigned successors[] __attribute__((unused)) = {
+        /* unused without assert */
         [HIERARCHY_WRITER_DOWN] = BIT(IDLE),
         [HIERARCHY_WRITER_IDLE] = BIT(DOWN) | BIT(BEGIN) | BIT(PROOF),
         [HIERARCHY_WRITER_BEGIN] = BIT(DOWN) | BIT(ACCOUNTS) | BIT(RESOLVE) | BIT(END),
@@ -208,9 +209,8 @@ static void wait_for_server(struct hierarchy_writer *w)
                 return;
         }
         if (w->retries++ == 0)
-                log_warn(
-                        "database, hierarchy: somebody's lock on a whole table is waited for: %s (SQLSTATE %s)",
-                        w->error.message, w->error.sqlstate);
+                log_warn("database, hierarchy: waiting for a lock on a whole table: %s (SQLSTATE %s)",
+                         w->error.message, w->error.sqlstate);
         start_transaction(w);
 }
 
@@ -222,7 +222,7 @@ static void pause_row(struct hierarchy_writer *w)
         if ((failures & (failures - 1)) == 0) /* the first, second, fourth, eighth ... time */
                 log_warn(
                         "database, hierarchy: a row cannot be written, others can: %s (SQLSTATE %s); only this row "
-                        "waits, and is tried again",
+                        "waits and is retried",
                         w->error.message, w->error.sqlstate);
         pg_conn_served(&w->conn);
         step_aside(w, pause_ms, true);

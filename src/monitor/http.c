@@ -27,6 +27,7 @@ enum {
         SILENCE_S = 10,
         REQUEST_BYTES = 16 * 1024, /* request line and headers, and what is made of them */
         BACKLOG = 32,
+        RETRY_MS = 2000, /* to listen */
 };
 
 /* One TCP connection, for the list. */
@@ -44,7 +45,7 @@ static void run(struct http *h)
 {
         MHD_UNSIGNED_LONG_LONG timeout;
 
-        if (h->closing)
+        if (h->state != HTTP_ON)
                 return;
         MHD_run(h->server);
         if (MHD_get_timeout(h->server, &timeout) == MHD_YES)
@@ -274,27 +275,17 @@ static void on_library_log(void *ctx, const char *fmt, va_list args)
 
 /* --- listening --- */
 
-static int __attribute__((format(printf, 3, 4))) fail(char *ret_error, int err, const char *fmt, ...)
-{
-        va_list args;
-
-        va_start(args, fmt);
-        vsnprintf(ret_error, HTTP_ERROR_BYTES, fmt, args);
-        va_end(args);
-        return err;
-}
-
 /* A listening socket, or a negative errno. */
-static int listen_on(const struct addrinfo *a)
+static int listen_on(const struct sockaddr *addr, socklen_t addr_len)
 {
-        int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         int on = 1;
         int err;
 
         if (fd < 0)
                 return -errno;
-        if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
-            bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+        if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 && bind(fd, addr, addr_len) == 0 &&
+            listen(fd, BACKLOG) == 0)
                 return fd;
         err = -errno;
         close(fd);
@@ -314,12 +305,13 @@ static void log_bound(const struct http *h, int fd)
                  host, port);
         if (!h->loopback)
                 log_warn(
-                        "http.listen: who reaches %s can read the status page: clients' addresses and what is "
-                        "wrong with their lines, no secrets",
+                        "http.listen: everybody who reaches %s can read the status page (clients' addresses and reject "
+                        "messages, no secrets)",
                         host);
 }
 
-static int start_server(struct http *h, int fd)
+/* Takes @fd. 0, or a negative errno. */
+static int start_server_take(struct http *h, int fd)
 {
         h->server = MHD_start_daemon(
                 MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_access, h,
@@ -328,72 +320,105 @@ static int start_server(struct http *h, int fd)
                 (unsigned)SILENCE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_BYTES,
                 MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
                 MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_END);
-        if (!h->server)
-                return ERR_NOMEM;
-        return uv_poll_init(h->loop, &h->poll,
-                            MHD_get_daemon_info(h->server, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd) == 0
-                       ? 0
-                       : ERR_IO;
+        if (!h->server) {
+                close(fd);
+                return -ENOMEM;
+        }
+        if (uv_poll_init(h->loop, &h->poll,
+                         MHD_get_daemon_info(h->server, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd) == 0)
+                return 0;
+        MHD_stop_daemon(h->server); /* closes @fd */
+        h->server = NULL;
+        return -EMFILE;
 }
 
-static int open_socket(struct http *h, const char *address, int *ret_fd, char ret_error[HTTP_ERROR_BYTES])
+/* 0, or a negative errno. */
+static int listen_now(struct http *h)
 {
-        struct addrinfo *found;
-        const char *why;
+        int fd = listen_on((const struct sockaddr *)&h->addr, h->addr_len);
+        int err = fd < 0 ? fd : start_server_take(h, fd);
 
-        if (address_resolve(address, &found, &why) != 0)
-                return fail(ret_error, ERR_CONFIG, "http.listen %s: %s", address, why);
-        h->loopback = address_is_loopback(found->ai_addr);
-        *ret_fd = listen_on(found);
-        freeaddrinfo(found);
-        if (*ret_fd == -EADDRINUSE)
-                return fail(
-                        ret_error, ERR_IO,
-                        "http.listen %s: another program listens there, maybe another boris-ingestd: name "
-                        "another port, 0 for any, or leave it empty for none",
-                        address);
-        if (*ret_fd < 0)
-                return fail(ret_error, ERR_IO, "http.listen %s: %s", address, strerror(-*ret_fd));
+        if (err)
+                return err;
+        h->state = HTTP_ON;
+        h->poll.data = h;
+        uv_poll_start(&h->poll, UV_READABLE, on_poll);
+        log_bound(h, fd);
         return 0;
+}
+
+static void log_failure(struct http *h, int err)
+{
+        if (h->listen_err == err)
+                return;
+        h->listen_err = err;
+        if (err == -EADDRINUSE)
+                log_warn(
+                        "http.listen %s: another program listens there, maybe another boris-ingestd: no status page "
+                        "or metrics until the port is free; ingestion continues (name another port, or leave it "
+                        "empty for none)",
+                        h->address);
+        else
+                log_warn(
+                        "http.listen %s: %s: no status page or metrics until it can be listened on; ingestion "
+                        "continues (name another address, or leave it empty for none)",
+                        h->address, strerror(-err));
+}
+
+static void on_retry(uv_timer_t *timer);
+
+/* A status page that cannot be served is no reason to refuse records. */
+static void try_to_listen(struct http *h)
+{
+        int err = listen_now(h);
+
+        if (err) {
+                log_failure(h, err);
+                uv_timer_start(&h->timer, on_retry, RETRY_MS, 0);
+        }
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+        try_to_listen(timer->data);
 }
 
 int http_open(struct http *h, uv_loop_t *loop, const char *address,
               void (*on_request)(void *ctx, struct http_request *r), void *ctx,
               char ret_error[HTTP_ERROR_BYTES])
 {
-        int fd = -1;
-        int err;
+        struct addrinfo *found;
+        const char *why;
 
-        *h = (struct http){.loop = loop, .on_request = on_request, .ctx = ctx};
+        *h = (struct http){.loop = loop, .address = address, .on_request = on_request, .ctx = ctx};
         list_init(&h->connections);
-        err = open_socket(h, address, &fd, ret_error);
-        if (err)
-                return err;
-        err = start_server(h, fd);
-        if (err && !h->server)
-                close(fd);
-        if (err) {
-                if (h->server)
-                        MHD_stop_daemon(h->server);
-                h->server = NULL;
-                return fail(ret_error, err, "http.listen %s: no memory or descriptors for it", address);
+        if (address_resolve(address, &found, &why) != 0) {
+                snprintf(ret_error, HTTP_ERROR_BYTES, "http.listen %s: %s", address, why);
+                return ERR_CONFIG;
         }
-        log_bound(h, fd);
+        h->loopback = address_is_loopback(found->ai_addr);
+        h->addr_len = found->ai_addrlen;
+        memcpy(&h->addr, found->ai_addr, found->ai_addrlen);
+        freeaddrinfo(found);
+        h->state = HTTP_WAITING;
         uv_timer_init(loop, &h->timer);
-        h->poll.data = h;
         h->timer.data = h;
-        uv_poll_start(&h->poll, UV_READABLE, on_poll);
+        try_to_listen(h);
         return 0;
 }
 
 void http_close(struct http *h)
 {
-        if (!h->server || h->closing)
+        enum http_state before = h->state;
+
+        if (before == HTTP_OFF)
                 return;
-        h->closing = true;
+        h->state = HTTP_OFF;
+        uv_close((uv_handle_t *)&h->timer, NULL);
+        if (before != HTTP_ON)
+                return;
         uv_poll_stop(&h->poll); /* before its descriptor is closed */
         uv_close((uv_handle_t *)&h->poll, NULL);
-        uv_close((uv_handle_t *)&h->timer, NULL);
         MHD_stop_daemon(h->server);
         h->server = NULL;
 }

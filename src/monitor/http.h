@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sys/socket.h>
 #include <uv.h>
 
 #include "base/list.h"
@@ -28,13 +29,23 @@ struct http_request {
         bool suspended;
 };
 
+enum http_state {
+        HTTP_OFF,     /* not opened, or closed */
+        HTTP_WAITING, /* the address cannot be listened on: retried until it can */
+        HTTP_ON,
+};
+
 struct http {
         uv_loop_t *loop;
-        void *server;     /* MHD_Daemon; NULL where there is none */
-        uv_poll_t poll;   /* on its epoll descriptor */
-        uv_timer_t timer; /* when it wants to be run in any case */
-        bool closing;
-        bool loopback; /* only a local program can ask; a browser may be one, on behalf of any page */
+        enum http_state state;
+        const char *address; /* as configured, borrowed */
+        struct sockaddr_storage addr;
+        socklen_t addr_len;
+        int listen_err;   /* errno of the last failed attempt to listen: logged once until it changes */
+        void *server;     /* MHD_Daemon, while HTTP_ON */
+        uv_poll_t poll;   /* on its epoll descriptor, while HTTP_ON */
+        uv_timer_t timer; /* HTTP_ON: when it wants to be run in any case; HTTP_WAITING: the next attempt */
+        bool loopback;    /* only a local program can ask; a browser may be one, on behalf of any page */
         struct list connections; /* oldest first */
         unsigned connections_len;
         uint64_t answered; /* requests since the start */
@@ -43,14 +54,14 @@ struct http {
         void *ctx;
 };
 
-/* Listens on "host:port" or "[v6]:port", on the first address that the host stands for. 0, or a code of enum
- * err with one line in @ret_error that says what to do. */
+/* Listens on "host:port" or "[v6]:port", on the first address that the host stands for; @address is borrowed. If
+ * another program has the port, or listening fails otherwise, the reason is logged and it is retried every few
+ * seconds. 0, or ERR_CONFIG with one line in @ret_error if the address is none. */
 int http_open(struct http *h, uv_loop_t *loop, const char *address,
               void (*on_request)(void *ctx, struct http_request *r), void *ctx,
               char ret_error[HTTP_ERROR_BYTES]);
 
-/* Every request must have been answered. Handles close on the loop's next turn. Nothing happens where it was
- * not opened, or is closed already. */
+/* Every request must have been answered. Handles close on the loop's next turn. Does nothing if HTTP_OFF. */
 void http_close(struct http *h);
 
 struct http_answer {

@@ -89,7 +89,21 @@ static void put_daemon(struct buf *out, const struct status *s)
         gauge(out, PREFIX "workers", "Threads that take lines.", s->workers);
         seconds(out, PREFIX "worker_report_age_seconds", "Seconds since the slowest worker last answered.",
                 age(s->clock_us, s->stats->taken_us));
-        counter(out, PREFIX "http_requests_total", "Requests answered by the status server.", s->http_requests);
+        counter(out, PREFIX "http_requests_total", "Requests answered by the status server.",
+                s->http_requests);
+}
+
+static void put_configuration(struct buf *out, const struct status *s)
+{
+        gauge(out, PREFIX "config_last_reload_successful", "0 if the last reload failed: older settings are in use.",
+              !s->reload_failed);
+        seconds(out, PREFIX "config_last_reload_success_timestamp_seconds",
+                "When the settings in use were read, in seconds since the Unix epoch.",
+                (double)s->configured_us / 1e6);
+        if (s->expires_s != 0)
+                seconds(out, PREFIX "tls_certificate_expires_seconds",
+                        "Seconds until the certificate in use expires, or the first of its chain; negative after that.",
+                        (double)s->expires_s - (double)s->now_us / 1e6);
 }
 
 static void put_lines(struct buf *out, const struct stats *r, uint64_t now_us)
@@ -98,7 +112,8 @@ static void put_lines(struct buf *out, const struct stats *r, uint64_t now_us)
         const char *lines = PREFIX "lines_total";
         const char *rejects = PREFIX "rejects_total";
 
-        counter(out, PREFIX "lines_received_total", "Lines that clients sent, empty ones included.", r->lines);
+        counter(out, PREFIX "lines_received_total", "Lines that clients sent, empty ones included.",
+                r->lines);
         counter(out, PREFIX "received_bytes_total", "Bytes that clients sent, after TLS.", r->bytes);
         family(out, lines, "counter", "Settled lines of clients, by outcome.");
         for (size_t i = 0; i < LINE_OUTCOMES; i++)
@@ -107,7 +122,8 @@ static void put_lines(struct buf *out, const struct stats *r, uint64_t now_us)
         family(out, rejects, "counter", "Rejected lines by reject code, replayed spool lines included.");
         for (enum reject_code i = 0; i < REJECT_CODES; i++)
                 labelled(out, rejects, "code", reject_code_name(i), r->rejects[i]);
-        histogram(out, PREFIX "ack_latency_seconds", "Time from receiving a line to its ack.", &r->ack_latency);
+        histogram(out, PREFIX "ack_latency_seconds", "Time from receiving a line to its ack.",
+                  &r->ack_latency);
         seconds(out, PREFIX "oldest_line_seconds", "Age of the oldest unacked line.",
                 age(now_us, r->oldest_us));
 }
@@ -158,13 +174,14 @@ static void put_connections(struct buf *out, const struct status *s)
 static void put_database(struct buf *out, const struct stats_database *d, uint64_t now_us)
 {
         gauge(out, PREFIX "database_up", "1 while lines can be stored.", d->up);
-        seconds(out, PREFIX "database_away_seconds", "Seconds since lines could last be stored.", age(now_us, d->away_us));
+        seconds(out, PREFIX "database_away_seconds", "Seconds since lines could last be stored.",
+                age(now_us, d->away_us));
         gauge(out, PREFIX "database_connections", "Open database connections.", d->connected);
-        gauge(out, PREFIX "database_connections_wanted", "Configured number of database connections.", d->wanted);
-        counter(out, PREFIX "database_connections_lost_total", "Database connections that were lost or given up.",
-                d->lost);
-        counter(out, PREFIX "database_connect_failures_total", "Failed attempts to connect.",
-                d->failures);
+        gauge(out, PREFIX "database_connections_wanted", "Configured number of database connections.",
+              d->wanted);
+        counter(out, PREFIX "database_connections_lost_total",
+                "Database connections that were lost or given up.", d->lost);
+        counter(out, PREFIX "database_connect_failures_total", "Failed attempts to connect.", d->failures);
         counter(out, PREFIX "database_reconnects_total", "Successful reconnects.", d->reconnects);
 }
 
@@ -181,7 +198,8 @@ static void put_files(struct buf *out, const struct stats *r, int64_t now_us)
                 seconds(out, PREFIX "spool_oldest_seconds", "Age of the oldest spooled line.",
                         age((uint64_t)now_us, (uint64_t)s->oldest_us));
                 gauge(out, PREFIX "spool_diverting", "1 while lines go to the spool.", s->diverting);
-                gauge(out, PREFIX "spool_failing", "1 while the spool is full or its disk fails.", s->failing);
+                gauge(out, PREFIX "spool_failing", "1 while the spool is full or its disk fails.",
+                      s->failing);
                 counter(out, PREFIX "spool_lost_lines_total",
                         "Lines in files that were damaged or set aside.", s->lost_lines);
                 family(out, drained, "counter", "Replayed spool lines, by outcome.");
@@ -191,7 +209,8 @@ static void put_files(struct buf *out, const struct stats *r, int64_t now_us)
         }
         if (r->rejects_file.on) {
                 counter(out, PREFIX "reject_file_lost_lines_total",
-                        "Rejected lines that could not be recorded in the reject file.", r->rejects_file.lost_lines);
+                        "Rejected lines that could not be recorded in the reject file.",
+                        r->rejects_file.lost_lines);
                 gauge(out, PREFIX "reject_file_failing", "1 while the reject file cannot be written.",
                       r->rejects_file.failing);
         }
@@ -220,6 +239,7 @@ static void put_process(struct buf *out, const struct status *s)
 void metrics_write(struct buf *out, const struct status *s)
 {
         put_daemon(out, s);
+        put_configuration(out, s);
         put_lines(out, s->stats, s->clock_us);
         put_stages(out, s->stats);
         put_connections(out, s);

@@ -41,6 +41,9 @@ static void fill_status(const struct monitor *m, struct status *s)
                              .draining = m->draining,
                              .connections_limit = m->config->limits.max_connections,
                              .accepted = m->accepted,
+                             .reload_failed = m->reload_failed,
+                             .configured_us = m->configured_us,
+                             .expires_s = m->expires_s,
                              .http_requests = m->http.answered,
                              .stats = &m->stats,
                              .history = &m->history};
@@ -60,14 +63,15 @@ static void answer_ready(struct monitor *m, struct http_request *r, const struct
         http_answer_text(&m->http, r, s->not_ready[0] ? 503 : 200, s->not_ready[0] ? s->not_ready : "ready");
 }
 
-static void answer_metrics(struct monitor *m, struct http_request *r, struct status *s)
+static void answer_metrics(struct monitor *m, struct http_request *r, const struct status *s)
 {
         struct process_stats process;
+        struct status with_process = *s;
         struct buf body = {0};
 
         process_stats_read(&process);
-        s->process = &process;
-        metrics_write(&body, s);
+        with_process.process = &process;
+        metrics_write(&body, &with_process);
         answer_buf(m, r, "text/plain; version=0.0.4; charset=utf-8", &body);
 }
 
@@ -253,6 +257,14 @@ int monitor_open(struct monitor *m, uv_loop_t *loop, const struct config *config
         else
                 uv_timer_start(&m->tick, on_tick, STEP_MS, STEP_MS);
         return err;
+}
+
+void monitor_on_configured(struct monitor *m, bool successful, int64_t expires_s)
+{
+        m->reload_failed = !successful;
+        if (successful)
+                m->configured_us = clock_now_us();
+        m->expires_s = expires_s;
 }
 
 void monitor_drain(struct monitor *m)

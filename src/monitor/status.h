@@ -28,6 +28,9 @@ struct status {
         uint64_t connections_limit;
         uint64_t accepted; /* clients, since the start */
         uint64_t http_requests;
+        bool reload_failed;
+        int64_t configured_us;     /* since the Unix epoch */
+        int64_t expires_s;         /* likewise, the certificate; 0 without TLS */
         const struct stats *stats; /* all workers' sum */
         const struct history *history;
         const struct process_stats *process;

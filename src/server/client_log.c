@@ -59,9 +59,9 @@ static void tell_reject(const struct line_from *from, const struct reject *rejec
                                           .code = code,
                                           .field = field[0] ? field : NULL};
 
-        log_event(LOG_LEVEL_INFO, &fields, "connection %" PRIu64 " of %s: line %" PRIu64 " refused: %s%s%s%s",
-                  from->connection, from->peer, from->line, code, field[0] ? " (" : "", field,
-                  field[0] ? ")" : "");
+        log_event(LOG_LEVEL_INFO, &fields,
+                  "connection %" PRIu64 " of %s: line %" PRIu64 " rejected: %s%s%s%s", from->connection,
+                  from->peer, from->line, code, field[0] ? " (" : "", field, field[0] ? ")" : "");
 }
 
 void client_log_reject(struct client_log *l, struct client_log_entry *entry, const struct line_from *from,
@@ -126,7 +126,7 @@ static void tell_rejects(struct client_log *l)
                 snprintf(who, sizeof(who), "%" PRIu64 " connections", r->connections);
         }
         sum = list_codes(r, codes, sizeof(codes));
-        log_event(LOG_LEVEL_INFO, &fields, "%s: %" PRIu64 " more lines refused in %" PRIu64 " s: %s", who,
+        log_event(LOG_LEVEL_INFO, &fields, "%s: %" PRIu64 " more lines rejected in %" PRIu64 " s: %s", who,
                   sum, seconds, codes);
         *r = (struct client_log_rejects){0};
 }

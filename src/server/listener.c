@@ -440,8 +440,8 @@ int listener_adopt_take(struct listener *l, int fd, bool anywhere, int *ret_fami
         if (err)
                 return fail(ret_error, ERR_IO, "socket %d, which was handed over: %s", fd, strerror(-err));
         if (bound.ss_family == AF_UNIX)
-                log_info("listening on %.*s, which was handed over: listen.unix is not used", UNIX_PATH_BYTES,
-                         ((const struct sockaddr_un *)&bound)->sun_path);
+                log_info("listening on %.*s (socket passed by systemd); listen.unix is ignored",
+                         UNIX_PATH_BYTES, ((const struct sockaddr_un *)&bound)->sun_path);
         else
                 log_bound(fd);
         return 0;

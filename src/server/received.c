@@ -58,12 +58,17 @@ static size_t wanted_bytes(const struct received *r)
         return usual < most ? usual : most;
 }
 
-bool received_may_grow(const struct received *r)
+static bool fits_share(const struct received *r, size_t bytes)
 {
-        size_t bytes = wanted_bytes(r);
-
         return bytes <= small_bytes(r->shared) || unfinished_len(r) == 0 ||
                r->shared->held_long - r->held_long + bytes <= share_of_long(r->shared);
+}
+
+bool received_may_grow(const struct received *r)
+{
+        const struct received *favoured = r->shared->favoured;
+
+        return !favoured || favoured == r || fits_share(r, wanted_bytes(r));
 }
 
 bool received_full(const struct received *r)
@@ -80,6 +85,8 @@ static void note_held(struct received *r)
         r->shared->held_long += held_long - r->held_long;
         r->held = held;
         r->held_long = held_long;
+        if (r->shared->favoured == r && (held_long == 0 || r->shared->held_long <= share_of_long(r->shared)))
+                r->shared->favoured = NULL;
 }
 
 /* An unfinished line moves to a block of @bytes. */
@@ -102,6 +109,8 @@ char *received_room(struct received *r, size_t *ret_len)
 {
         size_t bytes = wanted_bytes(r);
 
+        if (!fits_share(r, bytes))
+                r->shared->favoured = r;
         if (bytes > unfinished_len(r))
                 move_to_block(r, bytes);
         *ret_len = r->block->cap - r->block->len;

@@ -9,16 +9,18 @@
 #include "wire/frame.h"
 
 /* The bytes of one client that are received and not handed on: lines that wait for room, and one that has no
- * end yet. Blocks begin small and follow what the client sends. Long lines have a share of
- * the memory limit: one that does not fit while others use that up has to wait. Small blocks are always there,
- * so that ordinary lines never wait for somebody's long ones. */
+ * end yet. Blocks begin small and follow what the client sends. Long lines have a share of the memory limit. When
+ * it is used up, one of those that it holds goes on beside it, to its end, and the others wait for their turn: so
+ * each is read in the end. Small blocks are always there, so that ordinary lines never wait for somebody's long
+ * ones. */
 
 /* What the sessions of a worker share. */
 struct receiving {
         struct memory *memory;
-        size_t max_line;  /* bytes */
-        size_t held;      /* bytes of blocks that hold bytes which are not handed on */
-        size_t held_long; /* of these, in blocks that are not small */
+        size_t max_line;                 /* bytes */
+        size_t held;                     /* bytes of blocks that hold bytes which are not handed on */
+        size_t held_long;                /* of these, in blocks that are not small */
+        const struct received *favoured; /* whose long line may grow although the share is used up; or NULL */
 };
 
 /* Zeroed at first, but for shared. */

@@ -121,6 +121,9 @@ static void on_closed(void *ctx)
         transport_deinit(s->io);
         free(s->io);
         s->io = NULL;
+        if (s->refused)
+                received_drop(&s->received);
+        session_turn(s); /* of what was received it took no more while replies were unread */
         session_mark_dirty(s);
 }
 
@@ -294,7 +297,7 @@ static void turn_http_away(struct session *s)
                 log_event(LOG_LEVEL_WARN,
                           LOG_FIELDS(.message_id = LOG_ID_CONNECTION_REFUSED, .connection = s->number,
                                      .peer = s->peer),
-                          "connection %" PRIu64 " of %s refused: it sent an HTTP request (%" PRIu64
+                          "connection %" PRIu64 " of %s turned away: it sent an HTTP request (%" PRIu64
                           " since the last such line)",
                           s->number, s->peer, refusals);
         received_drop(&s->received);

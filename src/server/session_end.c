@@ -4,13 +4,15 @@
 
 #include <inttypes.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "server/session_parts.h"
 #include "server/sessions.h"
 #include "server/transport.h"
 
 enum {
-        UNFINISHED_MS = 10000, /* for so long a long line may keep others from theirs */
+        UNFINISHED_MS = 10000, /* for so long a long line may keep others from theirs, */
+        SILENT_MS = 3000,      /* and for so long without a byte */
         REPEAT_MS = 5000,      /* between two acks that say the same */
 };
 
@@ -18,9 +20,10 @@ enum {
  * it to read its replies. */
 static bool is_idle(const struct session *s)
 {
-        bool reading = s->state == SESSION_OPEN && (s->io->reading || !received_may_grow(&s->received));
+        bool open = s->state == SESSION_OPEN && !session_waits_for_memory(s);
+        bool reading = s->io->reading || !received_may_grow(&s->received);
 
-        return reading && session_settled(s) && session_replies_pending(s) == 0 &&
+        return open && reading && session_settled(s) && session_replies_pending(s) == 0 &&
                uv_now(s->set->loop) - s->last_line >= s->set->idle_ms;
 }
 
@@ -57,13 +60,23 @@ void session_end_idle(struct session *s)
 
 bool session_waits_for_memory(const struct session *s)
 {
-        return s->state == SESSION_OPEN && !s->closing && !received_may_grow(&s->received);
+        return s->state == SESSION_OPEN && !s->closing && !received_may_grow(&s->received) &&
+               transport_has_unread(s->io);
 }
 
 void session_end_unfinished(struct session *s)
 {
-        if (s->state != SESSION_OPEN || !received_hoards(&s->received) ||
-            uv_now(s->set->loop) - s->unfinished_since < UNFINISHED_MS)
+        uint64_t now = uv_now(s->set->loop);
+        uint64_t silent = clock_monotonic_us() - s->read_us;
+
+        if (s->state != SESSION_OPEN || !received_hoards(&s->received))
+                return;
+        if (session_waits_for_memory(s)) {
+                s->unfinished_since = now;
+                s->read_us = clock_monotonic_us();
+                return;
+        }
+        if (now - s->unfinished_since < UNFINISHED_MS && silent < SILENT_MS * UINT64_C(1000))
                 return;
         received_drop(&s->received);
         end_with(s, "unfinished_line");

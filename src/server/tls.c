@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -71,6 +72,33 @@ int tls_server_load(struct tls_server *s, const char *cert, const char *key, con
         SSL_CTX_free(s->ctx);
         s->ctx = ctx;
         return 0;
+}
+
+/* INT64_MAX if OpenSSL cannot tell. */
+static int64_t expires_s(const X509 *cert)
+{
+        struct tm tm;
+
+        if (!cert || ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
+                return INT64_MAX;
+        return timegm(&tm);
+}
+
+int64_t tls_server_expires_s(const struct tls_server *s)
+{
+        STACK_OF(X509) *chain = NULL;
+        int64_t first;
+
+        if (!s->ctx)
+                return 0;
+        first = expires_s(SSL_CTX_get0_certificate(s->ctx));
+        SSL_CTX_get0_chain_certs(s->ctx, &chain);
+        for (int i = 0; i < sk_X509_num(chain); i++) { /* -1 without a chain */
+                int64_t t = expires_s(sk_X509_value(chain, i));
+
+                first = t < first ? t : first;
+        }
+        return first;
 }
 
 void tls_server_share(struct tls_server *to, const struct tls_server *from)

@@ -253,6 +253,13 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
         }
 }
 
+bool transport_has_unread(const struct transport *t)
+{
+        int bytes = 0;
+
+        return ioctl(transport_fd(t), FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
 int transport_fd(const struct transport *t)
 {
         uv_os_fd_t fd;

@@ -110,6 +110,9 @@ size_t transport_bytes(const struct transport *t);
 /* Any other number than before where the client has read something meanwhile. */
 uint64_t transport_progress(const struct transport *t);
 
+/* Whether bytes have come that are not read yet. */
+bool transport_has_unread(const struct transport *t);
+
 /* -1 for none. */
 int transport_fd(const struct transport *t);
 

@@ -43,6 +43,18 @@ void batch_remove(struct batch *b, size_t i)
         b->rows[i] = b->rows[--b->len];
 }
 
+void batch_trim(struct batch *b)
+{
+        assert(b->len > 0);
+        if (b->cap == b->len)
+                return;
+        memory_sub(b->memory, (b->cap - b->len) * sizeof(*b->rows));
+        b->cap = b->len;
+        b->rows = realloc(b->rows, b->cap * sizeof(*b->rows));
+        if (!b->rows)
+                abort();
+}
+
 struct batch *batch_new_part(const struct batch *b, size_t expected)
 {
         struct batch *part = batch_new(b->memory, expected);

@@ -40,6 +40,9 @@ void batch_free(struct batch *b);
 /* Takes over *row. */
 void batch_add_take(struct batch *b, const struct row *row);
 
+/* Gives back what rows took that left it. */
+void batch_trim(struct batch *b);
+
 /* Takes row @i's place for the last row: the caller moved row @i elsewhere. */
 void batch_remove(struct batch *b, size_t i);
 

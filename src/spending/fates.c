@@ -10,7 +10,7 @@ enum { COMPARE_NUMBER, COMPARE_SAME };
 void fates_deinit(struct fates *f)
 {
         free(f->of);
-        free(f->asked);
+        free(f->chosen);
         *f = (struct fates){0};
 }
 
@@ -19,13 +19,13 @@ void fates_begin(struct fates *f, size_t len)
         if (f->cap < len) {
                 fates_deinit(f);
                 f->of = malloc(len * sizeof(*f->of));
-                f->asked = malloc(len * sizeof(*f->asked));
-                if (!f->of || !f->asked)
+                f->chosen = malloc(len * sizeof(*f->chosen));
+                if (!f->of || !f->chosen)
                         abort();
                 f->cap = len;
         }
         f->len = len;
-        f->asked_len = 0;
+        f->asked_len = f->chosen_len = 0;
         memset(f->of, FATE_OPEN, len);
 }
 
@@ -45,12 +45,32 @@ bool fates_read_merge(struct fates *f, const struct pg_result *res)
 
 bool fates_ask(struct fates *f, enum fate fate)
 {
-        f->asked_len = 0;
+        f->chosen_len = 0;
         for (size_t i = 0; i < f->len; i++) {
                 if (fate == FATE_ANY || f->of[i] == fate)
-                        f->asked[f->asked_len++] = (uint32_t)i;
+                        f->chosen[f->chosen_len++] = (uint32_t)i;
         }
+        f->asked = f->chosen;
+        f->asked_len = f->chosen_len;
         return f->asked_len > 0;
+}
+
+void fates_sort(struct fates *f, int (*compare)(const void *a, const void *b, void *ctx), void *ctx)
+{
+        qsort_r(f->chosen, f->chosen_len, sizeof(*f->chosen), compare, ctx);
+        f->asked = f->chosen;
+        f->asked_len = 0;
+}
+
+size_t fates_left(const struct fates *f)
+{
+        return f->chosen_len - (size_t)(f->asked - f->chosen) - f->asked_len;
+}
+
+void fates_ask_next(struct fates *f, size_t len)
+{
+        f->asked += f->asked_len;
+        f->asked_len = len;
 }
 
 /* The fate of the row that the answer's row @i is about, or NULL. */

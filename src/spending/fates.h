@@ -25,9 +25,11 @@ enum fate {
 struct fates {
         uint8_t *of; /* enum fate, for each row */
         size_t len;
-        uint32_t *asked; /* the rows of the statement in flight, in its order */
+        uint32_t *chosen; /* rows to be asked about: those of one statement after the other */
+        size_t chosen_len;
+        uint32_t *asked; /* within chosen: the rows of the statement in flight, in its order */
         size_t asked_len;
-        size_t cap; /* of both */
+        size_t cap; /* of "of" and chosen */
 };
 
 void fates_deinit(struct fates *f);
@@ -38,8 +40,17 @@ void fates_begin(struct fates *f, size_t len);
 /* spending_merge_sql's answer. False: the database changes what it stores. */
 bool fates_read_merge(struct fates *f, const struct pg_result *res);
 
-/* Chooses the rows to be asked about: those with @fate. False where there are none. */
+/* Chooses the rows with @fate, and asks about all of them in one statement. False if there are none. */
 bool fates_ask(struct fates *f, enum fate fate);
+
+/* Sorts the chosen rows by @compare, qsort_r(3) with @ctx, and asks about none yet. */
+void fates_sort(struct fates *f, int (*compare)(const void *a, const void *b, void *ctx), void *ctx);
+
+/* Asks about the next @len of the chosen rows. */
+void fates_ask_next(struct fates *f, size_t len);
+
+/* How many chosen rows were not asked about. */
+size_t fates_left(const struct fates *f);
 
 /* spending_compare_sql's answer about the rows that were asked for. False: the database changes what it stores: what this
  * transaction inserted is not there, or is something else. */

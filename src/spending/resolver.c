@@ -374,7 +374,7 @@ static void on_known(struct resolver *r, struct miss *m, const struct uuid *obje
 /* The misses of the question in flight by their number in it. */
 static struct miss **number_asked(struct resolver *r)
 {
-        struct miss **asked = malloc((r->asked_len + 1) * sizeof(struct miss *));
+        struct miss **asked = calloc(r->asked_len + 1, sizeof(struct miss *));
         size_t len = 0;
 
         if (!asked)
@@ -418,8 +418,7 @@ static void on_refreshed(struct resolver *r, const struct pg_result *res)
 
         if (r->ambiguous_known && r->ambiguous != ambiguous) {
                 log_info(
-                        "other ad accounts than before are reachable through several connections: all objects are "
-                        "looked up again");
+                        "the set of ad accounts shared by several platform connections changed: object cache cleared");
                 object_cache_clear(&r->cache);
         }
         r->ambiguous_known = true;

@@ -218,30 +218,56 @@ static void send_end(struct writer *w, enum writer_state how)
         pg_conn_command(&w->conn, how == WRITER_COMMIT ? "COMMIT" : "ROLLBACK");
 }
 
-/* Asks by the rows' keys what is stored. */
-static void send_compare(struct writer *w)
+static int by_time(const void *a, const void *b, void *ctx)
 {
+        const struct row *rows = ctx;
+        int64_t x = rows[*(const uint32_t *)a].rec.collected_at;
+        int64_t y = rows[*(const uint32_t *)b].rec.collected_at;
+
+        return (x > y) - (x < y);
+}
+
+/* Asks by the keys of one week's rows what is stored: each statement's plan has one chunk, where one for all rows would
+ * look for each row in every chunk of the batch. */
+static void send_compare_week(struct writer *w)
+{
+        const struct row *rows = w->batch->rows;
         const char *params[COPY_FORMAT_ARRAYS + 2];
         int bytes[COPY_FORMAT_ARRAYS + 2];
         char bounds[2][8];
+        const uint32_t *next = w->fates.asked + w->fates.asked_len;
+        size_t left = fates_left(&w->fates);
+        size_t n = 1;
 
-        w->state = WRITER_COMPARE;
-        copy_format_arrays(w->arrays, w->batch->rows, w->fates.asked, w->fates.asked_len);
-        if (w->batch->any_time) {
-                writer_query_arrays(w, spending_compare_ids_sql, COPY_FORMAT_ARRAYS);
-                return;
-        }
+        while (n < left && row_order_week(rows[next[n]].rec.collected_at) ==
+                                   row_order_week(rows[next[0]].rec.collected_at))
+                n++;
+        fates_ask_next(&w->fates, n);
+        copy_format_arrays(w->arrays, rows, w->fates.asked, n);
         for (int i = 0; i < COPY_FORMAT_ARRAYS; i++) {
                 params[i] = w->arrays[i].data;
                 bytes[i] = (int)w->arrays[i].len;
         }
-        copy_format_time(bounds[0], w->batch->first_us);
-        copy_format_time(bounds[1], w->batch->last_us);
+        copy_format_time(bounds[0], rows[next[0]].rec.collected_at);
+        copy_format_time(bounds[1], rows[next[n - 1]].rec.collected_at);
         for (int i = 0; i < 2; i++) {
                 params[COPY_FORMAT_ARRAYS + i] = bounds[i];
                 bytes[COPY_FORMAT_ARRAYS + i] = sizeof(bounds[i]);
         }
         pg_conn_query(&w->conn, spending_compare_sql, COPY_FORMAT_ARRAYS + 2, params, bytes);
+}
+
+/* Asks what is stored under the chosen rows' keys. */
+static void send_compare(struct writer *w)
+{
+        w->state = WRITER_COMPARE;
+        if (w->batch->any_time) {
+                copy_format_arrays(w->arrays, w->batch->rows, w->fates.asked, w->fates.asked_len);
+                writer_query_arrays(w, spending_compare_ids_sql, COPY_FORMAT_ARRAYS);
+                return;
+        }
+        fates_sort(&w->fates, by_time, w->batch->rows);
+        send_compare_week(w);
 }
 
 /* The rows that are nowhere were dropped, unless they are stored under other keys than their own. */
@@ -278,7 +304,11 @@ static bool is_as_copied(const struct writer *w)
 
 static void on_compared(struct writer *w, const struct pg_result *res)
 {
-        if (!fates_read_compare(&w->fates, res) || (w->copied && !is_as_copied(w)))
+        if (!fates_read_compare(&w->fates, res))
+                fail_changed(w);
+        else if (fates_left(&w->fates) > 0)
+                send_compare_week(w);
+        else if (w->copied && !is_as_copied(w))
                 fail_changed(w);
         else if (fates_ask(&w->fates, FATE_ABSENT))
                 send_elsewhere(w);
@@ -466,8 +496,9 @@ static void on_obstacle(struct writer *w, const struct pg_result *res)
 
         w->fk_by_batch = obstacle.len == 0;
         if (!w->fk_by_batch)
-                log_error("database, %s: database.fk_check = batch is refused, each row is checked: %.*s",
-                          w->name, (int)obstacle.len, obstacle.ptr);
+                log_error(
+                        "database, %s: database.fk_check = batch is not possible, each row is checked: %.*s",
+                        w->name, (int)obstacle.len, obstacle.ptr);
         writer_become_idle(w);
 }
 

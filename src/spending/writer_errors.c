@@ -4,11 +4,12 @@
  *   resolved again, write the rest. If none is gone it is back already: try again.
  * - what passes by itself, a deadlock say: once more, at once, up to ten times. A lock that somebody holds does not.
  *
- * All else, and these where that was in vain, is decided by proof (suspect.h): an ordinary row is written, by COPY, and
- * rolled back. If that fails it is the server or the table: the connection is given up, and the batch tried again when
- * there is a new one, whole. Else it is one of these rows: where the error names it, it is taken out, else the batch is
- * halved until the row stands alone. That one is refused, or waits, by its SQLSTATE, while others proceed. k bad rows of n
- * cost O(k log n) statements at the most, with others' batches in between. */
+ * All other errors, and these if that did not help, are decided by proof (suspect.h): a probe row, an ordinary record, is
+ * written by COPY and rolled back. If the probe row fails, the server or the table is at fault: the connection is given
+ * up, and the whole batch is retried on a new one. If the probe row succeeds, one of the batch's rows is at fault: it is
+ * taken out if the error names it, otherwise the batch is halved until the row stands alone. That row is rejected, or
+ * waits, by its SQLSTATE, while others proceed. k bad rows of n cost at most O(k log n) statements, with others' batches
+ * in between. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -328,7 +329,9 @@ static void retry_or_blame(struct writer *w)
 
 void writer_on_error(struct writer *w)
 {
-        w->failures++;
+        bool known = sqlstate_action(w->error.sqlstate) == SQLSTATE_MERGE && !w->batch->merge;
+
+        w->failures += !known; /* a batch with rows that are stored already is merged: no failure */
         log_debug("database, %s: %zu rows not written: %s (SQLSTATE %s)", w->name, w->batch->len,
                   w->error.message, w->error.sqlstate);
         switch (sqlstate_action(w->error.sqlstate)) {

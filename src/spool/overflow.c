@@ -1,17 +1,16 @@
-/* Lines are diverted into the spool when some wait for the database, which has told nothing for AWAY_MS
- * where a connection is lost, or else for STALLED_MS: it may be slow, or wait for somebody's lock. What is in
- * the stages goes there, too, since an ack cannot pass a line that is not settled; the connections that are
- * busy with some are given up. Those lines may have been stored: their ids, for which the moment of receipt
- * is kept, tell that when they are drained.
+/* Lines are spooled when some wait for the database and it has not answered for AWAY_MS if a connection is lost,
+ * or else for STALLED_MS: it may be slow, or wait for somebody's lock. The lines in the stages are spooled, too,
+ * since an ack cannot pass a line that is not settled; the connections that are busy with them are given up.
+ * These lines may have been stored: their ids, for which the moment of receipt is kept, show it on replay.
  *
- * From then on all lines go through the spool, until nothing is left in it: a line must not pass an earlier
- * one, which may be the older state of the same ad object, or the parent that it refers to. Draining begins
- * with one chunk, which waits in the stages until the database is back. Once it gets on, sessions may add
- * half of what is drained, and nothing when little is left, so that the spool becomes empty soon, however
- * much they send. Records that wait for an unknown object do not count as left: they have no order to keep.
+ * From then on all lines go through the spool until it is empty: a line must not pass an earlier one, which may
+ * be the older state of the same ad object, or the parent that it refers to. Replay begins with one chunk,
+ * which waits in the stages until the database responds. Then sessions may add half of what is replayed, and
+ * nothing when little is left, so that the spool empties soon, however much they send. Records that wait for an
+ * unknown object do not count as left: they have no order to keep.
  *
- * When the spool is full or its disk fails, what cannot be written waits in memory, and sessions are paused;
- * where nothing lies in the spool, it goes to the stages instead. */
+ * When the spool is full or its disk fails, what cannot be written waits in memory, and sessions are paused; if
+ * the spool is empty, it goes to the stages instead. */
 #include "spool/overflow.h"
 
 #include <inttypes.h>
@@ -26,7 +25,7 @@ enum {
         LITTLE_BYTES = 1 << 20,
 };
 
-static const char why_given_up[] = "it does not get on, its lines go to the spool";
+static const char why_given_up[] = "no progress; its lines are spooled";
 
 static uint64_t left(const struct pipeline *p)
 {
@@ -82,7 +81,7 @@ static void divert(struct pipeline *p)
         struct overflow *o = &p->overflow;
 
         if (!o->diverting)
-                log_warn("the database told nothing for %" PRIu64 " ms: lines go to the spool in %s",
+                log_warn("no answer from the database for %" PRIu64 " ms: spooling to %s",
                          uv_now(p->loop) - p->settled_at, p->spool.dir);
         o->diverting = true;
         start_advance(o, false);
@@ -125,7 +124,7 @@ void overflow_on_settled(struct pipeline *p, struct line *line)
         struct overflow *o = &p->overflow;
 
         if (!o->advancing && o->diverting) {
-                log_info("the database gets on: %" PRIu64 " lines in the spool go there", p->spool.lines);
+                log_info("the database responds again: replaying %" PRIu64 " spooled lines", p->spool.lines);
                 start_advance(o, true);
         }
         o->drained_bytes += line->text.len;
@@ -160,7 +159,7 @@ static void look_for_the_end(struct pipeline *p)
                 return;
         }
         p->overflow.diverting = false;
-        log_info("the spool is empty: lines go to the database again");
+        log_info("the spool is empty: storing directly again");
         spool_take_back(&p->spool, route_again, p);
 }
 
@@ -230,10 +229,11 @@ void overflow_open(struct pipeline *p)
         uv_timer_start(&o->look, on_look, LOOK_MS, LOOK_MS);
         p->settled_at = uv_now(p->loop);
         if (!p->config->rejects.file[0])
-                log_warn("spool.dir without rejects.file: nothing will tell which spooled lines are refused");
+                log_warn(
+                        "spool.dir is set without rejects.file: rejects of spooled lines will not be recorded");
         o->diverting = p->spool.lines > 0 || !spool_opened(&p->spool);
         if (p->spool.lines > 0)
-                log_info("%" PRIu64 " lines lie in the spool", p->spool.lines);
+                log_info("%" PRIu64 " spooled lines found", p->spool.lines);
 }
 
 void overflow_close(struct pipeline *p)

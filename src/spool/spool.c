@@ -126,14 +126,14 @@ static void tell(const struct spool *s, enum spool_state next)
 
         if (j->aside[0])
                 log_error("spool: %s was damaged and is set aside as %s, with %" PRIu64
-                          " lines that clients were told are spooled: see boris-ingestd spool export",
+                          " acked lines (see boris-ingestd spool export)",
                           j->file.path, j->aside, s->lines);
         if (j->damaged > 0)
                 log_error("spool: %" PRIu64
-                          " lines in %s are damaged; they stay there, see boris-ingestd spool verify",
+                          " lines in %s are damaged and stay there (see boris-ingestd spool verify)",
                           j->damaged, j->file.path);
         if (next != SPOOL_GOOD && s->state == SPOOL_GOOD)
-                log_error("spool: %s cannot be used: %s%s; clients are paused until it can", j->file.path,
+                log_error("spool: %s cannot be used: %s%s; clients are paused meanwhile", j->file.path,
                           j->file.error, j->status == SPOOL_FULL ? " (spool.max_bytes, or the disk)" : "");
         if (next == SPOOL_GOOD && s->state != SPOOL_GOOD)
                 log_info("spool: %s can be used again", j->file.path);
@@ -416,9 +416,8 @@ int spool_open(struct spool *s, uv_loop_t *loop, const char *dir, uint64_t max_b
                 log_error("spool: %s was damaged and is set aside as %s: see boris-ingestd spool export",
                           j->file.path, j->aside);
         if (status == SPOOL_FULL) {
-                log_error(
-                        "spool: %s cannot be opened: %s (the disk is full; it is tried again, clients are paused)",
-                        j->file.path, j->file.error);
+                log_error("spool: %s cannot be opened: %s (the disk is full; retrying, clients are paused)",
+                          j->file.path, j->file.error);
                 s->state = SPOOL_UNOPENED;
                 uv_timer_start(&s->retry, on_retry, SPOOL_RETRY_MS, 0);
                 return 0;

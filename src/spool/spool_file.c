@@ -90,7 +90,7 @@ static enum spool_status set_up(struct spool_file *f)
 {
         char sql[400];
         enum spool_status status;
-        int64_t version;
+        int64_t version = 0;
         int code;
 
         snprintf(sql, sizeof(sql),

@@ -150,7 +150,7 @@ static bool find_all(struct field_reader *reader, struct slice line, struct fiel
                         continue;
                 }
                 if (f->present & 1u << field) {
-                        r.error = "the same key stands twice";
+                        r.error = "duplicate key";
                         return bad_json(&r, field, f->reject);
                 }
                 f->present |= 1u << field;

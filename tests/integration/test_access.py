@@ -52,7 +52,7 @@ class Access(TestCase):
         self.assert_allowed(0, 0)
         self.assert_refused(12346, 12345, "12345,65534")
         self.assertIn("uid 12346", self.d.log())
-        self.assertIn("refused: neither in listen.allow_users", self.d.log())
+        self.assertIn("turned away: neither in listen.allow_users", self.d.log())
 
     def test_groups(self):
         self.start(listen__allow_groups="daemon 4242")

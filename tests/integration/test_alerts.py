@@ -19,6 +19,7 @@ LABELS = 'job="boris-ingestd",instance="i"'
 HEALTHY = {
     "up": "1x720", "process_start_time_seconds": "0x720", "process_open_fds": "40x720", "process_max_fds": "1280x720",
     "boris_ingestd_ready": "1x720", "boris_ingestd_draining": "0x720", "boris_ingestd_worker_report_age_seconds": "0x720",
+    "boris_ingestd_config_last_reload_successful": "1x720", "boris_ingestd_tls_certificate_expires_seconds": "7776000-60x720",
     "boris_ingestd_lines_received_total": "0+60000x720", 'boris_ingestd_rejects_total{code="bad_value"}': "0+60x720",
     'boris_ingestd_rejects_total{code="refused_by_database"}': "0x720",
     "boris_ingestd_database_up": "1x720", "boris_ingestd_database_away_seconds": "0x720",
@@ -44,6 +45,8 @@ CASES = {
     "NotReady": ({"boris_ingestd_ready": "1x9 0x20", "boris_ingestd_database_up": "1x9 0x20"}, "11m", "12m"),
     "StopTakesLong": ({"boris_ingestd_draining": "0x9 1x9", "boris_ingestd_ready": "1x9 0x9"}, "11m", "12m"),
     "WorkerStuck": ({"boris_ingestd_worker_report_age_seconds": "0x9 31+60x9"}, "10m", "11m"),
+    "ReloadFailed": ({"boris_ingestd_config_last_reload_successful": "1x9 0x20"}, "14m", "15m"),
+    "CertificateExpires": ({"boris_ingestd_tls_certificate_expires_seconds": "1210200-60x60"}, "20m", "21m"),
     "DatabaseAway": ({"boris_ingestd_database_up": "1x9 0x30"}, "14m", "15m"),
     "DatabaseUnsteady": ({"boris_ingestd_database_connections_lost_total": "0+1x40"}, "9m", "20m"),
     "BatchesFail": ({"boris_ingestd_batch_failures_total": "0x9 0+3x40"}, "24m", "30m"),
@@ -157,7 +160,14 @@ class Files(unittest.TestCase):
         place = {(x, y) for p in panels for x in range(p["gridPos"]["x"], p["gridPos"]["x"] + p["gridPos"]["w"])
                  for y in range(p["gridPos"]["y"], p["gridPos"]["y"] + p["gridPos"]["h"])}
         self.assertEqual(len(place), sum(p["gridPos"]["w"] * p["gridPos"]["h"] for p in panels), "panels overlap")
-        rules = [{"record": f"panel:{n}", "expr": text.replace("$__rate_interval", "5m").replace("$instance", ".*")}
+        for text in expressions(dashboard):  # no other job's processes, whatever the operator called this one
+            for selector in re.findall(r"\{[^}]*\}", text):
+                self.assertIn('job=~"$job"', selector, text)
+            if not text.startswith("label_values"):
+                self.assertEqual(len(re.findall(r"\b(?:boris_ingestd|process)_\w+\{", text)),
+                                 len(re.findall(r"\b(?:boris_ingestd|process)_\w+", text)), text)
+        self.assertEqual([v["name"] for v in dashboard["templating"]["list"]], ["datasource", "job", "instance"])
+        rules = [{"record": f"panel:{n}", "expr": text.replace("$__rate_interval", "5m").replace("$instance", ".*").replace("$job", ".*")}
                  for n, text in enumerate(expressions(dashboard)) if not text.startswith("label_values")]
         self.assertGreater(len(rules), len(panels) - 1)
         done = promtool("check", "rules", str(self.write("panels.yml", {"groups": [{"name": "panels", "rules": rules}]})))
@@ -169,7 +179,11 @@ class Names(TestCase):
         folder = tempfile.TemporaryDirectory(prefix="ingestd-")
         self.addCleanup(folder.cleanup)
         self.db.add_account()
-        daemon = self.daemon(http__listen="127.0.0.1:0", spool__dir=f"{folder.name}/spool", rejects__file=f"{folder.name}/rejects")
+        key, cert = f"{folder.name}/key", f"{folder.name}/cert"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+                        "/CN=x", "-keyout", key, "-out", cert], check=True, capture_output=True)
+        daemon = self.daemon(http__listen="127.0.0.1:0", listen__tcp="127.0.0.1:0", listen__tls_cert=cert, listen__tls_key=key,
+                             listen__tls_client_ca=cert, spool__dir=f"{folder.name}/spool", rejects__file=f"{folder.name}/rejects")
         daemon.send(record())
         with urllib.request.urlopen(f"{daemon.http()}/metrics") as answer:
             told = set(re.findall(r"^# TYPE (\w+) ", answer.read().decode(), re.M))

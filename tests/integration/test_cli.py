@@ -1,5 +1,7 @@
 """The command line without a database: help, usage errors, configuration errors."""
 
+import pathlib
+import re
 import tempfile
 import unittest
 
@@ -71,6 +73,31 @@ class CommandLine(unittest.TestCase):
             done = self.run_with("check", "--config", "/dev/null", "--set", "database.url=host=/nonexistent", "--set",
                                  f"rejects.file={folder}/file", "--set", f"spool.dir={folder}/spool")
             self.assertIn("ok     configuration\n", done.stdout)
+
+    def test_check_of_the_configuration_alone(self):
+        """No database is asked: the status is that of the file."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder, "ini")
+            file.write_text("[database]\nurl = host=/nonexistent\n[listen]\nunix = /run/x/s\n")
+            done = self.run_with("check", "--config-only", "--config", str(file))
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "ok     configuration\n", ""))
+            for text, reason in (("[batch]\nrow = 1\n", f"{file}:2: unknown key batch.row"),
+                                 ("[limits]\nidle_ms = soon\n", "limits.idle_ms"),
+                                 ("[database]\nurl = s3cr3t\n", "database.url is no valid libpq conninfo or URL"),
+                                 ("[database]\npassword_file = /nowhere\n", "/nowhere"),
+                                 ("[listen]\nallow_groups = nobody-at-all\n", "nobody-at-all"),
+                                 ("[listen]\ntls_cert = /no\ntls_key = /no\ntls_client_ca = /no\ntcp = 127.0.0.1:0\n", "tls_cert /no"),
+                                 ("not ini\n", f"{file}:1")):
+                file.write_text(text)
+                done = self.run_with("check", "--config-only", "--config", str(file))
+                self.assertEqual(done.returncode, 1, text)
+                self.assertIn(reason, done.stdout + done.stderr)
+                self.assertNotIn("s3cr3t", done.stdout + done.stderr)
+
+    def test_the_units_check_before_they_reload(self):
+        for unit, config in (("boris-ingestd.service", ""), ("boris-ingestd@.service", " --config /etc/boris-ingestd/%i.ini")):
+            commands = re.findall(r"(?m)^ExecReload=(.*)$", (ROOT / "systemd" / unit).read_text())
+            self.assertEqual(commands, [f"/usr/sbin/boris-ingestd check --config-only{config}", "/bin/sh -c 'kill -HUP $MAINPID'"])
 
     def test_a_url_that_can_never_be_used_ends_the_start(self):
         with tempfile.TemporaryDirectory() as folder:

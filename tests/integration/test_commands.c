@@ -97,7 +97,7 @@ static int run(enum command command, const char *input, size_t input_len)
                 status = command_migrate(&config, command == STATUS);
                 break;
         case CHECK:
-                status = command_check(&config);
+                status = command_check(&config, false);
                 break;
         case CREATE:
                 status = command_connection_create(&config, create_arguments.platform, create_arguments.id,

@@ -7,7 +7,7 @@ import json
 import tempfile
 import unittest
 
-from lib.harness import TestCase, ad_object, psql, record, run_ingestd, wait_until
+from lib.harness import TestCase, psql, record, run_ingestd, wait_until
 
 EVIL = "\x1b]0;title\x07\x1b[2J\u202eevil\u2066\u009b31m"
 HIDDEN = "\x1b\x07\x07\u202e\u2066\u009b\u200f\u2028"

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 import urllib.parse
 from contextlib import ExitStack, closing
@@ -124,7 +125,7 @@ class Counts(HttpCase):
         self.assertEqual(lines["received"], metrics["lines_received_total"])
         self.assertEqual(sum(lines.values()), 2 * lines["received"])
         self.assertEqual({code: n for code, n in status["rejectsByCode"].items() if n}, self.CODES)
-        self.assertEqual(len(status["rejectsByCode"]), 10)
+        self.assertEqual(len(status["rejectsByCode"]), 11)
         self.assertGreater(status["rates"]["received"], 0)
         self.assertGreaterEqual(status["ackLatencySeconds"]["max"], status["ackLatencySeconds"]["p99"])
         self.assertGreaterEqual(status["ackLatencySeconds"]["p99"], status["ackLatencySeconds"]["p50"])
@@ -353,6 +354,24 @@ class Health(HttpCase):
         self.assertGreater(page.metrics()["batch_failures_total"], 0)
         client.finish()
 
+    def test_known_rows_are_no_failures(self):
+        """Batches of known and fresh rows, in turn: each is merged, which the alert for failing batches is not to see."""
+        daemon, page = self.watched(batch__linger_ms="1")
+        client = daemon.client()
+        client.send(*numbered(20))
+        client.wait_ack(20)
+        for n in range(10):
+            client.send(*numbered(2, start=19 + n))
+            ack = client.wait_ack(22 + 2 * n)
+        self.assertEqual(ack, {"ack": 40, "stored": 30, "duplicate": 10, "rejected": 0})
+        client.finish()
+        metrics = page.metrics()
+        self.assertGreater(metrics["batches_total"], 3)
+        self.assertEqual(metrics["batch_failures_total"], 0)
+        self.db.refuse_inserts("spending", "NEW.amount_cents = 1000", sqlstate="23514")
+        self.assertEqual(daemon.send(*numbered(2, start=999)).codes(), {2: "refused_by_database"})
+        self.assertGreater(page.metrics()["batch_failures_total"], 0)
+
     def test_not_ready_while_it_stops(self):
         self.server.need_private()
         daemon, page = self.watched()
@@ -467,18 +486,32 @@ class Strangers(HttpCase):
 
 class Listening(HttpCase):
     def test_a_port_that_is_taken(self):
-        _, page = self.watched()
-        done = run_ingestd(self.db, "run", "--config", "/dev/null", "--set", "listen.unix=/tmp/never",
-                           "--set", f"http.listen=127.0.0.1:{page.port}")
-        self.assertEqual(done.returncode, 1)
-        (line,) = done.stderr.splitlines()
-        self.assertRegex(line, rf"http.listen 127.0.0.1:{page.port}: another program listens there, .*name another port")
+        """Records are ingested all the same, and the page appears when the port is free."""
+        with closing(socket.create_server(("127.0.0.1", 0))) as other:
+            port = other.getsockname()[1]
+            daemon = self.daemon(http__listen=f"127.0.0.1:{port}")
+            self.assertRegex(daemon.log(), rf"http.listen 127.0.0.1:{port}: another program listens there, .*name another port")
+            self.assertEqual(daemon.send(*numbered(10)).counts(), (10, 10, 0, 0))
+            daemon.signal(signal.SIGHUP)
+            wait_until(lambda: "configuration read again" in daemon.log(), "reload")
+            time.sleep(5)
+            self.assertEqual(daemon.log().count("another program listens there"), 1, "told once")
+        wait_until(lambda: "status and metrics: " in daemon.log(), "the status page")
+        self.assertEqual(Page(daemon).metrics()['lines_total{outcome="stored"}'], 10)
+        self.assertEqual(daemon.stop(), 0)
+
+    def test_an_address_that_is_not_here(self):
+        """The machine may get it later."""
+        daemon = self.daemon(http__listen="192.0.2.1:9464")
+        self.assertRegex(daemon.log(), "http.listen 192.0.2.1:9464: Cannot assign requested address: no status page")
+        self.assertEqual(daemon.send(*numbered(10)).counts(), (10, 10, 0, 0))
+        self.assertEqual(daemon.stop(), 0)
 
     def test_addresses(self):
         _, page = self.watched()
         self.assertEqual(page.host, "127.0.0.1")
         everywhere = self.daemon(http__listen="0.0.0.0:0")
-        self.assertIn("http.listen: who reaches 0.0.0.0 can read the status page", everywhere.log())
+        self.assertIn("http.listen: everybody who reaches 0.0.0.0 can read the status page", everywhere.log())
         page = Page(everywhere)
         page.host = "127.0.0.1"
         self.assertEqual(page.get("/healthz", headers={"Host": "ingest.example"}).status, 200)

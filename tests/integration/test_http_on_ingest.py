@@ -1,6 +1,5 @@
 """A web page that makes a browser send HTTP to the ingest socket stores nothing: one reply line, and the end."""
 
-import json
 import re
 import socket
 import time

@@ -443,7 +443,7 @@ class Listening(TestCase):
         other.settings["listen.unix"] = d.socket
         other.start(wait=False)
         self.assertEqual(other.process.wait(20), 1)
-        self.assertIn("another process listens there", other.log())
+        self.assertIn("another daemon has it", other.log())
         self.assertEqual(d.send(record()).counts(), (1, 0, 1, 0))
 
     def test_a_file_in_the_way_is_kept(self):

@@ -6,7 +6,7 @@ import sys
 import time
 import unittest
 
-from lib.harness import TestCase, encode, record, wait_until
+from lib.harness import TestCase, encode, record
 
 MB = 1 << 20
 LIMIT = 32 * MB

@@ -175,9 +175,9 @@ class Booted:
 
     def test_reload(self):
         before = self.state()["MainPID"]
-        told = self.log().count("SIGHUP: the configuration was read again")
+        told = self.log().count("SIGHUP: configuration read again")
         self.run_there("systemctl reload boris-ingestd")
-        wait_until(lambda: self.log().count("SIGHUP: the configuration was read again") == told + 1,
+        wait_until(lambda: self.log().count("SIGHUP: configuration read again") == told + 1,
                    "the log tells of the reload", pause=0.2)
         self.assertEqual(self.state()["MainPID"], before)
         self.assertEqual(self.store(*self.fresh()), (3, 3, 0, 0))

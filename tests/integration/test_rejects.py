@@ -83,7 +83,7 @@ class RejectFile(TestCase):
         self.file.unlink()
         self.file.mkdir()
         self.assertEqual(self.d.send(record(externalId="third"), record()).counts(), (2, 1, 0, 1))
-        wait_until(lambda: "refused lines are not recorded" in self.d.log(), "the log")
+        wait_until(lambda: "rejected lines are not recorded" in self.d.log(), "the log")
         self.d.send(record(externalId="fourth"))
         self.file.rmdir()
         self.d.send(record(externalId="fifth"))

@@ -12,7 +12,7 @@ import time
 import unittest
 import uuid
 
-from lib.harness import TestCase, numbered, psql, record, wait_until
+from lib.harness import TestCase, numbered, record, wait_until
 
 
 class Waiting(TestCase):
@@ -140,6 +140,36 @@ class Locks(Waiting):
             for n in range(3):
                 self.assertEqual(d.send(record(amountCents=1000 + n)).counts(), (1, 1, 0, 0))
         self.assertEqual(client.finish().counts(), (30, 30, 0, 0))
+
+
+class Memory(Waiting):
+    """Rows that wait hold their own bytes, of a part of the memory: the rest is for others."""
+
+    def test_rows_that_wait_among_long_ones(self):
+        d = self.daemon(limits__memory_bytes="16M", limits__max_line_bytes="1M")
+        self.assertEqual(d.send(*numbered(3, 500)).counts(), (3, 3, 0, 0))
+        client = d.client()
+        with self.db.holding("DELETE FROM ad_objects WHERE external_id = '2'"):
+            for n in range(400):
+                client.send(record(externalId="2", amountCents=n), record(amountCents=n, metrics={"text": "x" * 60000}))
+            wait_until(lambda: self.db.count() >= 403, "rows of other objects are stored")
+            self.assert_served_others(d)
+        self.assertEqual(client.finish().counts(), (800, 800, 0, 0))
+
+    def test_long_rows_that_wait(self):
+        d = self.daemon(limits__memory_bytes="16M", limits__max_line_bytes="1M")
+        self.assertEqual(d.send(*numbered(3, 500)).counts(), (3, 3, 0, 0))
+        client = d.client()
+        with self.db.holding("DELETE FROM ad_objects WHERE external_id = '2'"):
+            client.feed(*[record(externalId="2", amountCents=n, metrics={"text": "x" * 500000}) for n in range(40)], half_close=True)
+            wait_until(lambda: "rows wait for a lock" in d.log(), "rows wait")
+            time.sleep(2)
+            self.assert_served_others(d)
+        self.assertEqual(client.drain().counts(), (40, 40, 0, 0))
+
+    def assert_served_others(self, d):
+        for n in range(3):
+            self.assertEqual(d.send(record(amountCents=1000 + n)).counts(), (1, 1, 0, 0))
 
 
 class Weeks(Waiting):

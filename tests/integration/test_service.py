@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.request
 
 from lib.harness import INGESTD, Client, Daemon, Database, TestCase, numbered, record, wait_until
 
@@ -144,7 +145,7 @@ class Notify(ServiceTest):
         done = subprocess.run([INGESTD, "run", "--config", "/dev/null", "--set", f"listen.unix={daemon.socket}"],
                               env=env, stderr=subprocess.PIPE, text=True, timeout=30)
         self.assertEqual(done.returncode, 1)
-        self.assertIn("another process listens there", done.stderr)
+        self.assertIn("another daemon has it", done.stderr)
         self.assertNotIn("READY=1", self.manager.said)
 
 
@@ -217,7 +218,7 @@ class Activation(TestCase):
     def test_the_socket_is_used_and_left_as_it_is(self):
         self.db.add_account()
         daemon = self.daemon(**self.sockets(self.unix()))
-        self.assertIn(f"listening on {self.path}, which was handed over", daemon.log())
+        self.assertIn(f"listening on {self.path} (socket passed by systemd)", daemon.log())
         self.assertFalse(os.path.exists(daemon.socket))
         self.assertEqual(self.converse(record()).counts(), (1, 1, 0, 0))
         self.assertEqual(daemon.stop(), 0)
@@ -285,7 +286,7 @@ class Activation(TestCase):
         done = subprocess.run(["sh", "-c", command, INGESTD], env=dict(os.environ, DATABASE_URL=self.db.daemon_url),
                               stderr=subprocess.PIPE, text=True, timeout=60)
         self.assertEqual(done.returncode, 1)
-        self.assertIn("the sockets that systemd hands over cannot be used: Bad file descriptor", done.stderr)
+        self.assertIn("cannot use the sockets passed by systemd: Bad file descriptor", done.stderr)
 
     def test_without_tls_only_loopback_here_too(self):
         self.assert_not_started(self.tcp("0.0.0.0"), "only loopback addresses are allowed without TLS")
@@ -316,7 +317,7 @@ class Configured(Daemon):
 
 
 class Reload(TestCase):
-    READ = "the configuration was read again"
+    READ = "configuration read again"
 
     def setUp(self):
         super().setUp()
@@ -337,9 +338,33 @@ class Reload(TestCase):
                               "this system does not know no-such-user-here")):
             said = d.reload(text)
             self.assertIn(reason, said)
-            self.assertTrue(said.endswith("; all settings stay as they were"), said)
+            self.assertTrue(said.endswith("; no setting was changed"), said)
             clients = [d.client(), d.client()]
             self.assertEqual([client.finish().closing for client in clients], [None, None])
+
+    def test_metrics_tell_whether_and_when(self):
+        d = self.configured("[http]\nlisten = 127.0.0.1:0\n")
+        d.settings.pop("http.listen")  # which the command line would set
+        d.stop()
+        d.start()
+
+        def told():
+            with urllib.request.urlopen(f"{d.http()}/metrics") as answer:
+                text = answer.read().decode()
+            self.assertNotIn("tls_certificate_expires_seconds", text)
+            return tuple(float(re.search(rf"(?m)^boris_ingestd_config_last_reload_{name} (.*)$", text)[1])
+                         for name in ("successful", "success_timestamp_seconds"))
+
+        ok, start = told()
+        self.assertEqual(ok, 1)
+        self.assertAlmostEqual(start, time.time(), delta=60)
+        d.reload("[limits]\nrows = 5\n")
+        self.assertEqual(told(), (0, start))
+        before = time.time()
+        d.reload("[http]\nlisten = 127.0.0.1:0\n")
+        ok, later = told()
+        self.assertEqual(ok, 1)
+        self.assertGreaterEqual(later, before - 0.001)
 
     def test_what_needs_a_restart_is_named_without_its_value(self):
         d = self.configured()
@@ -502,12 +527,12 @@ class Logs(TestCase):
         lines = [record(amountCents="s3cr3t")] * 200 + [record(s3cr3t=1)] * 100 + ["s3cr3t"] * 100
         replies = d.send(*lines)
         self.assertEqual(len(replies.rejects), 400)
-        wait_until(lambda: " closed: 400 lines" in d.log() and "more lines refused" in d.log(), "the sum")
+        wait_until(lambda: " closed: 400 lines" in d.log() and "more lines rejected" in d.log(), "the sum")
         told = [line for line in d.log().splitlines() if "refused" in line]
         self.assertEqual(len(told), 4, told)
         for number, line in enumerate(told[:3], 1):
-            self.assertRegex(line, rf"info connection 1 of uid \d+, pid \d+: line {number} refused: bad_value \(amountCents\)$")
-        self.assertRegex(told[3], r"info connection 1 of uid \d+, pid \d+: 397 more lines refused in \d+ s: "
+            self.assertRegex(line, rf"info connection 1 of uid \d+, pid \d+: line {number} rejected: bad_value \(amountCents\)$")
+        self.assertRegex(told[3], r"info connection 1 of uid \d+, pid \d+: 397 more lines rejected in \d+ s: "
                                   r"bad_json 100, unknown_field 100, bad_value 197 \(amountCents\)$")
         self.assertNotIn("s3cr3t", d.log())
 

@@ -67,8 +67,8 @@ class Outage(Spool):
         self.assertEqual(client.wait_ack(1015)["stored"], 11)
         client.close()
         d.signal(signal.SIGUSR1)
-        wait_until(lambda: re.search(r"status: spool: 0 lay there before, 1006 spooled: \d+ stored, \d+ duplicate, 1 rejected, "
-                                     "0 lie there, 0 set aside", d.log()), "the counts")
+        wait_until(lambda: re.search(r"status: spool: 0 were there at the start, 1006 spooled: \d+ stored, \d+ duplicate, 1 rejected, "
+                                     "0 left, 0 set aside", d.log()), "the counts")
 
     def test_what_lies_there_survives_the_daemon(self):
         d = self.spooling()
@@ -76,7 +76,7 @@ class Outage(Spool):
         self.assertEqual(d.send(*numbered(3000)).ack["spooled"], 3000)
         d.kill()
         d.start()
-        self.assertIn("3000 lines lie in the spool", d.log())
+        self.assertIn("3000 spooled lines found", d.log())
         self.assertEqual(d.send(*numbered(100, 3000)).ack["spooled"], 100)
         self.assertEqual(d.stop(), 0)
         self.server.start()
@@ -153,13 +153,13 @@ class Outage(Spool):
         clients = [threading.Thread(target=stream, args=(lines[i:i + 1000],)) for i in range(60000, 160000, 1000)]
         for client in clients:
             client.start()
-        wait_until(lambda: "the database gets on" in d.log(), "it drains")
+        wait_until(lambda: "the database responds again" in d.log(), "it drains")
         time.sleep(0.3)
         d.signal(signal.SIGTERM)
         for client in clients:
             client.join()
         self.assertEqual(d.process.wait(40), 0)
-        self.assertNotIn("ending at once", d.log())
+        self.assertNotIn("stopping immediately", d.log())
         self.assertEqual(closings, ["shutdown"] * 100)
 
     def test_hierarchy_and_spending_keep_their_order(self):

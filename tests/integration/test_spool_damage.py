@@ -10,7 +10,7 @@ import tempfile
 import unittest
 import urllib.request
 
-from lib.harness import Daemon, numbered, run_ingestd, wait_until
+from lib.harness import Daemon, numbered, run_ingestd
 
 ROUNDS, LINES = 5, 200
 ACKED = ROUNDS * LINES

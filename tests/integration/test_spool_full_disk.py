@@ -145,7 +145,7 @@ class FullDisk(test_spool.Spool):
         start = time.monotonic()
         self.assertEqual(d.stop(timeout=50), 0)
         self.assertLess(time.monotonic() - start, 20)
-        self.assertNotIn("ending at once", d.log())
+        self.assertNotIn("stopping immediately", d.log())
         replies = client.drain()
         self.assertEqual(replies.closing, "shutdown")
         # what was acked is there, and nothing else is missed

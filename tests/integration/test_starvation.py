@@ -53,7 +53,10 @@ class Starvation(TestCase):
         waiting.close()
 
     def give_up(self, d, connect, half_close):
-        clients = [connect() for _ in range(5)]
+        clients = []
+        for _ in range(5):
+            wait_until(lambda: self.admitted(connect), "all places are free again", timeout=20, pause=0.5)
+            clients.append(connect())
         for client in clients:
             fill(client, encode(record(amountCents=1)) * 1 + b"\n")
         if half_close:
@@ -62,20 +65,20 @@ class Starvation(TestCase):
             time.sleep(1)
         for client in clients:
             client.close()
+        wait_until(lambda: self.admitted(connect), "a place becomes free", timeout=20, pause=0.5)
 
-        def admitted():
-            client = connect()
-            client.sock.settimeout(0.2)
-            try:
-                return client.sock.recv(1000) == b""
-            except TimeoutError:
-                return True
-            except ConnectionResetError:
-                return False
-            finally:
-                client.close()
-
-        wait_until(admitted, "a place becomes free", timeout=20, pause=0.5)
+    @staticmethod
+    def admitted(connect):
+        client = connect()
+        client.sock.settimeout(0.2)
+        try:
+            return client.sock.recv(1000) == b""
+        except TimeoutError:
+            return True
+        except ConnectionResetError:
+            return False
+        finally:
+            client.close()
 
     def test_places_of_clients_that_gave_up(self):
         d = self.daemon(limits__max_connections=5, limits__memory_bytes="16M", database__url=NOBODY,
@@ -85,7 +88,6 @@ class Starvation(TestCase):
             for half_close in (False, True):
                 with self.subTest(connect=connect, half_close=half_close):
                     self.give_up(d, connect, half_close)
-                    time.sleep(6)  # the places of all are free again
 
     def test_what_was_received_is_settled(self):
         d = self.daemon(batch__rows=1, database__writers=1, daemon__workers=1)
@@ -113,6 +115,9 @@ class Starvation(TestCase):
         self.assertGreater(got, 50000)
         deaf.close()
         slow.close()
+        # and nothing of them is left that the end would wait for
+        self.assertEqual(d.stop(), 0)
+        self.assertNotIn("ending at once", d.log())
 
 
 if __name__ == "__main__":

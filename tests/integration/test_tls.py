@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 import unittest
+import urllib.request
 
 from lib.harness import INGESTD, Client, TestCase, record, run_ingestd, wait_until
 
@@ -257,10 +258,10 @@ class Access(Tls):
         self.assert_turned_away(d, "stranger")
         (self.folder / "ca.crt").write_text((self.folder / "other-ca.crt").read_text())
         d.signal(signal.SIGHUP)
-        wait_until(lambda: "were read again" in d.log(), "reload")
+        wait_until(lambda: "certificates read again" in d.log(), "reload")
         self.make("server", "-CA", "other-ca")  # for the clients' side of the check
         d.signal(signal.SIGHUP)
-        wait_until(lambda: d.log().count("were read again") == 2, "reload")
+        wait_until(lambda: d.log().count("certificates read again") == 2, "reload")
         new = self.client(d, name="stranger", ca="other-ca")
         new.send(record(amountCents=5))
         self.assertEqual(new.finish().counts(), (1, 1, 0, 0))
@@ -269,8 +270,25 @@ class Access(Tls):
         # what cannot be read changes nothing
         pathlib.Path(self.path("server.key")).write_text("no key")
         d.signal(signal.SIGHUP)
-        wait_until(lambda: "stay as they were" in d.log(), "told")
+        wait_until(lambda: "no setting was changed" in d.log(), "told")
         self.assertEqual(self.client(d, name="stranger", ca="other-ca").finish().counts(), (0, 0, 0, 0))
+
+    def test_the_time_until_the_certificate_expires(self):
+        """That of the certificate in use, not of the one in the file."""
+        d = self.daemon(http__listen="127.0.0.1:0", **self.settings)
+
+        def days():
+            with urllib.request.urlopen(f"{d.http()}/metrics") as answer:
+                seconds = float(re.search(r"(?m)^boris_ingestd_tls_certificate_expires_seconds (.*)$", answer.read().decode())[1])
+            return seconds / 86400
+
+        before = days()
+        self.openssl("req", "-x509", "-new", "-key", self.path("server.key"), "-subj", "/CN=x", "-days", "90", "-out",
+                     self.path("server.crt"))
+        self.assertAlmostEqual(days(), before, delta=0.1)
+        d.signal(signal.SIGHUP)
+        wait_until(lambda: "certificates read again" in d.log(), "reload")
+        self.assertAlmostEqual(days(), 90, delta=0.1)
 
     def test_a_key_with_a_passphrase_is_refused_and_nobody_asked_for_it(self):
         self.openssl("pkey", "-in", self.path("server.key"), "-aes256", "-passout", "pass:secret", "-out",

@@ -11,7 +11,7 @@ import time
 import unittest
 import urllib.parse
 
-from lib.harness import TestCase, record, wait_until
+from lib.harness import TestCase, record
 
 SSL_REQUEST = struct.pack("!II", 8, 80877103)
 

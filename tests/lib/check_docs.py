@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks the pages: every link and anchor leads somewhere, README.md stays short, and no phrase is used that readers stumbled over."""
+"""check_docs.py [all]: every link and anchor of the pages leads somewhere, README.md stays short, and no page uses a phrase
+that readers stumbled over. With "all", the sources, units and settings are searched for such phrases, too."""
 
 import pathlib
 import re
@@ -54,14 +55,14 @@ def check_length(name, most):
 
 
 def texts():
-    """The files that people read: everything in the repository but data, and this list."""
+    """The files that people read besides the pages: everything in the repository but data, and this list."""
     names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=False, stdout=subprocess.PIPE,
                            text=True).stdout.split("\n")
     for name in names:
         path = ROOT / name
         if name.startswith("tests/fuzz/corpus") or path == pathlib.Path(__file__).resolve() or not path.is_file():
             continue
-        if path.suffix in {".md", ".c", ".h", ".ini", ".yml", ".html", ".8", ".5", ".service", ".socket", ".sql"}:
+        if path.suffix in {".c", ".h", ".ini", ".yml", ".html", ".8", ".5", ".service", ".socket", ".sql"}:
             yield path
 
 
@@ -78,7 +79,8 @@ def main():
     faults = [fault for path in found for fault in check_links(path)]
     faults += check_length("README.md", README_LINES_MAX)
     faults += check_length("src/README.md", SOURCE_README_LINES_MAX)
-    faults += [fault for path in texts() for fault in check_words(path)]
+    searched = [*found, *(texts() if sys.argv[1:] == ["all"] else [])]
+    faults += [fault for path in searched for fault in check_words(path)]
     if len(found) < 5:
         faults.append(f"only {len(found)} pages found: the check looks in the wrong place")
     print("\n".join(faults) or f"{len(found)} pages: links, anchors, length and words are good")

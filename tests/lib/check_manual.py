@@ -62,7 +62,7 @@ class Manual(unittest.TestCase):
             if match := re.match(r"\.It Cm ([a-z ]+?)(?= O[op] | Ar | Fl |$)", line):
                 command = commands.setdefault(match[1], set())
             if command is not None:
-                command |= {"-" + option for option in re.findall(r"Fl (-[a-z]+)", line)}
+                command |= {"-" + option for option in re.findall(r"Fl (-[a-z-]+)", line)}
         return commands
 
     def test_commands_and_their_options(self):
@@ -75,7 +75,7 @@ class Manual(unittest.TestCase):
     def test_help_tells_no_more(self):
         text = subprocess.run([INGESTD, "--help"], check=True, stdout=subprocess.PIPE, text=True).stdout
         page = PAGE_8.read_text().replace("Fl -", "--")
-        for option in set(re.findall(r"--[a-z]+", text)):
+        for option in set(re.findall(r"--[a-z-]+", text)):
             self.assertIn(option, page)
         for command in dispatched():
             self.assertRegex(text, rf"(?m)^  {command}\b")
@@ -84,7 +84,7 @@ class Manual(unittest.TestCase):
         for command, (_, options) in dispatched().items():
             for words in ([*command.split(), "--help"], ["help", *command.split()]):
                 text = subprocess.run([INGESTD, *words], check=True, stdout=subprocess.PIPE, text=True).stdout
-                found = set(re.findall(r"^ +(?:-h, |-V, )?(--[a-z]+)", text, re.M)) - EVERYWHERE - {"--help", "--version"}
+                found = set(re.findall(r"^ +(?:-h, |-V, )?(--[a-z-]+)", text, re.M)) - EVERYWHERE - {"--help", "--version"}
                 self.assertEqual(found, options, command)
 
     def test_settings_with_their_defaults(self):
