@@ -309,7 +309,7 @@ command=$1
 dir=$(realpath -m "${2:-.}")
 case $command in
 client)
-        enter_tree /tmp
+        enter_tree "$(way_into_trees)" /tmp
         exec "${sandbox[@]}" "$bin/$2" "${@:3}"
         ;;
 tree) prepare ;;
