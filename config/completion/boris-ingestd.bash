@@ -10,7 +10,7 @@ _boris_ingestd()
         for ((i = 1; i < COMP_CWORD; i++)); do
                 word=${COMP_WORDS[i]}
                 case $word in
-                --status | --yes | --latest | --json | --once) ;;
+                --status | --yes | --latest | --explain | --json | --once) ;;
                 --set) # a value, which bash breaks at its '='
                         [ "${COMP_WORDS[i + 2]-}" != "=" ] || ((i += 2))
                         ((i++))
@@ -61,7 +61,7 @@ _boris_ingestd()
         spool) candidates="status verify export" ;;
         "spool "*) candidates="--file" ;;
         hierarchy) candidates="--account --object --connection --platform" ;;
-        report) candidates="--account --object --connection --platform --from --to --bucket --by --format --latest" ;;
+        report) candidates="--account --object --connection --platform --from --to --bucket --by --format --latest --explain" ;;
         esac
         mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -W "$candidates --config --set" -- "$cur")
 } &&
