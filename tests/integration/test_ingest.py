@@ -82,8 +82,8 @@ class Storing(TestCase):
     def test_own_id(self):
         own = "01dee204-efdd-5702-9841-b5bbbec74be5"
         self.assertEqual(self.d.send(record(id=own)).counts(), (1, 1, 0, 0))
-        # the same (id, collectedAt): a duplicate, whatever else it says
-        self.assertEqual(self.d.send(record(id=own.upper(), amountCents=7)).counts(), (1, 0, 1, 0))
+        self.assertEqual(self.d.send(record(id=own.upper())).counts(), (1, 0, 1, 0))
+        self.assertEqual(self.d.send(record(id=own, amountCents=7)).codes(), {1: "id_conflict"})
         self.assertEqual(self.db.value("SELECT id || ' ' || amount_cents FROM spending"), f"{own} 100")
 
     def test_own_id_without_collected_at_is_stored_once(self):
