@@ -140,9 +140,13 @@ static void test_migrate(void **state)
 {
         (void)state;
         assert_int_equal(run(STATUS, "", 0), 0);
-        assert_string_equal(output, "0001_schema.sql pending\n0002_timescaledb_spending.sql pending\n0003_report.sql pending\n");
+        assert_string_equal(
+                output,
+                "0001_schema.sql pending\n0002_timescaledb_spending.sql pending\n0003_report.sql pending\n");
         assert_int_equal(run(MIGRATE, "", 0), 0);
-        assert_string_equal(output, "0001_schema.sql applied\n0002_timescaledb_spending.sql applied\n0003_report.sql applied\n");
+        assert_string_equal(
+                output,
+                "0001_schema.sql applied\n0002_timescaledb_spending.sql applied\n0003_report.sql applied\n");
         assert_int_equal(run(MIGRATE, "", 0), 0);
         assert_string_equal(output, "nothing to do: all 3 migrations are applied\n");
         assert_int_equal(run(STATUS, "", 0), 0);

@@ -218,7 +218,7 @@ class Trouble(PageCase):
             self.wait_text(page, "s-lines", "^30$")
             self.assertIn("filling", page.text("s-state"))
             self.wait_text(page, "d-state", "unavailable for")
-            self.assertIn("go to the spool", page.text("notices"))
+            self.assertIn("are spooled", page.text("notices"))
             self.assertEqual([row["Spooled"] for row in self.rows(page, "connections")], ["30"])
             self.check_looks(page)
         finally:

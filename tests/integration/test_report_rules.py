@@ -5,14 +5,11 @@ import csv
 import datetime as dt
 import io
 import os
-import pathlib
 import random
-import sys
 import unittest
 import zoneinfo
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import ad_object, psql, record, run_ingestd
+from lib.harness import ad_object, psql, record
 from test_report import Commands, named, spent
 
 DAY = ("2026-11-01", "2026-11-02")

@@ -34,8 +34,8 @@ class Spool(TestCase):
     def wait_empty(self, d):
         def empty():
             log = d.log()
-            return log.rfind("the spool is empty") >= max(log.rfind("lines go to the spool in"),
-                                                          log.rfind("lie in the spool"))
+            return log.rfind("the spool is empty") >= max(log.rfind("ms: spooling to "),
+                                                          log.rfind("spooled lines found"))
         wait_until(empty, "the spool is empty")
 
     def command(self, *args, status=0):

@@ -8,11 +8,9 @@ breakdowns.
 import argparse
 import pathlib
 import subprocess
-import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from harness import Database, Server, psql
+from lib.harness import Database, Server
 
 PLAIN = """SELECT count(*), sum(amount_cents), sum(impressions), sum(clicks), sum(conversions) FROM (
     SELECT DISTINCT ON (ad_object_id, period_start, period_end) amount_cents, impressions, clicks, conversions, currency FROM spending
