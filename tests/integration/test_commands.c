@@ -15,12 +15,17 @@ static void set_url(char *url)
 {
         static char none[] = "";
 
-        config = (struct config){
-                .database.url = url,
-                .listen = {.tcp = none, .tls_cert = none, .allow_users = none, .allow_groups = none},
-                .http.listen = none,
-                .rejects.file = none,
-                .spool.dir = none};
+        config = (struct config){.database = {.url = url, .password_file = none, .password = none},
+                                 .listen = {.unix_path = none,
+                                            .tcp = none,
+                                            .tls_cert = none,
+                                            .tls_key = none,
+                                            .tls_client_ca = none,
+                                            .allow_users = none,
+                                            .allow_groups = none},
+                                 .http.listen = none,
+                                 .rejects.file = none,
+                                 .spool.dir = none};
 }
 
 static int make(void **state)

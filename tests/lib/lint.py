@@ -117,7 +117,7 @@ def check_tidy_all(build):
 
 def tidy(build, files):
     """Of @files those that have changed since they were found in order: one takes some seconds."""
-    from lib.npm import CACHE
+    from npm import CACHE
     program = need("clang-tidy")
     version = subprocess.run([program, "--version"], check=True, stdout=subprocess.PIPE).stdout
     clean = CACHE / "tidy"
