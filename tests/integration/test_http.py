@@ -347,11 +347,10 @@ class Health(HttpCase):
         self.db.execute("ALTER TABLE spending RENAME TO elsewhere")
         client.send(*numbered(10))
         why = wait_until(lambda: (r := page.ready())[0] == 503 and r[1], "not ready")
-        self.assertIn("spending", why)
+        self.assertIn("tables are missing: run boris-ingestd migrate", why)
         self.db.execute("ALTER TABLE elsewhere RENAME TO spending")
         client.wait_ack(10)
         self.assertEqual(page.ready()[0], 200)
-        self.assertGreater(page.metrics()["batch_failures_total"], 0)
         client.finish()
 
     def test_known_rows_are_no_failures(self):
