@@ -94,11 +94,6 @@ class CommandLine(unittest.TestCase):
                 self.assertIn(reason, done.stdout + done.stderr)
                 self.assertNotIn("s3cr3t", done.stdout + done.stderr)
 
-    def test_the_units_check_before_they_reload(self):
-        for unit, config in (("boris-ingestd.service", ""), ("boris-ingestd@.service", " --config /etc/boris-ingestd/%i.ini")):
-            commands = re.findall(r"(?m)^ExecReload=(.*)$", (ROOT / "systemd" / unit).read_text())
-            self.assertEqual(commands, [f"/usr/sbin/boris-ingestd check --config-only{config}", "/bin/sh -c 'kill -HUP $MAINPID'"])
-
     def test_a_url_that_can_never_be_used_ends_the_start(self):
         with tempfile.TemporaryDirectory() as folder:
             for url in ("s3cr3t", "postgresql://u:s3cr3t@h/db?nope=1", "postgresql://u:p@s3cr3t@h/db"):
