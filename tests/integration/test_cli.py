@@ -1,7 +1,6 @@
 """The command line without a database: help, usage errors, configuration errors."""
 
 import pathlib
-import re
 import tempfile
 import unittest
 
