@@ -20,7 +20,7 @@ GRANT SELECT, INSERT ON spending TO :"role";
 -- read with the rights of whoever calls them: of platform_connections they need the columns above only.
 GRANT EXECUTE ON FUNCTION
       boris_ingestd_zone_links, boris_ingestd_zone, boris_ingestd_accounts, boris_ingestd_objects,
-      boris_ingestd_shape, boris_ingestd_dimensions, boris_ingestd_has_conversions, boris_ingestd_fractional, boris_ingestd_period_end,
+      boris_ingestd_dimension_names, boris_ingestd_shape, boris_ingestd_dimensions, boris_ingestd_has_conversions, boris_ingestd_fractional, boris_ingestd_period_end,
       boris_ingestd_newest, boris_ingestd_tree, boris_ingestd_pieces, boris_ingestd_latest, boris_ingestd_remainder, boris_ingestd_as_of, boris_ingestd_untangle,
       boris_ingestd_spending, boris_ingestd_explain TO :"role";
 

@@ -95,6 +95,25 @@ $$;
 
 -- --- one row ---
 
+-- The platforms' names for what a report can be broken down by.
+CREATE FUNCTION boris_ingestd_dimension_names() RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT '{
+        age,age_range,gender,country,country_code,region,region_id,province,province_id,city,city_id,dma,
+        dma_id,zip,postal_code,location,geo,language,publisher_platform,platform_position,device_platform,
+        impression_device,device,device_type,device_brand,device_model,os,operating_system,placement,
+        placement_type,placement_id,network,ad_network_type,ac,hour,hour_of_day,day_of_week,
+        hourly_stats_aggregated_by_advertiser_time_zone,hourly_stats_aggregated_by_audience_time_zone,product_id,
+        product_item_id,frequency_value,place_page_id,conversion_action,conversion_action_name,
+        conversion_action_category,click_type,slot,search_term,keyword,keyword_id,audience,audience_id,
+        interest,interest_category,income_range,parental_status,household_income,action_type,action_device,
+        action_destination,action_reaction,action_target_id,body_asset,title_asset,image_asset,video_asset,
+        description_asset,link_url_asset,call_to_action_asset,ad_format_asset,media_asset_url,user_segment_key,
+        app_id,skan_campaign_id,skan_conversion_id,conversion_destination,landing_destination,creative_id,
+        asset_group,asset_group_id
+        }'::text[]
+$$;
+
 -- The keys of metrics that have a value, one a line, those of an inner object behind its own; text values are marked with a
 -- "t" in front, others with "-". Rows of one breakdown have few different shapes.
 CREATE FUNCTION boris_ingestd_shape(metrics jsonb) RETURNS text
@@ -118,20 +137,7 @@ SELECT coalesce(string_agg(key, ', ' ORDER BY key COLLATE "C") FILTER (WHERE dim
        coalesce(string_agg(key, ', ' ORDER BY key COLLATE "C") FILTER (WHERE dimension OR is_text), '')
 FROM (
     SELECT key, is_text, key ~* '^(segments?|dimensions?|breakdowns?)[._]'
-        OR lower(regexp_replace(replace(key, ' ', '_'), '^.*\.', '')) = ANY ('{
-        age,age_range,gender,country,country_code,region,region_id,province,province_id,city,city_id,dma,
-        dma_id,zip,postal_code,location,geo,language,publisher_platform,platform_position,device_platform,
-        impression_device,device,device_type,device_brand,device_model,os,operating_system,placement,
-        placement_type,placement_id,network,ad_network_type,ac,hour,hour_of_day,day_of_week,
-        hourly_stats_aggregated_by_advertiser_time_zone,hourly_stats_aggregated_by_audience_time_zone,product_id,
-        product_item_id,frequency_value,place_page_id,conversion_action,conversion_action_name,
-        conversion_action_category,click_type,slot,search_term,keyword,keyword_id,audience,audience_id,
-        interest,interest_category,income_range,parental_status,household_income,action_type,action_device,
-        action_destination,action_reaction,action_target_id,body_asset,title_asset,image_asset,video_asset,
-        description_asset,link_url_asset,call_to_action_asset,ad_format_asset,media_asset_url,user_segment_key,
-        app_id,skan_campaign_id,skan_conversion_id,conversion_destination,landing_destination,creative_id,
-        asset_group,asset_group_id
-        }'::text[]) AS dimension
+        OR lower(regexp_replace(replace(key, ' ', '_'), '^.*\.', '')) = ANY (public.boris_ingestd_dimension_names()) AS dimension
     FROM (SELECT substr(entry, 2), left(entry, 1) = 't' FROM regexp_split_to_table(shape, '\n') AS entry
           WHERE entry <> '') AS named (key, is_text)
 ) AS judged
@@ -161,9 +167,9 @@ $$;
 -- --- what was collected last ---
 
 -- The ad objects of all accounts, of one account, or one object and all below it. object_id is the same for rows that
--- several platform connections brought of one object; parent_id is a parent's object_id.
+-- several platform connections brought of one object, and number stands for it, shorter; parent_id is a parent's object_id.
 CREATE FUNCTION boris_ingestd_objects(account uuid, object uuid)
-RETURNS TABLE (id uuid, object_id uuid, parent_id uuid, place bigint, zone text, platform public.platform, account_external_id text,
+RETURNS TABLE (id uuid, object_id uuid, number integer, parent_id uuid, place bigint, zone text, platform public.platform, account_external_id text,
                external_id text, type public.ad_object_type, name text)
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
 WITH account AS (
@@ -177,34 +183,42 @@ WITH account AS (
     LEFT JOIN public.ad_objects p ON p.id = o.parent_id
     WHERE $2 IS NULL OR $2 IN (o.id, o.parent_id, p.parent_id)
 )
-SELECT k.id, k.object_id, p.object_id, k.place, k.zone, k.platform, k.account_external_id, k.external_id, k.type, k.name
+SELECT k.id, k.object_id, (dense_rank() OVER (ORDER BY k.object_id))::integer, p.object_id, k.place, k.zone, k.platform, k.account_external_id, k.external_id, k.type, k.name
 FROM known k LEFT JOIN known p ON p.id = k.parent_id
 $$;
 
 -- The row that was collected last of each object and period, has_more if there are several, and what is around it: periods of
--- one object that hang together have the same number of stretch. Days are the account's; from_at and to_at may be given
--- instead of a day. Periods that begin before the range and reach into it are there, too, with starts_inside false.
+-- one object that hang together have the same stretch. Days are the account's; from_at and to_at may be given instead of a
+-- day. Periods that begin before the range and reach into it are there, too.
 --
 -- A restatement may come at any time after its period began, so later chunks are all read. Earlier ones are not: a row that
 -- was collected more than 31 days before its period began is a plan, and does not count. The planner sees one scan of
--- spending, whose bounds are constants, one sort, and windows of the same order.
+-- spending, whose bounds are constants, one sort, and windows of the same order. Rows are kept short, for they are sorted and
+-- kept: what is usual is NULL.
 CREATE FUNCTION boris_ingestd_newest(
     from_day date, to_day date, account uuid, object uuid, from_at timestamptz, to_at timestamptz)
 RETURNS TABLE (
-    object_id uuid, place bigint, period_start timestamptz, period_end timestamptz, stored_end timestamptz,
+    number integer, -- of the object
+    place bigint,   -- of the account; NULL for the first
+    period_start timestamptz, period_end timestamptz,
+    stored_end timestamptz, -- if it differs
     collected_at timestamptz, collected_before timestamptz, currency text, amount_cents bigint, impressions bigint,
-    clicks bigint, conversions bigint, fractional boolean, starts_inside boolean, reaches_out boolean, contains boolean,
+    clicks bigint, conversions bigint,
+    fractional boolean, outside boolean, reaches_out boolean, -- true or NULL; outside: begins before the range
+    contains boolean, -- another period, or crosses it
     has_more boolean, nested boolean, stretch bigint)
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
 WITH object AS MATERIALIZED (
-    SELECT id, object_id, place, coalesce($5, $1::timestamp AT TIME ZONE zone) AS from_at,
+    SELECT id, number, nullif(place, 1) AS place, coalesce($5, $1::timestamp AT TIME ZONE zone) AS from_at,
            coalesce($6, $2::timestamp AT TIME ZONE zone) AS to_at
     FROM public.boris_ingestd_objects($3, $4)
 ), found AS (
-    SELECT o.object_id, o.place, s.period_start, public.boris_ingestd_period_end(s.period_end) AS period_end,
-           s.period_end AS stored_end, s.collected_at, s.currency, s.amount_cents, s.impressions, s.clicks, s.conversions,
-           public.boris_ingestd_fractional(s.conversions, s.metrics) AS fractional,
-           s.period_start >= o.from_at AS starts_inside, s.period_end > o.to_at AS reaches_out
+    SELECT o.number, o.place, s.period_start, public.boris_ingestd_period_end(s.period_end) AS period_end,
+           CASE WHEN s.period_end <> public.boris_ingestd_period_end(s.period_end) THEN s.period_end END AS stored_end,
+           s.collected_at, s.currency, s.amount_cents, s.impressions, s.clicks, s.conversions,
+           CASE WHEN public.boris_ingestd_fractional(s.conversions, s.metrics) THEN true END AS fractional,
+           CASE WHEN s.period_start < o.from_at THEN true END AS outside,
+           CASE WHEN s.period_end > o.to_at THEN true END AS reaches_out
     FROM public.spending s JOIN object o ON o.id = s.ad_object_id
     WHERE s.collected_at >= (coalesce($5 AT TIME ZONE 'UTC', $1::timestamp - interval '15 hours') - interval '31 days')
                             AT TIME ZONE 'UTC'
@@ -218,21 +232,21 @@ WITH object AS MATERIALIZED (
         SELECT *, row_number() OVER collection AS newness, lead(collected_at) OVER collection AS next_at,
                lead(place) OVER collection AS next_place
         FROM found
-        WINDOW collection AS (PARTITION BY object_id, period_start, period_end ORDER BY collected_at DESC, place)
+        WINDOW collection AS (PARTITION BY number, period_start, period_end ORDER BY collected_at DESC, place NULLS FIRST)
     ) AS numbered WHERE newness < 2
 ), bounded AS (
     SELECT *, coalesce(max(period_end) OVER objects <= period_start, true) AS begins,
-           coalesce(lead(period_start) OVER objects < period_end, false) AS crosses_next,
-           coalesce(lead(period_start) OVER objects < period_end AND lead(period_start) OVER objects > period_start
-                    OR lag(period_start) OVER objects = period_start, false) AS contains
-    FROM newest WINDOW objects AS (PARTITION BY object_id ORDER BY period_start, period_end
-                               ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+           lead(period_start) OVER objects AS next_start, lag(period_start) OVER objects AS previous_start
+    FROM newest WINDOW objects AS (PARTITION BY number ORDER BY period_start, period_end
+                                   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 )
-SELECT object_id, place, period_start, period_end, stored_end, collected_at, next_at, currency, amount_cents, impressions, clicks,
-       conversions, fractional, starts_inside, reaches_out, contains,
-       coalesce(next_at = collected_at AND next_place = place, false) AS has_more,
-       NOT begins OR reaches_out OR crosses_next AS nested,
-       count(*) FILTER (WHERE begins) OVER (PARTITION BY object_id ORDER BY period_start, period_end ROWS UNBOUNDED PRECEDING) AS stretch
+SELECT number, place, period_start, period_end, stored_end, collected_at, next_at, currency, amount_cents, impressions, clicks,
+       conversions, fractional, outside, reaches_out,
+       coalesce(next_start < period_end AND next_start > period_start OR previous_start = period_start, false),
+       coalesce(next_at = collected_at AND next_place IS NOT DISTINCT FROM place, false),
+       NOT begins OR reaches_out IS NOT NULL OR coalesce(next_start < period_end, false),
+       (number::bigint << 32) + count(*) FILTER (WHERE begins) OVER (PARTITION BY number ORDER BY period_start, period_end
+                                                                     ROWS UNBOUNDED PRECEDING)
 FROM bounded
 $$;
 
@@ -319,14 +333,14 @@ $$;
 
 -- Each object once, with the ad set and the campaign that it belongs to, and the object at the top.
 CREATE FUNCTION boris_ingestd_tree(account uuid, object uuid)
-RETURNS TABLE (object_id uuid, zone text, platform public.platform, account_external_id text, external_id text,
+RETURNS TABLE (object_id uuid, number integer, zone text, platform public.platform, account_external_id text, external_id text,
                type public.ad_object_type, name text, top uuid, ad_set uuid, campaign uuid)
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
 WITH node AS MATERIALIZED (
     SELECT DISTINCT ON (object_id) * FROM public.boris_ingestd_objects($1, $2)
     ORDER BY object_id, parent_id IS NULL, place
 )
-SELECT n.object_id, n.zone, n.platform, n.account_external_id, n.external_id, n.type, n.name,
+SELECT n.object_id, n.number, n.zone, n.platform, n.account_external_id, n.external_id, n.type, n.name,
        coalesce(g.object_id, p.object_id, n.object_id),
        CASE WHEN n.type = 'AD_SET' THEN n.object_id WHEN p.type = 'AD_SET' THEN p.object_id END,
        CASE 'CAMPAIGN'::public.ad_object_type WHEN n.type THEN n.object_id WHEN p.type THEN p.object_id
@@ -346,94 +360,107 @@ RETURNS TABLE (
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
 WITH several AS MATERIALIZED (
     SELECT * FROM public.boris_ingestd_newest($1, $2, $3, $4, $5, $6)
-), rest AS MATERIALIZED ( -- what begins after the range, in a period that reaches out of it
-    SELECT l.object_id, l.place, l.period_start, l.period_end, l.stored_end, l.collected_at, l.collected_before, l.currency,
-           l.amount_cents, l.impressions, l.clicks, l.conversions, l.fractional, false, false, l.contains, l.has_more, true,
-           0::bigint
-    FROM (SELECT max(period_end) AS until FROM several WHERE starts_inside AND reaches_out AND $7) AS reach,
+), present AS MATERIALIZED ( -- what there is of each object: what there is not, is not looked for below
+    SELECT number, bool_or(has_more) AS has_more, bool_or(contains) AS contains,
+           max(period_end) FILTER (WHERE reaches_out AND outside IS NULL) AS reach
+    FROM several GROUP BY number
+), rest AS MATERIALIZED ( -- what begins after the range, in a period that reaches out of it; of stretch 0
+    SELECT l.number, l.place, l.period_start, l.period_end, l.stored_end, l.collected_at, l.collected_before, l.currency,
+           l.amount_cents, l.impressions, l.clicks, l.conversions, l.fractional, true AS outside, l.reaches_out, l.contains,
+           l.has_more, true AS nested, l.number::bigint << 32 AS stretch
+    FROM (SELECT max(reach) AS until FROM present WHERE $7) AS reach,
          LATERAL public.boris_ingestd_newest($2, NULL, $3, $4, $6, reach.until) AS l
-    WHERE reach.until IS NOT NULL AND l.starts_inside
+    WHERE reach.until IS NOT NULL AND l.outside IS NULL
 ), raw AS NOT MATERIALIZED (
     SELECT * FROM several
     UNION ALL SELECT * FROM rest
 ),
 -- Breakdowns: one family of each object, period and collection.
 known AS MATERIALIZED (
-    SELECT id, object_id, place FROM public.boris_ingestd_objects($3, $4)
+    SELECT id, number, nullif(place, 1) AS place FROM public.boris_ingestd_objects($3, $4)
 ), shaped AS MATERIALIZED (
-    SELECT m.object_id, m.period_start, m.period_end, s.period_end AS stored_end, m.collected_at, m.starts_inside,
-           m.reaches_out, m.nested, m.contains, m.stretch, s.currency, s.amount_cents, s.impressions, s.clicks, s.conversions,
+    SELECT m.number, m.period_start, m.period_end, nullif(s.period_end, m.period_end) AS stored_end, m.collected_at, m.outside,
+           m.reaches_out, m.contains, m.nested, m.stretch, s.currency, s.amount_cents, s.impressions, s.clicks, s.conversions,
            public.boris_ingestd_fractional(s.conversions, s.metrics) AS fractional,
-           public.boris_ingestd_shape(s.metrics) AS shape
+           coalesce((SELECT string_agg('-' || key, E'\n')
+                     FROM jsonb_object_keys(CASE jsonb_typeof(s.metrics) WHEN 'object' THEN s.metrics END) AS key
+                     WHERE key = ANY (public.boris_ingestd_dimension_names()) AND s.metrics -> key <> 'null'),
+                    public.boris_ingestd_shape(s.metrics)) AS shape
     FROM raw m
-    JOIN known o ON o.object_id = m.object_id AND o.place = m.place
+    JOIN known o ON o.number = m.number AND o.place IS NOT DISTINCT FROM m.place
     -- coalesce() keeps indexes out of this join: one scan and a hash table, whatever the planner guesses
     JOIN public.spending s ON coalesce(s.ad_object_id, s.id) = o.id
         AND coalesce(s.collected_at, s.period_end) = m.collected_at AND s.period_start = m.period_start
         AND public.boris_ingestd_period_end(s.period_end) = m.period_end
-    WHERE m.has_more
+    WHERE m.has_more AND ((SELECT bool_or(has_more) FROM present) OR EXISTS (SELECT FROM rest))
       AND s.collected_at >= (coalesce($5 AT TIME ZONE 'UTC', $1::timestamp - interval '15 hours') - interval '31 days')
                             AT TIME ZONE 'UTC'
 ), shapes AS MATERIALIZED (
     SELECT shape, d.known, d.texts
     FROM (SELECT DISTINCT shape FROM shaped) AS s, LATERAL public.boris_ingestd_dimensions(s.shape) AS d
-), family AS MATERIALIZED (
-    SELECT object_id, period_start, period_end, stored_end, collected_at, collected_at, currency,
-           amount_cents, impressions, clicks, conversions, records, fractional, nullif(family, ''), starts_inside, reaches_out, nested, contains, stretch
+), of_shape AS (
+    SELECT number, period_start, period_end, shape, collected_at, currency, max(stored_end) AS stored_end,
+           sum(amount_cents) AS amount_cents, sum(impressions) AS impressions, sum(clicks) AS clicks,
+           sum(conversions) AS conversions, count(*) AS records, count(*) FILTER (WHERE fractional) AS fractional,
+           bool_or(outside) AS outside, bool_or(reaches_out) AS reaches_out, bool_or(contains) AS contains,
+           bool_or(nested) AS nested, min(stretch) AS stretch
+    FROM shaped GROUP BY number, period_start, period_end, shape, collected_at, currency
+), of_family AS (
+    SELECT number, period_start, period_end, family, collected_at, currency, max(stored_end) AS stored_end,
+           sum(amount_cents) AS amount_cents, sum(impressions) AS impressions, sum(clicks) AS clicks,
+           sum(conversions) AS conversions, sum(records)::bigint AS records, sum(fractional)::bigint AS fractional,
+           bool_or(outside) AS outside, bool_or(reaches_out) AS reaches_out, bool_or(contains) AS contains,
+           bool_or(nested) AS nested, min(stretch) AS stretch,
+           CASE family WHEN '' THEN 0 ELSE cardinality(string_to_array(family, ', ')) END AS dimensions,
+           max(abs(sum(amount_cents))) OVER (PARTITION BY number, period_start, period_end, family) AS largest
     FROM (
-        SELECT *, dense_rank() OVER (PARTITION BY object_id, period_start, period_end
+        SELECT o.*, CASE WHEN bool_or(d.known <> '') OVER (PARTITION BY number, period_start, period_end)
+                    THEN d.known ELSE d.texts END AS family
+        FROM of_shape o JOIN shapes d USING (shape)
+    ) AS o
+    GROUP BY number, period_start, period_end, family, collected_at, currency
+), family AS MATERIALIZED (
+    SELECT * FROM (
+        SELECT *, dense_rank() OVER (PARTITION BY number, period_start, period_end
                                      ORDER BY dimensions, largest DESC, family COLLATE "C") AS choice
-        FROM (
-            SELECT *, max(abs(amount_cents)) OVER (PARTITION BY object_id, period_start, period_end, family) AS largest
-            FROM (
-                SELECT object_id, period_start, period_end, family,
-                       CASE family WHEN '' THEN 0 ELSE cardinality(string_to_array(family, ', ')) END AS dimensions,
-                       max(stored_end) AS stored_end, collected_at, currency,
-                       sum(amount_cents) AS amount_cents, sum(impressions) AS impressions, sum(clicks) AS clicks,
-                       sum(conversions) AS conversions, count(*) AS records, count(*) FILTER (WHERE fractional) AS fractional,
-                       bool_or(starts_inside) AS starts_inside, bool_or(reaches_out) AS reaches_out,
-                       bool_or(nested) AS nested, bool_or(contains) AS contains, min(stretch) AS stretch
-                FROM (
-                    SELECT m.*, CASE WHEN bool_or(d.known <> '') OVER (PARTITION BY m.object_id, m.period_start, m.period_end)
-                       THEN d.known ELSE d.texts END AS family
-                FROM shaped m JOIN shapes d USING (shape)
-            ) AS with_family
-                GROUP BY object_id, period_start, period_end, collected_at, family, currency
-            ) AS family_sum
-        ) AS sized
+        FROM of_family
     ) AS choices WHERE choice < 2
 ), latest AS NOT MATERIALIZED (
-    SELECT object_id, period_start, period_end, stored_end, collected_at, nullif(collected_before, collected_at) AS collected_before,
+    SELECT number, period_start, period_end, stored_end, collected_at, nullif(collected_before, collected_at) AS collected_before,
            currency, amount_cents, impressions, clicks, conversions, 1::bigint AS records,
-           CASE WHEN fractional THEN 1::bigint ELSE 0 END AS fractional, NULL::text AS breakdown, starts_inside, reaches_out, nested,
-           contains, stretch
+           CASE WHEN fractional THEN 1::bigint ELSE 0 END AS fractional, NULL::text AS breakdown, outside, reaches_out, contains,
+           nested, stretch
     FROM raw WHERE NOT has_more
-    UNION ALL SELECT * FROM family
-), reaching AS MATERIALIZED ( -- stretches that go on in rest
-    SELECT DISTINCT object_id, stretch FROM several WHERE reaches_out AND EXISTS (SELECT FROM rest)
+    UNION ALL
+    SELECT number, period_start, period_end, stored_end, collected_at, collected_at, currency, amount_cents, impressions, clicks,
+           conversions, records, fractional, nullif(family, ''), outside, reaches_out, contains, nested, stretch
+    FROM family
 ), tree AS MATERIALIZED (
-    SELECT object_id, type, ad_set, campaign FROM public.boris_ingestd_tree($3, $4)
+    SELECT number, object_id, type, ad_set, campaign FROM public.boris_ingestd_tree($3, $4)
 ),
 -- Hours and their day: stretches with periods that contain others. In most of them one contains all others.
 stretch AS MATERIALIZED (
-    SELECT object_id, stretch, currency, count(*) FILTER (WHERE contains) AS containers,
-           min(period_start) = min(period_start) FILTER (WHERE contains) AND max(period_end) = max(period_end) FILTER (WHERE contains)
+    SELECT stretch, count(*) FILTER (WHERE contains) = 1
+           AND min(period_start) = min(period_start) FILTER (WHERE contains) AND max(period_end) = max(period_end) FILTER (WHERE contains)
            AND coalesce(max(collected_before) FILTER (WHERE NOT contains) < max(collected_at) FILTER (WHERE contains), true)
-           AND NOT bool_or(reaches_out) AS simple,
+           AND bool_or(reaches_out) IS NULL AND min(currency) = max(currency) AS simple,
            max(collected_at) FILTER (WHERE NOT contains) AS latest_below,
            sum(amount_cents) FILTER (WHERE NOT contains) AS amount_below,
            sum(impressions) FILTER (WHERE NOT contains) AS impressions_below,
            sum(clicks) FILTER (WHERE NOT contains) AS clicks_below,
            sum(conversions) FILTER (WHERE NOT contains) AS conversions_below
-    FROM latest WHERE nested AND stretch > 0 GROUP BY object_id, stretch, currency HAVING bool_or(contains)
+    FROM latest WHERE nested AND (SELECT bool_or(contains) FROM present)
+    GROUP BY stretch HAVING bool_or(contains)
+), reaching AS MATERIALIZED ( -- stretches that go on in rest
+    SELECT DISTINCT number, stretch FROM several WHERE reaches_out AND EXISTS (SELECT FROM rest)
 ), tangled AS MATERIALIZED (
-    SELECT object_id, stretch FROM stretch WHERE NOT (simple AND containers = 1)
-    UNION SELECT object_id, stretch FROM reaching
-    UNION SELECT object_id, 0 FROM reaching
+    SELECT stretch FROM stretch WHERE NOT simple
+    UNION SELECT stretch FROM reaching
+    UNION SELECT number::bigint << 32 FROM reaching
 ), numbered AS MATERIALIZED (
     SELECT l.*, row_number() OVER () AS n,
-           CASE WHEN l.stretch = 0 OR (l.object_id, l.stretch) IN (SELECT object_id, stretch FROM reaching) THEN 0 ELSE l.stretch END AS knot
-    FROM latest l WHERE (l.object_id, l.stretch) IN (SELECT object_id, stretch FROM tangled)
+           CASE WHEN l.stretch IN (SELECT stretch FROM reaching) THEN l.number::bigint << 32 ELSE l.stretch END AS knot
+    FROM latest l WHERE l.nested AND l.stretch IN (SELECT stretch FROM tangled) AND EXISTS (SELECT FROM tangled)
 ), untangled AS MATERIALIZED (
     SELECT j.*, u.above
     FROM (
@@ -443,7 +470,7 @@ stretch AS MATERIALIZED (
                    array_agg(period_start ORDER BY period_start, period_end DESC) AS starts,
                    array_agg(period_end ORDER BY period_start, period_end DESC) AS ends,
                    array_agg(collected_at ORDER BY period_start, period_end DESC) AS collected
-            FROM numbered GROUP BY object_id, currency, knot
+            FROM numbered GROUP BY knot, currency
         ) AS t, LATERAL public.boris_ingestd_untangle(t.starts, t.ends, t.collected) AS u
     ) AS u JOIN numbered j ON j.n = u.n
 ), explained AS MATERIALIZED (
@@ -453,51 +480,50 @@ stretch AS MATERIALIZED (
     FROM (
         SELECT a.n, b.collected_at, b.amount_cents, b.impressions, b.clicks, b.conversions,
                CASE WHEN b.collected_before >= a.collected_at
-               THEN public.boris_ingestd_as_of(b.object_id, b.period_start, b.period_end, b.currency, a.collected_at) END AS old
-        FROM untangled a JOIN untangled b ON b.above = a.n
+               THEN public.boris_ingestd_as_of(t.object_id, b.period_start, b.period_end, b.currency, a.collected_at) END AS old
+        FROM untangled a JOIN untangled b ON b.above = a.n JOIN tree t ON t.number = b.number
     ) AS pairs GROUP BY n
 ), piece AS NOT MATERIALIZED (
-    SELECT object_id, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions,
-           clicks, conversions, records, fractional, breakdown, starts_inside, NULL::text AS part
-    FROM latest WHERE NOT contains AND (NOT nested OR (object_id, stretch) NOT IN (SELECT object_id, stretch FROM tangled))
+    SELECT number, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions,
+           clicks, conversions, records, fractional, breakdown, outside, NULL::text AS part
+    FROM latest WHERE NOT contains AND (NOT nested OR NOT EXISTS (SELECT FROM tangled) OR stretch NOT IN (SELECT stretch FROM tangled))
     UNION ALL
-    SELECT l.object_id, l.period_start, l.period_end, l.collected_at, NULL, l.currency,
+    SELECT l.number, l.period_start, l.period_end, l.collected_at, NULL, l.currency,
            public.boris_ingestd_remainder(amount_cents, amount_below, latest_below > collected_at),
            public.boris_ingestd_remainder(impressions, impressions_below, latest_below > collected_at),
            public.boris_ingestd_remainder(clicks, clicks_below, latest_below > collected_at),
            public.boris_ingestd_remainder(conversions, conversions_below, latest_below > collected_at),
-           records, fractional, breakdown, starts_inside, 'not attributed to shorter periods'
-    FROM latest l JOIN stretch s ON s.object_id = l.object_id AND s.stretch = l.stretch AND s.currency = l.currency
-    WHERE l.contains AND s.simple AND s.containers = 1
-      AND (l.object_id, l.stretch) NOT IN (SELECT object_id, stretch FROM tangled)
+           records, fractional, breakdown, outside, 'not attributed to shorter periods'
+    FROM latest l JOIN stretch s USING (stretch)
+    WHERE l.contains AND s.simple AND EXISTS (SELECT FROM stretch) AND stretch NOT IN (SELECT stretch FROM tangled)
     UNION ALL
-    SELECT u.object_id, u.period_start, u.period_end, u.collected_at, u.collected_before, u.currency,
-           u.amount_cents, u.impressions, u.clicks, u.conversions, u.records, u.fractional, u.breakdown, u.starts_inside, NULL
+    SELECT u.number, u.period_start, u.period_end, u.collected_at, u.collected_before, u.currency,
+           u.amount_cents, u.impressions, u.clicks, u.conversions, u.records, u.fractional, u.breakdown, u.outside, NULL
     FROM untangled u WHERE NOT EXISTS (SELECT FROM explained e WHERE e.n = u.n)
     UNION ALL
-    SELECT u.object_id, u.period_start, u.period_end, u.collected_at, NULL, u.currency,
+    SELECT u.number, u.period_start, u.period_end, u.collected_at, NULL, u.currency,
            public.boris_ingestd_remainder(u.amount_cents, e.amount_below, e.latest_below > u.collected_at),
            public.boris_ingestd_remainder(u.impressions, e.impressions_below, e.latest_below > u.collected_at),
            public.boris_ingestd_remainder(u.clicks, e.clicks_below, e.latest_below > u.collected_at),
            public.boris_ingestd_remainder(u.conversions, e.conversions_below, e.latest_below > u.collected_at),
-           u.records, u.fractional, u.breakdown, u.starts_inside, 'not attributed to shorter periods'
+           u.records, u.fractional, u.breakdown, u.outside, 'not attributed to shorter periods'
     FROM untangled u JOIN explained e ON e.n = u.n
 ),
 -- Campaign, ad set and ad: first each ad set and its ads, then each campaign and all below it.
 upper AS MATERIALIZED (
-    SELECT object_id FROM tree WHERE type <> 'AD'
-    AND object_id IN (SELECT l.object_id FROM raw l)
+    SELECT number, object_id FROM tree WHERE type <> 'AD'
+    AND number IN (SELECT p.number FROM present p UNION ALL SELECT r.number FROM rest r)
 ), place_in_tree AS MATERIALIZED (
-    SELECT t.object_id, s.object_id AS ad_set, c.object_id AS campaign
+    SELECT t.number, t.object_id, s.number AS ad_set, c.number AS campaign
     FROM tree t LEFT JOIN upper s ON s.object_id = t.ad_set LEFT JOIN upper c ON c.object_id = t.campaign
 ), placed AS MATERIALIZED (
-    SELECT p.*, t.ad_set, t.campaign
-    FROM piece p JOIN place_in_tree t USING (object_id)
-    WHERE (t.ad_set IS NOT NULL OR t.campaign IS NOT NULL)
+    SELECT p.*, t.object_id, t.ad_set, t.campaign
+    FROM piece p JOIN place_in_tree t USING (number)
+    WHERE (t.ad_set IS NOT NULL OR t.campaign IS NOT NULL) AND EXISTS (SELECT FROM upper)
       AND (p.part IS NULL OR (p.amount_cents, coalesce(p.impressions, 0), coalesce(p.clicks, 0), coalesce(p.conversions, 0)) <> (0, 0, 0, 0))
 ),
 in_ad_set_begins AS (
-    SELECT *, object_id = ad_set AS own,
+    SELECT *, number = ad_set AS own,
            coalesce(max(period_end) OVER (PARTITION BY ad_set ORDER BY period_start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
                     <= period_start, true) AS begins
     FROM placed WHERE ad_set IS NOT NULL
@@ -517,7 +543,7 @@ in_ad_set_begins AS (
     SELECT *, count(*) FILTER (WHERE NOT own) OVER sums AS below, min(n) FILTER (WHERE own) OVER sums AS first_own,
            max(collected_at) FILTER (WHERE NOT own) OVER sums > own_collected AS later,
            min(period_start) FILTER (WHERE own) OVER sums AS own_start, max(period_end) FILTER (WHERE own) OVER sums AS own_end,
-           bool_and(starts_inside) FILTER (WHERE own) OVER sums AS own_inside,
+           bool_or(outside) FILTER (WHERE own) OVER sums AS own_outside,
            sum(records) FILTER (WHERE own) OVER sums AS own_records, sum(fractional) FILTER (WHERE own) OVER sums AS own_fractional,
            sum(amount_cents) FILTER (WHERE own) OVER sums AS own_amount,
            sum(impressions) FILTER (WHERE own) OVER sums AS own_impressions,
@@ -535,12 +561,13 @@ in_ad_set_begins AS (
            public.boris_ingestd_remainder(own_conversions, below_conversions, later) AS conversions_rest
     FROM in_ad_set_sums WHERE own AND below_any > 0 AND below = below_any AND n = first_own
 ), in_ad_set AS (
-    SELECT object_id, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions,
-           clicks, conversions, records, fractional, breakdown, starts_inside, part, ad_set, campaign
+    SELECT number, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions,
+           clicks, conversions, records, fractional, breakdown, outside, part, object_id, ad_set, campaign
     FROM in_ad_set_sums WHERE NOT own OR below_any = 0
     UNION ALL
-    SELECT object_id, own_start, own_end, collected_at, NULL, currency, amount_rest, impressions_rest, clicks_rest,
-           conversions_rest, own_records::bigint, own_fractional::bigint, breakdown, own_inside, 'not attributed to ads', ad_set, campaign
+    SELECT number, own_start, own_end, collected_at, NULL, currency, amount_rest, impressions_rest, clicks_rest,
+           conversions_rest, own_records::bigint, own_fractional::bigint, breakdown, own_outside, 'not attributed to ads', object_id, ad_set,
+           campaign
     FROM in_ad_set_rest
     WHERE (amount_rest, coalesce(impressions_rest, 0), coalesce(clicks_rest, 0), coalesce(conversions_rest, 0)) <> (0, 0, 0, 0)
 ),
@@ -549,7 +576,7 @@ after_ad_sets AS (
     UNION ALL SELECT * FROM in_ad_set
 ),
 in_campaign_begins AS (
-    SELECT *, object_id = campaign AS own,
+    SELECT *, number = campaign AS own,
            coalesce(max(period_end) OVER (PARTITION BY campaign ORDER BY period_start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
                     <= period_start, true) AS begins
     FROM after_ad_sets WHERE campaign IS NOT NULL
@@ -569,7 +596,7 @@ in_campaign_begins AS (
     SELECT *, count(*) FILTER (WHERE NOT own) OVER sums AS below, min(n) FILTER (WHERE own) OVER sums AS first_own,
            max(collected_at) FILTER (WHERE NOT own) OVER sums > own_collected AS later,
            min(period_start) FILTER (WHERE own) OVER sums AS own_start, max(period_end) FILTER (WHERE own) OVER sums AS own_end,
-           bool_and(starts_inside) FILTER (WHERE own) OVER sums AS own_inside,
+           bool_or(outside) FILTER (WHERE own) OVER sums AS own_outside,
            sum(records) FILTER (WHERE own) OVER sums AS own_records, sum(fractional) FILTER (WHERE own) OVER sums AS own_fractional,
            sum(amount_cents) FILTER (WHERE own) OVER sums AS own_amount,
            sum(impressions) FILTER (WHERE own) OVER sums AS own_impressions,
@@ -587,30 +614,31 @@ in_campaign_begins AS (
            public.boris_ingestd_remainder(own_conversions, below_conversions, later) AS conversions_rest
     FROM in_campaign_sums WHERE own AND below_any > 0 AND below = below_any AND n = first_own
 ), in_campaign AS (
-    SELECT object_id, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions,
-           clicks, conversions, records, fractional, breakdown, starts_inside, part, ad_set, campaign
+    SELECT number, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions,
+           clicks, conversions, records, fractional, breakdown, outside, part, object_id, ad_set, campaign
     FROM in_campaign_sums WHERE NOT own OR below_any = 0
     UNION ALL
-    SELECT object_id, own_start, own_end, collected_at, NULL, currency, amount_rest, impressions_rest, clicks_rest,
-           conversions_rest, own_records::bigint, own_fractional::bigint, breakdown, own_inside, 'not attributed to ads', ad_set, campaign
+    SELECT number, own_start, own_end, collected_at, NULL, currency, amount_rest, impressions_rest, clicks_rest,
+           conversions_rest, own_records::bigint, own_fractional::bigint, breakdown, own_outside, 'not attributed to ads', object_id, ad_set,
+           campaign
     FROM in_campaign_rest
     WHERE (amount_rest, coalesce(impressions_rest, 0), coalesce(clicks_rest, 0), coalesce(conversions_rest, 0)) <> (0, 0, 0, 0)
 )
 SELECT p.object_id, p.period_start, p.period_end, p.collected_at, p.currency, p.amount_cents, p.impressions, p.clicks,
        p.conversions, p.records, p.fractional, p.breakdown, p.part
 FROM (
-    SELECT p.*, NULL::uuid AS ad_set, NULL::uuid AS campaign
-    FROM piece p JOIN place_in_tree t USING (object_id)
+    SELECT p.*, t.object_id, NULL::integer AS ad_set, NULL::integer AS campaign
+    FROM piece p JOIN place_in_tree t USING (number)
     WHERE t.ad_set IS NULL AND t.campaign IS NULL
       AND (p.part IS NULL OR (p.amount_cents, coalesce(p.impressions, 0), coalesce(p.clicks, 0), coalesce(p.conversions, 0)) <> (0, 0, 0, 0))
     UNION ALL SELECT * FROM after_ad_sets WHERE campaign IS NULL
     UNION ALL SELECT * FROM in_campaign
 ) AS p
-WHERE p.starts_inside AND $7
+WHERE p.outside IS NULL AND $7
 UNION ALL
-SELECT object_id, period_start, stored_end, collected_at, currency, amount_cents, impressions, clicks, conversions, records,
-       fractional, breakdown, NULL
-FROM latest WHERE starts_inside AND NOT $7
+SELECT t.object_id, l.period_start, coalesce(l.stored_end, l.period_end), l.collected_at, l.currency, l.amount_cents, l.impressions,
+       l.clicks, l.conversions, l.records, l.fractional, l.breakdown, NULL
+FROM latest l JOIN tree t USING (number) WHERE l.outside IS NULL AND NOT $7
 $$;
 
 -- What was collected last, of each object and period that begins in the range: sums of one breakdown.
