@@ -196,7 +196,7 @@ class Trouble(PageCase):
             self.check_quiet(page, daemon)
             daemon.signal(signal.SIGTERM)
             self.wait_text(page, "state", "stopping")
-            self.wait_text(page, "notices", "Draining")
+            self.wait_text(page, "notices", "Stopping")
             daemon.signal(signal.SIGTERM)
             daemon.process.wait(30)
             self.wait_text(page, "state", "not reachable")

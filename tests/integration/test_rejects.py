@@ -88,7 +88,7 @@ class RejectFile(TestCase):
         self.file.rmdir()
         self.d.send(record(externalId="fifth"))
         # the fourth is in the file if its turn to be written came only then
-        again = wait_until(lambda: re.search("is written again: ([12]) refused", self.d.log()), "the log")
+        again = wait_until(lambda: re.search("is written again; ([12]) rejected", self.d.log()), "the log")
         entries = self.wait_entries(3 - int(again[1]))
         self.assertIn("fifth", entries[-1]["record"])
 
