@@ -12,8 +12,9 @@ enum { HELLO_TEXT_BYTES = 64 };
 
 /* Texts of the client's choice: to be shown only by what makes foreign text visible. */
 struct hello {
-        char client[HELLO_TEXT_BYTES + 1];  /* 1 to 64 bytes */
-        char version[HELLO_TEXT_BYTES + 1]; /* "" where the client told none */
+        char client[HELLO_TEXT_BYTES + 1];       /* 1 to 64 bytes */
+        char version[HELLO_TEXT_BYTES + 1];      /* "" where the client told none */
+        char on_behalf_of[HELLO_TEXT_BYTES + 1]; /* the name of the section whose lines follow; "" for none */
 };
 
 /* @line_number: from 1. False: the line is refused. */

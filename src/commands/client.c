@@ -224,11 +224,22 @@ static void forget_rejects(struct client *c)
         c->rejects_len = 0;
 }
 
+/* Of all that is sent, from the number of this connection's line; the preamble is no line of ours. */
+static uint64_t line_number(const struct client *c, uint64_t number)
+{
+        return c->before.lines + (c->options.preamble && number > 0 ? number - 1 : number);
+}
+
 /* Takes @reply. */
 static bool on_reject(struct client *c, cJSON *reply)
 {
-        uint64_t line = c->before.lines + number_in(reply, "reject");
+        uint64_t line = line_number(c, number_in(reply, "reject"));
 
+        if (c->options.preamble && number_in(reply, "reject") == 1) {
+                fail_hopelessly(c, "the daemon does not take the first line: ", text_in(reply, "message"));
+                cJSON_Delete(reply);
+                return false;
+        }
         if (line <= c->counts.lines || line > c->counts.lines + c->lines || c->rejects_len == c->lines) {
                 cJSON_Delete(reply);
                 return fail_hopelessly(c, "the daemon refuses a line that is not under way", "");
@@ -265,7 +276,7 @@ static void tell_settled_rejects(struct client *c)
 
 static bool on_ack(struct client *c, const cJSON *ack)
 {
-        uint64_t lines = c->before.lines + number_in(ack, "ack");
+        uint64_t lines = line_number(c, number_in(ack, "ack"));
 
         while (c->counts.lines < lines) {
                 if (!settle_line(c))
@@ -283,7 +294,9 @@ static bool on_closing(struct client *c, const char *why)
 {
         if (strcmp(why, "not_allowed") == 0)
                 return fail_hopelessly(
-                        c, "the daemon does not admit this user (listen.allow_users, allow_groups)", "");
+                        c,
+                        "the daemon does not admit this user (listen.allow_users, allow_groups, [client NAME])",
+                        "");
         if (strcmp(why, "too_many_connections") == 0)
                 return fail(c, "the daemon has too many connections (limits.max_connections)", "");
         return fail(c, "the daemon closed the connection: ", why);
@@ -352,6 +365,15 @@ static bool send_some(struct client *c)
         return true;
 }
 
+/* A new socket has room for it. */
+static bool send_preamble(struct client *c)
+{
+        size_t len = strlen(c->options.preamble);
+
+        return send(c->fd, c->options.preamble, len, MSG_NOSIGNAL) == (ssize_t)len ||
+               fail(c, "the connection broke: ", strerror(errno));
+}
+
 static bool open_connection(struct client *c)
 {
         int on = 1;
@@ -371,6 +393,8 @@ static bool open_connection(struct client *c)
                 setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
                 setsockopt(c->fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
         }
+        if (c->options.preamble && !send_preamble(c))
+                return false;
         c->connections++;
         c->connected = true;
         c->before = c->counts;

@@ -45,13 +45,14 @@ struct client_ops {
 };
 
 struct client_options {
-        const char *path;    /* of the Unix socket; NULL: tcp is used */
-        const char *tcp;     /* host:port */
-        int64_t retry_ms;    /* for how long it is tried again where nothing gets settled any more */
-        bool retry_at_first; /* also before there was any connection */
-        int input_fd;        /* which is waited for before read is called; -1: there is always something */
-        int stop_fd;         /* once it can be read, no more lines are sent; -1 for none */
-        int turn_ms;         /* -1 for never */
+        const char *path;     /* of the Unix socket; NULL: tcp is used */
+        const char *tcp;      /* host:port */
+        int64_t retry_ms;     /* for how long it is tried again where nothing gets settled any more */
+        bool retry_at_first;  /* also before there was any connection */
+        int input_fd;         /* which is waited for before read is called; -1: there is always something */
+        int stop_fd;          /* once it can be read, no more lines are sent; -1 for none */
+        int turn_ms;          /* -1 for never */
+        const char *preamble; /* a first line of each connection, which counts for nothing; NULL for none */
 };
 
 enum client_end {

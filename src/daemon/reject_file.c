@@ -102,6 +102,8 @@ static void put_entry(struct reject_entries *to, const struct line_from *from, s
         snprintf(numbers, sizeof(numbers), ",\"connection\":%" PRIu64 ",\"line\":%" PRIu64, from->connection,
                  from->line);
         put_str(out, numbers);
+        if (from->client && from->client[0])
+                put_member(out, ",\"client\":", from->client);
         put_member(out, ",\"code\":", reject_code_name(reject->code));
         if (reject->field[0])
                 put_member(out, ",\"field\":", reject->field);

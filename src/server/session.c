@@ -50,6 +50,8 @@ void session_mark_dirty(struct session *s)
 
 static void move_to(struct session *s, enum session_place place)
 {
+        if (s->client && s->place == PLACE_CLIENT)
+                rules_disconnect(s->client);
         s->set->places[s->place]--;
         list_remove(&s->stranger);
         s->place = place;
@@ -129,7 +131,7 @@ static void on_closed(void *ctx)
 
 static void log_reject(struct session *s, uint64_t line_no, const struct reject *reject)
 {
-        const struct line_from from = {s->peer, s->number, line_no};
+        const struct line_from from = {.peer = s->peer, .connection = s->number, .line = line_no};
 
         client_log_reject(&s->set->log, &s->log, &from, reject);
 }
@@ -146,6 +148,7 @@ static void free_session(struct session *s)
         set->notes -= s->notes;
         memory_sub(set->memory, s->counted);
         acks_deinit(&s->acks);
+        rules_unref(s->client);
         free(s);
         set->ops->on_gone(set->ctx);
 }
@@ -439,6 +442,11 @@ static void admit(struct session *s)
         reply_closing(&s->out, refuse);
         s->state = SESSION_LAST;
         session_mark_dirty(s);
+}
+
+void session_peer(const struct session *s, struct peer *ret)
+{
+        transport_identify(s->io, ret);
 }
 
 /* The client's certificate tells who it is. */

@@ -4,7 +4,7 @@
 
 static bool read_text(const struct fields *f, enum field field, char ret[HELLO_TEXT_BYTES + 1])
 {
-        static const char rule[] = "a client's name and version must be strings of 1 to 64 bytes";
+        static const char rule[] = "client, version and onBehalfOf must be strings of 1 to 64 bytes";
         char text[6 * HELLO_TEXT_BYTES];
         struct json_string string;
         size_t len;
@@ -27,6 +27,8 @@ bool hello_read(const struct fields *f, uint64_t line_number, struct hello *ret)
                 return fields_refuse(f, REJECT_BAD_VALUE, FIELD_KIND,
                                      "a hello must be the first line of a connection");
         ret->version[0] = '\0';
+        ret->on_behalf_of[0] = '\0';
         return read_text(f, FIELD_CLIENT, ret->client) &&
-               (!fields_have(f, FIELD_VERSION) || read_text(f, FIELD_VERSION, ret->version));
+               (!fields_have(f, FIELD_VERSION) || read_text(f, FIELD_VERSION, ret->version)) &&
+               (!fields_have(f, FIELD_ON_BEHALF_OF) || read_text(f, FIELD_ON_BEHALF_OF, ret->on_behalf_of));
 }
