@@ -258,16 +258,20 @@ class Psql:
             if line == end:
                 return "".join(printed)
             printed.append(line)
-        if self.close() == 2:
+        status, errors = self.close()
+        if status == 2:
             return None
-        self.errors.seek(0)
-        raise AssertionError(f"psql: {self.errors.read()}\n{sql[:2000]}")
+        raise AssertionError(f"psql: {errors}\n{sql[:2000]}")
 
     def close(self):
+        """The exit status, and what psql complained of."""
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         self.process.stdout.close()
-        return self.process.wait()
+        status = self.process.wait()
+        self.errors.seek(0)
+        with self.errors:
+            return status, self.errors.read()
 
 
 def end_sessions(url=None):
