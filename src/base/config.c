@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -189,15 +191,15 @@ static bool read_string(const char *value, char **ret)
         return true;
 }
 
-/* Credentials are files that systemd hands to the service alone (systemd.exec(5), LoadCredential=). Elsewhere
- * there is no such folder, and the value stays what it is. */
+/* Credentials are files that systemd gives to the daemon alone (systemd.exec(5), LoadCredential=). Other processes, those of
+ * ExecReload= included, cannot enter the folder, or are not told of it: for them the value stays what it is. */
 static bool read_file_path(const struct setting *s, const char *value, char **ret)
 {
         const char *dir = getenv("CREDENTIALS_DIRECTORY");
         char path[FILE_PATH_BYTES + 1];
         int len;
 
-        if (!dir || strncmp(value, CREDENTIAL, strlen(CREDENTIAL)) != 0)
+        if (strncmp(value, CREDENTIAL, strlen(CREDENTIAL)) != 0 || !dir || access(dir, X_OK) != 0)
                 return strlen(value) <= s->max && read_string(value, ret);
         len = snprintf(path, sizeof(path), "%s/%s", dir, value + strlen(CREDENTIAL));
         return (size_t)len <= s->max && read_string(path, ret);
@@ -513,11 +515,28 @@ static int load_override(struct config *config, const char *text, char *ret_erro
         return assign(config, "--set", o.section, o.key, o.value, NULL, ret_error);
 }
 
+bool config_credential_absent(const char *path)
+{
+        return strncmp(path, CREDENTIAL, strlen(CREDENTIAL)) == 0;
+}
+
+/* The default's file need not be there. */
+static bool may_miss_password(const char *path)
+{
+        static const struct setting setting = {.max = FILE_PATH_BYTES};
+        char *def = NULL;
+        bool is_default = read_file_path(&setting, PASSWORD_FILE, &def) && strcmp(def, path) == 0;
+
+        free(def);
+        return is_default;
+}
+
 /* libpq's own file of passwords will not do for a credential: it must not have a group that may read it, as
- * systemd's files may. @may_miss: the file need not be there. */
-static int read_password(struct config *config, bool may_miss, char *ret_error)
+ * systemd's files may. */
+int config_read_password(struct config *config, char ret_error[CONFIG_ERROR_BYTES])
 {
         const char *path = config->database.password_file;
+        bool may_miss = may_miss_password(path);
         char line[1024] = "";
         FILE *f = path[0] ? fopen(path, "re") : NULL;
         int error = errno;
@@ -584,28 +603,20 @@ static int check_together(const struct config *config, char *ret_error)
 int config_load(struct config *config, const char *path, const char *const *overrides, size_t overrides_len,
                 char ret_error[CONFIG_ERROR_BYTES])
 {
-        char *password_file = NULL; /* the default */
         int err = 0;
 
         *config = (struct config){0};
+        read_string("", &config->database.password);
         for (size_t i = 0; i < SETTINGS && err == 0; i++)
                 err = assign(config, "default", settings[i].section, settings[i].key, settings[i].def, NULL,
                              ret_error);
-        if (err == 0 && !(password_file = strdup(config->database.password_file)))
-                abort();
         if (err == 0)
                 err = load_file(config, path ? path : CONFIG_DEFAULT_PATH, !path, ret_error);
         for (size_t i = 0; i < overrides_len && err == 0; i++)
                 err = load_override(config, overrides[i], ret_error);
         if (err == 0 && !config->database.url[0] && getenv("DATABASE_URL"))
                 read_string(getenv("DATABASE_URL"), &config->database.url);
-        if (err == 0)
-                err = read_password(config, strcmp(config->database.password_file, password_file) == 0,
-                                    ret_error);
-        if (err == 0)
-                err = check_together(config, ret_error);
-        free(password_file);
-        return err;
+        return err ? err : check_together(config, ret_error);
 }
 
 /* --- while the daemon runs --- */

@@ -347,6 +347,12 @@ static int fail_foreign_option(const struct command *c, enum argument_option opt
         return 2;
 }
 
+/* A check of the configuration alone may be one of ExecReload=, to which systemd gives no credentials. */
+static bool needs_password(const struct arguments *a, const struct config *config)
+{
+        return !a->options[OPTION_CONFIG_ONLY] || !config_credential_absent(config->database.password_file);
+}
+
 int commands_run(const struct arguments *a)
 {
         const struct command *command;
@@ -370,7 +376,8 @@ int commands_run(const struct arguments *a)
         if (command->run == run)
                 daemon_prepare();
         if (config_load(&config, a->config_path, (const char *const *)a->overrides, a->overrides_len,
-                        error) != 0) {
+                        error) != 0 ||
+            (needs_password(a, &config) && config_read_password(&config, error) != 0)) {
                 fprintf(stderr, "boris-ingestd: %s\n", error);
         } else {
                 log_init(config.log.level, config.log.format);
