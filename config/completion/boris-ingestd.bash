@@ -10,7 +10,7 @@ _boris_ingestd()
         for ((i = 1; i < COMP_CWORD; i++)); do
                 word=${COMP_WORDS[i]}
                 case $word in
-                --status | --config-only | --yes | --latest | --explain | --json | --once) ;;
+                --status | --config-only | --yes | --latest | --explain | --json | --once | --against-database) ;;
                 --set) # a value, which bash breaks at its '='
                         [ "${COMP_WORDS[i + 2]-}" != "=" ] || ((i += 2))
                         ((i++))
@@ -44,7 +44,7 @@ _boris_ingestd()
         fi
 
         case ${words[*]} in
-        "" | help) candidates="run migrate check connection send top rejects spool hierarchy report help --version --help" ;;
+        "" | help) candidates="run migrate check validate connection send top rejects spool hierarchy report help --version --help" ;;
         migrate) candidates="--status" ;;
         check) candidates="--config-only" ;;
         connection) candidates="create list delete" ;;
@@ -58,6 +58,12 @@ _boris_ingestd()
                 compopt -o filenames
                 mapfile -t COMPREPLY < <(compgen -f -- "$cur")
                 ;;
+        validate)
+                candidates="--json --against-database"
+                compopt -o filenames
+                mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+                ;;
+        "validate "*) candidates="--json --against-database" ;;
         "send "* | "rejects replay "*) candidates=$delivery ;;
         spool) candidates="status verify export" ;;
         "spool "*) candidates="--file" ;;

@@ -29,6 +29,8 @@ enum { ARGUMENTS_OVERRIDES_MAX = 64 };
         X(RETRY, "retry", "SECONDS",                                                                         \
           "give up after SECONDS without progress (default: 60); if set, also retry the first connection")   \
         X(JSON, "json", NULL, "print JSON")                                                                  \
+        X(AGAINST_DATABASE, "against-database", NULL,                                                        \
+          "say what would be stored, duplicate or rejected; nothing is written")                             \
         X(URL, "url", "http://HOST:PORT", "the daemon's status address (default: http.listen)")              \
         X(ONCE, "once", NULL, "print once and exit (default if stdout is not a terminal)")
 

@@ -35,7 +35,15 @@ int command_connection_delete(const struct config *config, const char *id, bool 
  * delivered. */
 int command_send(const struct config *config, const char *path, const struct delivery_options *options);
 
-/* The same with the records of the reject file @path. */
+struct validate_options {
+        bool json;
+        bool against_database;
+};
+
+/* Judges the lines of the file @path, "-" for standard input, without the daemon; 1 where it would reject any. */
+int command_validate(const struct config *config, const char *path, const struct validate_options *options);
+
+/* As command_send, with the records of the reject file @path. */
 int command_rejects_replay(const struct config *config, const char *path,
                            const struct delivery_options *options);
 

@@ -56,6 +56,14 @@ static int send_lines(const struct arguments *a, struct config *config)
         return command_send(config, a->words[1], &options);
 }
 
+static int validate_lines(const struct arguments *a, struct config *config)
+{
+        struct validate_options options = {a->options[OPTION_JSON] != NULL,
+                                           a->options[OPTION_AGAINST_DATABASE] != NULL};
+
+        return command_validate(config, a->words[1], &options);
+}
+
 static int top(const struct arguments *a, struct config *config)
 {
         return command_top(config, a->options[OPTION_URL], a->options[OPTION_ONCE] != NULL);
@@ -169,6 +177,12 @@ static const struct command commands[] = {
          send_lines,
          "send a file's lines (-: standard input) to the daemon",
          "Unacked lines are resent on a new connection. Ctrl-C settles what was sent; a second one stops immediately."},
+        {{"validate"},
+         "FILE",
+         OPTION(JSON) | OPTION(AGAINST_DATABASE),
+         validate_lines,
+         "judge a file's lines (-: standard input) without the daemon",
+         "Prints the rejects that send would print; the exit status is the same."},
         {{"top"}, NULL, OPTION(URL) | OPTION(ONCE), top, "live view of the daemon; press q to quit", NULL},
         {{"rejects", "replay"},
          "FILE",
