@@ -133,6 +133,46 @@ class RejectFile(TestCase):
         self.d.stop()
         self.assertIn("does the daemon run?", self.replay(mine, status=1).stderr)
 
+    def test_list_and_replay_with_filters(self):
+        self.start()
+        self.db.add_account("act_2")
+        self.d.send(*[record(externalId=f"new{i}", amountCents=i) for i in range(3)], record(accountExternalId="act_2", externalId="new0"),
+                    b"nonsense", record(amountCents=1.5), record(accountExternalId="nope"),
+                    {"kind": "adAccount", "externalId": "act_9", "connectionId": "x"})
+        self.wait_entries(8)
+
+        def listed(*options, status=0):
+            done = run_ingestd(None, "rejects", "list", str(self.file), "--config", "/dev/null", "--format", "json", *options)
+            self.assertEqual(done.returncode, status, done.stderr)
+            return json.loads(done.stdout) if status == 0 else done.stderr
+
+        groups = {(g["code"], g["field"], g["account"]): g for g in listed()}
+        self.assertEqual({key: g["lines"] for key, g in groups.items()}, {
+            ("unknown_ad_object", "externalId", "act_1"): 3, ("unknown_ad_object", "externalId", "act_2"): 1, ("bad_json", None, None): 1,
+            ("bad_value", "amountCents", "act_1"): 1, ("unknown_account", "accountExternalId", "nope"): 1,
+            ("bad_value", "connectionId", "act_9"): 1})
+        first = listed()[0]
+        self.assertEqual((first["lines"], json.loads(first["example"]), first["message"]),
+                         (3, record(externalId="new0", amountCents=0), "no ad object new0 in account act_1"))
+        self.assertEqual(len(listed("--code", "unknown_ad_object")), 2)
+        self.assertEqual(len(listed("--account", "act_1")), 2)
+        self.assertEqual(len(listed("--account", "act_1", "--field", "externalId")), 1)
+        self.assertEqual(listed("--from", "2100-01-01"), [])
+        self.assertEqual(len(listed("--from", "2020-01-01", "--to", "2100-01-01T00:00:00Z")), 6)
+        self.assertIn("--code", listed("--code", "nope", status=2))
+        self.assertIn("--from", listed("--from", "soon", status=2))
+        text = run_ingestd(None, "rejects", "list", str(self.file), "--config", "/dev/null").stdout
+        self.assertRegex(text, r"(?m)^ *3 +unknown_ad_object +externalId +act_1 ")
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+        for name in ("new0", "new1", "new2"):
+            self.db.execute("INSERT INTO ad_objects (ad_account_id, external_id, type, name, status) "
+                            f"SELECT id, '{name}', 'AD', '', 'ACTIVE' FROM ad_accounts")
+        done = run_ingestd(None, "rejects", "replay", str(self.file), "--config", "/dev/null", "--socket", self.d.socket,
+                           "--code", "unknown_ad_object", "--account", "act_1")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("3 lines: 3 stored", done.stdout)
+        self.assertIn("5 entries left out: not asked for", done.stdout)
+
 
 if __name__ == "__main__":
     unittest.main()
