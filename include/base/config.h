@@ -68,6 +68,7 @@ struct config {
                 char *file;       /* "" for none; at most 4000 bytes */
                 size_t max_bytes; /* 64K..1T: at which the file is rotated */
                 unsigned keep;    /* 0..1000 rotated files */
+                bool replay_unknown;
         } rejects;
         struct {
                 char *listen; /* "host:port" or "[v6]:port", "" for none */

@@ -27,6 +27,7 @@ enum setting_type {
         TYPE_UINT,
         TYPE_SIZE,
         TYPE_MODE,
+        TYPE_SWITCH, /* on or off */
         TYPE_LEVEL,
         TYPE_FORMAT,
         TYPE_FK_CHECK,
@@ -81,6 +82,7 @@ static const struct setting settings[] = {
         {"rejects", "file", "", TYPE_PATH, AT(rejects.file), 0, FILE_PATH_BYTES},
         {"rejects", "max_bytes", "64M", TYPE_SIZE, AT(rejects.max_bytes), 64 * KB, 1024 * GB},
         {"rejects", "keep", "4", TYPE_UINT, AT(rejects.keep), 0, 1000},
+        {"rejects", "replay_unknown", "off", TYPE_SWITCH, AT(rejects.replay_unknown), 0, 0},
         {"http", "listen", "127.0.0.1:9464", TYPE_ADDRESS, AT(http.listen), 0, 0},
         {"shutdown", "timeout_ms", "25000", TYPE_UINT, AT(shutdown.timeout_ms), 0, 600000},
         {"log", "level", "info", TYPE_LEVEL, AT(log.level), 0, 0},
@@ -148,6 +150,16 @@ static int read_word(const char *const *words, const char *value)
                         return i;
         }
         return -1;
+}
+
+static bool read_switch(const char *value, bool *ret)
+{
+        static const char *const words[] = {"off", "on", NULL};
+        int found = read_word(words, value);
+
+        if (found >= 0)
+                *ret = found > 0;
+        return found >= 0;
 }
 
 static bool read_level(const char *value, enum log_level *ret)
@@ -256,6 +268,8 @@ static bool set(struct config *config, const struct setting *s, const char *valu
                 return true;
         case TYPE_MODE:
                 return read_mode(s, value, field(config, s));
+        case TYPE_SWITCH:
+                return read_switch(value, field(config, s));
         case TYPE_LEVEL:
                 return read_level(value, field(config, s));
         case TYPE_FORMAT:
@@ -303,6 +317,9 @@ static int fail_rule(const struct setting *s, const char *where, char *ret_error
                 break;
         case TYPE_MODE:
                 rule = "must be an octal file mode from 0000 to 0777";
+                break;
+        case TYPE_SWITCH:
+                rule = "must be on or off";
                 break;
         case TYPE_LEVEL:
                 rule = "must be error, warn, info or debug";
@@ -593,6 +610,9 @@ static int check_together(const struct config *config, char *ret_error)
                         "listen.tcp without TLS lets every local user in, whom listen.allow_users and "
                         "listen.allow_groups are to keep out: set listen.tls_cert, tls_key and tls_client_ca, "
                         "or leave listen.tcp empty");
+        if (config->rejects.replay_unknown && !config->rejects.file[0])
+                return fail(ret_error,
+                            "rejects.replay_unknown needs rejects.file, beside which the lines are kept");
         if (!config->listen.tls_cert[0] != !config->listen.tls_key[0] ||
             !config->listen.tls_cert[0] != !config->listen.tls_client_ca[0])
                 return fail(ret_error,
@@ -637,6 +657,8 @@ static bool is_same(const struct setting *s, const struct config *a, const struc
         case TYPE_UINT:
         case TYPE_MODE:
                 return *(const unsigned *)x == *(const unsigned *)y;
+        case TYPE_SWITCH:
+                return *(const bool *)x == *(const bool *)y;
         case TYPE_LEVEL:
                 return *(const enum log_level *)x == *(const enum log_level *)y;
         case TYPE_FORMAT:

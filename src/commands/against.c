@@ -235,13 +235,6 @@ static void judge_object(struct against *a, struct judged *j, struct hierarchy_r
 
 /* --- spending lines: their objects --- */
 
-static bool same_account(const struct spending_record *x, const struct spending_record *y)
-{
-        return x->platform == y->platform && x->has_connection == y->has_connection &&
-               (!x->has_connection || uuid_eq(&x->connection_id, &y->connection_id)) &&
-               slice_eq(x->account_external_id.raw, y->account_external_id.raw);
-}
-
 static void reject_unresolved(struct judged *j, const struct spending_record *rec, int64_t accounts)
 {
         char account[EXTERNAL_ID_MAX + 1];
@@ -258,47 +251,31 @@ static void reject_unresolved(struct judged *j, const struct spending_record *re
         judged_reject(j, &reject);
 }
 
-static void read_objects(struct against *a, struct judged *judged, const struct pg_result *res)
+struct resolving {
+        struct against *against;
+        struct judged *judged;
+};
+
+static void on_resolved(void *ctx, size_t record, int64_t accounts, const struct uuid *object)
 {
-        enum { COLUMN_NUMBER, COLUMN_ACCOUNTS, COLUMN_OBJECT };
+        struct resolving *r = ctx;
+        struct against_row *row = &r->against->rows[record];
 
-        for (int i = 0; i < pg_result_rows(res); i++) {
-                struct against_row *row = &a->rows[pg_result_i32(res, i, COLUMN_NUMBER) - 1];
-
-                if (pg_result_null(res, i, COLUMN_OBJECT))
-                        reject_unresolved(&judged[row->judged], &row->rec,
-                                          pg_result_i64(res, i, COLUMN_ACCOUNTS));
-                else
-                        row->rec.ad_object_id = pg_result_uuid(res, i, COLUMN_OBJECT);
-        }
+        if (object)
+                row->rec.ad_object_id = *object;
+        else
+                reject_unresolved(&r->judged[row->judged], &row->rec, accounts);
 }
 
 static void resolve_rows(struct against *a, struct judged *judged)
 {
-        enum { PARAMS = 5 };
-        const struct spending_record *last = NULL;
-        struct pg_result *res;
-        int64_t account = 0;
+        struct resolving r = {a, judged};
 
-        begin_params(a, PARAMS);
         for (size_t i = 0; i < a->rows_len; i++) {
-                const struct spending_record *rec = &a->rows[i].rec;
-
-                if (!last || !same_account(last, rec)) {
-                        account++;
-                        copy_account(a, rec->account_external_id);
-                        array_text_add(&a->params[0], slice_str(platform_name(rec->platform)));
-                        array_text_add_uuid(&a->params[1], rec->has_connection ? &rec->connection_id : NULL);
-                        array_text_add_json(&a->params[2], rec->account_external_id);
-                }
-                array_text_add_i64(&a->params[3], account);
-                array_text_add_json(&a->params[4], rec->external_id);
-                last = rec;
+                copy_account(a, a->rows[i].rec.account_external_id);
+                lookup_blocking_add(&a->lookup, &a->rows[i].rec);
         }
-        res = a->failed ? NULL : ask(a, ad_object_lookup_sql, PARAMS);
-        if (res)
-                read_objects(a, judged, res);
-        db_result_free(res);
+        a->failed = a->failed || lookup_blocking_run(&a->lookup, &a->db, on_resolved, &r) != 0;
 }
 
 /* --- spending lines: what is there already --- */
@@ -472,6 +449,7 @@ void against_close(struct against *a)
         tdestroy(a->ids, free);
         free(a->rows);
         free(a->asked);
+        lookup_blocking_deinit(&a->lookup);
         for (int i = 0; i < AGAINST_PARAMS; i++)
                 array_text_deinit(&a->params[i]);
 }

@@ -6,9 +6,10 @@
 #include <stdint.h>
 
 #include "base/config.h"
-#include "commands/array_text.h"
+#include "model/array_text.h"
 #include "daemon/decoded.h"
 #include "model/db.h"
+#include "spending/lookup_blocking.h"
 #include "wire/acks.h"
 
 /* What would become of good lines in a database: by the daemon's statements that only read. Hierarchy lines are written to
@@ -46,6 +47,7 @@ struct against {
         size_t *asked; /* the rows of the statement in flight */
         size_t asked_len;
         size_t asked_cap;
+        struct lookup_blocking lookup;
         struct array_text params[AGAINST_PARAMS];
 };
 

@@ -173,6 +173,42 @@ class RejectFile(TestCase):
         self.assertIn("3 lines: 3 stored", done.stdout)
         self.assertIn("5 entries left out: not asked for", done.stdout)
 
+    def add_object(self, name, account="act_1"):
+        self.db.execute("INSERT INTO ad_objects (ad_account_id, external_id, type, name, status) "
+                        f"SELECT id, '{name}', 'AD', '', 'ACTIVE' FROM ad_accounts WHERE external_id = '{account}'")
+
+    def test_lines_of_unknown_objects_are_stored_once_the_object_exists(self):
+        self.start(rejects__replay_unknown="on", rejects__max_bytes="64K")
+        unknown = self.dir / "rejects.jsonl.unknown"
+        late = [record(externalId="late", amountCents=n) for n in range(20)]
+        never = record(externalId="never")
+        other = record(accountExternalId="act_7", externalId="1")
+        fresh = record(externalId="late", collectedAt=None)  # sent twice, it would be stored twice
+        replies = self.d.send(*late, *late[:5], never, other, fresh, record(), record(externalId="late", amountCents=1.5),
+                              {"kind": "adObject", "platform": "META", "accountExternalId": "nope", "externalId": "1", "type": "AD",
+                               "name": "x", "status": "ACTIVE"})
+        self.assertEqual((replies.counts()[1], replies.counts()[3]), (1, 30))
+        wait_until(lambda: unknown.exists() and len(unknown.read_text().splitlines()) == 22, "each is kept once")
+        self.d.kill()
+        self.d.start()
+        self.add_object("late")
+        wait_until(lambda: self.db.count() == 21, "they are stored after a restart")
+        wait_until(lambda: len(unknown.read_text().splitlines()) == 2, "they are kept no longer")
+        self.assertEqual(self.db.value("SELECT count(*) FROM spending WHERE amount_cents < 20"), "20")
+        unknown.write_text("".join(json.dumps(line) + "\n" for line in [*late, never]))  # as if it had died before that
+        self.add_object("never")
+        wait_until(lambda: self.db.count() == 22, "the last one is stored")
+        wait_until(lambda: unknown.read_text() == "", "all is settled")
+        self.assertEqual(self.db.count(), 22)
+        self.d.send(*[record(externalId="many", amountCents=n, metrics={"pad": "x" * 900}) for n in range(200)])
+        wait_until(lambda: unknown.read_text(), "they are kept")
+        self.assertLessEqual(unknown.stat().st_size, 64 << 10)
+        self.d.stop()
+
+    def test_lines_of_unknown_objects_need_a_reject_file(self):
+        done = run_ingestd(self.db, "check", "--config", "/dev/null", "--config-only", "--set", "rejects.replay_unknown=on")
+        self.assertIn("rejects.replay_unknown needs rejects.file", done.stderr)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -1,4 +1,4 @@
-#include "commands/array_text.h"
+#include "model/array_text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
