@@ -50,6 +50,7 @@ enum session_state {
         SESSION_LINGERING, /* all sent; what the client still sends is thrown away until it closes, or a
                               second */
         SESSION_CLOSED,    /* no connection any more; lines may still be in flight */
+        SESSION_STATES,
 };
 
 /* Which of the set's counts a session is in. */
