@@ -144,6 +144,12 @@ static bool on_data(struct source *s, natsMsg *msg, const struct delivered *d)
         return true;
 }
 
+/* Of a status 409: else it ends the request alone ("Batch Completed", "Message Size Exceeds MaxBytes"). */
+static bool ends_consumer(const char *description)
+{
+        return strstr(description, "Consumer") || strstr(description, "Leadership") || strstr(description, "Shutdown");
+}
+
 static void on_status(struct source *s, natsMsg *msg)
 {
         const char *status = "";
@@ -156,9 +162,9 @@ static void on_status(struct source *s, natsMsg *msg)
                 return;
         if (strcmp(status, "404") == 0 || strcmp(status, "408") == 0) {
                 s->request_open = false;
-        } else if (strcmp(status, "409") == 0 && strstr(description, "MaxBytes")) {
+        } else if (strcmp(status, "409") == 0 && !ends_consumer(description)) {
                 s->request_open = false;
-                s->unbounded = true;
+                s->unbounded = strstr(description, "MaxBytes") != NULL;
         } else {
                 snprintf(why, sizeof(why), "the consumer ended: status %s %s", status, description);
                 mark_broken(s, strcmp(status, "503") == 0 ? "the consumer is gone" : why);

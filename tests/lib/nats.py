@@ -36,7 +36,11 @@ class NatsClient:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.rest, self.kept, self.sids = b"", [], 0
-        self.info = json.loads(self._line(time.monotonic() + timeout)[5:])
+        try:
+            self.info = json.loads(self._line(time.monotonic() + timeout)[5:])
+        except (OSError, NatsError):
+            self.close()
+            raise
         self.inbox = f"_INBOX.{uuid.uuid4().hex}"
         self._send(b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"lang":"test","version":"0",'
                    b'"protocol":1}\r\n')
