@@ -84,7 +84,7 @@ void pipeline_deinit(struct pipeline *p);
 /* Takes over the rules of who may write what: for lines that are received from now on. */
 void pipeline_set_clients_take(struct pipeline *p, struct clients *clients);
 
-/* The rules for @sender when it sends again the lines of the client @owner. One reference. */
+/* The rules for @sender, NULL for the daemon itself, when it sends again the lines of the client @owner. One reference. */
 struct rules *pipeline_client_for(const struct pipeline *p, const char *owner, struct rules *sender);
 
 /* For struct session_ops. */

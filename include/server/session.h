@@ -54,6 +54,7 @@ enum session_state {
         SESSION_LINGERING, /* all sent; what the client still sends is thrown away until it closes, or a
                               second */
         SESSION_CLOSED,    /* no connection any more; lines may still be in flight */
+        SESSION_STATES,
 };
 
 /* Which of the set's counts a session is in. */
@@ -72,10 +73,11 @@ struct session {
         struct list all;
         struct list waiting;
         struct list dirty;
-        struct list stranger;          /* in set->strangers while it is in that place */
-        struct transport *io;          /* NULL when it is closed */
-        uint64_t number;               /* for people: the daemon's n-th connection */
-        bool denied;                   /* for admit */
+        struct list stranger; /* in set->strangers while it is in that place */
+        struct transport *io; /* NULL when it is closed */
+        uint64_t number;      /* for people: the daemon's n-th connection */
+        bool denied;          /* for admit */
+        bool own;             /* the daemon's own client: it may write what those may for whom it sends */
         char peer[SESSION_PEER_BYTES]; /* for people: "uid 1000, pid 4711", "127.0.0.1 port 5000" */
         enum session_state state;
         enum session_place place;
@@ -118,6 +120,7 @@ struct session_socket {
         int fd; /* non-blocking */
         bool tcp;
         bool denied;     /* for admit: who may connect says no */
+        bool own;        /* the daemon's own client */
         uint64_t number; /* for people: the daemon's n-th connection */
 };
 
@@ -149,9 +152,9 @@ bool session_may_go_on(const struct session *s);
 void session_end_idle(struct session *s);
 
 /* Whether its client waits until others give up room for long lines; and ends one that has held some for long,
- * although it could have sent the line's end. */
+ * although it could have sent the line's end, where the room is @wanted. */
 bool session_waits_for_memory(const struct session *s);
-void session_end_unfinished(struct session *s);
+void session_end_unfinished(struct session *s, bool wanted);
 
 /* The rules or the certificates have changed: asks admit_again if it is a client, and ends it if it is none any more. */
 void session_admit_again(struct session *s);

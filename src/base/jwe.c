@@ -2,7 +2,6 @@
  * buffers that can be wiped. */
 #include "base/jwe.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@
 
 #include "base/base64url.h"
 #include "base/json.h"
+#include "base/json_put.h"
 
 enum { IV_BYTES = 12, TAG_BYTES = 16 };
 
@@ -22,28 +22,12 @@ static void put(struct buf *out, const char *text)
 
 /* --- encrypting --- */
 
-static void put_string(struct buf *out, const char *text)
-{
-        put(out, "\"");
-        for (const char *p = text; *p; p++) {
-                char escape[8];
-
-                if (*p == '"' || *p == '\\' || (unsigned char)*p < 0x20) {
-                        snprintf(escape, sizeof(escape), "\\u%04x", (unsigned)*p);
-                        put(out, escape);
-                } else {
-                        buf_put(out, p, 1);
-                }
-        }
-        put(out, "\"");
-}
-
 static void put_header(struct buf *out, const char *kid)
 {
         struct buf header = {0};
 
         put(&header, "{\"alg\":\"dir\",\"enc\":\"A256GCM\",\"kid\":");
-        put_string(&header, kid);
+        json_put_string(&header, slice_str(kid));
         put(&header, "}");
         base64url_put(out, header.data, header.len);
         buf_deinit(&header);

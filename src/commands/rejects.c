@@ -1,220 +1,151 @@
 /* Sends the records of a reject file to the daemon. */
 #include "commands/commands.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <sys/stat.h>
-
-#include "base/buf.h"
-#include "base/json.h"
+#include "base/json_put.h"
 #include "commands/command.h"
 #include "commands/delivery.h"
+#include "commands/reject_entry.h"
 
 enum { PIECE_BYTES = 256 * 1024 };
 
-/* Whose lines they are: each sender's go over a connection of their own, on which the daemon judges them by that one's
- * rules, too. */
+/* Whose lines they are: each sender's go over connections of their own, on which the daemon judges them by that one's rules,
+ * too. */
 struct senders {
         char **names; /* "" for lines without one */
         size_t len;
 };
 
 struct replay {
-        FILE *file;
-        off_t size; /* what the file had at the start */
-        off_t left; /* bytes of it that are to be read */
-        char *line;
-        size_t line_cap;
-        struct json_scratch scratch;
+        struct reject_entries_file file;
         struct senders senders;
         const char *sender; /* whose records are sent now */
-        uint64_t skipped;   /* lines that no record can be made of */
-        uint64_t entries;   /* lines that are entries of a reject file, with a record or without */
-        int error;          /* errno: not all of the file could be read */
+        struct reject_filter filter;
+        uint64_t skipped;  /* entries without a whole record */
+        uint64_t filtered; /* entries that are not wanted */
+        bool is_reject_file;
 };
 
-/* An entry of the file. */
-struct entry {
-        bool is_entry;
-        bool has_record; /* and all of it */
-        struct json_string record;
-        struct slice sender;
-};
-
-/* False where the line is no JSON object. */
-static bool read_entry(struct replay *r, struct slice line, struct entry *ret)
-{
-        struct json_reader reader;
-        struct json_string key;
-        struct json_value value;
-        bool lossy = false;
-
-        *ret = (struct entry){.sender = SLICE_LIT("")};
-        json_reader_init(&reader, line, &r->scratch);
-        if (!json_object_open(&reader))
-                return false;
-        for (bool first = true; json_object_next(&reader, first, &key); first = false) {
-                if (!json_read(&reader, &value))
-                        return false;
-                lossy |= slice_eq(key.raw, SLICE_LIT("lossy")) || slice_eq(key.raw, SLICE_LIT("cut"));
-                ret->is_entry |= slice_eq(key.raw, SLICE_LIT("code"));
-                if (value.type != JSON_STRING || value.trouble)
-                        continue;
-                if (slice_eq(key.raw, SLICE_LIT("record"))) {
-                        ret->record = (struct json_string){value.raw, value.escaped};
-                        ret->has_record = true;
-                } else if (slice_eq(key.raw, SLICE_LIT("client"))) {
-                        ret->sender = value.raw; /* a section's name has nothing to escape */
-                }
-        }
-        ret->has_record &= !lossy;
-        return json_finish(&reader);
-}
-
-/* Appends the record and a newline to what is to be sent. A record holds no newline: it came as a line. */
-static void put_record(struct buf *out, struct json_string record)
-{
-        char *p = buf_reserve(out, record.raw.len + 1);
-        size_t len = json_string_decode(record, p);
-
-        p[len] = '\n';
-        out->len += len + 1;
-}
-
-static void rewind_file(struct replay *r)
-{
-        rewind(r->file);
-        r->left = r->size;
-}
-
-/* The next line that is not empty; false at the end. */
-static bool next_line(struct replay *r, struct slice *ret)
-{
-        ssize_t len;
-
-        do {
-                len = r->left > 0 ? getline(&r->line, &r->line_cap, r->file) : 0;
-                if (len <= 0) {
-                        r->error = r->left > 0 && ferror(r->file) ? errno : 0;
-                        return false;
-                }
-                r->left -= len;
-        } while (len == 1); /* where a write of the daemon's failed */
-        *ret = (struct slice){r->line, (size_t)len};
-        return true;
-}
-
-static void note_sender(struct senders *s, struct slice name)
+static void note_sender(struct senders *s, const char *name)
 {
         for (size_t i = 0; i < s->len; i++) {
-                if (slice_eq(slice_str(s->names[i]), name))
+                if (strcmp(s->names[i], name) == 0)
                         return;
         }
         s->names = realloc(s->names, (s->len + 1) * sizeof(*s->names));
-        if (!s->names || !(s->names[s->len] = strndup(name.ptr, name.len)))
+        if (!s->names || !(s->names[s->len] = strdup(name)))
                 abort();
         s->len++;
 }
 
-static void find_senders(struct replay *r)
+/* Looks at all entries. 0, or FAILED once it is told. */
+static int find_senders(struct replay *r, const char *path)
 {
-        struct entry entry;
-        struct slice line;
+        struct reject_entry entry;
+        int status = reject_entries_open(&r->file, path);
 
-        rewind_file(r);
-        while (next_line(r, &line)) {
-                bool good = read_entry(r, line, &entry);
-
-                r->entries += good && entry.is_entry;
-                if (good && entry.has_record)
-                        note_sender(&r->senders, entry.sender);
-                else
+        while (status == DONE && reject_entries_next(&r->file, &entry)) {
+                if (!reject_filter_passes(&r->filter, &entry))
+                        r->filtered++;
+                else if (!entry.record.ptr)
                         r->skipped++;
+                else
+                        note_sender(&r->senders, entry.client);
         }
         if (r->senders.len == 0)
-                note_sender(&r->senders, SLICE_LIT(""));
+                note_sender(&r->senders, "");
+        r->skipped += r->file.strangers;
+        r->is_reject_file = r->file.strangers == 0 || r->file.entries > 0;
+        return status;
 }
 
 static enum client_input read_piece(void *ctx, struct buf *out)
 {
         struct replay *r = ctx;
         size_t enough = out->len + PIECE_BYTES;
+        struct reject_entry entry;
 
         while (out->len < enough) {
-                struct entry entry;
-                struct slice line;
-
-                if (!next_line(r, &line))
+                if (!reject_entries_next(&r->file, &entry))
                         return CLIENT_INPUT_END;
-                if (read_entry(r, line, &entry) && entry.has_record &&
-                    slice_eq(entry.sender, slice_str(r->sender)))
-                        put_record(out, entry.record);
+                if (!reject_filter_passes(&r->filter, &entry) || !entry.record.ptr ||
+                    strcmp(entry.client, r->sender) != 0)
+                        continue;
+                buf_put(out, entry.record.ptr, entry.record.len); /* it holds no newline: it came as a line */
+                buf_put(out, "\n", 1);
         }
         return CLIENT_INPUT_MORE;
 }
 
-/* Of one sender after the other. */
-static int replay_all(struct replay *r, const char *path, const struct config *config,
-                      const struct delivery_options *options)
+static void print_left_out(const struct replay *r)
 {
-        int status = DONE;
+        uint64_t skipped = r->skipped;
 
-        for (size_t i = 0; i < r->senders.len; i++) {
-                struct delivery_source source = {.name = path, .read = read_piece, .ctx = r, .fd = -1};
-                char hello[160];
-                int one;
+        if (skipped > 0)
+                printf("%" PRIu64 " line%s without a record left out\n", skipped, skipped == 1 ? "" : "s");
+        if (r->filtered > 0)
+                printf("%" PRIu64 " entr%s left out: not asked for\n", r->filtered,
+                       r->filtered == 1 ? "y" : "ies");
+}
 
-                r->sender = r->senders.names[i];
-                rewind_file(r);
-                if (r->sender[0]) {
-                        snprintf(
-                                hello, sizeof(hello),
-                                "{\"kind\":\"hello\",\"client\":\"boris-ingestd\",\"onBehalfOf\":\"%.64s\"}\n",
-                                r->sender);
-                        source.preamble = hello;
-                }
-                if (r->sender[0] && r->senders.len > 1 && !options->json)
-                        printf("records of client %s:\n", r->sender);
-                one = deliver(&source, config, options);
-                status = one > status ? one : status;
-                if (!source.delivered)
-                        break;
+static int replay_sender(struct replay *r, const char *path, const struct config *config,
+                         const struct delivery_options *options, bool *ret_delivered)
+{
+        struct delivery_source source = {.name = path, .read = read_piece, .ctx = r, .fd = -1};
+        struct buf hello = {0};
+        int status;
+
+        if (r->sender[0]) {
+                static const char start[] =
+                        "{\"kind\":\"hello\",\"client\":\"boris-ingestd\",\"onBehalfOf\":";
+
+                buf_put(&hello, start, sizeof(start) - 1);
+                json_put_string(&hello, slice_str(r->sender));
+                buf_put(&hello, "}\n", sizeof("}\n"));
+                source.hello = hello.data;
         }
+        if (r->sender[0] && r->senders.len > 1 && !options->json)
+                printf("records of client %s:\n", r->sender);
+        reject_entries_close(&r->file);
+        status = reject_entries_open(&r->file, path);
+        if (status == DONE)
+                status = deliver(&source, config, options);
+        if (status == DONE && r->file.error)
+                status =
+                        command_fail(FAILED, "%s: %s: not all of it was read", path, strerror(r->file.error));
+        *ret_delivered = source.delivered;
+        buf_deinit(&hello);
         return status;
 }
 
 int command_rejects_replay(const struct config *config, const char *path,
-                           const struct delivery_options *options)
+                           const struct delivery_options *options, const struct reject_options *wanted)
 {
-        struct replay r = {.file = fopen(path, "re")};
-        struct stat st;
-        int status;
+        struct replay r = {.skipped = 0};
+        bool delivered = true;
+        int status = reject_filter_read(wanted, &r.filter);
 
-        if (!r.file || fstat(fileno(r.file), &st) != 0) {
-                status = command_fail(FAILED, "%s: %s", path, strerror(errno));
-        } else {
-                r.size = st.st_size;
-                find_senders(&r);
-                status = replay_all(&r, path, config, options);
-                if (r.skipped > 0 && !options->json)
-                        printf("%" PRIu64 " line%s without a record left out\n", r.skipped,
-                               r.skipped == 1 ? "" : "s");
-                if (status == DONE && r.error)
-                        status = command_fail(FAILED, "%s: %s: not all of it was read", path,
-                                              strerror(r.error));
-                else if (status == DONE && r.skipped > 0 && r.entries == 0)
-                        status = command_fail(FAILED, "%s: no line of it is an entry of a reject file", path);
+        if (status)
+                return status;
+        status = find_senders(&r, path);
+        for (size_t i = 0; i < r.senders.len && status != USAGE && delivered && r.file.stream; i++) {
+                int one;
+
+                r.sender = r.senders.names[i];
+                one = replay_sender(&r, path, config, options, &delivered);
+                status = one > status ? one : status;
         }
-        if (r.file)
-                fclose(r.file);
+        if (r.file.stream && !options->json)
+                print_left_out(&r);
+        if (status == DONE && !r.is_reject_file)
+                status = command_fail(FAILED, "%s: no line of it is an entry of a reject file", path);
+        reject_entries_close(&r.file);
         for (size_t i = 0; i < r.senders.len; i++)
                 free(r.senders.names[i]);
         free(r.senders.names);
-        free(r.line);
-        json_scratch_deinit(&r.scratch);
         return status;
 }

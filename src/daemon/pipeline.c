@@ -24,13 +24,8 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "hierarchy/hierarchy_record.h"
+#include "daemon/decoded.h"
 #include "spending/spending_record.h"
-#include "wire/hello.h"
-
-/* What jsonb prints of an object may be as long as so many of the longest lines: else a short line with large
- * exponents would make a row that nobody can read. */
-enum { OBJECT_TEXT_LINES = 4 };
 
 enum { PACE_MS = 10 }; /* between looks whether a client may send more */
 
@@ -196,38 +191,6 @@ static void on_aside_abandoned(void *ctx, struct line *line)
         on_abandoned(ctx, line);
 }
 
-/* A line's record. */
-struct decoded {
-        enum record_kind kind;
-        union {
-                struct row spending;
-                struct hierarchy_row hierarchy;
-                struct hello hello;
-        } as;
-};
-
-/* False, with the reason, where the line is to be refused. */
-static bool decode(struct pipeline *p, const struct line *line, struct decoded *ret,
-                   struct reject *ret_reject)
-{
-        struct fields fields;
-
-        if (!fields_read(&p->reader, line->text, &fields, ret_reject))
-                return false;
-        ret->kind = fields.kind;
-        if (fields.kind == RECORD_HELLO)
-                return hello_read(&fields, line->number, &ret->as.hello);
-        if (fields.kind == RECORD_SPENDING) {
-                ret->as.spending.line = *line;
-                return spending_record_read(&fields, line->receipt, &ret->as.spending.rec);
-        }
-        ret->as.hierarchy.line = *line;
-        ret->as.hierarchy.kind = fields.kind;
-        return fields.kind == RECORD_AD_ACCOUNT
-                       ? ad_account_record_read(&fields, &ret->as.hierarchy.rec.account)
-                       : ad_object_record_read(&fields, &ret->as.hierarchy.rec.object);
-}
-
 /* By the record's own words. Of spending the resolver asks this, once for many lines. */
 static bool permits(const struct decoded *d, struct reject *ret_reject)
 {
@@ -269,7 +232,7 @@ void pipeline_route_take(struct pipeline *p, struct line *line)
         struct decoded decoded;
         struct reject reject;
 
-        if (!decode(p, line, &decoded, &reject))
+        if (!decoded_read(&p->reader, line, &decoded, &reject))
                 end_line(p, line, LINE_REJECTED, &reject);
         else if (decoded.kind == RECORD_HELLO)
                 end_line(p, line, LINE_EMPTY, NULL);
@@ -277,7 +240,6 @@ void pipeline_route_take(struct pipeline *p, struct line *line)
                 route(p, line, &decoded, hierarchy_batch);
 }
 
-/* A client that is gone may have told any name. */
 struct rules *pipeline_client_for(const struct pipeline *p, const char *owner, struct rules *sender)
 {
         struct rules *found = rules_ref(clients_find(&p->clients, owner));
@@ -285,6 +247,8 @@ struct rules *pipeline_client_for(const struct pipeline *p, const char *owner, s
 
         if (!found)
                 found = rules_new_gone(owner);
+        if (!sender)
+                return found;
         both = rules_new_for(found, sender);
         rules_unref(found);
         return both;
@@ -293,13 +257,14 @@ struct rules *pipeline_client_for(const struct pipeline *p, const char *owner, s
 /* The client names itself, and maybe another one whose lines it sends again: from the next line on both must permit them. */
 static void on_hello(struct pipeline *p, struct session *s, const struct hello *hello)
 {
-        struct rules *both;
+        struct rules *before = s->client;
 
-        if (!hello->on_behalf_of[0] || !s->client)
+        if (!hello->on_behalf_of[0] || p->clients.len == 0 || (!before && !s->own))
                 return;
-        both = pipeline_client_for(p, hello->on_behalf_of, s->client);
-        rules_unref(s->client);
-        s->client = both;
+        s->client = pipeline_client_for(p, hello->on_behalf_of, before);
+        if (!before)
+                rules_connect_again(s->client);
+        rules_unref(before);
 }
 
 void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,
@@ -319,7 +284,7 @@ void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, s
                 rules_take_line(line.client, line.text.len);
         if (line.text.len == 0) { /* a byte order mark alone */
                 end_line(p, &line, LINE_EMPTY, NULL);
-        } else if (!decode(p, &line, &decoded, &reject)) {
+        } else if (!decoded_read(&p->reader, &line, &decoded, &reject)) {
                 end_line(p, &line, LINE_REJECTED, &reject);
         } else if (decoded.kind == RECORD_HELLO) {
                 on_hello(p, s, &decoded.as.hello);
@@ -341,8 +306,7 @@ void pipeline_on_too_long(struct pipeline *p, struct session *s, uint64_t line_n
         p->in_flight++;
         if (line.client)
                 rules_take_line(line.client, 0);
-        reject_set(&reject, REJECT_LINE_TOO_LONG, NULL, "a line must not be longer than %zu bytes",
-                   p->config->limits.max_line_bytes);
+        decoded_reject_long(&reject, p->config->limits.max_line_bytes);
         end_line(p, &line, LINE_REJECTED, &reject);
 }
 
@@ -756,7 +720,7 @@ int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *conf
         memory_init(&p->memory, config->limits.memory_bytes);
         receipts_init(&p->receipts, clock);
         uv_timer_init(loop, &p->pace);
-        p->reader.object_max = OBJECT_TEXT_LINES * config->limits.max_line_bytes;
+        p->reader = decoded_reader(config->limits.max_line_bytes);
         open_stages(p);
         return open_spool(p);
 }

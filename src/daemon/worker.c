@@ -91,14 +91,16 @@ static const char *admit(void *ctx, struct session *s)
                 log_refusal(w, s, why);
                 return "too_many_connections";
         }
-        return w->pipeline.clients.len > 0 ? admit_client(w, s) : NULL;
+        return w->pipeline.clients.len > 0 && !s->own ? admit_client(w, s) : NULL;
 }
 
 /* The rules of now for a session that had those of @before. NULL: it has no section any more. */
 static struct rules *find_again(struct worker *w, const struct session *s, const struct rules *before)
 {
-        struct rules *found = find_client(w, s);
+        struct rules *found = s->own ? NULL : find_client(w, s);
 
+        if (s->own)
+                return before ? pipeline_client_for(&w->pipeline, before->name, NULL) : NULL;
         return found && before && before->sender ? pipeline_client_for(&w->pipeline, before->name, found)
                                                  : rules_ref(found);
 }
@@ -111,7 +113,7 @@ static const char *admit_again(void *ctx, struct session *s)
         bool lost;
 
         s->client = ruled ? find_again(w, s, before) : NULL;
-        lost = ruled && !s->client;
+        lost = ruled && !s->client && !s->own;
         if (lost) /* what is received, and not decided yet, is not permitted */
                 s->client = rules_new_gone(before ? before->name : "?");
         if (s->client)
