@@ -9,7 +9,8 @@
 /* The sections [client NAME] of a configuration, as they were written: who may write what. */
 
 enum {
-        CLIENT_NAME_BYTES = 41, /* with its NUL */
+        CLIENT_NAME_BYTES = 41,    /* with its NUL */
+        CLIENT_ORIGIN_BYTES = 128, /* of a line's origin, see rules.h; likewise */
         CLIENT_WHERE_BYTES = 256,
 };
 

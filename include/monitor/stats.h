@@ -58,11 +58,11 @@ struct stats_connection {
         uint64_t connected_us;
         uint64_t last_line_us;
         enum pause_reason paused;
-        char client[CLIENT_NAME_BYTES]; /* the name of its section; "" for none */
+        char section[CLIENT_NAME_BYTES]; /* the name of its [client NAME]; "" for none */
 };
 
 /* What the clients of a section did. */
-struct stats_client {
+struct stats_section {
         struct rules_tally tally; /* without its next */
 };
 
@@ -155,8 +155,8 @@ struct stats {
         /* Only where they were asked for; owned. */
         struct stats_connection *connections; /* those with the oldest lines first, and at most so many */
         size_t connections_len;
-        struct stats_client *clients; /* of each section, by name */
-        size_t clients_len;
+        struct stats_section *sections; /* of each [client NAME] */
+        size_t sections_len;
         struct stats_reject *latest; /* newest first, at most so many */
         size_t latest_len;
 };
@@ -173,8 +173,8 @@ uint64_t stats_earlier(uint64_t a, uint64_t b);
 /* Adds to r->connections, which it makes. Those with the oldest lines stay where there are too many. */
 void stats_add_connection(struct stats *r, const struct stats_connection *c);
 
-/* Adds to r->clients, which it makes. */
-void stats_add_client(struct stats *r, const struct stats_client *c);
+/* Adds to r->sections, which it makes. */
+void stats_add_section(struct stats *r, const struct stats_section *c);
 
 /* The latest refused lines of a worker. Zeroed at first. */
 struct reject_ring {

@@ -30,6 +30,9 @@ struct rules *clients_match(const struct clients *c, const struct peer *peer);
 /* The one of this name; NULL where there is none. */
 struct rules *clients_find(const struct clients *c, const char *name);
 
+/* Those of a line's origin (rules.h): of a name without a section nothing is permitted. One reference. */
+struct rules *clients_rules_of(const struct clients *c, const char *origin);
+
 /* Why no client can match section number @i, in words that follow "no client can match [client NAME]: "; NULL where one can. */
 const char *clients_unmatched(const struct clients *c, size_t i, const struct config *config);
 

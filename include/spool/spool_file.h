@@ -88,7 +88,7 @@ struct spool_record {
         uint64_t connection;
         uint64_t line;
         char peer[SPOOL_PEER_BYTES];
-        char client[CLIENT_NAME_BYTES]; /* the name of the sender's section; "" for none */
+        char client[CLIENT_ORIGIN_BYTES]; /* the sender's section, see rules.h; "" for none */
         struct slice text;
 };
 

@@ -43,6 +43,11 @@ struct rules_tally {
 struct rules {
         unsigned refs;
         char name[CLIENT_NAME_BYTES];
+        /* What the spool and the reject file keep: the name, or with '+' between them the names of all whose rules hold
+         * together, the first sender's in front. */
+        char origin[CLIENT_ORIGIN_BYTES];
+        struct rules *owner; /* where two hold together: see rules_new_for; else NULL, both */
+        struct rules *sender;
         bool retired;       /* its section was read again: nothing may be remembered for it */
         bool gone;          /* there is no such section any more: nothing is permitted */
         unsigned platforms; /* bit per enum platform */
@@ -51,8 +56,6 @@ struct rules {
         size_t connections_len;
         char **accounts; /* patterns; none: any */
         size_t accounts_len;
-        struct rules
-                *sender; /* who sends the lines now, under its own rules, too; or NULL. See rules_new_for */
         unsigned lines_per_second; /* 0: no limit */
         unsigned max_connections;  /* 0: no limit */
         unsigned memory_percent;
@@ -68,7 +71,7 @@ struct rules {
 struct rules *rules_new(const struct client_section *section, char ret_error[CONFIG_ERROR_BYTES]);
 
 /* A client that may write nothing. */
-struct rules *rules_new_gone(const char *name);
+struct rules *rules_new_gone(const char *origin);
 
 /* @sender sends lines of @owner again: both must permit them. One reference. */
 struct rules *rules_new_for(struct rules *owner, struct rules *sender);

@@ -85,7 +85,7 @@ static struct line_from line_from(const struct line *line)
                 return ((const struct spool_line *)line->origin)->from;
         return (struct line_from){((const struct session *)line->origin)->peer,
                                   ((const struct session *)line->origin)->number, line->number,
-                                  line->client ? line->client->name : ""};
+                                  line->client ? line->client->origin : ""};
 }
 
 static void end_line(struct pipeline *p, struct line *line, enum line_outcome outcome,
@@ -242,11 +242,9 @@ void pipeline_route_take(struct pipeline *p, struct line *line)
 
 struct rules *pipeline_client_for(const struct pipeline *p, const char *owner, struct rules *sender)
 {
-        struct rules *found = rules_ref(clients_find(&p->clients, owner));
+        struct rules *found = clients_rules_of(&p->clients, owner);
         struct rules *both;
 
-        if (!found)
-                found = rules_new_gone(owner);
         if (!sender)
                 return found;
         both = rules_new_for(found, sender);

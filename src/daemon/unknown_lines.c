@@ -124,9 +124,9 @@ static size_t read_name(const char *text, size_t len)
 {
         size_t n = 0;
 
-        while (n < len && (isalnum((unsigned char)text[n]) || (text[n] && strchr("-_.", text[n]))))
+        while (n < len && (isalnum((unsigned char)text[n]) || (text[n] && strchr("-_.+", text[n]))))
                 n++;
-        return n < len && n < CLIENT_NAME_BYTES && text[n] == '\t' ? n : 0;
+        return n < len && n < CLIENT_ORIGIN_BYTES && text[n] == '\t' ? n : 0;
 }
 
 static struct slice record_of(const struct unknown_lines *u, const struct unknown_line *l)

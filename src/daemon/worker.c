@@ -100,9 +100,10 @@ static struct rules *find_again(struct worker *w, const struct session *s, const
         struct rules *found = s->own ? NULL : find_client(w, s);
 
         if (s->own)
-                return before ? pipeline_client_for(&w->pipeline, before->name, NULL) : NULL;
-        return found && before && before->sender ? pipeline_client_for(&w->pipeline, before->name, found)
-                                                 : rules_ref(found);
+                return before ? pipeline_client_for(&w->pipeline, before->origin, NULL) : NULL;
+        return found && before && before->owner
+                       ? pipeline_client_for(&w->pipeline, before->owner->origin, found)
+                       : rules_ref(found);
 }
 
 static const char *admit_again(void *ctx, struct session *s)
@@ -161,7 +162,7 @@ static void fill_stats(struct worker *w, struct stats *ret, enum stats_detail de
         ret->taken_us = clock_monotonic_us();
         sessions_stats(&w->sessions, ret, detail, w->number);
         for (const struct rules_tally *t = w->tallies; t && detail >= STATS_STEP; t = t->next)
-                stats_add_client(ret, &(struct stats_client){.tally = *t});
+                stats_add_section(ret, &(struct stats_section){.tally = *t});
         pipeline_stats(&w->pipeline, ret, detail);
 }
 

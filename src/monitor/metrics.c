@@ -134,23 +134,23 @@ static void put_lines(struct buf *out, const struct stats *r, uint64_t now_us)
 }
 
 /* A section's name needs no escaping. */
-static void put_clients(struct buf *out, const struct stats *r)
+static void put_sections(struct buf *out, const struct stats *r)
 {
-        const char *connections = PREFIX "client_connections";
+        const char *connections = PREFIX "client_section_connections";
         const char *lines = PREFIX "client_lines_total";
 
-        if (r->clients_len == 0)
+        if (r->sections_len == 0)
                 return;
         family(out, connections, "gauge", "Connections of the clients of each section.");
-        for (size_t i = 0; i < r->clients_len; i++)
-                labelled(out, connections, "client", r->clients[i].tally.name,
-                         r->clients[i].tally.connections);
+        for (size_t i = 0; i < r->sections_len; i++)
+                labelled(out, connections, "client", r->sections[i].tally.name,
+                         r->sections[i].tally.connections);
         family(out, lines, "counter",
                "Settled lines of the clients of each section, by outcome, replayed spool lines included.");
-        for (size_t i = 0; i < r->clients_len; i++) {
+        for (size_t i = 0; i < r->sections_len; i++) {
                 for (size_t k = 0; k < LINE_OUTCOMES; k++)
                         put(out, "%s{client=\"%s\",outcome=\"%s\"} %" PRIu64 "\n", lines,
-                            r->clients[i].tally.name, outcomes[k], r->clients[i].tally.counts[k]);
+                            r->sections[i].tally.name, outcomes[k], r->sections[i].tally.counts[k]);
         }
 }
 
@@ -267,7 +267,7 @@ void metrics_write(struct buf *out, const struct status *s)
         put_daemon(out, s);
         put_configuration(out, s);
         put_lines(out, s->stats, s->clock_us);
-        put_clients(out, s->stats);
+        put_sections(out, s->stats);
         put_stages(out, s->stats);
         put_connections(out, s);
         put_database(out, &s->stats->database, s->clock_us);

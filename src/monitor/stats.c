@@ -36,7 +36,7 @@ static void *new_array(size_t len, size_t item_bytes)
 void stats_deinit(struct stats *r)
 {
         free(r->connections);
-        free(r->clients);
+        free(r->sections);
         free(r->latest);
         *r = (struct stats){0};
 }
@@ -75,24 +75,24 @@ void stats_add_connection(struct stats *r, const struct stats_connection *c)
         r->connections[r->connections_len++] = *c;
 }
 
-void stats_add_client(struct stats *r, const struct stats_client *c)
+void stats_add_section(struct stats *r, const struct stats_section *c)
 {
         size_t i = 0;
 
-        while (i < r->clients_len && strcmp(r->clients[i].tally.name, c->tally.name) != 0)
+        while (i < r->sections_len && strcmp(r->sections[i].tally.name, c->tally.name) != 0)
                 i++;
-        if (i == r->clients_len) {
-                r->clients = realloc(r->clients, (i + 1) * sizeof(*r->clients));
-                if (!r->clients)
+        if (i == r->sections_len) {
+                r->sections = realloc(r->sections, (i + 1) * sizeof(*r->sections));
+                if (!r->sections)
                         abort();
-                r->clients[r->clients_len++] = *c;
+                r->sections[r->sections_len++] = *c;
                 return;
         }
-        r->clients[i].tally.connections += c->tally.connections;
-        r->clients[i].tally.lines += c->tally.lines;
-        r->clients[i].tally.held_bytes += c->tally.held_bytes;
+        r->sections[i].tally.connections += c->tally.connections;
+        r->sections[i].tally.lines += c->tally.lines;
+        r->sections[i].tally.held_bytes += c->tally.held_bytes;
         for (size_t k = 0; k < LINE_OUTCOMES; k++)
-                r->clients[i].tally.counts[k] += c->tally.counts[k];
+                r->sections[i].tally.counts[k] += c->tally.counts[k];
 }
 
 void reject_ring_add(struct reject_ring *ring, const char *peer, uint64_t connection, uint64_t line,
@@ -227,8 +227,8 @@ static void merge_connections(struct stats *sum, const struct stats *part)
         for (size_t i = 0; i < part->connections_len; i++)
                 stats_add_connection(sum, &part->connections[i]);
         sort_connections(sum);
-        for (size_t i = 0; i < part->clients_len; i++)
-                stats_add_client(sum, &part->clients[i]);
+        for (size_t i = 0; i < part->sections_len; i++)
+                stats_add_section(sum, &part->sections[i]);
 }
 
 void stats_merge_take(struct stats *sum, struct stats *part)

@@ -174,7 +174,7 @@ static void add_connection(cJSON *list, const struct stats_connection *c, uint64
         add_u64(o, "number", c->number);
         add_u64(o, "worker", c->worker);
         add_text(o, "peer", c->peer);
-        add_text(o, "section", c->client);
+        add_text(o, "section", c->section);
         add_u64(o, "lines", c->lines);
         add_u64(o, "stored", c->counts[LINE_STORED]);
         add_u64(o, "duplicate", c->counts[LINE_DUPLICATE]);
@@ -212,8 +212,8 @@ static void add_clients(cJSON *root, const struct stats *r)
 {
         cJSON *list = cJSON_AddArrayToObject(root, "clients");
 
-        for (size_t i = 0; i < r->clients_len; i++) {
-                const struct rules_tally *t = &r->clients[i].tally;
+        for (size_t i = 0; i < r->sections_len; i++) {
+                const struct rules_tally *t = &r->sections[i].tally;
                 cJSON *o = cJSON_CreateObject();
 
                 cJSON_AddItemToArray(list, o);

@@ -1,5 +1,6 @@
 #include "server/clients.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,32 @@ struct rules *clients_find(const struct clients *c, const char *name)
                         return c->items[i];
         }
         return NULL;
+}
+
+struct rules *clients_rules_of(const struct clients *c, const char *origin)
+{
+        struct rules *all = NULL;
+        size_t len;
+
+        for (const char *p = origin; *p; p += len + (p[len] == '+')) {
+                char name[CLIENT_ORIGIN_BYTES];
+                struct rules *one;
+                struct rules *before = all;
+
+                len = strcspn(p, "+");
+                snprintf(name, sizeof(name), "%.*s", (int)len, p);
+                one = rules_ref(clients_find(c, name));
+                if (!one)
+                        one = rules_new_gone(name);
+                if (!before) {
+                        all = one;
+                        continue;
+                }
+                all = rules_new_for(before, one);
+                rules_unref(before);
+                rules_unref(one);
+        }
+        return all ? all : rules_new_gone(origin);
 }
 
 /* --- sections that nobody matches --- */

@@ -38,7 +38,7 @@ void overflow_add_take(struct pipeline *p, struct line *line)
 {
         const struct session *s = line->origin;
         const struct line_from from = {s->peer, s->number, line->number,
-                                       line->client ? line->client->name : ""};
+                                       line->client ? line->client->origin : ""};
 
         p->overflow.added_bytes += line->text.len;
         spool_add_take(&p->spool, line, &from);
@@ -129,13 +129,9 @@ static bool may_erase(void *ctx)
 /* Whoever sent the line first: by the rules of today. A line without a name was received when there were no rules. */
 static struct rules *find_sender(const struct pipeline *p, const struct line *line)
 {
-        const char *name = ((const struct spool_line *)line->origin)->from.client;
-        struct rules *found;
+        const char *origin = ((const struct spool_line *)line->origin)->from.client;
 
-        if (p->clients.len == 0 || !name[0])
-                return NULL;
-        found = clients_find(&p->clients, name);
-        return found ? rules_ref(found) : rules_new_gone(name);
+        return p->clients.len == 0 || !origin[0] ? NULL : clients_rules_of(&p->clients, origin);
 }
 
 static void on_drained(void *ctx, struct line *line)

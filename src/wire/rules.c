@@ -114,7 +114,8 @@ static struct rules *new_rules(const char *name)
                 abort();
         c->refs = 1;
         c->memory_percent = 100;
-        snprintf(c->name, sizeof(c->name), "%s", name);
+        snprintf(c->name, sizeof(c->name), "%.*s", (int)strcspn(name, "+"), name);
+        snprintf(c->origin, sizeof(c->origin), "%s", name);
         return c;
 }
 
@@ -135,9 +136,9 @@ struct rules *rules_new(const struct client_section *section, char ret_error[CON
         return c;
 }
 
-struct rules *rules_new_gone(const char *name)
+struct rules *rules_new_gone(const char *origin)
 {
-        struct rules *c = new_rules(name);
+        struct rules *c = new_rules(origin);
 
         c->gone = true;
         c->retired = true;
@@ -157,16 +158,28 @@ static void intersect_connections(struct rules *c, const struct rules *a, const 
         }
 }
 
+/* A sender that may write everything takes nothing away, and need not be kept. */
+static bool is_restricted(const struct rules *c)
+{
+        return c->gone || c->owner || c->mark.low64 != 0 || c->mark.high64 != 0;
+}
+
 struct rules *rules_new_for(struct rules *owner, struct rules *sender)
 {
-        struct rules *c = new_rules(owner->name);
+        struct rules *c = new_rules(owner->origin);
+        size_t len = strlen(c->origin);
 
-        c->gone = owner->gone;
+        snprintf(c->name, sizeof(c->name), "%s", owner->name);
+        c->gone = owner->gone || sender->gone;
+        if (is_restricted(sender) && strcmp(owner->origin, sender->origin) != 0) {
+                snprintf(c->origin + len, sizeof(c->origin) - len, "+%s", sender->origin);
+                c->gone |= len + 1 + strlen(sender->origin) >=
+                           sizeof(c->origin); /* it would say less than it should */
+        }
         c->retired = true; /* no set names it, so that nothing can be remembered for it */
         c->platforms = owner->platforms & sender->platforms;
         intersect_connections(c, owner, sender);
-        for (size_t i = 0; i < owner->accounts_len; i++)
-                add_account(c, owner->accounts[i], strlen(owner->accounts[i]));
+        c->owner = rules_ref(owner);
         c->sender = rules_ref(sender);
         c->lines_per_second = sender->lines_per_second;
         c->max_connections = sender->max_connections;
@@ -190,6 +203,7 @@ void rules_unref(struct rules *c)
                 return;
         for (size_t i = 0; i < c->accounts_len; i++)
                 free(c->accounts[i]);
+        rules_unref(c->owner);
         rules_unref(c->sender);
         free(c->accounts);
         free(c->connections);
@@ -241,9 +255,11 @@ static bool permits_account(const struct rules *c, const char *account)
 {
         bool found = c->accounts_len == 0;
 
+        if (c->owner)
+                return permits_account(c->owner, account) && permits_account(c->sender, account);
         for (size_t i = 0; i < c->accounts_len && !found; i++)
                 found = fnmatch(c->accounts[i], account, 0) == 0;
-        return found && (!c->sender || permits_account(c->sender, account));
+        return found;
 }
 
 static bool permits(const struct rules *c, const struct uuid *connection, struct json_string account,
@@ -255,7 +271,7 @@ static bool permits(const struct rules *c, const struct uuid *connection, struct
                 rules_refuse_connection(c, connection, ret);
                 return false;
         }
-        if (c->accounts_len == 0 && !c->sender)
+        if (c->accounts_len == 0 && !c->owner)
                 return true;
         external_id_decode(account, text);
         if (permits_account(c, text))

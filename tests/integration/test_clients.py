@@ -287,7 +287,7 @@ class Rules(Clients):
         client = d.client()
         client.send(record())
         client.wait_ack(1)
-        self.assertIn('client_connections{client="sync"} 1', self.metrics())
+        self.assertIn('client_section_connections{client="sync"} 1', self.metrics())
         with urllib.request.urlopen(d.http() + "/status.json") as response:
             status = json.load(response)
         self.assertEqual([(c["name"], c["connections"]) for c in status["clients"]], [("sync", 1)])
@@ -359,6 +359,29 @@ class Attacker(Clients):
         self.assert_alike([(account(self.tiktok, "act_9"), account(self.missing, "act_9")),
                            (record(platform="TIKTOK", accountExternalId="act_9"),
                             record(platform="TIKTOK", accountExternalId="nowhere"))])
+
+    def test_on_behalf_of_another_adds_nothing(self):
+        """Nobody gets another's rights by its name: not at once, not through the spool or the reject file."""
+        wide, narrow = self.section("wide", "user:nobody"), self.section("narrow", connections=self.own)
+        rejects = pathlib.Path(self.folder, "rejects")
+        d = self.start(wide + narrow, spool__dir=self.path("spool"), rejects__file=str(rejects))
+        hello = {"kind": "hello", "client": "x", "onBehalfOf": "wide"}
+        self.assertEqual(d.send(hello, record(accountExternalId="act_9"), record()).codes(), {2: "not_permitted"})
+        self.assertEqual(d.send(hello | {"onBehalfOf": "none"}, record()).codes(), {2: "not_permitted"})
+        self.assertEqual(d.send(hello | {"onBehalfOf": 'a"b'}, record()).codes(), {1: "bad_value"})
+        self.take_database_away()
+        self.assertEqual(d.send(hello, record(accountExternalId="act_9"), record(amountCents=2)).ack["spooled"], 2)
+        self.give_database_back()
+        wait_until(lambda: "the spool is empty" in d.log(), "drained")
+        wait_until(lambda: rejects.exists() and "spooled" in rejects.read_text(), "recorded")
+        self.assertEqual(json.loads(rejects.read_text().splitlines()[0])["client"], "wide+narrow")
+        d.reload(wide + narrow + self.section("operator"))
+        for config in (narrow, wide + self.section("narrow", "user:nobody", connections=self.own) + self.section("operator")):
+            d.reload(config)
+            done = run_ingestd(self.db, "rejects", "replay", str(rejects), "--socket", d.socket)
+            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertEqual(self.db.value("SELECT count(*) FROM spending s JOIN ad_objects o ON o.id = s.ad_object_id JOIN ad_accounts a "
+                                       "ON a.id = o.ad_account_id WHERE a.external_id = 'act_9'"), "0")
 
     def test_a_foreign_account_of_the_same_name_does_not_show(self):
         """Through another connection the same account may be reached: it is not ambiguous for who may use one of them."""
