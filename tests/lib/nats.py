@@ -32,7 +32,7 @@ class Msg:
 class NatsClient:
     """One connection, for one thread. Requests wait for their own answer; what comes for subscriptions meanwhile is kept."""
 
-    def __init__(self, port, timeout=5):
+    def __init__(self, port, timeout=5, user=None):
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.rest, self.kept, self.sids = b"", [], 0
@@ -42,8 +42,9 @@ class NatsClient:
             self.close()
             raise
         self.inbox = f"_INBOX.{uuid.uuid4().hex}"
-        self._send(b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"lang":"test","version":"0",'
-                   b'"protocol":1}\r\n')
+        options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "lang": "test", "version": "0",
+                   "protocol": 1} | ({"user": user[0], "pass": user[1]} if user else {})
+        self._send(b"CONNECT " + json.dumps(options).encode() + b"\r\n")
         self.subscribe(f"{self.inbox}.*")
 
     def _send(self, data):
@@ -142,7 +143,10 @@ class NatsClient:
 class NatsServers:
     """Servers that form a cluster; each may be killed, stopped and started. partitions: of the subject mapping."""
 
-    def __init__(self, count=3, partitions=4, sync="2m"):
+    def __init__(self, count=3, partitions=4, sync="2m", more=""):
+        """@more: of the servers' configuration; with a password s3cret, that of the user tester, clients log in"""
+        self.more = more
+        self.user = ("tester", "s3cret") if "s3cret" in more else None
         self.program = server_program()
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ingestd-"))
         base = random.randrange(15000, 29000)
@@ -160,6 +164,7 @@ class NatsServers:
             server_name: n{n}
             listen: 127.0.0.1:{self.ports[n]}
             jetstream {{ store_dir: "{self.dir}/n{n}", max_mem: 256M, max_file: 8G, sync_interval: {self.sync} }}
+            {self.more}
             mappings {{ "boris.in.*.*": "boris.p.{{{{partition({self.partitions},1,2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}" }}
             """ + (f"cluster {{ name: test, listen: 127.0.0.1:{self.cluster_ports[n]}, routes: [{routes}] }}"
                    if len(self.ports) > 1 else "")
@@ -186,7 +191,7 @@ class NatsServers:
         """A connection to any server that answers."""
         for port in random.sample(self.ports, len(self.ports)):
             try:
-                return NatsClient(port, timeout)
+                return NatsClient(port, timeout, self.user)
             except (OSError, NatsError):
                 pass
         raise NatsError("no server answers")
