@@ -23,13 +23,13 @@ def lines(*records):
 class RelayCase(TestCase):
     """One server of NATS for all tests of a class, with fresh streams for each."""
 
-    servers_more = ""
+    servers_more, servers_options = "", {}
 
     @classmethod
     def setUpClass(cls):
         need_relay()
         super().setUpClass()
-        cls.nats = NatsServers(1, more=cls.servers_more)
+        cls.nats = NatsServers(1, more=cls.servers_more, **cls.servers_options)
         cls.addClassCleanup(cls.nats.close)
 
     def setUp(self):
@@ -246,23 +246,25 @@ class Security(RelayCase):
                        check=True, capture_output=True)
         cls.servers_more = f"""
             authorization {{ user: tester, password: s3cret }}
-            tls {{ cert_file: "{cls.cert}", key_file: "{cls.key}", ca_file: "{cls.cert}", verify: true }}
-            allow_non_tls: true"""
+            tls {{ cert_file: "{cls.cert}", key_file: "{cls.key}", ca_file: "{cls.cert}", verify: true }}"""
+        cls.servers_options = {"user": ("tester", "s3cret"), "tls": (cls.key, cls.cert)}
         super().setUpClass()
 
     def test_tls_and_password(self):
         self.db.add_account()
         relay = self.relay(relay__servers=f"tls://tester:s3cret@localhost:{self.nats.ports[0]}", relay__tls_ca=self.cert,
                            relay__tls_cert=self.cert, relay__tls_key=self.key, log__level="debug")
-        self.position(self.publish(record()))
-        self.assertEqual(self.db.count(), 1)
+        last = self.publish(record())
+        wait_until(lambda: self.db.count() == 1, relay.log, 20)
+        self.position(last)
         self.assertNotIn("s3cret", relay.log())
 
     def test_wrong_password(self):
         """It ends, and says why: the service manager starts it again."""
-        relay = self.relay(relay__servers=f"nats://tester:hunter2@127.0.0.1:{self.nats.ports[0]}")
+        relay = self.relay(relay__servers=f"tls://tester:hunter2@localhost:{self.nats.ports[0]}", relay__tls_ca=self.cert,
+                           relay__tls_cert=self.cert, relay__tls_key=self.key)
         self.assertEqual(relay.process.wait(60), 1)
-        self.assertRegex(relay.log(), "(?i)NATS: the connection is closed: .*authorization")
+        self.assertRegex(relay.log(), "NATS: the connection is closed: .*check relay.servers, their user and password")
         self.assertNotIn("hunter2", relay.log())
 
     def test_certificate_of_nobody_we_know(self):

@@ -9,6 +9,7 @@ import collections
 import json
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -202,6 +203,10 @@ class Ledger(TestCase):
     def wait_settled(self):
         """The positions are at each partition's last message."""
         messages = read_stream(self.nats, "BORIS")
+        ids = collections.Counter(re.search("Nats-Msg-Id: (\\S+)", message["headers"])[1] for message in messages)
+        for producer in self.producers:
+            want = [f"{producer.number}-{n}" for n in range(producer.messages)]
+            self.assertEqual([name for name in want if ids[name] != 1], [], f"the stream itself lost or doubled messages of {producer.number}")
         last = {}
         for message in messages:
             last[message["subject"].split(".")[2]] = message["seq"]
