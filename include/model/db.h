@@ -14,7 +14,7 @@ struct pg_result; /* libpq's PGresult */
 
 enum {
         DB_ERROR_BYTES = 1024,
-        DB_PARAMS_MAX = 12,
+        DB_PARAMS_MAX = 13,
 };
 
 struct db {
