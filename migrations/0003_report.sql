@@ -253,31 +253,40 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 SELECT CASE WHEN later AND own * (own - coalesce(below, 0)) <= 0 THEN 0 ELSE own - coalesce(below, 0) END
 $$;
 
--- The four sums of an object and period as they were at a moment: of the first collection at or after it.
-CREATE FUNCTION boris_ingestd_as_of(object uuid, starts timestamptz, ends timestamptz, currency text, moment timestamptz)
-RETURNS numeric[]
+-- The four sums of objects and periods as they were at a moment of each: of the first collection at or after it. Called once for
+-- all that belongs together, for a plan of many chunks takes long to start.
+CREATE FUNCTION boris_ingestd_as_of(
+    objects uuid[], starts timestamptz[], ends timestamptz[], currencies text[], moments timestamptz[])
+RETURNS TABLE (place integer, amount_cents numeric, impressions numeric, clicks numeric, conversions numeric)
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-WITH same AS MATERIALIZED (
-    SELECT a.platform, a.external_id AS account, o.external_id AS object
-    FROM public.ad_objects o JOIN public.ad_accounts b ON b.id = o.ad_account_id
-    JOIN public.platform_connections c ON c.id = b.platform_connection_id
-    CROSS JOIN LATERAL (SELECT c.platform, b.external_id) AS a WHERE o.id = $1
-), rows AS MATERIALIZED (
-    SELECT s.*, dense_rank() OVER (ORDER BY s.collected_at, s.ad_object_id) AS collection
-    FROM same JOIN public.ad_accounts b ON b.external_id = same.account
-    JOIN public.platform_connections c ON c.id = b.platform_connection_id AND c.platform = same.platform
-    JOIN public.ad_objects o ON o.ad_account_id = b.id AND o.external_id = same.object
-    JOIN public.spending s ON s.ad_object_id = o.id
-    WHERE s.collected_at >= $5 AND s.period_start = $2 AND public.boris_ingestd_period_end(s.period_end) = $3
-      AND s.currency = $4
+WITH asked AS MATERIALIZED (
+    SELECT a.place::integer, a.object, a.starts, a.ends, a.currency, a.moment
+    FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY AS a (object, starts, ends, currency, moment, place)
+), same AS MATERIALIZED ( -- what several platform connections brought
+    SELECT o.id AS object, p.id
+    FROM public.ad_objects o JOIN public.ad_accounts a ON a.id = o.ad_account_id
+    JOIN public.platform_connections c ON c.id = a.platform_connection_id
+    JOIN public.ad_accounts b ON b.external_id = a.external_id
+    JOIN public.platform_connections d ON d.id = b.platform_connection_id AND d.platform = c.platform
+    JOIN public.ad_objects p ON p.ad_account_id = b.id AND p.external_id = o.external_id
+    WHERE o.id = ANY ($1)
+), stored AS MATERIALIZED (
+    SELECT same.object, s.ad_object_id, s.period_start, public.boris_ingestd_period_end(s.period_end) AS ends, s.currency,
+           s.collected_at, s.amount_cents, s.impressions, s.clicks, s.conversions, s.metrics
+    FROM same JOIN public.spending s ON s.ad_object_id = same.id
+    WHERE s.collected_at >= (SELECT min(moment) FROM asked)
+), collection AS (
+    SELECT a.place, s.*, dense_rank() OVER (PARTITION BY a.place ORDER BY s.collected_at, s.ad_object_id) AS collection
+    FROM asked a JOIN stored s ON s.object = a.object AND s.period_start = a.starts AND s.ends = a.ends AND s.currency = a.currency
+    WHERE s.collected_at >= a.moment
 ), families AS (
-    SELECT CASE WHEN bool_or(d.known <> '') OVER () THEN d.known ELSE d.texts END AS family, r.*
-    FROM rows r, LATERAL public.boris_ingestd_dimensions(public.boris_ingestd_shape(r.metrics)) AS d WHERE collection = 1
+    SELECT CASE WHEN bool_or(d.known <> '') OVER (PARTITION BY place) THEN d.known ELSE d.texts END AS family, c.*
+    FROM collection c, LATERAL public.boris_ingestd_dimensions(public.boris_ingestd_shape(c.metrics)) AS d WHERE collection = 1
 )
-SELECT ARRAY[sum(amount_cents), sum(impressions), sum(clicks), sum(conversions)]
-FROM families GROUP BY family
-ORDER BY CASE family WHEN '' THEN 0 ELSE cardinality(string_to_array(family, ', ')) END, abs(sum(amount_cents)) DESC,
-         family COLLATE "C" LIMIT 1
+SELECT DISTINCT ON (place) place, sum(amount_cents), sum(impressions), sum(clicks), sum(conversions)
+FROM families GROUP BY place, family
+ORDER BY place, CASE family WHEN '' THEN 0 ELSE cardinality(string_to_array(family, ', ')) END, abs(sum(amount_cents)) DESC,
+         family COLLATE "C"
 $$;
 
 -- Of periods that hang together, in the order of their starts, the longest first: those that count, each with the shortest one
@@ -466,16 +475,29 @@ below AS MATERIALIZED (
             FROM numbered GROUP BY number, currency, knot
         ) AS t, LATERAL public.boris_ingestd_untangle(t.starts, t.ends, t.collected) AS u
     ) AS u JOIN numbered j ON j.n = u.n
-), explained AS MATERIALIZED (
-    SELECT above AS n, max(collected_at) AS latest_below, sum(coalesce(old[1], amount_cents)) AS amount_below,
-           sum(coalesce(old[2], impressions)) AS impressions_below, sum(coalesce(old[3], clicks)) AS clicks_below,
-           sum(coalesce(old[4], conversions)) AS conversions_below
+), restated AS MATERIALIZED ( -- inner periods that were collected again after what contains them: as they were then
+    SELECT aboves[o.place] AS n, sum(o.amount_cents - coalesce(amounts[o.place], 0)) AS amount_change,
+           sum(o.impressions - coalesce(impressions_now[o.place], 0)) AS impressions_change,
+           sum(o.clicks - coalesce(clicks_now[o.place], 0)) AS clicks_change,
+           sum(o.conversions - coalesce(conversions_now[o.place], 0)) AS conversions_change
     FROM (
-        SELECT u.above, u.collected_at, u.amount_cents, u.impressions, u.clicks, u.conversions,
-               CASE WHEN u.collected_before >= u.above_collected
-               THEN public.boris_ingestd_as_of(t.object_id, u.period_start, u.period_end, u.currency, u.above_collected) END AS old
-        FROM untangled u JOIN tree t USING (number) WHERE u.above IS NOT NULL
-    ) AS inner_periods GROUP BY above
+        SELECT array_agg(u.above) AS aboves, array_agg(t.object_id) AS objects, array_agg(u.period_start) AS starts,
+               array_agg(u.period_end) AS ends, array_agg(u.currency) AS currencies, array_agg(u.above_collected) AS moments,
+               array_agg(u.amount_cents) AS amounts, array_agg(u.impressions) AS impressions_now,
+               array_agg(u.clicks) AS clicks_now, array_agg(u.conversions) AS conversions_now
+        FROM untangled u JOIN tree t USING (number) WHERE u.collected_before >= u.above_collected GROUP BY number
+    ) AS asked, LATERAL public.boris_ingestd_as_of(objects, starts, ends, currencies, moments) AS o
+    GROUP BY 1
+), explained AS MATERIALIZED (
+    SELECT n, latest_below, amount_below + coalesce(amount_change, 0) AS amount_below,
+           coalesce(impressions_below, 0) + coalesce(impressions_change, 0) AS impressions_below,
+           coalesce(clicks_below, 0) + coalesce(clicks_change, 0) AS clicks_below,
+           coalesce(conversions_below, 0) + coalesce(conversions_change, 0) AS conversions_below
+    FROM (
+        SELECT above AS n, max(collected_at) AS latest_below, sum(amount_cents) AS amount_below,
+               sum(impressions) AS impressions_below, sum(clicks) AS clicks_below, sum(conversions) AS conversions_below
+        FROM untangled WHERE above IS NOT NULL GROUP BY above
+    ) AS inner_periods LEFT JOIN restated USING (n)
 ), piece AS NOT MATERIALIZED (
     SELECT number, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions,
            clicks, conversions, records, fractional, breakdown, outside, NULL::text AS part
@@ -517,112 +539,154 @@ upper AS MATERIALIZED (
     SELECT t.number, t.object_id, s.number AS ad_set, c.number AS campaign
     FROM tree t LEFT JOIN upper s ON s.number = t.ad_set LEFT JOIN upper c ON c.number = t.campaign
 ), placed AS MATERIALIZED (
-    SELECT p.*, t.object_id, t.ad_set, t.campaign
+    SELECT p.*, t.ad_set, t.campaign
     FROM piece p JOIN place_in_tree t USING (number)
     WHERE (t.ad_set IS NOT NULL OR t.campaign IS NOT NULL) AND EXISTS (SELECT FROM upper)
       AND (p.part IS NULL OR (p.amount_cents, coalesce(p.impressions, 0), coalesce(p.clicks, 0), coalesce(p.conversions, 0)) <> (0, 0, 0, 0))
 ),
-in_ad_set_begins AS (
-    SELECT *, number = ad_set AS own,
-           coalesce(max(period_end) OVER (PARTITION BY ad_set ORDER BY period_start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
-                    <= period_start, true) AS begins
-    FROM placed WHERE ad_set IS NOT NULL
-), in_ad_set_stretch AS (
-    SELECT *, count(*) FILTER (WHERE begins) OVER (PARTITION BY ad_set ORDER BY period_start ROWS UNBOUNDED PRECEDING) AS stretch,
-           row_number() OVER (PARTITION BY ad_set ORDER BY period_start ROWS UNBOUNDED PRECEDING) AS n
-    FROM in_ad_set_begins
-), in_ad_set_own AS (
-    SELECT *, min(collected_at) FILTER (WHERE own) OVER (PARTITION BY ad_set, stretch, currency) AS own_collected,
-           count(*) FILTER (WHERE NOT own) OVER (PARTITION BY ad_set, stretch) AS below_any
-    FROM in_ad_set_stretch
-), in_ad_set_old AS (
-    SELECT *, CASE WHEN NOT own AND part IS NULL AND collected_before >= own_collected
-              THEN public.boris_ingestd_as_of(object_id, period_start, period_end, currency, own_collected) END AS old
-    FROM in_ad_set_own
-), in_ad_set_sums AS (
-    SELECT *, count(*) FILTER (WHERE NOT own) OVER sums AS below, min(n) FILTER (WHERE own) OVER sums AS first_own,
-           max(collected_at) FILTER (WHERE NOT own) OVER sums > own_collected AS later,
-           min(period_start) FILTER (WHERE own) OVER sums AS own_start, max(period_end) FILTER (WHERE own) OVER sums AS own_end,
-           bool_or(outside) FILTER (WHERE own) OVER sums AS own_outside,
-           sum(records) FILTER (WHERE own) OVER sums AS own_records, sum(fractional) FILTER (WHERE own) OVER sums AS own_fractional,
-           sum(amount_cents) FILTER (WHERE own) OVER sums AS own_amount,
-           sum(impressions) FILTER (WHERE own) OVER sums AS own_impressions,
-           sum(clicks) FILTER (WHERE own) OVER sums AS own_clicks,
-           sum(conversions) FILTER (WHERE own) OVER sums AS own_conversions,
-           sum(coalesce(old[1], amount_cents)) FILTER (WHERE NOT own) OVER sums AS below_amount,
-           sum(coalesce(old[2], impressions)) FILTER (WHERE NOT own) OVER sums AS below_impressions,
-           sum(coalesce(old[3], clicks)) FILTER (WHERE NOT own) OVER sums AS below_clicks,
-           sum(coalesce(old[4], conversions)) FILTER (WHERE NOT own) OVER sums AS below_conversions
-    FROM in_ad_set_old WINDOW sums AS (PARTITION BY ad_set, stretch, currency)
+in_ad_set_periods AS ( -- what an ad_set and the objects below it have of each period
+    SELECT ad_set, number = ad_set AS own, period_start, period_end, currency, min(collected_at) AS first_collected,
+           max(collected_at) AS last_collected, max(collected_before) FILTER (WHERE part IS NULL) AS collected_before,
+           bool_or(outside) AS outside, min(breakdown) AS breakdown, sum(records) AS records, sum(fractional) AS fractional,
+           min(campaign) AS campaign_of, sum(amount_cents) AS amount_cents, sum(impressions) AS impressions,
+           sum(clicks) AS clicks, sum(conversions) AS conversions
+    FROM placed WHERE ad_set IS NOT NULL GROUP BY ad_set, number = ad_set, period_start, period_end, currency
+), in_ad_set_rows AS MATERIALIZED ( -- periods that hang together have the same stretch
+    SELECT *, count(*) FILTER (WHERE begins) OVER (PARTITION BY ad_set ORDER BY period_start ROWS UNBOUNDED PRECEDING) AS stretch
+    FROM (
+        SELECT *, coalesce(max(period_end) OVER (PARTITION BY ad_set ORDER BY period_start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+                           <= period_start, true) AS begins
+        FROM in_ad_set_periods
+    ) AS began
+), in_ad_set_sums AS MATERIALIZED (
+    SELECT *, sum(below) OVER (PARTITION BY ad_set, stretch) AS below_any
+    FROM (
+        SELECT ad_set, stretch, currency, count(*) FILTER (WHERE NOT own) AS below,
+               min(first_collected) FILTER (WHERE own) AS own_collected, max(last_collected) FILTER (WHERE NOT own) AS latest_below,
+               max(collected_before) FILTER (WHERE NOT own) AS latest_before,
+               min(period_start) FILTER (WHERE own) AS own_start, max(period_end) FILTER (WHERE own) AS own_end,
+               bool_or(outside) FILTER (WHERE own) AS own_outside, min(breakdown) FILTER (WHERE own) AS breakdown,
+               sum(records) FILTER (WHERE own) AS records, sum(fractional) FILTER (WHERE own) AS fractional,
+               min(campaign_of) AS campaign_of,
+               sum(period_end - period_start) FILTER (WHERE own) < max(period_end) - min(period_start) AS own_is_shorter,
+               sum(amount_cents) FILTER (WHERE own) AS own_amount, sum(impressions) FILTER (WHERE own) AS own_impressions,
+               sum(clicks) FILTER (WHERE own) AS own_clicks, sum(conversions) FILTER (WHERE own) AS own_conversions,
+               sum(amount_cents) FILTER (WHERE NOT own) AS amount_below, sum(impressions) FILTER (WHERE NOT own) AS impressions_below,
+               sum(clicks) FILTER (WHERE NOT own) AS clicks_below, sum(conversions) FILTER (WHERE NOT own) AS conversions_below
+        FROM in_ad_set_rows GROUP BY ad_set, stretch, currency
+    ) AS summed
+), in_ad_set_restated AS MATERIALIZED ( -- what was collected again after an ad_set: as it was then
+    SELECT ad_set, stretches[o.place] AS stretch, currencies[o.place] AS currency,
+           sum(o.amount_cents - coalesce(amounts[o.place], 0)) AS amount_change,
+           sum(o.impressions - coalesce(impressions_now[o.place], 0)) AS impressions_change,
+           sum(o.clicks - coalesce(clicks_now[o.place], 0)) AS clicks_change,
+           sum(o.conversions - coalesce(conversions_now[o.place], 0)) AS conversions_change
+    FROM (
+        SELECT s.ad_set, array_agg(stretch) AS stretches, array_agg(t.object_id) AS objects, array_agg(r.period_start) AS starts,
+               array_agg(r.period_end) AS ends, array_agg(currency) AS currencies, array_agg(s.own_collected) AS moments,
+               array_agg(r.amount_cents) AS amounts, array_agg(r.impressions) AS impressions_now,
+               array_agg(r.clicks) AS clicks_now, array_agg(r.conversions) AS conversions_now
+        FROM in_ad_set_sums s JOIN in_ad_set_rows p USING (ad_set, stretch, currency)
+        JOIN placed r USING (ad_set, period_start, period_end, currency) JOIN tree t ON t.number = r.number
+        WHERE NOT p.own AND r.number <> r.ad_set AND r.part IS NULL AND r.collected_before >= s.own_collected
+          AND (SELECT bool_or(latest_before >= own_collected) FROM in_ad_set_sums)
+        GROUP BY s.ad_set
+    ) AS asked, LATERAL public.boris_ingestd_as_of(objects, starts, ends, currencies, moments) AS o
+    GROUP BY 1, 2, 3
 ), in_ad_set_rest AS (
-    SELECT *, public.boris_ingestd_remainder(own_amount, below_amount, later) AS amount_rest,
-           public.boris_ingestd_remainder(own_impressions, below_impressions, later) AS impressions_rest,
-           public.boris_ingestd_remainder(own_clicks, below_clicks, later) AS clicks_rest,
-           public.boris_ingestd_remainder(own_conversions, below_conversions, later) AS conversions_rest
-    FROM in_ad_set_sums WHERE own AND below_any > 0 AND below = below_any AND n = first_own
-), in_ad_set AS (
-    SELECT number, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions,
-           clicks, conversions, records, fractional, breakdown, outside, part, object_id, ad_set, campaign
-    FROM in_ad_set_sums WHERE NOT own OR below_any = 0
+    SELECT ad_set, own_start, own_end, own_collected, currency, records::bigint, fractional::bigint, breakdown, own_outside, campaign_of,
+           public.boris_ingestd_remainder(own_amount, coalesce(amount_below, 0) + coalesce(amount_change, 0), latest_below > own_collected OR own_is_shorter) AS amount,
+           public.boris_ingestd_remainder(own_impressions, coalesce(impressions_below, 0) + coalesce(impressions_change, 0),
+                                          latest_below > own_collected OR own_is_shorter) AS impressions,
+           public.boris_ingestd_remainder(own_clicks, coalesce(clicks_below, 0) + coalesce(clicks_change, 0), latest_below > own_collected OR own_is_shorter) AS clicks,
+           public.boris_ingestd_remainder(own_conversions, coalesce(conversions_below, 0) + coalesce(conversions_change, 0),
+                                          latest_below > own_collected OR own_is_shorter) AS conversions
+    FROM in_ad_set_sums LEFT JOIN in_ad_set_restated USING (ad_set, stretch, currency)
+    WHERE own_collected IS NOT NULL AND below > 0 AND below = below_any
+), after_ad_sets AS MATERIALIZED (
+    SELECT * FROM placed WHERE ad_set IS NULL OR number <> ad_set
     UNION ALL
-    SELECT number, own_start, own_end, collected_at, NULL, currency, amount_rest, impressions_rest, clicks_rest,
-           conversions_rest, own_records::bigint, own_fractional::bigint, breakdown, own_outside, 'not attributed to ads', object_id, ad_set,
-           campaign
+    SELECT * FROM placed
+    WHERE number = ad_set AND (ad_set, period_start, period_end, currency) IN (
+        SELECT ad_set, period_start, period_end, currency FROM in_ad_set_rows JOIN in_ad_set_sums USING (ad_set, stretch, currency)
+        WHERE own AND below_any = 0)
+    UNION ALL
+    SELECT ad_set, own_start, own_end, own_collected, NULL, currency, amount, impressions, clicks, conversions, records, fractional,
+           breakdown, own_outside, 'not attributed to ads', ad_set, campaign_of
     FROM in_ad_set_rest
-    WHERE (amount_rest, coalesce(impressions_rest, 0), coalesce(clicks_rest, 0), coalesce(conversions_rest, 0)) <> (0, 0, 0, 0)
+    WHERE (amount, coalesce(impressions, 0), coalesce(clicks, 0), coalesce(conversions, 0)) <> (0, 0, 0, 0)
 ),
-after_ad_sets AS (
-    SELECT * FROM placed WHERE ad_set IS NULL
-    UNION ALL SELECT * FROM in_ad_set
-),
-in_campaign_begins AS (
-    SELECT *, number = campaign AS own,
-           coalesce(max(period_end) OVER (PARTITION BY campaign ORDER BY period_start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
-                    <= period_start, true) AS begins
-    FROM after_ad_sets WHERE campaign IS NOT NULL
-), in_campaign_stretch AS (
-    SELECT *, count(*) FILTER (WHERE begins) OVER (PARTITION BY campaign ORDER BY period_start ROWS UNBOUNDED PRECEDING) AS stretch,
-           row_number() OVER (PARTITION BY campaign ORDER BY period_start ROWS UNBOUNDED PRECEDING) AS n
-    FROM in_campaign_begins
-), in_campaign_own AS (
-    SELECT *, min(collected_at) FILTER (WHERE own) OVER (PARTITION BY campaign, stretch, currency) AS own_collected,
-           count(*) FILTER (WHERE NOT own) OVER (PARTITION BY campaign, stretch) AS below_any
-    FROM in_campaign_stretch
-), in_campaign_old AS (
-    SELECT *, CASE WHEN NOT own AND part IS NULL AND collected_before >= own_collected
-              THEN public.boris_ingestd_as_of(object_id, period_start, period_end, currency, own_collected) END AS old
-    FROM in_campaign_own
-), in_campaign_sums AS (
-    SELECT *, count(*) FILTER (WHERE NOT own) OVER sums AS below, min(n) FILTER (WHERE own) OVER sums AS first_own,
-           max(collected_at) FILTER (WHERE NOT own) OVER sums > own_collected AS later,
-           min(period_start) FILTER (WHERE own) OVER sums AS own_start, max(period_end) FILTER (WHERE own) OVER sums AS own_end,
-           bool_or(outside) FILTER (WHERE own) OVER sums AS own_outside,
-           sum(records) FILTER (WHERE own) OVER sums AS own_records, sum(fractional) FILTER (WHERE own) OVER sums AS own_fractional,
-           sum(amount_cents) FILTER (WHERE own) OVER sums AS own_amount,
-           sum(impressions) FILTER (WHERE own) OVER sums AS own_impressions,
-           sum(clicks) FILTER (WHERE own) OVER sums AS own_clicks,
-           sum(conversions) FILTER (WHERE own) OVER sums AS own_conversions,
-           sum(coalesce(old[1], amount_cents)) FILTER (WHERE NOT own) OVER sums AS below_amount,
-           sum(coalesce(old[2], impressions)) FILTER (WHERE NOT own) OVER sums AS below_impressions,
-           sum(coalesce(old[3], clicks)) FILTER (WHERE NOT own) OVER sums AS below_clicks,
-           sum(coalesce(old[4], conversions)) FILTER (WHERE NOT own) OVER sums AS below_conversions
-    FROM in_campaign_old WINDOW sums AS (PARTITION BY campaign, stretch, currency)
+in_campaign_periods AS ( -- what a campaign and the objects below it have of each period
+    SELECT campaign, number = campaign AS own, period_start, period_end, currency, min(collected_at) AS first_collected,
+           max(collected_at) AS last_collected, max(collected_before) FILTER (WHERE part IS NULL) AS collected_before,
+           bool_or(outside) AS outside, min(breakdown) AS breakdown, sum(records) AS records, sum(fractional) AS fractional,
+           min(campaign) AS campaign_of, sum(amount_cents) AS amount_cents, sum(impressions) AS impressions,
+           sum(clicks) AS clicks, sum(conversions) AS conversions
+    FROM after_ad_sets WHERE campaign IS NOT NULL GROUP BY campaign, number = campaign, period_start, period_end, currency
+), in_campaign_rows AS MATERIALIZED ( -- periods that hang together have the same stretch
+    SELECT *, count(*) FILTER (WHERE begins) OVER (PARTITION BY campaign ORDER BY period_start ROWS UNBOUNDED PRECEDING) AS stretch
+    FROM (
+        SELECT *, coalesce(max(period_end) OVER (PARTITION BY campaign ORDER BY period_start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+                           <= period_start, true) AS begins
+        FROM in_campaign_periods
+    ) AS began
+), in_campaign_sums AS MATERIALIZED (
+    SELECT *, sum(below) OVER (PARTITION BY campaign, stretch) AS below_any
+    FROM (
+        SELECT campaign, stretch, currency, count(*) FILTER (WHERE NOT own) AS below,
+               min(first_collected) FILTER (WHERE own) AS own_collected, max(last_collected) FILTER (WHERE NOT own) AS latest_below,
+               max(collected_before) FILTER (WHERE NOT own) AS latest_before,
+               min(period_start) FILTER (WHERE own) AS own_start, max(period_end) FILTER (WHERE own) AS own_end,
+               bool_or(outside) FILTER (WHERE own) AS own_outside, min(breakdown) FILTER (WHERE own) AS breakdown,
+               sum(records) FILTER (WHERE own) AS records, sum(fractional) FILTER (WHERE own) AS fractional,
+               min(campaign_of) AS campaign_of,
+               sum(period_end - period_start) FILTER (WHERE own) < max(period_end) - min(period_start) AS own_is_shorter,
+               sum(amount_cents) FILTER (WHERE own) AS own_amount, sum(impressions) FILTER (WHERE own) AS own_impressions,
+               sum(clicks) FILTER (WHERE own) AS own_clicks, sum(conversions) FILTER (WHERE own) AS own_conversions,
+               sum(amount_cents) FILTER (WHERE NOT own) AS amount_below, sum(impressions) FILTER (WHERE NOT own) AS impressions_below,
+               sum(clicks) FILTER (WHERE NOT own) AS clicks_below, sum(conversions) FILTER (WHERE NOT own) AS conversions_below
+        FROM in_campaign_rows GROUP BY campaign, stretch, currency
+    ) AS summed
+), in_campaign_restated AS MATERIALIZED ( -- what was collected again after a campaign: as it was then
+    SELECT campaign, stretches[o.place] AS stretch, currencies[o.place] AS currency,
+           sum(o.amount_cents - coalesce(amounts[o.place], 0)) AS amount_change,
+           sum(o.impressions - coalesce(impressions_now[o.place], 0)) AS impressions_change,
+           sum(o.clicks - coalesce(clicks_now[o.place], 0)) AS clicks_change,
+           sum(o.conversions - coalesce(conversions_now[o.place], 0)) AS conversions_change
+    FROM (
+        SELECT s.campaign, array_agg(stretch) AS stretches, array_agg(t.object_id) AS objects, array_agg(r.period_start) AS starts,
+               array_agg(r.period_end) AS ends, array_agg(currency) AS currencies, array_agg(s.own_collected) AS moments,
+               array_agg(r.amount_cents) AS amounts, array_agg(r.impressions) AS impressions_now,
+               array_agg(r.clicks) AS clicks_now, array_agg(r.conversions) AS conversions_now
+        FROM in_campaign_sums s JOIN in_campaign_rows p USING (campaign, stretch, currency)
+        JOIN after_ad_sets r USING (campaign, period_start, period_end, currency) JOIN tree t ON t.number = r.number
+        WHERE NOT p.own AND r.number <> r.campaign AND r.part IS NULL AND r.collected_before >= s.own_collected
+          AND (SELECT bool_or(latest_before >= own_collected) FROM in_campaign_sums)
+        GROUP BY s.campaign
+    ) AS asked, LATERAL public.boris_ingestd_as_of(objects, starts, ends, currencies, moments) AS o
+    GROUP BY 1, 2, 3
 ), in_campaign_rest AS (
-    SELECT *, public.boris_ingestd_remainder(own_amount, below_amount, later) AS amount_rest,
-           public.boris_ingestd_remainder(own_impressions, below_impressions, later) AS impressions_rest,
-           public.boris_ingestd_remainder(own_clicks, below_clicks, later) AS clicks_rest,
-           public.boris_ingestd_remainder(own_conversions, below_conversions, later) AS conversions_rest
-    FROM in_campaign_sums WHERE own AND below_any > 0 AND below = below_any AND n = first_own
+    SELECT campaign, own_start, own_end, own_collected, currency, records::bigint, fractional::bigint, breakdown, own_outside, campaign_of,
+           public.boris_ingestd_remainder(own_amount, coalesce(amount_below, 0) + coalesce(amount_change, 0), latest_below > own_collected OR own_is_shorter) AS amount,
+           public.boris_ingestd_remainder(own_impressions, coalesce(impressions_below, 0) + coalesce(impressions_change, 0),
+                                          latest_below > own_collected OR own_is_shorter) AS impressions,
+           public.boris_ingestd_remainder(own_clicks, coalesce(clicks_below, 0) + coalesce(clicks_change, 0), latest_below > own_collected OR own_is_shorter) AS clicks,
+           public.boris_ingestd_remainder(own_conversions, coalesce(conversions_below, 0) + coalesce(conversions_change, 0),
+                                          latest_below > own_collected OR own_is_shorter) AS conversions
+    FROM in_campaign_sums LEFT JOIN in_campaign_restated USING (campaign, stretch, currency)
+    WHERE own_collected IS NOT NULL AND below > 0 AND below = below_any
 ), in_campaign AS (
-    SELECT number, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions,
-           clicks, conversions, records, fractional, breakdown, outside, part, object_id, ad_set, campaign
-    FROM in_campaign_sums WHERE NOT own OR below_any = 0
+    SELECT * FROM after_ad_sets WHERE campaign IS NULL OR number <> campaign
     UNION ALL
-    SELECT number, own_start, own_end, collected_at, NULL, currency, amount_rest, impressions_rest, clicks_rest,
-           conversions_rest, own_records::bigint, own_fractional::bigint, breakdown, own_outside, 'not attributed to ads', object_id, ad_set,
-           campaign
+    SELECT * FROM after_ad_sets
+    WHERE number = campaign AND (campaign, period_start, period_end, currency) IN (
+        SELECT campaign, period_start, period_end, currency FROM in_campaign_rows JOIN in_campaign_sums USING (campaign, stretch, currency)
+        WHERE own AND below_any = 0)
+    UNION ALL
+    SELECT campaign, own_start, own_end, own_collected, NULL, currency, amount, impressions, clicks, conversions, records, fractional,
+           breakdown, own_outside, 'not attributed to ads', NULL::integer, campaign_of
     FROM in_campaign_rest
-    WHERE (amount_rest, coalesce(impressions_rest, 0), coalesce(clicks_rest, 0), coalesce(conversions_rest, 0)) <> (0, 0, 0, 0)
+    WHERE (amount, coalesce(impressions, 0), coalesce(clicks, 0), coalesce(conversions, 0)) <> (0, 0, 0, 0)
 )
 SELECT p.number, p.period_start, p.period_end, p.collected_at, p.currency, p.amount_cents, p.impressions, p.clicks,
        p.conversions, p.records, p.fractional, p.breakdown, p.part
@@ -633,10 +697,6 @@ FROM (
     WHERE (NOT EXISTS (SELECT FROM upper)
            OR p.number NOT IN (SELECT number FROM place_in_tree WHERE ad_set IS NOT NULL OR campaign IS NOT NULL))
       AND (p.part IS NULL OR (p.amount_cents, coalesce(p.impressions, 0), coalesce(p.clicks, 0), coalesce(p.conversions, 0)) <> (0, 0, 0, 0))
-    UNION ALL
-    SELECT number, period_start, period_end, collected_at, currency, amount_cents, impressions, clicks, conversions, records,
-           fractional, breakdown, outside, part
-    FROM after_ad_sets WHERE campaign IS NULL
     UNION ALL
     SELECT number, period_start, period_end, collected_at, currency, amount_cents, impressions, clicks, conversions, records,
            fractional, breakdown, outside, part

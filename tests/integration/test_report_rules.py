@@ -139,6 +139,11 @@ class Levels(Rules):
                   record(externalId="m", amountCents=900, periodEnd="2026-11-11T00:00:00Z"))
         self.assertEqual(self.total(), 1024)
 
+    def test_a_campaign_that_covers_only_an_hour_of_its_ads(self):
+        self.send(spent("a1", 1000), *hours("c1", {7: 188}, LATER), ad_object("b1", "AD", "c2"), *hours("b1", {7: 100}),
+                  *hours("c2", {7: 150, 9: 50}))
+        self.assertEqual(self.rows(), [("a1", None, 1000), ("b1", None, 100), ("c2", None, 50), ("c2", "not attributed to ads", 50)])
+
 
 class Periods(Rules):
     def test_hours_missing_from_a_day(self):
