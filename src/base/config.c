@@ -18,6 +18,7 @@
 #include <ini.h>
 
 #include "base/err.h"
+#include "base/units.h"
 
 enum setting_type {
         TYPE_STRING,
@@ -25,6 +26,7 @@ enum setting_type {
         TYPE_FILE,    /* a path that may be "credential:NAME" */
         TYPE_ADDRESS, /* "", host:port or [v6]:port */
         TYPE_UINT,
+        TYPE_MS, /* a duration, stored in milliseconds */
         TYPE_SIZE,
         TYPE_MODE,
         TYPE_SWITCH, /* on or off */
@@ -69,14 +71,14 @@ static const struct setting settings[] = {
         {"listen", "tls_client_ca", "", TYPE_FILE, AT(listen.tls_client_ca), 0, FILE_PATH_BYTES},
         {"limits", "max_line_bytes", "1048576", TYPE_SIZE, AT(limits.max_line_bytes), KB, 64 * MB},
         {"limits", "max_connections", "1024", TYPE_UINT, AT(limits.max_connections), 1, 65536},
-        {"limits", "idle_ms", "3600000", TYPE_UINT, AT(limits.idle_ms), 0, 604800000},
+        {"limits", "idle_ms", "3600000", TYPE_MS, AT(limits.idle_ms), 0, 604800000},
         {"limits", "memory_bytes", "256M", TYPE_SIZE, AT(limits.memory_bytes), 16 * MB, 1024 * GB},
         {"batch", "rows", "10000", TYPE_UINT, AT(batch.rows), 1, 1000000},
         {"batch", "bytes", "8M", TYPE_SIZE, AT(batch.bytes), 64 * KB, GB / 2},
-        {"batch", "linger_ms", "50", TYPE_UINT, AT(batch.linger_ms), 0, 60000},
+        {"batch", "linger_ms", "50", TYPE_MS, AT(batch.linger_ms), 0, 60000},
         {"resolve", "cache_objects", "1000000", TYPE_SIZE, AT(resolve.cache_objects), 0, 100000000},
-        {"resolve", "unknown_grace_ms", "0", TYPE_UINT, AT(resolve.unknown_grace_ms), 0, 86400000},
-        {"resolve", "recheck_ms", "20000", TYPE_UINT, AT(resolve.recheck_ms), 1000, 3600000},
+        {"resolve", "unknown_grace_ms", "0", TYPE_MS, AT(resolve.unknown_grace_ms), 0, 86400000},
+        {"resolve", "recheck_ms", "20000", TYPE_MS, AT(resolve.recheck_ms), 1000, 3600000},
         {"spool", "dir", "", TYPE_PATH, AT(spool.dir), 0, FILE_PATH_BYTES},
         {"spool", "max_bytes", "4G", TYPE_SIZE, AT(spool.max_bytes), MB, 1024 * GB},
         {"rejects", "file", "", TYPE_PATH, AT(rejects.file), 0, FILE_PATH_BYTES},
@@ -84,7 +86,7 @@ static const struct setting settings[] = {
         {"rejects", "keep", "4", TYPE_UINT, AT(rejects.keep), 0, 1000},
         {"rejects", "replay_unknown", "off", TYPE_SWITCH, AT(rejects.replay_unknown), 0, 0},
         {"http", "listen", "127.0.0.1:9464", TYPE_ADDRESS, AT(http.listen), 0, 0},
-        {"shutdown", "timeout_ms", "25000", TYPE_UINT, AT(shutdown.timeout_ms), 0, 600000},
+        {"shutdown", "timeout_ms", "25000", TYPE_MS, AT(shutdown.timeout_ms), 0, 600000},
         {"log", "level", "info", TYPE_LEVEL, AT(log.level), 0, 0},
         {"log", "format", "auto", TYPE_FORMAT, AT(log.format), 0, 0},
 };
@@ -102,33 +104,23 @@ static void *field(struct config *config, const struct setting *s)
 
 /* --- values: each reader returns whether the value keeps to the setting's rule --- */
 
-/* A whole number with an optional K, M, G or T. False for anything else, and for overflow. */
-static bool parse_number(const char *value, bool suffixes, uint64_t *ret)
-{
-        static const char letters[] = "KMGT";
-        char *end;
-        const char *letter;
-
-        if (*value < '0' || *value > '9')
-                return false;
-        errno = 0;
-        *ret = strtoull(value, &end, 10);
-        if (errno)
-                return false;
-        if (suffixes && *end && (letter = strchr(letters, *end))) {
-                unsigned shift = 10 * (unsigned)(letter - letters + 1);
-
-                if (*ret > UINT64_MAX >> shift)
-                        return false;
-                *ret <<= shift;
-                end++;
-        }
-        return *end == '\0';
-}
-
 static bool read_number(const struct setting *s, const char *value, uint64_t *ret)
 {
-        return parse_number(value, s->type != TYPE_UINT, ret) && *ret >= s->min && *ret <= s->max;
+        const char *end;
+        bool ok;
+
+        switch (s->type) {
+        case TYPE_SIZE:
+                ok = units_size(value, ret);
+                break;
+        case TYPE_MS:
+                ok = units_duration(value, 1, ret);
+                break;
+        default:
+                end = units_number(value, ret);
+                ok = end && *end == '\0';
+        }
+        return ok && *ret >= s->min && *ret <= s->max;
 }
 
 static bool read_mode(const struct setting *s, const char *value, unsigned *ret)
@@ -236,10 +228,12 @@ static bool is_host(const char *host, size_t len)
 static bool is_address(const char *value)
 {
         const char *colon = strrchr(value, ':');
+        const char *end = NULL;
         uint64_t port;
 
-        return colon && is_host(value, (size_t)(colon - value)) && parse_number(colon + 1, false, &port) &&
-               port <= UINT16_MAX;
+        if (colon && is_host(value, (size_t)(colon - value)))
+                end = units_number(colon + 1, &port);
+        return end && *end == '\0' && port <= UINT16_MAX;
 }
 
 /* False, and the setting as it was, where @value breaks the setting's rule. */
@@ -257,6 +251,7 @@ static bool set(struct config *config, const struct setting *s, const char *valu
         case TYPE_ADDRESS:
                 return (!*value || is_address(value)) && read_string(value, field(config, s));
         case TYPE_UINT:
+        case TYPE_MS:
                 if (!read_number(s, value, &number))
                         return false;
                 *(unsigned *)field(config, s) = (unsigned)number;
@@ -304,10 +299,13 @@ static int fail_rule(const struct setting *s, const char *where, char *ret_error
 
         switch (s->type) {
         case TYPE_UINT:
+        case TYPE_MS:
         case TYPE_SIZE:
                 return fail(ret_error, "%s: %s.%s must be a whole number from %" PRIu64 " to %" PRIu64 "%s",
                             where, s->section, s->key, s->min, s->max,
-                            s->type == TYPE_UINT ? "" : " (suffixes K, M, G, T)");
+                            s->type == TYPE_UINT ? ""
+                            : s->type == TYPE_MS ? " (suffixes ms, s, m, h, d)"
+                                                 : " (suffixes K, M, G, T)");
         case TYPE_PATH:
         case TYPE_FILE:
                 return fail(ret_error, "%s: %s.%s must be a path of at most %" PRIu64 " bytes", where,
@@ -588,6 +586,14 @@ bool config_check_password_file(const struct config *config, char ret_why[CONFIG
         return true;
 }
 
+unsigned config_database_connections(const struct config *config)
+{
+        unsigned workers = config->daemon.workers;
+        unsigned writers = config->database.writers > workers ? config->database.writers : workers;
+
+        return writers + 2 * workers + 1 + config->rejects.replay_unknown;
+}
+
 bool config_restricts_users(const struct config *config)
 {
         return config->listen.allow_users[0] || config->listen.allow_groups[0];
@@ -655,6 +661,7 @@ static bool is_same(const struct setting *s, const struct config *a, const struc
         case TYPE_SIZE:
                 return *(const size_t *)x == *(const size_t *)y;
         case TYPE_UINT:
+        case TYPE_MS:
         case TYPE_MODE:
                 return *(const unsigned *)x == *(const unsigned *)y;
         case TYPE_SWITCH:
@@ -725,10 +732,11 @@ static void take_over(const struct setting *s, struct config *running, struct co
 {
         char *mine = field(running, s);
         char *theirs = field(fresh, s);
-        size_t bytes = s->type == TYPE_UINT || s->type == TYPE_MODE ? sizeof(unsigned)
-                       : s->type == TYPE_SIZE                       ? sizeof(size_t)
-                       : s->type == TYPE_LEVEL                      ? sizeof(enum log_level)
-                                                                    : sizeof(char *);
+        size_t bytes = s->type == TYPE_UINT || s->type == TYPE_MS || s->type == TYPE_MODE ? sizeof(unsigned)
+                       : s->type == TYPE_SIZE                                             ? sizeof(size_t)
+                       : s->type == TYPE_SWITCH                                           ? sizeof(bool)
+                       : s->type == TYPE_LEVEL ? sizeof(enum log_level)
+                                               : sizeof(char *);
 
         for (size_t i = 0; i < bytes; i++) {
                 char byte = mine[i];
@@ -738,6 +746,19 @@ static void take_over(const struct setting *s, struct config *running, struct co
         }
 }
 
+/* The file is read again for each connection. */
+static void take_password(struct config *running, struct config *fresh, char ret_applied[CONFIG_NAMES_BYTES])
+{
+        char *mine = running->database.password;
+
+        if (strcmp(running->database.password_file, fresh->database.password_file) != 0 ||
+            strcmp(mine, fresh->database.password) == 0)
+                return;
+        snprintf(ret_applied, CONFIG_NAMES_BYTES, "database.password_file");
+        running->database.password = fresh->database.password;
+        fresh->database.password = mine;
+}
+
 void config_take_over(struct config *running, struct config *fresh, char ret_applied[CONFIG_NAMES_BYTES],
                       char ret_restart[CONFIG_NAMES_BYTES])
 {
@@ -745,6 +766,7 @@ void config_take_over(struct config *running, struct config *fresh, char ret_app
 
         ret_applied[0] = '\0';
         ret_restart[0] = '\0';
+        take_password(running, fresh, ret_applied);
         for (size_t i = 0; i < SETTINGS; i++)
                 taken[i] = is_taken_over(&settings[i], running, fresh);
         for (size_t i = 0; i < SETTINGS; i++) {
