@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/rfc3339.h"
 #include "commands/command.h"
+#include "commands/table.h"
 #include "model/platform_connection.h"
 
 enum { CREDENTIALS_MAX = 1 << 20 };
@@ -113,24 +114,59 @@ int command_connection_create(const struct config *config, const char *platform,
         return status;
 }
 
-int command_connection_list(const struct config *config)
+static void print_summary(const struct platform_connection_summary *c)
 {
+        char id[UUID_TEXT_LEN + 1];
+        char created[RFC3339_TEXT_BYTES];
+
+        uuid_format(&c->id, id);
+        rfc3339_format(c->created_at, created);
+        printf("%s %-10s created %s, %lld ad accounts\n", id, platform_name(c->platform), created,
+               (long long)c->accounts);
+}
+
+static void add_summary(struct table *t, const struct platform_connection_summary *c)
+{
+        char id[UUID_TEXT_LEN + 1];
+        char created[RFC3339_TEXT_BYTES];
+        char accounts[24];
+        const char *cells[] = {id, platform_name(c->platform), created, accounts};
+
+        uuid_format(&c->id, id);
+        rfc3339_format(c->created_at, created);
+        snprintf(accounts, sizeof(accounts), "%" PRId64, c->accounts);
+        table_add(t, cells);
+}
+
+int command_connection_list(const struct config *config, const char *format_text)
+{
+        static const struct table_column columns[] = {
+                {"id", TABLE_KEEP, false},
+                {"platform", TABLE_KEEP, false},
+                {"created_at", TABLE_KEEP, false},
+                {"accounts", TABLE_KEEP, true},
+        };
+        struct table t = {.columns = columns, .columns_len = sizeof(columns) / sizeof(columns[0])};
         struct platform_connection_summary *list = NULL;
+        enum table_format format;
         size_t len = 0;
         struct db db;
-        int status = command_open_database(&db, config);
+        int status = command_read_format(format_text, true, &format);
 
+        if (status != DONE)
+                return status;
+        status = command_open_database(&db, config);
         if (status == 0 && platform_connection_list(&db, &list, &len) != 0)
                 status = command_fail_db(&db, "cannot list the connections");
         for (size_t i = 0; i < len; i++) {
-                char id[UUID_TEXT_LEN + 1];
-                char created[RFC3339_TEXT_BYTES];
-
-                uuid_format(&list[i].id, id);
-                rfc3339_format(list[i].created_at, created);
-                printf("%s %-10s created %s, %lld ad accounts\n", id, platform_name(list[i].platform),
-                       created, (long long)list[i].accounts);
+                if (format == TABLE_TEXT)
+                        print_summary(&list[i]);
+                else
+                        add_summary(&t, &list[i]);
         }
+        if (status == 0 && format != TABLE_TEXT)
+                table_print(&t, stdout, format, NULL);
+        table_deinit(&t);
         free(list);
         db_close(&db);
         return status;
