@@ -76,6 +76,20 @@ struct config {
         struct {
                 unsigned timeout_ms; /* 0..600000 */
         } shutdown;
+        struct {               /* of boris-ingestd-relay, which reads the others, too */
+                char *servers; /* URLs, with commas or spaces between them; may hold passwords */
+                char *stream;
+                char *subject;       /* messages are on SUBJECT.PARTITION.> */
+                char *partitions;    /* "0-3,7" */
+                size_t window_bytes; /* 64K..1G: unsettled messages of each partition */
+                char *rejects_subject;
+                unsigned lease_ms;      /* 2000..60000 */
+                char *credentials_file; /* "" for none, as the next three */
+                char *tls_ca;
+                char *tls_cert;
+                char *tls_key;
+                char *http_listen; /* as http.listen */
+        } relay;
         struct {
                 enum log_level level;
                 enum log_format format;

@@ -76,6 +76,9 @@ int db_open(struct db *db, const char *url);
 
 void db_close(struct db *db);
 
+/* A server that does not acknowledge what it is sent for @ms is given up: the connection breaks. TCP only. */
+void db_limit_silence(struct db *db, unsigned ms);
+
 /* Parameters of one statement, zeroed before the first is added; texts are borrowed. Not to be copied. */
 struct db_params {
         int len;

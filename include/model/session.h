@@ -14,9 +14,9 @@ extern const char session_command_sql[];
 /* For the daemon's connections; then the first look (fits.h). */
 extern const char session_daemon_sql[];
 
-/* The environment variable that names the file with the password, which is read for each connection: it may be rotated.
- * Set before there are threads; unset: libpq's own means. */
-#define SESSION_PASSWORD_FILE "BORIS_INGESTD_PASSWORD_FILE"
+/* Connections use this password where the url has none, or the first line of @file, which is read for each connection: the
+ * password may be rotated. "": libpq's own means. To be called before there are threads. */
+void session_use_password(const char *password, const char *file);
 
 enum session_outcome {
         SESSION_FAILED, /* no connection, or it broke: PQerrorMessage tells why */

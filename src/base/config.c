@@ -87,6 +87,18 @@ static const struct setting settings[] = {
         {"rejects", "replay_unknown", "off", TYPE_SWITCH, AT(rejects.replay_unknown), 0, 0},
         {"http", "listen", "127.0.0.1:9464", TYPE_ADDRESS, AT(http.listen), 0, 0},
         {"shutdown", "timeout_ms", "25000", TYPE_MS, AT(shutdown.timeout_ms), 0, 600000},
+        {"relay", "servers", "nats://127.0.0.1:4222", TYPE_STRING, AT(relay.servers), 0, 0},
+        {"relay", "stream", "BORIS", TYPE_STRING, AT(relay.stream), 0, 0},
+        {"relay", "subject", "boris.p", TYPE_STRING, AT(relay.subject), 0, 0},
+        {"relay", "partitions", "0-3", TYPE_STRING, AT(relay.partitions), 0, 0},
+        {"relay", "window_bytes", "16M", TYPE_SIZE, AT(relay.window_bytes), 64 * KB, GB},
+        {"relay", "rejects_subject", "boris.rejects", TYPE_STRING, AT(relay.rejects_subject), 0, 0},
+        {"relay", "lease_ms", "3000", TYPE_MS, AT(relay.lease_ms), 2000, 60000},
+        {"relay", "credentials_file", "", TYPE_FILE, AT(relay.credentials_file), 0, FILE_PATH_BYTES},
+        {"relay", "tls_ca", "", TYPE_FILE, AT(relay.tls_ca), 0, FILE_PATH_BYTES},
+        {"relay", "tls_cert", "", TYPE_FILE, AT(relay.tls_cert), 0, FILE_PATH_BYTES},
+        {"relay", "tls_key", "", TYPE_FILE, AT(relay.tls_key), 0, FILE_PATH_BYTES},
+        {"relay", "http_listen", "127.0.0.1:9465", TYPE_ADDRESS, AT(relay.http_listen), 0, 0},
         {"log", "level", "info", TYPE_LEVEL, AT(log.level), 0, 0},
         {"log", "format", "auto", TYPE_FORMAT, AT(log.format), 0, 0},
 };
@@ -793,5 +805,15 @@ void config_deinit(struct config *config)
         free(config->spool.dir);
         free(config->rejects.file);
         free(config->http.listen);
+        free(config->relay.servers);
+        free(config->relay.stream);
+        free(config->relay.subject);
+        free(config->relay.partitions);
+        free(config->relay.rejects_subject);
+        free(config->relay.credentials_file);
+        free(config->relay.tls_ca);
+        free(config->relay.tls_cert);
+        free(config->relay.tls_key);
+        free(config->relay.http_listen);
         *config = (struct config){0};
 }

@@ -274,7 +274,7 @@ static int read_from_line(const char *text, uint64_t *ret_before)
 int deliver(struct delivery_source *source, const struct config *config,
             const struct delivery_options *options)
 {
-        static const struct client_ops ops = {on_read, on_reject, on_trouble, on_turn};
+        static const struct client_ops ops = {on_read, on_reject, on_trouble, on_turn, NULL};
         const char *no_color = getenv("NO_COLOR");
         struct client_options client_options = {.input_fd = source->fd};
         struct delivery d = {.source = source, .json = options->json};

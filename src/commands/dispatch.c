@@ -425,10 +425,7 @@ int commands_run(const struct arguments *a)
                 fprintf(stderr, "boris-ingestd: %s\n", error);
         } else {
                 log_init(config.log.level, config.log.format);
-                if (config.database.password[0]) { /* used where the url has none */
-                        setenv("PGPASSWORD", config.database.password, 1);
-                        setenv(SESSION_PASSWORD_FILE, config.database.password_file, 1);
-                }
+                session_use_password(config.database.password, config.database.password_file);
                 status = command->run(a, &config);
         }
         config_deinit(&config);

@@ -14,9 +14,9 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/json_put.h"
 #include "base/log.h"
 #include "base/rfc3339.h"
-#include "base/utf8.h"
 
 enum { RETRY_MS = 1000 }; /* for what must not be given up */
 
@@ -29,61 +29,16 @@ static void put_str(struct buf *out, const char *text)
         buf_put(out, text, strlen(text));
 }
 
-static void put_escaped(struct buf *out, char c)
-{
-        char text[8];
-
-        if (c == '"' || c == '\\')
-                snprintf(text, sizeof(text), "\\%c", c);
-        else
-                snprintf(text, sizeof(text), "\\u%04x", (unsigned)(unsigned char)c);
-        put_str(out, text);
-}
-
-/* Between quotes. False where something was no UTF-8. */
-static bool put_string(struct buf *out, struct slice text)
-{
-        const char *p = text.ptr;
-        const char *end = p + text.len;
-        bool valid = true;
-
-        buf_put(out, "\"", 1);
-        while (p < end) {
-                const char *plain = p;
-                size_t n;
-
-                while (p < end && (unsigned char)*p < 0x80 && (unsigned char)*p >= 0x20 && *p != '"' &&
-                       *p != '\\')
-                        p++;
-                buf_put(out, plain, (size_t)(p - plain));
-                if (p == end)
-                        break;
-                n = (unsigned char)*p >= 0x80 ? utf8_sequence(p, end) : 0;
-                if (n > 0) {
-                        buf_put(out, p, n);
-                        p += n;
-                } else if ((unsigned char)*p >= 0x80) {
-                        put_str(out, "\xef\xbf\xbd");
-                        valid = false;
-                        p++;
-                } else {
-                        put_escaped(out, *p++);
-                }
-        }
-        buf_put(out, "\"", 1);
-        return valid;
-}
-
 static void put_member(struct buf *out, const char *key, const char *text)
 {
         put_str(out, key);
-        put_string(out, slice_str(text));
+        json_put_string(out, slice_str(text));
 }
 
 static void put_record(struct buf *out, struct slice text)
 {
         put_str(out, ",\"record\":");
-        if (!put_string(out, text))
+        if (!json_put_string(out, text))
                 put_str(out, ",\"lossy\":true");
 }
 

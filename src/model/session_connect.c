@@ -103,10 +103,20 @@ static enum session_outcome connect_with(const char *const *keywords, const char
 
 /* --- the password --- */
 
+#define PASSWORD_FILE "BORIS_INGESTD_PASSWORD_FILE" /* in the environment, as libpq has its defaults there */
+
+void session_use_password(const char *password, const char *file)
+{
+        if (!password[0])
+                return;
+        setenv("PGPASSWORD", password, 1);
+        setenv(PASSWORD_FILE, file, 1);
+}
+
 /* The first line of the file, "" where there is none to be read. */
 static void read_password(char ret[PASSWORD_BYTES])
 {
-        const char *path = getenv(SESSION_PASSWORD_FILE);
+        const char *path = getenv(PASSWORD_FILE);
         FILE *f = path ? fopen(path, "re") : NULL;
 
         if (!f || !fgets(ret, PASSWORD_BYTES, f))
