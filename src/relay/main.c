@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/session.h"
 #include "base/config.h"
 #include "base/log.h"
+#include "model/session.h"
 #include "relay/partition_list.h"
 #include "relay/relay.h"
 
