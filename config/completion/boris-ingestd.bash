@@ -49,9 +49,11 @@ _boris_ingestd()
         "" | help) candidates="run migrate check validate connection send top rejects spool hierarchy report help --version --help" ;;
         migrate) candidates="--status" ;;
         check) candidates="--config-only --format" ;;
-        connection) candidates="create list delete" ;;
+        connection) candidates="create update show reencrypt list delete" ;;
         "connection create") candidates="META GOOGLE_ADS TIKTOK --id --file" ;;
         "connection create "*) candidates="--id --file" ;;
+        "connection update"*) candidates="--file" ;;
+        "connection show"*) candidates="--to-terminal" ;;
         "connection list") candidates="--format" ;;
         "connection delete"*) candidates="--yes" ;;
         top) candidates="--url --once" ;;

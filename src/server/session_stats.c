@@ -63,6 +63,7 @@ void session_stats(const struct session *s, struct stats *r, enum stats_detail d
         snprintf(c.client, sizeof(c.client), "%s", s->hello.client);
         snprintf(c.version, sizeof(c.version), "%s", s->hello.version);
         snprintf(c.peer, sizeof(c.peer), "%s", s->peer);
+        snprintf(c.section, sizeof(c.section), "%s", s->client ? s->client->name : "");
         memcpy(c.counts, s->acks.counts, sizeof(c.counts));
         stats_add_connection(r, &c);
 }
