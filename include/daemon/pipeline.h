@@ -42,6 +42,7 @@ struct pipeline {
         struct writer *writers;
         struct receipts receipts;
         uint64_t drained_hierarchy; /* the last batch that holds a drained record; 0: none */
+        uv_timer_t crowding;        /* looks whether writers must make room for the other connections */
         bool ending;
         bool evacuating; /* no writer gets a batch */
 

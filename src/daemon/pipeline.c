@@ -25,7 +25,10 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "daemon/decoded.h"
+#include "model/connect_fault.h"
 #include "spending/spending_record.h"
+
+enum { CROWDING_MS = 1000 };
 
 /* --- lines among which a bad one is looked for --- */
 
@@ -573,6 +576,43 @@ void pipeline_evacuate(struct pipeline *p, const char *why, line_take_cb *cb)
         free(e.lines);
 }
 
+/* --- too few connections to the database --- */
+
+/* Without look-ups, or hierarchy, some lines can never be stored; with fewer writers all can. */
+static bool lacks_connection(struct pg_conn *c)
+{
+        if (pg_conn_good(c) || !connect_too_many(c->error))
+                return false;
+        pg_conn_hurry(c);
+        return true;
+}
+
+static void yield_one_writer(struct pipeline *p)
+{
+        unsigned connected = 0;
+        struct writer *last = NULL;
+
+        for (unsigned i = 0; i < p->config->database.writers; i++) {
+                if (!pg_conn_connected(&p->writers[i].conn))
+                        continue;
+                connected++;
+                last = &p->writers[i];
+        }
+        if (connected > 1)
+                pg_conn_yield(&last->conn, "its connection is needed for look-ups: the server allows too few "
+                                           "(boris-ingestd check says how many are needed)");
+}
+
+static void on_crowding_timer(uv_timer_t *timer)
+{
+        struct pipeline *p = timer->data;
+        bool lookups = lacks_connection(&p->resolver.conn);
+        bool hierarchy = lacks_connection(&p->hierarchy.writer.conn);
+
+        if (lookups || hierarchy)
+                yield_one_writer(p);
+}
+
 /* --- the beginning and the end --- */
 
 static int open_spool(struct pipeline *p)
@@ -652,6 +692,9 @@ int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *conf
         uv_timer_init(loop, &p->pace);
         p->reader = decoded_reader(config->limits.max_line_bytes);
         open_stages(p);
+        uv_timer_init(loop, &p->crowding);
+        p->crowding.data = p;
+        uv_timer_start(&p->crowding, on_crowding_timer, CROWDING_MS, CROWDING_MS);
         return open_spool(p);
 }
 
@@ -694,6 +737,7 @@ void pipeline_close(struct pipeline *p)
 {
         assert(p->in_flight == 0);
         p->ending = true;
+        uv_close((uv_handle_t *)&p->crowding, NULL);
         overflow_end(p);
         for (unsigned i = 0; i < p->config->database.writers; i++)
                 writer_close(&p->writers[i], on_writer_closed);
