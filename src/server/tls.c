@@ -184,6 +184,23 @@ bool tls_is_revoked(const struct tls *t, const struct tls_server *s)
         return revoked;
 }
 
+int64_t tls_server_expires_s(const struct tls_server *s)
+{
+        STACK_OF(X509) *chain = NULL;
+        int64_t first;
+
+        if (!s->ctx)
+                return 0;
+        first = expires_s(SSL_CTX_get0_certificate(s->ctx));
+        SSL_CTX_get0_chain_certs(s->ctx, &chain);
+        for (int i = 0; i < sk_X509_num(chain); i++) { /* -1 without a chain */
+                int64_t t = expires_s(sk_X509_value(chain, i));
+
+                first = t < first ? t : first;
+        }
+        return first;
+}
+
 void tls_server_share(struct tls_server *to, const struct tls_server *from)
 {
         *to = *from;
