@@ -12,6 +12,7 @@
 #include "daemon/reject_file.h"
 #include "hierarchy/hierarchy.h"
 #include "monitor/stats.h"
+#include "server/clients.h"
 #include "server/session.h"
 #include "spending/batcher.h"
 #include "spending/resolver.h"
@@ -19,6 +20,7 @@
 #include "spool/overflow.h"
 #include "spool/spool.h"
 #include "wire/fields.h"
+#include "wire/hello.h"
 #include "wire/line.h"
 #include "wire/receipt.h"
 
@@ -60,7 +62,9 @@ struct pipeline {
         uint64_t resting;         /* the same of direct lines */
         size_t resting_bytes;     /* of all of these */
 
-        uint64_t settled_at; /* loop time in ms when the database last told what became of a line */
+        struct clients clients; /* who may write what; none: everybody everything */
+        uv_timer_t pace;        /* runs while a client waits for its rate */
+        uint64_t settled_at;    /* loop time in ms when the database last told what became of a line */
 };
 
 /* Opens all stages. @clock is the daemon's, borrowed. @on_hierarchy is called when accounts or objects were written. 0, or a code of enum err
@@ -77,6 +81,18 @@ void pipeline_close(struct pipeline *p);
 
 /* When the loop has ended. */
 void pipeline_deinit(struct pipeline *p);
+
+/* Takes over the rules of who may write what: for lines that are received from now on. */
+void pipeline_set_clients_take(struct pipeline *p, struct clients *clients);
+
+/* The rules for @sender, NULL for the daemon itself, when it sends again the lines of the client @owner. One reference. */
+struct rules *pipeline_client_for(const struct pipeline *p, const char *owner, struct rules *sender);
+
+/* The client names itself, and maybe another one whose lines it sends again: from the next line on both must permit them. */
+void pipeline_on_hello(struct pipeline *p, struct session *s, const struct hello *hello);
+
+/* Whether the limits of the client's section let it send a line now; where not, it is looked at again soon. */
+bool pipeline_within_limits(struct pipeline *p, const struct session *s);
 
 /* For struct session_ops. */
 void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,

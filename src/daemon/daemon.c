@@ -84,7 +84,8 @@ static int connect_myself(void *ctx)
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
                 return -1;
         monitor_on_accepted(&d->monitor);
-        workers_connect_take(&d->workers, &(struct session_socket){.fd = ends[0], .number = ++d->accepted});
+        workers_connect_take(&d->workers,
+                             &(struct session_socket){.fd = ends[0], .own = true, .number = ++d->accepted});
         return ends[1];
 }
 
@@ -237,7 +238,8 @@ static int load_tls(struct daemon *d)
 /* The status page and the metrics tell whether the configuration in the file is the one in use. */
 static void note_reload(struct daemon *d, bool successful)
 {
-        monitor_on_configured(&d->monitor, successful, tls_server_expires_s(&d->tls));
+        monitor_on_configured(&d->monitor, successful, tls_server_expires_s(&d->tls),
+                              tls_server_crl_expires_s(&d->tls));
 }
 
 /* A TCP socket may also be one that systemd hands over, of which the configuration knows nothing. */
@@ -270,6 +272,7 @@ static void use_fresh(struct daemon *d, struct fresh *f)
         log_set_level(d->config->log.level);
         raise_descriptor_limit(d->config);
         workers_set_config(&d->workers, d->config);
+        workers_set_clients(&d->workers, d->config);
         log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_RELOADED),
                   "SIGHUP: configuration read again%s%s%s%s%s", applied[0] ? "; changed: " : "", applied,
                   d->tls.ctx ? "; certificates read again" : "", restart[0] ? "; needs a restart: " : "",

@@ -318,6 +318,19 @@ def tls_settings(folder):
     return {"listen__tcp": "127.0.0.1:0", "listen__tls_cert": cert, "listen__tls_key": key, "listen__tls_client_ca": cert}
 
 
+def make_crl(folder, cert, key, revoked=(), days=2):
+    """A list of the authority @cert, made in @folder, in which the certificates @revoked are, and those of earlier calls."""
+    index, config, crl = f"{folder}/index", f"{folder}/ca.cnf", f"{folder}/crl"
+    pathlib.Path(index).touch()
+    pathlib.Path(config).write_text(f"[ca]\ndefault_ca=x\n[x]\ndatabase={index}\ndefault_md=sha256\ncertificate={cert}\n"
+                                    f"private_key={key}\n")
+    for one in revoked:
+        subprocess.run(["openssl", "ca", "-config", config, "-revoke", one], check=True, capture_output=True)
+    subprocess.run(["openssl", "ca", "-config", config, "-gencrl", "-crldays", str(days), "-out", crl], check=True,
+                   capture_output=True)
+    return crl
+
+
 def assert_conservation(log):
     """Every received line is in exactly one of the other counts, for each connection and in total."""
     for line in re.findall(r"(?:closed|stopped|status): (?!spool).*", log):
@@ -332,8 +345,8 @@ def assert_conservation(log):
 class Daemon:
     """The daemon under test. Its log goes to a file; close() fails on what a sanitizer said in it."""
 
-    def __init__(self, db, program=INGESTD, env=None, wrapper=(), pass_fds=(), **settings):
-        """settings: section__key=value; env: what is to be added to the environment; wrapper: a program with arguments
+    def __init__(self, db, program=INGESTD, env=None, wrapper=(), pass_fds=(), config="", **settings):
+        """settings: section__key=value; config: the text of a configuration file besides; env: what is to be added to the environment; wrapper: a program with arguments
         that executes the daemon; pass_fds: descriptors that it inherits"""
         self.program = program
         self.wrapper = wrapper or os.environ.get("INGESTD_WRAPPER", "").split()
@@ -341,6 +354,8 @@ class Daemon:
         self.dir = tempfile.mkdtemp(prefix="ingestd-")
         self.socket = f"{self.dir}/ingest.sock"
         self.log_path = pathlib.Path(self.dir, "log")
+        self.config_path = pathlib.Path(self.dir, "ini")
+        self.config_path.write_text(config)
         self.env = dict(os.environ, DATABASE_URL=db.daemon_url) | (env or {})
         self.settings = {"listen.unix": self.socket, "http.listen": ""}
         self.settings |= {key.replace("__", "."): value for key, value in settings.items()}
@@ -349,7 +364,7 @@ class Daemon:
         self.start()
 
     def start(self, wait=True):
-        args = [*self.wrapper, self.program, "run", "--config", "/dev/null"]
+        args = [*self.wrapper, self.program, "run", "--config", str(self.config_path)]
         for key, value in self.settings.items():
             args += ["--set", f"{key}={value}"]
         before = len(self.log())
@@ -380,6 +395,14 @@ class Daemon:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def reload(self, config=None):
+        """SIGHUP, with the text of another configuration file; returns what the log says of it."""
+        if config is not None:
+            self.config_path.write_text(config)
+        before = len(self.log())
+        self.signal(signal.SIGHUP)
+        return wait_until(lambda: re.search(r"SIGHUP: .*", self.log()[before:]), "reload")[0]
 
     def stop(self, timeout=30):
         """SIGTERM; returns the exit status."""
