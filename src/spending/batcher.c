@@ -2,23 +2,17 @@
 
 #include <assert.h>
 
-void batcher_init(struct batcher *b, uv_loop_t *loop, struct memory *memory,
-                  const struct batcher_limits *limits, void (*on_sealed)(void *ctx), void *ctx)
+/* --- the beginning and the end --- */
+
+void batcher_init(struct batcher *b, uv_loop_t *loop, struct memory *memory, const struct pace_limits *limits,
+                  void (*on_waiting)(void *ctx), void *ctx)
 {
-        *b = (struct batcher){
-                .loop = loop,
-                .memory = memory,
-                .max_rows = limits->rows,
-                .max_bytes = limits->bytes,
-                .linger_ms = limits->linger_ms,
-                .max_sealed = limits->sealed,
-                .on_sealed = on_sealed,
-                .ctx = ctx,
-        };
+        *b = (struct batcher){.loop = loop, .memory = memory, .on_waiting = on_waiting, .ctx = ctx};
+        pace_init(&b->pace, limits);
         list_init(&b->sealed);
         list_init(&b->doubtful);
-        uv_timer_init(loop, &b->linger);
-        b->linger.data = b;
+        uv_timer_init(loop, &b->gather);
+        b->gather.data = b;
         uv_timer_init(loop, &b->wake);
         b->wake.data = b;
 }
@@ -30,15 +24,7 @@ static void on_wake_closed(uv_handle_t *handle)
         b->close_cb(b);
 }
 
-void batcher_set_limits(struct batcher *b, const struct batcher_limits *limits)
-{
-        b->max_rows = limits->rows;
-        b->max_bytes = limits->bytes;
-        b->linger_ms = limits->linger_ms;
-        b->max_sealed = limits->sealed;
-}
-
-static void on_linger_closed(uv_handle_t *handle)
+static void on_gather_closed(uv_handle_t *handle)
 {
         struct batcher *b = handle->data;
 
@@ -49,45 +35,106 @@ void batcher_close(struct batcher *b, void (*cb)(struct batcher *))
 {
         assert(batcher_empty(b));
         b->close_cb = cb;
-        uv_close((uv_handle_t *)&b->linger, on_linger_closed);
+        uv_close((uv_handle_t *)&b->gather, on_gather_closed);
 }
 
-void batcher_seal(struct batcher *b)
+/* --- gathering --- */
+
+static void on_gathered(uv_timer_t *timer)
+{
+        struct batcher *b = timer->data;
+
+        b->on_waiting(b->ctx);
+}
+
+static void gather_for(struct batcher *b, uint64_t ms)
+{
+        uv_timer_start(&b->gather, on_gathered, ms, 0);
+}
+
+void batcher_set_limits(struct batcher *b, const struct pace_limits *limits)
+{
+        pace_set_limits(&b->pace, limits);
+        if (b->open)
+                gather_for(b, 0);
+}
+
+static void open_batch(struct batcher *b)
+{
+        b->open = batch_new(b->memory, b->last_len ? b->last_len : 1);
+        b->open->opened = uv_now(b->loop);
+        gather_for(b, pace_wait_ms(&b->pace, false));
+}
+
+static struct batch *close_batch(struct batcher *b)
 {
         struct batch *batch = b->open;
 
-        if (!batch)
-                return;
         b->open = NULL;
         b->last_len = batch->len;
-        uv_timer_stop(&b->linger);
-        list_append(&b->sealed, &batch->queue);
-        b->sealed_len++;
-        b->on_sealed(b->ctx);
+        uv_timer_stop(&b->gather);
+        return batch;
 }
 
-static void on_linger_over(uv_timer_t *timer)
+static void seal(struct batcher *b)
 {
-        batcher_seal(timer->data);
+        list_append(&b->sealed, &close_batch(b)->queue);
+        b->sealed_len++;
+        b->on_waiting(b->ctx);
 }
 
 void batcher_add_take(struct batcher *b, const struct row *row)
 {
-        if (!b->open) {
-                b->open = batch_new(b->memory, b->last_len ? b->last_len : 1);
-                b->open->opened = uv_now(b->loop);
-                uv_timer_start(&b->linger, on_linger_over, b->linger_ms, 0);
-        }
+        if (!b->open)
+                open_batch(b);
         batch_add_take(b->open, row);
-        if (b->open->len >= b->max_rows || b->open->bytes >= b->max_bytes)
-                batcher_seal(b);
+        if (pace_closed(&b->pace, b->open->len, b->open->bytes))
+                seal(b);
+        else if (b->open->len == pace_worth(&b->pace))
+                b->on_waiting(b->ctx);
 }
+
+void batcher_hurry(struct batcher *b)
+{
+        if (!b->open)
+                return;
+        b->open->opened = 0; /* long ago */
+        b->on_waiting(b->ctx);
+}
+
+void batcher_drain(struct batcher *b)
+{
+        b->pace.limits.linger_ms = 0;
+        batcher_hurry(b);
+}
+
+void batcher_committed(struct batcher *b, const struct batch *batch, uint64_t us)
+{
+        if (!batch->doubtful) /* else much of the time went into something else */
+                pace_learn(&b->pace, batch->len, batch->bytes, us);
+}
+
+/* The open batch, where an idle writer should take it now. */
+static struct batch *take_open(struct batcher *b, unsigned busy)
+{
+        uint64_t age = b->open ? uv_now(b->loop) - b->open->opened : 0;
+        unsigned wait = pace_wait_ms(&b->pace, busy > 0);
+
+        if (!b->open)
+                return NULL;
+        if (age >= wait || b->open->len >= pace_worth(&b->pace))
+                return close_batch(b);
+        gather_for(b, wait - age);
+        return NULL;
+}
+
+/* --- doubtful batches --- */
 
 static void on_wake(uv_timer_t *timer)
 {
         struct batcher *b = timer->data;
 
-        b->on_sealed(b->ctx);
+        b->on_waiting(b->ctx);
 }
 
 /* Small ones first: so a bad row is soon found, and few batches wait. */
@@ -119,8 +166,10 @@ void batcher_return(struct batcher *b, struct batch *batch)
                 list_prepend(&b->sealed, &batch->queue);
                 b->sealed_len++;
         }
-        b->on_sealed(b->ctx);
+        b->on_waiting(b->ctx);
 }
+
+/* --- taking --- */
 
 static struct batch *take_sealed(struct batcher *b)
 {
@@ -169,17 +218,24 @@ void batcher_wake(struct batcher *b)
                 if (batch->due > 0)
                         batch->due = 1; /* long ago */
         }
-        b->on_sealed(b->ctx);
+        b->on_waiting(b->ctx);
 }
 
-struct batch *batcher_take(struct batcher *b)
+static struct batch *take_ordinary(struct batcher *b, unsigned busy)
 {
-        struct batch *batch = b->doubtful_next ? take_doubtful(b) : take_sealed(b);
+        struct batch *batch = take_sealed(b);
+
+        return batch ? batch : take_open(b, busy);
+}
+
+struct batch *batcher_take(struct batcher *b, unsigned busy)
+{
+        struct batch *batch = b->doubtful_next ? take_doubtful(b) : take_ordinary(b, busy);
 
         if (batch)
                 b->doubtful_next = !b->doubtful_next;
         else
-                batch = b->doubtful_next ? take_sealed(b) : take_doubtful(b);
+                batch = b->doubtful_next ? take_ordinary(b, busy) : take_doubtful(b);
         return batch;
 }
 
@@ -187,6 +243,8 @@ struct batch *batcher_take_any(struct batcher *b)
 {
         struct batch *batch = take_sealed(b);
 
+        if (!batch && b->open)
+                return close_batch(b);
         if (!batch && !list_empty(&b->doubtful)) {
                 batch = container_of(b->doubtful.next, struct batch, queue);
                 remove_doubtful(b, batch);
