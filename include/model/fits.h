@@ -12,8 +12,8 @@
  * operator adds, triggers, indexes or columns that may be left out, fits.
  *
  * The daemon, `check` and `migrate` use the same query. The daemon runs it as a prepared statement that raises
- * an error unless all fits: once for each connection, and in each transaction that writes, behind the table's
- * lock, so that no change of the tables can come in between. */
+ * an error unless all fits, once for each connection. Each transaction that writes asks whether anything changed since,
+ * behind the table's lock, so that no change of the tables can come in between. */
 
 enum { FITS_TEXT_BYTES = 512 };
 
@@ -21,14 +21,18 @@ enum { FITS_TEXT_BYTES = 512 };
 #define FITS_POSTGRESQL_MIN  "16"
 #define FITS_TIMESCALEDB_MIN "2.13"
 
-/* Raises an error unless all fits; fits_read_error reads it. Needs fits_prepare_sql in the same session. */
+/* Both raise an error, which fits_read_error reads: unless all fits, or where something changed since the session's first look
+ * (the error's text is then FITS_CHANGED). They need fits_prepare_sql in the same session. */
 #define FITS_LOOK_SQL "EXECUTE boris_ingestd_fits"
+#define FITS_SAME_SQL "EXECUTE boris_ingestd_same"
+
+#define FITS_CHANGED  "the tables changed"
 
 /* To stand first in a transaction that writes to spending, or to the hierarchy. Changes of what the look reads
  * take a lock that conflicts with these. */
-#define FITS_HOLD_SPENDING_SQL "LOCK TABLE ONLY public.spending IN ROW EXCLUSIVE MODE; " FITS_LOOK_SQL "; "
+#define FITS_HOLD_SPENDING_SQL "LOCK TABLE ONLY public.spending IN ROW EXCLUSIVE MODE; " FITS_SAME_SQL "; "
 #define FITS_HOLD_HIERARCHY_SQL                                                                              \
-        "LOCK TABLE ONLY public.ad_accounts, ONLY public.ad_objects IN ACCESS SHARE MODE; " FITS_LOOK_SQL "; "
+        "LOCK TABLE ONLY public.ad_accounts, ONLY public.ad_objects IN ACCESS SHARE MODE; " FITS_SAME_SQL "; "
 
 /* Prepares the look, and looks. */
 extern const char fits_prepare_sql[];

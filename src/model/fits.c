@@ -200,9 +200,35 @@
         "('spending', 'INSERT')) THEN has_table_privilege(r.id, n.privilege) "                                \
         "ELSE has_any_column_privilege(r.id, n.privilege) END HAVING count(*) > 0"
 
-#define DIFFERENCES_SQL                                                                                      \
+/* What matters to each row. A missing label matters to the lines that hold it, and to no others. */
+#define FOR_EACH_ROW_SQL                                                                                     \
         "WITH " RELATIONS ", " COLUMNS " " SERVER_SQL RESTORE_SQL SESSION_SQL TABLES_SQL COLUMNS_SQL         \
-                LABELS_SQL KEYS_SQL HYPERTABLE_SQL RULES_SQL RIGHTS_SQL
+                KEYS_SQL HYPERTABLE_SQL RULES_SQL RIGHTS_SQL
+
+#define DIFFERENCES_SQL FOR_EACH_ROW_SQL " " LABELS_SQL
+
+/* --- whether anything changed ---
+ *
+ * The look takes half a millisecond. A transaction that writes asks for less: whether the catalogue's rows are still those of
+ * the connection's first look. A row's xmin is the transaction that wrote it. Rows of pg_class are written anew with the first
+ * chunk, and so are compared by column. Names are looked up as COPY does, by the search path. */
+#define OIDS                                                                                                 \
+        "ANY (ARRAY[to_regclass('spending'), to_regclass('ad_objects'), to_regclass('ad_accounts')]::oid[])"
+
+#define STATE_SQL                                                                                              \
+        "concat_ws(' ', "                                                                                      \
+        "(SELECT string_agg(concat_ws(',', c.oid, c.relkind, c.relpersistence, c.relowner, c.relacl, "         \
+        "row_security_active(c.oid)), ';') FROM pg_class c WHERE c.oid = " OIDS "), "                          \
+        "(SELECT string_agg(a.xmin::text, ',') FROM pg_attribute a WHERE a.attrelid = " OIDS                   \
+        " AND a.attnum > 0), "                                                                                 \
+        "(SELECT string_agg(concat_ws('.', i.indexrelid, i.xmin), ',') FROM pg_index i "                       \
+        "WHERE i.indrelid = " OIDS "), "                                                                       \
+        "(SELECT string_agg(w.xmin::text, ',') FROM pg_rewrite w WHERE w.ev_class = " OIDS "), "               \
+        "(SELECT string_agg(concat_ws(',', h.id, d.column_name), ';') FROM _timescaledb_catalog.hypertable h " \
+        "JOIN _timescaledb_catalog.dimension d ON d.hypertable_id = h.id "                                     \
+        "WHERE h.schema_name = 'public' AND h.table_name = 'spending'), "                                      \
+        "(SELECT s.setconfig::text FROM pg_db_role_setting s WHERE s.setrole = 0 AND s.setdatabase = "         \
+        "(SELECT d.oid FROM pg_database d WHERE d.datname = current_database())))"
 
 /* How the error begins that the look raises. A setting that does not exist is the one error whose text SQL can
  * choose without a procedure; the setting's name is the text. */
@@ -210,12 +236,19 @@
 #define UNDEFINED_SETTING "42704"
 #define UNDEFINED_TABLE   "42P01"
 
-/* The first difference is told in full, and how many there are. */
+/* The setting of this session that keeps the state. */
+#define SEEN "'boris_ingestd.seen'"
+
+/* The state is taken before the look: a change in between is noticed afterwards. The first difference is told in full, and how
+ * many there are. */
 const char fits_prepare_sql[] =
+        "SELECT set_config(" SEEN ", " STATE_SQL ", false); "
+        "PREPARE boris_ingestd_same AS SELECT current_setting('" MARK FITS_CHANGED "') "
+        "WHERE current_setting(" SEEN ") <> " STATE_SQL "; "
         "PREPARE boris_ingestd_fits AS SELECT current_setting('" MARK "' || told.first "
         "|| CASE WHEN told.total > 1 THEN format(' (and %s more: see boris-ingestd check)', told.total - 1) ELSE '' END) "
         "FROM (SELECT (array_agg(d.difference || ': ' || d.remedy ORDER BY d.rank))[1] AS first, count(*) AS total "
-        "FROM (" DIFFERENCES_SQL
+        "FROM (" FOR_EACH_ROW_SQL
         ") AS d (rank, difference, remedy)) AS told WHERE told.total > 0; " FITS_LOOK_SQL;
 
 static const char compare_sql[] = "SELECT rank / 10::int8, difference, remedy FROM (" DIFFERENCES_SQL

@@ -164,9 +164,14 @@ static void lose(struct pg_conn *c, const char *why, const char *sqlstate)
         close_and_pause(c, why);
 }
 
-/* The database does not fit. A reason is logged once. */
+/* The database does not fit, or it changed, and the next connection looks whether it still fits. A reason is logged once. */
 static void lose_unfit(struct pg_conn *c, const char *why)
 {
+        if (strcmp(why, FITS_CHANGED) == 0) {
+                log_info("database, %s: " FITS_CHANGED "; a new connection looks at them", c->name);
+                close_and_pause(c, why);
+                return;
+        }
         if (strcmp(c->unfit, why) != 0)
                 log_event(LOG_LEVEL_WARN, LOG_FIELDS(.message_id = LOG_ID_DATABASE_AWAY),
                           "database, %s: the database does not fit, nothing is written: %s", c->name, why);

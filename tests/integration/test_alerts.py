@@ -9,7 +9,7 @@ import tempfile
 import unittest
 import urllib.request
 
-from lib.harness import ROOT, TestCase, record
+from lib.harness import ROOT, TestCase, record, tls_settings
 
 ALERTS = ROOT / "config/alerts.yml"
 DASHBOARD = ROOT / "config/grafana-dashboard.json"
@@ -179,11 +179,8 @@ class Names(TestCase):
         folder = tempfile.TemporaryDirectory(prefix="ingestd-")
         self.addCleanup(folder.cleanup)
         self.db.add_account()
-        key, cert = f"{folder.name}/key", f"{folder.name}/cert"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-                        "/CN=x", "-keyout", key, "-out", cert], check=True, capture_output=True)
-        daemon = self.daemon(http__listen="127.0.0.1:0", listen__tcp="127.0.0.1:0", listen__tls_cert=cert, listen__tls_key=key,
-                             listen__tls_client_ca=cert, spool__dir=f"{folder.name}/spool", rejects__file=f"{folder.name}/rejects")
+        daemon = self.daemon(http__listen="127.0.0.1:0", spool__dir=f"{folder.name}/spool", rejects__file=f"{folder.name}/rejects",
+                             **tls_settings(folder.name))
         daemon.send(record())
         with urllib.request.urlopen(f"{daemon.http()}/metrics") as answer:
             told = set(re.findall(r"^# TYPE (\w+) ", answer.read().decode(), re.M))

@@ -40,8 +40,6 @@ CASES = {
     "identity": ("ALTER TABLE spending ALTER amount_cents ADD GENERATED ALWAYS AS IDENTITY",
                  "column spending.amount_cents is GENERATED ALWAYS AS IDENTITY", ""),
     "no default": ("ALTER TABLE ad_accounts ALTER COLUMN created_at DROP DEFAULT", "column ad_accounts.created_at is NOT NULL", ""),
-    "label": ("ALTER TYPE ad_object_status RENAME VALUE 'ARCHIVED' TO 'OLD'", "enum type ad_object_status lacks the label ARCHIVED",
-              "ALTER TYPE ad_object_status RENAME VALUE 'OLD' TO 'ARCHIVED'"),
     "no key": ("ALTER TABLE spending DROP CONSTRAINT spending_pkey", "spending does not have PRIMARY KEY (id, collected_at)", "migrate"),
     "deferrable key": ("ALTER TABLE spending DROP CONSTRAINT spending_pkey; ALTER TABLE ad_objects "
                        "DROP CONSTRAINT ad_objects_account_external; ALTER TABLE ad_objects ADD CONSTRAINT "
@@ -236,6 +234,14 @@ class Others(Guard):
         self.assertEqual(self.amounts(), [868 + n for n in range(len(lines))])
         self.assertEqual(self.db.value("SELECT count(*) FROM ONLY spending"), "0")
 
+    def test_a_missing_label_matters_to_its_own_lines(self):
+        d = self.daemon()
+        self.db.execute("ALTER TYPE platform RENAME VALUE 'TIKTOK' TO 'TIK'")
+        self.assertEqual(d.send(record(1)).ack["stored"], 1)
+        checked = run_ingestd(self.db.daemon_url, "check")
+        self.assertEqual(checked.returncode, 1, checked.stdout)
+        self.assertIn("enum type platform lacks the label TIKTOK: ALTER TYPE public.platform ADD VALUE 'TIKTOK'", checked.stdout)
+
     def test_a_dump_is_restored_beneath_clients(self):
         """While pg_restore replaces everything, nothing is settled; and what is acked after it is found."""
         server.need_private()
@@ -243,7 +249,7 @@ class Others(Guard):
         self.assertEqual(d.send(*[record(n) for n in range(5)]).ack["stored"], 5)
         dump = subprocess.run([CLUSTER, "client", "pg_dump", "-Fc", "-d", self.db.url], stdout=subprocess.PIPE, check=True).stdout
         self.db.execute("DROP TABLE spending CASCADE; DROP TABLE ad_objects, ad_accounts, platform_connections, "
-                        "boris_ingestd_migrations CASCADE; DROP TYPE platform, ad_object_type, ad_object_status")
+                        "boris_ingestd_migrations CASCADE; DROP TYPE platform, ad_object_type, ad_object_status CASCADE")
         client = d.client()
         client.send(*[record(n) for n in range(5)], *[record(n) for n in range(10, 15)])
         self.waits(client)

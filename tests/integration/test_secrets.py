@@ -5,7 +5,7 @@ import pathlib
 import time
 import unittest
 
-from lib.harness import TestCase, record, run_ingestd
+from lib.harness import TestCase, psql, record, run_ingestd, wait_until
 
 SECRET = "s3cr3t-hunter2"
 
@@ -33,7 +33,10 @@ class Secrets(TestCase):
         time.sleep(0.3)
         self.db.execute("ALTER TABLE away RENAME TO ad_objects")
         client.finish()
-        self.assertIn("connection lost", d.log())
+        self.assertIn("the database does not fit", d.log())
+        psql(self.server.url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self.db.name}'")
+        wait_until(lambda: "connection lost" in d.log(), "the daemon noticed")
+        self.assertEqual(d.send(record(amountCents=2)).counts(), (1, 1, 0, 0))
         self.assertNotIn(SECRET, d.log())
 
     def test_commands_that_fail(self):

@@ -123,7 +123,7 @@ class LostCommit(Cut):
         """Not only at the next look at the accounts, which comes every ten seconds."""
         d = self.daemon()
         self.assertEqual(d.send(account(self.connection), ad_object("c0"), record(externalId="c0")).counts(), (3, 3, 0, 0))
-        self.proxy.arm(0, carried_out=True, holding=b"COMMIT")
+        self.proxy.arm(0, carried_out=True, holding=b"\x00\x00\x00\x0bCOMMIT\0")  # a message of no more than that
         self.assertEqual(d.send(account(self.db.create_connection())).counts(), (1, 0, 1, 0))
         self.assertEqual(self.proxy.hit, b"Q")
         self.assertEqual(d.send(record(externalId="c0", amountCents=2)).codes(), {1: "ambiguous_account"})

@@ -165,7 +165,7 @@ class Wire(Tls):
 
     def test_strangers_take_nobodys_place(self):
         d = self.daemon(limits__max_connections=100, **self.settings)
-        strangers = [self.connect(d) for _ in range(300)]
+        strangers = [self.connect(d) for _ in range(1100)]  # SESSIONS_STRANGERS_MAX is 1,024
         self.assertEqual(d.send(record()).counts(), (1, 1, 0, 0))
         client = self.client(d)
         client.send(record(amountCents=2))

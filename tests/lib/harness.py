@@ -3,6 +3,7 @@
 The server is a private cluster (cluster.sh), or the one of DATABASE_URL, where each test makes databases of its
 own beside the given one. Only the standard library and psql are needed."""
 
+import collections
 import contextlib
 import json
 import os
@@ -122,6 +123,7 @@ class Server:
         self.template = name
 
     def close(self):
+        end_sessions()
         if self.private:
             self._cluster("destroy")
             shutil.rmtree(self.dir, ignore_errors=True)
@@ -219,6 +221,7 @@ class Database:
         self.fk_by_batch = True
 
     def close(self):
+        end_sessions(self.url)
         psql(self.server.url, f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
         if self.fk_by_batch:
             psql(self.server.url, f"REVOKE SET ON PARAMETER session_replication_role FROM {self.role}")
@@ -226,9 +229,73 @@ class Database:
             psql(self.server.url, f"DROP ROLE {self.role}")
 
 
+PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
+
+# What only a session of its own may run, and what only new sessions see: then all idle ones end.
+NEEDS_OWN_SESSION = re.compile(r"\\|\b(BEGIN|START|RESET|PREPARE|LISTEN|TEMP|TEMPORARY|DISCARD|set_config|advisory)\b|^\s*SET\b|;\s*SET\b",
+                               re.IGNORECASE | re.MULTILINE)
+NEW_SESSIONS_SEE = re.compile(r"\bALTER\s+(DATABASE|ROLE|SYSTEM)\b|\bEXTENSION\b|pg_reload_conf", re.IGNORECASE)
+
+
+class Psql:
+    """A psql that runs one script after the other, since to start one takes longer than what it is asked."""
+
+    idle = collections.defaultdict(list)  # by URL
+
+    def __init__(self, url):
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen([*PSQL, "-d", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+                                        text=True)
+
+    def run(self, sql):
+        """What it printed; None where its connection was lost."""
+        end = f"end-{uuid.uuid4().hex}\n"
+        printed = []
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(f"{sql}\n;\n\\echo {end}")
+            self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line == end:
+                return "".join(printed)
+            printed.append(line)
+        status, errors = self.close()
+        if status == 2:
+            return None
+        raise AssertionError(f"psql: {errors}\n{sql[:2000]}")
+
+    def close(self):
+        """The exit status, and what psql complained of."""
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.stdout.close()
+        status = self.process.wait()
+        self.errors.seek(0)
+        with self.errors:
+            return status, self.errors.read()
+
+
+def end_sessions(url=None):
+    """The idle ones, of all databases unless told."""
+    for key in [url] if url else list(Psql.idle):
+        for session in Psql.idle.pop(key, []):
+            session.close()
+
+
 def psql(url, sql, role=""):
-    done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-v", f"role={role}", "-d", url],
-                          input=sql, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """What psql prints for the script @sql, whose variable "role" this one is."""
+    if NEW_SESSIONS_SEE.search(sql):
+        end_sessions()
+    elif not role and len(sql) < 30_000 and not NEEDS_OWN_SESSION.search(sql):
+        try:
+            session = Psql.idle[url].pop()
+        except IndexError:
+            session = Psql(url)
+        printed = session.run(sql)
+        if printed is not None:
+            Psql.idle[url].append(session)
+            return printed
+    done = subprocess.run([*PSQL, "-v", f"role={role}", "-d", url], input=sql, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True)
     if done.returncode:
         raise AssertionError(f"psql: {done.stderr}\n{sql[:2000]}")
     return done.stdout
@@ -241,6 +308,14 @@ def run_ingestd(db, *args, stdin="", timeout=60):
         env["DATABASE_URL"] = db if isinstance(db, str) else db.url
     return subprocess.run([INGESTD, *args], env=env, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True, timeout=timeout)
+
+
+def tls_settings(folder):
+    """For a daemon that listens over TLS with a certificate of its own, made in @folder."""
+    key, cert = f"{folder}/key", f"{folder}/cert"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+                    "/CN=x", "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return {"listen__tcp": "127.0.0.1:0", "listen__tls_cert": cert, "listen__tls_key": key, "listen__tls_client_ca": cert}
 
 
 def assert_conservation(log):

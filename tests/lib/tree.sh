@@ -36,14 +36,18 @@ mirror() {
 # make_tree DIR VARIANT PACKAGE,... [SUITE]: as mmdebstrap(1) has it. DIR appears when it is whole; with VARIANT extract no
 # script of a package is run, and anybody may make it.
 make_tree() {
-        local new=$1.new mode=chrootless suite=${4:-trixie} option options=()
-        [ "$(id -u)" -ne 0 ] || mode=root
+        local new=$1.new mode=chrootless suite=${4:-trixie} option options=() isolate=()
+        if [ "$(id -u)" -eq 0 ]; then
+                mode=root
+                # what mmdebstrap mounts ends with it, even where it is killed
+                ! unshare --mount true 2>/dev/null || isolate=(unshare --mount)
+        fi
         while read -r option; do
                 options+=(--aptopt="$option")
         done < <(apt-config dump --no-empty | grep -E '^Acquire::https?::(.*::)?Proxy')
         echo "making a Debian tree in $1 (once, half a minute): $3" >&2
         mkdir -p "$(dirname "$1")"
-        rm -rf "$new"
-        mmdebstrap --quiet --mode=$mode --variant="$2" "${options[@]}" --include="$3" "$suite" "$new" "$(mirror)" >&2
+        rm -rf --one-file-system "$new"
+        "${isolate[@]}" mmdebstrap --quiet --mode=$mode --variant="$2" "${options[@]}" --include="$3" "$suite" "$new" "$(mirror)" >&2
         mv "$new" "$1"
 }
