@@ -16,8 +16,8 @@
 #include "wire/line.h"
 
 /* Writes hierarchy records: gathers them into batches and writes one batch after the other on a connection of
- * its own. What comes while it is writing is the next batch. Spending that came behind hierarchy records on the same client's connection waits here until those
- * are written, so that it finds their objects.
+ * its own. What comes while it is writing is the next batch. Spending that came behind hierarchy records on the same
+ * client's connection waits here until those are written, so that it finds their objects.
  *
  * Records that cannot be written, while others can, step aside with what depends on them (hierarchy_aside.h): they
  * and others are tried in turn. */
@@ -47,6 +47,7 @@ struct hierarchy {
         struct memory *memory;
         struct pace pace;
         uint64_t taken_us; /* clock_monotonic_us when the writer took its batch */
+        uint64_t done_at;  /* loop time in ms of the last commit */
         const struct hierarchy_ops *ops;
         void *ctx;
         struct hierarchy_batch *open; /* takes records; NULL: none */

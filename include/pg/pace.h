@@ -8,10 +8,11 @@
 /* How large a batch becomes and how long it gathers, learned from what the last commits took. Each lane of records has
  * one.
  *
- * The target is what one writer commits in PACE_COMMIT_MS. A batch at its target is full: nobody adds to it but clients
- * that send little, which may add a quarter more.
+ * The target is what one writer commits in PACE_COMMIT_MS. A batch at its target is full.
  *
- * The gap is a part of what a small batch takes: for so long a batch gathers while no writer is busy. */
+ * A commit has a fixed cost, whatever the number of its rows. A batch whose rows cost less than that gathers for a part of
+ * this time, the gap, after the commit before it, so that a steady trickle of records does not keep the server busy with
+ * commits. */
 
 enum {
         PACE_COMMIT_MS = 50,
@@ -29,7 +30,7 @@ struct pace {
         struct pace_limits limits;
         size_t rows;       /* the target: at one of both a batch is full */
         size_t bytes;      /* of the rows' lines */
-        uint64_t small_us; /* what small batches take, smoothed; 0: none was written yet */
+        uint64_t fixed_us; /* what a commit takes beside its rows, smoothed; 0: none was seen yet */
 };
 
 void pace_init(struct pace *p, const struct pace_limits *limits);
@@ -43,20 +44,25 @@ static inline bool pace_full(const struct pace *p, size_t rows, size_t bytes)
         return rows >= p->rows || bytes >= p->bytes;
 }
 
-/* Nothing more fits, from no client. */
-bool pace_closed(const struct pace *p, size_t rows, size_t bytes);
-
 /* So many rows are worth another writer, while one is busy. */
 static inline size_t pace_worth(const struct pace *p)
 {
         return p->rows / 4 + 1;
 }
 
-/* How long a batch gathers at most, from its first row on, while a writer is idle. */
+/* Rows that a quick batch has at most. */
+static inline size_t pace_quick(const struct pace *p)
+{
+        return p->rows / 8 + 1;
+}
+
+/* The gap: from one small commit's end to the beginning of the next at least. */
 uint64_t pace_gap_us(const struct pace *p);
 
-/* The same in whole ms, rounded down, 0 being until the loop has read what has come; with @busy, another writer is
- * about to be free. */
-unsigned pace_wait_ms(const struct pace *p, bool busy);
+/* How long such a batch waits at most, since the last commit, while every writer is idle. */
+unsigned pace_wait_ms(const struct pace *p, size_t rows, size_t bytes);
+
+/* The same, since its first row, while another writer is busy, which is expected to be free by then. */
+unsigned pace_wait_busy_ms(const struct pace *p);
 
 #endif

@@ -12,12 +12,15 @@
 
 /* Gathers rows into batches for the writers.
  *
- * Rows gather in the open batch until a writer takes it. While no writer is busy, that is after a short gap (pace.h).
- * Rows that come while one is busy are the next batch: that writer takes them as soon as it is idle. Others stay out
- * of it until the batch is worth a commit of its own, or the busy writer takes longer than usual.
+ * Rows gather in the open batch until a writer takes it. An idle writer takes what a turn of the loop brings, but keeps the gap
+ * (pace.h) from the last commit. Rows that come while one writer is busy are the next batch: that writer takes them. Others
+ * stay out of it until the batch is worth a commit of its own, or the busy writer takes longer than usual.
  *
- * While the open batch is full, there is no room but for clients that send little. If more comes all the same, from
- * the resolver, say, the batch is sealed, and another one opened.
+ * A full batch is sealed, and while one waits there is no room. If more comes all the same, from the resolver, say, another
+ * batch is opened.
+ *
+ * While clients send in bulk, rows of clients that send little gather in a quick batch, small and written before the
+ * others, each time but one. So these clients wait for a writer, but not for the bulk of others to be written.
  *
  * Doubtful batches, in which a bad row is looked for, take many statements: they stand aside, so that they
  * take no room and others pass them. Where both wait, writers get one of the others and one of them in turn.
@@ -29,7 +32,11 @@ struct batcher {
         struct memory *memory;
         struct pace pace;
         struct batch *open;
-        size_t last_len; /* rows of the batch before: so many are expected again */
+        struct batch *quick;
+        bool quick_last;  /* the last batch taken was a quick one */
+        uint64_t bulk_at; /* loop time in ms when a batch was last taken that was worth a writer of its own */
+        uint64_t committed_at; /* loop time in ms of the last commit */
+        size_t last_len;       /* rows of the batch before: so many are expected again */
         struct list sealed;
         size_t sealed_len;
         struct list doubtful;
@@ -50,25 +57,19 @@ void batcher_set_limits(struct batcher *b, const struct pace_limits *limits);
 /* All batches must have been taken. */
 void batcher_close(struct batcher *b, void (*cb)(struct batcher *));
 
-/* For clients that send little; for all: batcher_has_room. */
-static inline bool batcher_has_reserve(const struct batcher *b)
+static inline bool batcher_has_room(const struct batcher *b)
 {
         return b->sealed_len == 0;
 }
 
-static inline bool batcher_has_room(const struct batcher *b)
+/* For clients that send little. */
+static inline bool batcher_has_quick_room(const struct batcher *b)
 {
-        return b->sealed_len == 0 && !(b->open && pace_full(&b->pace, b->open->len, b->open->bytes));
+        return b->sealed_len <= 1 && (!b->quick || b->quick->len < pace_quick(&b->pace));
 }
 
-/* Batches that are full, or were sealed. */
-static inline size_t batcher_waiting(const struct batcher *b)
-{
-        return b->sealed_len + (b->open && pace_full(&b->pace, b->open->len, b->open->bytes));
-}
-
-/* Takes over *row. */
-void batcher_add_take(struct batcher *b, const struct row *row);
+/* Takes over *row. @little: its client sends little. */
+void batcher_add_take(struct batcher *b, const struct row *row, bool little);
 
 /* No more rows are on their way: an idle writer takes the open batch now. */
 void batcher_hurry(struct batcher *b);
@@ -94,7 +95,7 @@ void batcher_wake(struct batcher *b);
 /* Whether rows wait that should be written soon. */
 static inline bool batcher_waits(const struct batcher *b)
 {
-        return b->sealed_len > 0 || b->open || b->doubtful_rows > b->resting_rows;
+        return b->sealed_len > 0 || b->open || b->quick || b->doubtful_rows > b->resting_rows;
 }
 
 /* For an idle writer, while @busy others have a batch: the batch to be written next, or NULL, where on_waiting follows. */
@@ -106,7 +107,7 @@ struct batch *batcher_take_any(struct batcher *b);
 /* True where no row is here. */
 static inline bool batcher_empty(const struct batcher *b)
 {
-        return b->sealed_len == 0 && list_empty(&b->doubtful) && !b->open;
+        return b->sealed_len == 0 && list_empty(&b->doubtful) && !b->open && !b->quick;
 }
 
 #endif

@@ -149,8 +149,11 @@ static void on_abandoned(void *ctx, struct line *line)
 
 static void add_resolved_take(struct pipeline *p, struct row *row)
 {
+        const struct line *line = &row->line;
+        bool little = !line->drained && ((const struct session *)line->origin)->in_flight <= LITTLE_LINES;
+
         spending_record_derive_id(&row->rec);
-        batcher_add_take(&p->batcher, row);
+        batcher_add_take(&p->batcher, row, little);
 }
 
 static void on_resolved(void *ctx, const struct row *row)
@@ -374,7 +377,7 @@ static void report_batches(const struct pipeline *p, struct stats *r)
                 r->batch_failures += w->failures;
                 histogram_merge(&r->commit, &w->commit);
         }
-        r->batches_waiting = batcher_waiting(&p->batcher);
+        r->batches_waiting = p->batcher.sealed_len;
         r->batch_target = p->batcher.pace.rows;
         r->batch_gap_us = pace_gap_us(&p->batcher.pace);
         r->bad_rows = p->batcher.doubtful_rows + p->hierarchy.aside.lines;
@@ -450,7 +453,7 @@ bool pipeline_has_room(struct pipeline *p)
 {
         if (p->overflow.diverting)
                 return overflow_has_room(p);
-        return batcher_has_reserve(&p->batcher) && resolver_has_room(&p->resolver) &&
+        return batcher_has_quick_room(&p->batcher) && resolver_has_room(&p->resolver) &&
                !pipeline_memory_full(p);
 }
 
@@ -464,7 +467,7 @@ static bool sends_little(const struct pipeline *p, const struct session *s)
 
 static bool has_room_for_rows(const struct pipeline *p, const struct session *s)
 {
-        return batcher_has_room(&p->batcher) || (batcher_has_reserve(&p->batcher) && sends_little(p, s));
+        return batcher_has_room(&p->batcher) || (batcher_has_quick_room(&p->batcher) && sends_little(p, s));
 }
 
 static bool has_room_for_doubtful(const struct pipeline *p)

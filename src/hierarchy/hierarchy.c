@@ -23,9 +23,20 @@ static void seal(struct hierarchy *h)
         start_next(h);
 }
 
+static void on_gathered(uv_timer_t *timer);
+
+/* The idle writer takes the open batch, but keeps the gap from the last commit. */
 static void seal_if_idle(struct hierarchy *h)
 {
-        if (h->open && hierarchy_writer_idle(&h->writer))
+        uint64_t now = uv_now(h->gather.loop);
+        uint64_t due;
+
+        if (!h->open || !hierarchy_writer_idle(&h->writer))
+                return;
+        due = h->done_at + pace_wait_ms(&h->pace, h->open->len, h->open->bytes);
+        if (due > now)
+                uv_timer_start(&h->gather, on_gathered, due - now, 0);
+        else
                 seal(h);
 }
 
@@ -34,10 +45,11 @@ static void on_gathered(uv_timer_t *timer)
         seal_if_idle(timer->data);
 }
 
+/* The idle writer takes it when the loop has read what has come. */
 static void open_batch(struct hierarchy *h)
 {
         h->open = hierarchy_batch_new(h->memory, ++h->last);
-        uv_timer_start(&h->gather, on_gathered, pace_wait_ms(&h->pace, false), 0);
+        uv_timer_start(&h->gather, on_gathered, 0, 0);
 }
 
 uint64_t hierarchy_add_take(struct hierarchy *h, const struct hierarchy_row *row)
@@ -97,6 +109,7 @@ void hierarchy_set_limits(struct hierarchy *h, const struct pace_limits *limits)
 
 void hierarchy_hurry(struct hierarchy *h)
 {
+        h->done_at = 0; /* long ago */
         seal_if_idle(h);
 }
 
@@ -208,10 +221,9 @@ static void on_idle(void *ctx)
 {
         struct hierarchy *h = ctx;
 
-        if (h->open && h->sealed_len == 0 && !uv_is_active((uv_handle_t *)&h->gather))
-                seal(h);
-        else
-                start_next(h);
+        if (h->sealed_len == 0 && !uv_is_active((uv_handle_t *)&h->gather))
+                seal_if_idle(h);
+        start_next(h);
 }
 
 static void settle(void *ctx, struct line *line, enum line_outcome outcome, const struct reject *reject)
@@ -232,6 +244,7 @@ static void on_done(void *ctx, struct hierarchy_batch *b)
 {
         struct hierarchy *h = ctx;
 
+        h->done_at = uv_now(h->gather.loop);
         if (b->aside == 0) /* else much of the time went into something else */
                 pace_learn(&h->pace, b->len, b->bytes, clock_monotonic_us() - h->taken_us);
         finish_batch(h, b);

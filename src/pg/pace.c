@@ -3,10 +3,10 @@
 enum {
         START_ROWS = 1000,
         START_BYTES = 512 * 1024,
-        GAP_PART = 4,       /* of what a small batch takes */
+        GAP_PART = 2,       /* of what a commit takes beside its rows */
         SMALL_PART = 4,     /* of a target is small */
         TARGET_INERTIA = 4, /* the last batch counts for one of so many */
-        SMALL_INERTIA = 8,
+        FIXED_INERTIA = 8,
 };
 
 static size_t within(size_t n, size_t least, size_t most)
@@ -47,19 +47,29 @@ static size_t approach(size_t target, size_t size, uint64_t us)
         return target - (size_t)((target - right) / TARGET_INERTIA);
 }
 
+/* What rows take in a commit, by the target. */
+static uint64_t rows_us(const struct pace *p, size_t rows, size_t bytes)
+{
+        uint64_t by_rows = (uint64_t)rows * PACE_COMMIT_MS * 1000 / p->rows;
+        uint64_t by_bytes = (uint64_t)bytes * PACE_COMMIT_MS * 1000 / p->bytes;
+
+        return by_rows > by_bytes ? by_rows : by_bytes;
+}
+
+static void learn_fixed(struct pace *p, uint64_t of_rows, uint64_t us)
+{
+        uint64_t fixed = us > of_rows ? us - of_rows : 0;
+
+        p->fixed_us = p->fixed_us > 0 ? (p->fixed_us * (FIXED_INERTIA - 1) + fixed) / FIXED_INERTIA : fixed;
+}
+
 void pace_learn(struct pace *p, size_t rows, size_t bytes, uint64_t us)
 {
         if (rows <= p->rows / SMALL_PART && bytes <= p->bytes / SMALL_PART)
-                p->small_us = p->small_us > 0 ? (p->small_us * (SMALL_INERTIA - 1) + us) / SMALL_INERTIA : us;
+                learn_fixed(p, rows_us(p, rows, bytes), us);
         p->rows = approach(p->rows, rows, us);
         p->bytes = approach(p->bytes, bytes, us);
         clamp(p);
-}
-
-bool pace_closed(const struct pace *p, size_t rows, size_t bytes)
-{
-        return rows >= p->limits.rows || bytes >= p->limits.bytes || rows >= p->rows + p->rows / 4 ||
-               bytes >= p->bytes + p->bytes / 4;
 }
 
 static uint64_t at_most_linger(const struct pace *p, uint64_t us)
@@ -71,12 +81,17 @@ static uint64_t at_most_linger(const struct pace *p, uint64_t us)
 
 uint64_t pace_gap_us(const struct pace *p)
 {
-        return at_most_linger(p, p->small_us / GAP_PART);
+        return at_most_linger(p, p->fixed_us / GAP_PART);
 }
 
-unsigned pace_wait_ms(const struct pace *p, bool busy)
+unsigned pace_wait_ms(const struct pace *p, size_t rows, size_t bytes)
 {
-        uint64_t us = busy ? at_most_linger(p, 2 * p->small_us + 1000) : pace_gap_us(p);
+        if (rows_us(p, rows, bytes) >= p->fixed_us)
+                return 0;
+        return (unsigned)((pace_gap_us(p) + 999) / 1000);
+}
 
-        return (unsigned)(us / 1000);
+unsigned pace_wait_busy_ms(const struct pace *p)
+{
+        return (unsigned)(at_most_linger(p, 2 * p->fixed_us + 1000) / 1000);
 }

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+enum { BULK_MS = 4 * PACE_COMMIT_MS }; /* for so long clients are expected to go on sending in bulk */
+
 /* --- the beginning and the end --- */
 
 void batcher_init(struct batcher *b, uv_loop_t *loop, struct memory *memory, const struct pace_limits *limits,
@@ -59,20 +61,16 @@ void batcher_set_limits(struct batcher *b, const struct pace_limits *limits)
                 gather_for(b, 0);
 }
 
-static void open_batch(struct batcher *b)
-{
-        b->open = batch_new(b->memory, b->last_len ? b->last_len : 1);
-        b->open->opened = uv_now(b->loop);
-        gather_for(b, pace_wait_ms(&b->pace, false));
-}
-
 static struct batch *close_batch(struct batcher *b)
 {
         struct batch *batch = b->open;
 
         b->open = NULL;
         b->last_len = batch->len;
-        uv_timer_stop(&b->gather);
+        if (batch->len >= pace_worth(&b->pace))
+                b->bulk_at = uv_now(b->loop);
+        if (!b->quick)
+                uv_timer_stop(&b->gather);
         return batch;
 }
 
@@ -83,12 +81,39 @@ static void seal(struct batcher *b)
         b->on_waiting(b->ctx);
 }
 
-void batcher_add_take(struct batcher *b, const struct row *row)
+/* An idle writer takes the batch when the loop has read what has come. */
+static struct batch *open_batch(struct batcher *b, size_t expected)
 {
+        struct batch *batch = batch_new(b->memory, expected);
+
+        batch->opened = uv_now(b->loop);
+        gather_for(b, 0);
+        return batch;
+}
+
+static bool belongs_to_quick(const struct batcher *b)
+{
+        return b->bulk_at > 0 && uv_now(b->loop) - b->bulk_at < BULK_MS &&
+               (!b->quick || b->quick->len < pace_quick(&b->pace));
+}
+
+static void add_quick_take(struct batcher *b, const struct row *row)
+{
+        if (!b->quick)
+                b->quick = open_batch(b, 1);
+        batch_add_take(b->quick, row);
+}
+
+void batcher_add_take(struct batcher *b, const struct row *row, bool little)
+{
+        if (little && belongs_to_quick(b)) {
+                add_quick_take(b, row);
+                return;
+        }
         if (!b->open)
-                open_batch(b);
+                b->open = open_batch(b, b->last_len ? b->last_len : 1);
         batch_add_take(b->open, row);
-        if (pace_closed(&b->pace, b->open->len, b->open->bytes))
+        if (pace_full(&b->pace, b->open->len, b->open->bytes))
                 seal(b);
         else if (b->open->len == pace_worth(&b->pace))
                 b->on_waiting(b->ctx);
@@ -98,7 +123,8 @@ void batcher_hurry(struct batcher *b)
 {
         if (!b->open)
                 return;
-        b->open->opened = 0; /* long ago */
+        b->open->opened = 0; /* long ago, both */
+        b->committed_at = 0;
         b->on_waiting(b->ctx);
 }
 
@@ -110,21 +136,35 @@ void batcher_drain(struct batcher *b)
 
 void batcher_committed(struct batcher *b, const struct batch *batch, uint64_t us)
 {
+        b->committed_at = uv_now(b->loop);
         if (!batch->doubtful) /* else much of the time went into something else */
                 pace_learn(&b->pace, batch->len, batch->bytes, us);
+}
+
+/* For how many ms more an idle writer leaves the open batch alone. */
+static uint64_t open_waits_ms(const struct batcher *b, unsigned busy)
+{
+        const struct batch *batch = b->open;
+        uint64_t since = busy > 0 ? batch->opened : b->committed_at;
+        uint64_t wait =
+                busy > 0 ? pace_wait_busy_ms(&b->pace) : pace_wait_ms(&b->pace, batch->len, batch->bytes);
+        uint64_t due = since + wait;
+        uint64_t now = uv_now(b->loop);
+
+        return due > now && batch->len < pace_worth(&b->pace) ? due - now : 0;
 }
 
 /* The open batch, where an idle writer should take it now. */
 static struct batch *take_open(struct batcher *b, unsigned busy)
 {
-        uint64_t age = b->open ? uv_now(b->loop) - b->open->opened : 0;
-        unsigned wait = pace_wait_ms(&b->pace, busy > 0);
+        uint64_t ms;
 
         if (!b->open)
                 return NULL;
-        if (age >= wait || b->open->len >= pace_worth(&b->pace))
+        ms = open_waits_ms(b, busy);
+        if (ms == 0)
                 return close_batch(b);
-        gather_for(b, wait - age);
+        gather_for(b, ms);
         return NULL;
 }
 
@@ -221,11 +261,32 @@ void batcher_wake(struct batcher *b)
         b->on_waiting(b->ctx);
 }
 
-static struct batch *take_ordinary(struct batcher *b, unsigned busy)
+static struct batch *take_quick(struct batcher *b)
+{
+        struct batch *batch = b->quick;
+
+        b->quick = NULL;
+        b->quick_last |= batch != NULL;
+        return batch;
+}
+
+static struct batch *take_bulk(struct batcher *b, unsigned busy)
 {
         struct batch *batch = take_sealed(b);
 
-        return batch ? batch : take_open(b, busy);
+        if (!batch)
+                batch = take_open(b, busy);
+        b->quick_last &= !batch;
+        return batch;
+}
+
+static struct batch *take_ordinary(struct batcher *b, unsigned busy)
+{
+        struct batch *batch = b->quick_last ? NULL : take_quick(b);
+
+        if (!batch)
+                batch = take_bulk(b, busy);
+        return batch ? batch : take_quick(b);
 }
 
 struct batch *batcher_take(struct batcher *b, unsigned busy)
@@ -245,6 +306,8 @@ struct batch *batcher_take_any(struct batcher *b)
 
         if (!batch && b->open)
                 return close_batch(b);
+        if (!batch)
+                batch = take_quick(b);
         if (!batch && !list_empty(&b->doubtful)) {
                 batch = container_of(b->doubtful.next, struct batch, queue);
                 remove_doubtful(b, batch);

@@ -163,13 +163,17 @@ static void stop(struct fixture *f)
         memory_deinit(&f->memory); /* asserts that nothing is left */
 }
 
+static void add_one(struct fixture *f, size_t bytes, bool little)
+{
+        struct row row = {.line = {.number = ++f->added, .text = {"", bytes}}};
+
+        batcher_add_take(&f->batcher, &row, little);
+}
+
 static void add_of(struct fixture *f, size_t rows, size_t bytes)
 {
-        for (size_t i = 0; i < rows; i++) {
-                struct row row = {.line = {.number = ++f->added, .text = {"", bytes}}};
-
-                batcher_add_take(&f->batcher, &row);
-        }
+        for (size_t i = 0; i < rows; i++)
+                add_one(f, bytes, false);
 }
 
 static void add(struct fixture *f, size_t rows)
@@ -226,22 +230,51 @@ static void test_an_idle_writer_gets_what_a_loop_turn_brings(void **state)
         stop(&f);
 }
 
-static void test_the_gap_is_a_part_of_a_small_commit(void **state)
+static void test_an_idle_daemon_keeps_no_gap(void **state)
 {
         struct fixture f;
 
         (void)state;
         start(&f);
         write_batches(&f, 40, 1, 20);
-        assert_int_equal(pace_gap_us(&f.batcher.pace), 5000);
+        pass(10);
         f.taken = 0;
         add(&f, 1);
-        pass(4);
+        pass(0);
+        assert_int_equal(f.taken, 1);
+        stop(&f);
+}
+
+static void test_the_gap_is_a_part_of_what_a_commit_takes(void **state)
+{
+        struct fixture f;
+
+        (void)state;
+        start(&f);
+        write_batches(&f, 60, 1, 20);
+        assert_in_range(pace_gap_us(&f.batcher.pace), 9900, 10000); /* the row takes some of it */
+        f.taken = 0;
+        add(&f, 1);
+        pass(9);
         add(&f, 3);
         assert_int_equal(f.taken, 0);
         pass(1);
         assert_int_equal(f.taken, 1);
         assert_int_equal(f.writing[0]->len, 4);
+        stop(&f);
+}
+
+static void test_rows_that_cost_more_than_the_commit_keep_no_gap(void **state)
+{
+        struct fixture f;
+
+        (void)state;
+        start(&f);
+        write_batches(&f, 60, 1, 4);
+        f.taken = 0;
+        add(&f, 4 * f.batcher.pace.rows / PACE_COMMIT_MS);
+        pass(0);
+        assert_int_equal(f.taken, 1);
         stop(&f);
 }
 
@@ -252,8 +285,9 @@ static void test_a_large_batch_does_not_widen_the_gap(void **state)
         (void)state;
         start(&f);
         write_batches(&f, 10, 1, 2);
-        write_batches(&f, 10, 4000, 60);
-        assert_int_equal(pace_gap_us(&f.batcher.pace), 500);
+        for (int i = 0; i < 10; i++)
+                write_batches(&f, 1, f.batcher.pace.rows, 60);
+        assert_in_range(pace_gap_us(&f.batcher.pace), 900, 1000);
         stop(&f);
 }
 
@@ -266,6 +300,7 @@ static void test_what_comes_during_a_commit_is_the_next_batch(void **state)
         (void)state;
         start(&f);
         write_batches(&f, 10, 1, 8);
+        pass(8);
         add(&f, 1);
         pass(2);
         f.taken = 0;
@@ -275,6 +310,7 @@ static void test_what_comes_during_a_commit_is_the_next_batch(void **state)
         }
         assert_int_equal(f.taken, 0); /* one writer is enough */
         assert_int_equal(commit(&f, 0), 1);
+        pass(5); /* the gap */
         assert_int_equal(f.writing[0]->len, 40);
         stop(&f);
 }
@@ -286,6 +322,7 @@ static void test_one_writer_while_batches_are_small(void **state)
         (void)state;
         start(&f);
         write_batches(&f, 10, 1, 2);
+        f.taken = 0;
         for (int i = 0; i < 2000; i++) { /* 1,000 rows/s, 2 ms a commit */
                 add(&f, 1);
                 pass(1);
@@ -293,8 +330,8 @@ static void test_one_writer_while_batches_are_small(void **state)
                         commit(&f, 0);
                 assert_null(f.writing[1]);
         }
-        assert_true(f.taken < 1200);
-        assert_true(f.wait <= 2);
+        assert_in_range(f.taken, 600, 700); /* with the gap, 3 ms each */
+        assert_true(f.wait <= 3);
         stop(&f);
 }
 
@@ -322,10 +359,11 @@ static void test_a_commit_that_takes_long_is_not_waited_for(void **state)
         (void)state;
         start(&f);
         write_batches(&f, 20, 1, 4);
+        pass(4);
         add(&f, 1);
         pass(1);
         add(&f, 1);
-        pass(8);
+        pass(7);
         assert_null(f.writing[1]);
         pass(1);
         assert_int_equal(f.writing[1]->len, 1);
@@ -434,13 +472,80 @@ static void test_one_batch_waits(void **state)
         assert_true(batcher_has_room(&f.batcher));
         add(&f, 1);
         assert_false(batcher_has_room(&f.batcher));
-        assert_true(batcher_has_reserve(&f.batcher)); /* for those that send little */
+        assert_true(batcher_has_quick_room(&f.batcher)); /* for those that send little */
         assert_true(batcher_waits(&f.batcher));
-        add(&f, target / 4);
-        assert_false(batcher_has_reserve(&f.batcher));
         assert_int_equal(f.batcher.sealed_len, 1);
         add(&f, 3 * target); /* from the resolver: into batches of the usual size */
-        assert_true(f.batcher.sealed_len >= 3);
+        assert_int_equal(f.batcher.sealed_len, 4);
+        assert_false(batcher_has_quick_room(&f.batcher));
+        stop(&f);
+}
+
+/* Both writers write bulk, and more of it waits. */
+static void write_bulk(struct fixture *f)
+{
+        while (f->batcher.sealed_len == 0)
+                add(f, 1);
+        assert_int_equal(busy(f), WRITERS);
+}
+
+static void test_a_client_that_sends_little_is_first_beside_bulk(void **state)
+{
+        struct fixture f;
+
+        (void)state;
+        start(&f);
+        write_bulk(&f);
+        add_one(&f, 400, true);
+        add_one(&f, 400, true);
+        commit(&f, 0);
+        assert_int_equal(f.writing[0]->len, 2);
+        add_one(&f, 400, true); /* but in turn with the others */
+        commit(&f, 0);
+        assert_true(f.writing[0]->len > 2);
+        commit(&f, 1);
+        assert_int_equal(f.writing[1]->len, 1);
+        stop(&f);
+}
+
+static void test_rows_of_small_clients_have_a_bound_beside_bulk(void **state)
+{
+        struct fixture f;
+        size_t n = 0;
+
+        (void)state;
+        start(&f);
+        write_bulk(&f);
+        for (; batcher_has_quick_room(&f.batcher); n++)
+                add_one(&f, 400, true);
+        assert_int_equal(n, pace_quick(&f.batcher.pace));
+        add_one(&f, 400, true); /* it comes all the same */
+        assert_non_null(f.batcher.open);
+        commit(&f, 0);
+        assert_int_equal(f.writing[0]->len, n);
+        assert_true(batcher_has_quick_room(&f.batcher));
+        stop(&f);
+}
+
+static void test_small_clients_alone_share_a_batch(void **state)
+{
+        struct fixture f;
+
+        (void)state;
+        start(&f);
+        add_one(&f, 400, true);
+        add_one(&f, 400, false);
+        assert_null(f.batcher.quick);
+        pass(0);
+        assert_int_equal(f.writing[0]->len, 2);
+        commit(&f, 0);
+        write_bulk(&f);
+        while (f.writing[0]) {
+                pass(500);
+                commit(&f, 0);
+        }
+        add_one(&f, 400, true); /* the bulk is over */
+        assert_null(f.batcher.quick);
         stop(&f);
 }
 
@@ -640,7 +745,9 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_an_idle_writer_gets_what_a_loop_turn_brings),
-                cmocka_unit_test(test_the_gap_is_a_part_of_a_small_commit),
+                cmocka_unit_test(test_an_idle_daemon_keeps_no_gap),
+                cmocka_unit_test(test_the_gap_is_a_part_of_what_a_commit_takes),
+                cmocka_unit_test(test_rows_that_cost_more_than_the_commit_keep_no_gap),
                 cmocka_unit_test(test_a_large_batch_does_not_widen_the_gap),
                 cmocka_unit_test(test_what_comes_during_a_commit_is_the_next_batch),
                 cmocka_unit_test(test_one_writer_while_batches_are_small),
@@ -652,6 +759,9 @@ int main(void)
                 cmocka_unit_test(test_the_target_has_a_floor_and_the_limits),
                 cmocka_unit_test(test_a_small_batch_teaches_no_target),
                 cmocka_unit_test(test_one_batch_waits),
+                cmocka_unit_test(test_a_client_that_sends_little_is_first_beside_bulk),
+                cmocka_unit_test(test_rows_of_small_clients_have_a_bound_beside_bulk),
+                cmocka_unit_test(test_small_clients_alone_share_a_batch),
                 cmocka_unit_test(test_no_batch_has_more_than_the_limits),
                 cmocka_unit_test(test_a_batch_that_comes_back_is_first),
                 cmocka_unit_test(test_hurry),
