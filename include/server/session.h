@@ -146,9 +146,9 @@ bool session_may_go_on(const struct session *s);
 void session_end_idle(struct session *s);
 
 /* Whether its client waits until others give up room for long lines; and ends one that has held some for long,
- * although it could have sent the line's end. */
+ * although it could have sent the line's end, where the room is @wanted. */
 bool session_waits_for_memory(const struct session *s);
-void session_end_unfinished(struct session *s);
+void session_end_unfinished(struct session *s, bool wanted);
 
 /* The descriptor of a session that is not read from, whose end nobody would notice; else -1. */
 int session_unwatched(const struct session *s);

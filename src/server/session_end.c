@@ -12,7 +12,7 @@
 
 enum {
         UNFINISHED_MS = 10000, /* for so long a long line may keep others from theirs, */
-        SILENT_MS = 3000,      /* and for so long without a byte */
+        SILENT_MS = 1000,      /* and for so long without a byte */
         REPEAT_MS = 5000,      /* between two acks that say the same */
 };
 
@@ -64,18 +64,20 @@ bool session_waits_for_memory(const struct session *s)
                transport_has_unread(s->io);
 }
 
-void session_end_unfinished(struct session *s)
+void session_end_unfinished(struct session *s, bool wanted)
 {
         uint64_t now = uv_now(s->set->loop);
         uint64_t silent = clock_monotonic_us() - s->read_us;
 
         if (s->state != SESSION_OPEN || !received_hoards(&s->received))
                 return;
-        if (session_waits_for_memory(s)) {
+        if (!s->io->reading && transport_has_unread(s->io)) { /* it waits for us */
                 s->unfinished_since = now;
                 s->read_us = clock_monotonic_us();
                 return;
         }
+        if (!wanted)
+                return;
         if (now - s->unfinished_since < UNFINISHED_MS && silent < SILENT_MS * UINT64_C(1000))
                 return;
         received_drop(&s->received);

@@ -61,10 +61,9 @@ static void end_unfinished(struct sessions *set)
 
         for (struct list *l = set->waiting.next; l != &set->waiting && !wanted; l = l->next)
                 wanted = session_waits_for_memory(container_of(l, struct session, waiting));
-        if (!wanted || !set->ops->has_room(set->ctx)) /* closing it would help nobody */
-                return;
+        wanted &= set->ops->has_room(set->ctx); /* else closing one would help nobody */
         for (struct list *l = set->all.next; l != &set->all; l = l->next)
-                session_end_unfinished(container_of(l, struct session, all));
+                session_end_unfinished(container_of(l, struct session, all), wanted);
 }
 
 /* --- clients that are gone --- */

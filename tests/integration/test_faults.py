@@ -339,14 +339,14 @@ class BadRows(TestCase):
             self.refuse_account(name, sqlstate=refusal)
             d = self.daemon(database__writers=2)
             client = d.client()
-            client.send(*numbered(300, accountExternalId=name))
+            client.send(*numbered(80, accountExternalId=name))
             first = client.reply()
             self.assertIn("reject", first)
             for n in range(5):
                 self.assertEqual(d.send(record(amountCents=n, collectedAt=None)).counts(), (1, 1, 0, 0))
             replies = client.finish()
-            self.assertEqual(replies.counts(), (300, 0, 0, 300))
-            self.assertGreater(len(replies.rejects), 100, "the others waited until it was over")
+            self.assertEqual(replies.counts(), (80, 0, 0, 80))
+            self.assertGreater(len(replies.rejects), 20, "the others waited until it was over")
 
     def assert_others_go_on(self, d, seconds, first):
         """Lines of another client are settled all the while."""
