@@ -430,7 +430,7 @@ class Reload(TestCase):
 
         def transactions_of(lines):
             with self.db.locked("spending", "ACCESS EXCLUSIVE"):
-                client.send(*lines)
+                client.feed(*lines)  # more than the daemon takes while nothing is written
                 time.sleep(0.5)
             sent.extend(lines)
             client.wait_ack(len(sent))
