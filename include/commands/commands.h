@@ -25,6 +25,15 @@ int command_check(const struct config *config, bool config_only);
 int command_connection_create(const struct config *config, const char *platform, const char *id,
                               const char *file);
 
+/* Replaces the credentials of connection @id, read likewise. */
+int command_connection_update(const struct config *config, const char *id, const char *file);
+
+/* Prints the credentials of connection @id; onto a terminal only where it is told to. */
+int command_connection_show(const struct config *config, const char *id, bool to_terminal);
+
+/* Encrypts all credentials with the first key of credentials.key_file. */
+int command_connection_reencrypt(const struct config *config);
+
 /* Prints a line for each platform connection, never its credentials. */
 int command_connection_list(const struct config *config);
 
@@ -35,9 +44,30 @@ int command_connection_delete(const struct config *config, const char *id, bool 
  * delivered. */
 int command_send(const struct config *config, const char *path, const struct delivery_options *options);
 
-/* The same with the records of the reject file @path. */
+struct validate_options {
+        bool json;
+        bool against_database;
+};
+
+/* Judges the lines of the file @path, "-" for standard input, without the daemon; 1 where it would reject any. */
+int command_validate(const struct config *config, const char *path, const struct validate_options *options);
+
+/* Which entries of a reject file are wanted; NULL: all. */
+struct reject_options {
+        const char *code;
+        const char *account;
+        const char *field;
+        const char *from;
+        const char *to;
+        const char *format; /* of the list */
+};
+
+/* As command_send, with the records of the reject file @path. */
 int command_rejects_replay(const struct config *config, const char *path,
-                           const struct delivery_options *options);
+                           const struct delivery_options *options, const struct reject_options *wanted);
+
+/* Counts the entries of the reject file @path. */
+int command_rejects_list(const char *path, const struct reject_options *options);
 
 /* Shows what the daemon tells of itself at @url (NULL: http.listen), each second anew, or once. */
 int command_top(const struct config *config, const char *url, bool once);

@@ -40,6 +40,9 @@ void overflow_keep_take(struct pipeline *p, struct line *line);
 /* A drained line is settled, by the stages. */
 void overflow_on_settled(struct pipeline *p, struct line *line);
 
+/* The rules of who may write what have changed: what is drained and not settled is drained again. */
+void overflow_judge_again(struct pipeline *p);
+
 /* All that is drained and not settled is given up: it stays in the spool. */
 void overflow_end(struct pipeline *p);
 

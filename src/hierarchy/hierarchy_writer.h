@@ -39,6 +39,7 @@ enum hierarchy_writer_state {
         HIERARCHY_WRITER_END,      /* ending the transaction, either way */
         HIERARCHY_WRITER_PROBE,    /* trying to write an ordinary row, the transaction having failed */
         HIERARCHY_WRITER_PROOF,    /* the same before the transaction: its rows cost connections */
+        HIERARCHY_WRITER_STATES,
 };
 
 struct hierarchy_writer {

@@ -25,6 +25,7 @@
 #include "model/pooler.h"
 #include "model/session.h"
 #include "pg/pg_attempt.h"
+#include "pg/pg_conn_states.h"
 #include "pg/pg_result_look.h"
 #include "pg/sqlstate.h"
 
@@ -74,7 +75,7 @@ static void on_timer_closed(uv_handle_t *handle)
 {
         struct pg_conn *c = handle->data;
 
-        c->state = PG_CONN_CLOSED;
+        pg_conn_enter(c, PG_CONN_CLOSED);
         c->close_cb(c);
 }
 
@@ -87,7 +88,7 @@ static void finish_close(struct pg_conn *c)
 void pg_conn_close(struct pg_conn *c, void (*cb)(struct pg_conn *))
 {
         assert(c->state != PG_CONN_CLOSING && c->state != PG_CONN_CLOSED);
-        c->state = PG_CONN_CLOSING;
+        pg_conn_enter(c, PG_CONN_CLOSING);
         c->close_cb = cb;
         if (c->attempt)
                 pg_attempt_cancel(c->attempt); /* on_attempted comes in either case */
@@ -142,17 +143,20 @@ static void start_pause(struct pg_conn *c)
                 pause = PAUSE_UNFIT_MS;
         jitter = (uint64_t)random() % (pause / 2 + 1); /* so that many daemons do not come back at once */
         c->failures++;
-        c->state = PG_CONN_WAITING;
+        pg_conn_enter(c, PG_CONN_WAITING);
         uv_timer_start(&c->timer, on_pause_over, pause / 2 + jitter, 0);
 }
 
 static void close_and_pause(struct pg_conn *c, const char *why)
 {
+        bool was_ready = pg_conn_connected(c);
+
         c->lost++;
         note_error(c, why);
         drop_connection(c);
         start_pause(c);
-        c->ops->on_lost(c->ctx);
+        if (was_ready)
+                c->ops->on_lost(c->ctx);
 }
 
 /* @sqlstate: NULL where it is no error of the server's. */
@@ -287,7 +291,7 @@ static void on_attempted(void *ctx, struct pg_attempt *attempt)
         c->pg = attempt->pg;
         attempt->pg = NULL;
         PQsetNoticeReceiver(c->pg, on_notice, c);
-        c->state = PG_CONN_SETUP;
+        pg_conn_enter(c, PG_CONN_SETUP);
         await_answer(c);
         if (attempt->outcome == SESSION_MOVED)
                 lose_unfit(c, POOLER_MOVES);
@@ -297,7 +301,7 @@ static void on_attempted(void *ctx, struct pg_attempt *attempt)
 
 static void start_attempt(struct pg_conn *c)
 {
-        c->state = PG_CONN_CONNECTING;
+        pg_conn_enter(c, PG_CONN_CONNECTING);
         c->attempt = pg_attempt_start(c->loop, c->url, on_attempted, c);
 }
 
@@ -350,13 +354,13 @@ static void on_setup(struct pg_conn *c, PGresult *res)
         c->connects++;
         if (!c->gave_up)
                 note_good(c);
-        c->state = PG_CONN_READY;
+        pg_conn_enter(c, PG_CONN_READY);
         c->ops->on_ready(c->ctx);
 }
 
 static void deliver_take(struct pg_conn *c, PGresult *res)
 {
-        c->state = PG_CONN_READY;
+        pg_conn_enter(c, PG_CONN_READY);
         c->ops->on_result(c->ctx, (const struct pg_result *)res);
         PQclear(res);
 }
@@ -380,7 +384,7 @@ static void on_answer_take(struct pg_conn *c, PGresult *res)
         }
         c->doubt = false;
         c->answer = res;
-        c->state = PG_CONN_VERIFY;
+        pg_conn_enter(c, PG_CONN_VERIFY);
         if (!PQsendQuery(c->pg, FITS_LOOK_SQL) || !flush(c))
                 lose_soon(c);
 }
@@ -469,7 +473,7 @@ static void read_results(struct pg_conn *c)
                 }
                 if (PQresultStatus(res) == PGRES_COPY_IN) {
                         PQclear(res);
-                        c->state = PG_CONN_COPY;
+                        pg_conn_enter(c, PG_CONN_COPY);
                         c->ops->on_copy_in(c->ctx);
                         return;
                 }
@@ -522,7 +526,7 @@ void pg_conn_query(struct pg_conn *c, const char *sql, int params_len, const cha
         assert(c->state == PG_CONN_READY && params_len <= 16);
         for (int i = 0; i < params_len; i++)
                 formats[i] = 1;
-        c->state = PG_CONN_BUSY;
+        pg_conn_enter(c, PG_CONN_BUSY);
         await_answer(c);
         if (!PQsendQueryParams(c->pg, sql, params_len, NULL, params, params_bytes, formats, 1) || !flush(c))
                 lose_soon(c);
@@ -531,7 +535,7 @@ void pg_conn_query(struct pg_conn *c, const char *sql, int params_len, const cha
 void pg_conn_command(struct pg_conn *c, const char *sql)
 {
         assert(c->state == PG_CONN_READY);
-        c->state = PG_CONN_BUSY;
+        pg_conn_enter(c, PG_CONN_BUSY);
         await_answer(c);
         if (!PQsendQuery(c->pg, sql) || !flush(c))
                 lose_soon(c);
@@ -566,7 +570,7 @@ static void on_copy_ended(uv_timer_t *timer)
 void pg_conn_copy_end(struct pg_conn *c)
 {
         assert(c->state == PG_CONN_COPY);
-        c->state = PG_CONN_BUSY;
+        pg_conn_enter(c, PG_CONN_BUSY);
         if (PQputCopyEnd(c->pg, NULL) <= 0 || !flush(c))
                 lose_soon(c);
         else

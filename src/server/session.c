@@ -48,14 +48,6 @@ void session_mark_dirty(struct session *s)
                 list_append(&s->set->dirty, &s->dirty);
 }
 
-static void move_to(struct session *s, enum session_place place)
-{
-        s->set->places[s->place]--;
-        list_remove(&s->stranger);
-        s->place = place;
-        s->set->places[place]++;
-}
-
 /* --- memory --- */
 
 /* What the client makes us hold beside its lines is counted: the session itself, its replies, and a byte for
@@ -106,9 +98,9 @@ void session_close(struct session *s)
 {
         if (s->state == SESSION_CLOSED)
                 return;
-        s->state = SESSION_CLOSED;
+        session_enter(s, SESSION_CLOSED);
         buf_deinit(&s->out);
-        move_to(s, PLACE_GONE);
+        session_move(s, PLACE_GONE);
         transport_close(s->io);
         log_close(s);
         session_mark_dirty(s);
@@ -129,7 +121,7 @@ static void on_closed(void *ctx)
 
 static void log_reject(struct session *s, uint64_t line_no, const struct reject *reject)
 {
-        const struct line_from from = {s->peer, s->number, line_no};
+        const struct line_from from = {.peer = s->peer, .connection = s->number, .line = line_no};
 
         client_log_reject(&s->set->log, &s->log, &from, reject);
 }
@@ -146,6 +138,7 @@ static void free_session(struct session *s)
         set->notes -= s->notes;
         memory_sub(set->memory, s->counted);
         acks_deinit(&s->acks);
+        rules_unref(s->client);
         free(s);
         set->ops->on_gone(set->ctx);
 }
@@ -159,7 +152,7 @@ static void end_sending(struct session *s)
                 session_close(s);
                 return;
         }
-        s->state = SESSION_LINGERING;
+        session_enter(s, SESSION_LINGERING);
         transport_linger(s->io);
 }
 
@@ -232,7 +225,7 @@ static void say(struct session *s)
         if (last && closing)
                 reply_closing(&s->out, closing);
         if (last) {
-                s->state = SESSION_LAST;
+                session_enter(s, SESSION_LAST);
                 list_remove(&s->waiting); /* it takes no more lines */
                 received_drop(&s->received);
         }
@@ -304,7 +297,7 @@ static void turn_http_away(struct session *s)
         if (s->state == SESSION_CLOSED)
                 return;
         reply_closing(&s->out, refusal_reason_name(REFUSED_HTTP));
-        s->state = SESSION_LAST;
+        session_enter(s, SESSION_LAST);
         list_remove(&s->waiting);
         transport_stop_reading(s->io);
         session_mark_dirty(s);
@@ -432,15 +425,20 @@ static void admit(struct session *s)
 {
         const char *refuse;
 
-        move_to(s, PLACE_CLIENT);
+        session_move(s, PLACE_CLIENT);
         refuse = s->set->ops->admit(s->set->ctx, s);
         if (!refuse)
                 return;
         s->refused = refuse;
-        move_to(s, PLACE_REFUSED);
+        session_move(s, PLACE_REFUSED);
         reply_closing(&s->out, refuse);
-        s->state = SESSION_LAST;
+        session_enter(s, SESSION_LAST);
         session_mark_dirty(s);
+}
+
+void session_peer(const struct session *s, struct peer *ret)
+{
+        transport_identify(s->io, ret);
 }
 
 /* The client's certificate tells who it is. */
@@ -470,7 +468,7 @@ static void on_read(void *ctx, bool ended)
 
         s->client_ended |= ended;
         if (ended && s->state == SESSION_OPEN)
-                s->state = SESSION_EOF;
+                session_enter(s, SESSION_EOF);
         session_mark_dirty(s); /* there may be something to answer, to TLS itself */
         if (s->place == PLACE_REFUSED) {
                 transport_stop_reading(s->io);
@@ -531,6 +529,7 @@ static struct session *new_session(struct sessions *set, const struct session_so
         list_init(&s->stranger);
         s->number = socket->number;
         s->denied = socket->denied;
+        s->own = socket->own;
         s->last_line = uv_now(set->loop);
         s->told = s->moved = s->last_line;
         s->connected_us = clock_monotonic_us();
