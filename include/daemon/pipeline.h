@@ -99,6 +99,7 @@ bool pipeline_within_limits(struct pipeline *p, const struct session *s);
 void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,
                       struct block *block);
 void pipeline_on_too_long(struct pipeline *p, struct session *s, uint64_t line_no);
+void pipeline_on_ended(struct pipeline *p, const struct session *s);
 bool pipeline_has_room(struct pipeline *p);
 bool pipeline_has_room_for(struct pipeline *p, const struct session *s);
 enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct session *s);

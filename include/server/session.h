@@ -38,6 +38,8 @@ struct session_ops {
                         struct block *block);
         /* The same for a line that was longer than max_line, and is gone. */
         void (*on_too_long)(void *ctx, struct session *s, uint64_t line_no);
+        /* The client has shut down its sending side, and all of its lines were taken. */
+        void (*on_ended)(void *ctx, const struct session *s);
         /* False where no further line should be taken now, of any session or of this one; asked again each
          * loop turn. */
         bool (*has_room)(void *ctx);

@@ -11,7 +11,7 @@
  * the database makes no progress, good lines go to the spool instead; they are replayed later as if a session
  * sent them (overflow.c).
  *
- * Backpressure is one question, has_room: sessions stop taking lines while sealed batches or many unresolved
+ * Backpressure is one question, has_room: sessions stop taking lines while a full batch or many unresolved
  * rows wait, or the memory limit is reached; and those with hierarchy records, unknown objects or doubtful
  * rows in flight while there are too many of these. A line is settled exactly once, by the stage that ends its
  * way: the decoder and the resolver reject it, a writer or the hierarchy reports the database's outcome, the
@@ -26,9 +26,13 @@
 #include "base/log.h"
 #include "daemon/decoded.h"
 #include "model/connect_fault.h"
+#include "server/sessions.h"
 #include "spending/spending_record.h"
 
 enum { CROWDING_MS = 1000 };
+
+/* A client sends little that has so few lines here, or a part so small of what a client has on average. */
+enum { LITTLE_LINES = 16, LITTLE_PART = 4 };
 
 /* --- lines among which a bad one is looked for --- */
 
@@ -146,8 +150,11 @@ static void on_abandoned(void *ctx, struct line *line)
 
 static void add_resolved_take(struct pipeline *p, struct row *row)
 {
+        const struct line *line = &row->line;
+        bool little = !line->drained && ((const struct session *)line->origin)->in_flight <= LITTLE_LINES;
+
         spending_record_derive_id(&row->rec);
-        batcher_add_take(&p->batcher, row);
+        batcher_add_take(&p->batcher, row, little);
 }
 
 static void on_resolved(void *ctx, const struct row *row)
@@ -354,6 +361,8 @@ static void report_batches(const struct pipeline *p, struct stats *r)
                 histogram_merge(&r->commit, &w->commit);
         }
         r->batches_waiting = p->batcher.sealed_len;
+        r->batch_target = p->batcher.pace.rows;
+        r->batch_gap_us = pace_gap_us(&p->batcher.pace);
         r->bad_rows = p->batcher.doubtful_rows + p->hierarchy.aside.lines;
         r->lookup_rows = p->resolver.parked;
         r->unknown_rows = p->unknown + p->drained_unknown;
@@ -427,7 +436,21 @@ bool pipeline_has_room(struct pipeline *p)
 {
         if (p->overflow.diverting)
                 return overflow_has_room(p);
-        return batcher_has_room(&p->batcher) && resolver_has_room(&p->resolver) && !pipeline_memory_full(p);
+        return batcher_has_quick_room(&p->batcher) && resolver_has_room(&p->resolver) &&
+               !pipeline_memory_full(p);
+}
+
+/* A client that has much less here than others does not wait for the room that these have filled. */
+static bool sends_little(const struct pipeline *p, const struct session *s)
+{
+        uint64_t share = p->in_flight / (LITTLE_PART * ((uint64_t)sessions_clients(s->set) + 1));
+
+        return s->in_flight < (share > LITTLE_LINES ? share : LITTLE_LINES);
+}
+
+static bool has_room_for_rows(const struct pipeline *p, const struct session *s)
+{
+        return batcher_has_room(&p->batcher) || (batcher_has_quick_room(&p->batcher) && sends_little(p, s));
 }
 
 static bool has_room_for_doubtful(const struct pipeline *p)
@@ -442,7 +465,8 @@ bool pipeline_has_room_for(struct pipeline *p, const struct session *s)
                 return false;
         if (p->overflow.diverting)
                 return true;
-        return (hierarchy_has_room(&p->hierarchy) || !hierarchy_pending(&p->hierarchy, s->hierarchy_batch)) &&
+        return has_room_for_rows(p, s) &&
+               (hierarchy_has_room(&p->hierarchy) || !hierarchy_pending(&p->hierarchy, s->hierarchy_batch)) &&
                (s->unknown == 0 || resolver_has_room_for_unknown(&p->resolver)) &&
                (s->doubtful == 0 || has_room_for_doubtful(p));
 }
@@ -456,7 +480,7 @@ enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct se
 
         if (p->overflow.diverting)
                 return overflow_has_room(p) ? PAUSE_NONE : PAUSE_SPOOL;
-        if (!batcher_has_room(&p->batcher) || !resolver_has_room(&p->resolver) || (full && !database_up(p)))
+        if (!has_room_for_rows(p, s) || !resolver_has_room(&p->resolver) || (full && !database_up(p)))
                 return PAUSE_DATABASE;
         if (full)
                 return PAUSE_MEMORY;
@@ -471,16 +495,25 @@ enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct se
 
 /* --- batches --- */
 
+static unsigned busy_writers(const struct pipeline *p)
+{
+        unsigned busy = 0;
+
+        for (unsigned i = 0; i < p->config->database.writers; i++)
+                busy += p->writers[i].batch != NULL;
+        return busy;
+}
+
 static void on_writer_idle(void *ctx, struct writer *w)
 {
         struct pipeline *p = ctx;
-        struct batch *batch = batcher_take(&p->batcher);
+        struct batch *batch = batcher_take(&p->batcher, busy_writers(p));
 
         if (batch)
                 writer_write_take(w, batch);
 }
 
-static void on_sealed(void *ctx)
+static void on_batch_waits(void *ctx)
 {
         struct pipeline *p = ctx;
 
@@ -488,6 +521,19 @@ static void on_sealed(void *ctx)
                 if (writer_idle(&p->writers[i]))
                         on_writer_idle(p, &p->writers[i]);
         }
+}
+
+static void on_committed(void *ctx, const struct batch *batch, uint64_t us)
+{
+        batcher_committed(&((struct pipeline *)ctx)->batcher, batch, us);
+}
+
+void pipeline_on_ended(struct pipeline *p, const struct session *s)
+{
+        if (p->in_flight > s->in_flight || p->drained_in_flight > 0)
+                return; /* others' lines may join the batch */
+        batcher_hurry(&p->batcher);
+        hierarchy_hurry(&p->hierarchy);
 }
 
 /* The daemon is to end, and these rows would wait for longer. */
@@ -538,7 +584,6 @@ static void gather_batches(struct pipeline *p, struct evacuated *e)
 {
         struct batch *b;
 
-        batcher_seal(&p->batcher);
         while ((b = batcher_take_any(&p->batcher))) {
                 for (size_t i = 0; i < b->len; i++)
                         gather(e, &b->rows[i].line);
@@ -628,25 +673,18 @@ static int open_spool(struct pipeline *p)
         return err;
 }
 
-static struct batcher_limits batcher_limits(const struct config *c)
+static struct pace_limits pace_limits(const struct config *c)
 {
-        return (struct batcher_limits){c->batch.rows, c->batch.bytes, c->batch.linger_ms,
-                                       c->database.writers};
-}
-
-static struct hierarchy_limits hierarchy_limits(const struct config *c)
-{
-        return (struct hierarchy_limits){c->batch.rows, c->batch.bytes, c->batch.linger_ms};
+        return (struct pace_limits){c->batch.rows, c->batch.bytes, c->batch.linger_ms};
 }
 
 void pipeline_limits_changed(struct pipeline *p)
 {
-        const struct batcher_limits batcher = batcher_limits(p->config);
-        const struct hierarchy_limits hierarchy = hierarchy_limits(p->config);
+        const struct pace_limits limits = pace_limits(p->config);
 
         p->memory.limit = p->config->limits.memory_bytes;
-        batcher_set_limits(&p->batcher, &batcher);
-        hierarchy_set_limits(&p->hierarchy, &hierarchy);
+        batcher_set_limits(&p->batcher, &limits);
+        hierarchy_set_limits(&p->hierarchy, &limits);
 }
 
 static void open_stages(struct pipeline *p)
@@ -661,18 +699,18 @@ static void open_stages(struct pipeline *p)
                                                            .on_abandoned = on_aside_abandoned,
                                                            .on_written = on_written};
         static const struct writer_ops writer_ops = {.on_idle = on_writer_idle,
+                                                     .on_committed = on_committed,
                                                      .settle = settle,
                                                      .on_missing = on_missing,
                                                      .on_return = on_return};
         const struct config *c = p->config;
-        const struct batcher_limits b_limits = batcher_limits(c);
-        const struct hierarchy_limits h_limits = hierarchy_limits(c);
+        const struct pace_limits limits = pace_limits(c);
         const struct resolver_config resolver = {c->database.url, c->resolve.cache_objects,
                                                  c->resolve.unknown_grace_ms, c->resolve.recheck_ms};
 
-        batcher_init(&p->batcher, p->loop, &p->memory, &b_limits, on_sealed, p);
+        batcher_init(&p->batcher, p->loop, &p->memory, &limits, on_batch_waits, p);
         resolver_open(&p->resolver, p->loop, &resolver, &p->memory, &resolver_ops, p);
-        hierarchy_open(&p->hierarchy, p->loop, c->database.url, &p->memory, &h_limits, &hierarchy_ops, p);
+        hierarchy_open(&p->hierarchy, p->loop, c->database.url, &p->memory, &limits, &hierarchy_ops, p);
         p->writer_config = (struct writer_config){c->database.url, c->database.fk_check == FK_CHECK_BATCH};
         p->writers = calloc(c->database.writers, sizeof(*p->writers));
         if (!p->writers)
@@ -726,8 +764,7 @@ static void on_batcher_closed(struct batcher *b)
 void pipeline_drain(struct pipeline *p)
 {
         p->ending = true;
-        p->batcher.linger_ms = 0;
-        batcher_seal(&p->batcher);
+        batcher_drain(&p->batcher);
         batcher_wake(&p->batcher);
         hierarchy_drain(&p->hierarchy);
         resolver_drain(&p->resolver);

@@ -135,6 +135,11 @@ static void on_too_long(void *ctx, struct session *s, uint64_t line_no)
         pipeline_on_too_long(&((struct worker *)ctx)->pipeline, s, line_no);
 }
 
+static void on_ended(void *ctx, const struct session *s)
+{
+        pipeline_on_ended(&((struct worker *)ctx)->pipeline, s);
+}
+
 static bool has_room(void *ctx)
 {
         return pipeline_has_room(&((struct worker *)ctx)->pipeline);
@@ -420,6 +425,7 @@ static void open_sessions(struct worker *w)
                                                .admit_again = admit_again,
                                                .on_line = on_line,
                                                .on_too_long = on_too_long,
+                                               .on_ended = on_ended,
                                                .has_room = has_room,
                                                .has_room_for = has_room_for,
                                                .why_no_room = why_no_room,

@@ -287,7 +287,8 @@ static bool send_setup(struct pg_conn *c)
         char *sql;
         bool sent;
 
-        if (asprintf(&sql, "%s%s", session_daemon_sql, fits_prepare_sql) < 0)
+        if (asprintf(&sql, "%s%s%s", session_daemon_sql, c->ops->prepare_sql ? c->ops->prepare_sql : "",
+                     fits_prepare_sql) < 0)
                 abort();
         sent = PQsendQuery(c->pg, sql) && PQflush(c->pg) >= 0;
         free(sql);

@@ -81,6 +81,12 @@ static enum pause_reason why_no_room(void *ctx, const struct session *s)
         return has_room(ctx) && has_room_for(ctx, s) ? PAUSE_NONE : PAUSE_DATABASE;
 }
 
+static void on_ended(void *ctx, const struct session *s)
+{
+        (void)ctx;
+        (void)s;
+}
+
 static void on_gone(void *ctx)
 {
         struct fixture *f = ctx;
@@ -93,6 +99,7 @@ static int setup(void **state)
         static const struct session_ops ops = {.admit = admit,
                                                .on_line = on_line,
                                                .on_too_long = on_too_long,
+                                               .on_ended = on_ended,
                                                .has_room = has_room,
                                                .has_room_for = has_room_for,
                                                .why_no_room = why_no_room,
