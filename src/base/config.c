@@ -1,5 +1,4 @@
-/* One table names every setting with its type, range and default; defaults, file and --set all go through it.
- */
+/* One table lists every setting with type, range and default; defaults, file and --set all use it. */
 #include "base/config.h"
 
 #include <arpa/inet.h>
@@ -19,7 +18,7 @@
 
 enum setting_type {
         TYPE_STRING,
-        TYPE_PATH,    /* at most so long, or "" */
+        TYPE_PATH,    /* "", or up to the setting's limit of bytes */
         TYPE_FILE,    /* a path that may be "credential:NAME" */
         TYPE_ADDRESS, /* "", host:port or [v6]:port */
         TYPE_UINT,
@@ -44,7 +43,7 @@ struct setting {
 #define KB              UINT64_C(1024)
 #define MB              (KB * KB)
 #define GB              (MB * KB)
-#define FILE_PATH_BYTES 4000 /* room for ".1000" behind it */
+#define FILE_PATH_BYTES 4000 /* leaves room for a suffix ".1000" */
 #define CREDENTIAL      "credential:"
 #define PASSWORD_FILE   CREDENTIAL "boris-ingestd.password"
 #define PATH_BYTES      (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
@@ -87,8 +86,8 @@ static const struct setting settings[] = {
 
 enum {
         SETTINGS = sizeof(settings) / sizeof(settings[0]),
-        NAME_BYTES = 50,                      /* of a section or key, with its NUL */
-        WHERE_BYTES = CONFIG_ERROR_BYTES / 2, /* of "FILE:LINE", so that the rest of a message fits */
+        NAME_BYTES = 50,                      /* longest section or key, with its NUL */
+        WHERE_BYTES = CONFIG_ERROR_BYTES / 2, /* longest "FILE:LINE", so that the rest of a message fits */
 };
 
 static void *field(struct config *config, const struct setting *s)
@@ -98,7 +97,7 @@ static void *field(struct config *config, const struct setting *s)
 
 /* --- values: each reader returns whether the value keeps to the setting's rule --- */
 
-/* A whole number with an optional K, M, G or T. False for anything else, and for overflow. */
+/* Parses an integer with an optional K, M, G or T. Returns false for anything else and on overflow. */
 static bool parse_number(const char *value, bool suffixes, uint64_t *ret)
 {
         static const char letters[] = "KMGT";
@@ -138,7 +137,7 @@ static bool read_mode(const struct setting *s, const char *value, unsigned *ret)
         return true;
 }
 
-/* The value's place in @words, which end with NULL; -1 where it is none of them. */
+/* Returns the index of @value in @words, which ends with NULL; -1 if it is not there. */
 static int read_word(const char *const *words, const char *value)
 {
         for (int i = 0; words[i]; i++) {
@@ -189,8 +188,8 @@ static bool read_string(const char *value, char **ret)
         return true;
 }
 
-/* Credentials are files that systemd hands to the service alone (systemd.exec(5), LoadCredential=). Elsewhere
- * there is no such folder, and the value stays what it is. */
+/* systemd makes credentials readable by the service alone (systemd.exec(5), LoadCredential=). Without
+ * $CREDENTIALS_DIRECTORY the value stays as it is. */
 static bool read_file_path(const struct setting *s, const char *value, char **ret)
 {
         const char *dir = getenv("CREDENTIALS_DIRECTORY");
@@ -203,7 +202,7 @@ static bool read_file_path(const struct setting *s, const char *value, char **re
         return (size_t)len <= s->max && read_string(path, ret);
 }
 
-/* Of @len bytes, what stands before the port's colon. */
+/* @host: the @len bytes before the port's colon. */
 static bool is_host(const char *host, size_t len)
 {
         char v6[INET6_ADDRSTRLEN];
@@ -218,7 +217,7 @@ static bool is_host(const char *host, size_t len)
         return inet_pton(AF_INET6, v6, &addr) == 1;
 }
 
-/* Whether it is a loopback address is found out when it is bound. */
+/* Does not require a loopback address; binding checks that. */
 static bool is_address(const char *value)
 {
         const char *colon = strrchr(value, ':');
@@ -228,7 +227,7 @@ static bool is_address(const char *value)
                port <= UINT16_MAX;
 }
 
-/* False, and the setting as it was, where @value breaks the setting's rule. */
+/* Returns false and leaves the setting unchanged if @value breaks its rule. */
 static bool set(struct config *config, const struct setting *s, const char *value)
 {
         uint64_t number = 0;
@@ -261,7 +260,7 @@ static bool set(struct config *config, const struct setting *s, const char *valu
         case TYPE_FK_CHECK:
                 return read_fk_check(value, field(config, s));
         }
-        return false; /* there is no other type */
+        return false; /* all types are handled above */
 }
 
 /* --- errors: the value is never told, it may be a secret --- */
@@ -273,7 +272,7 @@ static int __attribute__((format(printf, 2, 3))) fail(char *ret_error, const cha
         va_start(args, fmt);
         vsnprintf(ret_error, CONFIG_ERROR_BYTES, fmt, args);
         va_end(args);
-        /* It is to stay one line, and harmless to a terminal, whatever a path holds. */
+        /* A path may contain line feeds and control characters. */
         for (char *p = ret_error; *p; p++) {
                 if (iscntrl((unsigned char)*p))
                         *p = '?';
@@ -281,7 +280,7 @@ static int __attribute__((format(printf, 2, 3))) fail(char *ret_error, const cha
         return ERR_CONFIG;
 }
 
-/* @value of the setting, found at @where, was refused: tells the rule. */
+/* Reports that the @value found at @where was refused, and the setting's rule. */
 static int fail_rule(const struct setting *s, const char *where, char *ret_error)
 {
         const char *rule = "";
@@ -317,7 +316,7 @@ static int fail_rule(const struct setting *s, const char *where, char *ret_error
         return fail(ret_error, "%s: %s.%s %s", where, s->section, s->key, rule);
 }
 
-/* What stands in a name's place may be a url that went astray: only what looks like a name is told. */
+/* Quotes only what looks like a name: a misplaced URL may contain a password. */
 static bool is_name(const char *name)
 {
         size_t len = strlen(name);
@@ -339,7 +338,7 @@ static int check_section(const char *where, const char *section, char *ret_error
         return fail(ret_error, "%s: unknown section [%s]", where, section);
 }
 
-/* Sets section.key, found at @where ("FILE:LINE" or "--set"). With @seen, once only. */
+/* Sets section.key, found at @where ("FILE:LINE" or "--set"). With @seen, rejects a second assignment. */
 static int assign(struct config *config, const char *where, const char *section, const char *key,
                   const char *value, bool seen[SETTINGS], char *ret_error)
 {
@@ -365,13 +364,13 @@ static int assign(struct config *config, const char *where, const char *section,
 
 /* --- the file --- */
 
-/* inih parses. What it passes over in silence is looked after here, where it gets its lines from: it cuts
- * lines that are longer than its buffer or hold a NUL, takes an indented line for a second value of the key
- * before, ignores what stands behind a [section], and does not tell of one without keys. Nor does it tell its
- * handler the line (Debian builds it without INI_HANDLER_LINENO). */
+/* inih parses the file. next_line, which feeds it, catches what inih accepts silently: inih cuts lines that
+ * exceed its buffer or contain a NUL, reads an indented line as a second value of the previous key, ignores
+ * text after [section], and does not report a section without keys. Debian builds inih without
+ * INI_HANDLER_LINENO, so next_line also counts the lines. */
 struct file {
         FILE *stream;
-        char name[WHERE_BYTES - 16]; /* the path's end, where the path is so long that it hides the message */
+        char name[WHERE_BYTES - 16]; /* the end of the path if the path is too long for a message */
         unsigned line;
         bool seen[SETTINGS];
         struct config *config;
@@ -384,14 +383,14 @@ static void format_where(const struct file *f, char ret[WHERE_BYTES])
         snprintf(ret, WHERE_BYTES, "%s:%u", f->name, f->line);
 }
 
-/* @line begins with its first visible character. */
+/* @line starts at its first visible character. */
 static int check_line(const struct file *f, const char *line)
 {
         const char *end = strchr(line, ']');
         char here[WHERE_BYTES];
         char section[NAME_BYTES + 1];
 
-        if (line[0] != '[' || !end) /* without the bracket inih refuses it */
+        if (line[0] != '[' || !end) /* inih itself rejects a missing bracket */
                 return 0;
         format_where(f, here);
         snprintf(section, sizeof(section), "%.*s", (int)(end - line - 1), line + 1);
@@ -402,8 +401,8 @@ static int check_line(const struct file *f, const char *line)
         return check_section(here, section, f->ret_error);
 }
 
-/* inih's reader, like fgets: a line without its end and indentation. Newer versions of inih take a full
- * buffer for the first part of a longer line; none is filled. */
+/* The reader for inih, like fgets: returns a line without line feed and indentation. Newer versions of inih
+ * read a full buffer as the first part of a longer line; this function never fills the buffer. */
 static char *next_line(char *buf, int size, void *arg)
 {
         static const char bom[] = "\xef\xbb\xbf";
@@ -449,7 +448,7 @@ static int on_setting(void *arg, const char *section, const char *key, const cha
         return 1;
 }
 
-/* With @optional, a file that does not exist is as good as an empty one. */
+/* If @optional, a missing file counts as empty. */
 static int load_file(struct config *config, const char *path, bool optional, char *ret_error)
 {
         struct file f = {.config = config, .ret_error = ret_error};
@@ -466,7 +465,7 @@ static int load_file(struct config *config, const char *path, bool optional, cha
         if (!f.stream)
                 return fail(ret_error, "%s: %s", f.name, strerror(errno));
         bad_line = ini_parse_stream(next_line, &f, on_setting, &f);
-        if (bad_line > 0 && (!f.err || (unsigned)bad_line < f.line)) /* the first fault is told */
+        if (bad_line > 0 && (!f.err || (unsigned)bad_line < f.line)) /* report the first fault */
                 f.err = fail(ret_error, "%s:%d: neither [section] nor key = value nor a comment", f.name,
                              bad_line);
         else if (bad_line < 0 && !f.err)
@@ -513,8 +512,8 @@ static int load_override(struct config *config, const char *text, char *ret_erro
         return assign(config, "--set", o.section, o.key, o.value, NULL, ret_error);
 }
 
-/* libpq's own file of passwords will not do for a credential: it must not have a group that may read it, as
- * systemd's files may. @may_miss: the file need not be there. */
+/* Reads the password file. libpq's passfile cannot be used for a credential: it must not be readable by a
+ * group, as systemd's files may be. If @may_miss, the file may be missing. */
 static int read_password(struct config *config, bool may_miss, char *ret_error)
 {
         const char *path = config->database.password_file;
@@ -557,7 +556,7 @@ bool config_restricts_users(const struct config *config)
         return config->listen.allow_users[0] || config->listen.allow_groups[0];
 }
 
-/* Rules between settings. */
+/* Checks rules that involve several settings. */
 static int check_together(const struct config *config, char *ret_error)
 {
         if (config->limits.memory_bytes / config->daemon.workers / 4 < config->limits.max_line_bytes)
@@ -642,7 +641,7 @@ static bool is_tls(const struct setting *s)
                s->offset == AT(listen.tls_client_ca);
 }
 
-/* What a running daemon takes over. */
+/* Settings that a running daemon can change. */
 static const size_t any_time[] = {
         AT(listen.allow_users), AT(listen.allow_groups),  AT(listen.tls_cert),
         AT(listen.tls_key),     AT(listen.tls_client_ca), AT(limits.max_connections),
@@ -660,8 +659,8 @@ static bool is_any_time(const struct setting *s)
         return false;
 }
 
-/* Certificates can be changed, but not that there are any: without them, TCP may be bound to loopback only.
- */
+/* A reload can replace certificates but cannot turn TLS on or off: TCP without TLS may be bound to loopback
+ * only. */
 static bool is_taken_over(const struct setting *s, const struct config *running, const struct config *fresh)
 {
         if (is_tls(s) && !running->listen.tls_cert[0] != !fresh->listen.tls_cert[0])
@@ -687,7 +686,7 @@ static void put_name(char ret[CONFIG_NAMES_BYTES], const struct setting *s)
         snprintf(ret + len, CONFIG_NAMES_BYTES - len, "%s%s.%s", len > 0 ? ", " : "", s->section, s->key);
 }
 
-/* Strings change places: each config frees what it holds then. */
+/* Swaps strings: each config frees those that it then holds. */
 static void take_over(const struct setting *s, struct config *running, struct config *fresh)
 {
         char *mine = field(running, s);
