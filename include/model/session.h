@@ -1,26 +1,27 @@
 #ifndef MODEL_SESSION_H
 #define MODEL_SESSION_H
 
-/* A role and a database can carry a default for almost every setting. These statements fix those that a promise
- * rests on or that change what a statement means; fits.h verifies what the role may not set. Settings that
- * only cost time, or that belong to the operator's triggers (DateStyle, TimeZone, row_security, ...), stay.
- * Nothing of it may be sent through a pooler that moves sessions: see pooler.h. */
+/* A role or database can carry its own default for almost every setting. These statements fix the settings
+ * that a promise depends on or that change the meaning of a statement; fits.h checks those that the role may
+ * not set. Settings that only cost time or concern the operator's triggers (DateStyle, TimeZone,
+ * row_security, ...) are left alone. None of these statements may be sent through a pooler that moves
+ * sessions: see pooler.h. */
 
 /* For commands. */
 extern const char session_command_sql[];
 
-/* For the daemon's connections; then the first look (fits.h). */
+/* For the daemon's connections; the first check (fits.h) follows. */
 extern const char session_daemon_sql[];
 
 enum session_outcome {
-        SESSION_FAILED, /* no connection, or it broke: PQerrorMessage tells why */
-        SESSION_SILENT, /* connected, but the server or pooler answers nothing */
-        SESSION_MOVED,  /* connected, by way of a pooler that moves sessions: nothing is set */
-        SESSION_OPEN,   /* connected, and no timeout ends what is to be sent */
+        SESSION_FAILED, /* no connection, or it broke: see PQerrorMessage */
+        SESSION_SILENT, /* connected, but the server or pooler does not answer */
+        SESSION_MOVED,  /* connected through a pooler that moves sessions: nothing was set */
+        SESSION_OPEN,   /* connected, and no timeout limits later statements */
 };
 
-/* Connects with these parameters (PQconnectdbParams, with expand_dbname). @ret_pg: PGconn, in each case; to be given to PQfinish.
- * Blocks, for a bounded time. */
+/* Connects with these parameters (PQconnectdbParams, with expand_dbname). @ret_pg is a PGconn in every case;
+ * the caller frees it with PQfinish. Blocks for a bounded time. */
 enum session_outcome session_connect(const char *const *keywords, const char *const *values, void **ret_pg);
 
 #define SESSION_SILENT_TEXT "the server took the connection and answers nothing"

@@ -2,7 +2,7 @@
 
 #define ARGUMENTS "($1::text::date, $2::text::date, $3, $4, $5, $6)"
 
-/* $7 bucket, $8 group: account, platform, campaign or object. Names are looked up once for each group. */
+/* $7 bucket; $8 group: account, platform, campaign or object. Names are looked up once per group. */
 static const char totals_sql[] =
         "WITH counted AS ("
         "SELECT time_bucket($7::text::interval, s.local_start) AS bucket, s.platform, "
@@ -46,7 +46,8 @@ static const char unknown_zones_sql[] =
         "SELECT platform::text, external_id, timezone FROM boris_ingestd_accounts() "
         "WHERE zone IS NULL AND ($1 IS NULL OR id = $1) ORDER BY platform, external_id, id";
 
-/* Compiling a plan of fifty chunks takes longer than it saves. Sums by stretch are kept in memory, 32 MB by default. */
+/* Compiling (JIT) a plan over fifty chunks takes longer than it saves. Partial sums are kept in memory, 32
+ * MB by default. */
 static const char settings_sql[] = "SET jit = off; SET hash_mem_multiplier = 8";
 
 static const struct slice groups[] = {
