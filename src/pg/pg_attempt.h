@@ -5,25 +5,27 @@
 
 #include "model/session.h"
 
-/* One attempt to connect. It runs in a worker thread, since looking up host names, TLS and authentication may all block. */
+/* One attempt to connect. Runs in a worker thread, since host name look-up, TLS and authentication may
+ * block. */
 
 struct pg_attempt {
         uv_work_t work;
         char *url;
-        void *pg; /* PGconn; NULL where the URL is of no use */
+        void *pg; /* PGconn; NULL if the URL is invalid */
         enum session_outcome outcome;
         void (*cb)(void *ctx, struct pg_attempt *a);
         void *ctx;
 };
 
-/* @cb is called from the loop when it is over, @a is freed after it. Who wants to keep a->pg sets it to NULL. */
+/* When the attempt ends, @cb is called from the loop, and @a is freed afterwards. To keep a->pg, @cb sets it
+ * to NULL. */
 struct pg_attempt *pg_attempt_start(uv_loop_t *loop, const char *url,
                                     void (*cb)(void *ctx, struct pg_attempt *a), void *ctx);
 
-/* Its callback comes all the same, sooner where it has not begun. */
+/* The callback is still called; soon, if the attempt has not begun. */
 void pg_attempt_cancel(struct pg_attempt *a);
 
-/* Why it failed. */
+/* Why the attempt failed. */
 const char *pg_attempt_error(const struct pg_attempt *a);
 
 #endif

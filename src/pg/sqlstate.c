@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* The first entry that the code starts with holds: codes stand before their class. */
+/* The first entry that is a prefix of the code applies, so full codes precede their class. */
 static const struct {
         const char *prefix;
         enum sqlstate_action action;
@@ -26,7 +26,7 @@ static const struct {
         {"P0001", SQLSTATE_ISOLATE, "raise_exception: an operator's trigger refuses the row"},
         {"P0004", SQLSTATE_ISOLATE, "assert_failure: the same"},
         {"02000", SQLSTATE_ISOLATE, "no_data; ours: a trigger of the operator's skipped the row"},
-        /* These never cost a row, though a row may be the only one that meets them. */
+        /* These never reject a row, even if only one row meets them. */
         {"08", SQLSTATE_SERVER, "connection_exception"},
         {"25", SQLSTATE_SERVER, "invalid_transaction_state: a read-only server, say, after a failover"},
         {"28", SQLSTATE_SERVER, "invalid_authorization_specification"},
@@ -41,8 +41,8 @@ static const struct {
         {"TS", SQLSTATE_SERVER, "TimescaleDB's own: a hypertable, dimension or chunk is not as it should be"},
         {"XX001", SQLSTATE_SERVER, "data_corrupted"},
         {"XX002", SQLSTATE_SERVER, "index_corrupted"},
-        /* All else is suspect: among it 42 and 55, where the table or column that is missing may be one that
-         * only some rows need, in a trigger of the operator's. */
+        /* Everything else is suspect, including 42 and 55: the missing table or column may be one that an
+         * operator's trigger needs for some rows only. */
 };
 
 static bool starts_with(const char *sqlstate, const char *prefix)
