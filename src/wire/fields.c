@@ -5,10 +5,10 @@
 #include "base/utf8.h"
 #include "wire/hint.h"
 
-/* The letters of FIELD_MAP. */
+/* The letters of FIELD_MAP as bits. */
 enum { FIELD_OF_S = 1, FIELD_OF_C = 2, FIELD_OF_O = 4, FIELD_OF_H = 8 };
 
-/* A bit per field. */
+/* One bit per field. */
 static const uint32_t fields_of_kind[RECORD_KINDS] = {
 #define X(name, text, kinds) | ((kinds)&FIELD_OF_S ? 1u << FIELD_##name : 0)
         [RECORD_SPENDING] = 0 FIELD_MAP(X),
@@ -46,8 +46,8 @@ static bool is_field(enum field field, struct slice name)
         return slice_eq(names[field], name);
 }
 
-/* The field called @name, or FIELDS. Lines of one source have their fields in one order, so what followed
- * @previous last time is tried first. */
+/* Returns the field called @name, or FIELDS. Lines of one client usually have their fields in the same
+ * order, so tries first what followed @previous last time. */
 static enum field find_field(struct field_reader *reader, enum field previous, struct slice name)
 {
         enum field guess = reader->follows[previous];
@@ -73,7 +73,7 @@ static bool bad_json(const struct json_reader *r, enum field field, struct rejec
         return false;
 }
 
-/* A key decoded; @buf is used where it is escaped. Only names as long as a field's matter. */
+/* Decodes a key, into @buf if it is escaped. Keys too long for any field need not be decoded. */
 static struct slice key_name(struct json_string key, char *buf, size_t size)
 {
         if (!key.escaped || key.raw.len > size)
@@ -81,7 +81,7 @@ static struct slice key_name(struct json_string key, char *buf, size_t size)
         return (struct slice){buf, json_string_decode(key, buf)};
 }
 
-/* What is left of a line that is JSON, but no object. */
+/* Reads the rest of a line that is JSON but not an object. */
 static bool read_other(struct json_reader *r, struct reject *ret_reject)
 {
         struct json_value value;
@@ -93,13 +93,13 @@ static bool read_other(struct json_reader *r, struct reject *ret_reject)
         return false;
 }
 
-/* A field that no kind of record has: the first one of the line. */
+/* The first field of the line that no kind has. */
 struct unknown_field {
         bool found;
         char name[REJECT_FIELD_BYTES];
 };
 
-/* Whether others can read the decoded name: NUL would end it, half a surrogate pair is no UTF-8. */
+/* True if the decoded name can be shown: a NUL would end it, and half a surrogate pair is not UTF-8. */
 static bool is_readable(struct slice name)
 {
         const char *end = name.ptr + name.len;
@@ -161,7 +161,7 @@ static bool find_all(struct field_reader *reader, struct slice line, struct fiel
         return true;
 }
 
-/* False, and RECORD_KINDS in f->kind, where "kind" is no kind. */
+/* Returns false, with RECORD_KINDS in f->kind, if "kind" is unknown. */
 static bool find_kind(struct fields *f)
 {
         static const char rule[] =
@@ -256,7 +256,7 @@ static const char *trouble_text(enum json_trouble trouble)
         return "";
 }
 
-/* The field's value, which must be there and of @type; NULL and a reject otherwise. */
+/* Returns the field's value; NULL, and a reject, if it is missing or not of @type. */
 static const struct json_value *required(const struct fields *f, enum field field, enum json_type type,
                                          const char *rule)
 {
@@ -278,8 +278,8 @@ static const struct json_value *required(const struct fields *f, enum field fiel
         return v;
 }
 
-/* A string's text where no value of more than @size raw bytes can be right: decoded into @buf when escaped.
- */
+/* Returns a string's text, decoded into @buf if escaped; values of more than @size raw bytes are wrong in
+ * any case. */
 static struct slice short_text(const struct json_value *v, char *buf, size_t size)
 {
         if (!v->escaped || v->raw.len > size)
@@ -396,7 +396,7 @@ static bool refuse_range(const struct fields *f, enum field field)
                              "an integer must be within +-(2^53-1) as a number, or within int64 as a string");
 }
 
-/* A decimal string, for the whole range of int64. */
+/* Parses a decimal string within the range of int64. */
 static enum decimal_string parse_decimal_string(struct slice text, int64_t *ret)
 {
         bool negative = text.len > 0 && text.ptr[0] == '-';
@@ -409,7 +409,7 @@ static enum decimal_string parse_decimal_string(struct slice text, int64_t *ret)
                 if (text.ptr[i] < '0' || text.ptr[i] > '9')
                         return DECIMAL_STRING_SYNTAX;
                 if (i - negative >= 19)
-                        continue; /* too long in any case; the rest must still be digits */
+                        continue; /* too large; check only that the rest is digits */
                 value = value * 10 + (uint64_t)(text.ptr[i] - '0');
         }
         if (text.len - negative > 19 || value > (uint64_t)INT64_MAX + negative)
@@ -445,7 +445,7 @@ static bool read_number(const struct fields *f, enum field field, int64_t *ret)
                 *ret = v->integer;
                 return true;
         }
-        json_number_read(&p, p + v->raw.len, &number, &error); /* it was one before */
+        json_number_read(&p, p + v->raw.len, &number, &error); /* cannot fail: it was read before */
         switch (json_number_integer(&number, ret)) {
         case JSON_INTEGER_OK:
                 return true;

@@ -9,7 +9,7 @@ static bool begins(struct slice text, const char *with, size_t len)
 
 #define BEGINS(text, literal) begins(text, literal, sizeof(literal) - 1)
 
-/* What the first bytes of a line tell, wherever reading failed. */
+/* Judges by the line's first bytes, wherever parsing failed. */
 static const char *hint_of_bytes(struct slice line)
 {
         bool wide = line.len >= 2 && (line.ptr[0] == '\0') != (line.ptr[1] == '\0');
@@ -32,7 +32,7 @@ static struct slice trim(struct slice text)
         return text;
 }
 
-/* Of JSON that is spread over several lines each is a piece. */
+/* JSON spread over several lines arrives as pieces. */
 static const char *hint_of_piece(struct slice line)
 {
         if (line.len == 0)
@@ -47,7 +47,7 @@ static const char *hint_of_piece(struct slice line)
         return NULL;
 }
 
-/* What stands where reading failed. */
+/* Judges by the bytes where parsing failed. */
 static const char *hint_of_value(struct slice rest)
 {
         if (rest.len > 0 && (rest.ptr[0] == '-' || rest.ptr[0] == '+'))
