@@ -20,7 +20,7 @@ static const char *state_of(const struct stats *r, const char *trouble, bool dra
         return r->spool.diverting ? "Lines go to the spool, which is being emptied" : "Running";
 }
 
-/* A second, rounded. */
+/* Per second, rounded. */
 static uint64_t rate(uint64_t now, uint64_t before, uint64_t us)
 {
         return us > 0 ? ((now - before) * 1000000 + us / 2) / us : 0;
