@@ -6,25 +6,30 @@
 #include <stdint.h>
 
 /* Which is at fault when rows cannot be written: these rows, or the server?
+ *
  * An error's SQLSTATE is not enough: "permission denied" may concern the role, or a trigger that only some rows fire;
  * "out of shared memory" may concern the server, or one transaction that creates 2,000 chunks. Proof is an ordinary
  * row that could be written while these could not: any committed row, or a probe, a made-up row that is written in
  * the same way and rolled back.
+ *
  * - Without proof no row is rejected, whatever the error: the rows stay together and wait, as while the database is
  *   unavailable.
  * - With proof, several rows are divided. Each part starts anew: only its own failures count.
  * - With proof, a single row is rejected if its SQLSTATE is a data error (immediately) or unexpected (after
  *   SUSPECT_FAILURES_MAX failures with pauses between them). With any other SQLSTATE it is never rejected: it waits
  *   with growing pauses while other rows proceed.
+ *
  * A row that crashes or ends its backend has no SQLSTATE; lost connections are counted for the rows in flight. From
  * SUSPECT_LOST_MAX losses on, proof is needed before these rows are tried again.
+ *
  * Each writer keeps a struct suspicion for each set of rows that it tries together. It is zeroed at first, when rows
  * leave the set, and when the set is divided (suspect_divide). */
 
 enum {
         SUSPECT_FAILURES_MAX = 4, /* of a single row, before an unexpected error rejects it */
         SUSPECT_LOST_MAX = 2,     /* a single lost connection may be chance */
-        SUSPECT_PROOF_MS = 100, /* of loop time: how old proof may be for dividing rows or making one wait */
+        /* of loop time: how old proof may be for dividing rows or making one wait */
+        SUSPECT_PROOF_MS = 100,
 };
 
 struct suspicion {

@@ -10,7 +10,7 @@ static bool may_be_parent(enum ad_object_type parent, enum ad_object_type child)
                        : parent == AD_OBJECT_TYPE_AD_SET && child == AD_OBJECT_TYPE_AD;
 }
 
-/* The parent: the row of this transaction that makes it, else what the database has. */
+/* Finds the parent: a row of this transaction, else the database's. */
 static enum hierarchy_verdict find_parent(const struct hierarchy_batch *b, size_t start,
                                           struct hierarchy_row *row, const struct hierarchy_answer *answer)
 {
@@ -30,8 +30,8 @@ static enum hierarchy_verdict find_parent(const struct hierarchy_batch *b, size_
         return may_be_parent(row->other_type, row->rec.object.type) ? HIERARCHY_OK : HIERARCHY_PARENT_LEVEL;
 }
 
-/* Whether any of the object's children stays, when the rows of this transaction before it are written. A row
- * that made one its child, or named it as its parent, would have ended the batch before this one. */
+/* True if the object keeps any child once the earlier rows of this transaction are written. A row that made
+ * an object its child, or named it as a parent, would have ended the batch before this row. */
 static bool keeps_children(const struct hierarchy_batch *b, size_t start, const struct hierarchy_row *row,
                            int64_t children)
 {
