@@ -55,7 +55,7 @@ void recheck_distrust(struct recheck *c)
         c->moved_known = false;
 }
 
-/* How many places a tick adds. */
+/* Number of slots that a tick adds. */
 static size_t places_per_tick(const struct recheck *c)
 {
         size_t all = c->cap / RECHECK_TICKS + 1;
@@ -68,7 +68,7 @@ void recheck_tick(struct recheck *c)
 {
         c->ticks++;
         if (c->cap != c->cache->cap) {
-                begin_round(c); /* what the cache has grown by moved its entries */
+                begin_round(c); /* growing has moved the cache's entries */
         } else if (c->left == 0 && c->ticks >= RECHECK_TICKS) {
                 c->fast = false;
                 begin_round(c);
@@ -125,7 +125,7 @@ static bool names_key(const struct recheck *c, const struct pg_result *res, int 
         return XXH128_isEqual(name_key_hash(&name, c->secret), key);
 }
 
-/* Whether the object is still called what the entry's key says, with or without its connection. */
+/* True if the object still has the names of the entry's key, with or without the connection. */
 static bool is_right(const struct recheck *c, const struct pg_result *res, int row, XXH128_hash_t key)
 {
         struct uuid connection = pg_result_uuid(res, row, COLUMN_CONNECTION);
@@ -133,7 +133,7 @@ static bool is_right(const struct recheck *c, const struct pg_result *res, int r
         return names_key(c, res, row, NULL, key) || names_key(c, res, row, &connection, key);
 }
 
-/* Marks them as free entries are, so that they stay. */
+/* Marks correct entries as free ones, so that they are not removed. */
 static void spare_right(struct recheck *c, const struct pg_result *res)
 {
         int rows = pg_result_rows(res);

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* @text, a part of @from, in @to, its copy. */
+/* Makes @text, a part of @from, point to the same part of the copy @to. */
 static void move(struct slice *text, struct slice from, struct slice to)
 {
         if (text->ptr)

@@ -1,16 +1,18 @@
-/* The happy path: COPY ... FROM STDIN in binary, one round trip and one transaction a batch; when its
- * result is here, the rows are durable and settled as stored.
+/* The happy path: COPY ... FROM STDIN in binary, one round trip and one transaction per batch; its result
+ * means that the rows are durable, and they are settled as stored.
  *
- * Where a row is stored already (23505), the batch goes as INSERT ... ON CONFLICT DO NOTHING, which tells the rows that it
- * inserted. The others are compared with what is stored under their keys: the same record is a duplicate, another one an id
- * conflict, and where nothing is stored a trigger dropped the row. While merges go on finding such rows, COPY is not tried.
+ * If a row is already stored (23505), the batch is merged: INSERT ... ON CONFLICT DO NOTHING, which returns
+ * the inserted rows. The others are compared with what is stored under their keys: an equal record is a
+ * duplicate, a different one an id conflict; if nothing is stored, a trigger dropped the row. As long as
+ * merges find stored rows, COPY is not tried.
  *
- * Where the table has triggers that could change rows or drop them, COPY leaves its transaction open, and what it stored is
- * compared before COMMIT. If the database changes what it stores, nothing is settled: the batch fails.
+ * If the table has triggers that could change or drop rows, COPY leaves its transaction open, and the stored
+ * rows are compared before COMMIT. If the database changes what it stores, nothing is settled: the batch
+ * fails.
  *
- * What else can go wrong is told by the SQLSTATE: see writer_errors.c. When the connection is lost the outcome is unknown: the
- * batch is returned and merged later, where the ids tell what was stored. Rows that are in hand when connections are lost are
- * suspect themselves (suspect.h). */
+ * For other errors see writer_errors.c. When the connection is lost the outcome is unknown: the batch is
+ * returned and merged later, and the ids show what was stored. Rows in flight when connections are lost
+ * become suspect (suspect.h). */
 #include "spending/writer.h"
 
 #include <assert.h>
@@ -27,8 +29,8 @@
 
 enum {
         PIECE_BYTES =
-                128 * 1024, /* handed to libpq at once: between two flushes it holds no more than that */
-        ROW_TRIGGERS_BATCHES = 100, /* before it is looked again whether the table still has such triggers */
+                128 * 1024, /* handed to libpq in one piece: the most that it buffers between two flushes */
+        ROW_TRIGGERS_BATCHES = 100, /* until it is checked again whether the table has such triggers */
 };
 
 /* --- settling --- */
@@ -73,7 +75,7 @@ static void settle_row(struct writer *w, const struct batch *b, size_t i, enum f
                 refuse_id_conflict(&reject, b->rows[i].rec.any_time);
                 break;
         case FATE_ABSENT:
-        case FATE_OPEN: /* a merge asks until none is */
+        case FATE_OPEN: /* not reached: a merge asks until no row is open */
         case FATE_ANY:
                 refuse_dropped(&reject);
                 break;
@@ -81,7 +83,7 @@ static void settle_row(struct writer *w, const struct batch *b, size_t i, enum f
         w->ops->settle(w->ctx, line, LINE_REJECTED, &reject);
 }
 
-/* The batch is committed: all of its rows are stored or, with @fates, as these say. */
+/* The batch is committed: all its rows are stored or, with @fates, have these fates. */
 static void settle_all(struct writer *w, const struct fates *fates)
 {
         struct batch *b = writer_detach_batch(w);
@@ -100,7 +102,7 @@ static void settle_all(struct writer *w, const struct fates *fates)
 
 /* --- COPY --- */
 
-/* Encodes and sends rows until all are sent or the socket takes no more. */
+/* Encodes and sends rows until all are sent or the socket's buffer is full. */
 static void send_rows(struct writer *w)
 {
         bool more = true;
@@ -145,7 +147,7 @@ static void on_writable(void *ctx)
                 send_rows(w);
 }
 
-/* The objects are looked for first, all at once, instead of by a trigger for each row. */
+/* Checks all ad objects first, at once, instead of by a trigger per row. */
 static void start_checked_copy(struct writer *w)
 {
         const struct batch *b = w->batch;
@@ -227,8 +229,8 @@ static int by_time(const void *a, const void *b, void *ctx)
         return (x > y) - (x < y);
 }
 
-/* Asks by the keys of one week's rows what is stored: each statement's plan has one chunk, where one for all rows would
- * look for each row in every chunk of the batch. */
+/* Compares the rows of one week: the plan of each statement has one chunk, while a plan for all rows would
+ * search every chunk of the batch for each row. */
 static void send_compare_week(struct writer *w)
 {
         const struct row *rows = w->batch->rows;
@@ -257,7 +259,7 @@ static void send_compare_week(struct writer *w)
         pg_conn_query(&w->conn, spending_compare_sql, COPY_FORMAT_ARRAYS + 2, params, bytes);
 }
 
-/* Asks what is stored under the chosen rows' keys. */
+/* Reads what is stored under the chosen rows' keys. */
 static void send_compare(struct writer *w)
 {
         w->state = WRITER_COMPARE;
@@ -270,7 +272,7 @@ static void send_compare(struct writer *w)
         send_compare_week(w);
 }
 
-/* The rows that are nowhere were dropped, unless they are stored under other keys than their own. */
+/* Rows that are not stored were dropped, unless they are stored under other keys. */
 static void send_elsewhere(struct writer *w)
 {
         w->state = WRITER_ELSEWHERE;
@@ -295,7 +297,7 @@ static void on_merged(struct writer *w, const struct pg_result *res)
                 send_end(w, WRITER_COMMIT);
 }
 
-/* What COPY put into the transaction that is open is there, as it was sent. */
+/* True if the rows that COPY stored in the open transaction are there as sent. */
 static bool is_as_copied(const struct writer *w)
 {
         return fates_count(&w->fates, FATE_CONFLICT) == 0 &&
@@ -345,7 +347,7 @@ void writer_start_batch(struct writer *w)
                 start_copy(w);
 }
 
-/* What is too much for one transaction waits for its turn beside others' batches. */
+/* Returns what is too much for one transaction to the queue. */
 static void cut_portion(struct writer *w)
 {
         struct batch *rest = portion_cut(w->batch, &w->weeks);
@@ -360,7 +362,7 @@ void writer_write_take(struct writer *w, struct batch *batch)
 {
         assert(w->state == WRITER_IDLE && batch->len > 0);
         w->batch = batch;
-        w->state = WRITER_BEGIN; /* not idle any more: what is returned must not come here */
+        w->state = WRITER_BEGIN; /* not idle: returned batches must not be given to this writer */
         w->taken_us = clock_monotonic_us();
         w->retries = 0;
         cut_portion(w);
@@ -381,7 +383,7 @@ static void on_copied(struct writer *w, const struct pg_result *res)
                 settle_all(w, NULL);
                 return;
         }
-        /* Some rows are stored, and committed: a merge finds which. */
+        /* Some rows are stored and committed: a merge finds which ones. */
         w->batch->copied = true;
         w->batch->merge = true;
         writer_start_batch(w);
@@ -397,7 +399,7 @@ static void on_open_copied(struct writer *w, const struct pg_result *res)
         send_compare(w);
 }
 
-/* The command that belongs to the state succeeded. */
+/* The command of the current state succeeded. */
 static void on_success(struct writer *w, const struct pg_result *res)
 {
         switch (w->state) {
@@ -440,10 +442,10 @@ static void on_success(struct writer *w, const struct pg_result *res)
         case WRITER_PROBE:
                 break;
         }
-        assert(false); /* see on_result */
+        assert(false); /* handled by on_result */
 }
 
-/* The table has triggers that could change rows: they are looked at from now on. */
+/* The table has triggers that could change rows: stored rows are compared from now on. */
 static void on_row_triggers(struct writer *w)
 {
         w->row_triggers = ROW_TRIGGERS_BATCHES;
@@ -472,7 +474,7 @@ static void on_failure(struct writer *w, const struct pg_result *res)
         case WRITER_ELSEWHERE:
                 send_end(w, WRITER_ROLLBACK);
                 return;
-        case WRITER_COMMIT: /* which ends the transaction */
+        case WRITER_COMMIT: /* this ends the transaction */
                 writer_on_error(w);
                 return;
         case WRITER_ROLLBACK:
@@ -488,7 +490,7 @@ static void on_failure(struct writer *w, const struct pg_result *res)
         }
 }
 
-/* database.fk_check = batch is as wanted, or not to be had on this server. */
+/* Uses database.fk_check = batch, or reports why this server does not allow it. */
 static void on_obstacle(struct writer *w, const struct pg_result *res)
 {
         struct slice obstacle =
@@ -532,14 +534,14 @@ static void on_ready(void *ctx)
         pg_conn_query(&w->conn, spending_checked_copy_obstacle_sql, 0, NULL, NULL);
 }
 
-/* Whether the batch's own statements were in flight. */
+/* True if the batch's own statements were in flight. */
 static bool was_trying(enum writer_state state)
 {
         return state == WRITER_COPY || state == WRITER_OPEN_COPY || state == WRITER_MERGE ||
                state == WRITER_COMPARE || state == WRITER_ELSEWHERE || state == WRITER_COMMIT;
 }
 
-/* A batch that cost several connections steps aside; the row that is alone in it waits longer each time. */
+/* Sets a batch apart with which several connections were lost; a single row waits longer each time. */
 static void hold_against(struct writer *w, struct batch *b)
 {
         suspect_lost(&b->suspicion);
@@ -562,7 +564,7 @@ static void on_lost(void *ctx)
         w->proven = 0;
         if (!w->batch)
                 return;
-        if (!w->conn.gave_up) /* which was counted */
+        if (!w->conn.gave_up) /* giving up was counted already */
                 w->failures++;
         if (trying && !w->conn.gave_up && !w->dropped)
                 hold_against(w, w->batch);

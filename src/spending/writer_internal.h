@@ -5,36 +5,36 @@
 
 /* Between writer.c, which writes a batch, and writer_errors.c, which decides what to do about one that failed. */
 
-/* Tries the batch in hand, again. */
+/* Tries the current batch (again). */
 void writer_start_batch(struct writer *w);
 
 /* Sends @sql with the first @arrays_len of w->arrays. */
 void writer_query_arrays(struct writer *w, const char *sql, int arrays_len);
 
-/* The batch in hand is no more the writer's. */
+/* Returns the current batch, which the caller then owns. */
 struct batch *writer_detach_batch(struct writer *w);
 
-/* Gives the batch in hand back, to be written later, or frees it where nothing is left of it. */
+/* Returns the current batch to the queue, or frees it if it is empty. */
 void writer_return_batch(struct writer *w);
 
-/* There is no batch in hand. */
+/* There must be no current batch. */
 void writer_become_idle(struct writer *w);
 
 /* --- writer_errors.c --- */
 
-/* The batch in hand failed with w->error; no transaction is open. */
+/* The current batch failed with w->error; no transaction is open. */
 void writer_on_error(struct writer *w);
 
-/* The batch in hand cost several connections: is it this batch, or the server? */
+/* Several connections were lost with the current batch: finds out whether batch or server is at fault. */
 void writer_ask_for_proof(struct writer *w);
 
-/* Gives the connection up over w->error: the batch comes back with it. */
+/* Drops the connection because of w->error; the batch is returned. */
 void writer_give_up(struct writer *w);
 
-/* The ad objects of the batch in hand were locked: are they still? */
+/* The current batch's ad objects were locked: checks whether they still are. */
 void writer_find_locked(struct writer *w);
 
-/* The results of LOCKED, MISSING, CANDIDATES and PROBE. */
+/* Handle the results of states LOCKED, MISSING, CANDIDATES and PROBE. */
 void writer_on_locked(struct writer *w, const struct pg_result *res);
 void writer_on_missing(struct writer *w, const struct pg_result *res);
 void writer_on_candidates(struct writer *w, const struct pg_result *res);
