@@ -1,4 +1,4 @@
-/* One write is under way at a time; what is refused meanwhile gathers for the next write. If a write fails, its
+/* One write runs at a time; entries added meanwhile are collected for the next one. If a write fails, its
  * entries are lost and counted, but entries of spooled lines are written again later. */
 #include "daemon/reject_file.h"
 
@@ -18,7 +18,7 @@
 #include "base/rfc3339.h"
 #include "base/utf8.h"
 
-enum { RETRY_MS = 1000 }; /* for what must not be given up */
+enum { RETRY_MS = 1000 }; /* for entries that must not be lost */
 
 static void go_on(struct reject_file *r);
 
@@ -40,7 +40,7 @@ static void put_escaped(struct buf *out, char c)
         put_str(out, text);
 }
 
-/* Between quotes. False where something was no UTF-8. */
+/* Appends a quoted string. Returns false if the text is not valid UTF-8. */
 static bool put_string(struct buf *out, struct slice text)
 {
         const char *p = text.ptr;
@@ -87,7 +87,7 @@ static void put_record(struct buf *out, struct slice text)
                 put_str(out, ",\"lossy\":true");
 }
 
-/* The file for spooled lines has all of a line. */
+/* The file for spooled lines gets the whole line. */
 static void put_entry(struct reject_entries *to, const struct line_from *from, struct slice text,
                       const struct reject *reject, enum reject_audience audience, bool whole)
 {
@@ -166,7 +166,7 @@ static void path_of(const struct reject_file *r, unsigned n, char ret[PATH_MAX])
                 snprintf(ret, PATH_MAX, "%s.%u", r->path, n);
 }
 
-/* FILE.1 becomes FILE.2 and so on, FILE becomes FILE.1. What cannot be renamed stays and grows. */
+/* FILE.1 becomes FILE.2 and so on, FILE becomes FILE.1. A file that cannot be renamed stays and grows. */
 static void rotate(struct reject_file *r)
 {
         char from[PATH_MAX];
@@ -242,7 +242,7 @@ static int any_error(const struct reject_file *r)
         return r->error[REJECT_TOLD] ? r->error[REJECT_TOLD] : r->error[REJECT_SPOOLED];
 }
 
-/* Of the last write. */
+/* Logs the result of the last write. */
 static void tell(struct reject_file *r)
 {
         int error = any_error(r);
@@ -276,7 +276,7 @@ static void on_retry(uv_timer_t *timer)
                 go_on(r);
 }
 
-/* Before those that were added meanwhile. */
+/* Puts failed entries before those added meanwhile. */
 static void put_back_spooled(struct reject_file *r)
 {
         struct reject_entries *failed = &r->writing[REJECT_SPOOLED];
@@ -331,7 +331,7 @@ static bool is_waiting(const struct reject_file *r)
         return r->waiting[REJECT_TOLD].lines > 0 || r->waiting[REJECT_SPOOLED].lines > 0;
 }
 
-/* With nothing being written: begins with what waits, or ends. */
+/* No write is running: starts the next one, or ends. */
 static void go_on(struct reject_file *r)
 {
         uv_mutex_lock(&r->lock);
@@ -352,7 +352,7 @@ static void go_on(struct reject_file *r)
         }
 }
 
-/* A write that failed is tried again when the timer says so. */
+/* A failed write is retried by the timer. */
 static void on_wake(uv_async_t *wake)
 {
         struct reject_file *r = wake->data;
@@ -368,7 +368,7 @@ int reject_file_open(struct reject_file *r, uv_loop_t *loop, const char *path,
 
         *r = (struct reject_file){.loop = loop, .path = path, .limits = *limits};
         if (uv_mutex_init(&r->lock) != 0 || uv_async_init(loop, &r->wake, on_wake) != 0)
-                abort(); /* the process has not begun anything yet */
+                abort(); /* at the very start */
         uv_timer_init(loop, &r->retry);
         r->wake.data = r;
         r->retry.data = r;

@@ -14,42 +14,42 @@
 #include "wire/line.h"
 #include "wire/reject.h"
 
-/* The reject file: every refused line with its reason, for operators, as JSON Lines:
+/* The reject file: every rejected line with its reason, for operators, as JSON Lines:
  *
  *   {"time":"2026-11-23T17:00:00.000000Z","peer":"uid 1000, pid 4711","connection":3,"line":17,
  *    "code":"bad_value","field":"amountCents","message":"...","record":"the line as it was sent"}
  *
- * "field" is absent where the reason is no single field's, "record" where the line was too long to be kept. What
- * is not UTF-8 in a line stands there as U+FFFD, and "lossy":true says so. A record longer than
- * REJECTS_RECORD_BYTES is cut, and "cut":true says so.
+ * "field" is absent if the reason does not concern a single field, "record" if the line was too long to be kept. Bytes
+ * that are not UTF-8 are replaced by U+FFFD, marked by "lossy":true. A record longer than REJECTS_RECORD_BYTES is cut,
+ * marked by "cut":true.
  *
- * A line whose client was told that it is spooled has "spooled":true. The file is the only place that tells what
- * became of it: so it stands in FILE.spooled, too, whole. No other line goes there, the daemon neither rotates nor
- * removes it, and what cannot be written there is tried again, while the line stays in the spool.
+ * A line that was acked as spooled has "spooled":true. Only this file records its outcome, so it is also written, whole,
+ * to FILE.spooled. No other lines go there, the daemon neither rotates nor removes that file, and a failed write is
+ * retried while the line stays in the spool.
  *
- * Lines may be added in any thread; all else belongs to the loop's. Files are written in one of libuv's threads,
- * so that a slow disk never holds up the loop. Each write opens the file anew: it may be moved away at any time. A
- * file that grows over a limit becomes FILE.1, that one FILE.2, and so on; lines of the last one, which is removed,
- * are counted as lost. */
+ * Entries may be added in any thread; everything else belongs to the loop's thread. Files are written in libuv's thread
+ * pool, so a slow disk never delays the loop. Each write opens the file anew, so the file may be moved at any time. A file
+ * that grows beyond the limit becomes FILE.1, that one FILE.2, and so on; the last one is removed and its lines are
+ * counted as lost. */
 
 enum {
-        REJECTS_WAITING_MAX = 16 << 20, /* bytes; when the disk is so far behind, lines are not recorded */
+        REJECTS_WAITING_MAX = 16 << 20, /* waiting bytes; beyond this number entries are not recorded */
         REJECTS_RECORD_BYTES = 16 << 10,
 };
 
 struct reject_file_limits {
-        size_t file_bytes; /* at which a file is rotated */
-        unsigned keep;     /* rotated files */
+        size_t file_bytes; /* size at which a file is rotated */
+        unsigned keep;     /* number of rotated files */
 };
 
-/* Whether the client learned that the line is refused. */
+/* Whether the client knows that the line was rejected. */
 enum reject_audience {
-        REJECT_TOLD,    /* by its reply */
-        REJECT_SPOOLED, /* no: it was told that the line is spooled */
+        REJECT_TOLD,    /* yes, by its reply */
+        REJECT_SPOOLED, /* no: the line was acked as spooled */
         REJECT_AUDIENCES,
 };
 
-/* Entries on their way to a file. */
+/* Entries to be written to a file. */
 struct reject_entries {
         struct buf text;
         uint64_t lines;
@@ -57,41 +57,42 @@ struct reject_entries {
 
 struct reject_file {
         uv_loop_t *loop;
-        const char *path; /* borrowed; "" where nothing is recorded */
+        const char *path; /* borrowed; "": nothing is recorded */
         struct reject_file_limits limits;
-        uv_mutex_t lock; /* of waiting, writing's length and what is counted */
-        uv_async_t wake; /* lines were added */
+        uv_mutex_t lock; /* protects waiting, the length of writing, and the counters */
+        uv_async_t wake; /* signals added entries */
         uv_timer_t retry;
-        struct reject_entries waiting[REJECT_AUDIENCES]; /* to be written next: to FILE, to FILE.spooled */
-        struct reject_entries writing[REJECT_AUDIENCES]; /* while they are written; else empty */
+        struct reject_entries waiting[REJECT_AUDIENCES]; /* to write next: to FILE, to FILE.spooled */
+        struct reject_entries writing[REJECT_AUDIENCES]; /* being written; otherwise empty */
         uv_work_t work;
         bool working;
-        int error[REJECT_AUDIENCES]; /* of the last write: a negative errno, 0 */
-        bool torn[REJECT_AUDIENCES]; /* the last write ended inside of a line */
-        bool failing;                /* the log was told */
-        uint64_t lost;               /* lines that were not recorded since then */
-        uint64_t lost_before;        /* and before that */
-        uint64_t dropped;            /* by the last job's rotation */
-        uint64_t rotated_out;        /* by all */
+        int error[REJECT_AUDIENCES]; /* of the last write: a negative errno, or 0 */
+        bool torn[REJECT_AUDIENCES]; /* the last write ended within a line */
+        bool failing;                /* the failure was logged */
+        uint64_t lost;               /* entries not recorded since the failure began */
+        uint64_t lost_before;        /* and before it began */
+        uint64_t dropped;            /* entries dropped by the last job's rotation */
+        uint64_t rotated_out;        /* entries dropped by all rotations */
         struct log_limit rotations;
         void (*close_cb)(struct reject_file *);
 };
 
-/* Prepares to record to @path, "" for nowhere. 0, or a negative errno where the file cannot be written; @r is
- * to be closed in either case. */
+/* Prepares to record to @path, "" for nowhere. Returns 0, or a negative errno if the file cannot be written;
+ * the caller closes @r in either case. */
 int reject_file_open(struct reject_file *r, uv_loop_t *loop, const char *path,
                      const struct reject_file_limits *limits);
 
-/* In any thread: whether all that was added is in the file, or given up; what is of spooled lines is never given up. */
+/* True if all added entries are written or given up; entries of spooled lines are never given up. May be
+ * called in any thread. */
 bool reject_file_at_rest(struct reject_file *r);
 
-/* On the loop: what it tells of itself. */
+/* Returns the stats; in the loop's thread. */
 struct stats_reject_file reject_file_stats(struct reject_file *r);
 
-/* Writes what waits, then calls @cb, from the loop or at once. Nobody adds any more. */
+/* Writes what waits, then calls @cb, from the loop or immediately. Nothing may be added any more. */
 void reject_file_close(struct reject_file *r, void (*cb)(struct reject_file *));
 
-/* In any thread. @text is the line, ptr NULL where it was not kept. */
+/* May be called in any thread. @text is the line; ptr NULL if it was not kept. */
 void reject_file_add(struct reject_file *r, const struct line_from *from, struct slice text,
                      const struct reject *reject, enum reject_audience audience);
 
