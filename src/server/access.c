@@ -15,7 +15,7 @@
 
 enum { NAME_BYTES = 256 };
 
-/* A plain decimal number. */
+/* Parses a decimal number. */
 static bool read_number(const char *text, unsigned *ret)
 {
         char *end;
@@ -26,7 +26,8 @@ static bool read_number(const char *text, unsigned *ret)
         errno = 0;
         n = strtoul(text, &end, 10);
         *ret = (unsigned)n;
-        return errno == 0 && *end == '\0' && n < UINT32_MAX; /* the last one means nobody (chown(2)) */
+        /* the largest number means nobody (chown(2)) */
+        return errno == 0 && *end == '\0' && n < UINT32_MAX;
 }
 
 static bool find_user(const char *name, unsigned *ret)
@@ -47,7 +48,7 @@ static bool find_group(const char *name, unsigned *ret)
         return entry != NULL;
 }
 
-/* Both kinds of ids are unsigned. */
+/* User and group ids are both unsigned. */
 static int read_list(const char *list, const char *setting, bool (*find)(const char *name, unsigned *ret),
                      unsigned **ret_ids, size_t *ret_len, char ret_error[ACCESS_ERROR_BYTES])
 {
@@ -101,7 +102,7 @@ static bool has_group(const struct access *a, gid_t gid)
         return false;
 }
 
-/* The supplementary groups that the peer had when it connected. */
+/* Checks the supplementary groups that the peer had when it connected. */
 static bool has_peer_group(const struct access *a, int fd)
 {
         socklen_t bytes = 0;
@@ -109,7 +110,7 @@ static bool has_peer_group(const struct access *a, int fd)
         bool found = false;
 
         if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &bytes) == 0 || errno != ERANGE)
-                return false; /* it has none */
+                return false; /* the peer has no groups */
         groups = malloc(bytes);
         if (!groups)
                 abort();

@@ -42,7 +42,8 @@ static uint64_t seconds_since(const struct client_log *l, uint64_t since_ms)
 
 /* --- refused lines --- */
 
-/* A field's name as the record's rules know it; one that the client invented is as good as content. */
+/* Returns the field's name if it is one of the record's fields: a name that the client made up is content,
+ * and not logged. */
 static const char *known_field(const struct reject *reject)
 {
         return reject->code == REJECT_UNKNOWN_FIELD || reject->code == REJECT_BAD_JSON ? "" : reject->field;
@@ -88,7 +89,7 @@ void client_log_reject(struct client_log *l, struct client_log_entry *entry, con
         tell_later(l);
 }
 
-/* "bad_json 100, bad_value 197 (amountCents)"; returns how many that are. */
+/* Writes "bad_json 100, bad_value 197 (amountCents)"; returns the total. */
 static uint64_t list_codes(const struct client_log_rejects *r, char *out, size_t size)
 {
         size_t len = 0;

@@ -3,22 +3,22 @@
 
 #include "server/session.h"
 
-/* What session.c has for session_end.c and session_stats.c. */
+/* Functions of session.c for session_end.c and session_stats.c. */
 
 size_t session_replies_pending(const struct session *s);
 bool session_has_unread_replies(const struct session *s);
 bool session_may_begin_lines(const struct session *s);
 
-/* Whether all that was received is settled. */
+/* True if all received lines are settled. */
 bool session_settled(const struct session *s);
 
-/* The session gets its word at the end of the loop turn. */
+/* Schedules session_flush for the end of the loop turn. */
 void session_mark_dirty(struct session *s);
 
-/* Adds an ack to the replies, of what is settled now. */
+/* Appends an ack of what is settled now to the replies. */
 void session_say_ack(struct session *s);
 
-/* The connection ends here; lines that were received go on. */
+/* Closes the connection; received lines are still processed. */
 void session_close(struct session *s);
 
 #endif
