@@ -8,25 +8,25 @@
 #include "model/ad_account.h"
 #include "model/db.h"
 
-/* What the subcommands share. */
+/* Helpers that the subcommands share. */
 
 enum exit_status { DONE, FAILED, USAGE };
 
-/* Tells what went wrong, one line on standard error; returns @status. */
+/* Prints an error, one line on standard error; returns @status. */
 int command_fail(enum exit_status status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same for the database's last error, with what to do about it; returns FAILED. */
+/* As command_fail, for the database's last error, with what to do about it; returns FAILED. */
 int command_fail_db(const struct db *db, const char *what);
 
 const char *command_advice(const struct db *db);
 
-/* What to do where the database cannot be connected to; to be put behind the reason. */
+/* What to do if connecting to the database failed; to follow the reason. */
 const char *command_connect_advice(const struct config *config);
 
-/* 0, or FAILED once it is told; @db is to be closed in either case. */
+/* Returns 0, or FAILED after printing the error; the caller closes @db in either case. */
 int command_open_database(struct db *db, const struct config *config);
 
-/* Which account and object a command is about. */
+/* The account and object that a command is about. */
 struct command_account {
         const char *external_id; /* NULL: all */
         const char *object;      /* external id, or NULL */
@@ -36,11 +36,10 @@ struct command_account {
         struct uuid connection;
 };
 
-/* 0, or USAGE once it is told. */
+/* Returns 0, or USAGE after printing the error. */
 int command_read_account(const struct account_options *options, struct command_account *ret);
 
-/* The account's id, and the object's where one is asked for. 0, or FAILED once it is told: there must be one.
- */
+/* Finds the ids of the account and, if given, the object. Returns 0, or FAILED after printing the error. */
 int command_find_account(struct db *db, const struct command_account *asked, struct ad_account_list *ret,
                          struct uuid *ret_object);
 

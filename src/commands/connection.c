@@ -17,7 +17,7 @@
 
 enum { CREDENTIALS_MAX = 1 << 20 };
 
-/* All of @file, or of standard input where that is NULL. */
+/* Reads all of @file, or of standard input if NULL. */
 static int read_credentials(const char *file, struct buf *out)
 {
         int fd = file ? open(file, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
@@ -27,7 +27,8 @@ static int read_credentials(const char *file, struct buf *out)
                 return command_fail(FAILED, "cannot read the credentials: %s: %s", file, strerror(errno));
         if (isatty(fd))
                 fputs("Credentials as a JSON object, then Ctrl-D:\n", stderr);
-        buf_reserve(out, CREDENTIALS_MAX + 1); /* at once, so that no copy of a secret is left behind */
+        /* reserved at once, so that growing leaves no copy of a secret behind */
+        buf_reserve(out, CREDENTIALS_MAX + 1);
         do {
                 n = read(fd, out->data + out->len, CREDENTIALS_MAX + 1 - out->len);
                 if (n > 0)
@@ -42,7 +43,7 @@ static int read_credentials(const char *file, struct buf *out)
         return 0;
 }
 
-/* What is wrong must be told without a piece of it. */
+/* Error messages must not contain any part of the credentials. */
 static int validate_credentials(struct slice text)
 {
         struct json_scratch scratch = {0};
@@ -146,7 +147,7 @@ static void print_extent(FILE *out, const char *what, const char *id,
                 extent->records);
 }
 
-/* Whether who runs the command wants it, asked on standard error. */
+/* Asks the user for confirmation on standard error. */
 static bool is_wanted(const char *id, const struct platform_connection_extent *extent)
 {
         char answer[16] = "";

@@ -7,29 +7,28 @@
 #include "base/config.h"
 #include "commands/client.h"
 
-/* What the commands share that send lines to the daemon: progress on a terminal, rejects, totals, exit
+/* Shared by the commands that send lines to the daemon: progress on a terminal, rejects, totals, exit
  * status. */
 
-/* Options of the command line; NULL where one is not given. */
+/* Options of the command line; NULL if absent. */
 struct delivery_options {
         const char *socket; /* instead of listen.unix */
         const char *tcp;    /* instead of a Unix socket */
-        const char *retry;  /* seconds */
-        bool json;          /* rejects and totals are JSON lines */
+        const char *retry;  /* in seconds */
+        bool json;          /* print rejects and totals as JSON lines */
 };
 
 struct delivery_source {
-        const char *name; /* for people */
+        const char *name; /* for display */
         enum client_input (*read)(void *ctx,
-                                  struct buf *out); /* as in client_ops; error says why it failed */
+                                  struct buf *out); /* as in client_ops; on failure, error is the reason */
         void *ctx;
-        int fd;               /* that is waited for; -1 for none */
-        uint64_t bytes_total; /* 0: nobody knows */
+        int fd;               /* to poll; -1: none */
+        uint64_t bytes_total; /* 0: unknown */
         const char *error;
 };
 
-/* Sends all lines; prints rejects as they become final, then the totals. Returns the process's exit status.
- */
+/* Sends all lines; prints rejects as they become final, then the totals. Returns the exit status. */
 int deliver(struct delivery_source *source, const struct config *config,
             const struct delivery_options *options);
 

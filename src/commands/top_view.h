@@ -7,17 +7,17 @@
 
 #include "base/buf.h"
 
-/* What the daemon tells of itself (/status.json), in lines for people. */
+/* The daemon's status (/status.json) as lines for people. */
 
 struct top_window {
-        unsigned columns; /* longer lines are cut; 0 for no bound */
-        unsigned rows;    /* what comes below is left out; 0 for no bound */
-        bool terminal;    /* drawn over what stands there; else plain lines */
+        unsigned columns; /* longer lines are cut; 0: no limit */
+        unsigned rows;    /* further lines are left out; 0: no limit */
+        bool terminal;    /* draw over the previous view, not plain lines */
         bool color;
 };
 
-/* Appends the view. @status may lack anything; NULL where nothing is known yet. @trouble, NULL for none, says
- * why it is no longer true. */
+/* Appends the view. @status may lack anything; NULL if there was none yet. @trouble, or NULL, says why the
+ * status is outdated. */
 void top_view_put(const cJSON *status, const char *trouble, const struct top_window *window, struct buf *out);
 
 #endif
