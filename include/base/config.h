@@ -21,34 +21,34 @@ enum fk_check {
         FK_CHECK_BATCH, /* once for all objects of a batch */
 };
 
-/* All settings of the INI file. config/boris-ingestd.ini documents each one and its default. The struct owns
- * its strings; an unset string is "", never NULL. */
+/* Every setting of the INI file (contract: config/boris-ingestd.ini documents each with its default).
+ * Strings are owned by the struct; NULL or "" never both: an unset string is "". */
 struct config {
         struct {
                 unsigned workers; /* event loops, 1..64 */
         } daemon;
         struct {
                 char *url;           /* libpq conninfo or URL; "" means libpq's own defaults (PGHOST, ...) */
-                char *password_file; /* path, at most 4000 bytes; "" for none */
-                char *password;      /* the first line of password_file; "" for none */
-                unsigned writers;    /* database connections for COPY, 1..64 */
+                char *password_file; /* "" for none; at most 4000 bytes */
+                char *password;      /* its first line; "" for none */
+                unsigned writers;    /* COPY connections, 1..64 */
                 enum fk_check fk_check;
         } database;
         struct {
-                char *unix_path;    /* socket path, at most 107 bytes; "" for none */
+                char *unix_path;    /* "" for none; as long as a socket's path may be, 107 bytes */
                 unsigned unix_mode; /* 0..0777 */
-                char *allow_users;  /* names or numbers, separated by commas or blanks; "" for no list */
-                char *allow_groups; /* as allow_users */
+                char *allow_users;  /* names or numbers, with commas or spaces between them; "" for no list */
+                char *allow_groups; /* likewise */
                 char *tcp;          /* "host:port" or "[v6]:port", "" for none */
-                char *tls_cert;     /* PEM files for listen.tcp; all "" for no TLS */
+                char *tls_cert;     /* PEM files for it, all "" for no TLS */
                 char *tls_key;
                 char *tls_client_ca;
         } listen;
         struct {
-                size_t max_line_bytes;    /* 1024..67108864, without the line feed */
+                size_t max_line_bytes;    /* 1024..67108864, without the line's end */
                 unsigned max_connections; /* 1..65536 */
-                unsigned idle_ms;         /* 0..604800000; 0: no limit */
-                /* 16M..1T: limit of all memory held for clients (lines, rows, replies) */
+                unsigned idle_ms;         /* 0..604800000; 0 for no limit */
+                /* 16M..1T: everything held for clients: lines, rows, replies */
                 size_t memory_bytes;
         } limits;
         struct {
@@ -58,20 +58,20 @@ struct config {
         } batch;
         struct {
                 size_t cache_objects; /* 0..100000000 */
-                /* 0..86400000: how long a record waits for its unknown ad object */
+                /* 0..86400000: how long a record waits for its unknown object */
                 unsigned unknown_grace_ms;
-                /* 1000..3600000: interval at which cached objects are compared with the database */
+                /* 1000..3600000: remembered objects are compared with the database */
                 unsigned recheck_ms;
         } resolve;
         struct {
-                char *dir; /* directory, at most 4000 bytes; "" for none */
-                /* 1M..1T: limit of the spool's file, not counting SQLite's write-ahead log */
+                char *dir; /* "" for none; at most 4000 bytes */
+                /* 1M..1T: of its file, without what SQLite logs beside it */
                 size_t max_bytes;
         } spool;
         struct {
-                char *file;       /* path, at most 4000 bytes; "" for none */
-                size_t max_bytes; /* 64K..1T: size at which the file is rotated */
-                unsigned keep;    /* rotated files to keep, 0..1000 */
+                char *file;       /* "" for none; at most 4000 bytes */
+                size_t max_bytes; /* 64K..1T: at which the file is rotated */
+                unsigned keep;    /* 0..1000 rotated files */
         } rejects;
         struct {
                 char *listen; /* "host:port" or "[v6]:port", "" for none */
@@ -88,21 +88,20 @@ struct config {
 /* True if @text has the form section.key=value, which config_load requires of its overrides. */
 bool config_is_override(const char *text);
 
-/* Fills @config with the defaults, then from the file @path (NULL: CONFIG_DEFAULT_PATH if it exists), then
- * from @overrides in order, each "section.key=value". If database.url is unset, it is taken from
- * $DATABASE_URL. "credential:NAME" as a file name means the file NAME in $CREDENTIALS_DIRECTORY if that
- * variable is set. Reads the password file; a missing one is an error unless its name is the default. Sizes
- * accept the suffixes K, M, G, T (powers of 1024); unix_mode is octal.
- *
- * Returns 0, or a code of enum err with one line in @ret_error (no line feed) that names file and line (or
- * "--set"), section.key and the broken rule. The line never contains the password or a value of
- * database.url. The caller frees @config with config_deinit in either case. */
+/* Fills @config with the defaults, then with @path (NULL: CONFIG_DEFAULT_PATH where it exists), then with
+ * the @overrides, each "section.key=value", in their order; database.url falls back to $DATABASE_URL.
+ * Files named "credential:NAME" are those of $CREDENTIALS_DIRECTORY, where it is set; the password is read,
+ * and missing is an error unless it is the default's. Sizes take the suffixes K, M, G, T (powers of 1024);
+ * unix_mode is octal. On failure returns a code of enum err and writes to @ret_error one line without a line
+ * end that names file and line (or "--set"), section.key, and the rule that was broken; neither a value of
+ * database.url nor the password is ever in it.
+ * @config is to be freed with config_deinit in either case. */
 int config_load(struct config *config, const char *path, const char *const *overrides, size_t overrides_len,
                 char ret_error[CONFIG_ERROR_BYTES]);
 
-/* Where to read the running settings again; borrows everything. */
+/* Where the settings of @running come from, to be read again; all is borrowed. */
 struct config_source {
-        const char *path; /* NULL: as for config_load */
+        const char *path; /* or NULL, as above */
         const char *const *overrides;
         size_t overrides_len;
 };

@@ -36,7 +36,7 @@ int command_connection_delete(const struct config *config, const char *id, bool 
  * not delivered. */
 int command_send(const struct config *config, const char *path, const struct delivery_options *options);
 
-/* As command_send, with the records in the reject file @path. */
+/* The same with the records of the reject file @path. */
 int command_rejects_replay(const struct config *config, const char *path,
                            const struct delivery_options *options);
 

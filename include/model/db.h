@@ -76,7 +76,7 @@ int db_open(struct db *db, const char *url);
 
 void db_close(struct db *db);
 
-/* Parameters of one statement. Zero it before adding the first; borrows texts; must not be copied. */
+/* Parameters of one statement, zeroed before the first is added; texts are borrowed. Not to be copied. */
 struct db_params {
         int len;
         unsigned types[DB_PARAMS_MAX]; /* Oid */

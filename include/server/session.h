@@ -23,30 +23,32 @@ struct sessions;
 struct transport;
 
 struct session_ops {
-        /* A client has connected and, with TLS, shown its certificate. Returns NULL, or the code with which
-         * to turn it away ("too_many_connections"). */
+        /* A client has connected, and shown its certificate where it uses TLS: NULL, or the word that it is
+         * turned away with ("too_many_connections"). */
         const char *(*admit)(void *ctx, const struct session *s);
-        /* A line that is not empty. The owner calls session_settle exactly once, immediately or later; until
-         * then @s exists. @block contains the line's bytes. */
+        /* A line that is not empty. Its fate is to be told with session_settle, once, now or later; until
+         * then
+         * @s stays. @block holds the line's bytes. */
         void (*on_line)(void *ctx, struct session *s, uint64_t line_no, struct slice line,
                         struct block *block);
-        /* As on_line, for a line longer than max_line, whose bytes were dropped. */
+        /* The same for a line that was longer than max_line, and is gone. */
         void (*on_too_long)(void *ctx, struct session *s, uint64_t line_no);
-        /* False if no further line should be accepted now, from any session or from this one; asked again
-         * each loop turn. */
+        /* False where no further line should be taken now, of any session or of this one; asked again each
+         * loop turn. */
         bool (*has_room)(void *ctx);
         bool (*has_room_for)(void *ctx, const struct session *s);
-        /* Which of these refuses, for display; PAUSE_NONE if both accept now. */
+        /* Which of these said no, for people; PAUSE_NONE where both say yes now. */
         enum pause_reason (*why_no_room)(void *ctx, const struct session *s);
-        /* A session has ended: closed, and all its lines settled. */
+        /* A session is gone: closed, and all its lines settled. */
         void (*on_gone)(void *ctx);
 };
 
 enum session_state {
         SESSION_OPEN, /* reading, or paused */
-        SESSION_EOF,  /* the client shut down its sending side; its last lines are not settled yet */
-        SESSION_LAST, /* the last replies are being sent */
-        /* everything is sent; further input is discarded until the client closes, for at most a second */
+        SESSION_EOF,  /* the client shut down its sending side; its last lines are being settled */
+        SESSION_LAST, /* everything is said; it is being sent */
+        /* all sent; what the client still sends is thrown away until it closes, or a
+                              second */
         SESSION_LINGERING,
         SESSION_CLOSED, /* no connection any more; lines may still be in flight */
 };

@@ -18,7 +18,7 @@
 
 enum setting_type {
         TYPE_STRING,
-        TYPE_PATH,    /* "", or up to the setting's limit of bytes */
+        TYPE_PATH,    /* at most so long, or "" */
         TYPE_FILE,    /* a path that may be "credential:NAME" */
         TYPE_ADDRESS, /* "", host:port or [v6]:port */
         TYPE_UINT,
@@ -188,8 +188,8 @@ static bool read_string(const char *value, char **ret)
         return true;
 }
 
-/* systemd makes credentials readable by the service alone (systemd.exec(5), LoadCredential=). Without
- * $CREDENTIALS_DIRECTORY the value stays as it is. */
+/* Credentials are files that systemd hands to the service alone (systemd.exec(5), LoadCredential=). Elsewhere
+ * there is no such folder, and the value stays what it is. */
 static bool read_file_path(const struct setting *s, const char *value, char **ret)
 {
         const char *dir = getenv("CREDENTIALS_DIRECTORY");
@@ -260,7 +260,7 @@ static bool set(struct config *config, const struct setting *s, const char *valu
         case TYPE_FK_CHECK:
                 return read_fk_check(value, field(config, s));
         }
-        return false; /* all types are handled above */
+        return false; /* there is no other type */
 }
 
 /* --- errors: the value is never told, it may be a secret --- */
@@ -512,8 +512,8 @@ static int load_override(struct config *config, const char *text, char *ret_erro
         return assign(config, "--set", o.section, o.key, o.value, NULL, ret_error);
 }
 
-/* Reads the password file. libpq's passfile cannot be used for a credential: it must not be readable by a
- * group, as systemd's files may be. If @may_miss, the file may be missing. */
+/* libpq's own file of passwords will not do for a credential: it must not have a group that may read it, as
+ * systemd's files may. @may_miss: the file need not be there. */
 static int read_password(struct config *config, bool may_miss, char *ret_error)
 {
         const char *path = config->database.password_file;
@@ -556,7 +556,7 @@ bool config_restricts_users(const struct config *config)
         return config->listen.allow_users[0] || config->listen.allow_groups[0];
 }
 
-/* Checks rules that involve several settings. */
+/* Rules between settings. */
 static int check_together(const struct config *config, char *ret_error)
 {
         if (config->limits.memory_bytes / config->daemon.workers / 4 < config->limits.max_line_bytes)

@@ -15,7 +15,7 @@ enum exit_status { DONE, FAILED, USAGE };
 /* Prints an error, one line on standard error; returns @status. */
 int command_fail(enum exit_status status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* As command_fail, for the database's last error, with what to do about it; returns FAILED. */
+/* The same for the database's last error, with what to do about it; returns FAILED. */
 int command_fail_db(const struct db *db, const char *what);
 
 const char *command_advice(const struct db *db);

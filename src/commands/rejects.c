@@ -18,16 +18,16 @@ enum { PIECE_BYTES = 256 * 1024 };
 
 struct replay {
         FILE *file;
-        off_t left; /* bytes of the file still to read, up to its length at the start */
+        off_t left; /* bytes of the file that are to be read: what it had at the start */
         char *line;
         size_t line_cap;
         struct json_scratch scratch;
-        uint64_t skipped; /* lines without a usable record */
-        uint64_t entries; /* lines that are entries of a reject file, with or without a record */
-        int error;        /* errno: the file could not be read completely */
+        uint64_t skipped; /* lines that no record can be made of */
+        uint64_t entries; /* lines that are entries of a reject file, with a record or without */
+        int error;        /* errno: not all of the file could be read */
 };
 
-/* Finds the record in a line of the file. Returns false if there is none, or only a part of it. */
+/* The record of a line of the file. False where there is none, or not all of it. */
 static bool find_record(struct replay *r, struct slice line, struct json_string *ret)
 {
         struct json_reader reader;
@@ -56,7 +56,7 @@ static bool find_record(struct replay *r, struct slice line, struct json_string 
         return found && !lossy;
 }
 
-/* Appends the record and a line feed. A record contains no line feed, since it was sent as a line. */
+/* Appends the record and a newline to what is to be sent. A record holds no newline: it came as a line. */
 static void put_record(struct buf *out, struct json_string record)
 {
         char *p = buf_reserve(out, record.raw.len + 1);
@@ -81,7 +81,7 @@ static enum client_input read_piece(void *ctx, struct buf *out)
                 }
                 r->left -= len;
                 if (len == 1)
-                        continue; /* where a write of the daemon failed */
+                        continue; /* where a write of the daemon's failed */
                 if (find_record(r, (struct slice){r->line, (size_t)len}, &record))
                         put_record(out, record);
                 else

@@ -28,8 +28,8 @@
 #include "spending/spending_record.h"
 #include "wire/hello.h"
 
-/* Limits jsonb's output of an object to the size of this many longest lines. Otherwise a short line with
- * large exponents would make a row too large to read. */
+/* What jsonb prints of an object may be as long as so many of the longest lines: else a short line with large
+ * exponents would make a row that nobody can read. */
 enum { OBJECT_TEXT_LINES = 4 };
 
 /* --- lines among which a bad one is looked for --- */
@@ -192,7 +192,7 @@ static void on_aside_abandoned(void *ctx, struct line *line)
         on_abandoned(ctx, line);
 }
 
-/* The record of a line. */
+/* A line's record. */
 struct decoded {
         enum record_kind kind;
         union {
@@ -202,7 +202,7 @@ struct decoded {
         } as;
 };
 
-/* Returns false, with the reason, if the line is to be rejected. */
+/* False, with the reason, where the line is to be refused. */
 static bool decode(struct pipeline *p, const struct line *line, struct decoded *ret,
                    struct reject *ret_reject)
 {
@@ -261,7 +261,7 @@ void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, s
         struct reject reject;
 
         p->in_flight++;
-        if (line.text.len == 0) /* only a byte order mark */
+        if (line.text.len == 0) /* a byte order mark alone */
                 end_line(p, &line, LINE_EMPTY, NULL);
         else if (!decode(p, &line, &decoded, &reject))
                 end_line(p, &line, LINE_REJECTED, &reject);

@@ -40,7 +40,7 @@ static void put_escaped(struct buf *out, char c)
         put_str(out, text);
 }
 
-/* Appends a quoted string. Returns false if the text is not valid UTF-8. */
+/* Between quotes. False where something was no UTF-8. */
 static bool put_string(struct buf *out, struct slice text)
 {
         const char *p = text.ptr;
@@ -276,7 +276,7 @@ static void on_retry(uv_timer_t *timer)
                 go_on(r);
 }
 
-/* Puts failed entries before those added meanwhile. */
+/* Before those that were added meanwhile. */
 static void put_back_spooled(struct reject_file *r)
 {
         struct reject_entries *failed = &r->writing[REJECT_SPOOLED];
@@ -331,7 +331,7 @@ static bool is_waiting(const struct reject_file *r)
         return r->waiting[REJECT_TOLD].lines > 0 || r->waiting[REJECT_SPOOLED].lines > 0;
 }
 
-/* No write is running: starts the next one, or ends. */
+/* With nothing being written: begins with what waits, or ends. */
 static void go_on(struct reject_file *r)
 {
         uv_mutex_lock(&r->lock);
@@ -368,7 +368,7 @@ int reject_file_open(struct reject_file *r, uv_loop_t *loop, const char *path,
 
         *r = (struct reject_file){.loop = loop, .path = path, .limits = *limits};
         if (uv_mutex_init(&r->lock) != 0 || uv_async_init(loop, &r->wake, on_wake) != 0)
-                abort(); /* at the very start */
+                abort(); /* the process has not begun anything yet */
         uv_timer_init(loop, &r->retry);
         r->wake.data = r;
         r->retry.data = r;

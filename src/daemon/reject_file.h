@@ -38,14 +38,14 @@ enum {
 };
 
 struct reject_file_limits {
-        size_t file_bytes; /* size at which a file is rotated */
-        unsigned keep;     /* number of rotated files */
+        size_t file_bytes; /* at which a file is rotated */
+        unsigned keep;     /* rotated files */
 };
 
-/* Whether the client knows that the line was rejected. */
+/* Whether the client learned that the line is refused. */
 enum reject_audience {
-        REJECT_TOLD,    /* yes, by its reply */
-        REJECT_SPOOLED, /* no: the line was acked as spooled */
+        REJECT_TOLD,    /* by its reply */
+        REJECT_SPOOLED, /* no: it was told that the line is spooled */
         REJECT_AUDIENCES,
 };
 
@@ -57,22 +57,22 @@ struct reject_entries {
 
 struct reject_file {
         uv_loop_t *loop;
-        const char *path; /* borrowed; "": nothing is recorded */
+        const char *path; /* borrowed; "" where nothing is recorded */
         struct reject_file_limits limits;
-        uv_mutex_t lock; /* protects waiting, the length of writing, and the counters */
-        uv_async_t wake; /* signals added entries */
+        uv_mutex_t lock; /* of waiting, writing's length and what is counted */
+        uv_async_t wake; /* lines were added */
         uv_timer_t retry;
-        struct reject_entries waiting[REJECT_AUDIENCES]; /* to write next: to FILE, to FILE.spooled */
-        struct reject_entries writing[REJECT_AUDIENCES]; /* being written; otherwise empty */
+        struct reject_entries waiting[REJECT_AUDIENCES]; /* to be written next: to FILE, to FILE.spooled */
+        struct reject_entries writing[REJECT_AUDIENCES]; /* while they are written; else empty */
         uv_work_t work;
         bool working;
-        int error[REJECT_AUDIENCES]; /* of the last write: a negative errno, or 0 */
-        bool torn[REJECT_AUDIENCES]; /* the last write ended within a line */
-        bool failing;                /* the failure was logged */
-        uint64_t lost;               /* entries not recorded since the failure began */
-        uint64_t lost_before;        /* and before it began */
-        uint64_t dropped;            /* entries dropped by the last job's rotation */
-        uint64_t rotated_out;        /* entries dropped by all rotations */
+        int error[REJECT_AUDIENCES]; /* of the last write: a negative errno, 0 */
+        bool torn[REJECT_AUDIENCES]; /* the last write ended inside of a line */
+        bool failing;                /* the log was told */
+        uint64_t lost;               /* lines that were not recorded since then */
+        uint64_t lost_before;        /* and before that */
+        uint64_t dropped;            /* by the last job's rotation */
+        uint64_t rotated_out;        /* by all */
         struct log_limit rotations;
         void (*close_cb)(struct reject_file *);
 };
@@ -86,13 +86,13 @@ int reject_file_open(struct reject_file *r, uv_loop_t *loop, const char *path,
  * called in any thread. */
 bool reject_file_at_rest(struct reject_file *r);
 
-/* Returns the stats; in the loop's thread. */
+/* On the loop: what it tells of itself. */
 struct stats_reject_file reject_file_stats(struct reject_file *r);
 
-/* Writes what waits, then calls @cb, from the loop or immediately. Nothing may be added any more. */
+/* Writes what waits, then calls @cb, from the loop or at once. Nobody adds any more. */
 void reject_file_close(struct reject_file *r, void (*cb)(struct reject_file *));
 
-/* May be called in any thread. @text is the line; ptr NULL if it was not kept. */
+/* In any thread. @text is the line, ptr NULL where it was not kept. */
 void reject_file_add(struct reject_file *r, const struct line_from *from, struct slice text,
                      const struct reject *reject, enum reject_audience audience);
 

@@ -32,13 +32,13 @@ struct hierarchy_writer_ops {
 enum hierarchy_writer_state {
         HIERARCHY_WRITER_DOWN,     /* no connection */
         HIERARCHY_WRITER_IDLE,     /* no batch */
-        HIERARCHY_WRITER_BEGIN,    /* opening a transaction and acquiring locks */
+        HIERARCHY_WRITER_BEGIN,    /* opening a transaction, and waiting for others of the same accounts */
         HIERARCHY_WRITER_ACCOUNTS, /* upserting accounts */
-        HIERARCHY_WRITER_RESOLVE,  /* reading accounts, parents and stored objects */
+        HIERARCHY_WRITER_RESOLVE,  /* asking for accounts, parents and what is there of the objects */
         HIERARCHY_WRITER_OBJECTS,  /* upserting objects */
-        HIERARCHY_WRITER_END,      /* committing or rolling back */
-        HIERARCHY_WRITER_PROBE,    /* writing a probe row after the transaction failed */
-        /* writing a probe row before the transaction: connections were lost with its rows */
+        HIERARCHY_WRITER_END,      /* ending the transaction, either way */
+        HIERARCHY_WRITER_PROBE,    /* trying to write an ordinary row, the transaction having failed */
+        /* the same before the transaction: its rows cost connections */
         HIERARCHY_WRITER_PROOF,
 };
 

@@ -102,7 +102,7 @@ static void log_close(struct session *s)
         client_log_close(&s->set->log, &from, &end);
 }
 
-/* Closes the connection; received lines are still processed. */
+/* The connection ends here; lines that were received go on. */
 void session_close(struct session *s)
 {
         if (s->state == SESSION_CLOSED)
@@ -226,7 +226,7 @@ static void say(struct session *s)
         const char *closing = closing_word(s);
         bool last = (s->state == SESSION_EOF || closing) && (session_settled(s) || s->set->ending);
 
-        if (s->state == SESSION_LAST) /* already done */
+        if (s->state == SESSION_LAST) /* all is said */
                 return;
         if (s->acks.settled > s->acked || (last && !s->ack_told))
                 session_say_ack(s);
@@ -234,7 +234,7 @@ static void say(struct session *s)
                 reply_closing(&s->out, closing);
         if (last) {
                 s->state = SESSION_LAST;
-                list_remove(&s->waiting); /* takes no more lines */
+                list_remove(&s->waiting); /* it takes no more lines */
                 received_drop(&s->received);
         }
 }
@@ -470,13 +470,13 @@ static void on_read(void *ctx, bool ended)
         s->client_ended |= ended;
         if (ended && s->state == SESSION_OPEN)
                 s->state = SESSION_EOF;
-        session_mark_dirty(s); /* TLS itself may have to answer */
+        session_mark_dirty(s); /* there may be something to answer, to TLS itself */
         if (s->place == PLACE_REFUSED) {
                 transport_stop_reading(s->io);
                 return;
         }
         if (ended && s->received.block)
-                s->received.unparsed = true; /* the last line needs no line end */
+                s->received.unparsed = true; /* its last line needs no end */
         session_turn(s);
 }
 

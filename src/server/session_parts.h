@@ -3,7 +3,7 @@
 
 #include "server/session.h"
 
-/* Functions of session.c for session_end.c and session_stats.c. */
+/* What session.c has for session_end.c and session_stats.c. */
 
 size_t session_replies_pending(const struct session *s);
 bool session_has_unread_replies(const struct session *s);

@@ -229,8 +229,8 @@ static int by_time(const void *a, const void *b, void *ctx)
         return (x > y) - (x < y);
 }
 
-/* Compares the rows of one week: the plan of each statement has one chunk, while a plan for all rows would
- * search every chunk of the batch for each row. */
+/* Asks by the keys of one week's rows what is stored: each statement's plan has one chunk, where one for all rows would
+ * look for each row in every chunk of the batch. */
 static void send_compare_week(struct writer *w)
 {
         const struct row *rows = w->batch->rows;
@@ -259,7 +259,7 @@ static void send_compare_week(struct writer *w)
         pg_conn_query(&w->conn, spending_compare_sql, COPY_FORMAT_ARRAYS + 2, params, bytes);
 }
 
-/* Reads what is stored under the chosen rows' keys. */
+/* Asks what is stored under the chosen rows' keys. */
 static void send_compare(struct writer *w)
 {
         w->state = WRITER_COMPARE;
@@ -272,7 +272,7 @@ static void send_compare(struct writer *w)
         send_compare_week(w);
 }
 
-/* Rows that are not stored were dropped, unless they are stored under other keys. */
+/* The rows that are nowhere were dropped, unless they are stored under other keys than their own. */
 static void send_elsewhere(struct writer *w)
 {
         w->state = WRITER_ELSEWHERE;
@@ -297,7 +297,7 @@ static void on_merged(struct writer *w, const struct pg_result *res)
                 send_end(w, WRITER_COMMIT);
 }
 
-/* True if the rows that COPY stored in the open transaction are there as sent. */
+/* What COPY put into the transaction that is open is there, as it was sent. */
 static bool is_as_copied(const struct writer *w)
 {
         return fates_count(&w->fates, FATE_CONFLICT) == 0 &&
@@ -362,7 +362,7 @@ void writer_write_take(struct writer *w, struct batch *batch)
 {
         assert(w->state == WRITER_IDLE && batch->len > 0);
         w->batch = batch;
-        w->state = WRITER_BEGIN; /* not idle: returned batches must not be given to this writer */
+        w->state = WRITER_BEGIN; /* not idle any more: what is returned must not come here */
         w->taken_us = clock_monotonic_us();
         w->retries = 0;
         cut_portion(w);
@@ -399,7 +399,7 @@ static void on_open_copied(struct writer *w, const struct pg_result *res)
         send_compare(w);
 }
 
-/* The command of the current state succeeded. */
+/* The command that belongs to the state succeeded. */
 static void on_success(struct writer *w, const struct pg_result *res)
 {
         switch (w->state) {
@@ -442,7 +442,7 @@ static void on_success(struct writer *w, const struct pg_result *res)
         case WRITER_PROBE:
                 break;
         }
-        assert(false); /* handled by on_result */
+        assert(false); /* see on_result */
 }
 
 /* The table has triggers that could change rows: stored rows are compared from now on. */
@@ -474,7 +474,7 @@ static void on_failure(struct writer *w, const struct pg_result *res)
         case WRITER_ELSEWHERE:
                 send_end(w, WRITER_ROLLBACK);
                 return;
-        case WRITER_COMMIT: /* this ends the transaction */
+        case WRITER_COMMIT: /* which ends the transaction */
                 writer_on_error(w);
                 return;
         case WRITER_ROLLBACK:
@@ -564,7 +564,7 @@ static void on_lost(void *ctx)
         w->proven = 0;
         if (!w->batch)
                 return;
-        if (!w->conn.gave_up) /* giving up was counted already */
+        if (!w->conn.gave_up) /* which was counted */
                 w->failures++;
         if (trying && !w->conn.gave_up && !w->dropped)
                 hold_against(w, w->batch);

@@ -28,7 +28,7 @@ enum { MAY_READ = 1, MAY_ERASE = 2, MAY_WRITE = 4, MAY_TEST = 8 };
 
 static const struct {
         unsigned may;
-        unsigned next; /* the states that may follow, as bits */
+        unsigned next; /* bits of the states that may follow */
         enum spool_state due;
 } states[SPOOL_STATES] = {
 #define BIT(state) (1U << (state))
