@@ -29,7 +29,8 @@ struct pg_conn_ops {
         void (*on_writable)(void *ctx);
         /* The command is over. @res is borrowed for the call; the next command may be started in it. */
         void (*on_result)(void *ctx, const struct pg_result *res);
-        /* The connection is gone; the outcome of a command in flight is unknown. on_ready will come again. */
+        /* The connection is gone; the outcome of a command in flight is unknown. Comes once behind each on_ready, which
+         * will come again. */
         void (*on_lost)(void *ctx);
         /* For an owner that decides by what it reads: each result is handed over only when the database
          * still fits after it. */
@@ -46,6 +47,7 @@ enum pg_conn_state {
         PG_CONN_COPY,   /* its COPY data is awaited */
         PG_CONN_VERIFY, /* its result is here, and the database is looked at once more */
         PG_CONN_CLOSING,
+        PG_CONN_STATES,
 };
 
 struct pg_conn {

@@ -35,6 +35,7 @@ struct writer_ops {
 enum writer_state {
         WRITER_DOWN,       /* no connection */
         WRITER_IDLE,       /* no batch */
+        WRITER_TAKING,     /* a batch was taken, and nothing is sent yet */
         WRITER_OBSTACLE,   /* asking what stands against checking foreign keys by the batch */
         WRITER_COPY,       /* COPY started; its rows are sent, then its result awaited: it commits */
         WRITER_OPEN_COPY,  /* the same in a transaction that is left open */
@@ -48,6 +49,7 @@ enum writer_state {
         WRITER_MISSING,    /* asking which ad objects are gone */
         WRITER_CANDIDATES, /* asking for ordinary rows to probe with */
         WRITER_PROBE,      /* writing one, the batch having failed */
+        WRITER_STATES,
 };
 
 struct writer_config {

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "base/config.h"
-#include "commands/client.h"
+#include "client/client.h"
 
 /* Shared by the commands that send lines to the daemon: progress on a terminal, rejects, totals, exit
  * status. */

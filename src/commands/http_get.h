@@ -2,7 +2,7 @@
 #define HTTP_GET_H
 
 #include "base/buf.h"
-#include "commands/connect.h"
+#include "client/connect.h"
 
 /* Fetches @path from the HTTP server at @address, "host:port" or "[v6]:port", by HTTP/1.0: one request; the
  * answer ends when the connection closes. Returns 0 with the body in @ret_body on status 200; else a code of

@@ -26,6 +26,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/state_machine.h"
 #include "hierarchy/hierarchy_verdict.h"
 #include "model/ad_account.h"
 #include "model/ad_object.h"
@@ -35,24 +36,25 @@ enum { RETRIES_MAX = 10 };
 
 /* --- states --- */
 
-#define BIT(state) (1U << HIERARCHY_WRITER_##state)
+#define BIT(name) STATE_BIT(HIERARCHY_WRITER_##name)
 
-static const unsigned successors[] __attribute__((unused)) = {
-        /* unused without assert */
-        [HIERARCHY_WRITER_DOWN] = BIT(IDLE),
-        [HIERARCHY_WRITER_IDLE] = BIT(DOWN) | BIT(BEGIN) | BIT(PROOF),
-        [HIERARCHY_WRITER_BEGIN] = BIT(DOWN) | BIT(ACCOUNTS) | BIT(RESOLVE) | BIT(END),
-        [HIERARCHY_WRITER_ACCOUNTS] = BIT(DOWN) | BIT(RESOLVE) | BIT(END),
-        [HIERARCHY_WRITER_RESOLVE] = BIT(DOWN) | BIT(OBJECTS) | BIT(END),
-        [HIERARCHY_WRITER_OBJECTS] = BIT(DOWN) | BIT(END),
-        [HIERARCHY_WRITER_END] = BIT(DOWN) | BIT(IDLE) | BIT(BEGIN) | BIT(PROBE),
-        [HIERARCHY_WRITER_PROBE] = BIT(DOWN) | BIT(IDLE) | BIT(BEGIN),
-        [HIERARCHY_WRITER_PROOF] = BIT(DOWN) | BIT(IDLE) | BIT(BEGIN),
+static const struct state states[HIERARCHY_WRITER_STATES] = {
+        [HIERARCHY_WRITER_DOWN] = {"DOWN", BIT(IDLE)},
+        [HIERARCHY_WRITER_IDLE] = {"IDLE", BIT(DOWN) | BIT(BEGIN) | BIT(PROOF)},
+        [HIERARCHY_WRITER_BEGIN] = {"BEGIN", BIT(DOWN) | BIT(ACCOUNTS) | BIT(RESOLVE) | BIT(END)},
+        [HIERARCHY_WRITER_ACCOUNTS] = {"ACCOUNTS", BIT(DOWN) | BIT(RESOLVE) | BIT(END)},
+        [HIERARCHY_WRITER_RESOLVE] = {"RESOLVE", BIT(DOWN) | BIT(OBJECTS) | BIT(END)},
+        [HIERARCHY_WRITER_OBJECTS] = {"OBJECTS", BIT(DOWN) | BIT(END)},
+        [HIERARCHY_WRITER_END] = {"END", BIT(DOWN) | BIT(IDLE) | BIT(BEGIN) | BIT(PROBE)},
+        [HIERARCHY_WRITER_PROBE] = {"PROBE", BIT(DOWN) | BIT(IDLE) | BIT(BEGIN)},
+        [HIERARCHY_WRITER_PROOF] = {"PROOF", BIT(DOWN) | BIT(IDLE) | BIT(BEGIN)},
 };
+
+static const struct state_machine machine = {"hierarchy_writer", states, HIERARCHY_WRITER_STATES};
 
 static void enter(struct hierarchy_writer *w, enum hierarchy_writer_state state)
 {
-        assert(successors[w->state] >> state & 1);
+        state_machine_check(&machine, w->state, state);
         w->state = state;
 }
 
@@ -316,6 +318,7 @@ static void on_success(struct hierarchy_writer *w, const struct pg_result *res)
         case HIERARCHY_WRITER_PROOF:
         case HIERARCHY_WRITER_DOWN:
         case HIERARCHY_WRITER_IDLE:
+        case HIERARCHY_WRITER_STATES:
                 break;
         }
         assert(false); /* no command was in flight */

@@ -27,6 +27,7 @@
 #include "model/pooler.h"
 #include "model/session.h"
 #include "pg/pg_attempt.h"
+#include "pg/pg_conn_states.h"
 #include "pg/pg_result_look.h"
 #include "pg/sqlstate.h"
 
@@ -76,7 +77,7 @@ static void on_timer_closed(uv_handle_t *handle)
 {
         struct pg_conn *c = handle->data;
 
-        c->state = PG_CONN_CLOSED;
+        pg_conn_enter(c, PG_CONN_CLOSED);
         c->close_cb(c);
 }
 
@@ -89,7 +90,7 @@ static void finish_close(struct pg_conn *c)
 void pg_conn_close(struct pg_conn *c, void (*cb)(struct pg_conn *))
 {
         assert(c->state != PG_CONN_CLOSING && c->state != PG_CONN_CLOSED);
-        c->state = PG_CONN_CLOSING;
+        pg_conn_enter(c, PG_CONN_CLOSING);
         c->close_cb = cb;
         if (c->attempt)
                 pg_attempt_cancel(c->attempt); /* on_attempted is called in either case */
@@ -145,17 +146,20 @@ static void start_pause(struct pg_conn *c)
         /* so that many daemons do not reconnect at the same moment */
         jitter = (uint64_t)random() % (pause / 2 + 1);
         c->failures++;
-        c->state = PG_CONN_WAITING;
+        pg_conn_enter(c, PG_CONN_WAITING);
         uv_timer_start(&c->timer, on_pause_over, pause / 2 + jitter, 0);
 }
 
 static void close_and_pause(struct pg_conn *c, const char *why)
 {
+        bool was_ready = pg_conn_connected(c);
+
         c->lost++;
         note_error(c, why);
         drop_connection(c);
         start_pause(c);
-        c->ops->on_lost(c->ctx);
+        if (was_ready)
+                c->ops->on_lost(c->ctx);
 }
 
 /* @sqlstate: NULL if the error is not the server's. */
@@ -289,7 +293,7 @@ static void on_attempted(void *ctx, struct pg_attempt *attempt)
         c->pg = attempt->pg;
         attempt->pg = NULL;
         PQsetNoticeReceiver(c->pg, on_notice, c);
-        c->state = PG_CONN_SETUP;
+        pg_conn_enter(c, PG_CONN_SETUP);
         await_answer(c);
         if (attempt->outcome == SESSION_MOVED)
                 lose_unfit(c, POOLER_MOVES);
@@ -299,7 +303,7 @@ static void on_attempted(void *ctx, struct pg_attempt *attempt)
 
 static void start_attempt(struct pg_conn *c)
 {
-        c->state = PG_CONN_CONNECTING;
+        pg_conn_enter(c, PG_CONN_CONNECTING);
         c->attempt = pg_attempt_start(c->loop, c->url, on_attempted, c);
 }
 
@@ -352,13 +356,13 @@ static void on_setup(struct pg_conn *c, PGresult *res)
         c->connects++;
         if (!c->gave_up)
                 note_good(c);
-        c->state = PG_CONN_READY;
+        pg_conn_enter(c, PG_CONN_READY);
         c->ops->on_ready(c->ctx);
 }
 
 static void deliver_take(struct pg_conn *c, PGresult *res)
 {
-        c->state = PG_CONN_READY;
+        pg_conn_enter(c, PG_CONN_READY);
         c->ops->on_result(c->ctx, (const struct pg_result *)res);
         PQclear(res);
 }
@@ -383,7 +387,7 @@ static void on_answer_take(struct pg_conn *c, PGresult *res)
         }
         c->doubt = false;
         c->answer = res;
-        c->state = PG_CONN_VERIFY;
+        pg_conn_enter(c, PG_CONN_VERIFY);
         if (!PQsendQuery(c->pg, FITS_LOOK_SQL) || !flush(c))
                 lose_soon(c);
 }
@@ -472,7 +476,7 @@ static void read_results(struct pg_conn *c)
                 }
                 if (PQresultStatus(res) == PGRES_COPY_IN) {
                         PQclear(res);
-                        c->state = PG_CONN_COPY;
+                        pg_conn_enter(c, PG_CONN_COPY);
                         c->ops->on_copy_in(c->ctx);
                         return;
                 }
@@ -524,7 +528,7 @@ void pg_conn_query(struct pg_conn *c, const char *sql, int params_len, const cha
         assert(c->state == PG_CONN_READY && params_len <= 16);
         for (int i = 0; i < params_len; i++)
                 formats[i] = 1;
-        c->state = PG_CONN_BUSY;
+        pg_conn_enter(c, PG_CONN_BUSY);
         await_answer(c);
         if (!PQsendQueryParams(c->pg, sql, params_len, NULL, params, params_bytes, formats, 1) || !flush(c))
                 lose_soon(c);
@@ -533,7 +537,7 @@ void pg_conn_query(struct pg_conn *c, const char *sql, int params_len, const cha
 void pg_conn_command(struct pg_conn *c, const char *sql)
 {
         assert(c->state == PG_CONN_READY);
-        c->state = PG_CONN_BUSY;
+        pg_conn_enter(c, PG_CONN_BUSY);
         await_answer(c);
         if (!PQsendQuery(c->pg, sql) || !flush(c))
                 lose_soon(c);
@@ -568,7 +572,7 @@ static void on_copy_ended(uv_timer_t *timer)
 void pg_conn_copy_end(struct pg_conn *c)
 {
         assert(c->state == PG_CONN_COPY);
-        c->state = PG_CONN_BUSY;
+        pg_conn_enter(c, PG_CONN_BUSY);
         if (PQputCopyEnd(c->pg, NULL) <= 0 || !flush(c))
                 lose_soon(c);
         else

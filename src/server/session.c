@@ -49,14 +49,6 @@ void session_mark_dirty(struct session *s)
                 list_append(&s->set->dirty, &s->dirty);
 }
 
-static void move_to(struct session *s, enum session_place place)
-{
-        s->set->places[s->place]--;
-        list_remove(&s->stranger);
-        s->place = place;
-        s->set->places[place]++;
-}
-
 /* --- memory --- */
 
 /* Counts what the client makes us hold besides its lines: the session itself, its replies, and one byte per
@@ -107,9 +99,9 @@ void session_close(struct session *s)
 {
         if (s->state == SESSION_CLOSED)
                 return;
-        s->state = SESSION_CLOSED;
+        session_enter(s, SESSION_CLOSED);
         buf_deinit(&s->out);
-        move_to(s, PLACE_GONE);
+        session_move(s, PLACE_GONE);
         transport_close(s->io);
         log_close(s);
         session_mark_dirty(s);
@@ -160,7 +152,7 @@ static void end_sending(struct session *s)
                 session_close(s);
                 return;
         }
-        s->state = SESSION_LINGERING;
+        session_enter(s, SESSION_LINGERING);
         transport_linger(s->io);
 }
 
@@ -233,7 +225,7 @@ static void say(struct session *s)
         if (last && closing)
                 reply_closing(&s->out, closing);
         if (last) {
-                s->state = SESSION_LAST;
+                session_enter(s, SESSION_LAST);
                 list_remove(&s->waiting); /* it takes no more lines */
                 received_drop(&s->received);
         }
@@ -305,7 +297,7 @@ static void turn_http_away(struct session *s)
         if (s->state == SESSION_CLOSED)
                 return;
         reply_closing(&s->out, refusal_reason_name(REFUSED_HTTP));
-        s->state = SESSION_LAST;
+        session_enter(s, SESSION_LAST);
         list_remove(&s->waiting);
         transport_stop_reading(s->io);
         session_mark_dirty(s);
@@ -431,14 +423,14 @@ static void admit(struct session *s)
 {
         const char *refuse;
 
-        move_to(s, PLACE_CLIENT);
+        session_move(s, PLACE_CLIENT);
         refuse = s->set->ops->admit(s->set->ctx, s);
         if (!refuse)
                 return;
         s->refused = refuse;
-        move_to(s, PLACE_REFUSED);
+        session_move(s, PLACE_REFUSED);
         reply_closing(&s->out, refuse);
-        s->state = SESSION_LAST;
+        session_enter(s, SESSION_LAST);
         session_mark_dirty(s);
 }
 
@@ -469,7 +461,7 @@ static void on_read(void *ctx, bool ended)
 
         s->client_ended |= ended;
         if (ended && s->state == SESSION_OPEN)
-                s->state = SESSION_EOF;
+                session_enter(s, SESSION_EOF);
         session_mark_dirty(s); /* there may be something to answer, to TLS itself */
         if (s->place == PLACE_REFUSED) {
                 transport_stop_reading(s->io);

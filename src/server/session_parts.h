@@ -3,7 +3,11 @@
 
 #include "server/session.h"
 
-/* What session.c has for session_end.c and session_stats.c. */
+/* Between session.c, session_end.c, session_states.c and session_stats.c. */
+
+/* Steps to @state, or into @place: which may follow which, the tables in session_states.c say. */
+void session_enter(struct session *s, enum session_state state);
+void session_move(struct session *s, enum session_place place);
 
 size_t session_replies_pending(const struct session *s);
 bool session_has_unread_replies(const struct session *s);

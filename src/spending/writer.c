@@ -37,7 +37,7 @@ enum {
 
 void writer_become_idle(struct writer *w)
 {
-        w->state = WRITER_IDLE;
+        writer_enter(w, WRITER_IDLE);
         w->ops->on_idle(w->ctx, w);
 }
 
@@ -171,7 +171,7 @@ static void start_checked_copy(struct writer *w)
 
 static void start_copy(struct writer *w)
 {
-        w->state = w->row_triggers > 0 ? WRITER_OPEN_COPY : WRITER_COPY;
+        writer_enter(w, w->row_triggers > 0 ? WRITER_OPEN_COPY : WRITER_COPY);
         w->next_row = 0;
         w->trailer = false;
         row_order_by_object(&w->order, w->batch->rows, w->batch->len);
@@ -182,148 +182,6 @@ static void start_copy(struct writer *w)
         else
                 pg_conn_command(&w->conn, spending_copy_sql);
         row_order_by_chunk(&w->order, w->batch->rows, w->batch->len);
-}
-
-/* --- merge --- */
-
-void writer_query_arrays(struct writer *w, const char *sql, int arrays_len)
-{
-        const char *params[COPY_FORMAT_ARRAYS];
-        int bytes[COPY_FORMAT_ARRAYS];
-
-        for (int i = 0; i < arrays_len; i++) {
-                params[i] = w->arrays[i].data;
-                bytes[i] = (int)w->arrays[i].len;
-        }
-        pg_conn_query(&w->conn, sql, arrays_len, params, bytes);
-}
-
-static void start_merge(struct writer *w)
-{
-        w->state = WRITER_BEGIN;
-        pg_conn_command(&w->conn,
-                        w->batch->any_time ? spending_merge_ids_begin_sql : spending_merge_begin_sql);
-}
-
-static void send_merge(struct writer *w)
-{
-        w->state = WRITER_MERGE;
-        fates_begin(&w->fates, w->batch->len);
-        copy_format_arrays(w->arrays, w->batch->rows, NULL, w->batch->len);
-        writer_query_arrays(w, w->batch->any_time ? spending_merge_ids_sql : spending_merge_sql,
-                            COPY_FORMAT_ARRAYS);
-}
-
-static void send_end(struct writer *w, enum writer_state how)
-{
-        w->state = how;
-        pg_conn_command(&w->conn, how == WRITER_COMMIT ? "COMMIT" : "ROLLBACK");
-}
-
-static int by_time(const void *a, const void *b, void *ctx)
-{
-        const struct row *rows = ctx;
-        int64_t x = rows[*(const uint32_t *)a].rec.collected_at;
-        int64_t y = rows[*(const uint32_t *)b].rec.collected_at;
-
-        return (x > y) - (x < y);
-}
-
-/* Asks by the keys of one week's rows what is stored: each statement's plan has one chunk, where one for all rows would
- * look for each row in every chunk of the batch. */
-static void send_compare_week(struct writer *w)
-{
-        const struct row *rows = w->batch->rows;
-        const char *params[COPY_FORMAT_ARRAYS + 2];
-        int bytes[COPY_FORMAT_ARRAYS + 2];
-        char bounds[2][8];
-        const uint32_t *next = w->fates.asked + w->fates.asked_len;
-        size_t left = fates_left(&w->fates);
-        size_t n = 1;
-
-        while (n < left && row_order_week(rows[next[n]].rec.collected_at) ==
-                                   row_order_week(rows[next[0]].rec.collected_at))
-                n++;
-        fates_ask_next(&w->fates, n);
-        copy_format_arrays(w->arrays, rows, w->fates.asked, n);
-        for (int i = 0; i < COPY_FORMAT_ARRAYS; i++) {
-                params[i] = w->arrays[i].data;
-                bytes[i] = (int)w->arrays[i].len;
-        }
-        copy_format_time(bounds[0], rows[next[0]].rec.collected_at);
-        copy_format_time(bounds[1], rows[next[n - 1]].rec.collected_at);
-        for (int i = 0; i < 2; i++) {
-                params[COPY_FORMAT_ARRAYS + i] = bounds[i];
-                bytes[COPY_FORMAT_ARRAYS + i] = sizeof(bounds[i]);
-        }
-        pg_conn_query(&w->conn, spending_compare_sql, COPY_FORMAT_ARRAYS + 2, params, bytes);
-}
-
-/* Asks what is stored under the chosen rows' keys. */
-static void send_compare(struct writer *w)
-{
-        w->state = WRITER_COMPARE;
-        if (w->batch->any_time) {
-                copy_format_arrays(w->arrays, w->batch->rows, w->fates.asked, w->fates.asked_len);
-                writer_query_arrays(w, spending_compare_ids_sql, COPY_FORMAT_ARRAYS);
-                return;
-        }
-        fates_sort(&w->fates, by_time, w->batch->rows);
-        send_compare_week(w);
-}
-
-/* The rows that are nowhere were dropped, unless they are stored under other keys than their own. */
-static void send_elsewhere(struct writer *w)
-{
-        w->state = WRITER_ELSEWHERE;
-        copy_format_arrays(w->arrays, w->batch->rows, w->fates.asked, w->fates.asked_len);
-        writer_query_arrays(w, spending_compare_ids_sql, COPY_FORMAT_ARRAYS);
-}
-
-/* The database changes what it stores: no row is settled. */
-static void fail_changed(struct writer *w)
-{
-        w->error = PG_ERROR(SQLSTATE_TRIGGER_PROTOCOL, DB_CHANGES);
-        send_end(w, WRITER_ROLLBACK);
-}
-
-static void on_merged(struct writer *w, const struct pg_result *res)
-{
-        if (!fates_read_merge(&w->fates, res))
-                fail_changed(w);
-        else if (fates_ask(&w->fates, w->row_triggers > 0 ? FATE_ANY : FATE_OPEN))
-                send_compare(w);
-        else
-                send_end(w, WRITER_COMMIT);
-}
-
-/* What COPY put into the transaction that is open is there, as it was sent. */
-static bool is_as_copied(const struct writer *w)
-{
-        return fates_count(&w->fates, FATE_CONFLICT) == 0 &&
-               (w->batch->copied || fates_count(&w->fates, FATE_SAME) == w->copied_rows);
-}
-
-static void on_compared(struct writer *w, const struct pg_result *res)
-{
-        if (!fates_read_compare(&w->fates, res))
-                fail_changed(w);
-        else if (fates_left(&w->fates) > 0)
-                send_compare_week(w);
-        else if (w->copied && !is_as_copied(w))
-                fail_changed(w);
-        else if (fates_ask(&w->fates, FATE_ABSENT))
-                send_elsewhere(w);
-        else
-                send_end(w, WRITER_COMMIT);
-}
-
-static void on_elsewhere(struct writer *w, const struct pg_result *res)
-{
-        if (fates_read_elsewhere(&w->fates, res))
-                send_end(w, WRITER_COMMIT);
-        else
-                fail_changed(w);
 }
 
 static void on_committed(struct writer *w)
@@ -342,7 +200,7 @@ void writer_start_batch(struct writer *w)
         w->error.sqlstate[0] = '\0';
         w->copied = w->batch->copied;
         if (w->batch->merge || w->batch->any_time)
-                start_merge(w);
+                writer_start_merge(w);
         else
                 start_copy(w);
 }
@@ -362,7 +220,7 @@ void writer_write_take(struct writer *w, struct batch *batch)
 {
         assert(w->state == WRITER_IDLE && batch->len > 0);
         w->batch = batch;
-        w->state = WRITER_BEGIN; /* not idle any more: what is returned must not come here */
+        writer_enter(w, WRITER_TAKING); /* not idle any more: what is returned must not come here */
         w->taken_us = clock_monotonic_us();
         w->retries = 0;
         cut_portion(w);
@@ -396,7 +254,7 @@ static void on_open_copied(struct writer *w, const struct pg_result *res)
         w->copied_rows = (size_t)pg_result_affected(res);
         fates_begin(&w->fates, w->batch->len);
         fates_ask(&w->fates, FATE_ANY);
-        send_compare(w);
+        writer_send_compare(w);
 }
 
 /* The command that belongs to the state succeeded. */
@@ -412,16 +270,16 @@ static void on_success(struct writer *w, const struct pg_result *res)
         case WRITER_BEGIN:
                 w->row_triggers =
                         slice_eq(pg_result_text(res, 0, 0), slice_str("t")) ? ROW_TRIGGERS_BATCHES : 0;
-                send_merge(w);
+                writer_send_merge(w);
                 return;
         case WRITER_MERGE:
-                on_merged(w, res);
+                writer_on_merged(w, res);
                 return;
         case WRITER_COMPARE:
-                on_compared(w, res);
+                writer_on_compared(w, res);
                 return;
         case WRITER_ELSEWHERE:
-                on_elsewhere(w, res);
+                writer_on_elsewhere(w, res);
                 return;
         case WRITER_COMMIT:
                 on_committed(w);
@@ -437,9 +295,11 @@ static void on_success(struct writer *w, const struct pg_result *res)
                 return;
         case WRITER_DOWN:
         case WRITER_IDLE:
+        case WRITER_TAKING:
         case WRITER_OBSTACLE:
         case WRITER_CANDIDATES:
         case WRITER_PROBE:
+        case WRITER_STATES:
                 break;
         }
         assert(false); /* see on_result */
@@ -466,13 +326,13 @@ static void on_failure(struct writer *w, const struct pg_result *res)
                 return;
         case WRITER_OPEN_COPY:
                 w->named_row = copy_format_named_row(pg_result_context(res));
-                send_end(w, WRITER_ROLLBACK);
+                writer_send_end(w, WRITER_ROLLBACK);
                 return;
         case WRITER_BEGIN:
         case WRITER_MERGE:
         case WRITER_COMPARE:
         case WRITER_ELSEWHERE:
-                send_end(w, WRITER_ROLLBACK);
+                writer_send_end(w, WRITER_ROLLBACK);
                 return;
         case WRITER_COMMIT: /* which ends the transaction */
                 writer_on_error(w);
@@ -482,9 +342,11 @@ static void on_failure(struct writer *w, const struct pg_result *res)
         case WRITER_LOCKED:
         case WRITER_DOWN:
         case WRITER_IDLE:
+        case WRITER_TAKING:
         case WRITER_OBSTACLE:
         case WRITER_CANDIDATES:
         case WRITER_PROBE:
+        case WRITER_STATES:
                 writer_give_up(w);
                 return;
         }
@@ -530,7 +392,7 @@ static void on_ready(void *ctx)
                 writer_become_idle(w);
                 return;
         }
-        w->state = WRITER_OBSTACLE;
+        writer_enter(w, WRITER_OBSTACLE);
         pg_conn_query(&w->conn, spending_checked_copy_obstacle_sql, 0, NULL, NULL);
 }
 
@@ -560,7 +422,7 @@ static void on_lost(void *ctx)
         struct writer *w = ctx;
         bool trying = was_trying(w->state);
 
-        w->state = WRITER_DOWN;
+        writer_enter(w, WRITER_DOWN);
         w->proven = 0;
         if (!w->batch)
                 return;
@@ -613,7 +475,7 @@ static void on_conn_closed(struct pg_conn *conn)
 void writer_close(struct writer *w, void (*cb)(struct writer *))
 {
         w->close_cb = cb;
-        w->state = WRITER_DOWN;
+        writer_enter(w, WRITER_DOWN);
         if (w->batch)
                 writer_return_batch(w);
         pg_conn_close(&w->conn, on_conn_closed);

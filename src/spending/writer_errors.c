@@ -84,7 +84,7 @@ void writer_give_up(struct writer *w)
 
 static void ask_for_candidates(struct writer *w, enum probe_source source)
 {
-        w->state = WRITER_CANDIDATES;
+        writer_enter(w, WRITER_CANDIDATES);
         w->probe.source = source;
         pg_conn_query(&w->conn, probe_sql(source), 0, NULL, NULL);
 }
@@ -151,7 +151,7 @@ void writer_ask_for_proof(struct writer *w)
 static void try_next(struct writer *w, const struct pg_error *last)
 {
         if (probe_has_next(&w->probe)) {
-                w->state = WRITER_PROBE;
+                writer_enter(w, WRITER_PROBE);
                 pg_conn_command(&w->conn, probe_command(&w->probe));
         } else if (w->probe.source == PROBE_MADE) {
                 ask_for_candidates(w, PROBE_STORED);
@@ -214,7 +214,7 @@ static void ask_for_objects(struct writer *w, enum writer_state state, const cha
         for (size_t i = 0; i < n; i++)
                 pg_array_add_uuid(&w->arrays[0], &ids[i]);
         free(ids);
-        w->state = state;
+        writer_enter(w, state);
         writer_query_arrays(w, sql, 1);
 }
 

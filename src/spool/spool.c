@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/state_machine.h"
 #include "spool/spool_job.h"
 
 enum { ERASE_AT = 5000 }; /* number of settled lines that justify a job of their own */
@@ -28,38 +29,52 @@ enum { MAY_READ = 1, MAY_ERASE = 2, MAY_WRITE = 4, MAY_TEST = 8 };
 
 static const struct {
         unsigned may;
-        unsigned next; /* bits of the states that may follow */
         enum spool_state due;
-} states[SPOOL_STATES] = {
-#define BIT(state) (1U << (state))
-#define ENDS       (BIT(SPOOL_GOOD) | BIT(SPOOL_NO_ROOM) | BIT(SPOOL_STUCK) | BIT(SPOOL_BROKEN))
-        [SPOOL_GOOD] = {MAY_READ | MAY_ERASE | MAY_WRITE, ENDS, SPOOL_GOOD},
-        [SPOOL_NO_ROOM] = {MAY_READ | MAY_ERASE, ENDS | BIT(SPOOL_NO_ROOM_DUE), SPOOL_NO_ROOM_DUE},
-        [SPOOL_NO_ROOM_DUE] = {MAY_READ | MAY_ERASE | MAY_WRITE | MAY_TEST, ENDS, SPOOL_NO_ROOM_DUE},
-        [SPOOL_STUCK] = {MAY_READ, ENDS | BIT(SPOOL_STUCK_DUE), SPOOL_STUCK_DUE},
-        [SPOOL_STUCK_DUE] = {MAY_READ | MAY_ERASE | MAY_WRITE | MAY_TEST, ENDS, SPOOL_STUCK_DUE},
-        [SPOOL_BROKEN] = {0, ENDS | BIT(SPOOL_BROKEN_DUE), SPOOL_BROKEN_DUE},
-        [SPOOL_BROKEN_DUE] = {MAY_READ | MAY_ERASE | MAY_WRITE | MAY_TEST, ENDS, SPOOL_BROKEN_DUE},
-        [SPOOL_UNOPENED] = {0, ENDS | BIT(SPOOL_UNOPENED_DUE), SPOOL_UNOPENED_DUE},
-        [SPOOL_UNOPENED_DUE] = {MAY_TEST, ENDS | BIT(SPOOL_UNOPENED), SPOOL_UNOPENED_DUE},
-#undef ENDS
-#undef BIT
+} traits[SPOOL_STATES] = {
+        [SPOOL_GOOD] = {MAY_READ | MAY_ERASE | MAY_WRITE, SPOOL_GOOD},
+        [SPOOL_NO_ROOM] = {MAY_READ | MAY_ERASE, SPOOL_NO_ROOM_DUE},
+        [SPOOL_NO_ROOM_DUE] = {MAY_READ | MAY_ERASE | MAY_WRITE | MAY_TEST, SPOOL_NO_ROOM_DUE},
+        [SPOOL_STUCK] = {MAY_READ, SPOOL_STUCK_DUE},
+        [SPOOL_STUCK_DUE] = {MAY_READ | MAY_ERASE | MAY_WRITE | MAY_TEST, SPOOL_STUCK_DUE},
+        [SPOOL_BROKEN] = {0, SPOOL_BROKEN_DUE},
+        [SPOOL_BROKEN_DUE] = {MAY_READ | MAY_ERASE | MAY_WRITE | MAY_TEST, SPOOL_BROKEN_DUE},
+        [SPOOL_UNOPENED] = {0, SPOOL_UNOPENED_DUE},
+        [SPOOL_UNOPENED_DUE] = {MAY_TEST, SPOOL_UNOPENED_DUE},
 };
+
+#define BIT(name) STATE_BIT(SPOOL_##name)
+#define ENDS      (BIT(GOOD) | BIT(NO_ROOM) | BIT(STUCK) | BIT(BROKEN))
+
+static const struct state states[SPOOL_STATES] = {
+        [SPOOL_GOOD] = {"GOOD", ENDS | BIT(UNOPENED)},
+        [SPOOL_NO_ROOM] = {"NO_ROOM", ENDS | BIT(NO_ROOM_DUE)},
+        [SPOOL_NO_ROOM_DUE] = {"NO_ROOM_DUE", ENDS},
+        [SPOOL_STUCK] = {"STUCK", ENDS | BIT(STUCK_DUE)},
+        [SPOOL_STUCK_DUE] = {"STUCK_DUE", ENDS},
+        [SPOOL_BROKEN] = {"BROKEN", ENDS | BIT(BROKEN_DUE)},
+        [SPOOL_BROKEN_DUE] = {"BROKEN_DUE", ENDS},
+        [SPOOL_UNOPENED] = {"UNOPENED", ENDS | BIT(UNOPENED_DUE)},
+        [SPOOL_UNOPENED_DUE] = {"UNOPENED_DUE", ENDS | BIT(UNOPENED)},
+};
+
+static const struct state_machine machine = {"spool", states, SPOOL_STATES};
 
 static void enter(struct spool *s, enum spool_state next)
 {
-        assert(next == s->state || (states[s->state].next & (1U << next)));
+        if (next == s->state)
+                return;
+        state_machine_check(&machine, s->state, next);
         s->state = next;
 }
 
 static bool may(const struct spool *s, unsigned what)
 {
-        return (states[s->state].may & what) != 0;
+        return (traits[s->state].may & what) != 0;
 }
 
 void spool_retry(struct spool *s)
 {
-        enter(s, states[s->state].due);
+        enter(s, traits[s->state].due);
         spool_kick(s);
 }
 
@@ -419,7 +434,7 @@ int spool_open(struct spool *s, uv_loop_t *loop, const char *dir, uint64_t max_b
         if (status == SPOOL_FULL) {
                 log_error("spool: %s cannot be opened: %s (the disk is full; retrying, clients are paused)",
                           j->file.path, j->file.error);
-                s->state = SPOOL_UNOPENED;
+                enter(s, SPOOL_UNOPENED);
                 uv_timer_start(&s->retry, on_retry, SPOOL_RETRY_MS, 0);
                 return 0;
         }

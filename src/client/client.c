@@ -1,11 +1,11 @@
-/* The window holds all unsettled lines in order. It is filled while it has room and sent as the socket
- * accepts it; an ack removes lines from its front. A broken connection is replaced; the new one begins with
- * the window's first line, which is line 1 of that connection. Writing and reading alternate by poll(),
- * since the daemon stops reading from a client that does not read its replies.
+/* The window holds, in order, what is not settled; it is filled while it has room, sent as the socket takes
+ * it, and an ack takes lines from its front. A connection that breaks is replaced, and begins with the
+ * window's first line, which is line 1 of that connection. Writing and reading alternate as poll() says,
+ * since a client that does not read its replies is not read, either.
  *
- * A reject is reported with the ack that covers its line: without that ack the line is sent again, and may
- * be accepted. Only whole lines are sent, so that stopping never cuts one in two. */
-#include "commands/client.h"
+ * A reject is told with the ack that covers its line: without that ack the line is sent again, and may fare
+ * better. Only whole lines are sent, so that no end of ours cuts one in two. */
+#include "client/client.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -26,9 +26,9 @@
 #include "base/visible.h"
 
 enum {
-        WINDOW_BYTES = 32 * 1024 * 1024, /* some batches more than are acked */
+        WINDOW_BYTES = 32 * 1024 * 1024, /* some batches ahead of the acks */
         WINDOW_LINES = 100000,
-        LINE_MAX_BYTES = 64 * 1024 * 1024, /* the maximum of limits.max_line_bytes */
+        LINE_MAX_BYTES = 64 * 1024 * 1024, /* the most that limits.max_line_bytes may be */
         SEND_BYTES = 256 * 1024,
         RECEIVE_BYTES = 64 * 1024,
         REPLY_MAX_BYTES = 1024 * 1024,
@@ -65,7 +65,7 @@ static bool everything_settled(const struct client *c)
         return input_is_over(c) && c->first == c->whole;
 }
 
-/* Frees the front of the window once it is large enough to justify the copying. */
+/* The front of the window is given up once that is worth the copying. */
 static void compact(struct client *c)
 {
         size_t done = c->first < c->sent ? c->first : c->sent;
@@ -79,7 +79,7 @@ static void compact(struct client *c)
         c->whole -= done;
 }
 
-/* A line longer than any daemon accepts is cut; the beginning is enough for the daemon to reject it. */
+/* Of a line that no daemon takes the beginning will do to have it refused. */
 static void cut_endless_line(struct client *c)
 {
         if (c->window.len - c->whole > LINE_MAX_BYTES + 1)
@@ -101,13 +101,13 @@ static void take_input(struct client *c)
                         c->whole = (size_t)(end - c->window.data) + 1;
         }
         cut_endless_line(c);
-        if (c->input == CLIENT_INPUT_END && c->window.len > c->whole) { /* the last line has no line feed */
+        if (c->input == CLIENT_INPUT_END && c->window.len > c->whole) { /* a line without a newline */
                 c->whole = c->window.len;
                 c->lines++;
         }
 }
 
-/* End of the line that begins at @at, including its line feed; the last line may have none. */
+/* Where the line ends that begins at @at, its newline included; the last line may have none. */
 static size_t line_end(const struct client *c, size_t at)
 {
         const char *newline = memchr(c->window.data + at, '\n', c->whole - at);
@@ -115,7 +115,7 @@ static size_t line_end(const struct client *c, size_t at)
         return newline ? (size_t)(newline - c->window.data) + 1 : c->whole;
 }
 
-/* Starts no further line. The rest of a line already begun is still sent. */
+/* No line is begun any more. What lies ahead of the acks is what was sent, up to its line's end. */
 static void stop(struct client *c)
 {
         size_t cut = c->first;
@@ -129,8 +129,8 @@ static void stop(struct client *c)
         c->stopped = true;
 }
 
-/* Removes one line from the front. Returns false if none was sent. The daemon may settle a line before its
- * end has arrived, if it is too long; the rest is sent nevertheless. */
+/* Takes one line from the front. False where none was sent. The daemon may settle a line before its end has
+ * come: it was too long; the rest is sent all the same. */
 static bool settle_line(struct client *c)
 {
         size_t end;
@@ -147,7 +147,7 @@ static bool settle_line(struct client *c)
 
 /* --- lines that are stored again when they are sent again --- */
 
-/* True for a spending record with neither collectedAt nor id. */
+/* A spending record that names neither its moment of collection nor its id. */
 static bool is_anonymous(struct slice line, struct json_scratch *scratch)
 {
         struct json_reader reader;
@@ -168,7 +168,7 @@ static bool is_anonymous(struct slice line, struct json_scratch *scratch)
         return json_finish(&reader);
 }
 
-/* Counts such lines among those sent; *ret_first is the number of the first. */
+/* How many of the lines that were sent; *ret_first is the first one's number. */
 static uint64_t count_anonymous(const struct client *c, uint64_t *ret_first)
 {
         struct json_scratch scratch = {0};
@@ -203,6 +203,14 @@ static bool fail_hopelessly(struct client *c, const char *what, const char *deta
         return fail(c, what, detail);
 }
 
+/* Of a connection's line @n, the number among all lines that are sent; 0 for the hello. */
+static uint64_t line_of(const struct client *c, uint64_t n)
+{
+        uint64_t hello = c->options.hello ? 1 : 0;
+
+        return n > hello ? c->before.lines + n - hello : 0;
+}
+
 static uint64_t number_in(const cJSON *reply, const char *key)
 {
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(reply, key);
@@ -224,10 +232,10 @@ static void forget_rejects(struct client *c)
         c->rejects_len = 0;
 }
 
-/* Takes over @reply. */
+/* Takes @reply. */
 static bool on_reject(struct client *c, cJSON *reply)
 {
-        uint64_t line = c->before.lines + number_in(reply, "reject");
+        uint64_t line = line_of(c, number_in(reply, "reject"));
 
         if (line <= c->counts.lines || line > c->counts.lines + c->lines || c->rejects_len == c->lines) {
                 cJSON_Delete(reply);
@@ -265,7 +273,7 @@ static void tell_settled_rejects(struct client *c)
 
 static bool on_ack(struct client *c, const cJSON *ack)
 {
-        uint64_t lines = c->before.lines + number_in(ack, "ack");
+        uint64_t lines = line_of(c, number_in(ack, "ack"));
 
         while (c->counts.lines < lines) {
                 if (!settle_line(c))
@@ -289,7 +297,7 @@ static bool on_closing(struct client *c, const char *why)
         return fail(c, "the daemon closed the connection: ", why);
 }
 
-/* Returns false if the connection is unusable. */
+/* False: the connection is of no use any more. */
 static bool on_reply(struct client *c, const char *line, size_t len)
 {
         cJSON *reply = cJSON_ParseWithLength(line, len);
@@ -313,7 +321,7 @@ static bool on_reply(struct client *c, const char *line, size_t len)
 
 /* --- a connection --- */
 
-/* Returns false at the end of the stream. */
+/* False at its end. */
 static bool receive_some(struct client *c)
 {
         char *p = buf_reserve(&c->replies, RECEIVE_BYTES);
@@ -340,28 +348,36 @@ static bool receive_some(struct client *c)
         return true;
 }
 
-/* Returns false if nothing more can be sent; replies may still arrive. */
+static size_t hello_left(const struct client *c)
+{
+        return c->options.hello ? strlen(c->options.hello) - c->hello_sent : 0;
+}
+
+/* False where nothing can be sent any more; there may be replies all the same. */
 static bool send_some(struct client *c)
 {
-        size_t len = c->whole - c->sent;
-        ssize_t n = send(c->fd, c->window.data + c->sent, len < SEND_BYTES ? len : SEND_BYTES, MSG_NOSIGNAL);
+        bool hello = hello_left(c) > 0;
+        const char *data = hello ? c->options.hello + c->hello_sent : c->window.data + c->sent;
+        size_t len = hello ? hello_left(c) : c->whole - c->sent;
+        ssize_t n = send(c->fd, data, len < SEND_BYTES ? len : SEND_BYTES, MSG_NOSIGNAL);
 
         if (n < 0)
                 return errno == EAGAIN || errno == EINTR;
-        c->sent += (size_t)n;
+        *(hello ? &c->hello_sent : &c->sent) += (size_t)n;
         return true;
 }
 
 static bool open_connection(struct client *c)
 {
         int on = 1;
-        int idle = 30; /* seconds: detects a peer that is gone even if nothing is to be sent */
+        int idle = 30; /* seconds: who vanishes without a word is noticed, though nothing is to be sent */
+        int connect_ms = c->options.connect_ms > 0 ? c->options.connect_ms : CONNECT_MS;
         char error[CONNECT_ERROR_BYTES];
 
         if (c->options.path)
-                c->fd = connect_unix(c->options.path, CONNECT_MS, c->options.stop_fd, error);
+                c->fd = connect_unix(c->options.path, connect_ms, c->options.stop_fd, error);
         else
-                c->fd = connect_tcp(c->options.tcp, CONNECT_MS, c->options.stop_fd, error);
+                c->fd = connect_tcp(c->options.tcp, connect_ms, c->options.stop_fd, error);
         if (c->fd < 0) {
                 c->hopeless = errno == EACCES || errno == EPERM || errno == EINVAL || errno == ENAMETOOLONG;
                 fail(c, "cannot connect: ", error);
@@ -375,28 +391,33 @@ static bool open_connection(struct client *c)
         c->connected = true;
         c->before = c->counts;
         c->sent = c->first;
+        c->hello_sent = 0;
         c->half_closed = false;
         c->replies.len = 0;
+        if (c->ops->on_connection)
+                c->ops->on_connection(c->ctx, c->fd);
         return true;
 }
 
 static void close_connection(struct client *c)
 {
         forget_rejects(c);
+        if (c->fd >= 0 && c->ops->on_connection)
+                c->ops->on_connection(c->ctx, -1);
         if (c->fd >= 0)
                 close(c->fd);
         c->fd = -1;
         c->connected = false;
 }
 
-/* Uses one connection until it ends or everything is settled. */
+/* One connection, until it ends or everything is settled. */
 static void converse(struct client *c)
 {
         bool sending = true;
         bool open = true;
 
-        while (open && !everything_settled(c)) {
-                bool to_send = sending && c->sent < c->whole;
+        while (open && !c->hopeless && !everything_settled(c)) {
+                bool to_send = sending && (c->sent < c->whole || hello_left(c) > 0);
                 bool to_read = !input_is_over(c) && has_room(c);
                 struct pollfd p[] = {
                         {.fd = c->fd, .events = (short)(POLLIN | (to_send ? POLLOUT : 0))},
@@ -408,12 +429,12 @@ static void converse(struct client *c)
                         c->half_closed = shutdown(c->fd, SHUT_WR) == 0;
                 if (poll(p, 3, to_read && c->options.input_fd < 0 ? 0 : c->options.turn_ms) < 0 &&
                     errno != EINTR)
-                        abort(); /* out of memory */
+                        abort(); /* memory */
                 if (p[0].revents & (POLLIN | POLLHUP | POLLERR))
                         open = receive_some(c);
                 if (open && p[2].revents)
                         stop(c);
-                if (open && p[0].revents & POLLOUT && c->sent < c->whole)
+                if (open && p[0].revents & POLLOUT && (c->sent < c->whole || hello_left(c) > 0))
                         sending = send_some(c);
                 if (!input_is_over(c) && to_read && (p[1].revents || c->options.input_fd < 0))
                         take_input(c);
@@ -423,25 +444,25 @@ static void converse(struct client *c)
 
 /* --- connections, one after the other --- */
 
-/* Reads input until there is something to send; returns false if there will not be. */
+/* Takes input until there is something to send; false where that is over. */
 static bool wait_for_work(struct client *c)
 {
-        while (c->first == c->whole && !input_is_over(c)) {
+        while (c->first == c->whole && !input_is_over(c) && !c->hopeless) {
                 struct pollfd p[] = {{.fd = c->options.input_fd, .events = POLLIN},
                                      {.fd = c->options.stop_fd, .events = POLLIN}};
 
                 if (poll(p, 2, c->options.input_fd < 0 ? 0 : c->options.turn_ms) < 0 && errno != EINTR)
-                        abort(); /* out of memory */
+                        abort(); /* memory */
                 if (p[1].revents)
                         stop(c);
                 else if (p[0].revents || c->options.input_fd < 0)
                         take_input(c);
                 c->ops->on_turn(c->ctx);
         }
-        return c->first < c->whole;
+        return c->first < c->whole && !c->hopeless;
 }
 
-/* Returns false if stopped on request. */
+/* False where it was ended on demand. */
 static bool pause_for(struct client *c, int64_t ms)
 {
         int64_t until = clock_monotonic_ms() + ms;
@@ -454,11 +475,13 @@ static bool pause_for(struct client *c, int64_t ms)
                 if (poll(&p, 1, turn ? c->options.turn_ms : (int)left) > 0)
                         return false;
                 c->ops->on_turn(c->ctx);
+                if (c->hopeless)
+                        return false;
         }
         return true;
 }
 
-/* Randomised, so that not all clients of a restarted daemon reconnect at once. */
+/* At random, so that the clients of a daemon that is back do not all come at once. */
 static int64_t pause_after(unsigned failures)
 {
         int64_t most = failures < 7 ? PAUSE_FIRST_MS << (failures - 1) : PAUSE_MAX_MS;
@@ -475,7 +498,7 @@ static bool is_stop_asked(const struct client *c)
         return poll(&p, 1, 0) > 0;
 }
 
-/* After a connection ended early: reports it and waits. Returns false if there should be no further attempt. */
+/* After a connection that ended too early: tells, waits. False where it is not to be tried again. */
 static bool wait_to_retry(struct client *c, unsigned failures, int64_t since)
 {
         int64_t pause = pause_after(failures);
@@ -516,14 +539,21 @@ enum client_end client_run(struct client *c)
                         since = clock_monotonic_ms();
                 }
                 if (c->first == c->whole)
-                        continue; /* nothing is unacked; reconnect when there is something to send */
+                        continue; /* it owes nothing, and comes back when there is something to say */
                 failures++;
                 if (!wait_to_retry(c, failures, since))
-                        return is_stop_asked(c) ? CLIENT_STOPPED : CLIENT_FAILED;
+                        return is_stop_asked(c) && !c->hopeless ? CLIENT_STOPPED : CLIENT_FAILED;
         }
+        if (c->hopeless)
+                return CLIENT_FAILED;
         if (c->stopped)
                 return CLIENT_STOPPED;
         return c->input == CLIENT_INPUT_FAILED ? CLIENT_NO_INPUT : CLIENT_DONE;
+}
+
+void client_give_up(struct client *c, const char *why)
+{
+        fail_hopelessly(c, why, "");
 }
 
 void client_init(struct client *c, const struct client_options *options, const struct client_ops *ops,

@@ -1,0 +1,146 @@
+/* The merge of a batch whose rows may be stored: BEGIN, INSERT ... ON CONFLICT DO NOTHING, which says what it inserted, a
+ * comparison of the others with what is stored, COMMIT. An open COPY is compared in the same way. Where the database
+ * changes what it stores, nothing is settled. */
+#include "model/db.h"
+#include "model/spending_store.h"
+#include "spending/writer_internal.h"
+
+void writer_query_arrays(struct writer *w, const char *sql, int arrays_len)
+{
+        const char *params[COPY_FORMAT_ARRAYS];
+        int bytes[COPY_FORMAT_ARRAYS];
+
+        for (int i = 0; i < arrays_len; i++) {
+                params[i] = w->arrays[i].data;
+                bytes[i] = (int)w->arrays[i].len;
+        }
+        pg_conn_query(&w->conn, sql, arrays_len, params, bytes);
+}
+
+void writer_start_merge(struct writer *w)
+{
+        writer_enter(w, WRITER_BEGIN);
+        pg_conn_command(&w->conn,
+                        w->batch->any_time ? spending_merge_ids_begin_sql : spending_merge_begin_sql);
+}
+
+void writer_send_merge(struct writer *w)
+{
+        writer_enter(w, WRITER_MERGE);
+        fates_begin(&w->fates, w->batch->len);
+        copy_format_arrays(w->arrays, w->batch->rows, NULL, w->batch->len);
+        writer_query_arrays(w, w->batch->any_time ? spending_merge_ids_sql : spending_merge_sql,
+                            COPY_FORMAT_ARRAYS);
+}
+
+void writer_send_end(struct writer *w, enum writer_state how)
+{
+        writer_enter(w, how);
+        pg_conn_command(&w->conn, how == WRITER_COMMIT ? "COMMIT" : "ROLLBACK");
+}
+
+static int by_time(const void *a, const void *b, void *ctx)
+{
+        const struct row *rows = ctx;
+        int64_t x = rows[*(const uint32_t *)a].rec.collected_at;
+        int64_t y = rows[*(const uint32_t *)b].rec.collected_at;
+
+        return (x > y) - (x < y);
+}
+
+/* Asks by the keys of one week's rows what is stored: each statement's plan has one chunk, where one for all rows would
+ * look for each row in every chunk of the batch. */
+static void send_compare_week(struct writer *w)
+{
+        const struct row *rows = w->batch->rows;
+        const char *params[COPY_FORMAT_ARRAYS + 2];
+        int bytes[COPY_FORMAT_ARRAYS + 2];
+        char bounds[2][8];
+        const uint32_t *next = w->fates.asked + w->fates.asked_len;
+        size_t left = fates_left(&w->fates);
+        size_t n = 1;
+
+        while (n < left && row_order_week(rows[next[n]].rec.collected_at) ==
+                                   row_order_week(rows[next[0]].rec.collected_at))
+                n++;
+        fates_ask_next(&w->fates, n);
+        copy_format_arrays(w->arrays, rows, w->fates.asked, n);
+        for (int i = 0; i < COPY_FORMAT_ARRAYS; i++) {
+                params[i] = w->arrays[i].data;
+                bytes[i] = (int)w->arrays[i].len;
+        }
+        copy_format_time(bounds[0], rows[next[0]].rec.collected_at);
+        copy_format_time(bounds[1], rows[next[n - 1]].rec.collected_at);
+        for (int i = 0; i < 2; i++) {
+                params[COPY_FORMAT_ARRAYS + i] = bounds[i];
+                bytes[COPY_FORMAT_ARRAYS + i] = sizeof(bounds[i]);
+        }
+        pg_conn_query(&w->conn, spending_compare_sql, COPY_FORMAT_ARRAYS + 2, params, bytes);
+}
+
+/* Asks what is stored under the chosen rows' keys. */
+void writer_send_compare(struct writer *w)
+{
+        writer_enter(w, WRITER_COMPARE);
+        if (w->batch->any_time) {
+                copy_format_arrays(w->arrays, w->batch->rows, w->fates.asked, w->fates.asked_len);
+                writer_query_arrays(w, spending_compare_ids_sql, COPY_FORMAT_ARRAYS);
+                return;
+        }
+        fates_sort(&w->fates, by_time, w->batch->rows);
+        send_compare_week(w);
+}
+
+/* The rows that are nowhere were dropped, unless they are stored under other keys than their own. */
+static void send_elsewhere(struct writer *w)
+{
+        writer_enter(w, WRITER_ELSEWHERE);
+        copy_format_arrays(w->arrays, w->batch->rows, w->fates.asked, w->fates.asked_len);
+        writer_query_arrays(w, spending_compare_ids_sql, COPY_FORMAT_ARRAYS);
+}
+
+/* The database changes what it stores: no row is settled. */
+static void fail_changed(struct writer *w)
+{
+        w->error = PG_ERROR(SQLSTATE_TRIGGER_PROTOCOL, DB_CHANGES);
+        writer_send_end(w, WRITER_ROLLBACK);
+}
+
+void writer_on_merged(struct writer *w, const struct pg_result *res)
+{
+        if (!fates_read_merge(&w->fates, res))
+                fail_changed(w);
+        else if (fates_ask(&w->fates, w->row_triggers > 0 ? FATE_ANY : FATE_OPEN))
+                writer_send_compare(w);
+        else
+                writer_send_end(w, WRITER_COMMIT);
+}
+
+/* What COPY put into the transaction that is open is there, as it was sent. */
+static bool is_as_copied(const struct writer *w)
+{
+        return fates_count(&w->fates, FATE_CONFLICT) == 0 &&
+               (w->batch->copied || fates_count(&w->fates, FATE_SAME) == w->copied_rows);
+}
+
+void writer_on_compared(struct writer *w, const struct pg_result *res)
+{
+        if (!fates_read_compare(&w->fates, res))
+                fail_changed(w);
+        else if (fates_left(&w->fates) > 0)
+                send_compare_week(w);
+        else if (w->copied && !is_as_copied(w))
+                fail_changed(w);
+        else if (fates_ask(&w->fates, FATE_ABSENT))
+                send_elsewhere(w);
+        else
+                writer_send_end(w, WRITER_COMMIT);
+}
+
+void writer_on_elsewhere(struct writer *w, const struct pg_result *res)
+{
+        if (fates_read_elsewhere(&w->fates, res))
+                writer_send_end(w, WRITER_COMMIT);
+        else
+                fail_changed(w);
+}
