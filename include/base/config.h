@@ -21,34 +21,34 @@ enum fk_check {
         FK_CHECK_BATCH, /* once for all objects of a batch */
 };
 
-/* Every setting of the INI file (contract: config/boris-ingestd.ini documents each with its default).
- * Strings are owned by the struct; NULL or "" never both: an unset string is "". */
+/* All settings of the INI file. config/boris-ingestd.ini documents each one and its default. The struct owns
+ * its strings; an unset string is "", never NULL. */
 struct config {
         struct {
                 unsigned workers; /* event loops, 1..64 */
         } daemon;
         struct {
                 char *url;           /* libpq conninfo or URL; "" means libpq's own defaults (PGHOST, ...) */
-                char *password_file; /* "" for none; at most 4000 bytes */
-                char *password;      /* its first line; "" for none */
-                unsigned writers;    /* COPY connections, 1..64 */
+                char *password_file; /* path, at most 4000 bytes; "" for none */
+                char *password;      /* the first line of password_file; "" for none */
+                unsigned writers;    /* database connections for COPY, 1..64 */
                 enum fk_check fk_check;
         } database;
         struct {
-                char *unix_path;    /* "" for none; as long as a socket's path may be, 107 bytes */
+                char *unix_path;    /* socket path, at most 107 bytes; "" for none */
                 unsigned unix_mode; /* 0..0777 */
-                char *allow_users;  /* names or numbers, with commas or spaces between them; "" for no list */
-                char *allow_groups; /* likewise */
+                char *allow_users;  /* names or numbers, separated by commas or blanks; "" for no list */
+                char *allow_groups; /* as allow_users */
                 char *tcp;          /* "host:port" or "[v6]:port", "" for none */
-                char *tls_cert;     /* PEM files for it, all "" for no TLS */
+                char *tls_cert;     /* PEM files for listen.tcp; all "" for no TLS */
                 char *tls_key;
                 char *tls_client_ca;
         } listen;
         struct {
-                size_t max_line_bytes;    /* 1024..67108864, without the line's end */
+                size_t max_line_bytes;    /* 1024..67108864, without the line feed */
                 unsigned max_connections; /* 1..65536 */
-                unsigned idle_ms;         /* 0..604800000; 0 for no limit */
-                /* 16M..1T: everything held for clients: lines, rows, replies */
+                unsigned idle_ms;         /* 0..604800000; 0: no limit */
+                /* 16M..1T: limit of all memory held for clients (lines, rows, replies) */
                 size_t memory_bytes;
         } limits;
         struct {
@@ -58,20 +58,20 @@ struct config {
         } batch;
         struct {
                 size_t cache_objects; /* 0..100000000 */
-                /* 0..86400000: how long a record waits for its unknown object */
+                /* 0..86400000: how long a record waits for its unknown ad object */
                 unsigned unknown_grace_ms;
-                /* 1000..3600000: remembered objects are compared with the database */
+                /* 1000..3600000: interval at which cached objects are compared with the database */
                 unsigned recheck_ms;
         } resolve;
         struct {
-                char *dir; /* "" for none; at most 4000 bytes */
-                /* 1M..1T: of its file, without what SQLite logs beside it */
+                char *dir; /* directory, at most 4000 bytes; "" for none */
+                /* 1M..1T: limit of the spool's file, not counting SQLite's write-ahead log */
                 size_t max_bytes;
         } spool;
         struct {
-                char *file;       /* "" for none; at most 4000 bytes */
-                size_t max_bytes; /* 64K..1T: at which the file is rotated */
-                unsigned keep;    /* 0..1000 rotated files */
+                char *file;       /* path, at most 4000 bytes; "" for none */
+                size_t max_bytes; /* 64K..1T: size at which the file is rotated */
+                unsigned keep;    /* rotated files to keep, 0..1000 */
                 bool replay_unknown;
         } rejects;
         struct {
@@ -120,9 +120,9 @@ int config_read_password(struct config *config, char ret_error[CONFIG_ERROR_BYTE
 /* Whether @path, of a setting, names a credential that systemd gave to another process only. */
 bool config_credential_absent(const char *path);
 
-/* Where the settings of @running come from, to be read again; all is borrowed. */
+/* Where to read the running settings again; borrows everything. */
 struct config_source {
-        const char *path; /* or NULL, as above */
+        const char *path; /* NULL: as for config_load */
         const char *const *overrides;
         size_t overrides_len;
 };

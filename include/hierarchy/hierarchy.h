@@ -14,12 +14,12 @@
 #include "hierarchy/hierarchy_writer.h"
 #include "wire/line.h"
 
-/* Writes hierarchy records: gathers them into batches and writes one batch after the other on a connection of
- * its own. Spending that came behind hierarchy records on the same client's connection waits here until those
- * are written, so that it finds their objects.
+/* Writes hierarchy records: collects them in batches and writes one batch after the other on a database
+ * connection of its own. A spending record that follows hierarchy records in the same session waits here
+ * until these are written, so that it finds their objects (a "follower").
  *
- * Records that cannot be written, while others can, step aside with what depends on them (hierarchy_aside.h): they
- * and others are tried in turn. */
+ * A batch with records that cannot be written, while others can, is set aside together with lines that
+ * depend on it (hierarchy_aside.h); batches set aside and new ones are tried in turn. */
 
 enum {
         /* maximum of sealed batches: at this number clients with hierarchy records are paused */
@@ -48,19 +48,19 @@ struct hierarchy_limits {
 struct hierarchy {
         struct hierarchy_writer writer;
         uv_timer_t linger;
-        uv_timer_t wake; /* when a batch that stepped aside is due */
+        uv_timer_t wake; /* for when a batch set aside is due */
         struct memory *memory;
         struct hierarchy_limits limits;
         const struct hierarchy_ops *ops;
         void *ctx;
-        struct hierarchy_batch *open; /* takes records; NULL: none */
+        struct hierarchy_batch *open; /* collects records; NULL: none */
         struct list sealed;
         size_t sealed_len;
         struct hierarchy_aside aside;
-        /* whose it is, where both wait */
+        /* which kind of batch is next, if both kinds wait */
         enum { HIERARCHY_TURN_SEALED, HIERARCHY_TURN_ASIDE } turn;
-        uint64_t last; /* the number of the newest batch */
-        uint64_t done; /* batches up to this number are written, or stepped aside */
+        uint64_t last; /* number of the newest batch */
+        uint64_t done; /* batches up to this number are written or set aside */
         size_t followers;
         bool draining;
         void (*close_cb)(struct hierarchy *);
@@ -69,7 +69,7 @@ struct hierarchy {
 void hierarchy_open(struct hierarchy *h, uv_loop_t *loop, const char *url, struct memory *memory,
                     const struct hierarchy_limits *limits, const struct hierarchy_ops *ops, void *ctx);
 
-/* From the next record on. */
+/* Applies to later records. */
 void hierarchy_set_limits(struct hierarchy *h, const struct hierarchy_limits *limits);
 
 /* All lines must have been settled. */
@@ -91,13 +91,14 @@ void hierarchy_follow_take(struct hierarchy *h, uint64_t number, const struct ro
  * true. */
 bool hierarchy_hold_take(struct hierarchy *h, const struct row *row);
 
-/* Whether who has lines aside may send more. */
+/* True if clients that have lines set aside may send more. */
 static inline bool hierarchy_has_room_aside(const struct hierarchy *h)
 {
         return h->aside.lines < h->limits.rows;
 }
 
-/* Whether anything waits for the database, but for what stepped aside while that works. */
+/* True if anything waits for the database, not counting batches set aside as long as other batches can be
+ * written. */
 static inline bool hierarchy_waits(const struct hierarchy *h)
 {
         return h->writer.batch || h->sealed_len > 0 ||
@@ -114,7 +115,8 @@ static inline bool hierarchy_has_room(const struct hierarchy *h)
  * hierarchy and of following spending, in no particular order. */
 void hierarchy_evacuate(struct hierarchy *h, const char *why, line_take_cb *cb, void *ctx);
 
-/* From now on no batch waits for more records; those that stepped aside are tried once more, and abandoned. */
+/* From now on batches are written without waiting for more records. Batches set aside are tried once more,
+ * then abandoned. */
 void hierarchy_drain(struct hierarchy *h);
 
 #endif

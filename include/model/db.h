@@ -79,7 +79,7 @@ void db_close(struct db *db);
 /* A server that does not acknowledge what it is sent for @ms is given up: the connection breaks. TCP only. */
 void db_limit_silence(struct db *db, unsigned ms);
 
-/* Parameters of one statement, zeroed before the first is added; texts are borrowed. Not to be copied. */
+/* Parameters of one statement. Zero it before adding the first; borrows texts; must not be copied. */
 struct db_params {
         int len;
         unsigned types[DB_PARAMS_MAX]; /* Oid */

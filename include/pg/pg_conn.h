@@ -21,31 +21,31 @@ struct pg_conn;
 struct pg_result;
 
 struct pg_conn_ops {
-        /* Connected, set up, and the database fits; a command may be started. */
+        /* Connected, set up, and the database fits: a command may be started. */
         void (*on_ready)(void *ctx);
         /* The server waits for COPY data: pg_conn_put may be called. */
         void (*on_copy_in)(void *ctx);
-        /* What pg_conn_put had to leave was sent; it may be called again. */
+        /* Unsent data of pg_conn_put has been sent; it may be called again. */
         void (*on_writable)(void *ctx);
-        /* The command is over. @res is borrowed for the call; the next command may be started in it. */
+        /* The command has ended. @res is borrowed for the call; the callback may start the next command. */
         void (*on_result)(void *ctx, const struct pg_result *res);
         /* The connection is gone; the outcome of a command in flight is unknown. Comes once behind each on_ready, which
          * will come again. */
         void (*on_lost)(void *ctx);
-        /* For an owner that decides by what it reads: each result is handed over only when the database
-         * still fits after it. */
+        /* For an owner whose decisions depend on what it reads: checks after each result that the database
+         * still fits, and only then delivers the result. */
         bool verify_answers;
 };
 
 enum pg_conn_state {
         PG_CONN_CLOSED,
-        PG_CONN_CONNECTING, /* in a worker thread: looking up names and greeting take their time */
-        PG_CONN_SETUP,      /* connected, the session is being set up, and the database looked at */
-        PG_CONN_WAITING,    /* for the time of the next attempt */
+        PG_CONN_CONNECTING, /* in a worker thread, since name look-up and authentication block */
+        PG_CONN_SETUP,      /* connected; sets the session up and checks that the database fits */
+        PG_CONN_WAITING,    /* until the next attempt */
         PG_CONN_READY,
         PG_CONN_BUSY,   /* a command is in flight */
-        PG_CONN_COPY,   /* its COPY data is awaited */
-        PG_CONN_VERIFY, /* its result is here, and the database is looked at once more */
+        PG_CONN_COPY,   /* waiting for COPY data */
+        PG_CONN_VERIFY, /* the result is here; checks once more that the database fits */
         PG_CONN_CLOSING,
         PG_CONN_STATES,
 };

@@ -30,9 +30,8 @@ struct batcher {
         size_t sealed_len;
         struct list doubtful;
         size_t doubtful_rows;
-        /* of these, in batches that are tried again from time to time, others proceed */
-        size_t resting_rows;
-        bool doubtful_next;           /* the last batch taken was none of these */
+        size_t resting_rows; /* of these, in batches that are tried again from time to time, others proceed */
+        bool doubtful_next;  /* the last batch taken was none of these */
         void (*on_sealed)(void *ctx); /* a batch waits to be taken */
         void *ctx;
         void (*close_cb)(struct batcher *);
@@ -71,10 +70,10 @@ static inline bool batcher_has_room_for_doubtful(const struct batcher *b)
         return b->doubtful_rows < b->max_rows;
 }
 
-/* Puts a batch back that was taken: in front of all others; a doubtful one among these, sorted by size. */
+/* Puts a batch back that was taken: before all others, or a doubtful one among these, the smaller ones first. */
 void batcher_return(struct batcher *b, struct batch *batch);
 
-/* Makes resting batches due. */
+/* Resting batches are due now. */
 void batcher_wake(struct batcher *b);
 
 /* Whether a batch waits that should be written soon. */

@@ -24,11 +24,11 @@ struct writer;
 struct writer_ops {
         /* Connected and without a batch: writer_write may be called. */
         void (*on_idle)(void *ctx, struct writer *w);
-        /* A row's fate. */
+        /* A row is settled. */
         line_settle_cb *settle;
-        /* The row's ad object has gone from the database: takes over *row. */
+        /* The row's ad object is deleted: the callback takes over *row. */
         void (*on_missing)(void *ctx, const struct row *row);
-        /* Takes over a batch, or a part of one, that is still to be written: it is next in line. */
+        /* Takes over a batch, or part of one, that is still to be written: it comes next. */
         void (*on_return)(void *ctx, struct batch *batch);
 };
 
@@ -36,19 +36,19 @@ enum writer_state {
         WRITER_DOWN,       /* no connection */
         WRITER_IDLE,       /* no batch */
         WRITER_TAKING,     /* a batch was taken, and nothing is sent yet */
-        WRITER_OBSTACLE,   /* asking what stands against checking foreign keys by the batch */
-        WRITER_COPY,       /* COPY started; its rows are sent, then its result awaited: it commits */
-        WRITER_OPEN_COPY,  /* the same in a transaction that is left open */
+        WRITER_OBSTACLE,   /* asking whether foreign keys can be checked by the batch */
+        WRITER_COPY,       /* COPY started: sending rows, then awaiting the result, which commits */
+        WRITER_OPEN_COPY,  /* as WRITER_COPY, in a transaction that is left open */
         WRITER_BEGIN,      /* opening the transaction of a merge */
         WRITER_MERGE,      /* INSERT ... ON CONFLICT DO NOTHING */
-        WRITER_COMPARE,    /* asking what is stored under the rows' keys */
-        WRITER_ELSEWHERE,  /* asking whether rows that are not there were stored under other keys */
-        WRITER_COMMIT,     /* ending the transaction */
-        WRITER_ROLLBACK,   /* the same, the batch having failed */
-        WRITER_LOCKED,     /* asking which ad objects somebody has locked */
-        WRITER_MISSING,    /* asking which ad objects are gone */
-        WRITER_CANDIDATES, /* asking for ordinary rows to probe with */
-        WRITER_PROBE,      /* writing one, the batch having failed */
+        WRITER_COMPARE,    /* reading the stored rows with the rows' keys */
+        WRITER_ELSEWHERE,  /* checking whether missing rows were stored under other keys */
+        WRITER_COMMIT,     /* committing */
+        WRITER_ROLLBACK,   /* rolling back a failed batch */
+        WRITER_LOCKED,     /* reading which ad objects are locked */
+        WRITER_MISSING,    /* reading which ad objects are deleted */
+        WRITER_CANDIDATES, /* reading candidates for probe rows */
+        WRITER_PROBE,      /* writing a probe row after the batch failed */
         WRITER_STATES,
 };
 

@@ -20,7 +20,7 @@
 
 enum setting_type {
         TYPE_STRING,
-        TYPE_PATH,    /* at most so long, or "" */
+        TYPE_PATH,    /* "", or up to the setting's limit of bytes */
         TYPE_FILE,    /* a path that may be "credential:NAME" */
         TYPE_ADDRESS, /* "", host:port or [v6]:port */
         TYPE_UINT,
@@ -288,7 +288,7 @@ static bool set(struct config *config, const struct setting *s, const char *valu
         case TYPE_FK_CHECK:
                 return read_fk_check(value, field(config, s));
         }
-        return false; /* there is no other type */
+        return false; /* all types are handled above */
 }
 
 /* --- errors: the value is never told, it may be a secret --- */
@@ -604,7 +604,7 @@ bool config_restricts_users(const struct config *config)
         return config->listen.allow_users[0] || config->listen.allow_groups[0];
 }
 
-/* Rules between settings. */
+/* Checks rules that involve several settings. */
 static int check_together(const struct config *config, char *ret_error)
 {
         if (config->limits.memory_bytes / config->daemon.workers / 4 < config->limits.max_line_bytes)

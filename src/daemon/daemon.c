@@ -51,13 +51,13 @@ struct daemon {
         struct workers workers;
         struct monitor monitor;
         struct service service;
-        int passed[SERVICE_SOCKETS_MAX]; /* sockets that systemd listens on for us */
+        int passed[SERVICE_SOCKETS_MAX]; /* sockets passed by systemd */
         int passed_len;
         struct schema_check schema;
-        uint64_t accepted; /* connections, since the start */
+        uint64_t accepted; /* client connections since the start */
         struct signals signals;
-        uv_timer_t deadline; /* of the drain */
-        uv_timer_t status;   /* when systemd is told what goes on */
+        uv_timer_t deadline; /* of stopping */
+        uv_timer_t status;   /* interval of status messages to systemd */
         struct status_line status_line;
         bool draining;
         bool closing; /* the workers have ended */
@@ -305,18 +305,19 @@ static void on_rejects_closed(struct reject_file *r)
         (void)r;
 }
 
-/* Closes all that is left, once the workers have ended. The loop ends with the last handle. */
+/* Closes everything left after the workers have ended. The loop ends with the last handle. */
 static void close_all(struct daemon *d)
 {
         listener_close(&d->listener);
         unknown_lines_close(&d->unknown);
-        monitor_close(&d->monitor); /* before the workers: what it asked for may still come */
+        monitor_close(&d->monitor); /* before the workers: stats it asked for may still arrive */
         workers_close(&d->workers);
         reject_file_close(&d->rejects, on_rejects_closed);
         schema_check_close(&d->schema);
         service_close(&d->service);
         uv_close((uv_handle_t *)&d->status, NULL);
-        /* what is not closed yet may wait for a disk or a server: these still end it */
+        /* handles that are still open may wait for a disk or a server; a signal or the deadline still ends
+         * the process */
         d->closing = true;
         signals_unref(&d->signals);
         uv_unref((uv_handle_t *)&d->deadline);
@@ -423,7 +424,7 @@ static void init_handles(struct daemon *d)
         d->status.data = d;
         d->deadline.data = d;
         if (signals_open(&d->signals, loop, on_signal, d) != 0)
-                abort(); /* no descriptor for the first thing that the process does */
+                abort(); /* out of descriptors at the very start */
 }
 
 static int open_rejects(struct daemon *d)
@@ -558,7 +559,7 @@ int daemon_run(struct config *config, const struct config_source *source)
         int err;
 
         if (d)
-                /* before others take those numbers */
+                /* before other descriptors get these numbers */
                 d->passed_len = service_take_sockets(d->passed);
         if (!d || uv_loop_init(&d->loop) != 0) {
                 log_error("no memory or descriptors for an event loop");
@@ -594,7 +595,7 @@ int daemon_run(struct config *config, const struct config_source *source)
         access_deinit(&d->access);
         tls_server_deinit(&d->tls);
         if (uv_loop_close(&d->loop) != 0)
-                abort(); /* a handle was forgotten */
+                abort(); /* a handle was not closed */
         free(d);
         log_stop();
         return err ? 1 : 0;

@@ -56,8 +56,7 @@ static void mark_resting_line(struct pipeline *p, struct line *line)
 static void mark_resting(struct pipeline *p, struct batch *batch)
 {
         for (size_t i = 0; i < batch->len; i++) {
-                /* a row that waits long must not keep a block with other lines */
-                if (!batch->rows[i].line.resting)
+                if (!batch->rows[i].line.resting) /* what waits long holds no more than its own bytes */
                         row_detach(&batch->rows[i]);
                 mark_resting_line(p, &batch->rows[i].line);
         }
@@ -110,7 +109,7 @@ static void end_line(struct pipeline *p, struct line *line, enum line_outcome ou
         block_unref(line->block);
 }
 
-/* Called by a stage. */
+/* By a stage. */
 static void settle(void *ctx, struct line *line, enum line_outcome outcome, const struct reject *reject)
 {
         struct pipeline *p = ctx;
@@ -274,7 +273,7 @@ static void on_unknown(void *ctx, const struct line *line, bool waits)
 
 /* --- reports --- */
 
-/* Returns the connection that has worked for longest or, if none works, the one lost last. */
+/* The one that has been good for longest, or else is away since last. */
 static const struct pg_conn *best_writer(const struct pipeline *p)
 {
         const struct pg_conn *best = &p->writers[0].conn;
@@ -288,14 +287,14 @@ static const struct pg_conn *best_writer(const struct pipeline *p)
         return best;
 }
 
-/* True if lines can be stored, as far as is known. */
+/* Whether lines can be stored, as far as it is known. */
 static bool database_up(const struct pipeline *p)
 {
         return pg_conn_good(best_writer(p)) && pg_conn_good(&p->resolver.conn) &&
                pg_conn_good(&p->hierarchy.writer.conn);
 }
 
-/* @needed: without this connection some kind of line cannot be stored. */
+/* @needed: without it no line, or no line of some kind, can be stored. */
 static void report_conn(const struct pg_conn *c, bool needed, struct stats_database *d)
 {
         d->wanted++;
@@ -379,15 +378,15 @@ void pipeline_stats(const struct pipeline *p, struct stats *r, enum stats_detail
 
 /* --- room --- */
 
-/* Number of lines that wait for an unknown object, or are resting. Beyond half of the memory they count as
- * all others do; otherwise there would be no limit. */
+/* Lines that wait for an unknown object, or since only they cannot be written. As far as these fill half of the memory, they
+ * count as others do: else there would be no bound. */
 static size_t waiting_lines(const struct pipeline *p)
 {
         return p->unknown + (p->resting_bytes < p->memory.limit / 2 ? p->resting : 0);
 }
 
-/* Memory filled by lines on their way to the database will soon be free. Memory of waiting lines does not
- * count here: a client would have to wait as long as they do. */
+/* Memory that lines on their way to the database fill is free soon. Those that wait do not count for that: who
+ * waits for them would wait as long as they do. */
 bool pipeline_memory_full(const struct pipeline *p)
 {
         return memory_full(&p->memory) && p->in_flight > waiting_lines(p);
@@ -465,7 +464,7 @@ static void on_sealed(void *ctx)
         }
 }
 
-/* The daemon is stopping, and these rows would have to wait longer. */
+/* The daemon is to end, and these rows would wait for longer. */
 static void abandon(struct pipeline *p, struct batch *batch)
 {
         for (size_t i = 0; i < batch->len; i++) {
@@ -521,7 +520,7 @@ static void gather_batches(struct pipeline *p, struct evacuated *e)
         }
 }
 
-/* Sorts by order of receipt; replayed lines, which the spool keeps in order, come first. */
+/* The order of arrival; lines that came out of the spool, which keeps their order, go first. */
 static int compare_received(const void *a, const void *b)
 {
         const struct line *x = a;

@@ -275,7 +275,7 @@ static void on_retry(uv_timer_t *timer)
                 go_on(r);
 }
 
-/* Before those that were added meanwhile. */
+/* Puts failed entries before those added meanwhile. */
 static void put_back_spooled(struct reject_file *r)
 {
         struct reject_entries *failed = &r->writing[REJECT_TO_SPOOLED];
@@ -334,7 +334,7 @@ static bool has_lines(const struct reject_entries entries[REJECT_TARGETS])
         return false;
 }
 
-/* With nothing being written: begins with what waits, or ends. */
+/* No write is running: starts the next one, or ends. */
 static void go_on(struct reject_file *r)
 {
         uv_mutex_lock(&r->lock);
@@ -372,7 +372,7 @@ int reject_file_open(struct reject_file *r, uv_loop_t *loop, const char *path,
         *r = (struct reject_file){.loop = loop, .path = path, .limits = *limits};
         if (uv_mutex_init(&r->lock) != 0 || uv_mutex_init(&r->unknown_lock) != 0 ||
             uv_async_init(loop, &r->wake, on_wake) != 0)
-                abort(); /* the process has not begun anything yet */
+                abort(); /* at the very start */
         uv_timer_init(loop, &r->retry);
         r->wake.data = r;
         r->retry.data = r;

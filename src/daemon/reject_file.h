@@ -38,15 +38,15 @@ enum {
 };
 
 struct reject_file_limits {
-        size_t file_bytes; /* at which a file is rotated */
-        unsigned keep;     /* rotated files */
+        size_t file_bytes; /* size at which a file is rotated */
+        unsigned keep;     /* number of rotated files */
         bool keep_unknown; /* lines of unknown objects go to FILE.unknown.new, too: see daemon/unknown_lines.h */
 };
 
-/* Whether the client learned that the line is refused. */
+/* Whether the client knows that the line was rejected. */
 enum reject_audience {
-        REJECT_TOLD,    /* by its reply */
-        REJECT_SPOOLED, /* no: it was told that the line is spooled */
+        REJECT_TOLD,    /* yes, by its reply */
+        REJECT_SPOOLED, /* no: the line was acked as spooled */
 };
 
 /* Where entries are written. */
@@ -65,23 +65,23 @@ struct reject_entries {
 
 struct reject_file {
         uv_loop_t *loop;
-        const char *path; /* borrowed; "" where nothing is recorded */
+        const char *path; /* borrowed; "": nothing is recorded */
         struct reject_file_limits limits;
-        uv_mutex_t lock;         /* of waiting, writing's length and what is counted */
+        uv_mutex_t lock;         /* protects waiting, the length of writing, and the counters */
         uv_mutex_t unknown_lock; /* of FILE.unknown.new */
-        uv_async_t wake;         /* lines were added */
+        uv_async_t wake;         /* signals added entries */
         uv_timer_t retry;
         struct reject_entries waiting[REJECT_TARGETS]; /* to be written next */
-        struct reject_entries writing[REJECT_TARGETS]; /* while they are written; else empty */
+        struct reject_entries writing[REJECT_TARGETS]; /* being written; otherwise empty */
         uv_work_t work;
         bool working;
-        int error[REJECT_TARGETS]; /* of the last write: a negative errno, 0 */
-        bool torn[REJECT_TARGETS]; /* the last write ended inside of a line */
-        bool failing;              /* the log was told */
-        uint64_t lost;             /* lines that were not recorded since then */
-        uint64_t lost_before;      /* and before that */
-        uint64_t dropped;          /* by the last job's rotation */
-        uint64_t rotated_out;      /* by all */
+        int error[REJECT_TARGETS]; /* of the last write: a negative errno, or 0 */
+        bool torn[REJECT_TARGETS]; /* the last write ended within a line */
+        bool failing;              /* the failure was logged */
+        uint64_t lost;             /* entries not recorded since the failure began */
+        uint64_t lost_before;      /* and before it began */
+        uint64_t dropped;          /* entries dropped by the last job's rotation */
+        uint64_t rotated_out;      /* entries dropped by all rotations */
         uint64_t unkept;           /* lines of unknown objects that the last job had no room for */
         struct log_limit rotations;
         void (*close_cb)(struct reject_file *);
@@ -99,16 +99,16 @@ bool reject_file_at_rest(struct reject_file *r);
 /* In any thread: renames FILE.unknown.new to @to; nothing happens where there is none. */
 void reject_file_take_unknown(struct reject_file *r, const char *to);
 
-/* On the loop: what it tells of itself. */
+/* Returns the stats; in the loop's thread. */
 struct stats_reject_file reject_file_stats(struct reject_file *r);
 
-/* Writes what waits, then calls @cb, from the loop or at once. Nobody adds any more. */
+/* Writes what waits, then calls @cb, from the loop or immediately. Nothing may be added any more. */
 void reject_file_close(struct reject_file *r, void (*cb)(struct reject_file *));
 
 /* When the loop has ended. */
 void reject_file_deinit(struct reject_file *r);
 
-/* In any thread. @text is the line, ptr NULL where it was not kept. */
+/* May be called in any thread. @text is the line; ptr NULL if it was not kept. */
 void reject_file_add(struct reject_file *r, const struct line_from *from, struct slice text,
                      const struct reject *reject, enum reject_audience audience);
 

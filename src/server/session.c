@@ -94,7 +94,7 @@ static void log_close(struct session *s)
         client_log_close(&s->set->log, &from, &end);
 }
 
-/* The connection ends here; lines that were received go on. */
+/* Closes the connection; received lines are still processed. */
 void session_close(struct session *s)
 {
         if (s->state == SESSION_CLOSED)
@@ -218,7 +218,7 @@ static void say(struct session *s)
         const char *closing = closing_word(s);
         bool last = (s->state == SESSION_EOF || closing) && (session_settled(s) || s->set->ending);
 
-        if (s->state == SESSION_LAST) /* all is said */
+        if (s->state == SESSION_LAST) /* already done */
                 return;
         if (s->acks.settled > s->acked || (last && !s->ack_told))
                 session_say_ack(s);
@@ -226,7 +226,7 @@ static void say(struct session *s)
                 reply_closing(&s->out, closing);
         if (last) {
                 session_enter(s, SESSION_LAST);
-                list_remove(&s->waiting); /* it takes no more lines */
+                list_remove(&s->waiting); /* takes no more lines */
                 received_drop(&s->received);
         }
 }
@@ -462,13 +462,13 @@ static void on_read(void *ctx, bool ended)
         s->client_ended |= ended;
         if (ended && s->state == SESSION_OPEN)
                 session_enter(s, SESSION_EOF);
-        session_mark_dirty(s); /* there may be something to answer, to TLS itself */
+        session_mark_dirty(s); /* TLS itself may have to answer */
         if (s->place == PLACE_REFUSED) {
                 transport_stop_reading(s->io);
                 return;
         }
         if (ended && s->received.block)
-                s->received.unparsed = true; /* its last line needs no end */
+                s->received.unparsed = true; /* the last line needs no line end */
         session_turn(s);
 }
 

@@ -220,7 +220,7 @@ void writer_write_take(struct writer *w, struct batch *batch)
 {
         assert(w->state == WRITER_IDLE && batch->len > 0);
         w->batch = batch;
-        writer_enter(w, WRITER_TAKING); /* not idle any more: what is returned must not come here */
+        writer_enter(w, WRITER_TAKING); /* not idle: returned batches must not be given to this writer */
         w->taken_us = clock_monotonic_us();
         w->retries = 0;
         cut_portion(w);
@@ -257,7 +257,7 @@ static void on_open_copied(struct writer *w, const struct pg_result *res)
         writer_send_compare(w);
 }
 
-/* The command that belongs to the state succeeded. */
+/* The command of the current state succeeded. */
 static void on_success(struct writer *w, const struct pg_result *res)
 {
         switch (w->state) {
@@ -302,7 +302,7 @@ static void on_success(struct writer *w, const struct pg_result *res)
         case WRITER_STATES:
                 break;
         }
-        assert(false); /* see on_result */
+        assert(false); /* handled by on_result */
 }
 
 /* The table has triggers that could change rows: stored rows are compared from now on. */
@@ -334,7 +334,7 @@ static void on_failure(struct writer *w, const struct pg_result *res)
         case WRITER_ELSEWHERE:
                 writer_send_end(w, WRITER_ROLLBACK);
                 return;
-        case WRITER_COMMIT: /* which ends the transaction */
+        case WRITER_COMMIT: /* this ends the transaction */
                 writer_on_error(w);
                 return;
         case WRITER_ROLLBACK:
@@ -426,7 +426,7 @@ static void on_lost(void *ctx)
         w->proven = 0;
         if (!w->batch)
                 return;
-        if (!w->conn.gave_up) /* which was counted */
+        if (!w->conn.gave_up) /* giving up was counted already */
                 w->failures++;
         if (trying && !w->conn.gave_up && !w->dropped)
                 hold_against(w, w->batch);
