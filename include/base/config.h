@@ -80,12 +80,12 @@ struct config {
         struct {
                 unsigned timeout_ms; /* 0..600000 */
         } shutdown;
-        struct {               /* of boris-ingestd-relay, which reads the others, too */
-                char *servers; /* URLs, with commas or spaces between them; may hold passwords */
+        struct {               /* for boris-ingestd-relay, which also reads the other sections */
+                char *servers; /* URLs, separated by commas or blanks; may contain passwords */
                 char *stream;
-                char *subject;       /* messages are on SUBJECT.PARTITION.> */
+                char *subject;       /* messages have subjects SUBJECT.PARTITION.> */
                 char *partitions;    /* "0-3,7" */
-                size_t window_bytes; /* 64K..1G: unsettled messages of each partition */
+                size_t window_bytes; /* 64K..1G: limit of unsettled messages per partition */
                 char *rejects_subject;
                 unsigned lease_ms;      /* 2000..60000 */
                 char *credentials_file; /* "" for none, as the next three */
@@ -103,21 +103,23 @@ struct config {
 /* True if @text has the form section.key=value, which config_load requires of its overrides. */
 bool config_is_override(const char *text);
 
-/* Fills @config with the defaults, then with @path (NULL: CONFIG_DEFAULT_PATH where it exists), then with
- * the @overrides, each "section.key=value", in their order; database.url falls back to $DATABASE_URL.
- * Files named "credential:NAME" are those of $CREDENTIALS_DIRECTORY, where this process may enter it. Sizes take the suffixes K, M, G, T (powers of 1024);
- * unix_mode is octal. On failure returns a code of enum err and writes to @ret_error one line without a line
- * end that names file and line (or "--set"), section.key, and the rule that was broken; neither a value of
- * database.url nor the password is ever in it.
- * @config is to be freed with config_deinit in either case. */
+/* Fills @config with the defaults, then from the file @path (NULL: CONFIG_DEFAULT_PATH if it exists), then
+ * from @overrides in order, each "section.key=value". If database.url is unset, it is taken from
+ * $DATABASE_URL. "credential:NAME" as a file name means the file NAME in $CREDENTIALS_DIRECTORY if this
+ * process may enter that directory. Sizes accept the suffixes K, M, G, T (powers of 1024); unix_mode is
+ * octal.
+ *
+ * Returns 0, or a code of enum err with one line in @ret_error (no line feed) that names file and line (or
+ * "--set"), section.key and the broken rule. The line never contains the password or a value of
+ * database.url. The caller frees @config with config_deinit in either case. */
 int config_load(struct config *config, const char *path, const char *const *overrides, size_t overrides_len,
                 char ret_error[CONFIG_ERROR_BYTES]);
 
-/* Reads the file of the password; a missing one is an error unless it is the default's. 0, or a code of enum err with one line in
- * @ret_error, in which the password never is. */
+/* Reads the password file; a missing one is an error unless its name is the default. Returns 0, or a code of
+ * enum err with one line in @ret_error, which never contains the password. */
 int config_read_password(struct config *config, char ret_error[CONFIG_ERROR_BYTES]);
 
-/* Whether @path, of a setting, names a credential that systemd gave to another process only. */
+/* True if @path, the value of a setting, names a credential that systemd gave to another process only. */
 bool config_credential_absent(const char *path);
 
 /* Where to read the running settings again; borrows everything. */

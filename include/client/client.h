@@ -42,7 +42,8 @@ struct client_ops {
         void (*on_trouble)(void *ctx, int pause_ms, uint64_t anonymous, uint64_t first);
         /* Called after every change, and at least every turn_ms. */
         void (*on_turn)(void *ctx);
-        /* May be NULL. There is a new connection, @fd, on which nothing is sent yet; or it is about to be closed, -1. */
+        /* May be NULL. Called with @fd of each new connection before anything is sent, and with -1 before
+         * the connection is closed. */
         void (*on_connection)(void *ctx, int fd);
 };
 
@@ -54,8 +55,8 @@ struct client_options {
         int input_fd;        /* polled before read is called; -1: input is always available */
         int stop_fd;         /* once readable, no more lines are sent; -1: none */
         int turn_ms;         /* -1: never */
-        int connect_ms;      /* how long a connection may take to be made; 0: 10 s */
-        const char *hello;   /* the first line of each connection, with its newline; NULL for none */
+        int connect_ms;      /* limit for establishing a connection; 0: 10 s */
+        const char *hello;   /* the first line of each connection, with its line feed; NULL: none */
 };
 
 enum client_end {
@@ -87,7 +88,7 @@ struct client {
         bool stopped;
 
         int fd;
-        size_t hello_sent; /* bytes of options.hello, on this connection */
+        size_t hello_sent; /* bytes of options.hello sent on this connection */
         bool half_closed;
         bool hopeless;                 /* another attempt would fail the same way */
         struct buf replies;            /* a reply without its end */
@@ -104,7 +105,8 @@ void client_deinit(struct client *c);
 /* Sends all lines; returns when that is finished or failed. */
 enum client_end client_run(struct client *c);
 
-/* To be called by an op: no more is sent or read, and client_run returns CLIENT_FAILED with error @why. */
+/* To be called in a callback: nothing more is sent or read, and client_run returns CLIENT_FAILED with error
+ * @why. */
 void client_give_up(struct client *c, const char *why);
 
 #endif

@@ -41,10 +41,11 @@ struct validate_options {
         bool against_database;
 };
 
-/* Judges the lines of the file @path, "-" for standard input, without the daemon; 1 where it would reject any. */
+/* Judges the lines of the file @path, "-" for standard input, without the daemon; returns 1 if any would be
+ * rejected. */
 int command_validate(const struct config *config, const char *path, const struct validate_options *options);
 
-/* Which entries of a reject file are wanted; NULL: all. */
+/* Which entries of a reject file to use; NULL: all. */
 struct reject_options {
         const char *code;
         const char *account;
@@ -54,7 +55,7 @@ struct reject_options {
         const char *format; /* of the list */
 };
 
-/* As command_send, with the records of the reject file @path. */
+/* As command_send, with the records in the reject file @path. */
 int command_rejects_replay(const struct config *config, const char *path,
                            const struct delivery_options *options, const struct reject_options *wanted);
 

@@ -56,7 +56,7 @@ enum hierarchy_reply hierarchy_read_accounts(struct hierarchy_statements *s, con
 enum hierarchy_reply hierarchy_read_resolve(struct hierarchy_statements *s, const struct pg_result *res);
 enum hierarchy_reply hierarchy_read_objects(struct hierarchy_statements *s, const struct pg_result *res);
 
-/* Reads row @i of the answer to ad_object_resolve_sql; false where it is none. */
+/* Reads row @i of the answer to ad_object_resolve_sql; returns false if it is implausible. */
 bool hierarchy_read_answer(const struct pg_result *res, int i, struct hierarchy_answer *ret);
 
 #endif

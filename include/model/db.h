@@ -76,7 +76,7 @@ int db_open(struct db *db, const char *url);
 
 void db_close(struct db *db);
 
-/* A server that does not acknowledge what it is sent for @ms is given up: the connection breaks. TCP only. */
+/* Breaks the connection if the server does not acknowledge sent data for @ms. TCP only. */
 void db_limit_silence(struct db *db, unsigned ms);
 
 /* Parameters of one statement. Zero it before adding the first; borrows texts; must not be copied. */

@@ -29,8 +29,8 @@ struct pg_conn_ops {
         void (*on_writable)(void *ctx);
         /* The command has ended. @res is borrowed for the call; the callback may start the next command. */
         void (*on_result)(void *ctx, const struct pg_result *res);
-        /* The connection is gone; the outcome of a command in flight is unknown. Comes once behind each on_ready, which
-         * will come again. */
+        /* The connection is lost; the outcome of a command in flight is unknown. Called once after each
+         * on_ready, which follows again. */
         void (*on_lost)(void *ctx);
         /* For an owner whose decisions depend on what it reads: checks after each result that the database
          * still fits, and only then delivers the result. */

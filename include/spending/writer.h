@@ -35,7 +35,7 @@ struct writer_ops {
 enum writer_state {
         WRITER_DOWN,       /* no connection */
         WRITER_IDLE,       /* no batch */
-        WRITER_TAKING,     /* a batch was taken, and nothing is sent yet */
+        WRITER_TAKING,     /* a batch was taken, nothing has been sent yet */
         WRITER_OBSTACLE,   /* asking whether foreign keys can be checked by the batch */
         WRITER_COPY,       /* COPY started: sending rows, then awaiting the result, which commits */
         WRITER_OPEN_COPY,  /* as WRITER_COPY, in a transaction that is left open */

@@ -214,8 +214,9 @@ static bool read_string(const char *value, char **ret)
         return true;
 }
 
-/* Credentials are files that systemd gives to the daemon alone (systemd.exec(5), LoadCredential=). Other processes, those of
- * ExecReload= included, cannot enter the folder, or are not told of it: for them the value stays what it is. */
+/* systemd makes credentials readable by the daemon alone (systemd.exec(5), LoadCredential=). Other
+ * processes, including those of ExecReload=, may not enter the directory or do not know it: for them the
+ * value stays as it is. */
 static bool read_file_path(const struct setting *s, const char *value, char **ret)
 {
         const char *dir = getenv("CREDENTIALS_DIRECTORY");
@@ -548,7 +549,7 @@ bool config_credential_absent(const char *path)
         return strncmp(path, CREDENTIAL, strlen(CREDENTIAL)) == 0;
 }
 
-/* The default's file need not be there. */
+/* The default's file may be missing. */
 static bool may_miss_password(const char *path)
 {
         static const struct setting setting = {.max = FILE_PATH_BYTES};
@@ -559,8 +560,8 @@ static bool may_miss_password(const char *path)
         return is_default;
 }
 
-/* libpq's own file of passwords will not do for a credential: it must not have a group that may read it, as
- * systemd's files may. */
+/* libpq's passfile cannot be used for a credential: it must not be readable by a group, as systemd's files
+ * may be. */
 int config_read_password(struct config *config, char ret_error[CONFIG_ERROR_BYTES])
 {
         const char *path = config->database.password_file;

@@ -203,7 +203,7 @@ static bool fail_hopelessly(struct client *c, const char *what, const char *deta
         return fail(c, what, detail);
 }
 
-/* Of a connection's line @n, the number among all lines that are sent; 0 for the hello. */
+/* Returns the number, among all lines sent, of line @n of the connection; 0 for the hello. */
 static uint64_t line_of(const struct client *c, uint64_t n)
 {
         uint64_t hello = c->options.hello ? 1 : 0;

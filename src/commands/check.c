@@ -219,7 +219,7 @@ static void check_tcp(struct check *c, const struct config *config)
                 report(c, false, "configuration: %s", error);
 }
 
-/* What systemd gave to the daemon when it started does not change at a reload. */
+/* A reload does not change the credentials that systemd gave to the daemon when it started. */
 static bool has_absent_credential(const struct config *config)
 {
         return config_credential_absent(config->listen.tls_cert) ||

@@ -16,10 +16,10 @@ enum exit_status { DONE, FAILED, USAGE };
 /* Prints an error, one line on standard error; returns @status. */
 int command_fail(enum exit_status status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* What a command says last when lines were rejected: how many, of how many (uint64_t). */
+/* The last line of a command if lines were rejected: how many, of how many (uint64_t). */
 #define COMMAND_REJECTED_FORMAT "%" PRIu64 " of %" PRIu64 " lines were rejected: see above for each"
 
-/* Prints a reject to standard output, for people or as a line of JSON; @field may be "". */
+/* Prints a reject to standard output, as text or as a line of JSON; @field may be "". */
 void command_print_reject(bool json, uint64_t line, const char *code, const char *field, const char *message);
 
 /* As command_fail, for the database's last error, with what to do about it; returns FAILED. */

@@ -384,7 +384,7 @@ static int fail_foreign_option(const struct command *c, enum argument_option opt
         return 2;
 }
 
-/* A check of the configuration alone may be one of ExecReload=, to which systemd gives no credentials. */
+/* systemd gives no credentials to the commands of ExecReload=, one of which may check the configuration. */
 static bool needs_password(const struct arguments *a, const struct config *config)
 {
         return !a->options[OPTION_CONFIG_ONLY] || !config_credential_absent(config->database.password_file);

@@ -15,7 +15,7 @@ struct replay {
         struct reject_entries_file file;
         struct reject_filter filter;
         uint64_t skipped;  /* entries without a whole record */
-        uint64_t filtered; /* entries that are not wanted */
+        uint64_t filtered; /* entries that the filter excludes */
 };
 
 static enum client_input read_piece(void *ctx, struct buf *out)
@@ -31,7 +31,7 @@ static enum client_input read_piece(void *ctx, struct buf *out)
                         r->filtered++;
                 } else if (!entry.record.ptr) {
                         r->skipped++;
-                } else { /* a record holds no newline: it came as a line */
+                } else { /* a record contains no line feed, since it was sent as a line */
                         buf_put(out, entry.record.ptr, entry.record.len);
                         buf_put(out, "\n", 1);
                 }

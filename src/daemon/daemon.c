@@ -76,7 +76,7 @@ static void on_connection(void *ctx, int fd, bool tcp)
         workers_connect_take(&d->workers, &socket);
 }
 
-/* A client of the daemon's own. */
+/* Connects the daemon to itself, as a client. */
 static int connect_myself(void *ctx)
 {
         struct daemon *d = ctx;
@@ -505,8 +505,9 @@ static void seed_jitter(void)
         srandom((unsigned)(uv_hrtime() ^ (uint64_t)getpid()));
 }
 
-/* Connecting to the database, the spool, the reject file and rejects.replay_unknown use libuv's threads; an attempt to connect may
- * take ten seconds, and must not hold up the disk. libuv reads this when its first thread is needed. */
+/* Connecting to the database, the spool, the reject file and rejects.replay_unknown use libuv's thread pool.
+ * A connection attempt may take ten seconds and must not delay the disk. libuv reads this variable when its
+ * first thread is needed. */
 static void make_threads(const struct config *config)
 {
         unsigned connections = config->database.writers + 3 * config->daemon.workers;

@@ -178,7 +178,7 @@ static void unknown_path(const struct reject_file *r, char ret[PATH_MAX])
         snprintf(ret, PATH_MAX, "%s.unknown.new", r->path);
 }
 
-/* Their entries stand in FILE, too. */
+/* These entries are in FILE, too. */
 static int write_unknown(struct reject_file *r)
 {
         const struct reject_entries *lines = &r->writing[REJECT_TO_UNKNOWN];
@@ -423,7 +423,7 @@ static bool has_room(const struct reject_entries *e)
         return e->text.len <= REJECTS_WAITING_MAX;
 }
 
-/* Its ad object may come later. */
+/* True if the line's ad object may exist later. */
 static bool is_to_be_kept(const struct reject_file *r, struct slice text, const struct reject *reject)
 {
         return r->limits.keep_unknown && text.ptr && has_room(&r->waiting[REJECT_TO_UNKNOWN]) &&

@@ -40,7 +40,8 @@ enum {
 struct reject_file_limits {
         size_t file_bytes; /* size at which a file is rotated */
         unsigned keep;     /* number of rotated files */
-        bool keep_unknown; /* lines of unknown objects go to FILE.unknown.new, too: see daemon/unknown_lines.h */
+        /* lines with unknown objects are also written to FILE.unknown.new: see daemon/unknown_lines.h */
+        bool keep_unknown;
 };
 
 /* Whether the client knows that the line was rejected. */
@@ -49,7 +50,7 @@ enum reject_audience {
         REJECT_SPOOLED, /* no: the line was acked as spooled */
 };
 
-/* Where entries are written. */
+/* The file an entry is written to. */
 enum reject_target {
         REJECT_TO_FILE,
         REJECT_TO_SPOOLED, /* FILE.spooled */
@@ -68,7 +69,7 @@ struct reject_file {
         const char *path; /* borrowed; "": nothing is recorded */
         struct reject_file_limits limits;
         uv_mutex_t lock;         /* protects waiting, the length of writing, and the counters */
-        uv_mutex_t unknown_lock; /* of FILE.unknown.new */
+        uv_mutex_t unknown_lock; /* protects FILE.unknown.new */
         uv_async_t wake;         /* signals added entries */
         uv_timer_t retry;
         struct reject_entries waiting[REJECT_TARGETS]; /* to be written next */
@@ -82,7 +83,7 @@ struct reject_file {
         uint64_t lost_before;      /* and before it began */
         uint64_t dropped;          /* entries dropped by the last job's rotation */
         uint64_t rotated_out;      /* entries dropped by all rotations */
-        uint64_t unkept;           /* lines of unknown objects that the last job had no room for */
+        uint64_t unkept;           /* lines with unknown objects dropped by the last job for lack of space */
         struct log_limit rotations;
         void (*close_cb)(struct reject_file *);
 };
@@ -96,7 +97,7 @@ int reject_file_open(struct reject_file *r, uv_loop_t *loop, const char *path,
  * called in any thread. */
 bool reject_file_at_rest(struct reject_file *r);
 
-/* In any thread: renames FILE.unknown.new to @to; nothing happens where there is none. */
+/* Renames FILE.unknown.new to @to if it exists. May be called in any thread. */
 void reject_file_take_unknown(struct reject_file *r, const char *to);
 
 /* Returns the stats; in the loop's thread. */

@@ -151,7 +151,7 @@ void db_close(struct db *db)
 
 void db_limit_silence(struct db *db, unsigned ms)
 {
-        /* fails for a Unix socket, whose server cannot vanish without a word */
+        /* fails for a Unix socket, whose server cannot disappear silently */
         (void)setsockopt(PQsocket(db->pg), IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
 }
 

@@ -77,7 +77,7 @@ static int run(const struct arguments *a, int (*command)(const struct config *co
         return status;
 }
 
-/* -1 where there is a command to run. */
+/* Returns -1 if there is a command to run. */
 static int parse(struct arguments *a, int argc, char **argv)
 {
         static const struct option options[] = {{"config", required_argument, NULL, 'c'},
@@ -87,7 +87,7 @@ static int parse(struct arguments *a, int argc, char **argv)
                                                 {0}};
         int c;
 
-        opterr = 0; /* getopt's messages quote what was typed */
+        opterr = 0; /* getopt's messages quote arguments */
         while ((c = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
                 switch (c) {
                 case 'c':

@@ -5,7 +5,7 @@
 
 /* Between session.c, session_end.c, session_states.c and session_stats.c. */
 
-/* Steps to @state, or into @place: which may follow which, the tables in session_states.c say. */
+/* Steps to @state, or into @place; the tables in session_states.c list what may follow what. */
 void session_enter(struct session *s, enum session_state state);
 void session_move(struct session *s, enum session_place place);
 

@@ -6,7 +6,7 @@
 /* Between writer.c, which writes a batch, writer_merge.c, which merges one, and writer_errors.c, which decides what to do
  * about one that failed. */
 
-/* Steps to @state: which may follow which, the table in writer_states.c says. */
+/* Steps to @state; the table in writer_states.c lists what may follow what. */
 void writer_enter(struct writer *w, enum writer_state state);
 
 /* Tries the current batch (again). */
@@ -26,19 +26,19 @@ void writer_become_idle(struct writer *w);
 
 /* --- writer_merge.c --- */
 
-/* Begins the transaction that merges the batch in hand. */
+/* Begins the transaction that merges the current batch. */
 void writer_start_merge(struct writer *w);
 
 /* Inserts the rows that are not stored yet. */
 void writer_send_merge(struct writer *w);
 
-/* Asks what is stored under the keys of the chosen rows of w->fates. */
+/* Reads what is stored under the keys of the chosen rows of w->fates. */
 void writer_send_compare(struct writer *w);
 
 /* Ends the transaction: @how is COMMIT or ROLLBACK. */
 void writer_send_end(struct writer *w, enum writer_state how);
 
-/* The results of MERGE, COMPARE and ELSEWHERE. */
+/* Handles the results of MERGE, COMPARE and ELSEWHERE. */
 void writer_on_merged(struct writer *w, const struct pg_result *res);
 void writer_on_compared(struct writer *w, const struct pg_result *res);
 void writer_on_elsewhere(struct writer *w, const struct pg_result *res);

@@ -1,6 +1,6 @@
-/* The merge of a batch whose rows may be stored: BEGIN, INSERT ... ON CONFLICT DO NOTHING, which says what it inserted, a
- * comparison of the others with what is stored, COMMIT. An open COPY is compared in the same way. Where the database
- * changes what it stores, nothing is settled. */
+/* Merges a batch with rows that may already be stored: BEGIN; INSERT ... ON CONFLICT DO NOTHING, which
+ * returns what it inserted; a comparison of the others with what is stored; COMMIT. Rows of an open COPY are
+ * compared in the same way. If the database changes what it stores, nothing is settled. */
 #include "model/db.h"
 #include "model/spending_store.h"
 #include "spending/writer_internal.h"
