@@ -196,7 +196,7 @@ static bool read_string_on(struct json_reader *r, const char *start, struct slic
                         if (!read_escape(r))
                                 return false;
                 } else if ((unsigned char)*r->p < 0x20) {
-                        return fail(r, "a control character stands in a string unescaped");
+                        return fail(r, "a control character in a string is not escaped");
                 } else {
                         size_t n = utf8_sequence(r->p, r->end);
 
@@ -242,7 +242,7 @@ static XXH128_hash_t hash_string(struct json_reader *r, struct slice raw, bool e
 static bool read_word(struct json_reader *r, const char *word, size_t len)
 {
         if ((size_t)(r->end - r->p) < len || memcmp(r->p, word, len) != 0)
-                return fail(r, "a value is no JSON value");
+                return fail(r, "a value is not valid JSON");
         r->p += len;
         return true;
 }
@@ -262,10 +262,10 @@ bool json_peek(struct json_reader *r, enum json_type *ret)
 
         skip_space(r);
         if (r->p == r->end)
-                return fail(r, "the text ends where a value should stand");
+                return fail(r, "the text ends where a value is expected");
         type = type_of[(unsigned char)*r->p];
         if (!type)
-                return fail(r, "a value is no JSON value");
+                return fail(r, "a value is not valid JSON");
         *ret = (enum json_type)(type - 1);
         return true;
 }
@@ -286,7 +286,7 @@ bool json_object_next(struct json_reader *r, bool first, struct json_string *ret
         }
         return expect(r, '"', "a key is missing or not in double quotes") &&
                read_string(r, &ret_key->raw, &ret_key->escaped) &&
-               expect(r, ':', "a colon is missing behind a key");
+               expect(r, ':', "a colon is missing after a key");
 }
 
 static bool has_duplicates_few(const XXH128_hash_t *keys, size_t n)
@@ -539,6 +539,6 @@ bool json_finish(struct json_reader *r)
 {
         skip_space(r);
         if (r->p != r->end)
-                return fail(r, "something stands behind the object");
+                return fail(r, "text follows the object");
         return true;
 }

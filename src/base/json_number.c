@@ -58,7 +58,7 @@ bool json_number_read(const char **p, const char *end, struct json_number *ret, 
                 ret->frac_digits = ++*p;
                 ret->frac_len = skip_digits(p, end);
                 if (ret->frac_len == 0)
-                        return fail(ret_error, "a number has no digits behind its decimal point");
+                        return fail(ret_error, "a number has no digits after its decimal point");
         }
         if (*p < end && (**p == 'e' || **p == 'E')) {
                 const char *start = ++*p;

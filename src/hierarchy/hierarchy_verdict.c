@@ -69,7 +69,7 @@ static void describe_level(const struct hierarchy_row *row, const char *parent, 
         bool is_ad = row->rec.object.type == AD_OBJECT_TYPE_AD;
 
         reject_set(ret, REJECT_BAD_VALUE, "parentExternalId",
-                   "the parent of an %s must be %s, but ad object %s is an ad object of type %s",
+                   "the parent of an %s must be %s, but ad object %s is of type %s",
                    ad_object_type_name(row->rec.object.type),
                    is_ad ? "an AD_SET or a CAMPAIGN" : "a CAMPAIGN", parent,
                    ad_object_type_name(row->other_type));
@@ -85,7 +85,8 @@ void hierarchy_describe(const struct hierarchy_row *row, struct reject *ret)
         if (row->verdict == HIERARCHY_UNKNOWN_CONNECTION) {
                 uuid_format(&row->rec.account.connection_id, text);
                 reject_set(ret, REJECT_BAD_VALUE, "connectionId",
-                           "no platform connection %s: make it with boris-ingestd connection create", text);
+                           "no platform connection %s (create it with boris-ingestd connection create)",
+                           text);
                 return;
         }
         external_id_decode(rec->account_external_id, account);
@@ -104,7 +105,7 @@ void hierarchy_describe(const struct hierarchy_row *row, struct reject *ret)
                 break;
         case HIERARCHY_TYPE_HAS_CHILDREN:
                 reject_set(ret, REJECT_BAD_VALUE, "type",
-                           "the ad object is there as a %s with objects below it: its type cannot become %s",
+                           "the ad object exists as a %s with child objects: its type cannot become %s",
                            ad_object_type_name(row->other_type), ad_object_type_name(rec->type));
                 break;
         case HIERARCHY_UNKNOWN_CONNECTION:

@@ -89,7 +89,7 @@ static bool read_other(struct json_reader *r, struct reject *ret_reject)
         if (!json_read(r, &value) || !json_finish(r))
                 return bad_json(r, FIELDS, ret_reject);
         reject_set(ret_reject, REJECT_BAD_TYPE, NULL, "a line must be a JSON object%s",
-                   value.type == JSON_ARRAY ? ", not an array (send one object on each line)" : "");
+                   value.type == JSON_ARRAY ? ", not an array (send one object per line)" : "");
         return false;
 }
 
@@ -241,15 +241,15 @@ static const char *trouble_text(enum json_trouble trouble)
 {
         switch (trouble) {
         case JSON_TROUBLE_NUL:
-                return "holds the character NUL (\\u0000), which PostgreSQL cannot store";
+                return "contains the character NUL (\\u0000), which PostgreSQL cannot store";
         case JSON_TROUBLE_SURROGATE:
-                return "holds half of a surrogate pair, which PostgreSQL cannot store";
+                return "contains half of a surrogate pair, which PostgreSQL cannot store";
         case JSON_TROUBLE_NUMERIC:
-                return "holds a number outside of PostgreSQL's numeric, which jsonb cannot store";
+                return "contains a number outside the range of PostgreSQL's numeric";
         case JSON_TROUBLE_DEPTH:
                 return "is nested deeper than 256 levels";
         case JSON_TROUBLE_LONG:
-                return "holds numbers whose exponents make its text too long (limits.max_line_bytes)";
+                return "contains numbers that are too long once their exponents are written out (limits.max_line_bytes)";
         case JSON_TROUBLE_NONE:
                 break;
         }
@@ -320,7 +320,7 @@ bool fields_platform(const struct fields *f, enum platform *ret)
 
 bool fields_uuid(const struct fields *f, enum field field, struct uuid *ret)
 {
-        static const char rule[] = "a UUID must be a string of the form 01234567-89ab-cdef-0123-456789abcdef";
+        static const char rule[] = "a UUID must be a string like 01234567-89ab-cdef-0123-456789abcdef";
         const struct json_value *v = required(f, field, JSON_STRING, rule);
         char buf[6 * UUID_TEXT_LEN];
 
@@ -371,17 +371,16 @@ bool fields_time(const struct fields *f, enum field field, int64_t *ret)
         case RFC3339_SYNTAX:
                 return fields_refuse(
                         f, REJECT_BAD_VALUE, field,
-                        "a time must have the RFC 3339 form with an offset, like 2026-01-31T00:00:00Z or "
+                        "a time must be in RFC 3339 form with an offset, like 2026-01-31T00:00:00Z or "
                         "2026-01-31T00:00:00.123456+01:00");
         case RFC3339_PRECISION:
                 return fields_refuse(f, REJECT_BAD_VALUE, field,
-                                     "a time must not be finer than microseconds (6 digits)");
+                                     "a time must have at most 6 fractional digits (microseconds)");
         case RFC3339_RANGE:
                 break;
         }
-        return fields_refuse(
-                f, REJECT_BAD_VALUE, field,
-                "a time must exist: years 0001 to 9999, no leap second, an offset under 16 hours");
+        return fields_refuse(f, REJECT_BAD_VALUE, field,
+                             "a time must exist: year 0001 to 9999, no leap second, offset under 16 hours");
 }
 
 enum decimal_string {
@@ -393,7 +392,7 @@ enum decimal_string {
 static bool refuse_range(const struct fields *f, enum field field)
 {
         return fields_refuse(f, REJECT_BAD_VALUE, field,
-                             "an integer must be within +-(2^53-1) as a number, or within int64 as a string");
+                             "an integer must be within +-(2^53-1) as a number, or fit 64 bits as a string");
 }
 
 /* Parses a decimal string within the range of int64. */
@@ -427,7 +426,7 @@ static bool read_decimal_string(const struct fields *f, enum field field, int64_
                 return true;
         case DECIMAL_STRING_SYNTAX:
                 return fields_refuse(f, REJECT_BAD_VALUE, field,
-                                     "an integer in a string must be decimal digits like \"-120\"");
+                                     "an integer in a string must consist of decimal digits, like \"-120\"");
         case DECIMAL_STRING_RANGE:
                 break;
         }
@@ -450,8 +449,9 @@ static bool read_number(const struct fields *f, enum field field, int64_t *ret)
         case JSON_INTEGER_OK:
                 return true;
         case JSON_INTEGER_FRACTION:
-                return fields_refuse(f, REJECT_BAD_VALUE, field,
-                                     "an integer must not have a fraction, and none is rounded");
+                return fields_refuse(
+                        f, REJECT_BAD_VALUE, field,
+                        "an integer must not have a fraction (fractions are rejected, never rounded)");
         case JSON_INTEGER_RANGE:
                 break;
         }
