@@ -139,14 +139,14 @@ class Files(unittest.TestCase):
         healthy = {name: values.replace("x720", f"x{minutes}") for name, values in HEALTHY.items()}
         return [{"series": with_labels(name), "values": values} for name, values in (healthy | other).items()]
 
-    def test_each_alert_says_what_it_is_and_what_to_do(self):
+    def test_each_alert_has_summary_and_action(self):
         for block in re.split(r"(?=- alert: )", ALERTS.read_text())[1:]:
             name = re.match(r"- alert: (\w+)", block)[1]
             for part in (r"severity: (critical|warning|info)\b", r"\n +summary: \S", r"\n +description: >-\n +\S",
                          rf"\n +runbook_url: \S+/config/README\.md#{name.lower()}\n"):
                 self.assertRegex(block, part)
 
-    def test_readme_tells_of_each_alert(self):
+    def test_documentation_lists_each_alert(self):
         text = (ROOT / "config/README.md").read_text().split("\n## Alerts\n")[1].split("\n## ")[0]
         self.assertEqual(re.findall(r"^\| <a id=\"\w+\"></a>`BorisIngestd(\w+)` \|", text, re.M), self.names)
 
@@ -175,7 +175,7 @@ class Files(unittest.TestCase):
 
 
 class Names(TestCase):
-    def test_every_metric_is_one_that_a_daemon_tells(self):
+    def test_rules_use_only_metrics_of_the_daemon(self):
         folder = tempfile.TemporaryDirectory(prefix="ingestd-")
         self.addCleanup(folder.cleanup)
         self.db.add_account()

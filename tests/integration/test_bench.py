@@ -71,7 +71,7 @@ class Bench(unittest.TestCase):
         for row in rows:
             self.assertRegex(row[1], r"^[\d.,]+k$")
 
-    def test_other_rows_are_noticed(self):
+    def test_wrong_rows_are_noticed(self):
         server = Server()
         self.addCleanup(server.close)
         data = Data(Shape(500), self.out / "data", server, BUILD / "tests")

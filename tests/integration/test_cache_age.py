@@ -77,7 +77,7 @@ class Renamed(TestCase):
     def test_with_a_short_period(self):
         self.check(self.daemon(resolve__recheck_ms=1000), 15)
 
-    def test_what_did_not_change_is_not_looked_up(self):
+    def test_unchanged_objects_are_not_looked_up(self):
         self.db.add_account()
         d = self.daemon(resolve__recheck_ms=1000, http__listen="127.0.0.1:0")
         d.send(record())

@@ -55,7 +55,7 @@ class Package(unittest.TestCase):
         self.assertNotIn("dependencies", package)
         self.assertTrue(package["license"])
 
-    def test_publint_and_attw_have_no_objection(self):
+    def test_publint_and_attw_report_nothing(self):
         self.project.run("node_modules/.bin/publint" if (self.project.place / "node_modules/.bin").exists() else "publint",
                          "node_modules/boris-ingestd-client", "--strict")
         self.project.run("node_modules/.bin/attw", str(self.project.tgz), "--no-color", "--exclude-entrypoints", "schema.json")

@@ -132,7 +132,7 @@ class Odd:
 
 
 class Differential(TestCase):
-    def test_accepted_records_are_what_the_database_would_have_made_of_them(self):
+    def test_accepted_records_equal_the_casts_of_postgresql(self):
         names = [name.replace("'", "''") for name in OBJECTS]
         self.db.add_account(objects=names)
         self.db.execute("CREATE TABLE raw (line text)")

@@ -26,7 +26,7 @@ class Drizzle(TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout.strip()
 
-    def test_what_the_daemon_wrote_is_read(self):
+    def test_drizzle_reads_rows_of_the_daemon(self):
         connection = self.db.create_connection()
         big = 9007199254740993
         replies = self.daemon().send(
@@ -62,7 +62,7 @@ class Drizzle(TestCase):
         [ad] = found["objects"][0]["children"]
         self.assertEqual((ad["status"], len(ad["spending"])), ("DELETED", 2))
 
-    def test_what_was_written_by_drizzle_is_found_by_the_daemon(self):
+    def test_the_daemon_finds_rows_of_drizzle(self):
         self.assert_both_ways()
 
     def test_a_database_that_drizzle_made(self):

@@ -105,7 +105,7 @@ class Faults(TestCase):
         self.finish(threads)
         self.assertGreater(max(t.connections for t in threads), 1)
 
-    def test_what_was_acked_survives_the_daemon_and_the_server(self):
+    def test_acked_records_survive_kill_of_daemon_and_server(self):
         self.server.need_private()
         d = self.daemon(batch__rows=100)
         client = d.client()
@@ -150,7 +150,7 @@ class Faults(TestCase):
         self.finish(threads)
         self.assertIn("connection lost", d.log())
 
-    def test_server_away_at_the_start(self):
+    def test_server_unavailable_at_the_start(self):
         self.server.need_private()
         self.server.stop_at_once()
         self.addCleanup(self.server.start)
@@ -161,7 +161,7 @@ class Faults(TestCase):
         self.server.start()
         self.assertEqual(client.finish().counts(), (100, 100, 0, 0))
 
-    def test_memory_is_bounded_while_the_server_is_away(self):
+    def test_memory_is_bounded_while_the_server_is_unavailable(self):
         self.server.need_private()
         d = self.daemon(limits__memory_bytes="16M", database__writers=1)
         self.assertEqual(d.send(record(amountCents=-1)).counts(), (1, 1, 0, 0))
@@ -187,7 +187,7 @@ class Faults(TestCase):
         self.server.start()
         self.assertEqual(self.db.count(), 1)
 
-    def test_shutdown_while_the_server_is_away(self):
+    def test_stop_while_the_server_is_unavailable(self):
         self.server.need_private()
         d = self.daemon(shutdown__timeout_ms=1500)
         self.server.stop_at_once()
@@ -205,7 +205,7 @@ class Faults(TestCase):
             self.assertEqual((replies.counts()[0], replies.closing), (acked, "shutdown"))
         self.assertEqual(self.db.count(), 0)
 
-    def test_a_server_that_does_not_greet_does_not_hold_up_the_end(self):
+    def test_a_silent_server_does_not_delay_the_stop(self):
         """The nth attempt to connect finds one; whose attempt that is, is chance."""
         for silent in range(1, 7):
             with self.subTest(silent):
@@ -252,14 +252,14 @@ class BadRows(TestCase):
         replies = d.send(*numbered(5000), record(amountCents=-1))
         self.assertEqual(replies.counts(), (5001, 1, 4995, 5))
 
-    def test_a_trigger_of_the_operators(self):
+    def test_rows_refused_by_an_operators_trigger(self):
         self.db.refuse_inserts("spending", "NEW.amount_cents = 77", "seventy-seven")
         replies = self.daemon().send(*numbered(300))
         self.assertEqual(replies.codes(), {78: "refused_by_database"})
         self.assertIn("seventy-seven", replies.rejects[78]["message"])
         self.assertEqual(replies.counts(), (300, 299, 0, 1))
 
-    def test_an_object_deleted_meanwhile(self):
+    def test_an_object_deleted_while_rows_are_written(self):
         d = self.daemon()
         self.assertEqual(d.send(*numbered(30)).counts(), (30, 30, 0, 0))
         self.db.execute("DELETE FROM ad_objects WHERE external_id = '2'")
@@ -268,7 +268,7 @@ class BadRows(TestCase):
         self.assertEqual(set(replies.codes().values()), {"unknown_ad_object"})
         self.assertEqual(set(replies.codes()), {n + 1 for n in range(3000) if (100 + n) % 3 == 1})
 
-    def test_an_object_deleted_and_made_again(self):
+    def test_an_object_deleted_and_created_again(self):
         d = self.daemon()
         self.assertEqual(d.send(*numbered(30)).counts(), (30, 30, 0, 0))
         self.db.execute("""WITH old AS (DELETE FROM ad_objects WHERE external_id = '2' RETURNING *)
@@ -277,7 +277,7 @@ class BadRows(TestCase):
                            SELECT id, '2', 'AD', 'PAUSED' FROM ad_accounts""")
         self.assertEqual(d.send(*numbered(3000, 100)).counts(), (3000, 3000, 0, 0))
 
-    def test_the_operators_faults_cost_no_row(self):
+    def test_faults_of_the_operator_reject_no_row(self):
         """A missing right, a missing table, a read-only database: the daemon waits until they are mended."""
         d = self.daemon()
         self.assertEqual(d.send(record(amountCents=-1)).counts(), (1, 1, 0, 0))
@@ -296,7 +296,7 @@ class BadRows(TestCase):
             self.assertEqual(sum(client.finish().counts()[1:3]), 100, broken)
         self.assertEqual(self.db.count(), 101)
 
-    def test_a_row_that_fails_for_a_reason_nobody_foresaw(self):
+    def test_a_row_with_an_unexpected_error(self):
         d = self.daemon()
         self.db.refuse_inserts("spending", "NEW.amount_cents IN (7, 500, 501)", sqlstate="XX000")
         lines = numbered(1000)
@@ -306,7 +306,7 @@ class BadRows(TestCase):
         self.assertIn("XX000", replies.rejects[bad[0]]["message"])
         self.assertEqual(self.db.count(), 997)
 
-    def test_such_a_row_alone(self):
+    def test_a_single_row_with_an_unexpected_error(self):
         d = self.daemon(database__writers=1)
         self.db.refuse_inserts("spending", "NEW.amount_cents = 7", sqlstate="BR001")
         for _ in range(2):
@@ -318,7 +318,7 @@ class BadRows(TestCase):
         self.db.refuse_inserts("spending", "(SELECT ad_account_id FROM ad_objects WHERE id = NEW.ad_object_id) = "
                                f"(SELECT id FROM ad_accounts WHERE external_id = '{name}')", sqlstate=sqlstate)
 
-    def test_an_account_that_fails_so_holds_up_no_other(self):
+    def test_an_account_with_unexpected_errors_delays_no_other(self):
         """Though there are as many of its clients as writers and more, and its rows are stored already."""
         self.db.add_account("act_2")
         d = self.daemon(database__writers=2)
@@ -332,7 +332,7 @@ class BadRows(TestCase):
         for client in clients:
             self.assertEqual(client.finish().codes(), {1: "refused_by_database"})
 
-    def test_many_such_rows_hold_up_no_other(self):
+    def test_many_rows_with_unexpected_errors_delay_no_other(self):
         for refusal in ("BR001", "23514"):
             name = f"act_{refusal}"
             self.db.add_account(name)
@@ -371,7 +371,7 @@ class BadRows(TestCase):
             self.assertEqual(replies.codes(), {8: "refused_by_database"})
             self.assertIn(sqlstate, replies.rejects[8]["message"])
 
-    def test_what_passes_by_itself_costs_no_row_and_holds_up_no_other(self):
+    def test_transient_errors_reject_no_row_and_delay_no_other(self):
         """However long it takes: only the row itself waits."""
         d = self.daemon()
         self.db.refuse_inserts("spending", "NEW.amount_cents = 7", sqlstate="40001")
@@ -439,7 +439,7 @@ class BadRows(TestCase):
         self.db.execute(mend)
         self.assertEqual(client.finish().counts(), (len(lines), len(lines), 0, 0))
 
-    def test_an_error_that_comes_late_behind_a_rule(self):
+    def test_a_rule_that_refuses_the_probe_row_proves_nothing(self):
         """What an ordinary row would meet first is no word on the error."""
         d = self.daemon()
         self.assertEqual(d.send(record(amountCents=5000, metrics={"a": 1})).counts(), (1, 1, 0, 0))
@@ -449,7 +449,7 @@ class BadRows(TestCase):
                            ALTER TABLE spending ADD CHECK (impressions IS NULL) NOT VALID""")
         self.assert_waited_for(d, numbered(20, metrics={"a": 1}), "DROP TRIGGER refuse ON spending")
 
-    def test_a_server_that_fails_everything_for_a_reason_nobody_foresaw(self):
+    def test_a_server_with_unexpected_errors_for_every_row(self):
         d = self.daemon()
         for sqlstate in ("XX000", "0A000"):
             self.db.refuse_inserts("spending", "true", sqlstate=sqlstate)

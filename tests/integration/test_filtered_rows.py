@@ -46,7 +46,7 @@ class Dropped(Triggers):
             self.assert_dropped(d.send(record(id=str(uuid.UUID(int=1)))), [1])
         self.assertEqual(self.db.count(), 0)
 
-    def test_rows_that_came_by_copy_are_stored_and_not_duplicate(self):
+    def test_rows_stored_by_copy_are_stored_not_duplicate(self):
         """The first COPY of a connection behind the trigger, with rows of several weeks."""
         self.trigger("IF NEW.amount_cents = 3 THEN RETURN NULL; END IF;")
         d = self.daemon(database__writers=1)

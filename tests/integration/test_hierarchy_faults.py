@@ -39,7 +39,7 @@ class Faults(TestCase):
 
 
 class OnlySomeRows(Faults):
-    def test_errors_that_cost_no_row(self):
+    def test_errors_that_reject_no_row(self):
         for code in ("42501", "53100", "53200", "53400", "XX001", "58030", "25006", "28000", "40001", "55P03", "TS101"):
             with self.subTest(code):
                 self.db.refuse_inserts("ad_objects", "NEW.name = 'poison'", sqlstate=code)
@@ -53,7 +53,7 @@ class OnlySomeRows(Faults):
                 replies = client.finish()
                 self.assertEqual(replies.counts(), (21, 21, 0, 0), replies.rejects)
 
-    def test_an_audit_trigger_that_lacks_a_right(self):
+    def test_an_audit_trigger_without_a_privilege(self):
         self.db.execute("""
             CREATE TABLE audit (name text);
             CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $f$
@@ -76,7 +76,7 @@ class OnlySomeRows(Faults):
         self.db.execute("DROP TRIGGER end_backend ON ad_objects")
         self.assertEqual(client.finish().counts(), (8, 8, 0, 0))
 
-    def test_a_table_that_nobody_can_write_is_nobodys_fault(self):
+    def test_a_table_that_refuses_every_row_rejects_none(self):
         """Data errors that all rows meet, the ordinary one among them."""
         self.db.execute("ALTER TABLE ad_objects ADD CONSTRAINT never CHECK (false) NOT VALID")
         client = self.waiting(*[ad_object(f"n{i}") for i in range(5)])
@@ -84,7 +84,7 @@ class OnlySomeRows(Faults):
         self.db.execute("ALTER TABLE ad_objects DROP CONSTRAINT never")
         self.assertEqual(client.finish().counts(), (5, 5, 0, 0))
 
-    def test_a_chance_error_behind_a_bad_row_costs_no_row(self):
+    def test_a_chance_error_after_a_bad_row_rejects_no_row(self):
         self.db.execute(f"CREATE SEQUENCE chance; GRANT USAGE ON SEQUENCE chance TO {self.db.role}")
         self.db.refuse_inserts("ad_objects", "NEW.name = 'poison' OR (NEW.name = 'good' AND nextval('chance') = 1)",
                                sqlstate="XX000")
@@ -92,7 +92,7 @@ class OnlySomeRows(Faults):
         self.assertEqual(replies.codes(), {1: "refused_by_database"}, replies.rejects)
         self.assertEqual(replies.counts(), (2, 1, 0, 1))
 
-    def test_what_depends_on_a_row_that_waits(self):
+    def test_lines_that_depend_on_a_waiting_row(self):
         """Lines behind it on its connection, and others' lines about the same object, find it written."""
         self.db.refuse_inserts("ad_objects", "NEW.name = 'poison'", sqlstate="42501")
         lines = [ad_object("p", name="poison"), ad_object("s", "AD_SET", "p"), ad_object("a", "AD", "s"),
@@ -112,7 +112,7 @@ class OnlySomeRows(Faults):
         self.assertIn("p=later", self.names())
         self.assertEqual(self.db.count(), 5)
 
-    def test_a_stop_does_not_wait_for_a_row_that_waits(self):
+    def test_a_stop_does_not_wait_for_a_waiting_row(self):
         self.db.refuse_inserts("ad_objects", "NEW.name = 'poison'", sqlstate="42501")
         client = self.waiting(ad_object("p", name="poison"), record(externalId="p"), ad_object("s", "AD_SET", "p"))
         wait_until(lambda: "only this row waits" in self.d.log(), "the row waits")
@@ -208,7 +208,7 @@ class Changes(Faults):
         self.assert_waits("ad_accounts", [account(self.connection, " x "), account(self.connection, "y")])
         self.assertEqual(self.names(), "x =Object  x  c1=Object c1 old=Object old y=Object y")
 
-    def test_an_external_id_becomes_anothers(self):
+    def test_a_trigger_changes_an_external_id_to_an_existing_one(self):
         self.trigger("ad_objects", "IF NEW.external_id = 'x' THEN NEW.external_id := 'y'; END IF; RETURN NEW;")
         self.assert_waits("ad_objects", [ad_object("x"), ad_object("y")])
 
@@ -265,7 +265,7 @@ class AsSent(Faults):
         self.assertEqual(self.send_data('{"b":1e2,"a":[]}'), (1, 0))
         self.assertEqual(self.send_data('{ "a": [], "b": 100 }'), (0, 1))  # neither order nor exponent count
 
-    def test_crafted_account_ids_are_two_accounts(self):
+    def test_crafted_account_ids_stay_two_accounts(self):
         """Their keys have one hash where it has no seed: XXH3 multiplies the text with a known secret; here with 0."""
         def craft(p, q):
             text = bytearray(b"x" * 250)

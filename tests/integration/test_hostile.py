@@ -97,7 +97,7 @@ class Hostile(Beside):
             self.sender(flood, read=True)
         self.assert_served()
 
-    def test_a_flood_of_bad_lines_from_who_reads_no_replies(self):
+    def test_a_flood_of_bad_lines_with_unread_replies(self):
         for data in (b"{}\n" * 20000, b'{"a":' * 5000 + b"\n", b"\xff" * 1000 + b"\n", b"\n" * 50000):
             self.sender(data)
         self.assert_served()

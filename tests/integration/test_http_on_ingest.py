@@ -62,7 +62,7 @@ class Http(TestCase):
             thread.join()
         self.assertEqual(self.db.count(), 0)
 
-    def test_behind_other_bytes(self):
+    def test_after_other_bytes(self):
         client = self.connect()
         client.send_bytes(b"something\r\nPOST / HTTP/1.1\r\n" + HEADERS + BODY)
         replies = client.drain()

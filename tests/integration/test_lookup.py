@@ -50,7 +50,7 @@ class Unanswered(TestCase):
         self.assertLess(time.monotonic() - start, 15)
         hurt.close()
 
-    def test_a_matter_of_the_server(self):
+    def test_a_query_that_the_server_refuses_for_all(self):
         """No object is to blame: all wait, and proceed as soon as the server answers."""
         self.db.add_account()
         d = self.daemon()

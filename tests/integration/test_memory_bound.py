@@ -82,11 +82,11 @@ class BehindAWaitingLine(Bounded):
         push(self.waiting(1), b"\n" * MB, 4)
         self.assert_bounded()
 
-    def test_empty_lines_of_many(self):
+    def test_empty_lines_of_many_clients(self):
         push(self.waiting(100), b"\n" * MB, 4)
         self.assert_bounded()
 
-    def test_rejected_lines_from_who_reads_no_replies(self):
+    def test_rejected_lines_with_unread_replies(self):
         push(self.waiting(50), b"{}\n" * 20000, 4)
         self.assert_bounded()
 
@@ -104,15 +104,15 @@ class BehindAWaitingLine(Bounded):
 
 
 class Unfinished(Bounded):
-    def test_long_lines_of_many(self):
+    def test_long_lines_of_many_clients(self):
         push(self.clients(300), b"x" * (MB - 1), 4)
         self.assert_bounded()
 
-    def test_short_lines_of_many(self):
+    def test_short_lines_of_many_clients(self):
         push(self.clients(1000), b"{" * 5000, 2)
         self.assert_bounded()
 
-    def test_they_can_be_finished_later(self):
+    def test_unfinished_lines_can_be_finished_later(self):
         clients = self.clients(20)
         line = encode(record(amountCents=7, metrics={"long": "x" * 900000}))
         threads = [client.feed(line) for client in clients]
@@ -134,7 +134,7 @@ class Unfinished(Bounded):
 
 
 class UnreadReplies(Bounded):
-    def test_many_who_read_none(self):
+    def test_many_clients_that_read_no_replies(self):
         push(self.clients(500), b"{}\n" * 20000, 4)
         self.assert_bounded()
 

@@ -41,7 +41,7 @@ class Package(unittest.TestCase):
         return subprocess.run(["dpkg-deb", "-f", self.deb, name], check=True, stdout=subprocess.PIPE,
                               text=True).stdout.strip()
 
-    def test_lintian_has_no_objections(self):
+    def test_lintian_reports_nothing(self):
         if not shutil.which("lintian"):
             raise unittest.SkipTest("lintian is missing")
         done = subprocess.run(["lintian", "--fail-on", "error,warning", "--allow-root", self.deb],
@@ -75,7 +75,7 @@ class Package(unittest.TestCase):
         self.assertIn(" __stack_chk_fail", symbols)
         self.assertIn(" __snprintf_chk", symbols)
 
-    def test_made_again_it_is_the_same(self):
+    def test_the_build_is_reproducible(self):
         again = tempfile.mkdtemp(prefix="ingestd-")
         self.addCleanup(shutil.rmtree, again)
         self.assertEqual(make_package(again).read_bytes(), self.deb.read_bytes())
@@ -203,7 +203,7 @@ class Booted:
                          ("1", "platform", "boris-ingestd.service"))
         self.assertNotIn("s3cr3t", str(entry))
 
-    def test_status_tells_what_flows(self):
+    def test_systemctl_status_shows_rates(self):
         wait_until(lambda: re.match(r"Running; \d+ connections", self.state()["StatusText"]), "a status", pause=0.2)
 
     def test_a_restart_under_load_refuses_no_connection(self):
@@ -268,7 +268,7 @@ class Booted:
         self.run_there("rm -r /run/systemd/system/boris-ingestd.service.d && systemctl daemon-reload &&"
                        "systemctl restart boris-ingestd")
 
-    def test_the_password_is_told_to_nobody(self):
+    def test_the_password_is_visible_nowhere(self):
         self.assertEqual(self.store(*self.fresh()), (3, 3, 0, 0))  # it is used
         for command in ("journalctl -b --no-pager -o verbose", "systemctl status --no-pager -l boris-ingestd",
                         "systemctl show --all boris-ingestd", "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline"):
@@ -276,7 +276,7 @@ class Booted:
             self.assertGreater(len(said), 100, command)
             self.assertNotIn(PASSWORD, said.replace("\0", " "), command)
 
-    def test_the_sandbox_denies(self):
+    def test_the_sandbox_denies_access(self):
         """What the unit's settings leave to a program that runs in the daemon's place."""
         unit = self.container.path("/usr/lib/systemd/system/boris-ingestd.service").read_text()
         unit = re.sub(r"^(ExecStart|ExecReload|Requires|After|WatchdogSec|Restart|Type)=.*\n", "", unit, flags=re.M)
@@ -305,7 +305,7 @@ class Booted:
                           "mount", "root", "setuid", "netlink", "realtime", "hostname"})
         self.assertEqual((result["NoNewPrivs"], int(result["CapBnd"], 16), result["Seccomp"]), ("1", 0, "2"))
 
-    def test_an_instance_of_its_own(self):
+    def test_a_second_instance(self):
         self.container.write("/etc/boris-ingestd/two.ini", "[http]\nlisten =\n")
         self.container.write("/etc/boris-ingestd/two.environment", f"DATABASE_URL={self.url(self.db.role)}\n", 0o600)
         self.container.write("/etc/credstore/boris-ingestd-two.password", PASSWORD + "\n", 0o600)
@@ -322,7 +322,7 @@ class Booted:
     def leftovers(self):
         return self.run_there("find / -xdev -name '*boris-ingest*' -not -path '/mnt/*'").stdout.split()
 
-    def test_removed_it_is_stopped_and_purged_it_leaves_nothing(self):
+    def test_remove_stops_the_daemon_and_purge_leaves_nothing(self):
         self.run_there("dpkg --remove boris-ingestd")
         self.assertNotIn("/usr/sbin/boris-ingestd", self.run_there("cat /proc/[0-9]*/cmdline").stdout)
         self.assertTrue(self.container.path("/etc/boris-ingestd/environment").exists())
@@ -333,7 +333,7 @@ class Booted:
         self.install_again()
         self.assertEqual(self.store(*self.fresh()), (3, 3, 0, 0))
 
-    def test_purged_it_leaves_what_was_acked_and_is_in_no_database(self):
+    def test_purge_keeps_acked_lines_that_are_not_stored(self):
         count = self.db.count()
         self.container.write("/etc/boris-ingestd/environment", "DATABASE_URL=postgresql://nobody@/x?host=/nowhere\n")
         spool = "[spool]\ndir = /var/lib/boris-ingestd/spool\n"
@@ -357,7 +357,7 @@ class Debian12(Booted, unittest.TestCase):
 class Debian13(Booted, unittest.TestCase):
     suite = "trixie"
 
-    def test_to_a_first_row_by_the_words_of_readme(self):
+    def test_readme_leads_to_a_first_row(self):
         """On a system that has never seen the package, nothing but README's commands, with another address in them."""
         text = (ROOT / "README.md").read_text()
         commands = textwrap.dedent(re.search(r"^    apt install .*?(?=^\S)", text, re.S | re.M)[0])

@@ -112,7 +112,7 @@ class PageCase(TestCase):
 
 
 class Truth(PageCase):
-    def test_counts_rejects_and_connections_are_what_clients_saw(self):
+    def test_counts_rejects_and_connections_match_the_clients(self):
         daemon = self.watched(spool__dir=self.folder())
         page = self.open(daemon)
         self.assertIn("No line has been rejected", page.text("codes-empty"))
@@ -177,7 +177,7 @@ class Truth(PageCase):
 
 
 class Trouble(PageCase):
-    def test_database_away_then_draining_then_gone(self):
+    def test_database_unavailable_then_stopping_then_stopped(self):
         self.server.need_private()
         daemon = self.watched()
         page = self.open(daemon)
@@ -205,7 +205,7 @@ class Trouble(PageCase):
         finally:
             self.server.start()
 
-    def test_lines_go_to_the_spool_and_out_of_it(self):
+    def test_lines_are_spooled_and_replayed(self):
         self.server.need_private()
         daemon = self.watched(spool__dir=self.folder())
         page = self.open(daemon)

@@ -53,7 +53,7 @@ class Breakdowns(Rules):
             self.send(spent("a1", 1000, day=n + 1, metrics=metrics), *parts("a1", "age", {"18-24": 600}, day=n + 1))
         self.assertEqual((self.total(), self.breakdowns()), (3000, [None] * 3))
 
-    def test_three_breakdowns_the_fewest_dimensions_count(self):
+    def test_of_three_breakdowns_the_one_with_fewest_dimensions_counts(self):
         both = [spent("a1", amount, metrics={"age": age, "gender": gender, "reach": "7"})
                 for age, gender, amount in (("18-24", "male", 100), ("18-24", "female", 400), ("25-34", "male", 400))]
         self.send(*both, *parts("a1", "publisher_platform", {"facebook": 990}), *parts("a1", "country", self.COUNTRIES))
@@ -64,7 +64,7 @@ class Breakdowns(Rules):
                   spent("a1", 400, metrics={"age": "25-34", "actions": []}), spent("a2", 1), spent("a2", 2, metrics={"x": 1}))
         self.assertEqual(self.total(), 1003)
 
-    def test_dimensions_with_names_of_ones_own(self):
+    def test_custom_dimension_names(self):
         self.send(*parts("a1", "my_audience", {"old": 600, "new": 400}), *parts("a1", "my_channel", {"x": 999, "y": 1}),
                   spent("a2", 10, metrics={"segments": {"device": "MOBILE"}}), spent("a2", 20, metrics={"segments": {"device": "TV"}}),
                   spent("a2", 30, metrics={"segments.ad_network_type": "SEARCH"}))
@@ -345,7 +345,7 @@ class AtRandom(Rules):
                 truth[campaign, day.date().isoformat()] = total
         return zone.key, lines, truth
 
-    def test_what_the_platform_shows(self):
+    def test_random_collections_match_the_platform(self):
         for seed in range(int(os.environ.get("REPORT_SEEDS", "3"))):
             with self.subTest(seed=seed):
                 zone, lines, truth = self.simulate(seed)

@@ -137,7 +137,7 @@ class Settings(unittest.TestCase):
                     self.assertEqual((second.counts(), second.rejects), ((11, 0, 11, 0), {}))
                     self.assertEqual(rows, expected[2])
 
-    def test_defaults_that_are_named(self):
+    def test_harmful_defaults_are_reported(self):
         server.need_private()
         for setting, told in REFUSED.items():
             with self.subTest(setting):
@@ -161,7 +161,7 @@ class Settings(unittest.TestCase):
                 self.assertEqual(len(self.rows(account)), 1)
         self.assertEqual(self.db.value("SELECT count(*) FROM elsewhere.spending"), "0")
 
-    def test_ids_once_with_repeatable_read(self):
+    def test_ids_are_stored_once_with_repeatable_read(self):
         server.need_private()
         account, url = self.make_role("default_transaction_isolation = 'repeatable read'")
         d = Daemon(Via(url), batch__rows="20", database__writers="4")
@@ -212,7 +212,7 @@ class Pooler(unittest.TestCase):
                 os.kill(int(pathlib.Path(folder, "pid").read_text()), signal.SIGQUIT)
                 process.wait()
 
-    def test_one_that_moves_sessions_is_refused(self):
+    def test_a_pooler_that_moves_sessions_is_refused(self):
         for mode, settings in (("transaction", ""), ("statement", ""), ("transaction", "server_round_robin = 1")):
             with self.subTest(mode=mode, settings=settings), self.pooler(mode, settings) as url:
                 d = Daemon(Via(url))
@@ -237,7 +237,7 @@ class Pooler(unittest.TestCase):
                     self.assertEqual(psql(url, "SHOW idle_in_transaction_session_timeout").strip(), "0")
         self.assertEqual(self.db.count(), 0)
 
-    def test_one_that_keeps_sessions(self):
+    def test_a_pooler_that_keeps_sessions(self):
         with self.pooler("session") as url:
             d = Daemon(Via(url))
             try:

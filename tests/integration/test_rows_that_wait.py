@@ -46,7 +46,7 @@ class OneRow(Waiting):
         (mend or self.mend)()
         self.assertEqual(client.finish().counts(), (lines, lines, 0, 0))
 
-    def test_errors_that_are_called_the_servers(self):
+    def test_server_errors_of_single_rows(self):
         for n, sqlstate in enumerate(("42501", "53200", "53100", "53400", "XX001", "58030", "57P03", "25006", "TS001", "40001")):
             with self.subTest(sqlstate):
                 self.db.execute("TRUNCATE spending")
@@ -55,7 +55,7 @@ class OneRow(Waiting):
                 self.assert_one_row_waits(d)
                 d.stop()
 
-    def test_an_audit_trigger_without_a_right(self):
+    def test_an_audit_trigger_without_a_privilege(self):
         self.db.execute("CREATE TABLE audit (amount int8)")
         self.trigger("IF NEW.amount_cents = 7 THEN INSERT INTO audit VALUES (7); END IF;", "AFTER")
         d = self.daemon()
@@ -71,7 +71,7 @@ class OneRow(Waiting):
         print(f"{lost} lost connections", file=sys.stderr)
         self.assertLess(lost, 20)
 
-    def test_it_does_not_hold_up_the_end(self):
+    def test_a_waiting_row_does_not_delay_the_stop(self):
         self.db.refuse_inserts("spending", "NEW.amount_cents = 7", sqlstate="42501")
         d = self.daemon(shutdown__timeout_ms=60000)
         client = d.client()
@@ -84,7 +84,7 @@ class OneRow(Waiting):
         self.assertEqual((replies.counts()[0], replies.closing), (7, "shutdown"))
         self.assertEqual(replies.rejects, {})
 
-    def test_the_spool_gets_empty_but_for_it(self):
+    def test_the_spool_empties_except_for_the_waiting_row(self):
         """The others' lines, which were acked as spooled, are stored; it stays in the spool, across a restart."""
         self.server.need_private()
         self.db.refuse_inserts("spending", "NEW.amount_cents = 7", sqlstate="42501")
@@ -108,7 +108,7 @@ class OneRow(Waiting):
 
 
 class Silence(Waiting):
-    def test_an_answer_that_never_comes(self):
+    def test_an_answer_that_never_arrives(self):
         """A backend stands still, whose connection stays: after 30 s it is given up."""
         self.server.need_private()
         d = self.daemon(database__writers=1)
@@ -145,7 +145,7 @@ class Locks(Waiting):
 class Memory(Waiting):
     """Rows that wait hold their own bytes, of a part of the memory: the rest is for others."""
 
-    def test_rows_that_wait_among_long_ones(self):
+    def test_waiting_rows_among_long_ones(self):
         d = self.daemon(limits__memory_bytes="16M", limits__max_line_bytes="1M")
         self.assertEqual(d.send(*numbered(3, 500)).counts(), (3, 3, 0, 0))
         client = d.client()
@@ -156,7 +156,7 @@ class Memory(Waiting):
             self.assert_served_others(d)
         self.assertEqual(client.finish().counts(), (800, 800, 0, 0))
 
-    def test_long_rows_that_wait(self):
+    def test_long_waiting_rows(self):
         d = self.daemon(limits__memory_bytes="16M", limits__max_line_bytes="1M")
         self.assertEqual(d.send(*numbered(3, 500)).counts(), (3, 3, 0, 0))
         client = d.client()
@@ -179,7 +179,7 @@ class Weeks(Waiting):
         return [record(amountCents=10000 + n, collectedAt=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start + n * 7 * 86400)))
                 for n in range(count)]
 
-    def test_no_transaction_makes_many_chunks(self):
+    def test_no_transaction_creates_many_chunks(self):
         d = self.daemon(database__writers=1)
         self.assertEqual(d.send(*self.weeks(60)).counts(), (60, 60, 0, 0))
         self.assertLessEqual(int(self.db.value("SELECT max(n) FROM (SELECT count(*) AS n FROM spending GROUP BY xmin::text) AS t")), 16)
@@ -224,7 +224,7 @@ class Everybody(Waiting):
         self.db.execute(mend)
         self.assertEqual(client.finish().counts(), (lines, lines, 0, 0))
 
-    def test_a_check_that_every_row_fails(self):
+    def test_a_check_constraint_that_every_row_violates(self):
         self.db.execute("ALTER TABLE spending ADD CONSTRAINT never CHECK (amount_cents < -5) NOT VALID")
         self.assert_waits("ALTER TABLE spending DROP CONSTRAINT never")
 
@@ -233,7 +233,7 @@ class Everybody(Waiting):
             self.db.refuse_inserts("spending", "true", sqlstate=sqlstate)
             self.assert_waits("DROP TRIGGER refuse ON spending; TRUNCATE spending")
 
-    def test_a_rule_stands_against_the_probe_for_long(self):
+    def test_a_rule_that_refuses_the_probe_row(self):
         """Ten probes that a rule refused, and more, are no proof against the rows."""
         self.db.refuse_inserts("spending", "true", sqlstate="HV000")
         self.db.execute("""DROP TRIGGER refuse ON spending;
@@ -268,7 +268,7 @@ class Chance(Waiting):
 
 
 class Ids(Waiting):
-    def test_ids_without_a_time_hold_up_nobody(self):
+    def test_ids_without_a_time_delay_no_other(self):
         """Each is looked for in every chunk, under one lock: they go by a thousand, and others pass them."""
         self.db.execute("""INSERT INTO spending SELECT gen_random_uuid(), (SELECT id FROM ad_objects LIMIT 1),
                            '2020-01-01Z'::timestamptz + n * interval '7 days', '2026-11-01Z', '2026-11-02Z', -1, 'USD'

@@ -176,7 +176,7 @@ for _name, _case in CASES.items():
 
 
 class Others(Guard):
-    def test_what_fits(self):
+    def test_additions_that_fit(self):
         """What an operator adds, and takes no promise away, stops nothing."""
         d = self.daemon()
         for n, sql in enumerate(FINE):
@@ -216,7 +216,7 @@ class Others(Guard):
         client.wait_ack(2)
         self.assertEqual(client.finish().rejects, {})
 
-    def test_ddl_while_rows_come(self):
+    def test_ddl_while_rows_arrive(self):
         """Columns and keys change again and again beneath a stream: each acked row is stored once, and as sent."""
         d = self.daemon(batch__rows="50")
         client = d.client()
@@ -234,7 +234,7 @@ class Others(Guard):
         self.assertEqual(self.amounts(), [868 + n for n in range(len(lines))])
         self.assertEqual(self.db.value("SELECT count(*) FROM ONLY spending"), "0")
 
-    def test_a_missing_label_matters_to_its_own_lines(self):
+    def test_a_missing_label_stops_only_its_lines(self):
         d = self.daemon()
         self.db.execute("ALTER TYPE platform RENAME VALUE 'TIKTOK' TO 'TIK'")
         self.assertEqual(d.send(record(1)).ack["stored"], 1)
@@ -242,7 +242,7 @@ class Others(Guard):
         self.assertEqual(checked.returncode, 1, checked.stdout)
         self.assertIn("enum type platform lacks the label TIKTOK: ALTER TYPE public.platform ADD VALUE 'TIKTOK'", checked.stdout)
 
-    def test_a_dump_is_restored_beneath_clients(self):
+    def test_a_dump_is_restored_while_clients_send(self):
         """While pg_restore replaces everything, nothing is settled; and what is acked after it is found."""
         server.need_private()
         d = self.daemon()

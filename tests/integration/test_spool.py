@@ -70,7 +70,7 @@ class Outage(Spool):
         wait_until(lambda: re.search(r"status: spool: 0 were there at the start, 1006 spooled: \d+ stored, \d+ duplicate, 1 rejected, "
                                      "0 left, 0 set aside", d.log()), "the counts")
 
-    def test_what_lies_there_survives_the_daemon(self):
+    def test_spooled_lines_survive_the_daemon(self):
         d = self.spooling()
         self.server_away()
         self.assertEqual(d.send(*numbered(3000)).ack["spooled"], 3000)
@@ -87,7 +87,7 @@ class Outage(Spool):
     def wait_until_stored(self, count):
         wait_until(lambda: self.db.count() == count, f"{count} are stored")
 
-    def test_killed_while_draining(self):
+    def test_killed_during_replay(self):
         d = self.spooling(batch__rows=500)
         self.server_away()
         self.assertEqual(d.send(*numbered(20000)).ack["spooled"], 20000)
@@ -100,7 +100,7 @@ class Outage(Spool):
         self.wait_empty(d)
         self.assertEqual(self.db.value("SELECT count(DISTINCT amount_cents) FROM spending"), "20000")
 
-    def test_records_without_a_time_of_their_own_keep_the_moment_of_receipt(self):
+    def test_records_without_collected_at_keep_the_time_of_receipt(self):
         d = self.spooling()
         self.server_away()
         before = time.time()
@@ -133,11 +133,11 @@ class Outage(Spool):
         self.wait_empty(d)
         self.assertEqual(self.db.value("SELECT count(DISTINCT amount_cents) FROM spending"), "2000")
 
-    def test_what_gathers_in_a_batch_waits_for_nobody(self):
+    def test_an_open_batch_is_not_spooled(self):
         d = self.spooling(batch__linger_ms=7000)
         self.assertEqual(d.send(*numbered(10)).ack["spooled"], 0)
 
-    def test_a_stop_while_it_drains_settles_what_many_clients_have_sent(self):
+    def test_a_stop_during_replay_settles_the_lines_of_many_clients(self):
         """Lines that were received, but found no room yet, are let in: nobody waits for the time limit."""
         d = self.spooling(shutdown__timeout_ms=20000)
         lines = numbered(160000, metrics={"pad": "x" * 200})
@@ -199,7 +199,7 @@ class Outage(Spool):
         self.wait_until_stored(12)
         wait_until(lambda: '"never' in self.rejects.read_text().replace("\\", ""), "the other one is refused")
 
-    def test_a_stop_takes_waiting_records_into_the_spool(self):
+    def test_a_stop_spools_waiting_records(self):
         d = self.spooling(resolve__unknown_grace_ms=60000)
         client = d.client()
         client.send(record(), record(externalId="later"), record(amountCents=2))
@@ -208,7 +208,7 @@ class Outage(Spool):
         replies = client.drain()
         self.assertEqual((replies.closing, replies.ack["ack"], replies.ack["spooled"]), ("shutdown", 3, 1))
 
-    def test_clients_that_go_on_sending_do_not_keep_it_from_becoming_empty(self):
+    def test_the_spool_empties_while_clients_keep_sending(self):
         d = self.spooling(batch__rows=1000)
         self.server_away()
         stop = threading.Event()

@@ -96,7 +96,7 @@ class Damage(unittest.TestCase):
         self.assertEqual(metric(d, "spool_lost_lines_total"), 0)
         self.assertEqual(metric(d, "spool_lines"), left + 10)
 
-    def test_no_damage_is_no_loss(self):
+    def test_without_damage_nothing_is_lost(self):
         d, spool, before = self.damaged(lambda spool: None)
         self.assertEqual(before[0], 0, before[1])
         for _ in range(5):  # killed at any moment, too
@@ -155,7 +155,7 @@ class Damage(unittest.TestCase):
             shutil.copy(self.folder / "early/spool.db", spool)
         self.assert_told(damage, 2 * LINES)
 
-    def test_lines_that_are_gone_from_a_file_that_seems_whole(self):
+    def test_missing_lines_in_an_intact_file(self):
         def damage(spool):
             start_on(self, spool).stop()
             with sqlite3.connect(spool / "spool.db") as db:
@@ -185,7 +185,7 @@ class Damage(unittest.TestCase):
             d.start()
             self.assertEqual(d.log().count("warn spool: "), 1)
 
-    def test_a_spool_of_the_version_before(self):
+    def test_a_spool_of_the_previous_version(self):
         def damage(spool):
             start_on(self, spool).stop()
             with sqlite3.connect(spool / "spool.db") as db:

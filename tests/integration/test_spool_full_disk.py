@@ -86,7 +86,7 @@ class FullDisk(test_spool.Spool):
         wait_until(lambda: "can be used again" in d.log(), "the spool is well again")
         wait_until((self.spool / "spool.reserve").exists, "a new reserve")
 
-    def test_filled_by_others_who_take_the_reserve_too(self):
+    def test_filled_by_other_programs_including_the_reserve(self):
         d = self.spooling(rejects__file="")
         self.server_away()
         self.assertEqual(d.send(*numbered(9000)).ack["spooled"], 9000)
@@ -138,7 +138,7 @@ class FullDisk(test_spool.Spool):
         self.wait_empty(d)
         wait_until(lambda: self.db.value("SELECT name FROM ad_objects WHERE external_id = 'c'") == "third", "the last one")
 
-    def test_a_stop_waits_for_no_room(self):
+    def test_a_stop_does_not_wait_for_disk_space(self):
         d = self.spooling(rejects__file="", shutdown__timeout_ms=60000)
         self.server_away()
         client = self.fill_by_lines(d)

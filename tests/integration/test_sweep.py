@@ -119,7 +119,7 @@ class Cut(TestCase):
 
 
 class LostCommit(Cut):
-    def test_an_account_that_nobody_knows_was_stored_is_ambiguous_at_once(self):
+    def test_an_account_stored_by_a_lost_commit_is_ambiguous_immediately(self):
         """Not only at the next look at the accounts, which comes every ten seconds."""
         d = self.daemon()
         self.assertEqual(d.send(account(self.connection), ad_object("c0"), record(externalId="c0")).counts(), (3, 3, 0, 0))
@@ -176,7 +176,7 @@ class Sweep(Cut):
     def test_cut_before_each_message(self):
         self.sweep(carried_out=False)
 
-    def test_cut_behind_each_message_that_was_carried_out(self):
+    def test_cut_after_each_executed_message(self):
         self.sweep(carried_out=True)
 
 

@@ -155,14 +155,14 @@ class Top(unittest.TestCase):
         # no terminal: the same
         self.assertEqual(self.once("--url", self.answers.url).stdout, shown)
 
-    def test_a_status_that_lacks_things(self):
+    def test_an_incomplete_status(self):
         self.answers.body = b"{}"
         self.assertIn("spool      off", self.once("--url", self.answers.url).stdout)
         self.answers.body = json.dumps(STATUS | {"connections": [{}, 3, None], "history": 3, "latestRejects": [{}], "lines": None,
                                                  "rates": {"received": -1, "stored": "x", "bytes": 1e300}}).encode()
         self.once("--url", self.answers.url)
 
-    def test_where_nobody_answers(self):
+    def test_without_an_answer(self):
         self.answers.status = 503
         self.assertIn("the answer is HTTP status 503", self.once("--url", self.answers.url, status=1).stderr)
         self.answers.status, self.answers.body = 200, b"<html>"
@@ -201,7 +201,7 @@ class Top(unittest.TestCase):
         terminal.wait_for("uid 0")
         self.assertNotRegex(terminal.shown, "\x1b\\[[0-9]*m")
 
-    def test_each_end_gives_the_terminal_back(self):
+    def test_the_terminal_is_restored_however_it_ends(self):
         for end in (lambda t: t.press(b"q"), lambda t: t.press(b"\x03"), lambda t: os.kill(t.pid, signal.SIGTERM),
                     lambda t: os.kill(t.pid, signal.SIGINT), lambda t: os.kill(t.pid, signal.SIGHUP)):
             main, side = pty.openpty()
@@ -234,7 +234,7 @@ class Top(unittest.TestCase):
         terminal.press(b"q")
         self.assertEqual(terminal.wait(), 0)
 
-    def test_the_daemon_goes_and_comes_back(self):
+    def test_the_daemon_restarts(self):
         terminal = self.top(columns=120)
         terminal.wait_for("uid 0")
         self.answers.status = 503
