@@ -1,5 +1,5 @@
-"""config/alerts.yml and config/grafana-dashboard.json: Prometheus' own promtool reads them, each alert fires when it should
-and not before, config/README.md describes each, and every metric in them is one that a daemon tells."""
+"""config/alerts.yml and config/grafana-dashboard.json: Prometheus' own promtool accepts them, each alert fires when it
+should and not before, config/README.md describes each, and every metric in them is one of the daemon's."""
 
 import json
 import pathlib
@@ -87,12 +87,12 @@ def firing(alerts):
 
 
 def metrics_in(text):
-    """The metrics that @text names; of a histogram the name without what its series add to it."""
+    """The names of the metrics in @text; of a histogram, without the suffixes of its series."""
     return {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\b(?:boris_ingestd|process)_\w+", text)}
 
 
 def expressions(value):
-    """All that a dashboard asks of Prometheus, in whatever part of it."""
+    """All PromQL expressions of a dashboard."""
     if isinstance(value, dict):
         return [text for key, part in value.items()
                 for text in ([part] if key in ("expr", "definition") else expressions(part))]
@@ -100,7 +100,7 @@ def expressions(value):
 
 
 class Files(unittest.TestCase):
-    """What needs no daemon."""
+    """Tests that need no daemon."""
 
     @classmethod
     def setUpClass(cls):

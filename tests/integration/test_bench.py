@@ -1,4 +1,4 @@
-"""tests/load/bench on very little data: that it works and what it writes. How fast anything is, no test asks."""
+"""tests/load/bench on very little data: that it works, and what it writes. No test checks speed."""
 
 import json
 import pathlib

@@ -48,7 +48,7 @@ class CommandLine(unittest.TestCase):
         self.assertIn("/nonexistent/x.ini: No such file", done.stderr)
 
     def test_check_finds_errors_that_prevent_the_start(self):
-        """But for what depends on the moment: a port that is taken, say."""
+        """Except for errors that depend on the moment, such as a port in use."""
         with tempfile.TemporaryDirectory() as folder:
             for settings, reason in (
                     (["listen.tcp=0.0.0.0:19999"], "only loopback addresses are allowed without TLS"),
@@ -74,7 +74,7 @@ class CommandLine(unittest.TestCase):
             self.assertIn("ok     configuration\n", done.stdout)
 
     def test_check_of_the_configuration_alone(self):
-        """No database is asked: the status is that of the file."""
+        """The database is not used, so the status depends on the file alone."""
         with tempfile.TemporaryDirectory() as folder:
             file = pathlib.Path(folder, "ini")
             file.write_text("[database]\nurl = host=/nonexistent\n[listen]\nunix = /run/x/s\n")

@@ -84,7 +84,7 @@ class Streams(ClientTest):
         self.assertLess(end["ahead"], 2050, "a few were pulled between an ack and its event")
 
     def test_records_stored_without_an_ack_are_not_stored_twice(self):
-        """Records without collectedAt, and between client and daemon somebody who loses the first ack."""
+        """Records without collectedAt, and a proxy between client and daemon that drops the first ack."""
         d = self.daemon()
 
         def pass_on(stream):
@@ -154,7 +154,7 @@ class Bounds(ClientTest):
         self.assertLess(end["memory"], 200 << 20)
 
     def test_a_slow_consumer(self):
-        """One that is told only rejects, more of them than are made to wait for it."""
+        """It receives only rejects, and more of them than may be waiting for it."""
         lines = numbered(5000, currency="usd")
         sender = self.sender(self.daemon(), lines, {"windowRecords": 300}, slowMs=1)
         summary, end = sender.finish()

@@ -1,4 +1,5 @@
-"""The TypeScript package as its users get it: packed, installed, imported in each way; its validator beside the daemon's decoder."""
+"""The TypeScript package as its users get it: packed, installed, imported in every way; its validator compared with the
+daemon's decoder."""
 
 import json
 import pathlib
@@ -100,7 +101,7 @@ class Package(unittest.TestCase):
 
 
 class Judges(TestCase):
-    """The validator says what the daemon says."""
+    """The validator and the daemon give the same verdicts."""
 
     @classmethod
     def setUpClass(cls):

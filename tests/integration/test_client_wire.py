@@ -1,4 +1,4 @@
-"""The client for TypeScript: what a daemon says only at bad moments, TLS, types."""
+"""The client for TypeScript: replies that a daemon sends only in rare situations, TLS, types."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from test_tls import Tls
 
 
 class Wire(ClientTest):
-    """What a real daemon says only at bad moments."""
+    """Replies that a real daemon sends only in rare situations."""
 
     def test_a_reject_whose_ack_is_lost_is_reported_once(self):
         lines = [record(amountCents=n, collectedAt=None) for n in range(3)]
@@ -66,7 +66,7 @@ class Wire(ClientTest):
         self.assertIn("shutdown", sender.of("retry")[0]["message"])
 
     def test_idle_timeout_is_not_a_failure(self):
-        """With nothing to send there is no attempt, though only one may fail."""
+        """With nothing to send there is no attempt to connect, so one allowed attempt suffices."""
         def play(accept):
             for line in range(3):
                 stream = accept()
@@ -140,7 +140,7 @@ class Wire(ClientTest):
                 self.assertRegex(stamp, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
 
     def test_a_user_who_is_not_allowed(self):
-        """It is not tried again. (The tests may run as root, who always may.)"""
+        """It is not retried. (The tests may run as root, who is always allowed.)"""
         def play(accept):
             with accept() as stream:
                 say(stream, closing="not_allowed")

@@ -1,6 +1,5 @@
-"""Boris's TypeScript packages on our tables: Node with drizzle-orm writes and reads what the daemon writes and reads.
-
-Node's packages come from npm's registry, once, into the cache folder; without them the test is skipped."""
+"""Boris's TypeScript packages on our tables: the daemon and Node with drizzle-orm read what the other wrote. npm packages
+are downloaded once into the cache directory; without them the test is skipped."""
 
 import json
 import os

@@ -1,5 +1,5 @@
-"""The faults that a database, a network and an operator can cause, caused: nothing acked is lost, nothing is stored
-twice, and no row is refused for a fault that is not its own."""
+"""Faults of database, network and operator: nothing acked is lost, nothing is stored twice, and no row is rejected for a
+fault that is not its own."""
 
 import itertools
 import math
@@ -16,8 +16,8 @@ from lib.harness import Daemon, TestCase, encode, end_sessions, numbered, psql, 
 
 
 class Stream(threading.Thread):
-    """Sends lines over one connection after the other until all are acked, as the contract says: after a broken
-    connection every line after the last ack again. Counts are those of the acks, over all connections."""
+    """Sends lines over consecutive connections until all are acked, as the contract requires: after a broken connection
+    every line after the last ack is sent again. Counts are those of the acks, over all connections."""
 
     def __init__(self, daemon, lines, pause=0.0):
         super().__init__()
@@ -206,7 +206,7 @@ class Faults(TestCase):
         self.assertEqual(self.db.count(), 0)
 
     def test_a_silent_server_does_not_delay_the_stop(self):
-        """The nth attempt to connect finds one; whose attempt that is, is chance."""
+        """The nth connection attempt succeeds; which database connection makes that attempt is random."""
         for silent in range(1, 7):
             with self.subTest(silent):
                 listener = socket.create_server(("127.0.0.1", 0))
@@ -278,7 +278,7 @@ class BadRows(TestCase):
         self.assertEqual(d.send(*numbered(3000, 100)).counts(), (3000, 3000, 0, 0))
 
     def test_faults_of_the_operator_reject_no_row(self):
-        """A missing right, a missing table, a read-only database: the daemon waits until they are mended."""
+        """A missing privilege, a missing table, a read-only database: the daemon waits until they are fixed."""
         d = self.daemon()
         self.assertEqual(d.send(record(amountCents=-1)).counts(), (1, 1, 0, 0))
         for broken, mended in (("ALTER TABLE spending RENAME TO away", "ALTER TABLE away RENAME TO spending"),
@@ -319,7 +319,7 @@ class BadRows(TestCase):
                                f"(SELECT id FROM ad_accounts WHERE external_id = '{name}')", sqlstate=sqlstate)
 
     def test_an_account_with_unexpected_errors_delays_no_other(self):
-        """Though there are as many of its clients as writers and more, and its rows are stored already."""
+        """Even if it has as many clients as there are writers, or more, and its rows are stored already."""
         self.db.add_account("act_2")
         d = self.daemon(database__writers=2)
         self.assertEqual(d.send(record()).counts(), (1, 1, 0, 0))
@@ -349,7 +349,7 @@ class BadRows(TestCase):
             self.assertGreater(len(replies.rejects), 20, "the others waited until it was over")
 
     def assert_others_go_on(self, d, seconds, first):
-        """Lines of another client are settled all the while."""
+        """Lines of another client are settled meanwhile."""
         other = d.client()
         end = time.monotonic() + seconds
         sent = 0
@@ -360,7 +360,7 @@ class BadRows(TestCase):
         self.assertIsNone(other.finish().closing)
 
     def test_an_operators_trigger_that_is_broken_for_some_rows(self):
-        """A table or column that only its own branch needs: no fault of the server's."""
+        """A table or column that only one branch of the trigger uses: not a fault of the server."""
         d = self.daemon()
         for n, sqlstate in enumerate(("42P01", "42703", "55000")):
             self.db.refuse_inserts("spending", "NEW.amount_cents % 1000 = 7", sqlstate=sqlstate)
@@ -372,7 +372,7 @@ class BadRows(TestCase):
             self.assertIn(sqlstate, replies.rejects[8]["message"])
 
     def test_transient_errors_reject_no_row_and_delay_no_other(self):
-        """However long it takes: only the row itself waits."""
+        """However long it takes, only the row itself waits."""
         d = self.daemon()
         self.db.refuse_inserts("spending", "NEW.amount_cents = 7", sqlstate="40001")
         client = d.client()
@@ -383,7 +383,7 @@ class BadRows(TestCase):
         self.assertEqual(client.finish().counts(), (20, 20, 0, 0))
 
     def transactions_of(self, send):
-        """How many the server ran for a daemon that does send(daemon); of a failed statement, too."""
+        """The number of transactions that the server ran for a daemon during send(daemon), failed ones included."""
         def count():
             return int(psql(self.server.url, "SELECT xact_commit + xact_rollback FROM pg_stat_database "
                                              f"WHERE datname = '{self.db.name}'"))
@@ -399,8 +399,8 @@ class BadRows(TestCase):
         return count() - before
 
     def test_few_statements_find_the_bad_rows(self):
-        """One that the error names, by the line of the COPY; others, which only the end of the statement tells, by halving:
-        a path of the tree of halves each."""
+        """A row that the error names, by its line in the COPY; and rows whose error comes at the end of the statement, by
+        halving: one path in the tree of halves each."""
         rows, bad = 10_000, 4
 
         def send(d, start, refused):
@@ -431,7 +431,7 @@ class BadRows(TestCase):
         self.assertEqual(d.send(*numbered(100)).codes(), {78: "refused_by_database"})
 
     def assert_waited_for(self, d, lines, mend):
-        """@lines are all stored, though the server refuses them until @mend."""
+        """@lines are all stored, although the server refuses them until @mend is executed."""
         client = d.client()
         client.send(*lines)
         wait_until(lambda: d.log().count("HV000") >= 4, "some attempts")
@@ -440,7 +440,7 @@ class BadRows(TestCase):
         self.assertEqual(client.finish().counts(), (len(lines), len(lines), 0, 0))
 
     def test_a_rule_that_refuses_the_probe_row_proves_nothing(self):
-        """What an ordinary row would meet first is no word on the error."""
+        """The error that the probe row meets first does not explain the batch's error."""
         d = self.daemon()
         self.assertEqual(d.send(record(amountCents=5000, metrics={"a": 1})).counts(), (1, 1, 0, 0))
         self.db.refuse_inserts("spending", "true", sqlstate="HV000")
@@ -462,8 +462,8 @@ class BadRows(TestCase):
             self.assertEqual(client.finish().counts(), (50, 50, 0, 0))
 
     def test_a_server_that_refuses_rows_while_they_are_sent(self):
-        """More than fits between the two: the daemon has the server's word before it has sent the last row, and the server
-        says nothing more then."""
+        """More rows than fit the buffers in between: the daemon gets the server's error before it has sent the last row,
+        and the server sends nothing afterwards."""
         self.db.execute("CREATE SEQUENCE tries; GRANT USAGE ON SEQUENCE tries TO PUBLIC")  # no ROLLBACK takes it back
         self.db.refuse_inserts("spending", "pg_advisory_xact_lock(7)::text = '' AND nextval('tries') = 1")
         self.db.execute("ALTER FUNCTION refuse() SET lock_timeout = 0")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What may stand first on a connection, and the words for input that is nearly right."""
+"""What may be the first line of a connection, and the messages for input that is nearly right."""
 
 import gzip
 import json

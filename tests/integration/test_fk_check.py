@@ -1,5 +1,5 @@
-"""database.fk_check = batch: the foreign key is kept as if it was checked row by row, under all faults; and what stands
-against it is told, and nothing skipped."""
+"""database.fk_check = batch: the foreign key holds as if it were checked row by row, under all faults; what prevents the
+setting is reported, and no trigger is skipped."""
 
 import threading
 import time
@@ -38,7 +38,7 @@ class ForeignKey(ByBatch, TestCase):
         self.db.add_account()
 
     def looks_by_triggers(self):
-        """How often ad_objects was looked into by its primary key, or at all."""
+        """How often ad_objects was searched by its primary key, or at all."""
         time.sleep(1.2)  # the server counts once a second
         return int(self.db.value("SELECT pg_stat_force_next_flush(), idx_scan + seq_scan FROM pg_stat_user_tables "
                                  "WHERE relname = 'ad_objects'").split("|")[1])
@@ -51,7 +51,7 @@ class ForeignKey(ByBatch, TestCase):
         self.assertLess(self.looks_by_triggers() - before, 500)
 
     def test_deleting_an_object_waits_for_its_rows(self):
-        """No row can come to stand there without its object, however the two meet."""
+        """No row can be stored without its object, however the two transactions overlap."""
         d = self.daemon(batch__rows=50, batch__linger_ms=1)
         stop = threading.Event()
 
@@ -100,7 +100,7 @@ class ForeignKey(ByBatch, TestCase):
         self.assertEqual(d.send(record(amountCents=1001), record(currency="EUR")).codes(), {2: "refused_by_database"})
 
     def test_a_foreign_key_added_while_the_daemon_runs(self):
-        """Its transaction is not over when the rows come: they wait for it, and then it counts."""
+        """The transaction that adds it is still open when the rows arrive: they wait for it, and are then checked."""
         self.db.execute("CREATE TABLE currencies (code text PRIMARY KEY); INSERT INTO currencies VALUES ('USD'); "
                         f"GRANT SELECT ON currencies TO {self.db.role}")
         d = self.daemon(database__writers=1)
@@ -114,7 +114,7 @@ class ForeignKey(ByBatch, TestCase):
 
 
 def load_tests(loader, tests, pattern):
-    """Of what other files test, that which depends on how a batch is written."""
+    """Those tests of other files that depend on how a batch is written."""
     chosen = [case(name) for case in (Faults, BadRows) for name in case.chosen]
     return unittest.TestSuite([*chosen, loader.loadTestsFromTestCase(ForeignKey)])
 

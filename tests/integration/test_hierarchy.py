@@ -1,4 +1,4 @@
-"""Hierarchy lines on the socket: upserts, their order with spending, parents, refusals, waiting for unknowns."""
+"""Hierarchy lines on the socket: upserts, their order with spending, parents, rejects, waiting for unknown objects."""
 
 import json
 import random
@@ -136,7 +136,7 @@ class Refusals(Hierarchy):
         self.d = self.daemon()
 
     def assert_refused(self, line, code, field, words=()):
-        """Between two good lines: those are stored."""
+        """The lines are rejected, and good lines before and after them are stored."""
         good = [ad_object(f"good {time.monotonic_ns()} {i}") for i in range(2)]
         replies = self.d.send(good[0], line, good[1])
         self.assertEqual(replies.counts(), (3, 2, 0, 1), line)
@@ -340,7 +340,7 @@ class AtOnce(Hierarchy):
                                          "AND wait_event_type = 'Lock'") == str(sessions), "sessions wait for locks")
 
     def put_below_while_it_changes_its_level(self, one, other):
-        """The two lines of two clients are on their way to the database at the same time."""
+        """Lines of two clients are on their way to the database at the same time."""
         clients = [one.client(), other.client()]
         self.assertEqual(one.send(account(self.connection), ad_object("x"), ad_object("y")).counts()[3], 0)
         with self.db.locked("ad_objects", "SHARE"):
@@ -473,7 +473,7 @@ class Grace(Hierarchy):
         self.assertEqual(replies[0].counts(), (20000, 0, 0, 20000))
 
     def test_a_burst_of_one_client_has_its_grace(self):
-        """However little memory there is: what is taken from a client counts with what it will hold later."""
+        """However little memory there is: a client's line counts with what it will hold while it waits."""
         for limit, count in (("16M", 20000), ("64M", 60000)):
             connection = self.db.create_connection()
             name = f"act_{limit}"

@@ -1,6 +1,6 @@
-"""Hierarchy lines and a database that does not do as it should: rows that only the database's owner could mend, rows
-that lose the connection, others' locks, triggers that change or skip what is stored. Such a row waits, or is refused
-where that is documented, and holds up nobody but its own client's lines of its account."""
+"""Hierarchy lines and a misbehaving database: rows that only the database's owner can fix, rows that lose the connection,
+locks of other sessions, triggers that change or skip what is stored. Such a row waits, or is rejected where that is
+documented, and delays only its own client's lines of its account."""
 
 import json
 import time
@@ -25,14 +25,14 @@ class Faults(TestCase):
                              "ORDER BY external_id COLLATE \"C\") FROM ad_objects")
 
     def assert_pass(self, what, *lines):
-        """Another client's lines are stored, soon."""
+        """Another client's lines are stored soon."""
         start = time.monotonic()
         replies = self.d.send(*lines)
         self.assertEqual(replies.counts(), (len(lines), len(lines), 0, 0), f"{what}: {replies.rejects}")
         self.assertLess(time.monotonic() - start, SOON, what)
 
     def waiting(self, *lines):
-        """A client that has sent these lines."""
+        """Returns a client that has sent these lines."""
         client = self.d.client()
         client.send(*lines)
         return client
@@ -77,7 +77,7 @@ class OnlySomeRows(Faults):
         self.assertEqual(client.finish().counts(), (8, 8, 0, 0))
 
     def test_a_table_that_refuses_every_row_rejects_none(self):
-        """Data errors that all rows meet, the ordinary one among them."""
+        """Data errors that all rows meet, including the probe row."""
         self.db.execute("ALTER TABLE ad_objects ADD CONSTRAINT never CHECK (false) NOT VALID")
         client = self.waiting(*[ad_object(f"n{i}") for i in range(5)])
         wait_until(lambda: self.d.log().count("never") >= 3, "some attempts")
@@ -93,7 +93,7 @@ class OnlySomeRows(Faults):
         self.assertEqual(replies.counts(), (2, 1, 0, 1))
 
     def test_lines_that_depend_on_a_waiting_row(self):
-        """Lines behind it on its connection, and others' lines about the same object, find it written."""
+        """Later lines on its connection, and other clients' lines about the same object, see it written."""
         self.db.refuse_inserts("ad_objects", "NEW.name = 'poison'", sqlstate="42501")
         lines = [ad_object("p", name="poison"), ad_object("s", "AD_SET", "p"), ad_object("a", "AD", "s"),
                  record(externalId="p"), record(externalId="a"), ad_object("p", name="later"), ad_object("q", "AD", "p")]
@@ -138,14 +138,14 @@ class OnlySomeRows(Faults):
 
 class Locks(Faults):
     def stuck(self, *lines):
-        """A client that has sent these lines, one of which waits."""
+        """Returns a client that has sent these lines, one of which waits."""
         seen = self.d.log().count("only this row waits")
         client = self.waiting(*lines)
         wait_until(lambda: self.d.log().count("only this row waits") > seen, "a row waits")
         return client
 
     def hold(self, sql, *lines):
-        """Somebody's transaction is open; @lines meet its locks, others' pass."""
+        """Another session's transaction is open; @lines meet its locks, other clients' lines pass."""
         with self.subTest(sql):
             with self.db.holding(sql):
                 client = self.stuck(*lines)
@@ -191,7 +191,7 @@ class Changes(Faults):
             CREATE TRIGGER change BEFORE {when} ON {table} FOR EACH ROW EXECUTE FUNCTION change()""")
 
     def assert_waits(self, table, lines):
-        """All but the first are stored as sent; that one when the trigger is gone."""
+        """All but the first are stored as sent; the first one once the trigger is dropped."""
         seen = self.d.log().count("the database changes what it stores")
         client = self.waiting(lines[0])
         others = lines[1:]
@@ -221,7 +221,7 @@ class Changes(Faults):
             self.assert_waits("ad_objects", [line, ad_object(f"other {n}")])
 
     def test_every_row_is_changed(self):
-        """It is nobody's fault: all wait, undivided."""
+        """No row is at fault: all wait, undivided."""
         self.trigger("ad_objects", "NEW.external_id := NEW.external_id || '!'; RETURN NEW;")
         client = self.waiting(*[ad_object(f"n{i}") for i in range(50)])
         wait_until(lambda: self.d.log().count("the database changes what it stores") >= 3, "some attempts")
@@ -266,7 +266,7 @@ class AsSent(Faults):
         self.assertEqual(self.send_data('{ "a": [], "b": 100 }'), (0, 1))  # neither order nor exponent count
 
     def test_crafted_account_ids_stay_two_accounts(self):
-        """Their keys have one hash where it has no seed: XXH3 multiplies the text with a known secret; here with 0."""
+        """Without a seed their keys have the same hash: XXH3 multiplies the text with a known secret, here 0."""
         def craft(p, q):
             text = bytearray(b"x" * 250)
             text[12:21] = p + b"aa\xf1\x83\x90\x97\xdb\x80"
@@ -283,7 +283,7 @@ class AsSent(Faults):
 
 class Settings(TestCase):
     def test_levels_and_an_isolation_level_of_the_role(self):
-        """What is decided holds when it is written: a parent that becomes an AD_SET has no children of that level."""
+        """A decision still holds when it is written: a parent that becomes an AD_SET has no children of that level."""
         connection = self.db.create_connection()
         self.db.execute(f"ALTER DATABASE {self.db.name} SET default_transaction_isolation = 'repeatable read'")
         one, other = self.daemon(), self.daemon()

@@ -1,5 +1,4 @@
-"""Good clients beside idle, slow, greedy and hostile ones: everybody's lines are settled, nobody starves, memory stays
-bounded."""
+"""Good clients beside idle, slow, greedy and hostile ones: all lines are settled, no client starves, memory stays bounded."""
 
 import os
 import socket
@@ -64,7 +63,7 @@ class Beside(TestCase):
         return client
 
     def assert_served(self, rounds=10, begin=lambda: None):
-        """Two good clients; each batch of lines is acked soon, whatever begin() begins when they are connected."""
+        """Two good clients: each batch of lines is acked soon, whatever begin() starts once they are connected."""
         worst = 0.0
         clients = [self.d.client() for _ in range(2)]
         begin()
@@ -115,7 +114,7 @@ class Hostile(Beside):
 
 
 class Soak(Beside):
-    """A thousand connections for SOAK_SECONDS: memory stays flat, and everybody is served."""
+    """A thousand connections for SOAK_SECONDS: memory stays flat, and all clients are served."""
 
     def test_a_thousand_connections(self):
         idle = [self.d.client() for _ in range(900)]

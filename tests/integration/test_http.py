@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What the daemon tells over HTTP: metrics that are what clients saw, health, readiness, /status.json; and what it does
-not: secrets, to strangers, at the cost of those who ingest."""
+"""The daemon's HTTP pages: metrics that match the clients' counts, health, readiness, /status.json; no secrets, nothing for
+foreign sites, and no cost for ingestion."""
 
 import http.client
 import json
@@ -24,7 +24,7 @@ PREFIX = "boris_ingestd_"
 
 
 def need_tools():
-    """promtool and prometheus come from a tree that may have to be made, which not every machine can."""
+    """promtool and prometheus come from a tree that may have to be built, which is not possible on every machine."""
     done = subprocess.run([TOOL, "promtool", "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise unittest.SkipTest(f"promtool does not run here: {done.stdout[-300:]}")
@@ -45,7 +45,7 @@ def ask(address, path, method="GET", headers=None, body=None):
 
 
 class Page:
-    """Asks a daemon."""
+    """HTTP requests to a daemon."""
 
     def __init__(self, daemon):
         self.host, self.port = re.findall(r"status and metrics: http://(.*):(\d+)/", daemon.log())[-1]
@@ -354,7 +354,7 @@ class Health(HttpCase):
         client.finish()
 
     def test_stored_rows_are_not_failures(self):
-        """Batches of known and fresh rows, in turn: each is merged, which the alert for failing batches is not to see."""
+        """Batches that alternate stored and new rows: each is merged, which must not trigger the alert for failing batches."""
         daemon, page = self.watched(batch__linger_ms="1")
         client = daemon.client()
         client.send(*numbered(20))
@@ -485,7 +485,7 @@ class Strangers(HttpCase):
 
 class Listening(HttpCase):
     def test_a_port_in_use(self):
-        """Records are ingested all the same, and the page appears when the port is free."""
+        """Records are ingested nevertheless, and the page appears when the port is free."""
         with closing(socket.create_server(("127.0.0.1", 0))) as other:
             port = other.getsockname()[1]
             daemon = self.daemon(http__listen=f"127.0.0.1:{port}")

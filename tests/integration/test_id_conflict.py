@@ -1,5 +1,5 @@
-"""A stored record makes the same record a duplicate, and another record with its id and collectedAt an id_conflict: nobody
-can suppress another's record by its id."""
+"""The same record again is a duplicate, another record with its id and collectedAt an id_conflict: no client can suppress
+another's record by its id."""
 
 import unittest
 import uuid
@@ -71,7 +71,7 @@ class IdConflict(TestCase):
         self.assertEqual(replies.counts(), (3, 1, 1, 1))
 
     def test_a_client_that_chooses_a_derived_id(self):
-        """As if the hash was broken: another record is stored under the id that this one gets."""
+        """As if the hash were broken: another record is stored under the id derived for this one."""
         self.assertEqual(self.d.send(record(amountCents=500)).counts(), (1, 1, 0, 0))
         self.db.execute("UPDATE spending SET amount_cents = 1")
         replies = self.d.send(record(amountCents=500), *numbered(20))

@@ -308,7 +308,7 @@ class Wire(TestCase):
         self.assertEqual(replies.counts(), (3, 2, 0, 1))
 
     def test_unfinished_lines_beyond_the_memory_limit(self):
-        """Unfinished lines fill the memory, and nothing in flight will free any: they must still be read to their end."""
+        """Unfinished lines fill the memory, and nothing in flight will free any: the lines must still be read to their end."""
         d = self.daemon(limits__memory_bytes="16M", limits__max_line_bytes="4M")
         good = encode(record())
         line = good[:-1] + b',"metrics":{"text":"' + b"x" * 3_900_000 + b'"}}'
@@ -461,7 +461,7 @@ class Stopping(TestCase):
         self.db.add_account()
 
     def test_a_paused_client_is_notified_of_the_stop(self):
-        """What it still sends when it was told the end is read, so that the kernel does not reset the connection."""
+        """What the client still sends after the end was announced is read, so that the kernel does not reset the connection."""
         d = self.daemon(listen__tcp="127.0.0.1:0", batch__rows=1000, database__writers=1, daemon__workers=1)
         port = int(re.search(r"listening on TCP \S+ port (\d+)", d.log())[1])
         with self.db.locked("spending", "ACCESS EXCLUSIVE"):

@@ -1,4 +1,4 @@
-"""The log under attack: it is bounded, whoever causes messages, and a reader that does not read holds up nobody."""
+"""The log under attack: it is bounded, whoever causes messages, and a blocked reader of the log delays no client."""
 
 import os
 import pathlib
@@ -20,7 +20,7 @@ class Bound(TestCase):
         self.db.add_account()
 
     def attack(self, d, what, seconds):
-        """Short connections as fast as four threads can make them; how many."""
+        """Opens short connections as fast as four threads can; returns their number."""
         counts = [0] * 4
         end = time.monotonic() + seconds
 
@@ -79,7 +79,7 @@ class Bound(TestCase):
         self.assertLess(len(d.log()), 40000)
 
     def start_on_pipe(self, **settings):
-        """A daemon whose standard error is a pipe; its reading end."""
+        """Starts a daemon whose standard error is a pipe; returns the reading end."""
         read, write = os.pipe()
         self.addCleanup(os.close, read)
         d = Piped(self.db, write, log__level="debug", **settings)
@@ -141,7 +141,7 @@ class Bound(TestCase):
 
 
 class Piped(Daemon):
-    """Its log goes into a pipe."""
+    """A daemon whose log goes to a pipe."""
 
     def __init__(self, db, write, **settings):
         self.write = write

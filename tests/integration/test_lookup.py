@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A look-up that the server cannot answer holds up nobody but the records that it is for."""
+"""A look-up that the server cannot answer delays only the records it is for."""
 
 import time
 import unittest
@@ -10,7 +10,7 @@ from lib.harness import TestCase, record, wait_until
 
 class Unanswered(TestCase):
     def break_platform(self):
-        """The daemon asks for a platform that the database does not know any longer (22P02)."""
+        """Makes the daemon ask for a platform that the database no longer has (22P02)."""
         self.db.add_account("tiktok", platform="TIKTOK", objects=[str(n) for n in range(300)])
         self.db.add_account()
         self.db.execute("ALTER TYPE platform RENAME VALUE 'TIKTOK' TO 'TIKTOK_'")
@@ -51,7 +51,7 @@ class Unanswered(TestCase):
         hurt.close()
 
     def test_a_query_that_the_server_refuses_for_all(self):
-        """No object is to blame: all wait, and proceed as soon as the server answers."""
+        """No object is at fault: all wait, and proceed as soon as the server answers."""
         self.db.add_account()
         d = self.daemon()
         d.send(record())

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The Debian package: what is in it, and how it lives under a real systemd, in Debian trees that are booted for it."""
+"""The Debian package: its contents, and how it runs under a real systemd, in Debian trees that are booted for it."""
 
 import json
 import pathlib
@@ -22,7 +22,7 @@ SOCKET = "/run/boris-ingestd/ingest.sock"
 
 
 def make_package(folder):
-    """The path of the package, made from the build."""
+    """The path of the package, built from the build."""
     if (BUILD / "CMakeCache.txt").read_text().find("SANITIZE:BOOL=ON") >= 0:
         raise unittest.SkipTest("a build with sanitizers is not packaged")
     subprocess.run(["cpack", "-G", "DEB", "-B", folder], cwd=BUILD, check=True, stdout=subprocess.DEVNULL,
@@ -82,7 +82,7 @@ class Package(unittest.TestCase):
 
 
 class Booted:
-    """One booted tree for the tests of a class, each of which finds the service installed and running, and leaves it so."""
+    """One booted tree for the tests of a class; each test finds the service installed and running, and leaves it so."""
 
     @classmethod
     def setUpClass(cls):
@@ -111,7 +111,7 @@ class Booted:
 
     @classmethod
     def require_password(cls):
-        """The daemon's role must tell one; all others are trusted."""
+        """Requires a password from the daemon's role only."""
         psql(cls.db.url, f"ALTER ROLE {cls.db.role} PASSWORD '{PASSWORD}'")
         rules = pathlib.Path(cls.server.dir, "data/db/pg_hba.conf")
         rules.write_text(f"local all {cls.db.role} scram-sha-256\n{rules.read_text()}")
@@ -150,7 +150,7 @@ class Booted:
         return replies.counts()
 
     def fresh(self, count=3):
-        """Records that nobody has sent yet."""
+        """Records that were not sent before."""
         mark = uuid.uuid4().hex
         return numbered(count, metrics={"mark": mark})
 
@@ -277,7 +277,7 @@ class Booted:
             self.assertNotIn(PASSWORD, said.replace("\0", " "), command)
 
     def test_the_sandbox_denies_access(self):
-        """What the unit's settings leave to a program that runs in the daemon's place."""
+        """What the unit's settings allow a program that runs in the daemon's place."""
         unit = self.container.path("/usr/lib/systemd/system/boris-ingestd.service").read_text()
         unit = re.sub(r"^(ExecStart|ExecReload|Requires|After|WatchdogSec|Restart|Type)=.*\n", "", unit, flags=re.M)
         unit = unit.replace("[Service]", "[Service]\nType=oneshot\nExecStart=/bin/bash /opt/probe")
@@ -358,7 +358,7 @@ class Debian13(Booted, unittest.TestCase):
     suite = "trixie"
 
     def test_readme_leads_to_a_first_row(self):
-        """On a system that has never seen the package, nothing but README's commands, with another address in them."""
+        """On a system that has never seen the package, only README's commands, with another address in them."""
         text = (ROOT / "README.md").read_text()
         commands = textwrap.dedent(re.search(r"^    apt install .*?(?=^\S)", text, re.S | re.M)[0])
         db = Database(self.server, migrated=False)

@@ -1,5 +1,5 @@
-"""The reject file is the only place that tells what became of a line whose client was told `spooled`: nobody else's lines push
-it out, what rotation removes is counted, and a record in the file has a bound."""
+"""Only the reject file records the outcome of a line that was acked as spooled: other lines cannot push it out, lines
+removed by rotation are counted, and the size of a record in the file is limited."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""The reject file: what is recorded, rotation, faults of the disk, and sending it again."""
+"""The reject file: what is recorded, rotation, faults of the disk, and replay."""
 
 import json
 import os

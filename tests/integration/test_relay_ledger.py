@@ -1,8 +1,7 @@
-"""The relay's promise as a ledger: producers publish known lines to a stream of three replicas while its servers, the relays, the
-daemon and PostgreSQL are killed, stopped and paused at random; in the end every published line is stored once or rejected
-once, in order for each account.
-
-LEDGER_ROUNDS faults in a row (5 unless told); LEDGER_SEED repeats a run: it is printed when one fails."""
+"""The relay's promise as a ledger: producers publish known lines to a stream with three replicas while its servers, the
+relays, the daemon and PostgreSQL are killed, stopped and paused at random; finally every published line is stored once or
+rejected once, in order for each account. LEDGER_ROUNDS consecutive faults (default 5); LEDGER_SEED repeats a run: it is
+printed on failure."""
 
 import collections
 import json
@@ -24,7 +23,7 @@ LEASE_MS = 2000
 
 
 class Producer(threading.Thread):
-    """Publishes messages of one account, one after the other, each until a stream has stored it."""
+    """Publishes messages of one account, each after a stream has stored the previous one."""
 
     def __init__(self, ledger, number):
         super().__init__(daemon=True)
@@ -63,7 +62,7 @@ class Producer(threading.Thread):
         return made
 
     def publish(self, text):
-        """Until it is stored; published again, it is the same message for the stream."""
+        """Publishes until it is stored; for the stream, a repetition is the same message."""
         while True:
             try:
                 self.client = self.client or self.ledger.nats.client(2)
@@ -140,7 +139,7 @@ class Ledger(TestCase):
             relay.start()
 
     def pause_relay(self):
-        """Longer than its lease: the other one takes over meanwhile; or not."""
+        """Either longer than its lease, so that the other one takes over, or shorter."""
         relay = self.rng.choice(self.relays)
         relay.signal(signal.SIGSTOP)
         time.sleep(self.rng.choice((0.5, 2 * LEASE_MS / 1000 + 1)))
@@ -157,7 +156,7 @@ class Ledger(TestCase):
         self.server.start()
 
     def roll(self):
-        """Everything is restarted, one after the other."""
+        """Restarts everything, one after the other."""
         for n in range(3):
             self.nats.stop(n)
             self.nats.start(n)
@@ -198,7 +197,7 @@ class Ledger(TestCase):
                 self.assert_stored(producer)
 
     def wait_settled(self):
-        """The positions are at each partition's last message."""
+        """Waits until the positions are at each partition's last message."""
         messages = read_stream(self.nats, "BORIS")
         last = {}
         for message in messages:

@@ -1,4 +1,4 @@
-"""The rules of `report`, one by one, and at random: no money counts twice, and none is left out. They are SQL functions, which
+"""The rules of `report`, one by one and at random: no money counts twice, and none is left out. They are SQL functions that
 everybody can call."""
 
 import csv
@@ -112,7 +112,7 @@ class Levels(Rules):
                 self.assertEqual(self.total(), amount)
 
     def test_the_ads_were_restated(self):
-        """What the campaign had beyond its ads remains; what its ads got since is added."""
+        """The campaign's excess over its ads remains; what its ads got since is added."""
         self.send(spent("c1", 1000), spent("a1", 600), spent("a2", 400), spent("a2", 500, collectedAt=LATER))
         self.assertEqual(self.rows(), [("a1", None, 600), ("a2", None, 500)])
         self.send(spent("a2", 300, collectedAt=LAST))
@@ -123,7 +123,7 @@ class Levels(Rules):
                          [("a9", None, 650), ("c2", "not attributed to ads", 400)])
 
     def test_levels_collected_one_after_another(self):
-        """The ads' collection always follows the campaign's: what the ads got is in the campaign's next one."""
+        """The ads are always collected after the campaign, so the campaign's next collection contains what the ads got."""
         for day, amount in ((2, 500), (3, 1000)):
             self.send(spent("c1", amount, collectedAt=f"2026-11-{day:02d}T08:00:00Z"),
                       spent("a1", amount, collectedAt=f"2026-11-{day:02d}T08:01:00Z"))
@@ -152,7 +152,7 @@ class Periods(Rules):
         self.assertEqual(self.total(), 900)
 
     def test_one_day_of_a_month(self):
-        """The other days of the month are no remainder of this one."""
+        """The other days of the month do not count as a remainder of this one."""
         self.send(record(externalId="a1", amountCents=3000, periodEnd="2026-12-01T00:00:00Z"),
                   *[spent("a1", 100, day) for day in range(1, 30)])
         self.assertEqual(self.total(days=DAY), 200)
@@ -291,8 +291,9 @@ class Everybody(Rules):
 
 
 class AtRandom(Rules):
-    """A platform with campaigns, ads (some deleted before they were collected), hours and days in a zone with daylight saving
-    time; what is collected of it is collected again, in breakdowns or not. The report must show what the platform shows."""
+    """A platform with campaigns, ads (some deleted before they were collected), hours and days in a zone with daylight
+    saving time. What was collected of it is collected again, with breakdowns or without. The report must show what the
+    platform shows."""
 
     ZONES = ("America/New_York", "Europe/Prague", "Asia/Calcutta", "Australia/Lord_Howe")
 

@@ -1,5 +1,5 @@
-"""What only some rows meet stops nobody else: those rows wait, by themselves, and never cost a record; what every row
-meets is not held against the rows."""
+"""An error that only some rows meet delays no others: these rows wait, by themselves, and are never lost; an error that
+every row meets is not held against the rows."""
 
 import calendar
 import os
@@ -21,7 +21,7 @@ class Waiting(TestCase):
         self.db.add_account()
 
     def assert_served(self, d, start, seconds=20):
-        """Another client's lines are stored; generous, for slow machines: a client that starves waits without end."""
+        """Another client's lines are stored. The limit is generous, for slow machines: a starving client waits without end."""
         begin = time.monotonic()
         self.assertEqual(d.send(*numbered(10, start)).counts(), (10, 10, 0, 0))
         self.assertLess(time.monotonic() - begin, seconds)
@@ -37,7 +37,7 @@ class Waiting(TestCase):
 
 class OneRow(Waiting):
     def assert_one_row_waits(self, d, bad=7, lines=50, mend=None):
-        """Of the lines one waits; the others, and other clients' lines, are stored; nothing is refused."""
+        """One of the lines waits; the others, and other clients' lines, are stored; nothing is rejected."""
         client = d.client()
         client.send(*numbered(lines))
         wait_until(lambda: self.db.count() == lines - 1, "the others are stored")
@@ -85,7 +85,7 @@ class OneRow(Waiting):
         self.assertEqual(replies.rejects, {})
 
     def test_the_spool_empties_except_for_the_waiting_row(self):
-        """The others' lines, which were acked as spooled, are stored; it stays in the spool, across a restart."""
+        """The others' lines, acked as spooled, are stored; the waiting one stays in the spool, even across a restart."""
         self.server.need_private()
         self.db.refuse_inserts("spending", "NEW.amount_cents = 7", sqlstate="42501")
         spool = tempfile.mkdtemp(prefix="ingestd-")
@@ -109,7 +109,7 @@ class OneRow(Waiting):
 
 class Silence(Waiting):
     def test_an_answer_that_never_arrives(self):
-        """A backend stands still, whose connection stays: after 30 s it is given up."""
+        """A backend hangs while its connection stays open: after 30 s the daemon drops it."""
         self.server.need_private()
         d = self.daemon(database__writers=1)
         self.assertEqual(d.send(record()).counts(), (1, 1, 0, 0))
@@ -143,7 +143,7 @@ class Locks(Waiting):
 
 
 class Memory(Waiting):
-    """Rows that wait hold their own bytes, of a part of the memory: the rest is for others."""
+    """Waiting rows hold only their own bytes, in a part of the memory: the rest is for others."""
 
     def test_waiting_rows_among_long_ones(self):
         d = self.daemon(limits__memory_bytes="16M", limits__max_line_bytes="1M")
@@ -210,7 +210,7 @@ class Weeks(Waiting):
 
 
 class Everybody(Waiting):
-    """What every row meets is the table's fault."""
+    """An error that every row meets is the table's fault."""
 
     def assert_waits(self, mend, lines=30):
         d = self.daemon()
@@ -234,7 +234,7 @@ class Everybody(Waiting):
             self.assert_waits("DROP TRIGGER refuse ON spending; TRUNCATE spending")
 
     def test_a_rule_that_refuses_the_probe_row(self):
-        """Ten probes that a rule refused, and more, are no proof against the rows."""
+        """Even many probe rows refused by a rule are no proof against the rows."""
         self.db.refuse_inserts("spending", "true", sqlstate="HV000")
         self.db.execute("""DROP TRIGGER refuse ON spending;
                            CREATE TRIGGER refuse AFTER INSERT ON spending FOR EACH ROW EXECUTE FUNCTION refuse();
@@ -249,7 +249,7 @@ class Everybody(Waiting):
 
 class Chance(Waiting):
     def test_one_chance_error_beside_a_bad_row(self):
-        """A good row fails once, when the bad row of its batch was found: suspicion ends with the division."""
+        """A good row fails once, while the bad row of its batch is searched for: the suspicion ends with the division."""
         self.db.execute("CREATE SEQUENCE tries; GRANT USAGE ON SEQUENCE tries TO PUBLIC")
         for sqlstate in ("XX000", "42P01"):
             self.db.execute("ALTER SEQUENCE tries RESTART")
@@ -261,7 +261,7 @@ class Chance(Waiting):
             d.stop()
 
     def test_an_object_restored_within_a_moment(self):
-        """The foreign key fails, and when it is looked the object is there."""
+        """The foreign key fails, but by the time of the check the object exists."""
         self.db.execute("CREATE SEQUENCE tries; GRANT USAGE ON SEQUENCE tries TO PUBLIC")
         self.db.refuse_inserts("spending", "nextval('tries') <= 2", sqlstate="23503")
         self.assertEqual(self.daemon().send(record()).counts(), (1, 1, 0, 0))
@@ -269,7 +269,7 @@ class Chance(Waiting):
 
 class Ids(Waiting):
     def test_ids_without_a_time_delay_no_other(self):
-        """Each is looked for in every chunk, under one lock: they go by a thousand, and others pass them."""
+        """Each is searched for in every chunk, under one lock: a thousand per transaction, and other rows pass them."""
         self.db.execute("""INSERT INTO spending SELECT gen_random_uuid(), (SELECT id FROM ad_objects LIMIT 1),
                            '2020-01-01Z'::timestamptz + n * interval '7 days', '2026-11-01Z', '2026-11-02Z', -1, 'USD'
                            FROM generate_series(1, 60) AS n""")

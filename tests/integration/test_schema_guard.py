@@ -1,5 +1,5 @@
-"""The daemon looks whether the database fits before it writes: while it does not, lines wait, and the log, /readyz, `check` and
-`top` name the difference and the statement that mends it."""
+"""The daemon checks that the database fits before it writes: otherwise lines wait, and the log, /readyz, `check` and `top`
+name the difference and the statement that fixes it."""
 
 import contextlib
 import socket
@@ -127,7 +127,7 @@ class Guard(unittest.TestCase):
             self.db.execute((how or told[told.index(": ALTER" if ": ALTER" in told else ": DROP") + 2:]).format(role=self.db.role))
 
     def granted(self):
-        """TimescaleDB's workers may change the same rows of the catalogue: "tuple concurrently updated"."""
+        """Retries, since TimescaleDB's workers may change the same catalogue rows: "tuple concurrently updated"."""
         with contextlib.suppress(AssertionError):
             self.db.execute(f"GRANT SELECT, INSERT ON spending TO {self.db.role}")
             return True
@@ -137,7 +137,7 @@ class Guard(unittest.TestCase):
 
 
 class WhileItRuns(Guard):
-    """Each change of the tables is made while a daemon is connected that has written already."""
+    """Each change of the tables is made while a daemon is connected that has already written."""
 
     def run_case(self, change, told, how):
         told = told.format(role=self.db.role)
@@ -177,7 +177,7 @@ for _name, _case in CASES.items():
 
 class Others(Guard):
     def test_additions_that_fit(self):
-        """What an operator adds, and takes no promise away, stops nothing."""
+        """Additions of an operator that break no promise stop nothing."""
         d = self.daemon()
         for n, sql in enumerate(FINE):
             self.db.execute(sql)
@@ -217,7 +217,7 @@ class Others(Guard):
         self.assertEqual(client.finish().rejects, {})
 
     def test_ddl_while_rows_arrive(self):
-        """Columns and keys change again and again beneath a stream: each acked row is stored once, and as sent."""
+        """Columns and keys change again and again during a stream: each acked row is stored once, and as sent."""
         d = self.daemon(batch__rows="50")
         client = d.client()
         lines = [record(n, collectedAt=f"2026-11-{n % 20 + 1:02}T{n // 20 % 24:02}:{n // 480:02}:00Z") for n in range(4000)]
@@ -243,7 +243,7 @@ class Others(Guard):
         self.assertIn("enum type platform lacks the label TIKTOK: ALTER TYPE public.platform ADD VALUE 'TIKTOK'", checked.stdout)
 
     def test_a_dump_is_restored_while_clients_send(self):
-        """While pg_restore replaces everything, nothing is settled; and what is acked after it is found."""
+        """While pg_restore replaces everything, nothing is settled; lines acked afterwards are found."""
         server.need_private()
         d = self.daemon()
         self.assertEqual(d.send(*[record(n) for n in range(5)]).ack["stored"], 5)

@@ -1,4 +1,4 @@
-"""boris-ingestd send: everything is settled once, over restarts; rejects, progress, exit statuses."""
+"""boris-ingestd send: everything is settled once, across restarts; rejects, progress, exit statuses."""
 
 import fcntl
 import json
@@ -125,8 +125,8 @@ class Send(SendCase, TestCase):
         self.assert_totals(out, 100, 100, 0, 0)
 
     def resume(self, end, via_pipe):
-        """The daemon ends some times while a file is sent, of which it cannot hold all, and which takes seconds; every line is
-        told once, and counted once."""
+        """The daemon ends several times while a file is sent that is too large for its memory and takes seconds; every line
+        is reported once and counted once."""
         self.store_slowly()
         d = self.daemon(limits__memory_bytes="16M", batch__rows="1000")
         lines = numbered(20000, metrics={"text": "x" * 2000})
@@ -331,7 +331,7 @@ class Send(SendCase, TestCase):
 
 
 class AgainstAFake(SendCase):
-    """What a real daemon does only now and then, or never."""
+    """Situations that a real daemon causes rarely, or never."""
 
     def setUp(self):
         super().setUp()
@@ -343,7 +343,7 @@ class AgainstAFake(SendCase):
         self.listener.listen()
 
     def converse(self, want_lines, replies):
-        """One connection: these many lines come, the replies go out. Returns the lines."""
+        """One connection: reads this many lines, sends the replies. Returns the lines."""
         sock, _ = self.listener.accept()
         with sock, sock.makefile("rb") as f:
             lines = [f.readline() for _ in range(want_lines)]

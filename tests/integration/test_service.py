@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the daemon tells systemd, and takes from it: a fake service manager stands at the other end."""
+"""The protocol with systemd: a fake service manager receives the notifications and passes sockets."""
 
 import json
 import os
@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 class Manager:
-    """Receives what daemons say with sd_notify(3), in order."""
+    """Receives what daemons send with sd_notify(3), in order."""
 
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="ingestd-")
@@ -38,7 +38,7 @@ class Manager:
             self.said.append(message)
 
     def words(self):
-        """Without the watchdog's."""
+        """The notifications, without the watchdog's."""
         return [message for message in self.said if message != "WATCHDOG=1"]
 
     def fed(self):
@@ -62,7 +62,7 @@ class ServiceTest(TestCase):
         self.addCleanup(self.manager.close)
 
     def service(self, db=None, watchdog_s=None, **settings):
-        """A daemon with this manager."""
+        """Starts a daemon with this manager."""
         env = {"NOTIFY_SOCKET": self.manager.path}
         if watchdog_s:
             env["WATCHDOG_USEC"] = str(int(watchdog_s * 1e6))
@@ -296,7 +296,7 @@ class Activation(TestCase):
 
 
 class Configured(Daemon):
-    """With a file of settings, which can be written anew."""
+    """A daemon with a settings file that can be rewritten."""
 
     def __init__(self, db, text=""):
         self.config_dir = tempfile.mkdtemp(prefix="ingestd-")
@@ -305,7 +305,7 @@ class Configured(Daemon):
         super().__init__(db, wrapper=["sh", "-c", 'program=$1; shift 4; exec "$program" run --config "$0" "$@"', self.config])
 
     def reload(self, text):
-        """What the log says of it."""
+        """Reloads; returns what the log says about it."""
         before = len(self.log())
         self.config.write_text(text)
         self.signal(signal.SIGHUP)
@@ -439,7 +439,7 @@ class Reload(TestCase):
         client.finish()
 
     def test_memory(self):
-        """While the server is away, a client is paused when it is full."""
+        """While the server is unavailable, a client is paused when the memory is full."""
         self.server.need_private()
         d = self.configured("[limits]\nmemory_bytes = 256M\n")
         self.assertEqual(d.reload("[limits]\nmemory_bytes = 16M\n"), f"{self.READ}; changed: limits.memory_bytes")
@@ -476,14 +476,14 @@ class Reload(TestCase):
 
 
 def own_run(journal_dir):
-    """A wrapper: for the program alone, /run is empty but for the journal's folder, which is this one."""
+    """A wrapper that hides /run from the program, except for the journal's directory, which is this one."""
     mounts = ('mount -t tmpfs none /run && mkdir -p /run/systemd/journal && '
               'mount --bind "$1" /run/systemd/journal && shift && exec "$@"')
     return ["unshare", "--map-root-user", "--mount", "sh", "-c", mounts, "sh", journal_dir]
 
 
 class Journaled(Daemon):
-    """Its standard error counts as the journal's, whose socket is the test's."""
+    """A daemon whose standard error counts as the journal's; the test owns the journal's socket."""
 
     def __init__(self, db, **settings):
         self.journal_dir = tempfile.mkdtemp(prefix="ingestd-")
@@ -508,7 +508,7 @@ class Journaled(Daemon):
         return "".join(f"{entry['MESSAGE']}\n" for entry in self.entries)
 
     def find(self, **fields):
-        """The first entry with these fields."""
+        """Returns the first entry with these fields."""
         return wait_until(lambda: next((e for e in self.entries if e.items() >= fields.items()), None), fields)
 
     def close(self):
@@ -554,10 +554,10 @@ class Logs(TestCase):
 
 
 class Units(unittest.TestCase):
-    """The files in systemd/, as systemd itself sees them."""
+    """The files in systemd/, checked by systemd itself."""
 
     def units(self):
-        """A folder with the units, and programs where they say."""
+        """Creates a directory with the units, and the programs where the units expect them."""
         folder = pathlib.Path(tempfile.mkdtemp(prefix="ingestd-"))
         self.addCleanup(shutil.rmtree, folder)
         for unit in ROOT.joinpath("systemd").iterdir():
@@ -587,7 +587,7 @@ class Units(unittest.TestCase):
             self.assertLessEqual(float(re.search(r"exposure level for .*: ([\d.]+)", done.stdout)[1]), 1.5, done.stdout)
 
     def test_instances_have_the_same_unit(self):
-        """But for what is theirs."""
+        """Except for lines that name the instance."""
         def lines(name):
             text = ROOT.joinpath("systemd", name).read_text()
             return [line for line in text.splitlines() if line and not line.startswith("#")]

@@ -1,5 +1,5 @@
-"""The spool: while the database is away lines go to disk and are acked from there; when it is back they are stored, in
-their order, once."""
+"""The spool: while the database is unavailable, lines are written to disk and acked as spooled; afterwards they are stored,
+in order, once."""
 
 import json
 import pathlib
@@ -116,7 +116,7 @@ class Outage(Spool):
         self.assertTrue(before <= float(low) <= float(high) <= after)
 
     def test_a_server_that_does_not_answer(self):
-        """What a writer has in its hands is spooled, too: its outcome is unknown, and the ids tell."""
+        """Lines held by a writer are spooled, too: their outcome is unknown, and the ids show it later."""
         d = self.spooling(batch__rows=100, batch__linger_ms=1)
         for turn in range(2):
             client = d.client()
@@ -138,7 +138,7 @@ class Outage(Spool):
         self.assertEqual(d.send(*numbered(10)).ack["spooled"], 0)
 
     def test_a_stop_during_replay_settles_the_lines_of_many_clients(self):
-        """Lines that were received, but found no room yet, are let in: nobody waits for the time limit."""
+        """Received lines that had no room yet are accepted: nothing waits for the time limit."""
         d = self.spooling(shutdown__timeout_ms=20000)
         lines = numbered(160000, metrics={"pad": "x" * 200})
         with self.db.locked("spending", "ACCESS EXCLUSIVE"):

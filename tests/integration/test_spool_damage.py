@@ -1,5 +1,5 @@
-"""Damage to the spool is never silent: after kill -9 its files are cut, flipped, removed and replaced by earlier copies, and what
-was acked is either there or counted as lost, in the log, in spool_lost_lines_total and by `spool verify`."""
+"""Damage to the spool is never silent: after kill -9 its files are cut, flipped, removed and replaced by earlier copies,
+and every acked line is either there or counted as lost, in the log, in spool_lost_lines_total and by `spool verify`."""
 
 import pathlib
 import random
@@ -17,7 +17,7 @@ ACKED = ROUNDS * LINES
 
 
 class NoDatabase:
-    """Nobody listens there."""
+    """The URL of a database where no server listens."""
     daemon_url = "postgresql://127.0.0.1:1/none?connect_timeout=1"
 
 
@@ -68,7 +68,7 @@ class Damage(unittest.TestCase):
         d.kill()
 
     def damaged(self, damage):
-        """The daemon on a damaged copy; before it starts, `spool verify` is asked."""
+        """Starts the daemon on a damaged copy, after running `spool verify`."""
         spool = pathlib.Path(tempfile.mkdtemp(dir=self.folder)) / "spool"
         shutil.copytree(self.spool, spool)
         damage(spool)
@@ -77,7 +77,7 @@ class Damage(unittest.TestCase):
         return d, spool, before
 
     def assert_told(self, damage, lines=None):
-        """@lines: what is left; None where anything may be, if the sum is right."""
+        """@lines: the lines left; None if any number is possible, as long as the sum is right."""
         d, spool, before = self.damaged(damage)
         lost, left = metric(d, "spool_lost_lines_total"), metric(d, "spool_lines")
         self.assertEqual(lost + left, ACKED)
@@ -163,7 +163,7 @@ class Damage(unittest.TestCase):
         self.assert_told(damage, ACKED - 50)
 
     def test_a_flipped_bit_anywhere_in_the_database(self):
-        """Whatever it hits: no line is missing in silence."""
+        """Whatever it hits, no line is missing silently."""
         for at in random.Random(1).sample(range(1 << 20), 12):
             with self.subTest(at=at):
                 def damage(spool):

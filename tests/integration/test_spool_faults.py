@@ -1,4 +1,4 @@
-"""What can go wrong with the spool: it is full, its disk fails, its file is damaged; and the commands that look into it."""
+"""Faults of the spool: it is full, its disk fails, its file is damaged; and the commands that inspect it."""
 
 import json
 import re
@@ -78,7 +78,7 @@ class Faults(test_spool.Spool):
         self.assertIn("damaged lines: 1", self.command("status"))
 
     def fill(self, d):
-        """Sends to a spool until it is full; how many lines were acked."""
+        """Sends until the spool is full; returns the number of acked lines."""
         acked = 0
         for size in (40000, 100):  # until there is no room for the smallest, either
             client = d.client()

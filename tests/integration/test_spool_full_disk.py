@@ -1,4 +1,4 @@
-"""A spool whose disk is full: it neither loses anything, nor spins, nor needs a hand to get well again."""
+"""A spool on a full disk: it loses nothing, does not spin, and recovers without help."""
 
 import os
 import pathlib
@@ -29,7 +29,7 @@ class FullDisk(test_spool.Spool):
         self.sent = 0
 
     def fill_by_lines(self, d):
-        """Sends until the daemon pauses; the client, whose last lines are not acked."""
+        """Sends until the daemon pauses; returns the client, whose last lines are not acked."""
         client = d.client()
         client.sock.settimeout(4)
         start = self.sent
@@ -50,7 +50,7 @@ class FullDisk(test_spool.Spool):
                 pass
 
     def keep_filled(self):
-        """Somebody takes all room that there is, as soon as there is some."""
+        """Another program uses up all free space whenever there is some."""
         stop = threading.Event()
 
         def run():
@@ -118,7 +118,7 @@ class FullDisk(test_spool.Spool):
         self.assertEqual(d.send(*numbered(10, 10**6)).ack["stored"], 10)
 
     def test_started_on_a_disk_without_any_room(self):
-        """Without its reserve not even SQLite's files can be made: it waits, and lines keep their order."""
+        """Without the reserve not even SQLite's files can be created: the spool waits, and lines keep their order."""
         connection = self.db.create_connection()
         d = self.spooling(rejects__file="")
         d.send(account(connection, "act_9"), ad_object("c", accountExternalId="act_9", name="first"))

@@ -1,4 +1,4 @@
-"""Of several daemons on one Unix socket, one has it; and a daemon removes no file but its own."""
+"""Only one of several daemons gets a Unix socket, and a daemon removes no file but its own."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""Clients that stop, wait or vanish keep nobody else waiting, and keep no place; what was received of them is settled."""
+"""Clients that stop, wait or disappear delay no other and keep no place; their received lines are settled."""
 
 import re
 import socket
@@ -14,7 +14,7 @@ NOBODY = "postgresql://127.0.0.1:1/nobody"
 
 
 def fill(client, data):
-    """As much as the daemon and the kernel take."""
+    """Sends as much as the daemon and the kernel accept."""
     client.sock.settimeout(0.3)
     try:
         while True:

@@ -1,4 +1,4 @@
-"""TLS for TCP clients: who shows a certificate of a trusted authority may send, from anywhere; nobody else."""
+"""TLS for TCP clients: a client with a certificate of a trusted authority may send, from any machine; no other may."""
 
 import os
 import pathlib
@@ -17,7 +17,7 @@ from lib.harness import INGESTD, Client, TestCase, record, run_ingestd, wait_unt
 
 
 class TlsSocket:
-    """A socket as far as harness.Client needs one. Python's own cannot end its sending side and then go on reading."""
+    """A socket, as far as harness.Client needs one. Python's own cannot end its sending side and then continue reading."""
 
     def __init__(self, context, sock):
         self.sock, self.to_read, self.to_send = sock, ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -88,7 +88,7 @@ class Tls(TestCase):
         subprocess.run(["openssl", *args], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def make(self, name, *args, cn=None):
-        """A key and a certificate, signed by itself or by what stands behind -CA."""
+        """Makes a key and a certificate, self-signed or signed by the authority after -CA."""
         args = list(args)
         new = ["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
                self.path(f"{name}.key"), "-subj", f"/CN={cn or name}"]
@@ -122,7 +122,7 @@ class Tls(TestCase):
         return Client(TlsSocket(self.context(**context), self.connect(d)))
 
     def assert_turned_away(self, d, name):
-        """TLS 1.3 tells a client of a bad certificate after its own greeting is over."""
+        """In TLS 1.3 the client learns of its bad certificate only after its own handshake has completed."""
         client = self.client(d, name=name)
         with self.assertRaises((ssl.SSLError, OSError)):
             client.send(record())
@@ -274,7 +274,7 @@ class Access(Tls):
         self.assertEqual(self.client(d, name="stranger", ca="other-ca").finish().counts(), (0, 0, 0, 0))
 
     def test_the_time_until_the_certificate_expires(self):
-        """That of the certificate in use, not of the one in the file."""
+        """Of the certificate in use, not of the one in the file."""
         d = self.daemon(http__listen="127.0.0.1:0", **self.settings)
 
         def days():

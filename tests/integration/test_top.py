@@ -1,4 +1,4 @@
-"""boris-ingestd top: what /status.json says, on a terminal that is as before when it ends."""
+"""boris-ingestd top: shows /status.json on a terminal, and restores the terminal when it ends."""
 
 import fcntl
 import http.server
@@ -39,7 +39,7 @@ SEQUENCES = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
 
 
 class Answers:
-    """A server that answers as it is told."""
+    """A server with prepared answers."""
 
     def __init__(self):
         self.status, self.body = 200, json.dumps(STATUS).encode()
@@ -93,7 +93,7 @@ class Terminal:
             raise AssertionError(f"{pattern!r} not shown in {self.shown[-4000:]!r}")
 
     def frame(self):
-        """The latest whole one, without what styles it."""
+        """The latest complete frame, without styles."""
         frames = [f for f in self.shown.split("\x1b[H")[1:] if "\x1b[J" in f]
         return SEQUENCES.sub("", frames[-1].split("\x1b[J")[0]).replace("\r\r\n", "\r\n") if frames else ""
 

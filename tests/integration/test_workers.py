@@ -1,4 +1,4 @@
-"""daemon.workers = N: each worker has clients and stages of its own, and together they are one daemon."""
+"""daemon.workers = N: each worker has its own clients and stages; together they behave as one daemon."""
 
 import pathlib
 import re
@@ -22,7 +22,7 @@ class Workers(TestCase):
         return sorted(p.read_text().strip() for p in pathlib.Path(f"/proc/{d.process.pid}/task").glob("*/comm"))
 
     def test_clients_are_distributed(self):
-        """All at once, over all workers; the totals are the daemon's."""
+        """All at once, over all workers; the totals are those of the daemon."""
         d = self.daemon()
         names = ["worker 1", "worker 2", "worker 3"]
         wait_until(lambda: [name for name in self.threads(d) if name.startswith("worker")] == names, "threads")
@@ -62,7 +62,7 @@ class Workers(TestCase):
             client.finish()
 
     def test_hierarchy_lines_of_another_worker_release_waiting_records(self):
-        """Long before they would be looked for again."""
+        """Long before they would be looked up again."""
         d = self.daemon(resolve__unknown_grace_ms=60000)
         waiting = [d.client() for _ in range(3)]
         for i, client in enumerate(waiting):

@@ -30,7 +30,8 @@ class Msg:
 
 
 class NatsClient:
-    """One connection, for one thread. Requests wait for their own answer; what comes for subscriptions meanwhile is kept."""
+    """One connection, for one thread. Requests wait for their own answer; messages of subscriptions that arrive meanwhile
+    are kept."""
 
     def __init__(self, port, timeout=5):
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
@@ -103,7 +104,7 @@ class NatsClient:
                 return None
 
     def next(self, timeout=5):
-        """The next message of a subscription; None where none comes in time."""
+        """The next message of a subscription; None if none arrives in time."""
         if self.kept:
             return self.kept.pop(0)
         return self._receive(time.monotonic() + timeout)
@@ -128,7 +129,7 @@ class NatsClient:
         return answer
 
     def store(self, subject, data, msg_id=None, timeout=5, **headers):
-        """Publishes to a stream; the sequence, once the stream has stored it."""
+        """Publishes to a stream; returns the sequence once the stream has stored it."""
         headers = ({"Nats-Msg-Id": msg_id} if msg_id else {}) | headers
         answer = json.loads(self.request(subject, data, headers, timeout))
         if "error" in answer:
@@ -140,7 +141,7 @@ class NatsClient:
 
 
 class NatsServers:
-    """Servers that form a cluster; each may be killed, stopped and started. partitions: of the subject mapping."""
+    """Servers that form a cluster; each can be killed, stopped and started. partitions: number in the subject mapping."""
 
     def __init__(self, count=3, partitions=4, sync="2m"):
         self.program = server_program()
@@ -192,7 +193,7 @@ class NatsServers:
         raise NatsError("no server answers")
 
     def wait_ready(self, timeout=60):
-        """JetStream has a leader."""
+        """Waits until JetStream has a leader."""
         def ready():
             try:
                 client = self.client(1)
@@ -207,7 +208,7 @@ class NatsServers:
         wait_until(ready, "JetStream", timeout, 0.1)
 
     def add_stream(self, name, subjects, replicas=None, **config):
-        """Also where the cluster only just got its leader."""
+        """Works even if the cluster has only just elected its leader."""
         config = {"name": name, "subjects": subjects, "retention": "limits", "discard": "new", "storage": "file",
                   "num_replicas": replicas or min(3, len(self.ports)), "duplicate_window": 120 * 10**9} | config
 

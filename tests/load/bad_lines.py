@@ -25,7 +25,7 @@ def drop(field: str) -> Callable[[Record], bytes]:
 
 
 def spoil(edit: Callable[[bytes], bytes]) -> Callable[[Record], bytes]:
-    """The record's text, made something that is no JSON."""
+    """The record's text, changed to something that is not JSON."""
     return lambda record: edit(dump(record))
 
 
@@ -110,8 +110,8 @@ CODES = [*FAULTS, "line_too_long", "ambiguous_account"]
 
 
 def bad_line(number: int, record: Record, shared: Record, max_line_bytes: int) -> tuple[str, bytes]:
-    """The code and the text (no line end) of the invalid line @number, from 0, made of a valid @record. @shared
-    is what makes a record one of an account that two connections reach."""
+    """The code and the text (without line end) of invalid line @number, from 0, made of a valid @record. @shared makes a
+    record refer to an account that two platform connections reach."""
     turn, index = divmod(number, len(CODES))
     code = CODES[index]
     if code == "line_too_long" and turn >= TOO_LONG_LINES:
