@@ -275,7 +275,7 @@ void log_start(void)
         last.len = 0;
         if (!log_queue_start(&ops))
                 log_warn(
-                        "cannot start a thread for the log: a slow reader of standard error may hold up the daemon");
+                        "cannot start a thread for the log: a slow reader of standard error may delay the daemon");
 }
 
 void log_stop(void)

@@ -278,7 +278,7 @@ static void resolve_rows(struct against *a, struct judged *judged)
         a->failed = a->failed || lookup_blocking_run(&a->lookup, &a->db, on_resolved, &r) != 0;
 }
 
-/* --- spending lines: what is there already --- */
+/* --- spending lines: what is already stored --- */
 
 /* A record that would be stored. */
 struct record {

@@ -37,7 +37,7 @@ static int read_credentials(const char *file, struct buf *out)
         if (file)
                 close(fd);
         if (n < 0)
-                return command_fail(FAILED, "cannot read the credentials: look at where they come from");
+                return command_fail(FAILED, "cannot read the credentials (check their file, or standard input)");
         if (out->len > CREDENTIALS_MAX)
                 return command_fail(FAILED, "the credentials are longer than 1 MiB: send less");
         return 0;
@@ -77,7 +77,7 @@ static int insert_connection(const struct config *config, const struct platform_
         } else if (err == ERR_EXISTS) {
                 status = command_fail(
                         FAILED,
-                        "a connection of this id is there already: leave --id out, or give another one");
+                        "a connection with this id already exists: omit --id or choose another");
         } else if (err == ERR_INVALID) {
                 status = command_fail(FAILED, "the database refuses the credentials: %s: change them",
                                       db.error);
@@ -170,7 +170,7 @@ static int delete_connection(struct db *db, const struct uuid *id, bool yes)
         if (err == 0)
                 err = platform_connection_delete(db, id);
         if (err == ERR_NOT_FOUND)
-                return command_fail(FAILED, "no connection %s: look at boris-ingestd connection list", text);
+                return command_fail(FAILED, "no connection %s (see boris-ingestd connection list)", text);
         if (err)
                 return command_fail_db(db, "cannot delete the connection");
         print_extent(stdout, "deleted", text, &extent);

@@ -54,7 +54,7 @@ static int read_range(const struct report_options *options, struct report_query 
         if (!read_moment(options->to, &ret->to))
                 return command_fail(USAGE, "--to %s; see boris-ingestd --help", rule);
         if (is_behind(&ret->from, &ret->to))
-                return command_fail(USAGE, "--from must not come behind --to; see boris-ingestd --help");
+                return command_fail(USAGE, "--from must not be later than --to; see boris-ingestd --help");
         return 0;
 }
 

@@ -84,7 +84,7 @@ static bool count_damaged(struct spool_file *f, uint64_t *ret_damaged)
                 *ret_damaged += !whole;
         buf_deinit(&text);
         if (r < 0)
-                command_fail(FAILED, "%s cannot be read behind line %" PRId64 ": %s", f->path, record.id,
+                command_fail(FAILED, "%s cannot be read after line %" PRId64 ": %s", f->path, record.id,
                              f->error);
         return r == 0;
 }
@@ -189,7 +189,7 @@ static bool print_lines(struct spool_file *f)
                         continue;
                 }
                 all = false;
-                command_fail(FAILED, "%s cannot be read behind line %" PRId64 ": %s", f->path, last,
+                command_fail(FAILED, "%s cannot be read after line %" PRId64 ": %s", f->path, last,
                              f->error);
                 if (!skip_gap(f, &last))
                         break;

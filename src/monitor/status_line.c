@@ -15,8 +15,8 @@ static const char *state_of(const struct stats *r, const char *trouble, bool dra
         if (!r->database.up && !r->database.failed)
                 return "Connecting to the database";
         if (!r->database.up)
-                return spooling ? "Lines go to the spool: the database is away"
-                                : "Clients wait: the database is away";
+                return spooling ? "Lines go to the spool: the database is unavailable"
+                                : "Clients wait: the database is unavailable";
         return r->spool.diverting ? "Lines go to the spool, which is being emptied" : "Running";
 }
 

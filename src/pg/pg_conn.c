@@ -175,7 +175,7 @@ static void lose(struct pg_conn *c, const char *why, const char *sqlstate)
 static void lose_unfit(struct pg_conn *c, const char *why)
 {
         if (strcmp(why, FITS_CHANGED) == 0) {
-                log_info("database, %s: " FITS_CHANGED "; a new connection looks at them", c->name);
+                log_info("database, %s: " FITS_CHANGED "; a new connection will check them", c->name);
                 close_and_pause(c, why);
                 return;
         }

@@ -10,14 +10,14 @@ static const struct {
         enum sqlstate_action action;
         const char *reason;
 } table[] = {
-        {"23505", SQLSTATE_MERGE, "unique_violation: the row's key is there already"},
+        {"23505", SQLSTATE_MERGE, "unique_violation: the row's key already exists"},
         {"23503", SQLSTATE_MISSING,
          "foreign_key_violation: the ad object was deleted; the error names no row"},
         {"40001", SQLSTATE_RETRY, "serialization_failure"},
         {"40P01", SQLSTATE_RETRY, "deadlock_detected"},
         {"40", SQLSTATE_RETRY, "transaction_rollback: all of it is rolled back, none of it refused"},
-        {SQLSTATE_LOCK_TIMEOUT, SQLSTATE_RETRY, "lock_not_available: somebody holds a lock"},
-        {"57014", SQLSTATE_RETRY, "query_canceled: somebody's pg_cancel_backend"},
+        {SQLSTATE_LOCK_TIMEOUT, SQLSTATE_RETRY, "lock_not_available: another session holds a lock"},
+        {"57014", SQLSTATE_RETRY, "query_canceled: pg_cancel_backend"},
         {"22P05", SQLSTATE_ISOLATE, "untranslatable_character"},
         {"22", SQLSTATE_ISOLATE, "data_exception: a value that the server refuses"},
         {"23", SQLSTATE_ISOLATE, "integrity_constraint_violation: a check or a NOT NULL of the operator's"},
@@ -67,11 +67,11 @@ const char *sqlstate_advice(const char *sqlstate)
         } advice[] = {
                 {"42P01", "run boris-ingestd migrate"},
                 {"42501", "grant the right to this role, or use another one"},
-                {"42", "look at what boris-ingestd check says of the tables"},
+                {"42", "see what boris-ingestd check says about the tables"},
                 {"25006", "let database.url point to the primary server"},
                 {SQLSTATE_LOCK_TIMEOUT,
                  "end the transaction that holds the lock: pg_stat_activity, pg_locks"},
-                {SQLSTATE_TRIGGER_PROTOCOL, "look at the BEFORE INSERT triggers of spending"},
+                {SQLSTATE_TRIGGER_PROTOCOL, "check the BEFORE INSERT triggers of spending"},
                 {"53100", "make room on the database server's disk"},
         };
 

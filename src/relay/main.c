@@ -17,7 +17,7 @@ static const char help[] =
         "Reads records from a NATS JetStream stream and feeds them to boris-ingestd.\n"
         "\n"
         "  run      relay until SIGTERM (default)\n"
-        "  check    look at the configuration, NATS, the database and the daemon\n"
+        "  check    check the configuration, NATS, the database and the daemon\n"
         "\n"
         "      --config=FILE            configuration (default: " CONFIG_DEFAULT_PATH ")\n"
         "      --set=section.key=value  override a setting; may be given several times\n"

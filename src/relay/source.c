@@ -264,7 +264,7 @@ static bool verify(struct source *s)
                 return true;
         s->facts.rewinds++;
         log_warn("stream %s, %s: message %" PRIu64
-                 " is not the one that was relayed: the stream was made anew or lost its end; "
+                 " is not the one that was relayed: the stream was created again or lost its end; "
                  "continuing with the first message stored after it",
                  s->settings.stream, s->settings.filter, at.sequence);
         pthread_mutex_lock(&s->mutex);

@@ -413,7 +413,7 @@ static void hold_against(struct writer *w, struct batch *b)
         if (b->len > 1)
                 return;
         b->due = uv_now(w->conn.loop) + suspect_pause_ms(&b->suspicion);
-        log_warn("database, %s: one row waits: %u connections were lost with it in hand", w->name,
+        log_warn("database, %s: one row waits: %u connections were lost with it in flight", w->name,
                  b->suspicion.lost);
 }
 

@@ -257,7 +257,7 @@ void writer_on_missing(struct writer *w, const struct pg_result *res)
         }
 }
 
-/* --- ad objects that somebody has locked, to delete them --- */
+/* --- ad objects locked by another session --- */
 
 void writer_find_locked(struct writer *w)
 {

@@ -292,7 +292,7 @@ static void test_connection(void **state)
         assert_int_equal(create("TIKTOK", id, "{}"), 0);
         assert_string_equal(output, "0b000000-0000-4000-8000-0000000000ff\n");
         assert_int_equal(create("TIKTOK", id, "{}"), 1);
-        assert_told("is there already");
+        assert_told("already exists");
         assert_int_equal(run(LIST, "", 0), 0);
         assert_contains(output, "0b000000-0000-4000-8000-0000000000ff TIKTOK     created 20");
         assert_contains(output, ", 0 ad accounts\n");

@@ -270,7 +270,7 @@ class Health(HttpCase):
         try:
             client.send(*numbered(10))
             why = wait_until(lambda: (r := page.ready())[0] == 503 and r[1], "not ready")
-            self.assertRegex(why, "^the database is away: .+")
+            self.assertRegex(why, "^the database is unavailable: .+")
             self.assertEqual(page.get("/healthz").status, 200)
             database = page.status()["database"]
             self.assertEqual(database["state"], "away")
@@ -393,7 +393,7 @@ class Health(HttpCase):
         self.db.daemon_url = "host=/nonexistent dbname=none"
         daemon, page = self.watched()
         why = wait_until(lambda: (r := page.ready())[0] == 503 and "away" in r[1] and r[1], "not ready")
-        self.assertRegex(why, "^the database is away: .*nonexistent")
+        self.assertRegex(why, "^the database is unavailable: .*nonexistent")
         self.assertEqual(page.status()["notReadyReason"], why)
 
 

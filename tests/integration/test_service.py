@@ -96,7 +96,7 @@ class Notify(ServiceTest):
         try:
             daemon = self.service()
             self.wait_said("READY=1")
-            wait_until(lambda: "Clients wait: the database is away" in self.manager.status(), "a status")
+            wait_until(lambda: "Clients wait: the database is unavailable" in self.manager.status(), "a status")
             client = daemon.client()
             client.send(record())
         finally:

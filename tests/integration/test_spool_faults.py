@@ -178,7 +178,7 @@ class Commands(test_spool.Spool):
         aside = next(p for p in self.spool.glob("*damaged*") if not p.name.endswith(("-wal", "-shm")))
         told = self.command("export", "--file", str(aside), status=1)
         self.assertGreater(told.count('"amountCents"'), 4900)
-        self.assertIn("cannot be read behind line", told)
+        self.assertIn("cannot be read after line", told)
 
     def test_status_verify_and_export(self):
         self.assertIn("no spool", self.command("status", status=1))

@@ -18,7 +18,7 @@ from lib.harness import INGESTD, TestCase, numbered, record, run_ingestd, wait_u
 
 STATUS = {
     "version": "0.1.0", "pid": 1234, "now": "2026-11-24T11:50:00.123Z", "uptimeSeconds": 13801.5, "state": "running",
-    "ready": False, "notReadyReason": "the database is away", "workers": 2,
+    "ready": False, "notReadyReason": "the database is unavailable", "workers": 2,
     "lines": {"received": 1234567, "stored": 1234000, "duplicate": 7, "rejected": 3, "spooled": 0, "empty": 0, "inFlight": 20000},
     "rejectsByCode": {"bad_json": 1, "unknown_ad_object": 2, "bad_value": 0},
     "rates": {"received": 156000.0, "stored": 155000.0, "duplicate": 0.7, "rejected": 0.3, "spooled": 0.0, "bytes": 62914560.0},
@@ -142,7 +142,7 @@ class Top(unittest.TestCase):
     def test_once(self):
         shown = self.once("--url", self.answers.url + "/").stdout
         self.assertNotRegex(shown, r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-        for words in ("boris-ingestd 0.1.0  running, not ready: the database is away  up 3:50:01  pid 1234", "1,234,567",
+        for words in ("boris-ingestd 0.1.0  running, not ready: the database is unavailable  up 3:50:01  pid 1234", "1,234,567",
                       "156k         155k          0.7          0.3            0", "20,000 lines  received 60 MB/s",
                       "p50 29 ms  p99 54 ms  max 200 ms", "▁▁▃█", "peak 155k", "peak 300 ms",
                       "away for 12 s  0 of 3 connections  4 reconnects", "refused?]0;x?", "filling  1,234 lines  12 MB of 4.0 GB",

@@ -174,7 +174,7 @@ static void test_readiness(void **state)
         assert_not_ready(f, "not connected to the database yet");
         r->database.failed = true;
         snprintf(r->database.error, sizeof(r->database.error), "gone");
-        assert_not_ready(f, "the database is away: gone");
+        assert_not_ready(f, "the database is unavailable: gone");
         f->status.trouble = "no tables";
         assert_not_ready(f, "database: no tables");
         r->spool.on = true;
