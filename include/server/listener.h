@@ -51,7 +51,7 @@ void listener_init(struct listener *l, uv_loop_t *loop, void (*on_connection)(vo
                    bool (*has_room)(void *ctx), void *ctx);
 
 /* Listens on a Unix socket at @path with permissions @mode. Replaces a socket on which nobody listens; fails
- * if somebody does. A lock on PATH.lock, held until the listener is closed, keeps other daemons from
+ * if a program does. A lock on PATH.lock, held until the listener is closed, keeps other daemons from
  * deciding the same. Returns 0 or a code of enum err with one line in @ret_error. */
 int listener_open_unix(struct listener *l, const char *path, unsigned mode,
                        char ret_error[LISTENER_ERROR_BYTES]);

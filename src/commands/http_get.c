@@ -78,7 +78,7 @@ static int take_body(struct buf *answer, char ret_error[CONNECT_ERROR_BYTES])
         answer->len--;
         head_end = memmem(answer->data, answer->len, "\r\n\r\n", 4);
         if (!head_end || sscanf(answer->data, "HTTP/1.%*1[01] %3d", &status) != 1)
-                return fail("the answer is no HTTP", ret_error);
+                return fail("the answer is not HTTP", ret_error);
         if (status != 200) {
                 snprintf(why, sizeof(why), "the answer is HTTP status %d", status);
                 return fail(why, ret_error);

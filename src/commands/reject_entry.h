@@ -51,7 +51,7 @@ struct reject_filter {
         int64_t to_us; /* exclusive */
 };
 
-/* 0, or USAGE once it is told. */
+/* Returns 0, or USAGE after printing the error. */
 int reject_filter_read(const struct reject_options *options, struct reject_filter *ret);
 
 bool reject_filter_passes(const struct reject_filter *filter, const struct reject_entry *entry);

@@ -1,5 +1,5 @@
 /* Merges a batch with rows that may already be stored: BEGIN; INSERT ... ON CONFLICT DO NOTHING, which
- * returns what it inserted; a comparison of the others with what is stored; COMMIT. Rows of an open COPY are
+ * returns what it inserted; a comparison of the remaining rows with what is stored; COMMIT. Rows of an open COPY are
  * compared in the same way. If the database changes what it stores, nothing is settled. */
 #include "model/db.h"
 #include "model/spending_store.h"

@@ -81,7 +81,7 @@ class Bench(unittest.TestCase):
         BinaryWay(BUILD / "tests", 2, 100).run(data)
         data.check("binary")
         data.db.execute("UPDATE spending SET amount_cents = amount_cents + 1 WHERE id = (SELECT max(id::text)::uuid FROM spending)")
-        self.assertRaises(Failure, data.check, "somebody")
+        self.assertRaises(Failure, data.check, "another run")
 
     def test_a_daemon_that_does_not_start(self):
         done = self.bench("--records", "100", "--ways", "daemon", "--daemon", "/bin/false", status=1)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The daemon's cache of ad objects follows the database, whoever changes it."""
+"""The daemon's cache of ad objects follows the database, regardless of what changes it."""
 
 import re
 import time

@@ -281,7 +281,7 @@ class BadRows(TestCase):
         """A missing privilege, a missing table, a read-only database: the daemon waits until they are fixed."""
         d = self.daemon()
         self.assertEqual(d.send(record(amountCents=-1)).counts(), (1, 1, 0, 0))
-        for broken, mended in (("ALTER TABLE spending RENAME TO away", "ALTER TABLE away RENAME TO spending"),
+        for broken, fixed in (("ALTER TABLE spending RENAME TO away", "ALTER TABLE away RENAME TO spending"),
                                ("ALTER TABLE ad_objects RENAME TO away", "ALTER TABLE away RENAME TO ad_objects"),
                                (f"ALTER DATABASE {self.db.name} SET default_transaction_read_only = on",
                                 f"SET default_transaction_read_only = off; "
@@ -292,7 +292,7 @@ class BadRows(TestCase):
             client = d.client()
             client.send(*numbered(100))
             time.sleep(0.7)
-            psql(self.db.url, mended)
+            psql(self.db.url, fixed)
             self.assertEqual(sum(client.finish().counts()[1:3]), 100, broken)
         self.assertEqual(self.db.count(), 101)
 
@@ -393,7 +393,7 @@ class BadRows(TestCase):
         d = self.daemon()
         send(d)
         d.stop()
-        # its backends tell what they did when they end; who asks from another database is not counted
+        # backends report their statistics when they end; queries from another database are not counted
         wait_until(lambda: psql(self.server.url, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
                                                  f"AND datname = '{self.db.name}'").strip() == "0", "the backends are gone")
         return count() - before
@@ -430,13 +430,13 @@ class BadRows(TestCase):
         self.db.refuse_inserts("spending", "NEW.amount_cents = 77", sqlstate="BR001")
         self.assertEqual(d.send(*numbered(100)).codes(), {78: "refused_by_database"})
 
-    def assert_waited_for(self, d, lines, mend):
-        """@lines are all stored, although the server refuses them until @mend is executed."""
+    def assert_waited_for(self, d, lines, repair):
+        """@lines are all stored, although the server refuses them until @repair is executed."""
         client = d.client()
         client.send(*lines)
         wait_until(lambda: d.log().count("HV000") >= 4, "some attempts")
         time.sleep(4)
-        self.db.execute(mend)
+        self.db.execute(repair)
         self.assertEqual(client.finish().counts(), (len(lines), len(lines), 0, 0))
 
     def test_a_rule_that_refuses_the_probe_row_proves_nothing(self):

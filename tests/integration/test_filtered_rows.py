@@ -57,7 +57,7 @@ class Dropped(Triggers):
 
 
 class Changed(Triggers):
-    def assert_waits(self, lines, mend="DROP TRIGGER meddle ON spending"):
+    def assert_waits(self, lines, repair="DROP TRIGGER meddle ON spending"):
         d = self.daemon(database__writers=1, batch__rows=200)
         client = d.client()
         client.send(*lines)
@@ -66,7 +66,7 @@ class Changed(Triggers):
         with self.assertRaises(TimeoutError):
             client.reply()
         client.sock.settimeout(60)
-        self.db.execute(mend)
+        self.db.execute(repair)
         return client.finish()
 
     def test_a_key_that_is_rounded(self):

@@ -191,7 +191,7 @@ class Resolving(TestCase):
         d = self.daemon()
         self.assertEqual(d.send(record()).counts(), (1, 1, 0, 0))
         self.db.add_account()
-        wait_until(lambda: d.send(record(collectedAt=None)).codes(), "the cache is not trusted for ever")
+        wait_until(lambda: d.send(record(collectedAt=None)).codes(), "the cache is not trusted forever")
         self.assertEqual(d.send(record()).codes(), {1: "ambiguous_account"})
 
     def test_an_object_added_later_is_found(self):

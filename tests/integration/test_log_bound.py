@@ -1,4 +1,4 @@
-"""The log under attack: it is bounded, whoever causes messages, and a blocked reader of the log delays no client."""
+"""The log under attack: it is bounded, whatever causes messages, and a blocked reader of the log delays no client."""
 
 import os
 import pathlib

@@ -18,7 +18,7 @@ class Unanswered(TestCase):
     def broken(self, count=300):
         return [record(platform="TIKTOK", accountExternalId="tiktok", externalId=str(n)) for n in range(count)]
 
-    def mend(self):
+    def repair(self):
         self.db.execute("ALTER TYPE platform RENAME VALUE 'TIKTOK_' TO 'TIKTOK'")
 
     def test_others_proceed(self):
@@ -35,7 +35,7 @@ class Unanswered(TestCase):
         wait_until(lambda: self.db.value("SELECT count(*) FROM spending WHERE amount_cents >= 1000") == "50", "the mixed lines")
         self.assertIn("others proceed", d.log())
         self.assertNotIn("act_", d.log())
-        self.mend()
+        self.repair()
         self.assertEqual(hurt.finish().counts(), (300, 300, 0, 0))
         self.assertEqual(mixed.finish().counts(), (100, 50, 50, 0))
 
@@ -69,7 +69,7 @@ class Unanswered(TestCase):
         hurt = d.client()
         hurt.send(*self.broken(10), record(platform="TIKTOK", accountExternalId="tiktok", externalId="nobody"))
         wait_until(lambda: "others proceed" in d.log(), "the question failed alone")
-        self.mend()
+        self.repair()
         replies = hurt.finish()
         self.assertEqual(replies.codes(), {11: "unknown_ad_object"})
         self.assertEqual(replies.counts(), (11, 10, 0, 1))

@@ -58,7 +58,7 @@ class Bounded(TestCase):
         """Returns clients whose first line waits for its object."""
         clients = self.clients(count)
         for n, client in enumerate(clients):
-            client.send(record(externalId=f"nobody knows {n}"))
+            client.send(record(externalId=f"unknown {n}"))
         time.sleep(0.5)
         return clients
 
@@ -100,7 +100,7 @@ class BehindAWaitingLine(Bounded):
         for n in range(10000):
             with socket.socket(socket.AF_UNIX) as sock:
                 sock.connect(self.d.socket)
-                sock.sendall(encode(record(externalId=f"nobody knows {n}")) + b"\n")
+                sock.sendall(encode(record(externalId=f"unknown {n}")) + b"\n")
         self.assert_bounded()
 
 

@@ -283,7 +283,7 @@ static void test_adoption_adds_columns_tables_and_types(void **state)
         assert_hypertable(&d);
         database_make(&fresh);
         assert_db_ok(&fresh, database_migrate(&fresh));
-        assert_same_dump(&fresh, &d, DUMP_SQL("0")); /* nobody asks for the order of columns */
+        assert_same_dump(&fresh, &d, DUMP_SQL("0")); /* the order of columns does not matter */
         database_drop(&fresh);
         database_drop(&d);
 }
@@ -361,7 +361,7 @@ static void test_adoption_refuses(void **state)
         }
 }
 
-/* Somebody made the hypertable by hand. */
+/* The hypertable was created by hand. */
 static void test_adoption_of_a_hypertable(void **state)
 {
         struct database d;

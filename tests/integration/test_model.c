@@ -193,7 +193,7 @@ static void test_ad_object(void **state)
         assert_int_equal(db_run(&d.db, "UPDATE ad_objects SET parent_id = id"), ERR_INVALID);
         assert_non_null(strstr(d.db.error, "ad_objects_no_self_parent"));
 
-        /* a circle, which only somebody else can make, is no trap */
+        /* a cycle, which only another program can create, ends the loop */
         assert_db_ok(&d,
                      db_run(&d.db,
                             "INSERT INTO ad_objects (ad_account_id, external_id, type, status, parent_id) "
@@ -540,7 +540,7 @@ static void test_merge_ids(void **state)
         assert_int_equal(database_i64(&d, "SELECT count(*) FROM spending"), 3);
 }
 
-/* A unique index of somebody's own is not taken for a duplicate: the row would be lost in silence. */
+/* A violation of an operator's unique index is not a duplicate: the row would be lost silently. */
 static void test_merge_foreign_unique_index(void **state)
 {
         struct row rows[] = {make_row(1, T0, 1), make_row(2, T0, 1)};

@@ -234,7 +234,7 @@ class Booted:
         try:
             for _ in range(3):
                 before = len(sent)
-                wait_until(lambda: len(sent) > before + 4 or failed, "the jobs get on")
+                wait_until(lambda: len(sent) > before + 4 or failed, "the jobs make progress")
                 self.run_there("systemctl restart boris-ingestd")
                 pids.add(self.state()["MainPID"])
         finally:
@@ -287,14 +287,14 @@ class Booted:
             try state touch /var/lib/boris-ingestd/probe; try log touch /var/log/boris-ingestd/probe; try tmp touch /tmp/x
             try environment cat /etc/boris-ingestd/environment; try credstore cat /etc/credstore/boris-ingestd.password
             try credential cat "$CREDENTIALS_DIRECTORY/boris-ingestd.password"
-            try others cat /proc/1/cmdline; try home ls /home/somebody; try device cat /dev/kmsg
+            try others cat /proc/1/cmdline; try home ls /home/other; try device cat /dev/kmsg
             try namespace unshare -U true; try mount mount -t tmpfs none /mnt; try root setpriv --reuid 0 true
             try setuid install -m 4755 /bin/true /tmp/true; try netlink ss -ltn; try realtime chrt -f 1 true
             try hostname hostname elsewhere
             grep -E '^(NoNewPrivs|CapBnd|Seccomp):' /proc/self/status | sed 's/^/probe: /'
         """)
         self.container.write("/run/systemd/system/boris-probe.service", unit)
-        self.run_there("mkdir -p /home/somebody; systemctl daemon-reload; systemctl start boris-probe", check=False)
+        self.run_there("mkdir -p /home/other; systemctl daemon-reload; systemctl start boris-probe", check=False)
         said = self.run_there("journalctl -b --no-pager -o cat -u boris-probe; systemctl reset-failed boris-probe;"
                               "rm /run/systemd/system/boris-probe.service; systemctl daemon-reload", check=False).stdout
         result = dict(re.findall(r"probe: (\S+?):?\s+(\S+)", said))

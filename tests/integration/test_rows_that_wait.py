@@ -31,19 +31,19 @@ class Waiting(TestCase):
             CREATE OR REPLACE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN {body} RETURN NEW; END $f$;
             CREATE OR REPLACE TRIGGER meddle {when} INSERT ON spending FOR EACH ROW EXECUTE FUNCTION meddle()""")
 
-    def mend(self):
+    def repair(self):
         self.db.execute("DROP TRIGGER IF EXISTS meddle ON spending; DROP TRIGGER IF EXISTS refuse ON spending")
 
 
 class OneRow(Waiting):
-    def assert_one_row_waits(self, d, bad=7, lines=50, mend=None):
+    def assert_one_row_waits(self, d, bad=7, lines=50, repair=None):
         """One of the lines waits; the others, and other clients' lines, are stored; nothing is rejected."""
         client = d.client()
         client.send(*numbered(lines))
         wait_until(lambda: self.db.count() == lines - 1, "the others are stored")
         self.assert_served(d, 1000)
         self.assert_served(d, 2000)
-        (mend or self.mend)()
+        (repair or self.repair)()
         self.assertEqual(client.finish().counts(), (lines, lines, 0, 0))
 
     def test_server_errors_of_single_rows(self):
@@ -59,7 +59,7 @@ class OneRow(Waiting):
         self.db.execute("CREATE TABLE audit (amount int8)")
         self.trigger("IF NEW.amount_cents = 7 THEN INSERT INTO audit VALUES (7); END IF;", "AFTER")
         d = self.daemon()
-        self.assert_one_row_waits(d, mend=lambda: self.db.execute(f"GRANT INSERT ON audit TO {self.db.role}"))
+        self.assert_one_row_waits(d, repair=lambda: self.db.execute(f"GRANT INSERT ON audit TO {self.db.role}"))
         self.assertEqual(self.db.value("SELECT count(*) FROM audit"), "1")
 
     def test_a_row_that_ends_its_backend(self):
@@ -103,7 +103,7 @@ class OneRow(Waiting):
         d.start()
         self.assertEqual(d.send(*numbered(10, 2000)).counts()[0], 10)
         wait_until(lambda: self.db.count() == 219, "more is stored", timeout=120, pause=0.3)
-        self.mend()
+        self.repair()
         wait_until(lambda: self.db.count() == 220, "all is stored", timeout=120, pause=0.3)
 
 
@@ -212,7 +212,7 @@ class Weeks(Waiting):
 class Everybody(Waiting):
     """An error that every row meets is the table's fault."""
 
-    def assert_waits(self, mend, lines=30):
+    def assert_waits(self, repair, lines=30):
         d = self.daemon()
         client = d.client()
         client.send(*numbered(lines))
@@ -221,7 +221,7 @@ class Everybody(Waiting):
         with self.assertRaises(TimeoutError):
             client.reply()
         client.sock.settimeout(60)
-        self.db.execute(mend)
+        self.db.execute(repair)
         self.assertEqual(client.finish().counts(), (lines, lines, 0, 0))
 
     def test_a_check_constraint_that_every_row_violates(self):

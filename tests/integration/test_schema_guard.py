@@ -15,7 +15,7 @@ PLAIN = """CREATE TABLE plain (LIKE spending INCLUDING DEFAULTS); DROP TABLE spe
            ALTER TABLE spending ADD CONSTRAINT spending_pkey PRIMARY KEY (id, collected_at);
            GRANT SELECT, INSERT ON spending TO {role}"""
 
-# what is done to the database, what is told, what mends it ("": what is told names the statement; "migrate")
+# what is done to the database, what is told, what repairs it ("": what is told names the statement; "migrate")
 CASES = {
     "numeric": ("ALTER TABLE spending ALTER COLUMN amount_cents TYPE numeric(14,2)",
                 "column spending.amount_cents is numeric(14,2) instead of bigint", ""),
@@ -118,7 +118,7 @@ class Guard(unittest.TestCase):
             self.fail(client.reply())
         client.sock.settimeout(60)
 
-    def mend(self, told, how):
+    def repair(self, told, how):
         if how == "migrate":
             done = run_ingestd(self.db, "migrate")
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
@@ -154,7 +154,7 @@ class WhileItRuns(Guard):
         self.assertEqual(checked.returncode, 1, checked.stdout)
         self.assertIn(told, checked.stdout)
         self.assertNotIn("PRIMARY KEY (id)", checked.stdout)
-        self.mend(next(line for line in checked.stdout.splitlines() if told in line), how)
+        self.repair(next(line for line in checked.stdout.splitlines() if told in line), how)
         client.wait_ack(3)
         self.assertEqual(client.finish().rejects, {})
         wait_until(lambda: readyz(d).strip() == "ready", "ready")

@@ -189,7 +189,7 @@ class Outage(Spool):
         self.assertEqual(d.send(*numbered(10), record(externalId="late"), record(externalId="never")).ack["spooled"], 12)
         self.server.start()
         self.wait_until_stored(10)
-        # it holds up nobody, and is not lost when the daemon stops
+        # it delays no other, and is not lost when the daemon stops
         self.assertEqual(d.send(record(amountCents=77)).ack["ack"], 1)
         self.assertEqual(d.stop(), 0)
         self.db.execute("INSERT INTO ad_objects (ad_account_id, external_id, type, status) "

@@ -41,7 +41,7 @@ class Starvation(TestCase):
     def test_a_waiting_line_and_unfinished_ones(self):
         d = self.daemon(limits__memory_bytes="64M", resolve__unknown_grace_ms=600000, shutdown__timeout_ms=2000)
         waiting = d.client()
-        waiting.send(record(externalId="nobody knows"))
+        waiting.send(record(externalId="unknown"))
         unfinished = [d.client() for _ in range(60)]
         for client in unfinished:
             client.feed(b"x" * MB)

@@ -266,7 +266,7 @@ class OfARealDaemon(TestCase):
         self.server.stop_at_once()
         try:
             busy.send(record(amountCents=-2))
-            # who waits longer is first
+            # the longest wait comes first
             wait_until(lambda: shown(r"not ready: .*database +(away|connecting) .*\n +3  uid [^\n]* 1 +\d[^\n]* s[^\n]*\n +1  uid "), "an outage")
         finally:
             self.server.start()

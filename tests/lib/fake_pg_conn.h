@@ -33,7 +33,7 @@ void fake_i64(struct pg_result *res, int64_t value);
 void fake_uuid(struct pg_result *res, const struct uuid *value);
 void fake_text(struct pg_result *res, const char *value);
 
-/* The command in flight, NULL where there is none: the pointer that the owner gave, and whether it is a query with
+/* The command in flight, NULL for none: the pointer that the owner gave, and whether it is a query with
  * parameters, with the length of the array that is its first one. */
 const char *fake_sql(const struct pg_conn *c);
 size_t fake_asked(const struct pg_conn *c);

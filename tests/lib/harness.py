@@ -36,7 +36,7 @@ def wait_until(condition, what, timeout=60.0, pause=0.02):
         if value:
             return value
         time.sleep(pause)
-    raise AssertionError(f"waited {timeout} s in vain: {what}")
+    raise AssertionError(f"not after {timeout} s: {what}")
 
 
 def with_database(url, name):
@@ -186,7 +186,7 @@ class Database:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def refuse_inserts(self, table, condition, message="nobody foresaw this", sqlstate="P0001"):
+    def refuse_inserts(self, table, condition, message="unexpected", sqlstate="P0001"):
         """Creates a trigger that raises an exception for rows NEW for which @condition holds."""
         self.execute(f"""
             CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $f$

@@ -37,7 +37,7 @@ def raw_metrics(text: bytes) -> Callable[[Record], bytes]:
 FAULTS: dict[str, list[Callable[[Record], bytes]]] = {
     "bad_json": [
         spoil(lambda text: text[: len(text) // 2]),
-        spoil(lambda text: text[:-1] + b',"currency":"USD"}'),  # the key stands twice
+        spoil(lambda text: text[:-1] + b',"currency":"USD"}'),  # a duplicate key
         spoil(lambda text: text[:-1] + b",}"),
         spoil(lambda text: text.replace(b'"', b"'")),
         spoil(lambda text: text + b" " + text),

@@ -110,7 +110,7 @@ def ways_document(data: Data, ways: Sequence[Way], runs: dict[str, list[Run]], s
     ]
     peak = max((way.memory_peak for way in ways if isinstance(way, DaemonWay)), default=0)
     if peak:
-        lines.append(f"The daemon's memory was {peak / 1e6:.0f} MB at the most.\n")
+        lines.append(f"The daemon's memory was {peak / 1e6:.0f} MB at most.\n")
     lines += [f"Skipped: {name}: {why}.\n" for name, why in skipped.items()]
     return "".join(lines)
 

@@ -127,7 +127,7 @@ class Scale:
         return run
 
     def round(self) -> None:
-        """The first step is repeated before each of the others."""
+        """The first step is repeated before each later one."""
         first, *others = zip(self.dimension.steps, self.lines)
         for step, lines in others:
             for base, line in zip(first[1], lines):

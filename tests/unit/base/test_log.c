@@ -122,7 +122,7 @@ static void test_formats(void **state)
         log_init_at(LOG_LEVEL_INFO, LOG_FORMAT_AUTO, "/nonexistent/socket");
         log_info("i");
         assert_logged("<6>i\n");
-        setenv("JOURNAL_STREAM", "1:2", 1); /* somebody else's */
+        setenv("JOURNAL_STREAM", "1:2", 1); /* another program's */
         log_init(LOG_LEVEL_INFO, LOG_FORMAT_AUTO);
         log_info("i");
         assert_logged("Z info i\n");

@@ -74,7 +74,7 @@ static void test_rates(void **state)
         assert_in_range((uint64_t)p.bytes_rate, 7000, 14000);
         progress_update(&p, 30);
         p.lines += 1000;
-        progress_update(&p, 29); /* a clock that stands still changes nothing */
+        progress_update(&p, 29); /* a clock that does not advance changes nothing */
         assert_in_range((uint64_t)p.lines_rate, 700, 1400);
 }
 

@@ -1,4 +1,4 @@
-/* Whether rows or the server are to blame: without proof nobody; several rows are divided; a row alone is refused, or
+/* Whether rows or the server are at fault: without proof neither; several rows are divided; a row alone is refused, or
  * waits, by its SQLSTATE. */
 #include "test.h"
 

@@ -240,7 +240,7 @@ static const struct {
         {"metrics", "[]", "bad_type"},
         {"metrics", "\"{}\"", "bad_type"},
         {"metrics", "1", "bad_type"},
-        /* fields that nobody knows */
+        /* unknown fields */
         {"amount_cents", "1", "unknown_field"},
         {"Platform", "\"META\"", "unknown_field"},
         {"", "1", "unknown_field"},
