@@ -37,7 +37,8 @@ static int read_credentials(const char *file, struct buf *out)
         if (file)
                 close(fd);
         if (n < 0)
-                return command_fail(FAILED, "cannot read the credentials (check their file, or standard input)");
+                return command_fail(FAILED,
+                                    "cannot read the credentials (check their file, or standard input)");
         if (out->len > CREDENTIALS_MAX)
                 return command_fail(FAILED, "the credentials are longer than 1 MiB: send less");
         return 0;
@@ -76,8 +77,7 @@ static int insert_connection(const struct config *config, const struct platform_
                 puts(text);
         } else if (err == ERR_EXISTS) {
                 status = command_fail(
-                        FAILED,
-                        "a connection with this id already exists: omit --id or choose another");
+                        FAILED, "a connection with this id already exists: omit --id or choose another");
         } else if (err == ERR_INVALID) {
                 status = command_fail(FAILED, "the database refuses the credentials: %s: change them",
                                       db.error);

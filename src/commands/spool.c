@@ -189,8 +189,7 @@ static bool print_lines(struct spool_file *f)
                         continue;
                 }
                 all = false;
-                command_fail(FAILED, "%s cannot be read after line %" PRId64 ": %s", f->path, last,
-                             f->error);
+                command_fail(FAILED, "%s cannot be read after line %" PRId64 ": %s", f->path, last, f->error);
                 if (!skip_gap(f, &last))
                         break;
         }

@@ -72,7 +72,8 @@ static bool query_row(struct lease *l, const char *sql, const struct db_params *
         int err = db_query_row(&l->db, sql, params, ret);
 
         if (err == ERR_NOT_FOUND)
-                db_fail(&l->db, err, "table boris_ingestd_relay: another program changed the partition's row");
+                db_fail(&l->db, err,
+                        "table boris_ingestd_relay: another program changed the partition's row");
         if (err)
                 return fail(l);
         confirm(l, asked_ms);
