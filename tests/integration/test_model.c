@@ -374,8 +374,8 @@ static void test_lookup(void **state)
         }
 }
 
-/* Whatever the planner believes of tables that were never analyzed: each key is a probe of the unique index.
- */
+/* Whatever the planner assumes about tables that were never analyzed, each key is a look-up in the unique
+ * index. */
 static void assert_probes(const char *name, const char *statement, const char *arguments)
 {
         static const char *const modes[] = {"force_custom_plan", "force_generic_plan"};
@@ -412,7 +412,8 @@ static void test_plans(void **state)
         assert_db_ok(&d, db_run(&d.db, "INSERT INTO ad_objects (ad_account_id, external_id, type, status) "
                                        "SELECT id, n::text, 'AD', 'ACTIVE' FROM ad_accounts, "
                                        "generate_series(1, 20000) n"));
-        assert_db_ok(&d, db_run(&d.db, "SET jit_above_cost = 10000")); /* what a million objects cost, here */
+        /* the estimated cost of a million objects, for this small table */
+        assert_db_ok(&d, db_run(&d.db, "SET jit_above_cost = 10000"));
         assert_probes("lookup", ad_object_lookup_sql,
                       "'{META}', '{NULL}', '{act}', " MANY("1") ", " MANY("'5'::text"));
         assert_probes("resolve", ad_object_resolve_sql,
@@ -520,7 +521,7 @@ static void test_merge(void **state)
         assert_rows("3 4 3 - {\"n\": 1.10}; 3 1 3 - {\"n\": 1.10}; 2 5 3 - {\"n\": 1.10}; 1 2 - - -");
 }
 
-/* Rows of which only the id counts. */
+/* Rows keyed by id alone. */
 static void test_merge_ids(void **state)
 {
         struct row first[] = {make_row(1, T0, 1), make_row(2, T0, 2)};
@@ -566,7 +567,7 @@ static void test_copy(void **state)
         copy_format_row(&data, &rows[0].rec);
         copy_format_row(&data, &rows[1].rec);
         copy_format_trailer(&data);
-        assert_db_ok(&d, db_run(&d.db, fits_prepare_sql)); /* without a look nothing is copied */
+        assert_db_ok(&d, db_run(&d.db, fits_prepare_sql)); /* without the check nothing is copied */
         res = PQexec(d.db.pg, spending_copy_sql);
         assert_int_equal(PQresultStatus(res), PGRES_COPY_IN);
         PQclear(res);

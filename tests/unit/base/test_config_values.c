@@ -96,8 +96,8 @@ static void test_defaults(void **state)
         config_deinit(&c);
 }
 
-/* The shipped file loads as it is, to the defaults, and with every setting's semicolon taken away, too.
- * Writes the names that it documents, " section.key", to @ret_names. */
+/* The shipped file gives the defaults, as it is and with every setting uncommented. Writes the names that it
+ * documents, " section.key", to @ret_names. */
 static void load_shipped_file(char *ret_names, size_t size)
 {
         char error[CONFIG_ERROR_BYTES];
@@ -133,8 +133,7 @@ static void load_shipped_file(char *ret_names, size_t size)
         config_deinit(&c);
 }
 
-/* The table is config.c's own affair, so it is read from there: a setting that is added to it but not to the
- * shipped file is noticed. */
+/* Reads config.c's table from its source, so that a setting missing in the shipped file is noticed. */
 static void test_shipped_file(void **state)
 {
         char names[2048];
@@ -161,8 +160,7 @@ static void test_shipped_file(void **state)
         assert_string_equal(names, expected);
 }
 
-/* Every setting that has a range: both ends are taken, what lies beyond is not, in the file and with --set.
- */
+/* Every setting with a range: both ends are accepted, values beyond are not, in the file and with --set. */
 static void test_ranges(void **state)
 {
         static const struct {
@@ -244,7 +242,7 @@ static void test_ranges(void **state)
         }
 }
 
-/* Words and their places in the enums. */
+/* Words and their values in the enums. */
 static void test_words(void **state)
 {
         static const char *const levels[] = {"error", "warn", "info", "debug"};
@@ -299,7 +297,7 @@ static void test_password_file(void **state)
         assert_password("", "", "");
 }
 
-/* systemd's files for the service: named so, they are found in its folder; without one there are none. */
+/* systemd's credentials: found in its directory; without a directory there are none. */
 static void test_credentials(void **state)
 {
         char dir[] = "/tmp/test_config-XXXXXX";
@@ -379,7 +377,7 @@ static void test_take_over(void **state)
         config_deinit(&running);
 }
 
-/* The longest line stays what it was, so memory must suffice for that. */
+/* limits.max_line_bytes does not change, so the memory must suffice for it. */
 static void test_take_over_memory(void **state)
 {
         char applied[CONFIG_NAMES_BYTES];
@@ -398,7 +396,7 @@ static void test_take_over_memory(void **state)
         config_deinit(&running);
 }
 
-/* Certificates change places; TLS itself comes and goes with a restart only. */
+/* Certificates are replaced; turning TLS on or off needs a restart. */
 static void test_take_over_tls(void **state)
 {
         static const char one[] = "[listen]\ntls_cert = a\ntls_key = b\ntls_client_ca = c\n";

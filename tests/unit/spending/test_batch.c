@@ -1,4 +1,4 @@
-/* Batches and the batcher: sealed on rows, bytes and age; handed out in order; memory counted to the byte. */
+/* Batches and the batcher: sealed on rows, bytes and age; handed out in order; memory counted exactly. */
 #include "test.h"
 
 #include "spending/batcher.h"
@@ -110,7 +110,7 @@ static void test_sealed_on_rows_and_bytes(void **state)
         batch_free(b);
         add(&f, 5, 1);
         batcher_seal(&f.batcher);
-        batcher_seal(&f.batcher); /* nothing open: nothing happens */
+        batcher_seal(&f.batcher); /* no open batch: does nothing */
         assert_int_equal(f.sealed, 4);
         stop(&f);
 }
@@ -130,7 +130,7 @@ static void test_sealed_on_age(void **state)
         stop(&f);
 }
 
-/* A sealed batch of @len rows, the first of which is @n, taken and given back as doubtful. */
+/* A sealed batch of @len rows, the first being @n, taken and returned as doubtful. */
 static void return_doubtful(struct fixture *f, uint64_t n, size_t len, uint64_t due)
 {
         struct batch *b = batch_new(&f->memory, 1);
@@ -170,7 +170,7 @@ static void test_doubtful_batches_stand_aside(void **state)
                 add(&f, n, 1);
                 batcher_seal(&f.batcher);
         }
-        /* in turn with others, the small ones first */
+        /* in turn with other batches, small ones first */
         assert_taken(&f, 1);
         assert_taken(&f, 200);
         assert_taken(&f, 2);
@@ -194,7 +194,7 @@ static void test_doubtful_batches_wait_until_they_are_due(void **state)
         assert_false(batcher_empty(&f.batcher));
         f.sealed = 0;
         uv_run(&f.loop, UV_RUN_ONCE);
-        assert_int_equal(f.sealed, 1); /* it says that one is to be taken */
+        assert_int_equal(f.sealed, 1); /* the callback reports a batch */
         assert_taken(&f, 1);
         assert_null(batcher_take(&f.batcher));
         b = batcher_take_any(&f.batcher);
