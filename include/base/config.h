@@ -21,6 +21,8 @@ enum fk_check {
         FK_CHECK_BATCH, /* once for all objects of a batch */
 };
 
+struct client_section;
+
 /* All settings of the INI file. config/boris-ingestd.ini documents each one and its default. The struct owns
  * its strings; an unset string is "", never NULL. */
 struct config {
@@ -43,6 +45,7 @@ struct config {
                 char *tls_cert;     /* PEM files for listen.tcp; all "" for no TLS */
                 char *tls_key;
                 char *tls_client_ca;
+                char *tls_client_crl; /* "" for none */
         } listen;
         struct {
                 size_t max_line_bytes;    /* 1024..67108864, without the line feed */
@@ -98,6 +101,12 @@ struct config {
                 enum log_level level;
                 enum log_format format;
         } log;
+        struct {
+                char *key_file; /* "" for none */
+                bool require;   /* no plain credentials */
+        } credentials;
+        struct client_section *clients; /* in the file's order; see client_section.h */
+        size_t clients_len;
 };
 
 /* True if @text has the form section.key=value, which config_load requires of its overrides. */

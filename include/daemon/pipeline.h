@@ -12,6 +12,7 @@
 #include "daemon/reject_file.h"
 #include "hierarchy/hierarchy.h"
 #include "monitor/stats.h"
+#include "server/clients.h"
 #include "server/session.h"
 #include "spending/batcher.h"
 #include "spending/resolver.h"
@@ -60,7 +61,9 @@ struct pipeline {
         uint64_t resting;     /* as drained_resting, for lines from sessions */
         size_t resting_bytes; /* of lines in both */
 
-        uint64_t settled_at; /* loop time in ms at which the database last settled a line */
+        struct clients clients; /* who may write what; none: everybody everything */
+        uv_timer_t pace;        /* runs while a client waits for its rate */
+        uint64_t settled_at;    /* loop time in ms at which the database last settled a line */
 };
 
 /* Opens all stages. Borrows the daemon's @clock. @on_hierarchy is called when accounts or objects were
@@ -77,6 +80,12 @@ void pipeline_close(struct pipeline *p);
 
 /* To be called after the loop has ended. */
 void pipeline_deinit(struct pipeline *p);
+
+/* Takes over the rules of who may write what: for lines that are received from now on. */
+void pipeline_set_clients_take(struct pipeline *p, struct clients *clients);
+
+/* The rules for @sender, NULL for the daemon itself, when it sends again the lines of the client @owner. One reference. */
+struct rules *pipeline_client_for(const struct pipeline *p, const char *owner, struct rules *sender);
 
 /* For struct session_ops. */
 void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,

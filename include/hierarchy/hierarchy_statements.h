@@ -25,6 +25,8 @@ struct hierarchy_statements {
         /* for each account of the batch its number in the statement in flight; 0: not in it */
         uint32_t *numbers;
         size_t numbers_cap;
+        uint32_t accounts; /* that the statement in flight names */
+        size_t places;     /* where it looks for them */
         struct buf params[HIERARCHY_PARAMS_MAX];
 };
 

@@ -72,22 +72,23 @@ void ad_object_list_deinit(struct ad_object_list *list);
 
 /* --- for pg_conn --- */
 
-/* Looks up many ad objects by external id. Parameters: $1 text[], $2 uuid[], $3 text[]: platform, connection
- * (NULL: any) and external id of each account; $4 int4[], $5 text[]: for each key the number of its account,
- * from 1, and the object's external id. One result row per key, in any order: the key's number from 1
- * (int4); how many accounts match (int8); the ad object's id, NULL if there is none or if not exactly one
- * account matches. */
+/* Ad objects by their external ids, many at once. Parameters:
+ * $1 text[], $2 uuid[], $3 text[], $4 int4[] each place of an account that is asked for: platform, connection (NULL: any),
+ * external id, and the account's number, from 1 without a gap; an account that may be reached through some connections only
+ * has a place for each. $5 int4[], $6 text[] each key: the number of its account, from 1, and the object's external id. One row
+ * a key, in any order: the key's number from 1 (int4), how many accounts match (int8),
+ * and the ad object's id, NULL where there is none or where not exactly one account matches. */
 extern const char ad_object_lookup_sql[];
 
 /* Names of ad objects. Parameter: $1 uuid[]. One result row per existing object, in any order: its number
  * from 1 (int4), platform (text), connection (uuid), external ids of account and object (text). */
 extern const char ad_object_names_sql[];
 
-/* What an upsert of ad objects needs to know first. Parameters: those of ad_object_lookup_sql, then $6
- * text[] the objects' new types and $7 text[] the external ids of their parents (NULL: none). One result row
- * per key, in order: the key's number; how many accounts match; the account's id (all zeros unless exactly
- * one); the object's id and type (text), NULL if it is new; its number of children, 0 if its type stays; its
- * present parent; its new parent and that parent's type, NULL if there is none. */
+/* What an upsert of ad objects needs to know first. Parameters as above, then $7 text[] the types that the
+ * objects are to have and $8 text[] the external ids of their parents (NULL: none). One row a key, in their
+ * order: the key's number, how many accounts match, the account's id (all zeros where not exactly one); the
+ * object's id and type (text), NULL where it is new; how many children it has, 0 where its type stays; its
+ * parent so far, and the parent to be with its type, NULL where there is none. */
 extern const char ad_object_resolve_sql[];
 
 /* Inserts objects, or updates those that differ, by (account, external id). Parameters: $1 uuid[] ids for

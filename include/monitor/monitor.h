@@ -36,9 +36,10 @@ struct monitor {
         bool reload_failed;  /* the last reload failed: the configuration in use is not the file's */
         /* when the configuration in use was read, microseconds since the Unix epoch */
         int64_t configured_us;
-        int64_t expires_s;   /* when the certificate expires, seconds since the Unix epoch; 0 without TLS */
-        struct list waiting; /* HTTP requests that wait for stats requested after they arrived */
-        struct stats stats;  /* the latest */
+        int64_t expires_s;     /* when the certificate expires, seconds since the Unix epoch; 0 without TLS */
+        int64_t crl_expires_s; /* likewise, the first revocation list; 0 without one */
+        struct list waiting;   /* HTTP requests that wait for stats requested after they arrived */
+        struct stats stats;    /* the latest */
         struct history history;
 };
 
@@ -64,7 +65,7 @@ static inline void monitor_set_trouble(struct monitor *m, const char *trouble)
 
 /* The configuration was read, at the start or by a reload; unless @successful, the previous one stays in
  * use. @expires_s: when the certificate in use expires, in seconds since the Unix epoch; 0 without TLS. */
-void monitor_on_configured(struct monitor *m, bool successful, int64_t expires_s);
+void monitor_on_configured(struct monitor *m, bool successful, int64_t expires_s, int64_t crl_expires_s);
 
 /* The daemon is stopping. */
 void monitor_drain(struct monitor *m);

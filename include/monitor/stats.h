@@ -7,6 +7,7 @@
 
 #include "base/histogram.h"
 #include "wire/acks.h"
+#include "wire/rules.h"
 #include "wire/reject.h"
 
 /* A worker's stats: plain copies, filled in its own thread, so no thread reads another's counters. Counters
@@ -20,8 +21,9 @@
         X(SPOOL, "spool")                   /* full, failing, or must be empty first */                      \
         X(REPLIES_UNREAD, "replies_unread") /* the client does not read its replies */                       \
         X(UNKNOWN_OBJECTS, "unknown_objects")                                                                \
-        X(HIERARCHY, "hierarchy") /* the client's hierarchy records are being written */                     \
-        X(BAD_ROWS, "bad_rows")   /* a bad row is searched for among the client's rows */
+        X(HIERARCHY, "hierarchy")       /* the client's hierarchy records are being written */               \
+        X(BAD_ROWS, "bad_rows")         /* a bad row is searched for among the client's rows */              \
+        X(CLIENT_LIMIT, "client_limit") /* of its section */
 
 enum pause_reason {
 #define X(name, text) PAUSE_##name,
@@ -56,6 +58,12 @@ struct stats_connection {
         uint64_t connected_us;
         uint64_t last_line_us;
         enum pause_reason paused;
+        char section[CLIENT_NAME_BYTES]; /* the name of its [client NAME]; "" for none */
+};
+
+/* What the clients of a section did. */
+struct stats_section {
+        struct rules_tally tally; /* without its next */
 };
 
 struct stats_reject {
@@ -150,6 +158,8 @@ struct stats {
         /* at most STATS_CONNECTIONS_MAX, those with the oldest lines first */
         struct stats_connection *connections;
         size_t connections_len;
+        struct stats_section *sections; /* of each [client NAME] */
+        size_t sections_len;
         struct stats_reject *latest; /* newest first, at most STATS_LATEST_MAX */
         size_t latest_len;
 };
@@ -165,6 +175,9 @@ uint64_t stats_earlier(uint64_t a, uint64_t b);
 /* Appends to r->connections, allocating it if needed. Keeps those with the oldest lines if there are too
  * many. */
 void stats_add_connection(struct stats *r, const struct stats_connection *c);
+
+/* Adds to r->sections, which it makes. */
+void stats_add_section(struct stats *r, const struct stats_section *c);
 
 /* A worker's latest rejects. Zeroed at first. */
 struct reject_ring {

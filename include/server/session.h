@@ -13,6 +13,7 @@
 #include "server/client_log.h"
 #include "server/received.h"
 #include "wire/acks.h"
+#include "wire/rules.h"
 #include "wire/line.h"
 #include "wire/reply.h"
 
@@ -21,11 +22,14 @@
 struct session;
 struct sessions;
 struct transport;
+struct peer;
 
 struct session_ops {
-        /* A client has connected and, with TLS, shown its certificate. Returns NULL, or the code with which
-         * to turn it away ("too_many_connections"). */
-        const char *(*admit)(void *ctx, const struct session *s);
+        /* A client has connected, and shown its certificate where it uses TLS: NULL, and s->client is set, or the word that
+         * it is turned away with ("too_many_connections"). */
+        const char *(*admit)(void *ctx, struct session *s);
+        /* The rules have changed: sets s->client. NULL, or the word that the session is to end with. */
+        const char *(*admit_again)(void *ctx, struct session *s);
         /* A line that is not empty. The owner calls session_settle exactly once, immediately or later; until
          * then @s exists. @block contains the line's bytes. */
         void (*on_line)(void *ctx, struct session *s, uint64_t line_no, struct slice line,
@@ -72,18 +76,20 @@ struct session {
         struct transport *io; /* NULL once closed */
         uint64_t number;      /* number of the connection, counted from the daemon's start; for display */
         bool denied;          /* not in listen.allow_users/allow_groups; admit turns it away */
+        bool own;             /* the daemon's own client: it may write what those may for whom it sends */
         char peer[SESSION_PEER_BYTES]; /* for display: "uid 1000, pid 4711", "127.0.0.1 port 5000" */
         enum session_state state;
         enum session_place place;
-        uint64_t source;     /* number that identifies the remote host; 0: this machine */
-        bool has_spoken;     /* the client has sent something */
-        const char *refused; /* the code with which it is turned away, or NULL */
-        const char *closing; /* in OPEN: the code with which the session is to end, or NULL */
-        bool client_ended;   /* the client has shut down its sending side */
-        uint64_t last_line;  /* loop time in ms of the last line, or of the connection */
-        uint64_t told;       /* loop time in ms at which it was last sent an ack */
-        uint64_t moved;      /* loop time in ms at which the client last read replies, as far as known */
-        uint64_t progress;   /* transport_progress at that time */
+        struct rules *client; /* what it may write, by the rules of now; NULL: there are none */
+        uint64_t source;      /* number that identifies the remote host; 0: this machine */
+        bool has_spoken;      /* the client has sent something */
+        const char *refused;  /* the code with which it is turned away, or NULL */
+        const char *closing;  /* in OPEN: the code with which the session is to end, or NULL */
+        bool client_ended;    /* the client has shut down its sending side */
+        uint64_t last_line;   /* loop time in ms of the last line, or of the connection */
+        uint64_t told;        /* loop time in ms at which it was last sent an ack */
+        uint64_t moved;       /* loop time in ms at which the client last read replies, as far as known */
+        uint64_t progress;    /* transport_progress at that time */
         uint64_t unfinished_since; /* loop time in ms at which its unfinished line began */
         bool speaks_json;          /* a line began like a record: HTTP requests are no longer expected */
         uint64_t connected_us;     /* clock_monotonic_us */
@@ -113,6 +119,7 @@ struct session_socket {
         int fd; /* non-blocking */
         bool tcp;
         bool denied;     /* not in listen.allow_users/allow_groups; admit turns it away */
+        bool own;        /* the daemon's own client */
         uint64_t number; /* number of the connection, counted from the daemon's start; for display */
 };
 
@@ -146,6 +153,12 @@ void session_end_idle(struct session *s);
  * some for long although its client could have finished the line. */
 bool session_waits_for_memory(const struct session *s);
 void session_end_unfinished(struct session *s, bool wanted);
+
+/* The rules or the certificates have changed: asks admit_again if it is a client, and ends it if it is none any more. */
+void session_admit_again(struct session *s);
+
+/* What is known of its peer: see peers.h. To be deinitialised. */
+void session_peer(const struct session *s, struct peer *ret);
 
 /* Returns the descriptor of a session that is not read from, so that its end would go unnoticed; otherwise
  * -1. */

@@ -70,6 +70,9 @@ void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_o
 /* Changes session_limits.idle_ms. */
 void sessions_set_idle(struct sessions *set, unsigned idle_ms);
 
+/* The rules have changed, for open connections, too. */
+void sessions_admit_again(struct sessions *set);
+
 /* Stops reading. Received lines are settled, then each client gets the last ack and "shutdown". After
  * on_gone for the last session, sessions_empty is true. */
 void sessions_drain(struct sessions *set);

@@ -10,11 +10,14 @@
 /* TLS 1.3 (OpenSSL) for TCP clients, which must show a certificate. No call uses a socket: received bytes
  * are put in, bytes to send are taken out, so nothing blocks. */
 
+struct peer;
+
 enum { TLS_ERROR_BYTES = 512, TLS_NAME_BYTES = 64 };
 
 /* The daemon's certificate, and the authorities it trusts. */
 struct tls_server {
-        void *ctx; /* SSL_CTX; NULL without TLS */
+        void *ctx;             /* SSL_CTX; NULL without TLS */
+        int64_t crl_expires_s; /* 0 without a list */
 };
 
 /* A client's connection. */
@@ -31,11 +34,17 @@ enum tls_result {
         TLS_BROKEN, /* not TLS, no certificate, or an untrusted one */
 };
 
-/* Reads the PEM files: a certificate with its chain, its key, and the authorities, one of which must have
- * signed a client's certificate. Returns 0, or a code of enum err with one line in @ret_error, and then
- * leaves *s unchanged. May be called again to load other files. */
-int tls_server_load(struct tls_server *s, const char *cert, const char *key, const char *client_ca,
-                    char ret_error[TLS_ERROR_BYTES]);
+/* The PEM files of a server. */
+struct tls_files {
+        const char *cert; /* with its chain */
+        const char *key;
+        const char *client_ca;  /* the authorities of which one must have signed a client's certificate */
+        const char *client_crl; /* what these have revoked, by each of the chain; "" for none */
+};
+
+/* Reads the files. 0, or an ERR code with one line in @ret_error; *s is unchanged then, so that
+ * it may be called again for other files. */
+int tls_server_load(struct tls_server *s, const struct tls_files *files, char ret_error[TLS_ERROR_BYTES]);
 
 /* Makes *to share the certificates of *from, which may then be loaded again or deinitialised independently. */
 void tls_server_share(struct tls_server *to, const struct tls_server *from);
@@ -44,6 +53,12 @@ void tls_server_deinit(struct tls_server *s);
 
 /* When the first certificate in the daemon's chain expires, in seconds since the Unix epoch; 0 without TLS. */
 int64_t tls_server_expires_s(const struct tls_server *s);
+
+/* When the first revocation list expires, after which no client is admitted; likewise, 0 without any. */
+int64_t tls_server_crl_expires_s(const struct tls_server *s);
+
+/* Whether a client of @t is still trusted by @s, which was loaded later than the one that it was greeted by. */
+bool tls_still_trusted(const struct tls *t, const struct tls_server *s);
 
 /* Begins a connection; the handshake follows. Keeps a reference to what it needs of @s. */
 void tls_init(struct tls *t, const struct tls_server *s);
@@ -65,8 +80,11 @@ bool tls_greeted(const struct tls *t);
 /* The common name in the client's certificate; "" for none. */
 void tls_name(const struct tls *t, char ret[TLS_NAME_BYTES]);
 
+/* Adds the names in it to @peer: the subject's alternative ones and its common ones. */
+void tls_identify(const struct tls *t, struct peer *peer);
+
 /* Why tls_read returned TLS_BROKEN. */
-void tls_reason(char ret[TLS_ERROR_BYTES]);
+void tls_reason(const struct tls *t, char ret[TLS_ERROR_BYTES]);
 
 /* Encrypts bytes for the client; the handshake must be complete. */
 void tls_write(struct tls *t, const char *data, size_t len);

@@ -40,6 +40,9 @@ void overflow_keep_take(struct pipeline *p, struct line *line);
 /* The stages settled a replayed line. */
 void overflow_on_settled(struct pipeline *p, struct line *line);
 
+/* The rules of who may write what have changed: what is drained and not settled is drained again. */
+void overflow_judge_again(struct pipeline *p);
+
 /* Gives up all replayed, unsettled lines: they stay in the spool. */
 void overflow_end(struct pipeline *p);
 

@@ -31,6 +31,7 @@ struct spool_line {
         size_t bytes;
         struct line_from from; /* as when the line was received */
         char peer[SPOOL_PEER_BYTES];
+        char client[CLIENT_ORIGIN_BYTES];
 };
 
 struct spool_ops {

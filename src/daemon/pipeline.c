@@ -27,6 +27,8 @@
 #include "daemon/decoded.h"
 #include "spending/spending_record.h"
 
+enum { PACE_MS = 10 }; /* between looks whether a client may send more */
+
 /* --- lines among which a bad one is looked for --- */
 
 static void mark_doubtful_line(struct line *line)
@@ -82,13 +84,16 @@ static struct line_from line_from(const struct line *line)
         if (line->drained)
                 return ((const struct spool_line *)line->origin)->from;
         return (struct line_from){((const struct session *)line->origin)->peer,
-                                  ((const struct session *)line->origin)->number, line->number};
+                                  ((const struct session *)line->origin)->number, line->number,
+                                  line->client ? line->client->origin : ""};
 }
 
 static void end_line(struct pipeline *p, struct line *line, enum line_outcome outcome,
                      const struct reject *reject)
 {
         unmark(p, line);
+        if (line->client && line->client->tally)
+                line->client->tally->counts[outcome]++;
         if (outcome == LINE_REJECTED) {
                 struct line_from from = line_from(line);
 
@@ -106,7 +111,7 @@ static void end_line(struct pipeline *p, struct line *line, enum line_outcome ou
                 p->in_flight--;
                 session_settle(line->origin, line->number, outcome, reject);
         }
-        block_unref(line->block);
+        line_release(line);
 }
 
 /* By a stage. */
@@ -123,7 +128,7 @@ void pipeline_abandon_take(struct pipeline *p, struct line *line)
         p->abandoned++;
         p->in_flight--;
         session_abandon(line->origin);
-        block_unref(line->block);
+        line_release(line);
 }
 
 static void on_abandoned(void *ctx, struct line *line)
@@ -186,8 +191,32 @@ static void on_aside_abandoned(void *ctx, struct line *line)
         on_abandoned(ctx, line);
 }
 
-static void route(struct pipeline *p, struct decoded *decoded, uint64_t *hierarchy_batch)
+/* By the record's own words. Of spending the resolver asks this, once for many lines. */
+static bool permits(const struct decoded *d, struct reject *ret_reject)
 {
+        const struct spending_record *s = &d->as.spending.rec;
+        const struct hierarchy_row *h = &d->as.hierarchy;
+
+        if (d->kind == RECORD_SPENDING)
+                return rules_permits(d->as.spending.line.client, s->platform,
+                                     s->has_connection ? &s->connection_id : NULL, s->account_external_id,
+                                     ret_reject);
+        if (d->kind == RECORD_AD_ACCOUNT)
+                return rules_permits_account(h->line.client, &h->rec.account.connection_id,
+                                             h->rec.account.external_id, ret_reject);
+        return rules_permits(h->line.client, h->rec.object.platform,
+                             h->rec.object.has_connection ? &h->rec.object.connection_id : NULL,
+                             h->rec.object.account_external_id, ret_reject);
+}
+
+static void route(struct pipeline *p, struct line *line, struct decoded *decoded, uint64_t *hierarchy_batch)
+{
+        struct reject reject;
+
+        if (decoded->kind != RECORD_SPENDING && !permits(decoded, &reject)) {
+                end_line(p, line, LINE_REJECTED, &reject);
+                return;
+        }
         if (decoded->kind != RECORD_SPENDING)
                 *hierarchy_batch = hierarchy_add_take(&p->hierarchy, &decoded->as.hierarchy);
         else if (hierarchy_pending(&p->hierarchy, *hierarchy_batch))
@@ -208,7 +237,32 @@ void pipeline_route_take(struct pipeline *p, struct line *line)
         else if (decoded.kind == RECORD_HELLO)
                 end_line(p, line, LINE_EMPTY, NULL);
         else
-                route(p, &decoded, hierarchy_batch);
+                route(p, line, &decoded, hierarchy_batch);
+}
+
+struct rules *pipeline_client_for(const struct pipeline *p, const char *owner, struct rules *sender)
+{
+        struct rules *found = clients_rules_of(&p->clients, owner);
+        struct rules *both;
+
+        if (!sender)
+                return found;
+        both = rules_new_for(found, sender);
+        rules_unref(found);
+        return both;
+}
+
+/* The client names itself, and maybe another one whose lines it sends again: from the next line on both must permit them. */
+static void on_hello(struct pipeline *p, struct session *s, const struct hello *hello)
+{
+        struct rules *before = s->client;
+
+        if (!hello->on_behalf_of[0] || p->clients.len == 0 || (!before && !s->own))
+                return;
+        s->client = pipeline_client_for(p, hello->on_behalf_of, before);
+        if (!before)
+                rules_connect_again(s->client);
+        rules_unref(before);
 }
 
 void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,
@@ -216,6 +270,7 @@ void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, s
 {
         struct line line = {.block = block_ref(block),
                             .text = line_no == 1 ? fields_without_bom(text) : text,
+                            .client = rules_ref(s->client),
                             .origin = s,
                             .number = line_no,
                             .receipt = receipts_next(&p->receipts, uv_now(p->loop))};
@@ -223,26 +278,42 @@ void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, s
         struct reject reject;
 
         p->in_flight++;
-        if (line.text.len == 0) /* a byte order mark alone */
+        if (line.client)
+                rules_take_line(line.client, line.text.len);
+        if (line.text.len == 0) { /* a byte order mark alone */
                 end_line(p, &line, LINE_EMPTY, NULL);
-        else if (!decoded_read(&p->reader, &line, &decoded, &reject))
+        } else if (!decoded_read(&p->reader, &line, &decoded, &reject)) {
                 end_line(p, &line, LINE_REJECTED, &reject);
-        else if (decoded.kind == RECORD_HELLO)
+        } else if (decoded.kind == RECORD_HELLO) {
+                on_hello(p, s, &decoded.as.hello);
                 end_line(p, &line, LINE_EMPTY, NULL);
-        else if (p->overflow.diverting)
+        } else if (!p->overflow.diverting) {
+                route(p, &line, &decoded, &s->hierarchy_batch);
+        } else if (!permits(&decoded, &reject)) {
+                end_line(p, &line, LINE_REJECTED, &reject);
+        } else {
                 overflow_add_take(p, &line);
-        else
-                route(p, &decoded, &s->hierarchy_batch);
+        }
 }
 
 void pipeline_on_too_long(struct pipeline *p, struct session *s, uint64_t line_no)
 {
-        struct line line = {.origin = s, .number = line_no};
+        struct line line = {.client = rules_ref(s->client), .origin = s, .number = line_no};
         struct reject reject;
 
         p->in_flight++;
+        if (line.client)
+                rules_take_line(line.client, 0);
         decoded_reject_long(&reject, p->config->limits.max_line_bytes);
         end_line(p, &line, LINE_REJECTED, &reject);
+}
+
+void pipeline_set_clients_take(struct pipeline *p, struct clients *clients)
+{
+        clients_deinit(&p->clients);
+        p->clients = *clients;
+        resolver_clients_changed(&p->resolver, p->clients.items, p->clients.len);
+        overflow_judge_again(p);
 }
 
 void pipeline_hierarchy_changed(struct pipeline *p, bool new_accounts)
@@ -415,8 +486,25 @@ static bool has_room_for_doubtful(const struct pipeline *p)
                p->resting_bytes < p->memory.limit / 4;
 }
 
+/* Sessions get their turns when the loop wakes. */
+static void on_pace(uv_timer_t *timer)
+{
+        (void)timer;
+}
+
+static bool is_within_limits(struct pipeline *p, const struct session *s)
+{
+        if (!s->client || p->ending || rules_may_send(s->client, p->memory.limit))
+                return true;
+        if (!uv_is_active((uv_handle_t *)&p->pace))
+                uv_timer_start(&p->pace, on_pace, PACE_MS, 0);
+        return false;
+}
+
 bool pipeline_has_room_for(struct pipeline *p, const struct session *s)
 {
+        if (!is_within_limits(p, s))
+                return false;
         if (p->overflow.diverting)
                 return true;
         return (hierarchy_has_room(&p->hierarchy) || !hierarchy_pending(&p->hierarchy, s->hierarchy_batch)) &&
@@ -427,6 +515,9 @@ bool pipeline_has_room_for(struct pipeline *p, const struct session *s)
 enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct session *s)
 {
         bool full = pipeline_memory_full(p);
+
+        if (s->client && !p->ending && !rules_may_send(s->client, p->memory.limit))
+                return PAUSE_CLIENT_LIMIT;
 
         if (p->overflow.diverting)
                 return overflow_has_room(p) ? PAUSE_NONE : PAUSE_SPOOL;
@@ -626,6 +717,7 @@ int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *conf
                 .config = config, .loop = loop, .rejects = rejects, .on_hierarchy = on_hierarchy, .ctx = ctx};
         memory_init(&p->memory, config->limits.memory_bytes);
         receipts_init(&p->receipts, clock);
+        uv_timer_init(loop, &p->pace);
         p->reader = decoded_reader(config->limits.max_line_bytes);
         open_stages(p);
         return open_spool(p);
@@ -677,12 +769,14 @@ void pipeline_close(struct pipeline *p)
         hierarchy_close(&p->hierarchy, on_hierarchy_closed);
         batcher_close(&p->batcher, on_batcher_closed);
         overflow_close(p);
+        uv_close((uv_handle_t *)&p->pace, NULL);
         spool_close(&p->spool, on_spool_closed);
 }
 
 void pipeline_deinit(struct pipeline *p)
 {
         memory_deinit(&p->memory);
+        clients_deinit(&p->clients);
         field_reader_deinit(&p->reader);
         free(p->writers);
 }

@@ -14,23 +14,23 @@
 #include "wire/line.h"
 #include "wire/reject.h"
 
-/* The reject file: every rejected line with its reason, for operators, as JSON Lines:
+/* The reject file: every refused line with its reason, for operators, as JSON Lines:
  *
  *   {"time":"2026-11-23T17:00:00.000000Z","peer":"uid 1000, pid 4711","connection":3,"line":17,
- *    "code":"bad_value","field":"amountCents","message":"...","record":"the line as it was sent"}
+ *    "client":"meta-sync","code":"bad_value","field":"amountCents","message":"...","record":"the line as it was sent"}
  *
- * "field" is absent if the reason does not concern a single field, "record" if the line was too long to be kept. Bytes
- * that are not UTF-8 are replaced by U+FFFD, marked by "lossy":true. A record longer than REJECTS_RECORD_BYTES is cut,
- * marked by "cut":true.
+ * "client" is the name of the sender's section, absent where there is none; "field" is absent where the reason is no single field's, "record" where the line was too long to be kept. What
+ * is not UTF-8 in a line stands there as U+FFFD, and "lossy":true says so. A record longer than
+ * REJECTS_RECORD_BYTES is cut, and "cut":true says so.
  *
- * A line that was acked as spooled has "spooled":true. Only this file records its outcome, so it is also written, whole,
- * to FILE.spooled. No other lines go there, the daemon neither rotates nor removes that file, and a failed write is
- * retried while the line stays in the spool.
+ * A line whose client was told that it is spooled has "spooled":true. The file is the only place that tells what
+ * became of it: so it stands in FILE.spooled, too, whole. No other line goes there, the daemon neither rotates nor
+ * removes it, and what cannot be written there is tried again, while the line stays in the spool.
  *
- * Entries may be added in any thread; everything else belongs to the loop's thread. Files are written in libuv's thread
- * pool, so a slow disk never delays the loop. Each write opens the file anew, so the file may be moved at any time. A file
- * that grows beyond the limit becomes FILE.1, that one FILE.2, and so on; the last one is removed and its lines are
- * counted as lost. */
+ * Lines may be added in any thread; all else belongs to the loop's. Files are written in one of libuv's threads,
+ * so that a slow disk never holds up the loop. Each write opens the file anew: it may be moved away at any time. A
+ * file that grows over a limit becomes FILE.1, that one FILE.2, and so on; lines of the last one, which is removed,
+ * are counted as lost. */
 
 enum {
         REJECTS_WAITING_MAX = 16 << 20, /* waiting bytes; beyond this number entries are not recorded */

@@ -9,12 +9,13 @@
 
 #include "base/buf.h"
 #include "base/config.h"
+#include "base/slice.h"
 #include "daemon/reject_file.h"
 
-/* rejects.replay_unknown: spending lines rejected for an unknown ad account or ad object are sent again once
- * the object exists. The lines are kept in FILE.unknown, beside rejects.file. A line that is rejected again
- * is recorded again, and so returns to the file. Only lines with collectedAt or id are kept: sent twice,
- * they are duplicates. */
+/* rejects.replay_unknown: spending lines that were rejected because their ad account or ad object is unknown are sent again once
+ * it exists. The lines lie in FILE.unknown, beside rejects.file; a line that is rejected again is recorded again, and comes
+ * back by that way. Only lines with collectedAt or id are kept: sent twice, they are duplicates. Each is judged by
+ * the rules of who sent it first. */
 
 enum unknown_state {
         UNKNOWN_OFF,
@@ -27,7 +28,8 @@ enum unknown_state {
 struct unknown_line {
         size_t at; /* offset in text */
         size_t len;
-        bool kept; /* false: not a line to be replayed */
+        size_t name_len; /* of its sender's section, which stands before it with a tab; 0: none */
+        bool kept;       /* false: not a line to be replayed */
         bool ready;
 };
 
@@ -46,9 +48,10 @@ struct unknown_lines {
         struct unknown_line *lines;
         size_t len;
         size_t cap;
-        bool taken;     /* text includes new lines */
-        size_t ready;   /* number of lines that can be sent */
-        size_t settled; /* number of these that are settled, the first ones */
+        bool taken;          /* text includes new lines */
+        size_t ready;        /* lines that may be sent: those of one sender */
+        struct slice sender; /* the name of its section, in text; "" for none */
+        size_t settled;      /* number of these that are settled, the first ones */
         uint64_t dropped;
         int fd; /* of the client; -1: nothing to send */
 };

@@ -48,6 +48,7 @@ struct worker {
         struct tls_server tls;
         struct sessions sessions;
         struct pipeline pipeline;
+        struct rules_tally *tallies; /* of all clients that there have been */
         struct log_limit refusals;
         bool draining;
         bool finished;
@@ -60,6 +61,9 @@ struct worker {
 int worker_open(struct worker *w, unsigned number, const struct config *share, struct reject_file *rejects,
                 struct receipt_clock *clock, const struct worker_ops *ops, void *ctx);
 
+/* Before worker_start: worker_set_clients_take at once. */
+void worker_begin_clients_take(struct worker *w, struct clients *clients);
+
 /* Starts the thread. Returns 0 or a libuv error. */
 int worker_start(struct worker *w);
 
@@ -68,6 +72,9 @@ void worker_connect_take(struct worker *w, const struct session_socket *socket);
 
 /* Later TLS clients get the present certificates of @tls. */
 void worker_set_tls(struct worker *w, const struct tls_server *tls);
+
+/* Takes over @clients: from now on they say who may write what, on open connections, too. */
+void worker_set_clients_take(struct worker *w, struct clients *clients);
 
 /* Applies [limits] and [batch] of @share from now on. */
 void worker_set_config(struct worker *w, const struct config *share);

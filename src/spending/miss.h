@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/memory.h"
 #include "spending/row.h"
+#include "wire/rules.h"
 #include "wire/name_key.h"
 
 /* Objects being looked up, each with the rows that wait for it. */
@@ -29,6 +30,7 @@ struct miss {
         struct list order;  /* the owner's */
         XXH128_hash_t key;
         XXH128_hash_t account_key;
+        struct rules *client;    /* whose rules it is found by; may be NULL */
         struct parked_row *rows; /* in order of arrival */
         struct parked_row **rows_end;
         uint64_t deadline; /* of the first row, as in struct parked_row */
@@ -57,9 +59,8 @@ void misses_deinit(struct misses *m);
 /* Returns the miss with @key unless it is hidden, else NULL. */
 struct miss *misses_find(struct misses *m, XXH128_hash_t key);
 
-/* Adds a miss for the object that @rec names, without rows, in no list. */
-struct miss *misses_add(struct misses *m, const struct spending_record *rec, XXH128_hash_t key,
-                        XXH128_hash_t account_key);
+/* A miss for what @row names, without rows and in no order. */
+struct miss *misses_add(struct misses *m, const struct row *row, XXH128_hash_t account_key);
 
 /* Its rows must have been taken. */
 void misses_free(struct misses *m, struct miss *miss);

@@ -37,7 +37,8 @@ static uint64_t left(const struct pipeline *p)
 void overflow_add_take(struct pipeline *p, struct line *line)
 {
         const struct session *s = line->origin;
-        const struct line_from from = {s->peer, s->number, line->number};
+        const struct line_from from = {s->peer, s->number, line->number,
+                                       line->client ? line->client->origin : ""};
 
         p->overflow.added_bytes += line->text.len;
         spool_add_take(&p->spool, line, &from);
@@ -49,8 +50,10 @@ static void on_spooled(void *ctx, struct line *line)
 
         p->counts[LINE_SPOOLED]++;
         p->in_flight--;
+        if (line->client && line->client->tally)
+                line->client->tally->counts[LINE_SPOOLED]++;
         session_settle(line->origin, line->number, LINE_SPOOLED, NULL);
-        block_unref(line->block);
+        line_release(line);
 }
 
 void overflow_keep_take(struct pipeline *p, struct line *line)
@@ -61,7 +64,7 @@ void overflow_keep_take(struct pipeline *p, struct line *line)
         }
         spool_forget(&p->spool, line->origin);
         p->drained_in_flight--;
-        block_unref(line->block);
+        line_release(line);
 }
 
 static void on_evacuated(void *ctx, struct line *line)
@@ -91,6 +94,18 @@ static void divert(struct pipeline *p)
         spool_kick(&p->spool);
 }
 
+void overflow_judge_again(struct pipeline *p)
+{
+        if (p->drained_in_flight == 0)
+                return;
+        p->overflow.diverting = true;
+        start_advance(&p->overflow, false);
+        pipeline_evacuate(p, "the rules of clients have changed", on_evacuated);
+        spool_rewind(&p->spool);
+        p->settled_at = uv_now(p->loop);
+        spool_kick(&p->spool);
+}
+
 /* --- out of the spool --- */
 
 static bool may_drain(void *ctx)
@@ -111,10 +126,19 @@ static bool may_erase(void *ctx)
         return reject_file_at_rest(((const struct pipeline *)ctx)->rejects);
 }
 
+/* Whoever sent the line first: by the rules of today. A line without a name was received when there were no rules. */
+static struct rules *find_sender(const struct pipeline *p, const struct line *line)
+{
+        const char *origin = ((const struct spool_line *)line->origin)->from.client;
+
+        return p->clients.len == 0 || !origin[0] ? NULL : clients_rules_of(&p->clients, origin);
+}
+
 static void on_drained(void *ctx, struct line *line)
 {
         struct pipeline *p = ctx;
 
+        line->client = find_sender(p, line);
         p->drained_in_flight++;
         pipeline_route_take(p, line);
 }

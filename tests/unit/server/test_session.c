@@ -51,7 +51,7 @@ static bool has_room(void *ctx)
         return f->pending_len < IN_FLIGHT && f->room;
 }
 
-static const char *admit(void *ctx, const struct session *s)
+static const char *admit(void *ctx, struct session *s)
 {
         struct fixture *f = ctx;
 
