@@ -9,12 +9,10 @@
 #include "base/list.h"
 #include "spending/batch.h"
 
-/* Gathers rows into batches, seals a batch on rows, bytes or age, and keeps the sealed ones until a writer
- * takes them.
+/* Collects rows in batches, seals a batch on rows, bytes or age, and queues sealed batches for the writers.
  *
- * Doubtful batches, in which a bad row is looked for, take many statements: they stand aside, so that they
- * take no room and others pass them. Where both wait, writers get one of the others and one of them in turn.
- */
+ * Doubtful batches, in which a bad row is searched for, take many statements. They queue apart, without
+ * taking others' room, and writers get batches of both queues in turn. */
 struct batcher {
         uv_loop_t *loop;
         uv_timer_t linger;
@@ -23,15 +21,16 @@ struct batcher {
         size_t max_rows;
         size_t max_bytes;
         unsigned linger_ms;
-        size_t max_sealed; /* at so many sealed batches there is no room */
+        size_t max_sealed; /* maximum of sealed batches: at this number there is no room */
         struct batch *open;
-        size_t last_len; /* rows of the batch before: so many are expected again */
+        size_t last_len; /* rows of the previous batch: as many are expected again */
         struct list sealed;
         size_t sealed_len;
         struct list doubtful;
         size_t doubtful_rows;
-        size_t resting_rows; /* of these, in batches that are tried again from time to time, others proceed */
-        bool doubtful_next;  /* the last batch taken was none of these */
+        /* of these, rows in batches that are retried from time to time while others proceed */
+        size_t resting_rows;
+        bool doubtful_next;           /* the last batch taken was not a doubtful one */
         void (*on_sealed)(void *ctx); /* a batch waits to be taken */
         void *ctx;
         void (*close_cb)(struct batcher *);
@@ -47,7 +46,7 @@ struct batcher_limits {
 void batcher_init(struct batcher *b, uv_loop_t *loop, struct memory *memory,
                   const struct batcher_limits *limits, void (*on_sealed)(void *ctx), void *ctx);
 
-/* From the next row on. */
+/* Applies to later rows. */
 void batcher_set_limits(struct batcher *b, const struct batcher_limits *limits);
 
 /* All batches must have been taken. */
@@ -64,19 +63,19 @@ void batcher_add_take(struct batcher *b, const struct row *row);
 /* Seals the open batch, if it has rows, without waiting. */
 void batcher_seal(struct batcher *b);
 
-/* Whether who has rows in doubtful batches may send more. */
+/* True if clients that have rows in doubtful batches may send more. */
 static inline bool batcher_has_room_for_doubtful(const struct batcher *b)
 {
         return b->doubtful_rows < b->max_rows;
 }
 
-/* Puts a batch back that was taken: before all others, or a doubtful one among these, the smaller ones first. */
+/* Puts a batch back that was taken: in front of all others; a doubtful one among these, sorted by size. */
 void batcher_return(struct batcher *b, struct batch *batch);
 
-/* Resting batches are due now. */
+/* Makes resting batches due. */
 void batcher_wake(struct batcher *b);
 
-/* Whether a batch waits that should be written soon. */
+/* True if a batch waits that should be written soon. */
 static inline bool batcher_waits(const struct batcher *b)
 {
         return b->sealed_len > 0 || b->doubtful_rows > b->resting_rows;
@@ -85,10 +84,10 @@ static inline bool batcher_waits(const struct batcher *b)
 /* The batch to be tried next, or NULL. */
 struct batch *batcher_take(struct batcher *b);
 
-/* The same, whether it is due or not. */
+/* As batcher_take, whether the batch is due or not. */
 struct batch *batcher_take_any(struct batcher *b);
 
-/* True where no row is here. */
+/* True if the batcher holds no rows. */
 static inline bool batcher_empty(const struct batcher *b)
 {
         return b->sealed_len == 0 && list_empty(&b->doubtful) && !b->open;

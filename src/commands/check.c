@@ -302,7 +302,8 @@ static void check_tls(struct check *c, const struct config *config)
         else if (config->listen.tls_cert[0] &&
                  tls_server_load(&tls,
                                  &(struct tls_files){config->listen.tls_cert, config->listen.tls_key,
-                                                     config->listen.tls_client_ca, config->listen.tls_client_crl},
+                                                     config->listen.tls_client_ca,
+                                                     config->listen.tls_client_crl},
                                  error) != 0)
                 report(c, false, "configuration: %s", error);
         tls_server_deinit(&tls);

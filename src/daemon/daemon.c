@@ -86,7 +86,8 @@ static int connect_myself(void *ctx)
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
                 return -1;
         monitor_on_accepted(&d->monitor);
-        workers_connect_take(&d->workers, &(struct session_socket){.fd = ends[0], .own = true, .number = ++d->accepted});
+        workers_connect_take(&d->workers,
+                             &(struct session_socket){.fd = ends[0], .own = true, .number = ++d->accepted});
         return ends[1];
 }
 

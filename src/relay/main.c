@@ -39,8 +39,8 @@ static int usage(const char *what)
         return USAGE;
 }
 
-/* A copy of the argument, whose own bytes are overwritten: it may hold a password, and everybody can read the arguments of a
- * process. */
+/* Returns a copy of the argument and overwrites the original: it may contain a password, and everybody can
+ * read a process's arguments. */
 static int add_override(struct arguments *a, char *text)
 {
         if (a->overrides_len == OVERRIDES_MAX)
