@@ -20,6 +20,7 @@
 #include "spool/overflow.h"
 #include "spool/spool.h"
 #include "wire/fields.h"
+#include "wire/hello.h"
 #include "wire/line.h"
 #include "wire/receipt.h"
 
@@ -86,6 +87,12 @@ void pipeline_set_clients_take(struct pipeline *p, struct clients *clients);
 
 /* The rules for @sender, NULL for the daemon itself, when it sends again the lines of the client @owner. One reference. */
 struct rules *pipeline_client_for(const struct pipeline *p, const char *owner, struct rules *sender);
+
+/* The client names itself, and maybe another one whose lines it sends again: from the next line on both must permit them. */
+void pipeline_on_hello(struct pipeline *p, struct session *s, const struct hello *hello);
+
+/* Whether the limits of the client's section let it send a line now; where not, it is looked at again soon. */
+bool pipeline_within_limits(struct pipeline *p, const struct session *s);
 
 /* For struct session_ops. */
 void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,
