@@ -19,7 +19,7 @@ GRANT SELECT, INSERT ON spending TO :"role";
 GRANT SELECT, INSERT, UPDATE ON boris_ingestd_relay TO :"role";
 
 -- The functions of the report are for everybody, as PostgreSQL's default is; this holds where that default was revoked. They
--- read with the rights of whoever calls them: of platform_connections they need the columns above only.
+-- read with the caller's rights: of platform_connections they need the columns above only.
 GRANT EXECUTE ON FUNCTION
       boris_ingestd_zone_links, boris_ingestd_zone, boris_ingestd_accounts, boris_ingestd_objects,
       boris_ingestd_dimension_names, boris_ingestd_shape, boris_ingestd_dimensions, boris_ingestd_has_conversions, boris_ingestd_fractional, boris_ingestd_period_end,

@@ -29,7 +29,7 @@ shared_server_start() {
 }
 
 # run_ctest PRESET ARGUMENT...: one more at once than there are cores, for most of the time a test waits. A test that fails is
-# run once more: on a busy machine a wait may be too short. The first failure is printed all the same.
+# run once more: on a busy machine a wait may be too short. The first failure is still printed.
 run_ctest() {
         local build=build/$1
         shift

@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A growing byte buffer, zeroed before its first use. Running out of memory aborts: what goes into a buffer
- * is bounded by its user. */
+/* A growing byte buffer, zeroed before its first use. Aborts if memory runs out, so each user must bound
+ * what it appends. */
 struct buf {
         char *data;
         size_t len;
@@ -14,12 +14,12 @@ struct buf {
 
 void buf_deinit(struct buf *b);
 
-/* Makes room for @len more bytes and returns where they go; b->len stays as it is. */
+/* Makes room for @len more bytes and returns where they start; does not change b->len. */
 char *buf_reserve(struct buf *b, size_t len);
 
 void buf_put(struct buf *b, const void *data, size_t len);
 
-/* Integers in network order, as PostgreSQL's binary formats have them. */
+/* Integers in network byte order, as in PostgreSQL's binary formats. */
 static inline char *put_be16(char *p, uint16_t v)
 {
         p[0] = (char)(v >> 8);

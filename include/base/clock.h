@@ -6,8 +6,8 @@
 /* Wall-clock time in microseconds since the Unix epoch (clock_gettime(2), CLOCK_REALTIME). */
 int64_t clock_now_us(void);
 
-/* Microseconds, and milliseconds, that only go forward, from a moment nobody knows (CLOCK_MONOTONIC); the
- * same for all threads. */
+/* Microseconds and milliseconds on a clock that never goes back (CLOCK_MONOTONIC), from an arbitrary start
+ * that all threads share. */
 uint64_t clock_monotonic_us(void);
 int64_t clock_monotonic_ms(void);
 

@@ -12,46 +12,47 @@
 
 enum {
         CONFIG_ERROR_BYTES = 512,
-        CONFIG_NAMES_BYTES = 1024, /* of all settings */
+        CONFIG_NAMES_BYTES = 1024, /* room for the names of all settings */
 };
 
-/* When the database is asked whether a row's ad object is there. */
+/* When to check that the ad objects of rows exist. */
 enum fk_check {
-        FK_CHECK_ROW,   /* by the foreign key's trigger, for each row */
+        FK_CHECK_ROW,   /* for each row, by the foreign key's trigger */
         FK_CHECK_BATCH, /* once for all objects of a batch */
 };
 
 struct client_section;
 
-/* Every setting of the INI file (contract: config/boris-ingestd.ini documents each with its default).
- * Strings are owned by the struct; NULL or "" never both: an unset string is "". */
+/* All settings of the INI file. config/boris-ingestd.ini documents each one and its default. The struct owns
+ * its strings; an unset string is "", never NULL. */
 struct config {
         struct {
                 unsigned workers; /* event loops, 1..64 */
         } daemon;
         struct {
                 char *url;           /* libpq conninfo or URL; "" means libpq's own defaults (PGHOST, ...) */
-                char *password_file; /* "" for none; at most 4000 bytes */
-                char *password;      /* its first line; "" for none */
-                unsigned writers;    /* COPY connections, 1..64 */
+                char *password_file; /* path, at most 4000 bytes; "" for none */
+                char *password;      /* the first line of password_file; "" for none */
+                unsigned writers;    /* database connections for COPY, 1..64 */
                 enum fk_check fk_check;
         } database;
         struct {
-                char *unix_path;    /* "" for none; as long as a socket's path may be, 107 bytes */
+                char *unix_path;    /* socket path, at most 107 bytes; "" for none */
                 unsigned unix_mode; /* 0..0777 */
-                char *allow_users;  /* names or numbers, with commas or spaces between them; "" for no list */
-                char *allow_groups; /* likewise */
+                char *allow_users;  /* names or numbers, separated by commas or blanks; "" for no list */
+                char *allow_groups; /* as allow_users */
                 char *tcp;          /* "host:port" or "[v6]:port", "" for none */
-                char *tls_cert;     /* PEM files for it, all "" for no TLS */
+                char *tls_cert;     /* PEM files for listen.tcp; all "" for no TLS */
                 char *tls_key;
                 char *tls_client_ca;
                 char *tls_client_crl; /* "" for none */
         } listen;
         struct {
-                size_t max_line_bytes;    /* 1024..67108864, without the line's end */
+                size_t max_line_bytes;    /* 1024..67108864, without the line feed */
                 unsigned max_connections; /* 1..65536 */
-                unsigned idle_ms;         /* 0..604800000; 0 for no limit */
-                size_t memory_bytes;      /* 16M..1T: everything held for clients: lines, rows, replies */
+                unsigned idle_ms;         /* 0..604800000; 0: no limit */
+                /* 16M..1T: limit of all memory held for clients (lines, rows, replies) */
+                size_t memory_bytes;
         } limits;
         struct {
                 unsigned rows;      /* 1..1000000 */
@@ -59,18 +60,21 @@ struct config {
                 unsigned linger_ms; /* 0..60000 */
         } batch;
         struct {
-                size_t cache_objects;      /* 0..100000000 */
-                unsigned unknown_grace_ms; /* 0..86400000: how long a record waits for its unknown object */
-                unsigned recheck_ms; /* 1000..3600000: remembered objects are compared with the database */
+                size_t cache_objects; /* 0..100000000 */
+                /* 0..86400000: how long a record waits for its unknown ad object */
+                unsigned unknown_grace_ms;
+                /* 1000..3600000: interval at which cached objects are compared with the database */
+                unsigned recheck_ms;
         } resolve;
         struct {
-                char *dir;        /* "" for none; at most 4000 bytes */
-                size_t max_bytes; /* 1M..1T: of its file, without what SQLite logs beside it */
+                char *dir; /* directory, at most 4000 bytes; "" for none */
+                /* 1M..1T: limit of the spool's file, not counting SQLite's write-ahead log */
+                size_t max_bytes;
         } spool;
         struct {
-                char *file;       /* "" for none; at most 4000 bytes */
-                size_t max_bytes; /* 64K..1T: at which the file is rotated */
-                unsigned keep;    /* 0..1000 rotated files */
+                char *file;       /* path, at most 4000 bytes; "" for none */
+                size_t max_bytes; /* 64K..1T: size at which the file is rotated */
+                unsigned keep;    /* rotated files to keep, 0..1000 */
                 bool replay_unknown;
         } rejects;
         struct {
@@ -79,12 +83,12 @@ struct config {
         struct {
                 unsigned timeout_ms; /* 0..600000 */
         } shutdown;
-        struct {               /* of boris-ingestd-relay, which reads the others, too */
-                char *servers; /* URLs, with commas or spaces between them; may hold passwords */
+        struct {               /* for boris-ingestd-relay, which also reads the other sections */
+                char *servers; /* URLs, separated by commas or blanks; may contain passwords */
                 char *stream;
-                char *subject;       /* messages are on SUBJECT.PARTITION.> */
+                char *subject;       /* messages have subjects SUBJECT.PARTITION.> */
                 char *partitions;    /* "0-3,7" */
-                size_t window_bytes; /* 64K..1G: unsettled messages of each partition */
+                size_t window_bytes; /* 64K..1G: limit of unsettled messages per partition */
                 char *rejects_subject;
                 unsigned lease_ms;      /* 2000..60000 */
                 char *credentials_file; /* "" for none, as the next three */
@@ -105,7 +109,7 @@ struct config {
         size_t clients_len;
 };
 
-/* Whether @text has the form section.key=value, as config_load's overrides must have. */
+/* True if @text has the form section.key=value, which config_load requires of its overrides. */
 bool config_is_override(const char *text);
 
 /* Fills @config with the defaults, then with @path (NULL: CONFIG_DEFAULT_PATH where it exists), then with
@@ -118,23 +122,23 @@ bool config_is_override(const char *text);
 int config_load(struct config *config, const char *path, const char *const *overrides, size_t overrides_len,
                 char ret_error[CONFIG_ERROR_BYTES]);
 
-/* Reads the file of the password; a missing one is an error unless it is the default's. 0, or a code of enum err with one line in
- * @ret_error, in which the password never is. */
+/* Reads the password file; a missing one is an error unless its name is the default. Returns 0, or a code of
+ * enum err with one line in @ret_error, which never contains the password. */
 int config_read_password(struct config *config, char ret_error[CONFIG_ERROR_BYTES]);
 
-/* Whether @path, of a setting, names a credential that systemd gave to another process only. */
+/* True if @path, the value of a setting, names a credential that systemd gave to another process only. */
 bool config_credential_absent(const char *path);
 
-/* Where the settings of @running come from, to be read again; all is borrowed. */
+/* Where to read the running settings again; borrows everything. */
 struct config_source {
-        const char *path; /* or NULL, as above */
+        const char *path; /* NULL: as for config_load */
         const char *const *overrides;
         size_t overrides_len;
 };
 
-/* @running takes over from @fresh what a daemon can change while it runs; @fresh gets what was there before.
- * The changed settings are named, "section.key, section.key": those that were taken over, and those that will
- * be after a restart. */
+/* Moves from @fresh to @running the settings that a running daemon can change; the old values go to @fresh.
+ * Returns the names of the changed settings, "section.key, section.key": those applied, and those that need
+ * a restart. */
 void config_take_over(struct config *running, struct config *fresh, char ret_applied[CONFIG_NAMES_BYTES],
                       char ret_restart[CONFIG_NAMES_BYTES]);
 
@@ -145,7 +149,7 @@ unsigned config_database_connections(const struct config *config);
 /* Whether listen.allow_users or listen.allow_groups keeps some local users out. */
 bool config_restricts_users(const struct config *config);
 
-/* Whether others may read or change the file that the password is from: then *ret_why says so. */
+/* Returns true, with the reason in *ret_why, if other users may read or change the password file. */
 bool config_check_password_file(const struct config *config, char ret_why[CONFIG_ERROR_BYTES]);
 
 void config_deinit(struct config *config);

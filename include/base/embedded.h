@@ -3,11 +3,11 @@
 
 #include <stddef.h>
 
-/* A file that was compiled in; src/embed.cmake makes arrays of them at build time. */
+/* A file compiled into the program; src/embed.cmake generates arrays of them at build time. */
 struct embedded_file {
-        const char *name; /* without its folder: "0001_schema.sql" */
-        const char *text; /* ends with a NUL */
-        size_t len;       /* in bytes, without the NUL */
+        const char *name; /* without its directory: "0001_schema.sql" */
+        const char *text; /* NUL-terminated */
+        size_t len;       /* in bytes, not counting the NUL */
 };
 
 #endif

@@ -1,8 +1,8 @@
 #ifndef ERR_H
 #define ERR_H
 
-/* Errors that are not a record's fault: negative codes, logged once, where they are handled.
- * A bad record is no error but a verdict (see record.h). */
+/* Error codes: negative, logged once, where they are handled. A bad record is not an error but a verdict
+ * (see wire/reject.h). */
 #define ERR_MAP(X)                                                                                           \
         X(NOMEM, "out of memory")                                                                            \
         X(IO, "input/output error")                                                                          \
@@ -25,7 +25,7 @@ enum err {
 #undef X
 };
 
-/* A fixed text for a code of enum err, "success" for 0, "unknown error" for any other number. */
+/* Returns a static text for a code of enum err, "success" for 0, "unknown error" for any other number. */
 const char *err_str(int err);
 
 #endif

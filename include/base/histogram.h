@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How long things took, from 0.1 ms to 100 s: ten buckets a decade, so that a quantile is known to within a
- * quarter of itself. Zeroed at first. Histograms can be added and subtracted. */
+/* A histogram of durations from 0.1 ms to 100 s with ten buckets per decade, so quantiles are accurate to 25
+ * %. Zeroed at first. Histograms can be added and subtracted. */
 
 enum {
         HISTOGRAM_PER_DECADE = 10,
@@ -14,24 +14,24 @@ enum {
 };
 
 struct histogram {
-        uint64_t buckets[HISTOGRAM_BOUNDS + 1]; /* the last one: above the last bound */
-        uint64_t count;                         /* their sum */
+        uint64_t buckets[HISTOGRAM_BOUNDS + 1]; /* the last one counts durations above the last bound */
+        uint64_t count;                         /* of all buckets */
         uint64_t sum_us;
 };
 
-/* Upper bound of bucket @i, inclusive, in microseconds; @i < HISTOGRAM_BOUNDS. */
+/* Upper bound of bucket @i (below HISTOGRAM_BOUNDS), inclusive, in microseconds. */
 uint64_t histogram_bound_us(size_t i);
 
-/* @times things took @us microseconds each. */
+/* Counts @times durations of @us microseconds each. */
 void histogram_add(struct histogram *h, uint64_t us, uint64_t times);
 
 void histogram_merge(struct histogram *h, const struct histogram *other);
 
-/* What came to @h since it was @before. */
+/* What was added to @h since it was equal to @before. */
 struct histogram histogram_since(const struct histogram *h, const struct histogram *before);
 
-/* The time in seconds that a share of @q (0..1) did not exceed, interpolated in its bucket, never above the
- * last bound; below 0 where there is none. */
+/* Returns the @q quantile (0..1) in seconds, interpolated within its bucket and never above the last bound;
+ * negative if the histogram is empty. */
 double histogram_quantile(const struct histogram *h, double q);
 
 #endif

@@ -10,36 +10,35 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
-/* A JSON number as it was sent: no digit of it is lost or made up. Borrows its text. */
+/* A JSON number exactly as sent. Points into its text. */
 struct json_number {
         struct slice text;
         bool negative;
-        const char *int_digits; /* from the first one on */
+        const char *int_digits; /* starts at the first digit */
         size_t int_len;
-        const char *frac_digits; /* behind the point */
+        const char *frac_digits; /* after the decimal point */
         size_t frac_len;
         bool has_exponent;
         int64_t exponent;
 };
 
-/* Reads the number at *p, which is a minus or a digit. True: *p is behind it. False, with *p where reading
- * ended and what is wrong in *ret_error, a fixed text: it is no number by RFC 8259. */
+/* Reads the number at *p, which is a minus or a digit. Returns true and moves *p past it. If it is not a
+ * number by RFC 8259, returns false with *p where reading stopped and a static text in *ret_error. */
 bool json_number_read(const char **p, const char *end, struct json_number *ret, const char **ret_error);
 
-/* The same for what most numbers are, up to 15 digits and nothing else, as a value. Returns what is behind
- * it, or NULL where it is something else, -0 and what is no number included: to be read by json_number_read.
- */
+/* Fast path for integers of at most 15 digits: returns the position after the number and its value. Returns
+ * NULL for anything else, -0 and malformed numbers included: use json_number_read for these. */
 const char *json_number_read_short(const char *p, const char *end, int64_t *ret);
 
-/* Whether PostgreSQL's numeric, and so jsonb, holds it. */
+/* True if PostgreSQL's numeric, and so jsonb, can hold @n. */
 bool json_number_fits_numeric(const struct json_number *n);
 
-/* The length of the text that numeric prints: without an exponent, but with all zeros that it stands for. The
- * number must fit. */
+/* Length in bytes of numeric's output: no exponent, but all zeros written out. @n must fit numeric. */
 size_t json_number_text_len(const struct json_number *n);
 
-/* Numbers that numeric takes for one, digits behind the point included, hash alike, however they were sent:
- * -0 as 0, 1e2 as 100, 0.10e1 as 1.0; and all others as their text. @scratch is overwritten. */
+/* Hash under which numbers that numeric outputs alike, with the same digits after the point, are alike
+ * however they were sent: -0 as 0, 1e2 as 100, 0.10e1 as 1.0. A number that does not fit numeric hashes as
+ * its text. Overwrites @scratch. */
 XXH128_hash_t json_number_hash(const struct json_number *n, uint64_t seed, struct buf *scratch);
 
 enum json_integer {
@@ -48,7 +47,7 @@ enum json_integer {
         JSON_INTEGER_RANGE, /* outside of +-(2^53-1) */
 };
 
-/* Its exact integral value; *ret is set where that is OK. */
+/* Returns whether @n is an integer in range; sets *ret to its exact value on JSON_INTEGER_OK. */
 enum json_integer json_number_integer(const struct json_number *n, int64_t *ret);
 
 #endif

@@ -6,7 +6,8 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
-/* Appends @text as a JSON string, between quotes. Bytes that are no UTF-8 become U+FFFD: then it returns false. */
+/* Appends @text as a quoted JSON string. Replaces bytes that are not UTF-8 by U+FFFD, and then returns
+ * false. */
 bool json_put_string(struct buf *out, struct slice text);
 
 #endif

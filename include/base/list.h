@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Circular doubly linked lists whose links live in the listed structs. A link that is in no list points to
- * itself. */
+/* Circular doubly linked lists; the links are members of the listed structs. A link that is not in a list
+ * points to itself. */
 struct list {
         struct list *next;
         struct list *prev;
@@ -44,7 +44,7 @@ static inline void list_prepend(struct list *head, struct list *l)
         list_append(head->next, l);
 }
 
-/* Takes all of @from's links to the end of @to. */
+/* Moves all links of @from to the end of @to. */
 static inline void list_splice(struct list *to, struct list *from)
 {
         if (list_empty(from))

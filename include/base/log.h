@@ -5,13 +5,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Logging to standard error, one line an event, or where that is systemd's journal to it, with fields. Foreign
- * text is made visible (visible.h). Never pass a secret: what libpq says of a connection goes through here, so callers give it only texts that cannot
- * hold a password.
+/* Logging to standard error, one line per event; to systemd's journal, with fields, if standard error is
+ * connected to it. Untrusted text is made visible (visible.h). Callers must never pass a secret, and must
+ * pass libpq's connection errors only if these cannot contain a password.
  *
- * Between log_start and log_stop nobody who logs waits for standard error: a thread writes. What it cannot write
- * in time is dropped and counted; a warning or error that comes again and again in a row is written once, and then
- * with how often it came. Before and after, and in commands, log_event writes itself. */
+ * Between log_start and log_stop a thread writes, so callers never wait for standard error. Events that do
+ * not fit the queue are dropped and counted. A repeated warning or error is written once, then again with
+ * the number of repetitions. Before log_start, after log_stop, and in commands, log_event writes
+ * synchronously. */
 
 enum log_level {
         LOG_LEVEL_ERROR,
@@ -21,14 +22,13 @@ enum log_level {
 };
 
 enum log_format {
-        LOG_FORMAT_AUTO,  /* journal where standard error is the journal's ($JOURNAL_STREAM), plain elsewhere
-                           */
-        LOG_FORMAT_PLAIN, /* "2026-01-02T03:04:05.678Z info text" */
+        LOG_FORMAT_AUTO,    /* journal if standard error is the journal's ($JOURNAL_STREAM), else plain */
+        LOG_FORMAT_PLAIN,   /* "2026-01-02T03:04:05.678Z info text" */
         LOG_FORMAT_JOURNAL, /* "<6>text": sd-daemon(3) priority prefixes; the journal has its own clock. Where
                                standard error is the journal's: entries with fields, in its own protocol */
 };
 
-/* What an event is, by a number for journalctl and for programs: MESSAGE_ID= (sd_journal_send(3)). */
+/* Identifies a kind of event for journalctl and programs: MESSAGE_ID= (sd_journal_send(3)). */
 #define LOG_ID_STARTED            "b0cb553d582647e591dd75bb8bb50b6c"
 #define LOG_ID_STOPPED            "513cf061a9ff44d6aba4e550791804b4"
 #define LOG_ID_RELOADED           "9b82a6a496a245ffa53fb3e2e69cbb2f"
@@ -40,33 +40,33 @@ enum log_format {
 #define LOG_ID_DATABASE_BACK      "24b33fff03224853a3d257ead5ea55c3"
 #define LOG_ID_SCHEMA             "1ff95df15ccf4631ac558fa42dcc2768"
 
-/* What the journal is told of an event besides its text, each as a field of this name in capitals; 0 and NULL
- * are left out. */
+/* Journal fields of an event besides its text, named in capitals; 0 and NULL are left out. */
 struct log_fields {
         const char *message_id; /* LOG_ID_... */
-        uint64_t connection;    /* the daemon's n-th */
+        uint64_t connection;    /* number of the client connection, counted from the daemon's start */
         const char *peer;
-        uint64_t line; /* of that connection */
+        uint64_t line; /* line number within that connection */
         const char *code;
         const char *field;
         const char *sqlstate;
 };
 
 void log_init(enum log_level level, enum log_format format);
-/* The same with the journal's socket somewhere else. */
+/* As log_init, with another path for the journal's socket. */
 void log_init_at(enum log_level level, enum log_format format, const char *journal_socket);
-/* Changes the level alone; may be called while other threads log. */
+/* Changes only the level; thread-safe. */
 void log_set_level(enum log_level level);
 void log_start(void);
-/* Writes what waits, unless nobody reads standard error: then a second is enough. Before the process ends. */
+/* Writes all queued events; gives up after one second if nobody reads standard error. Call it before the
+ * process exits. */
 void log_stop(void);
-/* Events that were dropped since the start. */
+/* Number of events dropped since the start. */
 uint64_t log_dropped(void);
 /* @fields may be NULL. */
 void log_event(enum log_level level, const struct log_fields *fields, const char *fmt, ...)
         __attribute__((format(printf, 3, 4)));
 
-/* LOG_FIELDS(.code = "...", ...) for it, where it stands. */
+/* LOG_FIELDS(.code = "...", ...) as the fields of one log_event call. */
 #define LOG_FIELDS(...)       (&(const struct log_fields){__VA_ARGS__})
 
 #define log_write(level, ...) log_event(level, NULL, __VA_ARGS__)
@@ -76,13 +76,14 @@ void log_event(enum log_level level, const struct log_fields *fields, const char
 #define log_info(...)         log_write(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...)        log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
-/* Of what may happen often a line a second at most is logged. Zeroed at first. */
+/* Limits a frequent event to one line per second. Zeroed at first. */
 struct log_limit {
-        uint64_t events;  /* since the last line */
-        uint64_t told_ms; /* when that was; 0: never */
+        uint64_t events;  /* events since the last line */
+        uint64_t told_ms; /* time of the last line; 0: never */
 };
 
-/* It happened once more, at loop time @now_ms: how often since the last line, or 0 where none is due yet. */
+/* Counts an event at loop time @now_ms. Returns the number of events since the last line if a line is due,
+ * else 0. */
 uint64_t log_limit_pass(struct log_limit *l, uint64_t now_ms);
 
 /* Whether no thread asked the same of @text within the last minute: what several connections meet at once is logged

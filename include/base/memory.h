@@ -5,19 +5,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What is held on behalf of clients is counted here, so that reading can stop at a limit: blocks of
- * received bytes and rows on their way to the database. Unread replies are bounded for each connection. */
+/* Counts the memory held for clients (blocks of received bytes, and rows on their way to the database), so
+ * that reading pauses at a limit. Unread replies have a limit of their own per session. */
 struct memory {
         size_t used; /* bytes */
         size_t limit;
-        struct block *spare; /* blocks of the usual size, kept for reuse; not counted as used */
+        struct block *spare; /* blocks of the usual size, kept for reuse; not counted in used */
         unsigned spare_len;
 };
 
-/* Received bytes. Rows point into the block that their line stands in and hold a reference to it. */
+/* Received bytes. Each row points into the block that contains its line and holds a reference to the block. */
 struct block {
         struct memory *memory;
-        struct block *next; /* while spare */
+        struct block *next; /* next spare block */
         size_t cap;
         size_t len; /* bytes received */
         uint32_t refs;
@@ -28,7 +28,7 @@ enum { BLOCK_BYTES = 64 * 1024 };
 
 void memory_init(struct memory *m, size_t limit);
 
-/* Frees the spare blocks. All else must have been given back. */
+/* Frees the spare blocks. All other memory must have been returned. */
 void memory_deinit(struct memory *m);
 
 static inline bool memory_full(const struct memory *m)
@@ -43,21 +43,21 @@ static inline void memory_add(struct memory *m, size_t bytes)
 
 void memory_sub(struct memory *m, size_t bytes);
 
-/* A counted array of @cap items, at least one, of @item_bytes each. */
+/* Returns a counted array of @cap items (at least one) of @item_bytes each. */
 void *memory_array(struct memory *m, size_t cap, size_t item_bytes);
 
-/* Doubles an array of *cap items of @item_bytes each: returns it in its new place. *cap is 0 and @items NULL
- * at first. Aborts when the system has no memory. */
+/* Doubles an array of *cap items of @item_bytes each and returns its new address. Start with *cap 0 and
+ * @items NULL. Aborts if memory runs out. */
 void *array_grow(void *items, size_t *cap, size_t item_bytes);
 
-/* The same for an array that is counted. */
+/* As array_grow, for a counted array. */
 void *memory_grow(struct memory *m, void *items, size_t *cap, size_t item_bytes);
 
-/* A block for at least @min_bytes, with one reference. Aborts when the system has no memory: the limit is
- * what keeps that from happening. */
+/* Returns a block for at least @min_bytes with one reference. Aborts if memory runs out; the limit keeps
+ * that from happening. */
 struct block *block_new(struct memory *m, size_t min_bytes);
 
-/* The same for @bytes and no more: for what stays long. */
+/* As block_new, for exactly @bytes: for data that is kept for long. */
 struct block *block_new_exact(struct memory *m, size_t bytes);
 
 static inline struct block *block_ref(struct block *b)

@@ -12,9 +12,9 @@ enum rfc3339_result {
         RFC3339_RANGE,     /* a date or time that does not exist, a leap second, an offset of 16 h or more */
 };
 
-/* Parses RFC 3339 section 5.6 date-time to microseconds since the Unix epoch, year 0001 to 9999. Offsets are
- * bounded as PostgreSQL bounds them (under 16 hours); leap seconds are refused, since timestamptz would turn
- * them into another moment. *ret is set only on RFC3339_OK. */
+/* Parses an RFC 3339 section 5.6 date-time, year 0001 to 9999, to microseconds since the Unix epoch. Offsets
+ * must be under 16 hours, PostgreSQL's limit; leap seconds are refused, since timestamptz would store
+ * another moment. Sets *ret only on RFC3339_OK. */
 enum rfc3339_result rfc3339_parse(struct slice text, int64_t *ret);
 
 enum { RFC3339_TEXT_BYTES = 32 };

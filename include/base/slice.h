@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Borrowed bytes: not NUL-terminated, not owned. ptr may be NULL where len is 0. */
+/* Borrowed bytes, not NUL-terminated. ptr may be NULL if len is 0. */
 struct slice {
         const char *ptr;
         size_t len;
@@ -19,7 +19,7 @@ static inline struct slice slice_str(const char *s)
         return (struct slice){s, strlen(s)};
 }
 
-/* Words of a few bytes, eight at a time: the last eight may overlap those before. */
+/* Compares short texts eight bytes at a time; the last eight may overlap the eight before. */
 static inline bool bytes_eq(const char *a, const char *b, size_t len)
 {
         uint64_t x;
@@ -42,7 +42,7 @@ static inline bool slice_eq(struct slice a, struct slice b)
         return a.len == b.len && (a.len == 0 || bytes_eq(a.ptr, b.ptr, a.len));
 }
 
-/* The place of @text among @words; @len where it is none of them. */
+/* Returns the index of @text in @words, or @len if it is not there. */
 static inline size_t slice_find(const struct slice *words, size_t len, struct slice text)
 {
         size_t i = 0;

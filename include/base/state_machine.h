@@ -3,12 +3,12 @@
 
 #include <stddef.h>
 
-/* A state machine says in a table which states may follow each of its states. Debug and sanitizer builds check every step
- * against the table, so that a callback that comes in a state where nobody expects it ends the process there, not later. */
+/* A table that lists for each state the states that may follow it. Debug and sanitizer builds check every
+ * step against the table, so an unexpected callback ends the process where it happens, not later. */
 
 struct state {
         const char *name;
-        unsigned next; /* bits of the states that may follow, by STATE_BIT */
+        unsigned next; /* the states that may follow, as bits (STATE_BIT) */
 };
 
 struct state_machine {
@@ -19,7 +19,7 @@ struct state_machine {
 
 #define STATE_BIT(state) (1U << (state))
 
-/* @m steps from state @from to @to. */
+/* Checks that @m may step from state @from to @to. */
 void state_machine_check(const struct state_machine *m, unsigned from, unsigned to);
 
 #endif

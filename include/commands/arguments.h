@@ -6,7 +6,7 @@
 
 enum { ARGUMENTS_OVERRIDES_MAX = 64 };
 
-/* Options that belong to some commands only: name, the word for its value (NULL for a flag), help. */
+/* Options of single commands: name, the word for the value (NULL for a flag), help. */
 #define OPTION_MAP(X)                                                                                        \
         X(ID, "id", "UUID", "create the connection with this id")                                            \
         X(FILE, "file", "FILE", "read FILE")                                                                 \
@@ -47,12 +47,13 @@ enum argument_option {
                 OPTIONS
 };
 
-/* The command line. Strings borrow argv, except the overrides. */
+/* The command line. Strings point into argv, except for the overrides. */
 struct arguments {
-        const char *config_path;                  /* --config, or NULL */
-        char *overrides[ARGUMENTS_OVERRIDES_MAX]; /* --set; owned copies, the originals are overwritten */
+        const char *config_path; /* --config, or NULL */
+        /* values of --set; owned copies, the originals are overwritten */
+        char *overrides[ARGUMENTS_OVERRIDES_MAX];
         size_t overrides_len;
-        const char *options[OPTIONS]; /* the value; "" for a flag; NULL if not given */
+        const char *options[OPTIONS]; /* the value; "" for a flag; NULL if absent */
         char **words;                 /* the subcommand and its operands */
         int words_len;
         char *faulty; /* the argument at which parsing stopped, or NULL */
@@ -63,16 +64,16 @@ struct arguments {
 /* "--yes" */
 const char *argument_option_name(enum argument_option option);
 
-/* Returns -1, or the exit status 2 once the error is printed. *ret is to be deinitialised in either case. */
+/* Returns -1, or the exit status 2 after printing the error. The caller deinitialises *ret in either case. */
 int arguments_parse(struct arguments *ret, int argc, char **argv);
 
 void arguments_deinit(struct arguments *a);
 
-/* Prints what is wrong with the usage, about @word if it is not NULL; returns the exit status 2. */
+/* Prints a usage error, about @word unless NULL; returns the exit status 2. */
 int arguments_usage(const char *what, const char *word);
 
-/* Prints the help of one command to standard output: @usage ("report [--account ID] ..."), the options in the bit set
- * @options, and @doc behind them. */
+/* Prints the help of one command to standard output: @usage ("report [--account ID] ..."), the options in
+ * the bit set @options, then @doc. */
 void arguments_help(const char *usage, unsigned options, const char *doc);
 
 #endif

@@ -13,17 +13,17 @@
  * Returns the process's exit status; wrong usage is told before any other fault. */
 int commands_run(const struct arguments *a);
 
-/* The subcommands besides run. Each returns the process's exit status after printing what it has to say: 0
- * done; 1 failed, with one line on standard error that says what and what to do; 2 wrong usage. */
+/* The subcommands other than run. Each returns the exit status after printing its output: 0 done; 1 failed,
+ * with one line on standard error that says what happened and what to do; 2 usage error. */
 
-/* Applies what is missing of the migrations, or with @status_only lists them. */
+/* Applies pending migrations; with @status_only, lists all migrations. */
 int command_migrate(const struct config *config, bool status_only);
 
 /* Looks at configuration and, unless @config_only, database and schema, a line for each; 1 where anything is wrong. */
 int command_check(const struct config *config, bool config_only, const char *format);
 
-/* Reads a JSON object of credentials from @file, or from standard input where that is NULL; prints the new
- * connection's uuid. @id may be NULL. */
+/* Reads a JSON object of credentials from @file, or from standard input if NULL; prints the uuid of the new
+ * platform connection. @id may be NULL. */
 int command_connection_create(const struct config *config, const char *platform, const char *id,
                               const char *file);
 
@@ -39,11 +39,11 @@ int command_connection_reencrypt(const struct config *config);
 /* Prints a line for each platform connection, never its credentials. */
 int command_connection_list(const struct config *config, const char *format);
 
-/* Deletes a connection and all that belongs to it. Without @yes it asks first. */
+/* Deletes a platform connection and everything that belongs to it. Asks first unless @yes. */
 int command_connection_delete(const struct config *config, const char *id, bool yes);
 
-/* Sends the lines of the file @path, "-" for standard input, to the daemon; 1 where any is rejected or not
- * delivered. */
+/* Sends the lines of the file @path, "-" for standard input, to the daemon; returns 1 if any was rejected or
+ * not delivered. */
 int command_send(const struct config *config, const char *path, const struct delivery_options *options);
 
 struct validate_options {
@@ -51,10 +51,11 @@ struct validate_options {
         bool against_database;
 };
 
-/* Judges the lines of the file @path, "-" for standard input, without the daemon; 1 where it would reject any. */
+/* Judges the lines of the file @path, "-" for standard input, without the daemon; returns 1 if any would be
+ * rejected. */
 int command_validate(const struct config *config, const char *path, const struct validate_options *options);
 
-/* Which entries of a reject file are wanted; NULL: all. */
+/* Which entries of a reject file to use; NULL: all. */
 struct reject_options {
         const char *code;
         const char *account;
@@ -64,14 +65,14 @@ struct reject_options {
         const char *format; /* of the list */
 };
 
-/* As command_send, with the records of the reject file @path. */
+/* As command_send, with the records in the reject file @path. */
 int command_rejects_replay(const struct config *config, const char *path,
                            const struct delivery_options *options, const struct reject_options *wanted);
 
 /* Counts the entries of the reject file @path. */
 int command_rejects_list(const char *path, const struct reject_options *options);
 
-/* Shows what the daemon tells of itself at @url (NULL: http.listen), each second anew, or once. */
+/* Shows the status that the daemon publishes at @url (NULL: http.listen), refreshed every second, or once. */
 int command_top(const struct config *config, const char *url, bool once);
 
 /* These look into the spool, or into @file where it is not NULL. Status: how much lies there, and since when.
@@ -80,7 +81,7 @@ int command_spool_status(const struct config *config, const char *file, const ch
 int command_spool_verify(const struct config *config, const char *file);
 int command_spool_export(const struct config *config, const char *file);
 
-/* The options of the commands that are about an ad account; NULL where one is not given. */
+/* Options that select an ad account; NULL if absent. */
 struct account_options {
         const char *account;
         const char *platform;
@@ -92,7 +93,7 @@ struct account_options {
 int command_hierarchy(const struct config *config, const struct account_options *options, const char *format);
 
 struct report_options {
-        struct account_options of; /* account NULL: of all */
+        struct account_options of; /* account NULL: all accounts */
         const char *from;
         const char *to;
         const char *bucket;
@@ -102,7 +103,8 @@ struct report_options {
         bool explain;
 };
 
-/* Prints what was spent, with latest what was collected last, with explain each row of an object and why it counts. */
+/* Prints spending: totals; with latest, the latest collection; with explain, each row of an object and why
+ * it counts. */
 int command_report(const struct config *config, const struct report_options *options);
 
 #endif

@@ -3,13 +3,13 @@
 
 #include "base/config.h"
 
-/* To be called as the first thing in the process: signals that a running daemon handles, and that would kill
- * it before it can (SIGHUP, SIGUSR1), wait from now on. */
+/* Must be called first in the process: holds back the signals that a running daemon handles but that would
+ * kill the process before it can (SIGHUP, SIGUSR1). */
 void daemon_prepare(void);
 
-/* Runs the daemon until SIGTERM or SIGINT. Returns the process's exit status: 0 after an orderly end, 1 where
- * it could not start (one line in the log says why). On SIGHUP it reads @source again, which @config is from.
- */
+/* Runs the daemon until SIGTERM or SIGINT. Returns the exit status: 0 after an orderly stop, 1 if it could
+ * not start (the log has one line with the reason). On SIGHUP reads @source again, from which @config was
+ * read. */
 int daemon_run(struct config *config, const struct config_source *source);
 
 #endif

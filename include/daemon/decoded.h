@@ -10,7 +10,7 @@
 #include "wire/line.h"
 #include "wire/reject.h"
 
-/* A line's record, of any kind. The daemon and `validate` judge lines by this. */
+/* The record of a line of any kind. The daemon and `validate` both judge lines by this. */
 struct decoded {
         enum record_kind kind;
         union {
@@ -20,10 +20,10 @@ struct decoded {
         } as;
 };
 
-/* A reader for lines of at most @max_line_bytes; to be given to field_reader_deinit. */
+/* Returns a reader for lines of at most @max_line_bytes; free it with field_reader_deinit. */
 struct field_reader decoded_reader(size_t max_line_bytes);
 
-/* False, with the reason, where the line is rejected. */
+/* Returns false, with the reason, if the line is rejected. */
 bool decoded_read(struct field_reader *reader, const struct line *line, struct decoded *ret,
                   struct reject *ret_reject);
 
@@ -31,7 +31,7 @@ bool decoded_read(struct field_reader *reader, const struct line *line, struct d
  * the same, once for many lines. */
 bool decoded_permitted(const struct decoded *d, struct reject *ret_reject);
 
-/* The reason why a line is rejected that is longer than @max_line_bytes. */
+/* Fills in the reject for a line longer than @max_line_bytes. */
 void decoded_reject_long(struct reject *ret, size_t max_line_bytes);
 
 #endif

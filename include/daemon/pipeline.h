@@ -24,7 +24,7 @@
 #include "wire/line.h"
 #include "wire/receipt.h"
 
-/* A line's way from a session to the database, with all stages in between. */
+/* All stages between a session and the database. */
 struct pipeline {
         const struct config *config;
         uv_loop_t *loop;
@@ -44,43 +44,43 @@ struct pipeline {
         uint64_t drained_hierarchy; /* the last batch that holds a drained record; 0: none */
         uv_timer_t crowding;        /* looks whether writers must make room for the other connections */
         bool ending;
-        bool evacuating; /* no writer gets a batch */
+        bool evacuating; /* writers get no batches */
 
-        /* Lines that sessions sent: the sum of counts, in_flight and abandoned is what they sent. */
+        /* Lines from sessions: received = counts + in_flight + abandoned. */
         uint64_t counts[LINE_OUTCOMES];
-        uint64_t in_flight;              /* not settled, those on their way into the spool included */
+        uint64_t in_flight;              /* unsettled, including lines on their way to the spool */
         uint64_t unknown;                /* of these, waiting for an unknown object */
-        uint64_t abandoned;              /* left unsettled at the end */
-        uint64_t rejected[REJECT_CODES]; /* those that came out of the spool, too */
+        uint64_t abandoned;              /* unsettled when the daemon stopped */
+        uint64_t rejected[REJECT_CODES]; /* includes replayed lines */
         struct reject_ring latest;
 
-        /* Lines that came out of the spool: what lay there at the start and was added is the sum of these
-         * counts, of what lies there, and of what was lost in damaged files. */
+        /* Replayed lines: found at the start + added = these counts + still spooled + lost in damaged files. */
         uint64_t drained_counts[LINE_OUTCOMES];
         uint64_t drained_in_flight;
         uint64_t drained_unknown;
-        uint64_t drained_resting; /* those that are tried again from time to time, see batcher.h */
-        uint64_t resting;         /* the same of direct lines */
-        size_t resting_bytes;     /* of all of these */
+        /* replayed lines in batches that are retried from time to time, see batcher.h */
+        uint64_t drained_resting;
+        uint64_t resting;     /* as drained_resting, for lines from sessions */
+        size_t resting_bytes; /* of lines in both */
 
         struct clients clients; /* who may write what; none: everybody everything */
         uv_timer_t pace;        /* runs while a client waits for its rate */
-        uint64_t settled_at;    /* loop time in ms when the database last told what became of a line */
+        uint64_t settled_at;    /* loop time in ms at which the database last settled a line */
 };
 
-/* Opens all stages. @clock is the daemon's, borrowed. @on_hierarchy is called when accounts or objects were written. 0, or a code of enum err
- * once the log was told why; to be closed in either case. */
+/* Opens all stages. Borrows the daemon's @clock. @on_hierarchy is called when accounts or objects were
+ * written. Returns 0, or a code of enum err after logging the reason; the caller closes @p in either case. */
 int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *config,
                   struct reject_file *rejects, struct receipt_clock *clock,
                   void (*on_hierarchy)(void *ctx, bool new_accounts), void *ctx);
 
-/* Somebody else wrote accounts or objects. */
+/* Another worker wrote accounts or objects. */
 void pipeline_hierarchy_changed(struct pipeline *p, bool new_accounts);
 
-/* Closes all stages: the loop ends its work. No line of a session may be in flight. */
+/* Closes all stages, so that the loop can end. No session's line may be in flight. */
 void pipeline_close(struct pipeline *p);
 
-/* When the loop has ended. */
+/* To be called after the loop has ended. */
 void pipeline_deinit(struct pipeline *p);
 
 /* Takes over the rules of who may write what: for lines that are received from now on. */
@@ -104,32 +104,32 @@ bool pipeline_has_room(struct pipeline *p);
 bool pipeline_has_room_for(struct pipeline *p, const struct session *s);
 enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct session *s);
 
-/* Adds what the stages know to @r. */
+/* Adds the stages' numbers to @r. */
 void pipeline_stats(const struct pipeline *p, struct stats *r, enum stats_detail detail);
 
-/* limits.memory_bytes and what is in [batch] have changed in the configuration. Not behind pipeline_drain. */
+/* limits.memory_bytes or settings in [batch] have changed. Not after pipeline_drain. */
 void pipeline_limits_changed(struct pipeline *p);
 
-/* The daemon is to end: nothing waits for more lines any longer, nor for unknown objects. */
+/* The daemon is stopping: from now on nothing waits for more lines or for unknown objects. */
 void pipeline_drain(struct pipeline *p);
 
 /* --- for overflow --- */
 
-/* Whether the stages have room, for any line. */
+/* True if the stages have room for any line. */
 bool pipeline_stages_have_room(const struct pipeline *p);
 
-/* Whether the memory limit keeps everybody waiting, and will not for long. */
+/* True if everybody waits because of the memory limit, and that will soon change. */
 bool pipeline_memory_full(const struct pipeline *p);
 
-/* Sends a line on its way into the stages: takes over it. */
+/* Takes over a line and sends it into the stages. */
 void pipeline_route_take(struct pipeline *p, struct line *line);
 
-/* Leaves a line of a session unsettled, since the daemon ends: the client will send it again. */
+/* Takes over a session's line and leaves it unsettled, since the daemon is stopping: the client will resend
+ * it. */
 void pipeline_abandon_take(struct pipeline *p, struct line *line);
 
-/* Gives up all lines in the stages, and the connections that are busy with some, for the reason @why. @cb
- * gets
- * @p, and the lines in the order in which they were received. */
+/* Gives up all lines in the stages, and the database connections working on them, for the reason @why. @cb
+ * gets @p, and the lines in the order of receipt. */
 void pipeline_evacuate(struct pipeline *p, const char *why, line_take_cb *cb);
 
 #endif

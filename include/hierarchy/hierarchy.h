@@ -19,24 +19,24 @@
  * its own. What comes while it is writing is the next batch. Spending that came behind hierarchy records on the same
  * client's connection waits here until those are written, so that it finds their objects.
  *
- * Records that cannot be written, while others can, step aside with what depends on them (hierarchy_aside.h): they
- * and others are tried in turn. */
+ * A batch with records that cannot be written, while others can, is set aside together with lines that
+ * depend on it (hierarchy_aside.h); batches set aside and new ones are tried in turn. */
 
 enum {
-        HIERARCHY_SEALED_MAX = 2,        /* with so many batches waiting, there is no room */
-        HIERARCHY_FOLLOWERS_MAX = 20000, /* nor with so many spending rows */
+        /* maximum of sealed batches: at this number clients with hierarchy records are paused */
+        HIERARCHY_SEALED_MAX = 2,
+        HIERARCHY_FOLLOWERS_MAX = 20000, /* the same for waiting spending rows */
 };
 
 struct hierarchy_ops {
         line_settle_cb *settle;
-        /* The records that *row came behind are written: takes over *row. */
+        /* The records that *row followed are written; the callback takes over *row. */
         void (*on_follower)(void *ctx, const struct row *row);
-        /* The line steps aside, or is held by one that did. */
+        /* The line's batch was set aside, or the line is held by such a batch. */
         void (*on_aside)(void *ctx, struct line *line);
-        /* At the end: takes over a line that stepped aside, or was held. */
+        /* When stopping: takes over a line that was set aside or held. */
         line_take_cb *on_abandoned;
-        /* Records were written: objects that nobody knew may be there now; with @new_accounts, accounts, too.
-         */
+        /* Records were written, so unknown objects may now exist; with @new_accounts, accounts, too. */
         void (*on_written)(void *ctx, bool new_accounts);
 };
 
@@ -50,13 +50,14 @@ struct hierarchy {
         uint64_t done_at;  /* loop time in ms of the last commit */
         const struct hierarchy_ops *ops;
         void *ctx;
-        struct hierarchy_batch *open; /* takes records; NULL: none */
+        struct hierarchy_batch *open; /* collects records; NULL: none */
         struct list sealed;
         size_t sealed_len;
         struct hierarchy_aside aside;
-        enum { HIERARCHY_TURN_SEALED, HIERARCHY_TURN_ASIDE } turn; /* whose it is, where both wait */
-        uint64_t last;                                             /* the number of the newest batch */
-        uint64_t done; /* batches up to this number are written, or stepped aside */
+        /* which kind of batch is next, if both kinds wait */
+        enum { HIERARCHY_TURN_SEALED, HIERARCHY_TURN_ASIDE } turn;
+        uint64_t last; /* number of the newest batch */
+        uint64_t done; /* batches up to this number are written or set aside */
         size_t followers;
         bool draining;
         void (*close_cb)(struct hierarchy *);
@@ -68,13 +69,13 @@ void hierarchy_open(struct hierarchy *h, uv_loop_t *loop, const char *url, struc
 /* From the next record on. */
 void hierarchy_set_limits(struct hierarchy *h, const struct pace_limits *limits);
 
-/* Everything must have been settled. */
+/* All lines must have been settled. */
 void hierarchy_close(struct hierarchy *h, void (*cb)(struct hierarchy *));
 
-/* Takes over *row. Returns the number of its batch, for the two below. */
+/* Takes over *row. Returns the number of its batch, for the two functions below. */
 uint64_t hierarchy_add_take(struct hierarchy *h, const struct hierarchy_row *row);
 
-/* Whether batch @number, or 0 for none, is still to be written. */
+/* True if batch @number is still to be written; false for 0, which is none. */
 static inline bool hierarchy_pending(const struct hierarchy *h, uint64_t number)
 {
         return number > h->done;
@@ -83,30 +84,32 @@ static inline bool hierarchy_pending(const struct hierarchy *h, uint64_t number)
 /* Takes over *row, which waits for the pending batch @number. */
 void hierarchy_follow_take(struct hierarchy *h, uint64_t number, const struct row *row);
 
-/* Takes over spending if it must wait for records of its sender's that stepped aside; else false. */
+/* If the spending row must wait for records of its client that were set aside, takes it over and returns
+ * true. */
 bool hierarchy_hold_take(struct hierarchy *h, const struct row *row);
 
-/* Whether who has lines aside may send more. */
+/* True if clients that have lines set aside may send more. */
 static inline bool hierarchy_has_room_aside(const struct hierarchy *h)
 {
         return h->aside.lines < h->pace.limits.rows;
 }
 
-/* Whether anything waits for the database, but for what stepped aside while that works. */
+/* True if anything waits for the database, not counting batches set aside as long as other batches can be
+ * written. */
 static inline bool hierarchy_waits(const struct hierarchy *h)
 {
         return h->writer.batch || h->sealed_len > 0 || h->open ||
                (!hierarchy_aside_empty(&h->aside) && !pg_conn_connected(&h->writer.conn));
 }
 
-/* Whether who has a batch pending may send more, hierarchy or spending. */
+/* True if clients that have a batch pending may send more, hierarchy or spending. */
 static inline bool hierarchy_has_room(const struct hierarchy *h)
 {
         return h->sealed_len < HIERARCHY_SEALED_MAX && h->followers < HIERARCHY_FOLLOWERS_MAX;
 }
 
-/* Gives up all that is not written, and the connection where it is writing: @cb takes over each line, of
- * records and of spending behind them, in no particular order. */
+/* Gives up everything unwritten, and the database connection if it is writing. @cb takes over each line, of
+ * hierarchy and of following spending, in no particular order. */
 void hierarchy_evacuate(struct hierarchy *h, const char *why, line_take_cb *cb, void *ctx);
 
 /* No more lines are on their way: the open batch is written now, if the writer is idle. */

@@ -10,8 +10,8 @@
 #include "model/platform.h"
 #include "wire/fields.h"
 
-/* The records of the hierarchy (contract section 6): each is the whole of an ad account or an ad object, so a
- * field that is left out is null. Slices borrow the line. */
+/* Hierarchy records. Each describes an ad account or ad object completely, so an absent field means null.
+ * Slices point into the line. */
 
 struct ad_account_record {
         struct uuid connection_id;
@@ -37,7 +37,7 @@ struct ad_object_record {
         struct slice platform_data; /* JSON; ptr NULL: null */
 };
 
-/* Each reads the fields of a line of its kind. False: the line is refused. */
+/* Each reads the fields of a line of its kind. Returns false if the line is rejected. */
 bool ad_account_record_read(const struct fields *f, struct ad_account_record *ret);
 bool ad_object_record_read(const struct fields *f, struct ad_object_record *ret);
 

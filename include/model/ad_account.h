@@ -9,10 +9,10 @@
 #include "model/db.h"
 #include "model/platform.h"
 
-/* An account at an ad platform, reached through a connection. Functions return 0 or a code of enum err, with
- * the reason in @db. */
+/* Ad accounts: accounts at an ad platform, each reached through a platform connection. Functions return 0 or
+ * a code of enum err, with the reason in @db. */
 
-/* A row of ad_accounts, with its connection's platform; owns its strings. Times are microseconds since the
+/* A row of ad_accounts, with its connection's platform. Owns its strings. Times are microseconds since the
  * Unix epoch. */
 struct ad_account {
         struct uuid id;
@@ -31,18 +31,19 @@ struct ad_account_list {
         size_t len;
 };
 
-/* The accounts of an external id: one for each connection that reaches one. @platform and @connection narrow
- * the search where they are not NULL. On success *ret, maybe empty, is to be freed with
+/* Finds the accounts with an external id: one per connection that reaches one. @platform and @connection
+ * narrow the search unless NULL. On success the caller frees *ret, which may be empty, with
  * ad_account_list_deinit. */
 int ad_account_find_external(struct db *db, struct slice external_id, const enum platform *platform,
                              const struct uuid *platform_connection_id, struct ad_account_list *ret);
 
 void ad_account_list_deinit(struct ad_account_list *list);
 
-/* For pg_conn: whether what records name has changed. Two int8: one that changes with the set of accounts that
- * several connections of one platform reach, for which a record must name its connection; and how many rows of
- * connections, accounts and objects were updated or deleted since the server began to count, NULL where it does not
- * count. Updates that changed no indexed column of an object, and so not its names, are left out. */
+/* For pg_conn: two int8 that show whether the names in records may now mean other objects. The first changes
+ * with the set of accounts that several connections of one platform reach (records must name the connection
+ * of these). The second counts updated or deleted rows of connections, accounts and objects since the
+ * server's statistics began, without updates that changed no indexed column of an object and so not its
+ * names; NULL if the server does not count. */
 extern const char ad_account_watch_sql[];
 
 /* For pg_conn: inserts accounts, or updates those that differ, by (connection, external id). Parameters: $1
@@ -53,12 +54,12 @@ extern const char ad_account_watch_sql[];
  * another key than given come last, without a number. */
 extern const char ad_account_upsert_sql[];
 
-/* For pg_conn: commands that insert an ordinary account, update it, and roll that back: a made-up one or,
- * where that fails, one like another that is there, under a new id and name. Where a row fails and this does
- * not, that row is to blame. */
+/* For pg_conn: a probe that inserts an ordinary account, updates it, and rolls back. The account is made up;
+ * if that fails, it is a copy of a stored account under a new id and name. If a row fails and the probe
+ * succeeds, the row is at fault. */
 extern const char ad_account_probe_sql[];
 
-/* For pg_conn: as ad_object_unlocked_sql. */
+/* For pg_conn: as ad_object_unlocked_sql, for accounts. */
 extern const char ad_account_unlocked_sql[];
 
 #endif

@@ -9,7 +9,7 @@
 #include "base/uuid.h"
 #include "model/db.h"
 
-/* A campaign, ad set or ad. Functions return 0 or a code of enum err, with the reason in @db. */
+/* Ad objects: campaigns, ad sets, ads. Functions return 0 or a code of enum err, with the reason in @db. */
 
 /* The database's enum type "ad_object_type", from the highest level down. */
 #define AD_OBJECT_TYPE_MAP(X)                                                                                \
@@ -36,22 +36,22 @@ enum ad_object_status {
 #undef X
 };
 
-/* False, and *ret unchanged, where @text is none of them. */
+/* Returns false, with *ret unchanged, if @text is not a type. */
 bool ad_object_type_parse(struct slice text, enum ad_object_type *ret);
 const char *ad_object_type_name(enum ad_object_type type);
 bool ad_object_status_parse(struct slice text, enum ad_object_status *ret);
 const char *ad_object_status_name(enum ad_object_status status);
 
-/* An object in its place; owns its strings. */
+/* An object with its position in the tree. Owns its strings. */
 struct ad_object_node {
-        int64_t depth; /* 0: the highest of the list */
+        int64_t depth; /* 0: the highest in the list */
         char *external_id;
         enum ad_object_type type;
         enum ad_object_status status;
-        char *name;                /* may be NULL */
-        int64_t records;           /* of spending */
-        int64_t last_collected_at; /* of these, in microseconds since the Unix epoch; 0 where there are none
-                                    */
+        char *name;      /* may be NULL */
+        int64_t records; /* number of rows in spending */
+        /* of these rows, in microseconds since the Unix epoch; 0 if there are none */
+        int64_t last_collected_at;
 };
 
 struct ad_object_list {
@@ -59,12 +59,12 @@ struct ad_object_list {
         size_t len;
 };
 
-/* ERR_NOT_FOUND where the account has no object of that external id. */
+/* Returns ERR_NOT_FOUND if the account has no object with that external id. */
 int ad_object_find_external(struct db *db, const struct uuid *ad_account_id, struct slice external_id,
                             struct uuid *ret_id);
 
-/* The account's hierarchy, each object before those below it; or of one object those above it, from the
- * highest down, and all below it. On success *ret is to be freed with ad_object_list_deinit. */
+/* Lists an account's hierarchy, parents before children; or, for one object, its ancestors from the highest
+ * down and all its descendants. On success the caller frees *ret with ad_object_list_deinit. */
 int ad_object_tree(struct db *db, const struct uuid *ad_account_id, struct ad_object_list *ret);
 int ad_object_lineage(struct db *db, const struct uuid *id, struct ad_object_list *ret);
 
@@ -80,8 +80,8 @@ void ad_object_list_deinit(struct ad_object_list *list);
  * and the ad object's id, NULL where there is none or where not exactly one account matches. */
 extern const char ad_object_lookup_sql[];
 
-/* What objects are called. Parameter: $1 uuid[]. One row for each that is there, in any order: its number from 1
- * (int4), platform (text), connection (uuid), the account's and the object's external id (text). */
+/* Names of ad objects. Parameter: $1 uuid[]. One result row per existing object, in any order: its number
+ * from 1 (int4), platform (text), connection (uuid), external ids of account and object (text). */
 extern const char ad_object_names_sql[];
 
 /* What an upsert of ad objects needs to know first. Parameters as above, then $7 text[] the types that the
@@ -91,26 +91,27 @@ extern const char ad_object_names_sql[];
  * parent so far, and the parent to be with its type, NULL where there is none. */
 extern const char ad_object_resolve_sql[];
 
-/* Inserts objects, or updates those that differ, by (account, external id). Parameters: $1 uuid[] ids for new
- * ones, $2 uuid[] accounts, $3 text[] external ids, $4 text[] types, $5 text[] names, $6 text[] statuses, $7
- * uuid[] parents (of $1, too), $8 jsonb[] platform data; names, parents and data may be NULL; no key twice.
- * One row an object, in their order: its number from 1 (int4) and its enum db_write. Objects that were
- * written under another key than given come last, without a number. */
+/* Inserts objects, or updates those that differ, by (account, external id). Parameters: $1 uuid[] ids for
+ * new ones, $2 uuid[] accounts, $3 text[] external ids, $4 text[] types, $5 text[] names, $6 text[]
+ * statuses, $7 uuid[] parents (ids of $1 allowed), $8 jsonb[] platform data; names, parents and data may be
+ * NULL; each key once. One result row per object, in order: its number from 1 (int4) and its enum db_write.
+ * Objects that the database wrote under another key come last, without a number. */
 extern const char ad_object_upsert_sql[];
 
-/* $1 uuid[]: those of them, each once, that are no ad object's id. */
+/* Parameter: $1 uuid[]. Result: those ids, each once, that are not the id of an ad object. */
 extern const char ad_object_missing_sql[];
 
-/* $1 uuid[]: those of them, each once, that somebody has locked, so that a row that refers to them would wait. */
+/* Parameter: $1 uuid[]. Result: those ids, each once, of objects that another transaction has locked, so
+ * that a row that refers to them would wait. */
 extern const char ad_object_locked_sql[];
 
-/* For pg_conn: commands that insert an ordinary object, update it, and roll that back: a made-up one or,
- * where that fails, one like another that is there, under a new id and name. Where a row fails and this does
- * not, that row is to blame. */
+/* For pg_conn: a probe that inserts an ordinary object, updates it, and rolls back. The object is made up;
+ * if that fails, it is a copy of a stored object under a new id and name. If a row fails and the probe
+ * succeeds, the row is at fault. */
 extern const char ad_object_probe_sql[];
 
-/* For pg_conn: commands that succeed if nobody holds a lock on the whole table that keeps objects from being
- * written. Where a row waits for a lock in vain and this does not, somebody holds the row's. */
+/* For pg_conn: succeeds unless another transaction holds a lock on the whole table that keeps objects from
+ * being written. If a row times out on a lock and this succeeds, the row itself is locked. */
 extern const char ad_object_unlocked_sql[];
 
 #endif

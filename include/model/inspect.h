@@ -5,17 +5,16 @@
 
 #include "model/db.h"
 
-/* What `check` tells of a database; whether it fits is fits.h's. Functions change nothing and return 0 or a code of enum err, with the
- * reason in
- * @db. */
+/* Facts about a database that `check` prints; fits.h decides whether the database fits. Functions change
+ * nothing and return 0 or a code of enum err, with the reason in @db. */
 
 struct server_facts {
         char version[64];
         bool standby;
         bool read_only;
         char encoding[32];
-        char timescaledb[32];           /* the extension's version, "" where this database does not have it */
-        char timescaledb_available[32]; /* the version that could be created, "" for none */
+        char timescaledb[32];           /* version of the extension; "" if this database does not have it */
+        char timescaledb_available[32]; /* version that can be installed; "" for none */
 };
 
 int inspect_server(struct db *db, struct server_facts *ret);
@@ -31,12 +30,12 @@ int inspect_connections(struct db *db, struct connection_limits *ret);
 
 struct hypertable_facts {
         bool exists;
-        char column[64];   /* what spending is partitioned by */
-        char interval[64]; /* of one chunk, in words */
-        bool fits;         /* by collected_at, and 1 week */
+        char column[64];   /* partitioning column of spending */
+        char interval[64]; /* chunk interval, as text */
+        bool fits;         /* partitioned by collected_at with an interval of 1 week */
 };
 
-/* The extension must be there. */
+/* Requires the extension. */
 int inspect_hypertable(struct db *db, struct hypertable_facts *ret);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "base/slice.h"
 
-/* The ad platforms: the database's enum type "platform", and the words of the wire. */
+/* The ad platforms: the database's enum type "platform", and the words on the wire. */
 #define PLATFORM_MAP(X)                                                                                      \
         X(META)                                                                                              \
         X(GOOGLE_ADS)                                                                                        \
@@ -17,14 +17,14 @@ enum platform {
 #undef X
 };
 
-/* False, and *ret unchanged, where @text is none of them. */
+/* Returns false, with *ret unchanged, if @text is not a platform. */
 bool platform_parse(struct slice text, enum platform *ret);
 
 const char *platform_name(enum platform platform);
 
 struct db;
 
-/* The same for a value of the database: 0, or ERR_SCHEMA with the reason in @db. */
+/* As platform_parse, for a value of the database: returns 0, or ERR_SCHEMA with the reason in @db. */
 int platform_read(struct db *db, struct slice text, enum platform *ret);
 
 #endif

@@ -10,40 +10,41 @@
 #include "model/db.h"
 #include "model/platform.h"
 
-/* A login at an ad platform. Functions return 0 or a code of enum err, with the reason in @db. */
+/* Platform connections: logins at an ad platform. Functions return 0 or a code of enum err, with the reason
+ * in @db. */
 
-/* A row to be inserted; borrows everything. */
+/* A row to insert; borrows everything. */
 struct platform_connection_new {
-        const struct uuid *id; /* NULL: the database makes one */
+        const struct uuid *id; /* NULL: the database generates one */
         enum platform platform;
         struct slice credentials; /* JSON */
 };
 
-/* ERR_EXISTS where the id is taken, ERR_INVALID where the credentials are no JSON that jsonb can hold. */
+/* Returns ERR_EXISTS if the id is taken, ERR_INVALID if the credentials are not JSON that jsonb can hold. */
 int platform_connection_insert(struct db *db, const struct platform_connection_new *row, struct uuid *ret_id);
 
-/* A connection's platform, and what belongs to it and goes with it. */
+/* A connection's platform, and the rows that belong to it and are deleted with it. */
 struct platform_connection_extent {
         enum platform platform;
         int64_t accounts;
         int64_t objects;
-        int64_t records; /* of spending */
+        int64_t records; /* rows in spending */
 };
 
-/* Both: ERR_NOT_FOUND where there is no such connection. */
+/* Both return ERR_NOT_FOUND if the connection does not exist. */
 int platform_connection_extent(struct db *db, const struct uuid *id, struct platform_connection_extent *ret);
 int platform_connection_delete(struct db *db, const struct uuid *id);
 
-/* What may be shown of a connection: never its credentials. */
+/* The public part of a connection: never its credentials. */
 struct platform_connection_summary {
         struct uuid id;
         enum platform platform;
         int64_t created_at;
-        int64_t accounts; /* how many ad accounts it reaches */
+        int64_t accounts; /* number of ad accounts that it reaches */
 };
 
-/* All connections, oldest first. On success *ret, an array of *ret_len elements, is to be freed with free().
- */
+/* Lists all connections, oldest first. On success the caller frees *ret, an array of *ret_len elements, with
+ * free(). */
 int platform_connection_list(struct db *db, struct platform_connection_summary **ret, size_t *ret_len);
 
 /* --- credentials --- */

@@ -8,17 +8,18 @@
 #include "base/uuid.h"
 #include "model/db.h"
 
-/* What was spent, by the rules of migrations/0003_report.sql. Functions return 0 or a code of enum err, with the
- * reason in @db. */
+/* Reports of spending, by the rules of migrations/0003_report.sql. Functions return 0 or a code of enum err,
+ * with the reason in @db. */
 
-/* The start or end of a range: a moment, or midnight of a day wherever the account is. */
+/* The start or end of a range: a moment, or the midnight that starts a day in each account's time zone. */
 struct report_moment {
         bool is_day;
-        char day[11];    /* YYYY-MM-DD, a date that exists */
+        char day[11];    /* YYYY-MM-DD, an existing date */
         int64_t unix_us; /* microseconds since the Unix epoch */
 };
 
-/* What totals are grouped by; CAMPAIGN is the object at the top of the hierarchy, which may be of another level. */
+/* What totals are grouped by. CAMPAIGN means the object at the top of the hierarchy, which may be of another
+ * type. */
 #define REPORT_GROUP_MAP(X)                                                                                  \
         X(ACCOUNT, "account")                                                                                \
         X(PLATFORM, "platform")                                                                              \
@@ -31,42 +32,43 @@ enum report_group {
 #undef X
 };
 
-/* False, and *ret unchanged, if @text is not a group. */
+/* Returns false, with *ret unchanged, if @text is not a group. */
 bool report_group_parse(struct slice text, enum report_group *ret);
 
 struct report_query {
         const struct uuid *ad_account_id; /* NULL: all accounts */
-        const struct uuid *ad_object_id;  /* NULL: all objects; else this one and all below it */
-        struct report_moment from;        /* periods that start at or after it ... */
-        struct report_moment to;          /* ... and before this */
+        const struct uuid *ad_object_id;  /* NULL: all objects; else this object and its descendants */
+        struct report_moment from;        /* includes periods that start at this moment or later ... */
+        struct report_moment to;          /* ... and before this one */
         const char *bucket;               /* "6 hours", "1 days", "2 weeks" or "3 months" */
         enum report_group by;
 };
 
-/* Results are rows of texts, to be read with db_text and db_null in the order of these columns, and freed
- * with db_result_free. Amounts are minor units of the currency, whole numbers of any size; buckets are local
- * times of the account, "2026-11-01", with the hour if buckets are hours; counts are NULL if no record had any. */
+/* Results are rows of texts, read with db_text and db_null by these columns and freed with db_result_free.
+ * Amounts are minor units of the currency, integers of any size. Buckets are local times of the account,
+ * "2026-11-01", with the hour if buckets are hours. Counts are NULL if no record had any. */
 enum report_total_column {
-        REPORT_TOTAL_BUCKET,   /* NULL in the rows of a currency's total, which are the last ones */
-        REPORT_TOTAL_PLATFORM, /* NULL in those, as the next five */
+        REPORT_TOTAL_BUCKET,   /* NULL in the rows of a currency's total, which come last */
+        REPORT_TOTAL_PLATFORM, /* NULL in rows of a currency's total, as the next five */
         REPORT_TOTAL_ACCOUNT,  /* external id; NULL by platform */
-        REPORT_TOTAL_OBJECT,   /* external id; NULL unless by campaign or object, as the next two */
+        REPORT_TOTAL_OBJECT,   /* external id; NULL unless grouped by campaign or object, as the next two */
         REPORT_TOTAL_TYPE,
         REPORT_TOTAL_NAME,
-        REPORT_TOTAL_PART, /* by object: "not attributed to ads" etc.; NULL for what is the object's own */
+        REPORT_TOTAL_PART, /* by object: "not attributed to ads" etc.; NULL for the object's own spending */
         REPORT_TOTAL_CURRENCY,
         REPORT_TOTAL_AMOUNT,
         REPORT_TOTAL_IMPRESSIONS,
         REPORT_TOTAL_CLICKS,
         REPORT_TOTAL_CONVERSIONS,
-        REPORT_TOTAL_RECORDS,    /* how many were added */
-        REPORT_TOTAL_LEVELS,     /* of which levels these are: "AD, CAMPAIGN" */
-        REPORT_TOTAL_BREAKDOWNS, /* which breakdowns were added up: "age; country"; NULL if none */
-        REPORT_TOTAL_FRACTIONAL, /* records whose metrics have conversions that the sum lacks; NULL if none */
+        REPORT_TOTAL_RECORDS,    /* number of records in the sum */
+        REPORT_TOTAL_LEVELS,     /* levels of these records: "AD, CAMPAIGN" */
+        REPORT_TOTAL_BREAKDOWNS, /* breakdowns that were summed: "age; country"; NULL if none */
+        /* records with fractional conversions in their metrics, which the sum lacks; NULL if none */
+        REPORT_TOTAL_FRACTIONAL,
         REPORT_TOTAL_COLUMNS,
 };
 
-/* Totals per time bucket. Currencies are never added together. */
+/* Returns totals per time bucket. Currencies are never added together. */
 int report_totals(struct db *db, const struct report_query *query, struct pg_result **ret);
 
 enum report_latest_column {
@@ -83,13 +85,14 @@ enum report_latest_column {
         REPORT_LATEST_IMPRESSIONS,
         REPORT_LATEST_CLICKS,
         REPORT_LATEST_CONVERSIONS,
-        REPORT_LATEST_RECORDS, /* rows of one breakdown that were added */
+        REPORT_LATEST_RECORDS, /* number of rows of one breakdown in the sum */
         REPORT_LATEST_BREAKDOWN,
-        REPORT_LATEST_FRACTIONAL, /* as above */
+        REPORT_LATEST_FRACTIONAL, /* as REPORT_TOTAL_FRACTIONAL */
         REPORT_LATEST_COLUMNS,
 };
 
-/* What was collected last for each object and period, all levels and periods; bucket and group do not matter. */
+/* Returns the latest collection of each object and period, at all levels and for all periods; ignores bucket
+ * and group. */
 int report_latest(struct db *db, const struct report_query *query, struct pg_result **ret);
 
 enum report_explain_column {
@@ -99,19 +102,19 @@ enum report_explain_column {
         REPORT_EXPLAIN_CURRENCY,
         REPORT_EXPLAIN_AMOUNT,
         REPORT_EXPLAIN_BREAKDOWN,
-        REPORT_EXPLAIN_COUNTED, /* how much of the amount is in the totals */
+        REPORT_EXPLAIN_COUNTED, /* the part of the amount that the totals include */
         REPORT_EXPLAIN_REASON,
         REPORT_EXPLAIN_COLUMNS,
 };
 
-/* Each stored row of query's object, which is needed, and why it counts or not. */
+/* Returns each stored row of the query's object, which is required, and why the row counts or not. */
 int report_explain(struct db *db, const struct report_query *query, struct pg_result **ret);
 
-/* Accounts whose time zone the server does not know, of @ad_account_id or (NULL) of all: rows of platform, external
- * id and time zone. */
+/* Returns accounts whose time zone the server does not know, of @ad_account_id or (NULL) of all: rows of
+ * platform, external id and time zone. */
 int report_unknown_zones(struct db *db, const struct uuid *ad_account_id, struct pg_result **ret);
 
-/* Whether the migration that makes the report's functions was applied. */
+/* True if the migration that creates the report's functions was applied. */
 bool report_functions_exist(struct db *db);
 
 #endif

@@ -11,7 +11,7 @@
 /* For commands. */
 extern const char session_command_sql[];
 
-/* For the daemon's connections; then the first look (fits.h). */
+/* For the daemon's connections; the first check (fits.h) follows. */
 extern const char session_daemon_sql[];
 
 /* Connections use this password where the url has none, or the first line of @file, which is read for each connection: the
@@ -19,14 +19,14 @@ extern const char session_daemon_sql[];
 void session_use_password(const char *password, const char *file);
 
 enum session_outcome {
-        SESSION_FAILED, /* no connection, or it broke: PQerrorMessage tells why */
-        SESSION_SILENT, /* connected, but the server or pooler answers nothing */
-        SESSION_MOVED,  /* connected, by way of a pooler that moves sessions: nothing is set */
-        SESSION_OPEN,   /* connected, and no timeout ends what is to be sent */
+        SESSION_FAILED, /* no connection, or it broke: see PQerrorMessage */
+        SESSION_SILENT, /* connected, but the server or pooler does not answer */
+        SESSION_MOVED,  /* connected through a pooler that moves sessions: nothing was set */
+        SESSION_OPEN,   /* connected, and no timeout limits later statements */
 };
 
-/* Connects with these parameters (PQconnectdbParams, with expand_dbname). @ret_pg: PGconn, in each case; to be given to PQfinish.
- * Blocks, for a bounded time. */
+/* Connects with these parameters (PQconnectdbParams, with expand_dbname). @ret_pg is a PGconn in every case;
+ * the caller frees it with PQfinish. Blocks for a bounded time. */
 enum session_outcome session_connect(const char *const *keywords, const char *const *values, void **ret_pg);
 
 /* The same, where the url, the value of "dbname", names several hosts: @last, which served last, is tried first, so that a dead

@@ -7,16 +7,16 @@
 #include "base/buf.h"
 #include "base/uuid.h"
 
-/* The statements by which the daemon stores spending records, for pg_conn. */
+/* The SQL with which the daemon stores spending records, for pg_conn. */
 
 /* --- COPY --- */
 
-/* For pg_conn_command: a transaction with a binary COPY of the columns id, ad_object_id, collected_at, period_start,
- * period_end, amount_cents, currency, impressions, clicks, conversions, metrics. It fails with
- * SPENDING_ROW_TRIGGERS where the table has triggers that could change or drop rows. */
+/* For pg_conn_command: a transaction with a binary COPY of the columns id, ad_object_id, collected_at,
+ * period_start, period_end, amount_cents, currency, impressions, clicks, conversions, metrics. Fails with
+ * SPENDING_ROW_TRIGGERS if the table has triggers that could change or drop rows. */
 extern const char spending_copy_sql[];
 
-/* The COPY alone, for measurements. */
+/* The COPY alone, for benchmarks. */
 extern const char spending_bare_copy_sql[];
 
 /* Of a function with an argument out of range, which nothing here calls. An error that a procedure raises could have a code
@@ -26,69 +26,71 @@ extern const char spending_bare_copy_sql[];
 /* To be run once in each session before spending_copy_sql. */
 extern const char spending_prepare_sql[];
 
-/* The same with any triggers, and the transaction is left open: what became of the rows is to be looked at before
- * COMMIT. */
+/* As spending_copy_sql, but allows such triggers and leaves the transaction open: the caller compares the
+ * stored rows before COMMIT. */
 extern const char spending_open_copy_sql[];
 
-/* For pg_conn_command: spending_copy_sql in a transaction that looks for the rows' ad objects itself, so that
- * no trigger has to: _begin, _add for each of the distinct @objects, _end, which ends the text with a NUL.
- * Fails with 23503 where one is missing. */
+/* For pg_conn_command: spending_copy_sql in a transaction that itself checks that the rows' ad objects
+ * exist, so that the foreign key's trigger need not. Call _begin, _add for each of the distinct @objects,
+ * then _end, which appends a NUL. Fails with 23503 if an object is missing. */
 void spending_checked_copy_begin(struct buf *out);
 void spending_checked_copy_add(struct buf *out, const struct uuid *ad_object_id);
 void spending_checked_copy_end(struct buf *out, size_t objects);
 
-/* For pg_conn_query: a text, "" or why this role, or this table, cannot have spending_checked_copy. */
+/* For pg_conn_query: a text that says why this role or this table cannot use spending_checked_copy; "" if
+ * they can. */
 extern const char spending_checked_copy_obstacle_sql[];
 
 /* --- merge --- */
 
-/* For pg_conn_command: begins a merge's transaction. Two merges of rows of which only the id counts would not see
- * each other's, so the second waits for the first one's end. Answer, as text: "t" where the table has triggers that could
- * change or drop rows, else "f". */
+/* For pg_conn_command: begins the transaction of a merge. Two concurrent merges of rows keyed by id alone
+ * would not see each other's rows, so the second waits until the first ends. Answer, as text: "t" if the
+ * table has triggers that could change or drop rows, else "f". */
 extern const char spending_merge_begin_sql[];
 extern const char spending_merge_ids_begin_sql[];
 
-/* For pg_conn_query: inserts the rows that are not there yet. Parameters: an array a column, in the order of
- * spending_copy_sql. Rows go in by the order of their keys, so that two such statements cannot wait for each other in a
- * circle. Answer: the number, from 1, of each row that was inserted (int4); of several rows with one key the first is.
- * NULL for a key that was inserted and is none of these: the database changes what it stores. */
+/* For pg_conn_query: inserts the rows that are not stored yet. Parameters: one array per column, in the
+ * order of spending_copy_sql. Inserts in key order, so that two such statements cannot deadlock. Answer: the
+ * number, from 1, of each inserted row (int4); of several rows with one key, the first. NULL stands for an
+ * inserted key that was not given: the database changes what it stores. */
 extern const char spending_merge_sql[];
 
-/* The same for rows of which only the id counts: a row is there already when any row of that id is, whatever its
- * collected_at. It looks into each chunk for each row. */
+/* As spending_merge_sql, for rows keyed by id alone: a row counts as stored if any row has its id, whatever
+ * that row's collected_at. Searches every chunk for every row. */
 extern const char spending_merge_ids_sql[];
 
-/* For pg_conn_query: what is stored under the rows' keys. Parameters: those of spending_merge_sql, then the first and
- * the last collected_at. Answer: each row's number, from 1 (int4), and true where the same is stored, false where
- * something else is, NULL where nothing is. Metrics are the same if they read the same: 1 is not 1.0. */
+/* For pg_conn_query: compares the rows with those stored under their keys. Parameters: those of
+ * spending_merge_sql, then the first and the last collected_at. Answer: each row's number, from 1 (int4),
+ * and true if the stored row is the same, false if it differs, NULL if there is none. Metrics are compared
+ * as text: 1 is not 1.0. */
 extern const char spending_compare_sql[];
 
-/* The same by ids, whatever the collected_at. Parameters: those of spending_merge_sql. */
+/* As spending_compare_sql, by id alone, whatever the collected_at. Parameters: those of spending_merge_sql. */
 extern const char spending_compare_ids_sql[];
 
 /* --- probe --- */
 
-/* For pg_conn_query, without parameters: rows that are as ordinary as can be, made up, of ad objects that nobody has
- * locked; or, where rules of the operator's refuse these, copies of rows that are stored. */
+/* For pg_conn_query, without parameters: probe rows. They are made up, as ordinary as possible, for ad
+ * objects that nobody has locked; if the operator's rules refuse these, they are copies of stored rows. */
 enum spending_probe_column {
         SPENDING_PROBE_OBJECT,   /* uuid */
-        SPENDING_PROBE_START_US, /* int8, microseconds since the Unix epoch, as the next two */
+        SPENDING_PROBE_START_US, /* int8, microseconds since the Unix epoch */
         SPENDING_PROBE_END_US,
         SPENDING_PROBE_NOW_US, /* collected_at */
         SPENDING_PROBE_AMOUNT, /* int8 */
         SPENDING_PROBE_CURRENCY,
-        SPENDING_PROBE_IMPRESSIONS, /* int8 or NULL, as the next two */
+        SPENDING_PROBE_IMPRESSIONS, /* int8 or NULL */
         SPENDING_PROBE_CLICKS,
         SPENDING_PROBE_CONVERSIONS,
         SPENDING_PROBE_METRICS, /* text or NULL */
-        SPENDING_PROBE_ID,      /* uuid, a new one */
+        SPENDING_PROBE_ID,      /* uuid, newly generated */
 };
 extern const char spending_probe_made_sql[];
 extern const char spending_probe_stored_sql[];
 
-/* For pg_conn_command: the text, with its NUL, of a binary COPY of one row that is rolled back. Deferred triggers speak up
- * before the end, too. It fails with 39P01 where the row is not stored as given: under this @id and @collected_at_us, with
- * this @amount_cents. */
+/* For pg_conn_command: writes to @out the text, with its NUL, of a binary COPY of one probe row that is
+ * rolled back. Deferred triggers run before the rollback. Fails with 39P01 if the row is not stored as
+ * given: under this @id and @collected_at_us, with this @amount_cents. */
 void spending_probe_copy(struct buf *out, const struct uuid *id, int64_t collected_at_us,
                          int64_t amount_cents);
 

@@ -10,19 +10,19 @@
 #include "wire/rules.h"
 #include "wire/reject.h"
 
-/* What a worker tells about itself: plain copies, filled in its own thread, so that no thread counts in
- * another's memory. Counters are since the start. Times are of clock_monotonic_us, 0 for none,
- * where it does not say otherwise; that clock is the same for all threads. */
+/* A worker's stats: plain copies, filled in its own thread, so no thread reads another's counters. Counters
+ * count from the start. Times are clock_monotonic_us, which all threads share, and 0 for none, unless a
+ * comment says otherwise. */
 
-/* Why a session takes no lines now: the word on the pages, also a metric's label. */
+/* Why a session is paused: the word on the pages, also a label of a metric. */
 #define PAUSE_MAP(X)                                                                                         \
-        X(DATABASE, "database")             /* it is away, or slower than the clients */                     \
-        X(MEMORY, "memory")                 /* limits.memory_bytes */                                        \
-        X(SPOOL, "spool")                   /* it is full, fails, or is to become empty first */             \
-        X(REPLIES_UNREAD, "replies_unread") /* by this client */                                             \
+        X(DATABASE, "database")             /* unavailable, or slower than the clients */                    \
+        X(MEMORY, "memory")                 /* limits.memory_bytes is reached */                             \
+        X(SPOOL, "spool")                   /* full, failing, or must be empty first */                      \
+        X(REPLIES_UNREAD, "replies_unread") /* the client does not read its replies */                       \
         X(UNKNOWN_OBJECTS, "unknown_objects")                                                                \
-        X(HIERARCHY, "hierarchy")       /* its records are being written */                                  \
-        X(BAD_ROWS, "bad_rows")         /* are looked for in what it sent */                                 \
+        X(HIERARCHY, "hierarchy")       /* the client's hierarchy records are being written */               \
+        X(BAD_ROWS, "bad_rows")         /* a bad row is searched for among the client's rows */              \
         X(CLIENT_LIMIT, "client_limit") /* of its section */
 
 enum pause_reason {
@@ -35,7 +35,7 @@ enum pause_reason {
 
 const char *pause_reason_name(enum pause_reason reason);
 
-/* Why a client was turned away: the word on the wire, or "tls", where it learns of it otherwise. */
+/* Why a client was turned away: the code on the wire; "tls" if the TLS handshake failed. */
 enum refusal_reason { REFUSED_NOT_ALLOWED, REFUSED_TOO_MANY, REFUSED_TLS, REFUSED_HTTP, REFUSAL_REASONS };
 
 const char *refusal_reason_name(enum refusal_reason reason);
@@ -50,15 +50,15 @@ enum {
 };
 
 struct stats_connection {
-        uint64_t number; /* the daemon's n-th */
+        uint64_t number; /* number of the connection, counted from the daemon's start */
         unsigned worker; /* from 1 */
         char peer[STATS_PEER_BYTES];
         char client[STATS_CLIENT_BYTES]; /* as its hello names it; "" for none, here and below */
         char version[STATS_CLIENT_BYTES];
         uint64_t lines;                 /* received */
-        uint64_t counts[LINE_OUTCOMES]; /* of those that are acked */
-        uint64_t in_flight;             /* those that are not */
-        uint64_t oldest_us;             /* when the oldest line was received that is not acked */
+        uint64_t counts[LINE_OUTCOMES]; /* outcomes of the acked lines */
+        uint64_t in_flight;             /* lines not yet acked */
+        uint64_t oldest_us;             /* when the oldest unacked line was received */
         uint64_t connected_us;
         uint64_t last_line_us;
         enum pause_reason paused;
@@ -77,7 +77,7 @@ struct stats_client {
 };
 
 struct stats_reject {
-        int64_t time_us; /* since the Unix epoch */
+        int64_t time_us; /* microseconds since the Unix epoch */
         uint64_t connection;
         uint64_t line;  /* of that connection */
         uint64_t times; /* the same reject came so often; all above is of the last time */
@@ -86,28 +86,30 @@ struct stats_reject {
 };
 
 struct stats_database {
-        unsigned wanted;    /* connections */
-        unsigned connected; /* of these */
+        unsigned wanted;    /* configured database connections */
+        unsigned connected; /* of these, connected */
         bool up;            /* lines can be stored */
-        bool failed;        /* some attempt was not successful: it is away, not just beginning */
-        uint64_t away_us;   /* since when it is not up */
+        bool failed;        /* an attempt failed: unavailable, not just starting */
+        uint64_t away_us;   /* since when lines cannot be stored */
         uint64_t lost;
-        uint64_t failures; /* attempts to connect */
+        uint64_t failures; /* failed attempts to connect */
         uint64_t reconnects;
-        char error[STATS_ERROR_BYTES]; /* the last one, "" where there was none since it was up */
+        char error[STATS_ERROR_BYTES]; /* the last error; "" if none since lines could last be stored */
 };
 
 struct stats_spool {
         bool on;
         bool diverting;
-        bool advancing; /* it gets emptier */
+        bool advancing; /* replay makes progress */
         bool failing;
-        uint64_t before; /* lay there at the start */
+        uint64_t before; /* lines found in the spool at the start */
         uint64_t lines;
         uint64_t bytes;
         uint64_t max_bytes;
         uint64_t lost_lines;
-        int64_t oldest_us; /* since the Unix epoch, when its oldest line was received; 0 where it is empty */
+        /* when the oldest spooled line was received, microseconds since the Unix epoch; 0 if the spool is
+         * empty */
+        int64_t oldest_us;
 };
 
 struct stats_reject_file {
@@ -116,26 +118,26 @@ struct stats_reject_file {
         uint64_t lost_lines;
 };
 
-/* How much a report is to tell. */
+/* How much detail is asked for. */
 enum stats_detail {
-        STATS_COUNTS, /* for who is not the monitor */
-        STATS_STEP,   /* the next ack_max_us begins with this report */
-        STATS_LISTS,  /* the same, with connections and latest rejects */
+        STATS_COUNTS, /* counters only */
+        STATS_STEP,   /* also starts a new ack_max_us afterwards */
+        STATS_LISTS,  /* as STATS_STEP, with connections and latest rejects */
 };
 
 struct stats {
-        uint64_t taken_us; /* when it was filled */
+        uint64_t taken_us; /* when the stats were filled */
 
         uint64_t lines;
         uint64_t bytes;
         uint64_t counts[LINE_OUTCOMES];
         uint64_t in_flight;
-        uint64_t abandoned; /* left unsettled at the end; lines is the sum of counts, in_flight and these */
+        uint64_t abandoned; /* unsettled when their session ended; lines = counts + in_flight + abandoned */
         uint64_t drained_counts[LINE_OUTCOMES];
         uint64_t rejects[REJECT_CODES];
 
         struct histogram ack_latency;
-        uint64_t ack_max_us; /* the longest since the last report of more than STATS_COUNTS */
+        uint64_t ack_max_us; /* the longest ack latency since the last stats with more than STATS_COUNTS */
         struct histogram commit;
         uint64_t batches;
         uint64_t batch_rows;
@@ -159,11 +161,11 @@ struct stats {
         unsigned open;
         unsigned paused[PAUSE_REASONS];
         uint64_t refused[REFUSAL_REASONS];
-        uint64_t oldest_us; /* of all connections */
+        uint64_t oldest_us; /* of all sessions */
 
         struct stats_database database;
         struct stats_spool spool;
-        struct stats_reject_file rejects_file; /* the main thread's to fill */
+        struct stats_reject_file rejects_file; /* filled by the main thread */
 
         /* By the names that clients gave; those that found no room count as unnamed. Only where it is told more than counts. */
         struct stats_client clients[STATS_CLIENTS_MAX];
@@ -174,20 +176,20 @@ struct stats {
         size_t connections_len;
         struct stats_section *sections; /* of each [client NAME] */
         size_t sections_len;
-        struct stats_reject *latest; /* newest first, at most so many */
+        struct stats_reject *latest; /* newest first, at most STATS_LATEST_MAX */
         size_t latest_len;
 };
 
 void stats_deinit(struct stats *r);
 
-/* Adds @part, of another worker, to @sum, which is zeroed at first. The lists of @part are taken over, too.
- */
+/* Adds @part, another worker's stats, to @sum, which is zeroed at first. Takes over the lists of @part. */
 void stats_merge_take(struct stats *sum, struct stats *part);
 
-/* Of two moments the earlier one, where 0 is none. */
+/* Returns the earlier of two moments, where 0 is none. */
 uint64_t stats_earlier(uint64_t a, uint64_t b);
 
-/* Adds to r->connections, which it makes. Those with the oldest lines stay where there are too many. */
+/* Appends to r->connections, allocating it if needed. Keeps those with the oldest lines if there are too
+ * many. */
 void stats_add_connection(struct stats *r, const struct stats_connection *c);
 
 /* Counts @open more connections of clients called @name. */
@@ -206,7 +208,7 @@ struct reject_ring {
 void reject_ring_add(struct reject_ring *ring, const char *peer, uint64_t connection, uint64_t line,
                      const struct reject *reject);
 
-/* Copies them to r->latest, which it makes. */
+/* Copies the ring to r->latest, allocating it. */
 void stats_add_latest(struct stats *r, const struct reject_ring *ring);
 
 #endif

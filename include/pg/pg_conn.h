@@ -13,8 +13,8 @@
 #include "model/session_host.h"
 #include "pg/sqlstate.h"
 
-/* One connection to PostgreSQL, joined to the loop: it connects by itself, again and again with growing
- * pauses, runs one command at a time, and says when the connection was lost. */
+/* One database connection on the event loop. It connects by itself, retries with growing pauses, runs one
+ * command at a time, and reports its loss. */
 
 enum { PG_CONN_ERROR_BYTES = 512 };
 
@@ -22,19 +22,19 @@ struct pg_conn;
 struct pg_result;
 
 struct pg_conn_ops {
-        /* Connected, set up, and the database fits; a command may be started. */
+        /* Connected, set up, and the database fits: a command may be started. */
         void (*on_ready)(void *ctx);
         /* The server waits for COPY data: pg_conn_put may be called. */
         void (*on_copy_in)(void *ctx);
-        /* What pg_conn_put had to leave was sent; it may be called again. */
+        /* Unsent data of pg_conn_put has been sent; it may be called again. */
         void (*on_writable)(void *ctx);
-        /* The command is over. @res is borrowed for the call; the next command may be started in it. */
+        /* The command has ended. @res is borrowed for the call; the callback may start the next command. */
         void (*on_result)(void *ctx, const struct pg_result *res);
-        /* The connection is gone; the outcome of a command in flight is unknown. Comes once behind each on_ready, which
-         * will come again. */
+        /* The connection is lost; the outcome of a command in flight is unknown. Called once after each
+         * on_ready, which follows again. */
         void (*on_lost)(void *ctx);
-        /* For an owner that decides by what it reads: each result is handed over only when the database
-         * still fits after it. */
+        /* For an owner whose decisions depend on what it reads: checks after each result that the database
+         * still fits, and only then delivers the result. */
         bool verify_answers;
         /* Prepares statements of the owner's, in each new session; runs whether or not the database fits. NULL: none. */
         const char *prepare_sql;
@@ -42,13 +42,13 @@ struct pg_conn_ops {
 
 enum pg_conn_state {
         PG_CONN_CLOSED,
-        PG_CONN_CONNECTING, /* in a worker thread: looking up names and greeting take their time */
-        PG_CONN_SETUP,      /* connected, the session is being set up, and the database looked at */
-        PG_CONN_WAITING,    /* for the time of the next attempt */
+        PG_CONN_CONNECTING, /* in a worker thread, since name look-up and authentication block */
+        PG_CONN_SETUP,      /* connected; sets the session up and checks that the database fits */
+        PG_CONN_WAITING,    /* until the next attempt */
         PG_CONN_READY,
         PG_CONN_BUSY,   /* a command is in flight */
-        PG_CONN_COPY,   /* its COPY data is awaited */
-        PG_CONN_VERIFY, /* its result is here, and the database is looked at once more */
+        PG_CONN_COPY,   /* waiting for COPY data */
+        PG_CONN_VERIFY, /* the result is here; checks once more that the database fits */
         PG_CONN_CLOSING,
         PG_CONN_STATES,
 };
@@ -69,15 +69,17 @@ struct pg_conn {
         void *answer;             /* PGresult of the owner's command, in VERIFY */
         unsigned failures;        /* in a row */
         bool flushing;
-        bool doubt;        /* a look is due as soon as no transaction is open */
-        bool gave_up;      /* its owner did, over an error, and it has not served since */
-        uint64_t away_us;  /* clock_monotonic_us since which it is no good; 0: it is */
-        uint64_t connects; /* since the start; so are these: */
+        bool doubt;        /* check the database as soon as no transaction is open */
+        bool gave_up;      /* the owner gave up after an error, and the connection has not served since */
+        uint64_t away_us;  /* clock_monotonic_us at which it became unusable; 0: usable */
+        uint64_t connects; /* since the start, as the following counters */
         uint64_t connect_failures;
         uint64_t lost;
-        char error[PG_CONN_ERROR_BYTES]; /* the last one, its first line; "" where it is good since then */
-        char unfit[PG_CONN_ERROR_BYTES]; /* why the last connection could not be used, though there was one:
-                                            what does not fit, and what to do; "" for no such reason */
+        /* first line of the last error; "" if the connection has worked since */
+        char error[PG_CONN_ERROR_BYTES];
+        /* why an established connection was unusable: what does not fit, and what to do; "" for any other
+         * reason */
+        char unfit[PG_CONN_ERROR_BYTES];
         void (*close_cb)(struct pg_conn *);
 };
 
@@ -85,16 +87,16 @@ struct pg_conn {
 void pg_conn_open(struct pg_conn *c, uv_loop_t *loop, const char *url, const char *name,
                   const struct pg_conn_ops *ops, void *ctx);
 
-/* Cancels nothing on the server; no callback comes after it but @cb, when @c may be freed. */
+/* Closes the connection without cancelling anything on the server. The only later callback is @cb, which may
+ * free @c. */
 void pg_conn_close(struct pg_conn *c, void (*cb)(struct pg_conn *));
 
-/* Gives the connection up over the failed command @what, as if the server had closed it: on_lost comes, then
- * a new attempt after the pause that belongs to a failure. The log says what the database said, and what to
- * do. */
+/* Drops the connection because of the failed command @what, as if the server had closed it: on_lost follows,
+ * then a new attempt after a failure's pause. Logs the database's error and what to do. */
 void pg_conn_give_up(struct pg_conn *c, const char *what, const struct pg_error *error);
 
-/* The same without an error of the database's: it does not answer, or is not needed. Nothing happens where
- * there is no connection. */
+/* As pg_conn_give_up, without an error of the database: it does not answer, or the connection is not needed.
+ * Does nothing if there is no connection. */
 void pg_conn_drop(struct pg_conn *c, const char *why);
 
 /* The same for a connection that another one is to have: the next attempt comes late. */
@@ -107,64 +109,64 @@ void pg_conn_hurry(struct pg_conn *c);
  * only when it got on with its work: each new connection succeeds with its first commands. */
 void pg_conn_served(struct pg_conn *c);
 
-/* True where a command may be started. */
+/* True if a command may be started. */
 static inline bool pg_conn_ready(const struct pg_conn *c)
 {
         return c->state == PG_CONN_READY;
 }
 
-/* True where there is a connection that is set up, as far as it is known. */
+/* True if the connection is set up and not known to be lost. */
 static inline bool pg_conn_connected(const struct pg_conn *c)
 {
         return c->state == PG_CONN_READY || c->state == PG_CONN_BUSY || c->state == PG_CONN_COPY ||
                c->state == PG_CONN_VERIFY;
 }
 
-/* True where the last that is known of it is that it works. */
+/* True if the connection worked when it was last used. */
 static inline bool pg_conn_good(const struct pg_conn *c)
 {
         return c->away_us == 0;
 }
 
-/* Starts a command whose parameters and results are binary; the caller must have seen pg_conn_ready.
- * Parameters are copied. A failure is told by on_lost, from the loop. */
+/* Starts a command with binary parameters and results; requires pg_conn_ready. Copies the parameters.
+ * Failures are reported by on_lost, from the loop. */
 void pg_conn_query(struct pg_conn *c, const char *sql, int params_len, const char *const *params,
                    const int *params_bytes);
 
-/* Starts a command without parameters, or several, which end with the first error. For COPY ... FROM STDIN
- * on_copy_in comes first. */
+/* Starts one or more commands without parameters; the first error ends them. For COPY ... FROM STDIN,
+ * on_copy_in is called first. */
 void pg_conn_command(struct pg_conn *c, const char *sql);
 
-/* Hands COPY data to the connection. False: wait for on_writable before the next call (these bytes are taken
- * all the same). */
+/* Sends COPY data. Returns false if the caller must wait for on_writable before the next call; these bytes
+ * are accepted in either case. */
 bool pg_conn_put(struct pg_conn *c, const void *data, size_t len);
 
-/* All COPY data was put; on_result follows. */
+/* Ends the COPY data; on_result follows. */
 void pg_conn_copy_end(struct pg_conn *c);
 
 /* --- results --- */
 
-/* NULL where the command succeeded, else its five-letter SQLSTATE. */
+/* Returns NULL if the command succeeded, else its five-letter SQLSTATE. */
 const char *pg_result_sqlstate(const struct pg_result *res);
-/* The error's or notice's first line, for the log; a text in its place where it may quote a line: the codes of data
- * errors, and whatever a function raises. */
+/* First line of the error or notice, for the log. Replaced by a fixed text if it may quote a line: for data
+ * errors, and for whatever a function raises. */
 const char *pg_result_message(const struct pg_result *res);
-/* Where the error came up: function by function, and the row of a COPY; "" for none. */
+/* Where the error occurred: the stack of functions, and the row of a COPY; "" for none. */
 const char *pg_result_context(const struct pg_result *res);
-/* SQLSTATE and messages together, of a result with an error; a message is cut where it is too long. */
+/* SQLSTATE and messages of a result with an error; cuts long messages. */
 struct pg_error pg_result_error(const struct pg_result *res);
 
-/* How many rows the command wrote; -1 where its answer does not tell. */
+/* Number of rows the command wrote; -1 if the answer does not contain it. */
 int64_t pg_result_affected(const struct pg_result *res);
 
 int pg_result_rows(const struct pg_result *res);
-/* Values of a fixed size; a value that is not there, or of another size, is 0. */
+/* Fixed-size values; a missing value, or one of another size, reads as 0. */
 bool pg_result_null(const struct pg_result *res, int row, int column);
 bool pg_result_bool(const struct pg_result *res, int row, int column);
 int32_t pg_result_i32(const struct pg_result *res, int row, int column);
 int64_t pg_result_i64(const struct pg_result *res, int row, int column);
 struct uuid pg_result_uuid(const struct pg_result *res, int row, int column);
-/* Borrows @res. */
+/* Points into @res. */
 struct slice pg_result_text(const struct pg_result *res, int row, int column);
 
 #endif

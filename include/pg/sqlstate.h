@@ -1,36 +1,35 @@
 #ifndef SQLSTATE_H
 #define SQLSTATE_H
 
-/* What to do about an error of the database, by its SQLSTATE (PostgreSQL documentation, appendix A). */
+/* What to do after an error of the database, by SQLSTATE (PostgreSQL documentation, appendix A). */
 enum sqlstate_action {
-        SQLSTATE_MERGE,   /* a row is stored already: insert the batch around such rows */
-        SQLSTATE_MISSING, /* a foreign key: an ad object is gone; find out which */
-        SQLSTATE_RETRY,   /* nobody's fault and soon over: the same once more */
-        SQLSTATE_ISOLATE, /* a data error: the row is refused, if an ordinary one can be written (suspect.h) */
-        SQLSTATE_SERVER,  /* the server's or the operator's matter: it never costs a row */
-        SQLSTATE_SUSPECT, /* nobody foresaw it: the row that stands alone is refused on evidence only */
+        SQLSTATE_MERGE,   /* a row is already stored: merge the batch */
+        SQLSTATE_MISSING, /* foreign key: an ad object is gone; find out which one */
+        SQLSTATE_RETRY,   /* transient and no row's fault: retry */
+        SQLSTATE_ISOLATE, /* a data error: reject the row if the probe row succeeds (suspect.h) */
+        SQLSTATE_SERVER,  /* for the server's operator: never rejects a row */
+        SQLSTATE_SUSPECT, /* unexpected: rejects a single row only with proof (suspect.h) */
 };
 
-#define SQLSTATE_LOCK_TIMEOUT                                                                                \
-        "55P03" /* lock_not_available: somebody holds a lock for longer than lock_timeout */
+#define SQLSTATE_LOCK_TIMEOUT "55P03" /* lock_not_available: a lock was held for longer than lock_timeout */
 #define SQLSTATE_TRIGGER_PROTOCOL                                                                            \
-        "39P01" /* trigger_protocol_violated; ours: a trigger changes what is stored */
+        "39P01" /* trigger_protocol_violated; our SQL raises it: a trigger changed a row */
 
-/* @sqlstate is five letters. A pause costs time, a wrong refusal costs a record: so what nobody foresaw is
- * taken for a row's fault on evidence only, but not retried for ever, either. */
+/* @sqlstate is five letters. A pause costs time, a wrong reject costs a record. So an unexpected error
+ * rejects a row only with proof, but is not retried forever. */
 enum sqlstate_action sqlstate_action(const char *sqlstate);
 
-/* What an operator can do about it, NULL where that is not plain from the error's own text. */
+/* Returns what an operator can do about it; NULL if the error's own text is clear enough. */
 const char *sqlstate_advice(const char *sqlstate);
 
-/* The server's word on a statement, kept while its transaction is ended. */
+/* An error of a statement, kept while its transaction is rolled back. */
 struct pg_error {
-        char sqlstate[6];  /* "" for none */
-        char message[256]; /* for operators: without what may quote a line */
-        char told[256];    /* for the client whose line it is about: the server's own words */
+        char sqlstate[6];  /* "" for no error */
+        char message[256]; /* for operators: nothing that may quote a line */
+        char told[256];    /* for the client that sent the line: the server's own message */
 };
 
-/* An error in words of our own, the same for the log and for the client. */
+/* An error with our own text, for both log and client. */
 /* NOLINTNEXTLINE(bugprone-macro-parentheses): a literal in parentheses initialises no array */
 #define PG_ERROR(state, text) ((struct pg_error){.sqlstate = state, .message = text, .told = text})
 

@@ -5,82 +5,82 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Who is to blame when rows cannot be written: these rows, or the server?
+/* Which is at fault when rows cannot be written: these rows, or the server?
  *
- * An error's SQLSTATE alone does not tell: "permission denied" may be the role's, or a trigger's that only some
- * rows fire; "out of shared memory" may be the server's, or one transaction's that creates 2,000 chunks. What tells
- * is proof: an ordinary row that could be written while these could not. It is either a row of somebody's that was
- * committed, or a probe, a made-up row that is written in the same way and rolled back.
+ * An error's SQLSTATE is not enough: "permission denied" may concern the role, or a trigger that only some rows fire;
+ * "out of shared memory" may concern the server, or one transaction that creates 2,000 chunks. Proof is an ordinary
+ * row that could be written while these could not: any committed row, or a probe, a made-up row that is written in
+ * the same way and rolled back.
  *
- * - Without proof no row is to blame, whatever the error: the rows stay together and wait, as while the database is
+ * - Without proof no row is rejected, whatever the error: the rows stay together and wait, as while the database is
  *   unavailable.
- * - With proof, several rows are divided. Each part begins anew: what is held against it is what it did alone.
- * - With proof, a row that stands alone is refused if its SQLSTATE is a data error (at once), or one that nobody
- *   foresaw (after SUSPECT_FAILURES_MAX failures with pauses between them). With every other SQLSTATE it is never
- *   refused: it waits with growing pauses, and others proceed.
+ * - With proof, several rows are divided. Each part starts anew: only its own failures count.
+ * - With proof, a single row is rejected if its SQLSTATE is a data error (immediately) or unexpected (after
+ *   SUSPECT_FAILURES_MAX failures with pauses between them). With any other SQLSTATE it is never rejected: it waits
+ *   with growing pauses while other rows proceed.
  *
- * A row that crashes or ends its backend has no SQLSTATE: lost connections are counted for the rows that were in
- * hand. From SUSPECT_LOST_MAX on, proof is looked for before these rows are tried again.
+ * A row that crashes or ends its backend has no SQLSTATE; lost connections are counted for the rows in flight. From
+ * SUSPECT_LOST_MAX losses on, proof is needed before these rows are tried again.
  *
- * Each writer keeps a struct suspicion for each set of rows that it tries together, zeroed at first and where rows
- * leave the set or the set is divided (suspect_divide). */
+ * Each writer keeps a struct suspicion for each set of rows that it tries together. It is zeroed at first, when rows
+ * leave the set, and when the set is divided (suspect_divide). */
 
 enum {
-        SUSPECT_FAILURES_MAX = 4, /* of a row alone, before it is refused for a reason that nobody foresaw */
-        SUSPECT_LOST_MAX = 2,     /* lost connections: one may be chance */
-        SUSPECT_PROOF_MS =
-                100, /* of loop time, for which proof is good enough to divide rows, or set one aside */
+        SUSPECT_FAILURES_MAX = 4, /* of a single row, before an unexpected error rejects it */
+        SUSPECT_LOST_MAX = 2,     /* a single lost connection may be chance */
+        /* of loop time: how old proof may be for dividing rows or making one wait */
+        SUSPECT_PROOF_MS = 100,
 };
 
 struct suspicion {
-        unsigned failures; /* of a row alone, each with proof */
-        unsigned lost;     /* connections lost with these rows in hand */
+        unsigned failures; /* of a single row, each with proof */
+        unsigned lost;     /* connections lost with these rows in flight */
 };
 
 enum suspect_step {
-        SUSPECT_PROBE,  /* there is no proof: write an ordinary row and roll it back */
-        SUSPECT_WAIT,   /* it is the server, or the table: no row is to blame, all wait */
-        SUSPECT_DIVIDE, /* it is one of these rows: divide them, each part begins anew */
-        SUSPECT_PAUSE,  /* it is this row: it waits for suspect_pause_ms, others proceed */
-        SUSPECT_REFUSE, /* it is this row, for good */
+        SUSPECT_PROBE,  /* no proof yet: write a probe row and roll it back */
+        SUSPECT_WAIT,   /* the server or table is at fault: all rows wait */
+        SUSPECT_DIVIDE, /* one of these rows is at fault: divide them */
+        SUSPECT_PAUSE,  /* this row is at fault: it waits for suspect_pause_ms, others proceed */
+        SUSPECT_REFUSE, /* this row is at fault: reject it */
 };
 
-/* True where an ordinary row that was written at @proven_ms (0: never) is proof against rows whose try began at
- * @started_ms. It may be a little older than the try: a row is refused only right behind a probe. Loop times of one
- * connection: proof does not outlive the connection. */
+/* True if an ordinary row written at @proven_ms (0: never) is proof against rows whose attempt began at
+ * @started_ms. Proof may be slightly older than the attempt, but a row is rejected only directly after a
+ * probe. Both are loop times of one connection: a new connection needs new proof. */
 static inline bool suspect_proven(uint64_t started_ms, uint64_t proven_ms)
 {
         return proven_ms > 0 && started_ms <= proven_ms + SUSPECT_PROOF_MS;
 }
 
-/* These @rows failed with @sqlstate: any step but SUSPECT_WAIT and SUSPECT_REFUSE. */
+/* Handles the failure of @rows rows with @sqlstate. Returns any step but SUSPECT_WAIT and SUSPECT_REFUSE. */
 enum suspect_step suspect_failed(struct suspicion *s, const char *sqlstate, size_t rows, bool proven);
 
-/* The probe that suspect_failed asked for succeeded (@written) or failed; the other arguments are those that
- * suspect_failed got. Any step but SUSPECT_PROBE. */
+/* Handles the result of the probe that suspect_failed asked for: @written if it succeeded; the other
+ * arguments are those of suspect_failed. Returns any step but SUSPECT_PROBE. */
 enum suspect_step suspect_probed(struct suspicion *s, const char *sqlstate, size_t rows, bool written);
 
-/* The connection was lost with these rows in hand. */
+/* Counts a connection that was lost with these rows in flight. */
 static inline void suspect_lost(struct suspicion *s)
 {
         s->lost++;
 }
 
-/* Whether proof is needed before these rows are tried again. */
+/* True if proof is needed before these rows are tried again. */
 static inline bool suspect_needs_proof(const struct suspicion *s)
 {
         return s->lost >= SUSPECT_LOST_MAX;
 }
 
-/* What is held against a part of the rows: nothing that could cost a row, but a part of rows that cost several
- * connections is suspected after one more. */
+/* Suspicion against a part of the rows: no failure is carried over, but if the rows cost several
+ * connections, each part becomes suspect after one more. */
 static inline struct suspicion suspect_divide(const struct suspicion *s)
 {
         return (struct suspicion){.lost = s->lost > 0 ? 1 : 0};
 }
 
-/* How long these rows wait before they are tried again: 100 ms, and twice as long each time, up to 6.4 s; where they
- * cost connections, 1 s up to 64 s, as each may have been a crash of the server. */
+/* Milliseconds until these rows are tried again: 100, doubled each time up to 6,400; if they cost
+ * connections, 1,000 to 64,000, since each loss may have been a crash of the server. */
 unsigned suspect_pause_ms(const struct suspicion *s);
 
 #endif

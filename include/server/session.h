@@ -18,7 +18,7 @@
 #include "wire/line.h"
 #include "wire/reply.h"
 
-/* One client: its lines in, its replies out. */
+/* One client's connection: lines in, replies out. */
 
 struct session;
 struct sessions;
@@ -31,12 +31,11 @@ struct session_ops {
         const char *(*admit)(void *ctx, struct session *s);
         /* The rules have changed: sets s->client. NULL, or the word that the session is to end with. */
         const char *(*admit_again)(void *ctx, struct session *s);
-        /* A line that is not empty. Its fate is to be told with session_settle, once, now or later; until
-         * then
-         * @s stays. @block holds the line's bytes. */
+        /* A line that is not empty. The owner calls session_settle exactly once, immediately or later; until
+         * then @s exists. @block contains the line's bytes. */
         void (*on_line)(void *ctx, struct session *s, uint64_t line_no, struct slice line,
                         struct block *block);
-        /* The same for a line that was longer than max_line, and is gone. */
+        /* As on_line, for a line longer than max_line, whose bytes were dropped. */
         void (*on_too_long)(void *ctx, struct session *s, uint64_t line_no);
         /* The client has shut down its sending side, and all of its lines were taken. */
         void (*on_ended)(void *ctx, const struct session *s);
@@ -44,27 +43,27 @@ struct session_ops {
          * loop turn. */
         bool (*has_room)(void *ctx);
         bool (*has_room_for)(void *ctx, const struct session *s);
-        /* Which of these said no, for people; PAUSE_NONE where both say yes now. */
+        /* Which of these refuses, for display; PAUSE_NONE if both accept now. */
         enum pause_reason (*why_no_room)(void *ctx, const struct session *s);
-        /* A session is gone: closed, and all its lines settled. */
+        /* A session has ended: closed, and all its lines settled. */
         void (*on_gone)(void *ctx);
 };
 
 enum session_state {
-        SESSION_OPEN,      /* reading, or paused */
-        SESSION_EOF,       /* the client shut down its sending side; its last lines are being settled */
-        SESSION_LAST,      /* everything is said; it is being sent */
-        SESSION_LINGERING, /* all sent; what the client still sends is thrown away until it closes, or a
-                              second */
-        SESSION_CLOSED,    /* no connection any more; lines may still be in flight */
+        SESSION_OPEN, /* reading, or paused */
+        SESSION_EOF,  /* the client shut down its sending side; its last lines are not settled yet */
+        SESSION_LAST, /* the last replies are being sent */
+        /* everything is sent; further input is discarded until the client closes, for at most a second */
+        SESSION_LINGERING,
+        SESSION_CLOSED, /* no connection any more; lines may still be in flight */
         SESSION_STATES,
 };
 
-/* Which of the set's counts a session is in. */
+/* The category in which the set counts a session. */
 enum session_place {
         PLACE_STRANGER, /* a TLS client that has not shown its certificate yet */
         PLACE_CLIENT,
-        PLACE_REFUSED, /* it is turned away */
+        PLACE_REFUSED, /* turned away */
         PLACE_GONE,    /* closed */
         SESSION_PLACES
 };
@@ -76,64 +75,64 @@ struct session {
         struct list all;
         struct list waiting;
         struct list dirty;
-        struct list stranger; /* in set->strangers while it is in that place */
-        struct transport *io; /* NULL when it is closed */
-        uint64_t number;      /* for people: the daemon's n-th connection */
-        bool denied;          /* for admit */
+        struct list stranger; /* member of set->strangers while in PLACE_STRANGER */
+        struct transport *io; /* NULL once closed */
+        uint64_t number;      /* number of the connection, counted from the daemon's start; for display */
+        bool denied;          /* not in listen.allow_users/allow_groups; admit turns it away */
         bool own;             /* the daemon's own client: it may write what those may for whom it sends */
         char peer
                 [SESSION_PEER_BYTES]; /* for people: "uid 1000, pid 4711", "meta-sync (127.0.0.1 port 5000)" */
         struct hello hello;           /* what the client calls itself, made visible; "" for nothing */
         enum session_state state;
         enum session_place place;
-        struct rules *client;      /* what it may write, by the rules of now; NULL: there are none */
-        uint64_t source;           /* the host that it came from, as a number; 0 for this one */
-        bool has_spoken;           /* bytes came from it */
-        const char *refused;       /* the reason for which it is turned away; NULL: it is not */
-        const char *closing;       /* in OPEN: it is to end with this word; NULL: it is not */
-        bool client_ended;         /* the client has shut down its sending side */
-        uint64_t last_line;        /* loop time in ms when one came, or the connection */
-        uint64_t told;             /* likewise, when it was told an ack */
-        uint64_t moved;            /* likewise, when it last read replies, as far as known */
-        uint64_t progress;         /* transport_progress at that time */
-        uint64_t unfinished_since; /* likewise, when its unfinished line began */
-        bool speaks_json;          /* a line began as a record does: HTTP requests do not come any more */
+        struct rules *client; /* what it may write, by the rules of now; NULL: there are none */
+        uint64_t source;      /* number that identifies the remote host; 0: this machine */
+        bool has_spoken;      /* the client has sent something */
+        const char *refused;  /* the code with which it is turned away, or NULL */
+        const char *closing;  /* in OPEN: the code with which the session is to end, or NULL */
+        bool client_ended;    /* the client has shut down its sending side */
+        uint64_t last_line;   /* loop time in ms of the last line, or of the connection */
+        uint64_t told;        /* loop time in ms at which it was last sent an ack */
+        uint64_t moved;       /* loop time in ms at which the client last read replies, as far as known */
+        uint64_t progress;    /* transport_progress at that time */
+        uint64_t unfinished_since; /* loop time in ms at which its unfinished line began */
+        bool speaks_json;          /* a line began like a record: HTTP requests are no longer expected */
         uint64_t connected_us;     /* clock_monotonic_us */
-        uint64_t read_us;          /* the same when the block's last bytes came */
+        uint64_t read_us;          /* clock_monotonic_us of the block's last bytes */
 
         struct received received;
-        size_t counted; /* bytes that the memory limit counts, received ones left out */
-        size_t notes;   /* of these, of replies and lines that are not acked */
+        size_t counted; /* bytes counted in the memory limit, besides received bytes */
+        size_t notes;   /* part of counted: replies, and notes about unacked lines */
 
         struct acks acks;
-        uint64_t acked;           /* what the client was told */
-        bool ack_told;            /* it was told anything: a client that sent no line gets an ack, too */
-        uint64_t in_flight;       /* lines not settled */
-        struct arrivals arrivals; /* by clock_monotonic_us */
+        uint64_t acked;           /* lines acked to the client */
+        bool ack_told;            /* an ack was sent: a client that sent no line gets one, too */
+        uint64_t in_flight;       /* unsettled lines */
+        struct arrivals arrivals; /* times by clock_monotonic_us */
         struct client_log_entry log;
 
-        /* The sink's own notes. */
-        uint64_t hierarchy_batch; /* the last one that holds a record of this session; 0: none */
-        size_t unknown;           /* rows that wait for an unknown object */
-        size_t doubtful;          /* rows in batches in which a bad one is looked for */
+        /* For use by the sink. */
+        uint64_t hierarchy_batch; /* the last batch with a record of this session; 0: none */
+        size_t unknown;           /* number of rows that wait for an unknown object */
+        size_t doubtful;          /* number of rows in batches in which a bad row is searched for */
 
-        struct buf out; /* replies to send */
+        struct buf out; /* replies to be sent */
 };
 
-/* A client that has connected. */
+/* The socket of a client that has connected. */
 struct session_socket {
         int fd; /* non-blocking */
         bool tcp;
-        bool denied;     /* for admit: who may connect says no */
+        bool denied;     /* not in listen.allow_users/allow_groups; admit turns it away */
         bool own;        /* the daemon's own client */
-        uint64_t number; /* for people: the daemon's n-th connection */
+        uint64_t number; /* number of the connection, counted from the daemon's start; for display */
 };
 
-/* Takes over the descriptor; it is a session unless admit turns it away. 0 or a libuv error. */
+/* Takes over the descriptor and creates a session, unless admit turns it away. Returns 0 or a libuv error. */
 int session_accept_take(struct sessions *set, const struct session_socket *socket);
 
-/* Line @line_no of @s is settled; @reject is given for LINE_REJECTED only. The reply is sent, or @s freed
- * when its connection is gone, on the loop's next turn. */
+/* Settles line @line_no of @s; @reject is set for LINE_REJECTED only. On the loop's next turn the reply is
+ * sent or, if the connection is gone, @s is freed. */
 void session_settle(struct session *s, uint64_t line_no, enum line_outcome outcome,
                     const struct reject *reject);
 
@@ -146,21 +145,21 @@ void session_abandon(struct session *s);
 
 /* --- for sessions --- */
 
-/* Takes lines and reads on while there is room. */
+/* Takes lines and continues reading as long as there is room. */
 void session_turn(struct session *s);
 
-/* The end of a loop turn for a session with something to say. It may be freed. */
+/* End of a loop turn, for a session with replies to send. May free it. */
 void session_flush(struct session *s);
 
-/* Whether it has a reason of its own to wait no longer, where there is room for all. */
+/* True if nothing of its own keeps the session paused, given that there is room for all. */
 bool session_may_go_on(const struct session *s);
 
-/* Ends a session whose client has sent no line for idle_ms, and owes nothing; and one whose client has read
- * nothing of its replies for so long. */
+/* Ends a session whose client has sent no line for idle_ms and has no unacked lines, or has read none of its
+ * replies for that long. */
 void session_end_idle(struct session *s);
 
-/* Whether its client waits until others give up room for long lines; and ends one that has held some for long,
- * although it could have sent the line's end, where the room is @wanted. */
+/* True if its client waits for memory for long lines. If the memory is @wanted, ends a session that has held
+ * some for long although its client could have finished the line. */
 bool session_waits_for_memory(const struct session *s);
 void session_end_unfinished(struct session *s, bool wanted);
 
@@ -170,13 +169,14 @@ void session_admit_again(struct session *s);
 /* What is known of its peer: see peers.h. To be deinitialised. */
 void session_peer(const struct session *s, struct peer *ret);
 
-/* The descriptor of a session that is not read from, whose end nobody would notice; else -1. */
+/* Returns the descriptor of a session that is not read from, so that its end would go unnoticed; otherwise
+ * -1. */
 int session_unwatched(const struct session *s);
 
-/* Its client has closed, or vanished. What was received is still settled. */
+/* The client has closed, or is gone. Received lines are still settled. */
 void session_on_gone(struct session *s);
 
-/* Of a client that is not read from: finds out in time whether it is still there. */
+/* Checks in time whether the client is still there while it is not read from. */
 void session_probe(struct session *s);
 
 /* Adds a client to @r's numbers and lists, as @detail says; worker number @worker has it. */

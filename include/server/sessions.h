@@ -14,52 +14,51 @@
 #include "server/session.h"
 #include "server/tls.h"
 
-/* All clients of a worker: who gets a turn and when replies are sent, who is idle, and the end. */
+/* All sessions of a worker: turns, the sending of replies, idle clients, stopping. */
 
-/* TLS clients that have not shown their certificate yet, in each worker. */
+/* Limit per worker of TLS clients that have not shown their certificate yet. */
 enum { SESSIONS_STRANGERS_MAX = 1024 };
 
 struct session_limits {
         size_t max_line;              /* bytes */
-        unsigned idle_ms;             /* after so long without a whole line a session is ended; 0: never */
-        bool with_spool;              /* acks say how many lines are spooled */
-        const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none, and may change */
+        unsigned idle_ms;             /* time without a whole line after which a session ends; 0: never */
+        bool with_spool;              /* acks contain the number of spooled lines */
+        const struct tls_server *tls; /* for TCP; its ctx is NULL without TLS, and may change */
 };
 
 struct sessions {
         uv_loop_t *loop;
-        uv_prepare_t prepare; /* where each loop turn's replies are sent */
-        uv_timer_t idle;      /* when idle sessions are looked for */
-        uv_timer_t hangups;   /* when clients are looked for that are gone */
+        uv_prepare_t prepare; /* sends each loop turn's replies */
+        uv_timer_t idle;      /* for finding idle sessions */
+        uv_timer_t hangups;   /* for finding clients that are gone */
         const struct session_ops *ops;
         void *ctx;
         struct memory *memory;
         struct receiving receiving;
-        size_t notes; /* bytes of replies, and of notes about lines that are not acked */
+        size_t notes; /* bytes of replies, and of notes about unacked lines */
         unsigned idle_ms;
         struct list all;
-        struct list
-                waiting; /* those that stopped for want of room, in the order in which they get their turn */
-        struct list dirty; /* those with something to say, or to be freed */
+        struct list waiting; /* sessions that stopped for lack of room, in the order of their turns */
+        struct list dirty;   /* sessions with replies to send, or to be freed */
         struct list strangers;
-        _Atomic unsigned places[SESSION_PLACES]; /* sessions in each. Other threads may read it. */
+        _Atomic unsigned places[SESSION_PLACES]; /* sessions per place; other threads may read this */
         bool draining;
-        bool ending;                  /* nothing more is settled */
-        bool with_spool;              /* acks say how many lines are spooled */
-        const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none */
+        bool ending;                  /* no more lines will be settled */
+        bool with_spool;              /* acks contain the number of spooled lines */
+        const struct tls_server *tls; /* for TCP; its ctx is NULL without TLS */
         struct log_limit tls_failures;
         struct log_limit http_requests;
         struct client_log log;
-        uint64_t lines; /* received since the start, by all */
-        uint64_t empty; /* of these */
-        uint64_t bytes; /* likewise, what TLS adds left out */
+        uint64_t lines; /* received since the start, in all sessions */
+        uint64_t empty; /* empty lines among these */
+        uint64_t bytes; /* received since the start, without the overhead of TLS */
         uint64_t refusals[REFUSAL_REASONS];
         struct histogram ack_latency; /* of all acked lines */
-        uint64_t ack_max_us;          /* the longest since the last report */
+        uint64_t ack_max_us;          /* the longest latency since the last stats */
 };
 
-/* Connected clients, without those that are turned away, and TLS clients that have not shown their certificate
- * yet. May be called in any thread. */
+/* Number of connected clients, without clients that are turned away and TLS clients that have not shown
+ * their certificate. May be called in any thread. */
 static inline unsigned sessions_clients(const struct sessions *set)
 {
         return set->places[PLACE_CLIENT];
@@ -74,12 +73,12 @@ void sessions_set_idle(struct sessions *set, unsigned idle_ms);
 /* The rules have changed, for open connections, too. */
 void sessions_admit_again(struct sessions *set);
 
-/* No session reads any more. Lines received are settled, then each client is told the last ack and
- * "shutdown". When on_gone has come for the last one, sessions_empty holds. */
+/* Stops reading. Received lines are settled, then each client gets the last ack and "shutdown". After
+ * on_gone for the last session, sessions_empty is true. */
 void sessions_drain(struct sessions *set);
 
-/* The process ends with lines in flight: each client is told, as far as its socket takes it at once, what is
- * settled, and "shutdown". */
+/* The process exits with lines in flight: each client gets an ack of what is settled, and "shutdown", as far
+ * as its socket accepts them immediately. */
 void sessions_end_at_once(struct sessions *set);
 
 static inline bool sessions_empty(const struct sessions *set)
@@ -90,7 +89,7 @@ static inline bool sessions_empty(const struct sessions *set)
 /* The set must be empty; its last handle closes on the loop's next turn. */
 void sessions_deinit(struct sessions *set);
 
-/* Adds what sessions know to @r; worker number @worker has them. */
+/* Adds the sessions' numbers to @r; worker number @worker has them. */
 void sessions_stats(struct sessions *set, struct stats *r, enum stats_detail detail, unsigned worker);
 
 #endif

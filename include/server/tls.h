@@ -7,16 +7,16 @@
 
 #include "base/buf.h"
 
-/* TLS 1.3 for TCP clients, who must show a certificate (OpenSSL). No call touches a socket: bytes that came
- * are put in, bytes to be sent are taken out, so that nothing blocks. */
+/* TLS 1.3 (OpenSSL) for TCP clients, which must show a certificate. No call uses a socket: received bytes
+ * are put in, bytes to send are taken out, so nothing blocks. */
 
 struct peer;
 
 enum { TLS_ERROR_BYTES = 512, TLS_NAME_BYTES = 64 };
 
-/* What the daemon shows, and whom it trusts. */
+/* The daemon's certificate, and the authorities it trusts. */
 struct tls_server {
-        void *ctx; /* SSL_CTX; NULL where there is no TLS */
+        void *ctx;             /* SSL_CTX; NULL without TLS */
         int64_t crl_expires_s; /* 0 without a list */
 };
 
@@ -30,8 +30,8 @@ struct tls {
 enum tls_result {
         TLS_DATA,
         TLS_MORE,   /* more bytes are needed from the client */
-        TLS_END,    /* the client said that it sends no more */
-        TLS_BROKEN, /* no TLS, no certificate, or one that is not trusted */
+        TLS_END,    /* the client announced the end of its data */
+        TLS_BROKEN, /* not TLS, no certificate, or an untrusted one */
 };
 
 /* The PEM files of a server. */
@@ -46,12 +46,12 @@ struct tls_files {
  * it may be called again for other files. */
 int tls_server_load(struct tls_server *s, const struct tls_files *files, char ret_error[TLS_ERROR_BYTES]);
 
-/* *to becomes the same as *from, which may be loaded again or deinitialised without it. */
+/* Makes *to share the certificates of *from, which may then be loaded again or deinitialised independently. */
 void tls_server_share(struct tls_server *to, const struct tls_server *from);
 
 void tls_server_deinit(struct tls_server *s);
 
-/* When the first certificate of the chain that the daemon shows expires, in seconds since the Unix epoch; 0 without TLS. */
+/* When the first certificate in the daemon's chain expires, in seconds since the Unix epoch; 0 without TLS. */
 int64_t tls_server_expires_s(const struct tls_server *s);
 
 /* When the first revocation list expires, after which no client is admitted; likewise, 0 without any. */
@@ -60,45 +60,46 @@ int64_t tls_server_crl_expires_s(const struct tls_server *s);
 /* Whether the client's certificate is revoked by a list of @s, which was loaded later than the one that greeted it. */
 bool tls_is_revoked(const struct tls *t, const struct tls_server *s);
 
-/* A connection that is to be greeted. It keeps what it needs of @s. */
+/* Begins a connection; the handshake follows. Keeps a reference to what it needs of @s. */
 void tls_init(struct tls *t, const struct tls_server *s);
 
 /* @t may be zeroed. */
 void tls_deinit(struct tls *t);
 
-/* Bytes that came from the client. */
+/* Adds bytes received from the client. */
 void tls_put(struct tls *t, const char *data, size_t len);
 
-/* What they say: on TLS_DATA *ret_len bytes at @to, at least 1 and at most @cap. To be called until there is
- * nothing more. */
+/* Decrypts received bytes: on TLS_DATA *ret_len bytes at @to, 1 to @cap. Call it until it returns something
+ * else. */
 enum tls_result tls_read(struct tls *t, char *to, size_t cap, size_t *ret_len);
 
-/* Whether the greeting is over: the client has shown its certificate. May be false for a moment later. */
+/* True once the handshake is complete: the client has shown its certificate. May be false again for a
+ * moment. */
 bool tls_greeted(const struct tls *t);
 
-/* The common name in it; "" for none. */
+/* The common name in the client's certificate; "" for none. */
 void tls_name(const struct tls *t, char ret[TLS_NAME_BYTES]);
 
 /* Adds the names in it to @peer: the subject's alternative ones and its common ones. */
 void tls_identify(const struct tls *t, struct peer *peer);
 
-/* Why tls_read told TLS_BROKEN. */
+/* Why tls_read returned TLS_BROKEN. */
 void tls_reason(const struct tls *t, char ret[TLS_ERROR_BYTES]);
 
-/* Encrypts bytes for the client, who must have been greeted. */
+/* Encrypts bytes for the client; the handshake must be complete. */
 void tls_write(struct tls *t, const char *data, size_t len);
 
-/* Says that no more is sent. */
+/* Announces the end of our data. */
 void tls_finish(struct tls *t);
 
-/* Memory that OpenSSL holds for it, about, and that of the bytes on their way. @t may be zeroed. */
+/* Approximate memory that OpenSSL holds for the connection, buffered bytes included. @t may be zeroed. */
 size_t tls_bytes(const struct tls *t);
 size_t tls_buffer_bytes(const struct tls *t);
 
-/* Bytes that tls_take would append. @t may be zeroed. */
+/* Number of bytes that tls_take would append. @t may be zeroed. */
 size_t tls_unsent(const struct tls *t);
 
-/* Appends what is to be sent to @to. */
+/* Appends the bytes to send to @to. */
 void tls_take(struct tls *t, struct buf *to);
 
 #endif

@@ -22,9 +22,8 @@
  * While clients send in bulk, rows of clients that send little gather in a quick batch, small and written before the
  * others, each time but one. So these clients wait for a writer, but not for the bulk of others to be written.
  *
- * Doubtful batches, in which a bad row is looked for, take many statements: they stand aside, so that they
- * take no room and others pass them. Where both wait, writers get one of the others and one of them in turn.
- */
+ * Doubtful batches, in which a bad row is searched for, take many statements. They queue apart, without
+ * taking others' room, and writers get batches of both queues in turn. */
 struct batcher {
         uv_loop_t *loop;
         uv_timer_t gather; /* when an idle writer takes the open batch at the latest */
@@ -80,16 +79,16 @@ void batcher_drain(struct batcher *b);
 /* A batch was committed, @us after it was taken. */
 void batcher_committed(struct batcher *b, const struct batch *batch, uint64_t us);
 
-/* Whether who has rows in doubtful batches may send more. */
+/* True if clients that have rows in doubtful batches may send more. */
 static inline bool batcher_has_room_for_doubtful(const struct batcher *b)
 {
         return b->doubtful_rows < b->pace.limits.rows;
 }
 
-/* Puts a batch back that was taken: before all others, or a doubtful one among these, the smaller ones first. */
+/* Puts a batch back that was taken: in front of all others; a doubtful one among these, sorted by size. */
 void batcher_return(struct batcher *b, struct batch *batch);
 
-/* Resting batches are due now. */
+/* Makes resting batches due. */
 void batcher_wake(struct batcher *b);
 
 /* Whether rows wait that should be written soon. */
@@ -104,7 +103,7 @@ struct batch *batcher_take(struct batcher *b, unsigned busy);
 /* Any batch, whether it is due or not. */
 struct batch *batcher_take_any(struct batcher *b);
 
-/* True where no row is here. */
+/* True if the batcher holds no rows. */
 static inline bool batcher_empty(const struct batcher *b)
 {
         return b->sealed_len == 0 && list_empty(&b->doubtful) && !b->open && !b->quick;

@@ -18,36 +18,36 @@
 #include "spending/row.h"
 #include "wire/rules.h"
 
-/* Finds each row's ad object: in the cache, or by a query for many rows at once on a connection of its own.
- * Rows that wait for the query are held here; nothing else waits for them.
+/* Finds each row's ad object: in the cache, or by a query for many rows at once on a database connection of
+ * its own. Rows that wait for the query are held here; nothing else waits for them.
  *
- * A row whose object the database does not have is refused, or, with a grace, kept and asked for again: when
- * the hierarchy has changed, every RESOLVER_RETRY_MS, and once more when its grace is over. Such rows count
- * in the memory limit with no more than their own line. At a quarter of it who has some should send no more
- * (resolver_has_room_for_unknown); where they fill half of it all the same, there is no grace for others, so
- * that the other half is left for rows that do not wait.
+ * A row whose object the database does not contain is rejected or, with a grace, kept and looked up again:
+ * when the hierarchy has changed, every RESOLVER_RETRY_MS, and once more when its grace is over. Such rows
+ * count in the memory limit with only their own line. From a quarter of the limit on, clients with such rows
+ * should send no more (resolver_has_room_for_unknown); beyond half of it new ones get no grace, which leaves
+ * the other half to other rows.
  *
- * What the cache holds can become wrong in three ways. An object is deleted: the foreign key refuses its rows,
- * see resolver_again_take. An object, its account or their connection is renamed or moved: see recheck.h. An
- * account becomes reachable through a second connection, so that records without a connectionId are ambiguous: that
- * is looked for twice in resolve.recheck_ms, and the cache emptied.
+ * The cache can become wrong in three ways. An object is deleted: the foreign key refuses its rows, see
+ * resolver_again_take. An object, its account or their platform connection is renamed or moved: see
+ * recheck.h. An account becomes reachable through a second platform connection, so that records without a
+ * connectionId are ambiguous: this is checked twice per resolve.recheck_ms, and the cache cleared.
  *
- * A question that the server cannot answer holds up nobody but the records of the objects that are at fault. These
- * count as waiting for an unknown object, and are never refused. */
+ * A query that the server cannot answer delays only the records of the objects at fault. These count as
+ * waiting for an unknown object, and are never rejected. */
 
 enum {
-        RESOLVER_PARKED_ROWS = 20000, /* with so many waiting, there is no room */
-        RESOLVER_RETRY_MS = 1000,     /* how often unknown objects are asked for again */
+        RESOLVER_PARKED_ROWS = 20000, /* maximum of waiting rows: at this number there is no room */
+        RESOLVER_RETRY_MS = 1000,     /* interval at which unknown objects are looked up again */
 };
 
-/* The question in flight. */
+/* The query in flight. */
 enum resolver_question {
         RESOLVER_IDLE,
         RESOLVER_ASKS,      /* for misses that wait */
-        RESOLVER_DOUBTS,    /* for misses of a question that failed */
-        RESOLVER_PROBES,    /* whether the server can answer at all */
-        RESOLVER_RECHECKS,  /* whether the cache is right */
-        RESOLVER_REFRESHES, /* which accounts are ambiguous, and whether names have changed */
+        RESOLVER_DOUBTS,    /* for misses of a query that failed */
+        RESOLVER_PROBES,    /* tests whether the server can answer at all */
+        RESOLVER_RECHECKS,  /* compares the cache with the database */
+        RESOLVER_REFRESHES, /* reads which accounts are ambiguous, and whether names have changed */
         RESOLVER_QUESTIONS,
 };
 
@@ -63,9 +63,9 @@ struct resolver_ops {
         void (*on_resolved)(void *ctx, const struct row *row);
         /* LINE_REJECTED, with the reason. */
         line_settle_cb *settle;
-        /* A row begins, or ceases, to wait for an object that the database does not have. */
+        /* A row starts, or stops, waiting for an object that the database does not contain. */
         void (*on_unknown)(void *ctx, const struct line *line, bool waits);
-        /* A line's grace is not over, but the daemon is to end. */
+        /* The daemon stops before the line's grace is over. */
         line_take_cb *on_abandoned;
 };
 
@@ -79,32 +79,32 @@ struct resolver {
         uint64_t cache_misses;
         struct name_key_secret secret;
         struct misses misses; /* those of all lists: */
-        struct list waiting;  /* to be asked for, in order of arrival */
-        struct list asked;    /* those of the question in flight, in its order */
+        struct list waiting;  /* to be looked up, in order of arrival */
+        struct list asked;    /* being looked up, in the query's order */
         size_t asked_len;
-        struct list doubted; /* of questions that failed, to be asked for in smaller ones */
-        size_t doubt_max;    /* how many at once */
-        struct list unknown; /* those that the database does not have, whose rows' grace is not over */
-        struct list aside;   /* those that the server cannot answer about, until their retry_at */
+        struct list doubted; /* of queries that failed: looked up again in smaller ones */
+        size_t doubt_max;    /* how many doubted misses per query */
+        struct list unknown; /* the database does not contain them; their rows' grace is not over */
+        struct list aside;   /* the server cannot answer about them; they wait until their retry_at */
         struct log_limit aside_log;
-        size_t parked;        /* rows that wait for an answer, without those that wait for their grace */
-        size_t parked_bytes;  /* of their lines and, with a grace, of what they may hold then */
-        size_t unknown_bytes; /* of memory that rows hold while they wait for their grace */
+        size_t parked;        /* rows that wait for an answer, not counting those in their grace */
+        size_t parked_bytes;  /* size of their lines, plus, with a grace, what they may hold during it */
+        size_t unknown_bytes; /* memory held by rows in their grace */
         unsigned grace_ms;
         bool draining;
         uv_timer_t retry; /* runs while objects are unknown */
-        uint64_t retried; /* loop time in ms when all unknown objects were last asked for */
+        uint64_t retried; /* loop time in ms at which all unknown objects were last looked up */
         enum resolver_question question;
-        enum resolver_question turn; /* the last of those that take turns */
-        struct pg_error error;       /* why RESOLVER_PROBES is asked */
+        enum resolver_question turn; /* the latest of the queries that take turns */
+        struct pg_error error;       /* why RESOLVER_PROBES is sent */
         struct lookup lookup;
         struct recheck recheck;
-        uv_timer_t tick; /* of the recheck */
+        uv_timer_t tick; /* for the recheck */
         unsigned ticks;
         bool refresh_due;
-        bool distrusted; /* the cache may be wrong until the refresh: it is not asked */
+        bool distrusted; /* the cache may be wrong until the refresh, and is not used */
         bool ambiguous_known;
-        int64_t ambiguous; /* its last answer */
+        int64_t ambiguous; /* the last answer of the refresh */
         void (*close_cb)(struct resolver *);
 };
 
@@ -114,24 +114,25 @@ void resolver_open(struct resolver *r, uv_loop_t *loop, const struct resolver_co
 /* All rows must have left. */
 void resolver_close(struct resolver *r, void (*cb)(struct resolver *));
 
-/* Finds the ad object of row->rec. True: the cache knew it, ad_object_id is set and *row still the caller's.
- * False: *row was taken over, on_resolved or settle follows. */
+/* Finds the ad object of row->rec. Returns true if the cache contained it: ad_object_id is set and *row
+ * remains the caller's. Returns false if it took *row over: on_resolved or settle follows. */
 bool resolver_resolve(struct resolver *r, struct row *row);
 
-/* Takes over *row, whose ad object was found to be gone: forgets it and looks again. */
+/* Takes over *row, whose ad object turned out to be deleted: removes it from the cache and looks it up
+ * again. */
 void resolver_again_take(struct resolver *r, const struct row *row);
 
-/* The hierarchy was changed: unknown objects may be there now; with @new_accounts, what was one account may
- * be several now. */
+/* The hierarchy changed, so unknown objects may now exist; with @new_accounts, an unambiguous account may
+ * have become ambiguous. */
 void resolver_hierarchy_changed(struct resolver *r, bool new_accounts);
 
 /* There are other clients from now on, which are borrowed: nothing is remembered for those before. */
 void resolver_clients_changed(struct resolver *r, struct rules *const *clients, size_t len);
 
-/* Gives up all rows, and the connection where it is asking: @cb takes over each line. */
+/* Gives up all rows, and drops the database connection if a query is in flight: @cb takes over each line. */
 void resolver_evacuate(struct resolver *r, const char *why, line_take_cb *cb, void *ctx);
 
-/* From now on no row waits for its grace. */
+/* From now on no row gets a grace. */
 void resolver_drain(struct resolver *r);
 
 static inline bool resolver_has_room(const struct resolver *r)
@@ -139,7 +140,7 @@ static inline bool resolver_has_room(const struct resolver *r)
         return r->parked < RESOLVER_PARKED_ROWS && r->parked_bytes < r->memory->limit / 4;
 }
 
-/* Whether who has unknown rows here may send more. */
+/* True if clients with unknown rows here may send more. */
 static inline bool resolver_has_room_for_unknown(const struct resolver *r)
 {
         return r->unknown_bytes < r->memory->limit / 4;

@@ -6,12 +6,12 @@
 
 #include "spool/spool_file.h"
 
-/* The account of a spool, DIR/spool.account: which lines were acked and which of them were erased, beside the
- * database that holds them. SQLite reads its write-ahead log up to the first damaged frame and says nothing of
- * what is behind it; with the account the spool can tell.
+/* The account of a spool, DIR/spool.account: which lines were acked and which of these were erased, kept
+ * outside the database that contains the lines. SQLite reads its write-ahead log up to the first damaged
+ * frame and does not report what follows; the account reveals what is missing.
  *
- * The file has two entries of fixed size, which are overwritten in turn, each with a hash: a torn write leaves
- * the entry before it. Overwriting needs no room on a full disk. All calls block. */
+ * The file has two fixed-size entries, each with a hash, which are overwritten in turn: after a torn write
+ * the other entry is still valid. Overwriting needs no free space. All calls block. */
 
 enum spool_account_status {
         SPOOL_ACCOUNT_READ,
@@ -20,22 +20,22 @@ enum spool_account_status {
         SPOOL_ACCOUNT_DAMAGED, /* no entry is whole, or the file cannot be read */
 };
 
-/* Reads the account of folder @dir. *ret is zeroed unless it was read. */
+/* Reads the account in directory @dir. Zeroes *ret unless it succeeds. */
 enum spool_account_status spool_account_read(const char *dir, struct spool_tally *ret);
 
-/* Lines that were acked, and are neither erased nor out of the way. */
+/* Number of acked lines that are neither erased nor moved aside. */
 uint64_t spool_tally_owed(const struct spool_tally *tally);
 
-/* How many acked lines are missing, at most, from a file that says @file of itself and has @lines lines. @account
- * is NULL where there is none: then lines are found missing only inside of the file, not those that a copy of an
- * earlier state does not know. */
+/* Upper bound of the acked lines missing from a file whose tally is @file and that contains @lines lines.
+ * @account is NULL if there is none: then only lines missing inside the file are found, not those that an
+ * older copy of the file lacks. */
 uint64_t spool_tally_missing(const struct spool_tally *account, const struct spool_tally *file,
                              uint64_t lines);
 
-/* The daemon's side. 0, or a negative errno; @a is to be closed in either case. */
+/* For the daemon. Returns 0 or a negative errno; the caller closes @a in either case. */
 int spool_account_open(struct spool_account *a, const char *dir);
 
-/* Replaces what the account says. @durable: only what is on the disk counts. 0, or a negative errno. */
+/* Replaces the account's contents. @durable: wait until they are on disk. Returns 0 or a negative errno. */
 int spool_account_write(struct spool_account *a, const struct spool_tally *tally, bool durable);
 
 void spool_account_close(struct spool_account *a);

@@ -14,11 +14,11 @@
 #include "model/platform.h"
 #include "wire/reject.h"
 
-/* The fields of a line of the wire, whatever its kind: found in one pass, then read one by one by who knows
- * what they mean (spending_record, hierarchy_record). Of several faults the first one is told: first those of
- * the JSON, then fields that are unknown, then the rules in the order in which fields are read. */
+/* The fields of a line of any kind: found in one pass, then read one by one by the reader of that kind
+ * (spending_record, hierarchy_record). Of several faults only the first is reported: faults of the JSON,
+ * then unknown fields, then the rules in the order in which fields are read. */
 
-/* What a line is about: the values of "kind". */
+/* The values of "kind". */
 #define RECORD_KIND_MAP(X)                                                                                   \
         X(SPENDING, "spending")                                                                              \
         X(AD_ACCOUNT, "adAccount")                                                                           \
@@ -32,7 +32,7 @@ enum record_kind {
                 RECORD_KINDS
 };
 
-/* Name on the wire, and the kinds that have it: S spending, C adAccount, O adObject, H hello. */
+/* Each field's name on the wire, and the kinds that have it: S spending, C adAccount, O adObject, H hello. */
 #define FIELD_MAP(X)                                                                                         \
         X(KIND, "kind", FIELD_OF_S | FIELD_OF_C | FIELD_OF_O | FIELD_OF_H)                                   \
         X(PLATFORM, "platform", FIELD_OF_S | FIELD_OF_O)                                                     \
@@ -70,28 +70,31 @@ enum {
         EXTERNAL_ID_MAX = 255, /* bytes */
 };
 
-/* What finding fields needs besides the line; one per thread. Zeroed before its first use. */
+/* State for finding fields, one per thread. Zeroed before its first use. */
 struct field_reader {
         struct json_scratch scratch;
-        size_t object_max; /* bytes that jsonb may print of an object; 0: any */
+        size_t object_max; /* limit of jsonb's output for an object, in bytes; 0: none */
         uint8_t follows[FIELDS +
-                        1]; /* [field]: the one that stood behind it in an earlier line, a good guess */
+                        1]; /* [field]: the field that followed it in an earlier line, a good guess */
 };
 
 void field_reader_deinit(struct field_reader *r);
 
-/* A line's fields as they were found, before anyone asked what they mean. Borrows line and reject. */
+/* The fields of a line, not yet interpreted. Borrows line and reject. */
 struct fields {
         enum record_kind kind;
-        uint32_t present;      /* bit per enum field */
-        struct reject *reject; /* where a verdict is put: by fields_read and all that read a field */
+        uint32_t present; /* bit per enum field */
+        /* receives the verdict of fields_read and of all functions that read a field */
+        struct reject *reject;
         struct json_value values[FIELDS];
 };
 
-/* Finds the fields of @line. True: ret->kind is known, and no field is there that its kind does not have. */
+/* Finds the fields of @line. Returns true if ret->kind is known and the kind has every field of the line;
+ * else false, with the verdict in the reject. */
 bool fields_read(struct field_reader *r, struct slice line, struct fields *ret, struct reject *ret_reject);
 
-/* The first line of a connection without the byte order mark that some programs put before all text. */
+/* Returns the first line of a connection without the byte order mark with which some programs start every
+ * text. */
 static inline struct slice fields_without_bom(struct slice line)
 {
         bool has_bom = line.len >= 3 && memcmp(line.ptr, "\xef\xbb\xbf", 3) == 0;
@@ -104,48 +107,47 @@ static inline bool fields_have(const struct fields *f, enum field field)
         return f->present & 1u << field;
 }
 
-/* Whether the field is absent or null. */
+/* True if the field is absent or null. */
 static inline bool fields_null(const struct fields *f, enum field field)
 {
         return !fields_have(f, field) || f->values[field].type == JSON_NULL;
 }
 
-/* Refuses the line: @field breaks @rule, of which the verdict tells together with the value. Returns false.
- */
+/* Rejects the line: @field breaks @rule. The message quotes rule and value. Returns false. */
 bool fields_refuse(const struct fields *f, enum reject_code code, enum field field, const char *rule);
 
-/* Each reads a field that must be there. False: the line is refused. */
+/* Each function reads a required field. Returns false if the line is rejected. */
 bool fields_platform(const struct fields *f, enum platform *ret);
 bool fields_uuid(const struct fields *f, enum field field, struct uuid *ret);
 bool fields_currency(const struct fields *f, char ret[3]);
 
-/* The same for one that may be absent, but not null. */
+/* As fields_uuid, for a field that may be absent but not null. */
 bool fields_optional_uuid(const struct fields *f, enum field field, bool *ret_has, struct uuid *ret);
 
-/* A text of 1 to 255 bytes, decoded; a number is refused, it would have lost digits. */
+/* A text of 1 to 255 bytes once decoded. Numbers are rejected: a long id would have lost digits. */
 bool fields_external_id(const struct fields *f, enum field field, struct json_string *ret);
 
-/* A text of any length; @rule is told where it is none. */
+/* A text of any length; @rule is the message if the value is not a text. */
 bool fields_text(const struct fields *f, enum field field, const char *rule, struct json_string *ret);
 
 /* Microseconds since the Unix epoch. */
 bool fields_time(const struct fields *f, enum field field, int64_t *ret);
 
-/* A number or a decimal string, not below @min. */
+/* A number or a decimal string, at least @min. */
 bool fields_integer(const struct fields *f, enum field field, int64_t min, int64_t *ret);
 
-/* An object that jsonb can hold. @ret_hash may be NULL. */
+/* A JSON object that jsonb can hold. @ret_hash may be NULL. */
 bool fields_object(const struct fields *f, enum field field, const char *rule, struct slice *ret,
                    XXH128_hash_t *ret_hash);
 
-/* A word of a fixed set, decoded for comparison: the raw text where it is too long to be any. @buf must stay
- * as long as the result is used. */
+/* A word of a fixed set, decoded for comparison; the raw text if it is too long for the set. The result may
+ * point into @buf. */
 enum { FIELDS_WORD_BYTES = 64 };
 bool fields_word(const struct fields *f, enum field field, const char *rule, char buf[FIELDS_WORD_BYTES],
                  struct slice *ret);
 
-/* Decodes an external id (one that fields_external_id gave) to @out with a NUL behind it, which it cannot
- * hold itself. Returns its length in bytes. */
+/* Decodes an external id from fields_external_id to @out with a NUL; the id itself cannot contain one.
+ * Returns its length in bytes. */
 size_t external_id_decode(struct json_string id, char out[EXTERNAL_ID_MAX + 1]);
 
 #endif

@@ -5,8 +5,9 @@
 
 #include "base/slice.h"
 
-/* Whether @line is the first line of an HTTP request, of any method and version (RFC 9112, section 3; HTTP/2's
- * preface is one, too). No line that might be a record is one. @cut: the line goes on behind its @line. */
+/* True if @line is the first line of an HTTP request, of any method and version, HTTP/2's preface included
+ * (RFC 9112, section 3). Never true for a line that could be a record. @cut: @line is only the beginning of
+ * the line. */
 bool http_request_begins(struct slice line, bool cut);
 
 #endif

@@ -10,34 +10,35 @@
 #include "model/platform.h"
 #include "wire/fields.h"
 
-/* What a record names an account or an object by, as bytes to be hashed: of two keys that are built of the
- * same kinds of pieces, those with the same bytes have the same pieces. */
+/* The bytes under which the names of an account or object are hashed. The encoding is injective: equal bytes
+ * mean equal parts, for keys made of the same kinds of parts. */
 struct name_key {
         char bytes[3 + sizeof(struct uuid) +
-                   2 * (1 + EXTERNAL_ID_MAX)]; /* of the longest: a tag and all below */
-        size_t len;                            /* 0 to begin with */
+                   2 * (1 + EXTERNAL_ID_MAX)]; /* for the longest key: a tag and all parts */
+        size_t len;                            /* 0 at first */
 };
 
-/* Random bytes, on which the hashes of names depend: a client that knows this code cannot find two names that
- * share a hash, nor many that share a place in a table. */
+/* Random bytes that enter all hashes of names: without them a client can find neither two names with one
+ * hash nor many names for one slot of a table. */
 struct name_key_secret {
         unsigned char bytes[XXH3_SECRET_DEFAULT_SIZE];
 };
 
 void name_key_secret_draw(struct name_key_secret *secret);
 
-/* XXH3 is no cryptographic hash; what keeps names apart is that the secret is never seen, in no reply and no id. It
- * takes part in XXH3's multiplications with all bytes of what has up to 240 of them, so longer names are hashed in pieces. */
+/* XXH3 is not a cryptographic hash. Collisions cannot be computed since the secret is in no reply and no id.
+ * XXH3 multiplies all bytes of a text with the secret only up to 240 bytes, so longer names are hashed in
+ * pieces. */
 XXH128_hash_t name_key_hash(const struct name_key *k, const struct name_key_secret *secret);
 
-/* A byte that tells keys of several sorts in one table apart. */
+/* Adds a byte that distinguishes several sorts of keys in one table. */
 void name_key_tag(struct name_key *k, unsigned char tag);
 
-/* @connection is NULL where the record names none. */
+/* @connection is NULL if the record names none. */
 void name_key_account(struct name_key *k, enum platform platform, const struct uuid *connection,
                       struct json_string external_id);
 
-/* @id as fields_external_id gave it; escapes do not count. */
+/* @id is a result of fields_external_id; an escaped and a plain form give the same key. */
 void name_key_id(struct name_key *k, struct json_string id);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "base/slice.h"
 
-/* Why a line was refused: the word on the wire (contract, reject codes), also a metric's label. */
+/* Why a line was rejected: the code on the wire, also a label of a metric. */
 #define REJECT_MAP(X)                                                                                        \
         X(BAD_JSON, "bad_json")                                                                              \
         X(LINE_TOO_LONG, "line_too_long")                                                                    \
@@ -30,16 +30,16 @@ enum {
         REJECT_MESSAGE_BYTES = 512,
 };
 
-/* A verdict on one line. The texts are valid UTF-8 and hold nothing but what the client sent and the rule. */
+/* A verdict on one line. Its texts are valid UTF-8 and contain only what the client sent, and the rule. */
 struct reject {
         enum reject_code code;
-        char field[REJECT_FIELD_BYTES]; /* "" where the reason is no single field's */
+        char field[REJECT_FIELD_BYTES]; /* "" if the reason does not concern a single field */
         char message[REJECT_MESSAGE_BYTES];
 };
 
 const char *reject_code_name(enum reject_code code);
 
-/* Fills @reject; @field may be NULL. A text that is too long is cut, never inside a UTF-8 sequence. */
+/* Fills @reject; @field may be NULL. Cuts a text that is too long, between characters. */
 void reject_set(struct reject *reject, enum reject_code code, const char *field, const char *fmt, ...)
         __attribute__((format(printf, 4, 5)));
 

@@ -1,5 +1,4 @@
-/* One table names every setting with its type, range and default; defaults, file and --set all go through it.
- */
+/* One table lists every setting with type, range and default; defaults, file and --set all use it. */
 #include "base/config_settings.h"
 
 #include <arpa/inet.h>
@@ -21,7 +20,7 @@
 #define KB              UINT64_C(1024)
 #define MB              (KB * KB)
 #define GB              (MB * KB)
-#define FILE_PATH_BYTES 4000 /* room for ".1000" behind it */
+#define FILE_PATH_BYTES 4000 /* leaves room for a suffix ".1000" */
 #define CREDENTIAL      "credential:"
 #define PASSWORD_FILE   CREDENTIAL "boris-ingestd.password"
 #define PATH_BYTES      (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
@@ -80,7 +79,7 @@ const struct setting config_settings[] = {
 
 enum {
         SETTINGS = sizeof(config_settings) / sizeof(config_settings[0]),
-        NAME_BYTES = INI_FILE_SECTION_BYTES, /* of a section or key, with its NUL */
+        NAME_BYTES = INI_FILE_SECTION_BYTES, /* longest section or key, with its NUL */
 };
 
 const size_t config_settings_len = SETTINGS;
@@ -123,7 +122,7 @@ static bool read_mode(const struct setting *s, const char *value, unsigned *ret)
         return true;
 }
 
-/* The value's place in @words, which end with NULL; -1 where it is none of them. */
+/* Returns the index of @value in @words, which ends with NULL; -1 if it is not there. */
 static int read_word(const char *const *words, const char *value)
 {
         for (int i = 0; words[i]; i++) {
@@ -184,8 +183,9 @@ static bool read_string(const char *value, char **ret)
         return true;
 }
 
-/* Credentials are files that systemd gives to the daemon alone (systemd.exec(5), LoadCredential=). Other processes, those of
- * ExecReload= included, cannot enter the folder, or are not told of it: for them the value stays what it is. */
+/* systemd makes credentials readable by the daemon alone (systemd.exec(5), LoadCredential=). Other
+ * processes, including those of ExecReload=, may not enter the directory or do not know it: for them the
+ * value stays as it is. */
 static bool read_file_path(const struct setting *s, const char *value, char **ret)
 {
         const char *dir = getenv("CREDENTIALS_DIRECTORY");
@@ -198,7 +198,7 @@ static bool read_file_path(const struct setting *s, const char *value, char **re
         return (size_t)len <= s->max && read_string(path, ret);
 }
 
-/* Of @len bytes, what stands before the port's colon. */
+/* @host: the @len bytes before the port's colon. */
 static bool is_host(const char *host, size_t len)
 {
         char v6[INET6_ADDRSTRLEN];
@@ -213,7 +213,7 @@ static bool is_host(const char *host, size_t len)
         return inet_pton(AF_INET6, v6, &addr) == 1;
 }
 
-/* Whether it is a loopback address is found out when it is bound. */
+/* Does not require a loopback address; binding checks that. */
 static bool is_address(const char *value)
 {
         const char *colon = strrchr(value, ':');
@@ -225,7 +225,7 @@ static bool is_address(const char *value)
         return end && *end == '\0' && port <= UINT16_MAX;
 }
 
-/* False, and the setting as it was, where @value breaks the setting's rule. */
+/* Returns false and leaves the setting unchanged if @value breaks its rule. */
 static bool set(struct config *config, const struct setting *s, const char *value)
 {
         uint64_t number = 0;
@@ -261,12 +261,12 @@ static bool set(struct config *config, const struct setting *s, const char *valu
         case TYPE_SWITCH:
                 return read_switch(value, config_field(config, s));
         }
-        return false; /* there is no other type */
+        return false; /* all types are handled above */
 }
 
 /* --- errors: the value is never told, it may be a secret --- */
 
-/* @value of the setting, found at @where, was refused: tells the rule. */
+/* Reports that the @value found at @where was refused, and the setting's rule. */
 static int fail_rule(const struct setting *s, const char *where, char *ret_error)
 {
         const char *rule = "";
@@ -308,7 +308,7 @@ static int fail_rule(const struct setting *s, const char *where, char *ret_error
         return fail(ret_error, "%s: %s.%s %s", where, s->section, s->key, rule);
 }
 
-/* What stands in a name's place may be a url that went astray: only what looks like a name is told. */
+/* Quotes only what looks like a name: a misplaced URL may contain a password. */
 static bool is_name(const char *name)
 {
         size_t len = strlen(name);
@@ -330,7 +330,7 @@ static int check_section(const char *where, const char *section, char *ret_error
         return fail(ret_error, "%s: unknown section [%s]", where, section);
 }
 
-/* Sets section.key, found at @where ("FILE:LINE" or "--set"). With @seen, once only. */
+/* Sets section.key, found at @where ("FILE:LINE" or "--set"). With @seen, rejects a second assignment. */
 static int assign(struct config *config, const char *where, const char *section, const char *key,
                   const char *value, bool seen[SETTINGS], char *ret_error)
 {
@@ -430,7 +430,7 @@ bool config_credential_absent(const char *path)
         return strncmp(path, CREDENTIAL, strlen(CREDENTIAL)) == 0;
 }
 
-/* The default's file need not be there. */
+/* The default's file may be missing. */
 static bool may_miss_password(const char *path)
 {
         static const struct setting setting = {.max = FILE_PATH_BYTES};
@@ -441,8 +441,8 @@ static bool may_miss_password(const char *path)
         return is_default;
 }
 
-/* libpq's own file of passwords will not do for a credential: it must not have a group that may read it, as
- * systemd's files may. */
+/* libpq's passfile cannot be used for a credential: it must not be readable by a group, as systemd's files
+ * may be. */
 int config_read_password(struct config *config, char ret_error[CONFIG_ERROR_BYTES])
 {
         const char *path = config->database.password_file;
@@ -494,7 +494,7 @@ bool config_restricts_users(const struct config *config)
         return config->listen.allow_users[0] || config->listen.allow_groups[0];
 }
 
-/* Rules between settings. */
+/* Checks rules that involve several settings. */
 static int check_together(const struct config *config, char *ret_error)
 {
         if (config->limits.memory_bytes / config->daemon.workers / 4 < config->limits.max_line_bytes)

@@ -67,8 +67,8 @@ static bool is_any_time(const struct setting *s)
         return false;
 }
 
-/* Certificates can be changed, but not that there are any: without them, TCP may be bound to loopback only.
- */
+/* A reload can replace certificates but cannot turn TLS on or off: TCP without TLS may be bound to loopback
+ * only. */
 static bool is_taken_over(const struct setting *s, const struct config *running, const struct config *fresh)
 {
         if (is_tls(s) && !running->listen.tls_cert[0] != !fresh->listen.tls_cert[0])
@@ -116,7 +116,7 @@ static void take_over_clients(struct config *running, struct config *fresh,
         fresh->clients_len = clients_len;
 }
 
-/* Strings change places: each config frees what it holds then. */
+/* Swaps strings: each config frees those that it then holds. */
 static void take_over(const struct setting *s, struct config *running, struct config *fresh)
 {
         char *mine = config_field(running, s);

@@ -1,7 +1,7 @@
 #ifndef HEX_H
 #define HEX_H
 
-/* The value of a hexadecimal digit in either case, -1 for any other character. */
+/* Returns the value of a hexadecimal digit in either case; -1 for any other character. */
 static inline int hex_digit(char c)
 {
         if (c >= '0' && c <= '9')

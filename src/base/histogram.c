@@ -1,6 +1,6 @@
 #include "base/histogram.h"
 
-/* Of a decade; its last bound is the next one's first. */
+/* The bounds within a decade; the last one is the first of the next decade. */
 static const uint64_t steps[HISTOGRAM_PER_DECADE] = {100, 125, 150, 200, 250, 300, 400, 500, 600, 800};
 
 uint64_t histogram_bound_us(size_t i)

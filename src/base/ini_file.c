@@ -24,14 +24,13 @@ int ini_file_fail(char ret_error[INI_FILE_ERROR_BYTES], const char *fmt, ...)
         return ERR_CONFIG;
 }
 
-/* inih parses. What it passes over in silence is looked after here, where it gets its lines from: it cuts
- * lines that are longer than its buffer or hold a NUL, takes an indented line for a second value of the key
- * before, ignores what stands behind a [section], and does not tell of one without keys. Nor does it tell its
- * handler the line (Debian builds it without INI_HANDLER_LINENO). */
+/* inih parses the file. next_line, which feeds it, catches what inih accepts silently: inih cuts lines that
+ * exceed its buffer or contain a NUL, reads an indented line as a second value of the previous key, ignores
+ * text after [section], and does not report a section without keys. Debian builds inih without
+ * INI_HANDLER_LINENO, so next_line also counts the lines. */
 struct file {
         FILE *stream;
-        char name[INI_FILE_WHERE_BYTES -
-                  16]; /* the path's end, where the path is so long that it hides the message */
+        char name[INI_FILE_WHERE_BYTES - 16]; /* the end of the path if the path is too long for a message */
         unsigned line;
         const struct ini_file_ops *ops;
         void *ctx;
@@ -44,7 +43,7 @@ static void format_where(const struct file *f, char ret[INI_FILE_WHERE_BYTES])
         snprintf(ret, INI_FILE_WHERE_BYTES, "%s:%u", f->name, f->line);
 }
 
-/* @line begins with its first visible character. */
+/* @line starts at its first visible character. */
 static int check_line(const struct file *f, const char *line)
 {
         const char *end = strchr(line, ']');
@@ -63,8 +62,8 @@ static int check_line(const struct file *f, const char *line)
         return f->ops->on_section(f->ctx, here, section, f->ret_error);
 }
 
-/* inih's reader, like fgets: a line without its end and indentation. Newer versions of inih take a full
- * buffer for the first part of a longer line; none is filled. */
+/* The reader for inih, like fgets: returns a line without line feed and indentation. Newer versions of inih
+ * read a full buffer as the first part of a longer line; this function never fills the buffer. */
 static char *next_line(char *buf, int size, void *arg)
 {
         static const char bom[] = "\xef\xbb\xbf";

@@ -28,8 +28,8 @@ static void note_trouble(struct json_reader *r, enum json_trouble trouble)
                 r->trouble = trouble;
 }
 
-/* Grows *array so that @need elements of @size bytes fit. Running out of memory for a text of bounded length
- * is nothing that a daemon could work around. */
+/* Grows *array to at least @need elements of @size bytes. Aborts if memory runs out: texts have a bounded
+ * length. */
 static void *grow(void *array, size_t *cap, size_t need, size_t size)
 {
         size_t want = *cap ? *cap : 64;
@@ -74,7 +74,7 @@ static inline void skip_space(struct json_reader *r)
                 r->p++;
 }
 
-/* Moves over @c where it comes next, with nothing in between. */
+/* Skips @c if it is the next byte. */
 static inline bool take(struct json_reader *r, char c)
 {
         bool found = r->p < r->end && *r->p == c;
@@ -96,7 +96,7 @@ static inline bool expect(struct json_reader *r, char c, const char *error)
 
 /* --- strings --- */
 
-/* r->p stands behind "\u". */
+/* r->p is after "\u". */
 static bool read_unicode_escape(struct json_reader *r)
 {
         int32_t u = hex4(r->p, r->end);
@@ -118,7 +118,7 @@ static bool read_unicode_escape(struct json_reader *r)
         return true;
 }
 
-/* r->p stands behind a backslash. */
+/* r->p is after a backslash. */
 static bool read_escape(struct json_reader *r)
 {
         if (r->p == r->end)
@@ -140,7 +140,8 @@ static bool read_escape(struct json_reader *r)
         }
 }
 
-/* The first byte from @p on that is a control character, quote, backslash or not ASCII, or @end. */
+/* Returns the first byte from @p on that is a control character, quote, backslash or not ASCII; @end if
+ * there is none. */
 static inline const char *skip_plain(const char *p, const char *end)
 {
         const uint64_t ones = 0x0101010101010101u;
@@ -149,7 +150,8 @@ static inline const char *skip_plain(const char *p, const char *end)
 #if defined(__SSE2__)
         for (; end - p >= 16; p += 16) {
                 __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-                __m128i other = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20)); /* signed: above 0x7f, too */
+                /* signed comparison: bytes above 0x7f match, too */
+                __m128i other = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20));
                 __m128i ends = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
                                             _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
                 int mask = _mm_movemask_epi8(_mm_or_si128(other, ends));
@@ -160,7 +162,9 @@ static inline const char *skip_plain(const char *p, const char *end)
 #endif
         for (; end - p >= 8; p += 8) {
                 uint64_t w;
-                uint64_t special; /* a byte's highest bit; a borrow may set others' behind it, none before */
+                /* high bits of matching bytes; a borrow may set wrong bits after the first match, never
+                 * before */
+                uint64_t special;
 
                 memcpy(&w, p, 8);
                 w = le64toh(w);
@@ -174,7 +178,7 @@ static inline const char *skip_plain(const char *p, const char *end)
         return p;
 }
 
-/* The rest of a string that begins at @start, from r->p on, whatever is in it. */
+/* Reads the rest of a string that began at @start, from r->p on. */
 static bool read_string_on(struct json_reader *r, const char *start, struct slice *ret_raw, bool *ret_escaped)
 {
         for (;;) {
@@ -192,7 +196,7 @@ static bool read_string_on(struct json_reader *r, const char *start, struct slic
                         if (!read_escape(r))
                                 return false;
                 } else if ((unsigned char)*r->p < 0x20) {
-                        return fail(r, "a control character stands in a string unescaped");
+                        return fail(r, "a control character in a string is not escaped");
                 } else {
                         size_t n = utf8_sequence(r->p, r->end);
 
@@ -203,9 +207,8 @@ static bool read_string_on(struct json_reader *r, const char *start, struct slic
         }
 }
 
-/* r->p stands behind the opening quote; it ends behind the closing one. The parts of a struct json_string go
- * where they are to stay: copied at once, 16 bytes together, they would be waited for on their way to memory.
- */
+/* r->p is after the opening quote, and afterwards after the closing one. Stores the result as two words, not
+ * as a struct json_string: one 16-byte load right after two 8-byte stores would miss store forwarding. */
 static inline bool read_string(struct json_reader *r, struct slice *ret_raw, bool *ret_escaped)
 {
         const char *start = r->p;
@@ -239,12 +242,12 @@ static XXH128_hash_t hash_string(struct json_reader *r, struct slice raw, bool e
 static bool read_word(struct json_reader *r, const char *word, size_t len)
 {
         if ((size_t)(r->end - r->p) < len || memcmp(r->p, word, len) != 0)
-                return fail(r, "a value is no JSON value");
+                return fail(r, "a value is not valid JSON");
         r->p += len;
         return true;
 }
 
-/* What a value's first byte tells. */
+/* The value type that each first byte announces. */
 static const unsigned char type_of[256] = {
         ['"'] = 1 + JSON_STRING, ['{'] = 1 + JSON_OBJECT, ['['] = 1 + JSON_ARRAY,  ['t'] = 1 + JSON_BOOL,
         ['f'] = 1 + JSON_BOOL,   ['n'] = 1 + JSON_NULL,   ['-'] = 1 + JSON_NUMBER, ['0'] = 1 + JSON_NUMBER,
@@ -259,10 +262,10 @@ bool json_peek(struct json_reader *r, enum json_type *ret)
 
         skip_space(r);
         if (r->p == r->end)
-                return fail(r, "the text ends where a value should stand");
+                return fail(r, "the text ends where a value is expected");
         type = type_of[(unsigned char)*r->p];
         if (!type)
-                return fail(r, "a value is no JSON value");
+                return fail(r, "a value is not valid JSON");
         *ret = (enum json_type)(type - 1);
         return true;
 }
@@ -283,7 +286,7 @@ bool json_object_next(struct json_reader *r, bool first, struct json_string *ret
         }
         return expect(r, '"', "a key is missing or not in double quotes") &&
                read_string(r, &ret_key->raw, &ret_key->escaped) &&
-               expect(r, ':', "a colon is missing behind a key");
+               expect(r, ':', "a colon is missing after a key");
 }
 
 static bool has_duplicates_few(const XXH128_hash_t *keys, size_t n)
@@ -297,7 +300,7 @@ static bool has_duplicates_few(const XXH128_hash_t *keys, size_t n)
         return false;
 }
 
-/* The hashes of keys are known to who sends them: where they go in the table must not be. */
+/* Clients can compute the hashes of keys, so slots also depend on a secret seed. */
 static size_t slot_of(const struct json_scratch *scratch, const XXH128_hash_t *key)
 {
         return (size_t)XXH3_64bits_withSeed(key, sizeof(*key), scratch->seed);
@@ -307,7 +310,7 @@ static void draw_seed(struct json_scratch *scratch)
 {
         while (scratch->seed == 0) {
                 if (getrandom(&scratch->seed, sizeof(scratch->seed), 0) != sizeof(scratch->seed))
-                        abort(); /* 8 bytes come whole (getrandom(2)) */
+                        abort(); /* getrandom(2) never returns fewer than 8 bytes */
         }
 }
 
@@ -339,7 +342,7 @@ static bool has_duplicates(struct json_scratch *scratch, const XXH128_hash_t *ke
         return n <= FEW_KEYS ? has_duplicates_few(keys, n) : has_duplicates_many(scratch, keys, n);
 }
 
-/* The seeds keep apart what would else be the same bytes: 1 and "1", a key and a value. */
+/* Distinct seeds tell 1 from "1", and a key from a value. */
 enum hash_seed { SEED_KEY = 1, SEED_STRING, SEED_NUMBER, SEED_WORD, SEED_MEMBER, SEED_ARRAY, SEED_OBJECT };
 
 static XXH128_hash_t hash_pair(XXH128_hash_t a, XXH128_hash_t b, enum hash_seed seed)
@@ -376,7 +379,7 @@ static bool read_array(struct json_reader *r, XXH128_hash_t *ret_hash)
         return true;
 }
 
-/* The hash is over the sum of the members' hashes, so that their order does not count. */
+/* Hashes the sum of the members' hashes, so that their order does not count. */
 static bool read_object(struct json_reader *r, XXH128_hash_t *ret_hash)
 {
         size_t base = r->keys_len;
@@ -407,8 +410,8 @@ static bool read_object(struct json_reader *r, XXH128_hash_t *ret_hash)
         return true;
 }
 
-/* Deeper than the limit nothing is looked at any more: the reader only finds out whether the text goes on
- * being JSON as far as brackets and strings tell. Good enough to name the true reason. */
+/* Skips a value that is nested too deeply, checking only brackets and strings: enough to tell too deep JSON
+ * from invalid JSON. */
 static bool skip_deep(struct json_reader *r)
 {
         unsigned open = 0;
@@ -461,14 +464,14 @@ static bool read_number(struct json_reader *r, struct json_value *ret, XXH128_ha
         if (!json_number_fits_numeric(&number))
                 note_trouble(r, JSON_TROUBLE_NUMERIC);
         else if (number.has_exponent)
-                r->grown += json_number_text_len(&number); /* what was sent is a few bytes of it */
+                r->grown += json_number_text_len(&number); /* these few bytes are what was sent */
         ret->raw = number.text;
         if (ret_hash)
                 *ret_hash = json_number_hash(&number, SEED_NUMBER, &r->scratch->text);
         return true;
 }
 
-/* @ret_hash may be NULL for scalars of the outermost level, whose hash nobody asks for. */
+/* @ret_hash may be NULL for top-level scalars, whose hash is not needed. */
 static bool read_any(struct json_reader *r, struct json_value *ret, XXH128_hash_t *ret_hash)
 {
         const char *start;
@@ -510,8 +513,8 @@ static bool read_any(struct json_reader *r, struct json_value *ret, XXH128_hash_
         return true;
 }
 
-/* Numbers have exponents: does jsonb print more of an array or object than it may? Between values it puts a blank
- * behind each comma and colon, at most half as many as there are bytes; strings never become longer. */
+/* Checks jsonb's output length of an array or object. jsonb writes out exponents and adds a blank after each
+ * comma and colon (at most half as many as there are bytes); strings never become longer. */
 static __attribute__((noinline)) void look_at_length(struct json_reader *r, const struct json_value *value)
 {
         if (r->text_max > 0 && (value->type == JSON_ARRAY || value->type == JSON_OBJECT) &&
@@ -536,6 +539,6 @@ bool json_finish(struct json_reader *r)
 {
         skip_space(r);
         if (r->p != r->end)
-                return fail(r, "something stands behind the object");
+                return fail(r, "text follows the object");
         return true;
 }

@@ -6,9 +6,9 @@
 
 #include "base/hex.h"
 
-/* What a \u escape in a JSON string is made of. */
+/* Helpers for \u escapes in JSON strings. */
 
-/* The four hexadecimal digits at @p, or -1. */
+/* Returns the value of the four hexadecimal digits at @p, or -1. */
 static inline int32_t hex4(const char *p, const char *end)
 {
         int32_t value = 0;

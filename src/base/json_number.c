@@ -3,17 +3,17 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* What numeric holds (PostgreSQL, src/backend/utils/adt/numeric.c, make_result): the decimal point has at
- * most this many digits before and after it. */
+/* Limits of numeric (PostgreSQL, src/backend/utils/adt/numeric.c, make_result): digits before and after the
+ * decimal point. */
 enum {
         NUMERIC_MAX_INT_DIGITS = 131072,
         NUMERIC_MAX_FRAC_DIGITS = 16383,
 };
 
-/* Exponents beyond this end outside of numeric whatever the digits are, in a line of bounded length. */
+/* A larger exponent is out of numeric's range for any digits that a line can hold. */
 enum { EXPONENT_CAP = 1000000000 };
 
-enum { SHORT_DIGITS = 15 }; /* of any value below 2^53 */
+enum { SHORT_DIGITS = 15 }; /* any such value is below 2^53 */
 
 /* --- reading --- */
 
@@ -58,7 +58,7 @@ bool json_number_read(const char **p, const char *end, struct json_number *ret, 
                 ret->frac_digits = ++*p;
                 ret->frac_len = skip_digits(p, end);
                 if (ret->frac_len == 0)
-                        return fail(ret_error, "a number has no digits behind its decimal point");
+                        return fail(ret_error, "a number has no digits after its decimal point");
         }
         if (*p < end && (**p == 'e' || **p == 'E')) {
                 const char *start = ++*p;
@@ -101,7 +101,7 @@ static char digit_at(const struct json_number *n, size_t i)
         return i < n->int_len ? n->int_digits[i] : n->frac_digits[i - n->int_len];
 }
 
-/* The first digit that is not 0; digits_len() where all are. */
+/* Index of the first digit that is not 0; digits_len() if all are 0. */
 static size_t leading_zeros(const struct json_number *n)
 {
         size_t i = 0;
@@ -111,7 +111,7 @@ static size_t leading_zeros(const struct json_number *n)
         return i;
 }
 
-/* How many digits there are up to the last one that is not 0, @zeros of them leading zeros. */
+/* Number of digits up to the last one that is not 0. @zeros: number of leading zeros. */
 static size_t without_trailing_zeros(const struct json_number *n, size_t zeros)
 {
         size_t end = digits_len(n);
@@ -124,11 +124,12 @@ static size_t without_trailing_zeros(const struct json_number *n, size_t zeros)
 bool json_number_fits_numeric(const struct json_number *n)
 {
         int64_t frac_left = (int64_t)n->frac_len - n->exponent;
-        int64_t lead = (int64_t)n->int_len; /* digits before the point, of the first digit that is not 0 */
+        /* digits before the point, counted from the first digit that is not 0 */
+        int64_t lead = (int64_t)n->int_len;
 
         if (frac_left > NUMERIC_MAX_FRAC_DIGITS)
                 return false;
-        /* numeric_in refuses these of any value, zero included */
+        /* numeric_in refuses such exponents for any value, zero included */
         if (n->exponent >= INT32_MAX / 2 || n->exponent <= -(INT32_MAX / 2))
                 return false;
         if (*n->int_digits == '0') { /* JSON allows no other leading zero */
@@ -143,17 +144,17 @@ bool json_number_fits_numeric(const struct json_number *n)
 
 /* --- as numeric prints it --- */
 
-/* The decimal point has @point digits of the number before it; those that are printed go from @first to before
- * @point + @scale. */
+/* The output of a number: the decimal point comes after @point of its digits; the digits from @first to
+ * before @point + @scale are printed. */
 struct printed {
         bool negative;
         int64_t first;
         int64_t point;
         int64_t scale;
-        int64_t len; /* of the text */
+        int64_t len; /* of the text, in bytes */
 };
 
-/* @zeros: leading_zeros(), or 0 where there is one digit before the point. */
+/* @zeros: leading_zeros(), or 0 if one digit precedes the point. */
 static struct printed print(const struct json_number *n, size_t zeros)
 {
         bool zero = zeros == digits_len(n);
@@ -175,8 +176,8 @@ size_t json_number_text_len(const struct json_number *n)
 
 /* --- hashing --- */
 
-/* What is hashed is the text that numeric makes of it; where that is long (1e131071 is short), its digits
- * without zeros at the ends, and where they stand. */
+/* Hashes numeric's output. If that is long (1e131071 is sent short), hashes instead the digits without zeros
+ * at both ends, and their position. */
 XXH128_hash_t json_number_hash(const struct json_number *n, uint64_t seed, struct buf *scratch)
 {
         enum { TEXT_MAX = 400 };
@@ -215,7 +216,7 @@ enum json_integer json_number_integer(const struct json_number *n, int64_t *ret)
         const int64_t max = (INT64_C(1) << 53) - 1;
         size_t zeros = leading_zeros(n);
         size_t end = without_trailing_zeros(n, zeros);
-        int64_t power = (int64_t)n->int_len + n->exponent - (int64_t)end; /* of 10, of the last digit */
+        int64_t power = (int64_t)n->int_len + n->exponent - (int64_t)end; /* of 10, for the last digit */
         int64_t value = 0;
 
         if (end > zeros && power < 0)

@@ -25,7 +25,7 @@ static size_t put_utf8(char *out, int32_t u)
         return 4;
 }
 
-/* Decodes the \u escape at @p (behind "\u"); returns where the text goes on. */
+/* Decodes the \u escape whose digits start at @p; returns the position after the escape. */
 static const char *decode_unicode(const char *p, const char *end, char *out, size_t *len)
 {
         int32_t u = hex4(p, end);

@@ -31,13 +31,13 @@ enum {
 static struct {
         _Atomic enum log_level level;
         enum log_format format;
-        int journal; /* the socket of its own protocol; -1 where there is none */
+        int journal; /* socket of the journal's native protocol; -1: none */
 } logger = {LOG_LEVEL_INFO, LOG_FORMAT_PLAIN, -1};
 
 static const int priorities[] = {3, 4, 6, 7}; /* syslog(3): err, warning, info, debug */
 
-/* systemd.exec(5): $JOURNAL_STREAM is device and inode of the journal's end. A process may have inherited the
- * variable, and write somewhere else. */
+/* $JOURNAL_STREAM holds device and inode of the journal's stream (systemd.exec(5)). The process may have
+ * inherited the variable but write elsewhere. */
 static int stderr_is_journal(void)
 {
         const char *stream = getenv("JOURNAL_STREAM");
@@ -101,8 +101,8 @@ static int write_prefix(char *line, enum log_level level)
         return snprintf(line, LINE_BYTES, "%s.%03ldZ %s ", date, now.tv_nsec / 1000000, names[level]);
 }
 
-/* One event is one line, and one field: a text from outside must not start a second one, nor do other things to
- * a terminal. Returns its length, which does not grow. */
+/* Replaces whatever could start a second line or field or control a terminal. Returns the length, which
+ * never grows. */
 static size_t make_one_line(char *text)
 {
         for (char *p = text; *p; p++) {
@@ -117,7 +117,7 @@ struct entry {
         size_t len;
 };
 
-/* NAME=value and a newline; a value that does not fit is cut. */
+/* Appends NAME=value and a line feed; cuts a value that does not fit. */
 static void put_field(struct entry *e, const char *name, const char *value)
 {
         size_t room = sizeof(e->text) - e->len;
@@ -140,7 +140,7 @@ static void put_number(struct entry *e, const char *name, uint64_t value)
         put_field(e, name, value > 0 ? text : NULL);
 }
 
-/* The journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): a datagram for an entry, a line for a
+/* The journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): one datagram per entry, one line per
  * field. */
 static void format_entry(struct entry *e, enum log_level level, const struct log_fields *fields,
                          const char *text)
@@ -170,10 +170,10 @@ static void write_item(const struct log_item *item)
             send(logger.journal, item->entry, item->entry_len, MSG_NOSIGNAL) == (ssize_t)item->entry_len)
                 return;
         if (write(STDERR_FILENO, item->line, item->line_len) < 0)
-                return; /* nowhere is left to say so */
+                return; /* there is nowhere left to report this */
 }
 
-/* An event as it is written: a line, and where the journal is, an entry. */
+/* A formatted event: a line, and an entry if the journal is connected. */
 struct formatted {
         char line[LINE_BYTES];
         struct entry entry;
@@ -206,7 +206,7 @@ static void vformat(struct formatted *f, enum log_level level, const struct log_
 
 /* --- in the queue's thread --- */
 
-/* The last event, and how often it came since it was written. */
+/* The last event, and how often it was repeated since it was written. */
 static struct {
         char text[LINE_BYTES];
         size_t len;
@@ -247,7 +247,7 @@ static bool write_queued(const struct log_item *item)
 
         if (repeats(item) && (last.times == 0 || now - last.since_ms < REPEAT_MS)) {
                 if (last.times++ == 0) {
-                        last.times++; /* the first one, which was written */
+                        last.times++; /* already written once */
                         last.since_ms = now;
                 }
                 return true;
@@ -279,7 +279,7 @@ void log_start(void)
         last.len = 0;
         if (!log_queue_start(&ops))
                 log_warn(
-                        "cannot start a thread for the log: a slow reader of standard error may hold up the daemon");
+                        "cannot start a thread for the log: a slow reader of standard error may delay the daemon");
 }
 
 void log_stop(void)

@@ -1,4 +1,4 @@
-/* Two buffers: one gathers while the thread writes the other. */
+/* Two buffers: callers fill one while the thread writes the other. */
 #include "base/log_queue.h"
 
 #include <pthread.h>
@@ -11,10 +11,10 @@
 #include "base/buf.h"
 
 enum {
-        QUEUE_BYTES = 512 << 10, /* in each buffer */
-        URGENT_BYTES = 64 << 10, /* on top of that */
+        QUEUE_BYTES = 512 << 10, /* capacity of each buffer */
+        URGENT_BYTES = 64 << 10, /* extra capacity for urgent items */
         FLUSH_SECONDS = 5,
-        STOP_PATIENCE_MS = 1000, /* without progress */
+        STOP_PATIENCE_MS = 1000, /* without progress, until log_queue_stop gives up */
         STOP_MS = 5000,
         STOP_LOOK_MS = 10,
 };
@@ -24,15 +24,15 @@ static struct {
         pthread_cond_t wake;
         pthread_t thread;
         const struct log_queue_ops *ops;
-        struct buf gathering; /* headers, each with its texts */
-        struct buf writing;   /* the thread's */
-        uint64_t gap_size;    /* items dropped behind those in gathering */
+        struct buf gathering; /* headers, each followed by its texts */
+        struct buf writing;   /* used by the thread alone */
+        uint64_t gap_size;    /* number of items dropped after those in gathering */
         bool stopping;
-        bool holding; /* it holds something back */
+        bool holding; /* the thread holds an item back */
         _Atomic bool running;
-        _Atomic bool ended; /* the thread has */
+        _Atomic bool ended; /* the thread has ended */
         _Atomic uint64_t dropped;
-        _Atomic uint64_t written; /* items */
+        _Atomic uint64_t written; /* number of items */
 } queue = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
 struct header {
@@ -69,7 +69,7 @@ static bool nothing_gathered(void)
         return queue.gathering.len == 0 && queue.gap_size == 0;
 }
 
-/* Until something gathers, or it is time to write what is held back. */
+/* Waits until an item is queued, or until it is time to write a held-back item. */
 static void wait_for_items(void)
 {
         struct timespec until;
@@ -82,7 +82,7 @@ static void wait_for_items(void)
                                     : pthread_cond_wait(&queue.wake, &queue.lock);
 }
 
-/* Takes what gathered; false at the end. */
+/* Swaps the buffers; false when the queue was stopped and is empty. */
 static bool take(uint64_t *ret_gap)
 {
         struct buf swap;
@@ -134,7 +134,7 @@ bool log_queue_start(const struct log_queue_ops *ops)
         buf_reserve(&queue.gathering, QUEUE_BYTES + URGENT_BYTES);
         buf_reserve(&queue.writing, QUEUE_BYTES + URGENT_BYTES);
         sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are other threads' */
+        pthread_sigmask(SIG_SETMASK, &all, &before); /* other threads handle signals */
         err = pthread_create(&queue.thread, NULL, run, NULL);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         queue.running = err == 0;
@@ -158,7 +158,7 @@ void log_queue_put(const struct log_item *item, bool urgent)
         size_t limit = urgent ? QUEUE_BYTES + URGENT_BYTES : QUEUE_BYTES;
 
         pthread_mutex_lock(&queue.lock);
-        /* behind a gap nothing may stand that is not told before it */
+        /* after a gap nothing is queued until the gap itself is */
         if (queue.gathering.len + bytes > limit || (queue.gap_size > 0 && !urgent)) {
                 queue.gap_size++;
                 queue.dropped++;
@@ -189,7 +189,7 @@ void log_queue_stop(void)
                 written = queue.written;
         }
         if (!queue.ended)
-                return; /* it is stuck in write(2), and ends with the process */
+                return; /* the thread is stuck in write(2) and ends with the process */
         queue.running = false;
         pthread_join(queue.thread, NULL);
         buf_deinit(&queue.gathering);

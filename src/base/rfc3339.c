@@ -5,9 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-/* Days since 1970-01-01 of a date in the proleptic Gregorian calendar. The year is taken to begin in March,
- * so that the leap day is its last (H. Hinnant, "chrono-compatible low-level date algorithms",
- * days_from_civil). */
+/* Days from 1970-01-01 to a date of the proleptic Gregorian calendar. Years start in March here, so that the
+ * leap day comes last (H. Hinnant, "chrono-compatible low-level date algorithms", days_from_civil). */
 static int64_t days_from_civil(int year, int month, int day)
 {
         int y = month <= 2 ? year - 1 : year;
@@ -28,7 +27,7 @@ static int days_in_month(int year, int month)
         return days[month - 1];
 }
 
-/* Two digits, or a number above 99 where they are none. */
+/* Value of two digits; above 99 if they are not digits. */
 static inline unsigned two(const char *p)
 {
         unsigned hi = (unsigned)(unsigned char)p[0] - '0';
@@ -37,7 +36,7 @@ static inline unsigned two(const char *p)
         return hi > 9 || lo > 9 ? 100 : hi * 10 + lo;
 }
 
-/* Reads the fraction at *pos, if there is one, to microseconds. */
+/* Reads the optional fraction at *pos to microseconds. */
 static enum rfc3339_result read_fraction(struct slice text, size_t *pos, int *ret_us)
 {
         static const int scale[] = {0, 100000, 10000, 1000, 100, 10, 1};
@@ -61,7 +60,7 @@ static enum rfc3339_result read_fraction(struct slice text, size_t *pos, int *re
         return RFC3339_OK;
 }
 
-/* Reads the offset, which must be all that is left, to seconds east of UTC. */
+/* Reads the offset, which must end the text, to seconds east of UTC. */
 static enum rfc3339_result read_offset(struct slice text, size_t pos, int *ret_seconds)
 {
         const char *p = text.ptr + pos;
@@ -84,17 +83,17 @@ static enum rfc3339_result read_offset(struct slice text, size_t pos, int *ret_s
         return RFC3339_OK;
 }
 
-/* Of eight bytes, the first one being the lowest: whether each is at most 9 where @is_digit has ones, and 0
- * else. */
+/* For eight bytes, the first one lowest: true if each is at most 9 where @is_digit has ones, and 0
+ * elsewhere. */
 static inline bool are_digits(uint64_t bytes, uint64_t is_digit)
 {
         const uint64_t highs = 0x8080808080808080u;
         const uint64_t beyond = highs - 0x0101010101010101u - (is_digit & 0x0909090909090909u);
 
-        return (((bytes + beyond) | bytes) & highs) == 0; /* a carry comes only from a byte that is none */
+        return (((bytes + beyond) | bytes) & highs) == 0; /* only a byte above 9 causes a carry */
 }
 
-/* Two digits next to each other as a number, in the place of the first. */
+/* Combines each two neighbouring digits to a number, in the place of the first. */
 static inline uint64_t pairs(uint64_t digits)
 {
         return digits * 10 + (digits >> 8);

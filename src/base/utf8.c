@@ -36,8 +36,8 @@ size_t utf8_sequence(const char *p, const char *end)
         return n;
 }
 
-/* The largest length up to @len that does not end inside a UTF-8 sequence of the valid text @s, of which more
- * than @len bytes exist. */
+/* Largest length up to @len at which @s can be cut between characters. @s is valid UTF-8 and longer than
+ * @len. */
 static size_t utf8_boundary(const char *s, size_t len)
 {
         while (len > 0 && ((unsigned char)s[len] & 0xc0) == 0x80)

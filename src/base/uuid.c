@@ -76,6 +76,6 @@ struct uuid uuid_v7(int64_t unix_ms)
         uint64_t random[2];
 
         if (getrandom(random, sizeof(random), 0) != sizeof(random))
-                abort(); /* 16 bytes come whole (getrandom(2)) */
+                abort(); /* getrandom(2) never returns fewer than 16 bytes */
         return make(7, unix_ms, random[0], random[1]);
 }

@@ -7,7 +7,7 @@
 
 #include "base/utf8.h"
 
-/* Characters that are not seen, but change what is seen: where text goes, in which order, or that there is any. */
+/* Invisible characters that change how or where text is displayed. */
 static const struct {
         uint32_t first, last;
 } hidden[] = {
@@ -45,7 +45,7 @@ static bool is_hidden(const char *text, size_t len)
         return false;
 }
 
-/* What stands for the first character of @text, *ret_len bytes; @text moves behind it. */
+/* Returns what to show for the first character of @text, *ret_len bytes, and moves @text past the character. */
 static const char *next(const char **text, size_t *ret_len)
 {
         const char *at = *text;

@@ -1,10 +1,10 @@
-/* The window holds, in order, what is not settled; it is filled while it has room, sent as the socket takes
- * it, and an ack takes lines from its front. A connection that breaks is replaced, and begins with the
- * window's first line, which is line 1 of that connection. Writing and reading alternate as poll() says,
- * since a client that does not read its replies is not read, either.
+/* The window holds all unsettled lines in order. It is filled while it has room and sent as the socket
+ * accepts it; an ack removes lines from its front. A broken connection is replaced; the new one begins with
+ * the window's first line, which is line 1 of that connection. Writing and reading alternate by poll(),
+ * since the daemon stops reading from a client that does not read its replies.
  *
- * A reject is told with the ack that covers its line: without that ack the line is sent again, and may fare
- * better. Only whole lines are sent, so that no end of ours cuts one in two. */
+ * A reject is reported with the ack that covers its line: without that ack the line is sent again, and may
+ * be accepted. Only whole lines are sent, so that stopping never cuts one in two. */
 #include "client/client.h"
 
 #include <errno.h>
@@ -26,9 +26,9 @@
 #include "base/visible.h"
 
 enum {
-        WINDOW_BYTES = 32 * 1024 * 1024, /* some batches ahead of the acks */
+        WINDOW_BYTES = 32 * 1024 * 1024, /* some batches more than are acked */
         WINDOW_LINES = 100000,
-        LINE_MAX_BYTES = 64 * 1024 * 1024, /* the most that limits.max_line_bytes may be */
+        LINE_MAX_BYTES = 64 * 1024 * 1024, /* the maximum of limits.max_line_bytes */
         SEND_BYTES = 256 * 1024,
         RECEIVE_BYTES = 64 * 1024,
         REPLY_MAX_BYTES = 1024 * 1024,
@@ -65,7 +65,7 @@ static bool everything_settled(const struct client *c)
         return input_is_over(c) && c->first == c->whole;
 }
 
-/* The front of the window is given up once that is worth the copying. */
+/* Frees the front of the window once it is large enough to justify the copying. */
 static void compact(struct client *c)
 {
         size_t done = c->first < c->sent ? c->first : c->sent;
@@ -79,7 +79,7 @@ static void compact(struct client *c)
         c->whole -= done;
 }
 
-/* Of a line that no daemon takes the beginning will do to have it refused. */
+/* A line longer than any daemon accepts is cut; the beginning is enough for the daemon to reject it. */
 static void cut_endless_line(struct client *c)
 {
         if (c->window.len - c->whole > LINE_MAX_BYTES + 1)
@@ -101,13 +101,13 @@ static void take_input(struct client *c)
                         c->whole = (size_t)(end - c->window.data) + 1;
         }
         cut_endless_line(c);
-        if (c->input == CLIENT_INPUT_END && c->window.len > c->whole) { /* a line without a newline */
+        if (c->input == CLIENT_INPUT_END && c->window.len > c->whole) { /* the last line has no line feed */
                 c->whole = c->window.len;
                 c->lines++;
         }
 }
 
-/* Where the line ends that begins at @at, its newline included; the last line may have none. */
+/* End of the line that begins at @at, including its line feed; the last line may have none. */
 static size_t line_end(const struct client *c, size_t at)
 {
         const char *newline = memchr(c->window.data + at, '\n', c->whole - at);
@@ -115,7 +115,7 @@ static size_t line_end(const struct client *c, size_t at)
         return newline ? (size_t)(newline - c->window.data) + 1 : c->whole;
 }
 
-/* No line is begun any more. What lies ahead of the acks is what was sent, up to its line's end. */
+/* Starts no further line. The rest of a line already begun is still sent. */
 static void stop(struct client *c)
 {
         size_t cut = c->first;
@@ -129,8 +129,8 @@ static void stop(struct client *c)
         c->stopped = true;
 }
 
-/* Takes one line from the front. False where none was sent. The daemon may settle a line before its end has
- * come: it was too long; the rest is sent all the same. */
+/* Removes one line from the front. Returns false if none was sent. The daemon may settle a line before its
+ * end has arrived, if it is too long; the rest is sent nevertheless. */
 static bool settle_line(struct client *c)
 {
         size_t end;
@@ -147,7 +147,7 @@ static bool settle_line(struct client *c)
 
 /* --- lines that are stored again when they are sent again --- */
 
-/* A spending record that names neither its moment of collection nor its id. */
+/* True for a spending record with neither collectedAt nor id. */
 static bool is_anonymous(struct slice line, struct json_scratch *scratch)
 {
         struct json_reader reader;
@@ -168,7 +168,7 @@ static bool is_anonymous(struct slice line, struct json_scratch *scratch)
         return json_finish(&reader);
 }
 
-/* How many of the lines that were sent; *ret_first is the first one's number. */
+/* Counts such lines among those sent; *ret_first is the number of the first. */
 static uint64_t count_anonymous(const struct client *c, uint64_t *ret_first)
 {
         struct json_scratch scratch = {0};
@@ -203,7 +203,7 @@ static bool fail_hopelessly(struct client *c, const char *what, const char *deta
         return fail(c, what, detail);
 }
 
-/* Of a connection's line @n, the number among all lines that are sent; 0 for the hello. */
+/* Returns the number, among all lines sent, of line @n of the connection; 0 for the hello. */
 static uint64_t line_of(const struct client *c, uint64_t n)
 {
         uint64_t hello = c->options.hello ? 1 : 0;
@@ -232,7 +232,7 @@ static void forget_rejects(struct client *c)
         c->rejects_len = 0;
 }
 
-/* Takes @reply. */
+/* Takes over @reply. */
 static bool on_reject(struct client *c, cJSON *reply)
 {
         uint64_t line = line_of(c, number_in(reply, "reject"));
@@ -291,13 +291,15 @@ static bool on_closing(struct client *c, const char *why)
 {
         if (strcmp(why, "not_allowed") == 0)
                 return fail_hopelessly(
-                        c, "the daemon does not admit this user (listen.allow_users, allow_groups, [client NAME])", "");
+                        c,
+                        "the daemon does not admit this user (listen.allow_users, allow_groups, [client NAME])",
+                        "");
         if (strcmp(why, "too_many_connections") == 0)
                 return fail(c, "the daemon has too many connections (limits.max_connections)", "");
         return fail(c, "the daemon closed the connection: ", why);
 }
 
-/* False: the connection is of no use any more. */
+/* Returns false if the connection is unusable. */
 static bool on_reply(struct client *c, const char *line, size_t len)
 {
         cJSON *reply = cJSON_ParseWithLength(line, len);
@@ -321,7 +323,7 @@ static bool on_reply(struct client *c, const char *line, size_t len)
 
 /* --- a connection --- */
 
-/* False at its end. */
+/* Returns false at the end of the stream. */
 static bool receive_some(struct client *c)
 {
         char *p = buf_reserve(&c->replies, RECEIVE_BYTES);
@@ -353,7 +355,7 @@ static size_t hello_left(const struct client *c)
         return c->options.hello ? strlen(c->options.hello) - c->hello_sent : 0;
 }
 
-/* False where nothing can be sent any more; there may be replies all the same. */
+/* Returns false if nothing more can be sent; replies may still arrive. */
 static bool send_some(struct client *c)
 {
         bool hello = hello_left(c) > 0;
@@ -370,7 +372,7 @@ static bool send_some(struct client *c)
 static bool open_connection(struct client *c)
 {
         int on = 1;
-        int idle = 30; /* seconds: who vanishes without a word is noticed, though nothing is to be sent */
+        int idle = 30; /* seconds: detects a peer that is gone even if nothing is to be sent */
         int connect_ms = c->options.connect_ms > 0 ? c->options.connect_ms : CONNECT_MS;
         char error[CONNECT_ERROR_BYTES];
 
@@ -410,7 +412,7 @@ static void close_connection(struct client *c)
         c->connected = false;
 }
 
-/* One connection, until it ends or everything is settled. */
+/* Uses one connection until it ends or everything is settled. */
 static void converse(struct client *c)
 {
         bool sending = true;
@@ -429,7 +431,7 @@ static void converse(struct client *c)
                         c->half_closed = shutdown(c->fd, SHUT_WR) == 0;
                 if (poll(p, 3, to_read && c->options.input_fd < 0 ? 0 : c->options.turn_ms) < 0 &&
                     errno != EINTR)
-                        abort(); /* memory */
+                        abort(); /* out of memory */
                 if (p[0].revents & (POLLIN | POLLHUP | POLLERR))
                         open = receive_some(c);
                 if (open && p[2].revents)
@@ -444,7 +446,7 @@ static void converse(struct client *c)
 
 /* --- connections, one after the other --- */
 
-/* Takes input until there is something to send; false where that is over. */
+/* Reads input until there is something to send; returns false if there will not be. */
 static bool wait_for_work(struct client *c)
 {
         while (c->first == c->whole && !input_is_over(c) && !c->hopeless) {
@@ -452,7 +454,7 @@ static bool wait_for_work(struct client *c)
                                      {.fd = c->options.stop_fd, .events = POLLIN}};
 
                 if (poll(p, 2, c->options.input_fd < 0 ? 0 : c->options.turn_ms) < 0 && errno != EINTR)
-                        abort(); /* memory */
+                        abort(); /* out of memory */
                 if (p[1].revents)
                         stop(c);
                 else if (p[0].revents || c->options.input_fd < 0)
@@ -462,7 +464,7 @@ static bool wait_for_work(struct client *c)
         return c->first < c->whole && !c->hopeless;
 }
 
-/* False where it was ended on demand. */
+/* Returns false if stopped on request. */
 static bool pause_for(struct client *c, int64_t ms)
 {
         int64_t until = clock_monotonic_ms() + ms;
@@ -481,7 +483,7 @@ static bool pause_for(struct client *c, int64_t ms)
         return true;
 }
 
-/* At random, so that the clients of a daemon that is back do not all come at once. */
+/* Randomised, so that not all clients of a restarted daemon reconnect at once. */
 static int64_t pause_after(unsigned failures)
 {
         int64_t most = failures < 7 ? PAUSE_FIRST_MS << (failures - 1) : PAUSE_MAX_MS;
@@ -498,7 +500,7 @@ static bool is_stop_asked(const struct client *c)
         return poll(&p, 1, 0) > 0;
 }
 
-/* After a connection that ended too early: tells, waits. False where it is not to be tried again. */
+/* After a connection ended early: reports it and waits. Returns false if there should be no further attempt. */
 static bool wait_to_retry(struct client *c, unsigned failures, int64_t since)
 {
         int64_t pause = pause_after(failures);
@@ -539,7 +541,7 @@ enum client_end client_run(struct client *c)
                         since = clock_monotonic_ms();
                 }
                 if (c->first == c->whole)
-                        continue; /* it owes nothing, and comes back when there is something to say */
+                        continue; /* nothing is unacked; reconnect when there is something to send */
                 failures++;
                 if (!wait_to_retry(c, failures, since))
                         return is_stop_asked(c) && !c->hopeless ? CLIENT_STOPPED : CLIENT_FAILED;

@@ -12,7 +12,7 @@
 
 #include "base/address.h"
 
-/* Waits until a connection that was begun is made. 0, or an errno. */
+/* Waits until a connection in progress is established. Returns 0 or an errno. */
 static int wait_connected(int fd, int timeout_ms, int stop_fd)
 {
         struct pollfd p[] = {{.fd = fd, .events = POLLOUT}, {.fd = stop_fd, .events = POLLIN}};

@@ -33,7 +33,7 @@ static void begin_params(struct against *a, int len)
                 array_text_begin(&a->params[i]);
 }
 
-/* Runs @sql with the first @len arrays. NULL, and a->failed, where it fails. */
+/* Runs @sql with the first @len arrays. On failure returns NULL and sets a->failed. */
 static struct pg_result *ask(struct against *a, const char *sql, int len)
 {
         struct db_params params = {0};
@@ -75,8 +75,8 @@ static char *real_name(struct against *a, const char *table)
         return name;
 }
 
-/* Hierarchy lines are written to empty tables that this session finds first; an account's rows are copied to them when a line
- * names it. */
+/* Hierarchy lines are written to empty temporary tables that hide the real ones in this session; an
+ * account's rows are copied there when a line first names it. */
 static void replace_tables(struct against *a)
 {
         if (a->real_accounts)
@@ -94,7 +94,7 @@ static int compare_texts(const void *x, const void *y)
         return strcmp(x, y);
 }
 
-/* No external id holds a NUL. */
+/* Assumes that external ids contain no NUL. */
 static void copy_account(struct against *a, struct json_string external_id)
 {
         char id[EXTERNAL_ID_MAX + 1];
@@ -171,7 +171,7 @@ static void add_nullable(struct array_text *param, bool has, struct json_string 
                 array_text_add_uuid(param, NULL);
 }
 
-/* What the daemon asks of an object before it writes it. */
+/* Reads what the daemon reads about an object before writing it. */
 static bool resolve_object(struct against *a, struct hierarchy_row *row)
 {
         enum { PARAMS = 8 };
@@ -280,13 +280,13 @@ static void resolve_rows(struct against *a, struct judged *judged)
         a->failed = a->failed || lookup_blocking_run(&a->lookup, &a->db, on_resolved, &r) != 0;
 }
 
-/* --- spending lines: what is there already --- */
+/* --- spending lines: what is already stored --- */
 
 /* A record that would be stored. */
 struct record {
         struct uuid id;
         int64_t collected_at; /* 0 in the tree by id alone */
-        struct uuid print;    /* a hash over all that is stored but the id */
+        struct uuid print;    /* hash of all stored fields but the id */
 };
 
 static int compare_records(const void *x, const void *y)
@@ -298,7 +298,7 @@ static int compare_records(const void *x, const void *y)
         return order ? order : (a->collected_at > b->collected_at) - (a->collected_at < b->collected_at);
 }
 
-/* @any_time: collectedAt counts for nothing. */
+/* @any_time: ignore collectedAt. */
 static struct record record_of(const struct spending_record *rec, bool any_time)
 {
         struct spending_record nameless = *rec;
@@ -334,7 +334,7 @@ static void judge_found(struct judged *j, bool same, bool any_time)
         judged_reject(j, &reject);
 }
 
-/* The database has nothing under the record's key: an earlier line may. */
+/* Nothing is stored under the record's key; an earlier line may have the same key. */
 static void judge_absent(struct against *a, struct judged *j, const struct spending_record *rec)
 {
         struct record record = record_of(rec, rec->any_time);
@@ -376,7 +376,7 @@ static void add_record_params(struct array_text *p, const struct spending_record
         array_text_add(&p[10], rec->metrics);
 }
 
-/* Chooses the rows that are asked for together: those of which only the id counts, or the others. */
+/* Chooses the rows for one query: those keyed by id alone, or the others. */
 static void choose_rows(struct against *a, const struct judged *judged, bool any_time)
 {
         a->asked_len = 0;

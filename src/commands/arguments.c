@@ -1,5 +1,5 @@
-/* The command line, by argp(3). argp's own error messages and exits are off: they quote what was typed, which may hold a
- * password. */
+/* Parses the command line with argp(3). argp's own error messages and exits are disabled: they quote
+ * arguments, which may contain a password. */
 #include "commands/arguments.h"
 
 #include <argp.h>
@@ -9,7 +9,7 @@
 
 #include "base/config.h"
 
-/* Keys of argp: the commands' options, then those of every command. */
+/* Keys for argp: options of single commands, then those of all commands. */
 enum { KEY_FIRST = 256, KEY_CONFIG = KEY_FIRST + OPTIONS, KEY_SET };
 
 int arguments_usage(const char *what, const char *word)
@@ -19,8 +19,8 @@ int arguments_usage(const char *what, const char *word)
         return 2;
 }
 
-/* A copy of the argument, whose own bytes are overwritten: it may hold a password, and everybody can read the
- * arguments of a process. */
+/* Returns a copy of the argument and overwrites the original: it may contain a password, and everybody can
+ * read a process's arguments. */
 static char *take_secret(char *argument)
 {
         char *copy = strdup(argument);
@@ -62,7 +62,7 @@ static int add_override(struct arguments *a, char *text)
 {
         if (a->overrides_len == ARGUMENTS_OVERRIDES_MAX)
                 return arguments_usage("too many --set", NULL);
-        if (!config_is_override(text)) /* not quoted: there may be a secret in it */
+        if (!config_is_override(text)) /* not quoted: it may contain a secret */
                 return arguments_usage("--set must be section.key=value", NULL);
         a->overrides[a->overrides_len++] = take_secret(text);
         return 0;
@@ -100,7 +100,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
         }
 }
 
-/* What is wrong with the option at which the parser stopped. What stands after '=' may be a secret. */
+/* Reports what is wrong with the option at which the parser stopped. What follows '=' may be a secret. */
 static int fail_option(char *argument)
 {
         bool has_value = argument[strcspn(argument, "=")] != '\0';
@@ -128,7 +128,7 @@ int arguments_parse(struct arguments *ret, int argc, char **argv)
         *ret = (struct arguments){0};
         err = argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_EXIT | ARGP_NO_HELP, NULL, ret);
         if (err == ECANCELED)
-                return 2; /* the error is printed */
+                return 2; /* the error was printed */
         if (err)
                 return fail_option(ret->faulty ? ret->faulty : argv[0]);
         if (ret->words_len > 0 && strcmp(ret->words[0], "help") == 0) {

@@ -8,7 +8,7 @@ struct range {
         uint32_t last;
 };
 
-/* The locale does not matter: wcwidth() knows nothing in the C locale, which services and cron jobs have. */
+/* Independent of the locale: wcwidth() does not work in the C locale, which services and cron jobs have. */
 static const struct range wide[] = {
         {0x1100, 0x115f},   {0x231a, 0x231b},   {0x2329, 0x232a},   {0x23e9, 0x23ec},   {0x25fd, 0x25fe},
         {0x2614, 0x2615},   {0x2648, 0x2653},   {0x26a1, 0x26a1},   {0x26bd, 0x26be},   {0x2705, 0x2705},
@@ -38,7 +38,7 @@ static int is_in(uint32_t c, const struct range *ranges, size_t len)
         return 0;
 }
 
-/* The character that @text begins with; *ret_len: its bytes. */
+/* Decodes the first character of @text; *ret_len: its length in bytes. */
 static uint32_t decode(const char *text, size_t *ret_len)
 {
         const unsigned char *c = (const unsigned char *)text;

@@ -32,12 +32,12 @@ struct check {
         struct table table; /* of the results, for programs */
         bool json;
         struct db db;
-        bool missing; /* tables are */
+        bool missing; /* tables are missing */
         unsigned done;
         unsigned wrong;
 };
 
-/* Prints the result of one thing that was looked at; returns @ok. */
+/* Prints the result of one check; returns @ok. */
 static bool report(struct check *c, bool ok, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 static bool report(struct check *c, bool ok, const char *fmt, ...)
@@ -155,7 +155,7 @@ static void check_migrations(struct check *c)
         migration_list_deinit(&list);
 }
 
-/* The tables against the first migration's; its tables are made and forgotten in a transaction. */
+/* Compares the tables with the first migration's, which are created in a transaction and rolled back. */
 static void check_catalogue(struct check *c)
 {
         struct catalogue_diff diff;
@@ -165,7 +165,7 @@ static void check_catalogue(struct check *c)
                 (void)db_run(&c->db, "ROLLBACK");
                 return;
         }
-        (void)db_run(&c->db, "ROLLBACK"); /* a connection that is lost now shows at the next step */
+        (void)db_run(&c->db, "ROLLBACK"); /* the next step reports a lost connection */
         if (diff.refused_len > 0)
                 report(c, false, "tables: %zu difference%s: %s: change them back", diff.refused_len,
                        diff.refused_len == 1 ? "" : "s", diff.refused);
@@ -176,7 +176,7 @@ static void check_catalogue(struct check *c)
         catalogue_diff_deinit(&diff);
 }
 
-/* Whether it is a hypertable at all is told by check_fits. */
+/* check_fits reports a missing hypertable. */
 static void check_hypertable(struct check *c)
 {
         struct hypertable_facts facts;
@@ -192,7 +192,7 @@ static void check_hypertable(struct check *c)
                 report(c, true, "hypertable: spending by collected_at, in chunks of 1 week");
 }
 
-/* Accounts whose days the report cannot know. */
+/* Accounts with unknown time zones, in whose days reports would be wrong. */
 static void check_time_zones(struct check *c)
 {
         struct pg_result *res;
@@ -221,7 +221,7 @@ static void on_difference(void *ctx, enum fits_subject subject, const char *diff
         struct check *c = ctx;
 
         c->missing |= subject == FITS_MISSING;
-        if (subject != FITS_SERVER) /* check_server has told */
+        if (subject != FITS_SERVER) /* check_server reports that */
                 report(c, false, "%s: %s", difference, remedy);
 }
 
@@ -320,7 +320,7 @@ static void check_tcp(struct check *c, const struct config *config)
                 report(c, false, "configuration: %s", error);
 }
 
-/* What systemd gave to the daemon when it started does not change at a reload. */
+/* A reload does not change the credentials that systemd gave to the daemon when it started. */
 static bool has_absent_credential(const struct config *config)
 {
         return config_credential_absent(config->listen.tls_cert) ||
@@ -427,8 +427,8 @@ static void check_http(struct check *c, const struct config *config)
                 freeaddrinfo(found);
 }
 
-/* What the daemon makes where it is missing must be of the right kind where it is there, and have a folder.
- */
+/* A path that the daemon creates if missing must be of the right kind if it exists, and its directory must
+ * exist. */
 static void check_path(struct check *c, const char *setting, const char *path, bool folder)
 {
         char copy[PATH_MAX];
@@ -444,8 +444,8 @@ static void check_path(struct check *c, const char *setting, const char *path, b
                        strerror(errno), copy);
 }
 
-/* All that needs neither the database nor the daemon's own user. The Unix socket's folder may be systemd's.
- */
+/* Checks that need neither the database nor the daemon's user. systemd may create the Unix socket's
+ * directory. */
 static void check_configuration(struct check *c, const struct config *config)
 {
         check_url(c, config);

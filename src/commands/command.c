@@ -116,7 +116,7 @@ static int find_one_account(struct db *db, const struct command_account *asked, 
         if (ad_account_find_external(db, slice_str(asked->external_id),
                                      asked->has_platform ? &asked->platform : NULL,
                                      asked->has_connection ? &asked->connection : NULL, ret) != 0)
-                return command_fail_db(db, "cannot look for the ad account");
+                return command_fail_db(db, "cannot look up the ad account");
         found = ret->len;
         if (found == 1)
                 return 0;
@@ -142,5 +142,5 @@ int command_find_account(struct db *db, const struct command_account *asked, str
         ad_account_list_deinit(ret);
         if (err == ERR_NOT_FOUND)
                 return command_fail(FAILED, "the account has no such ad object (check --object)");
-        return command_fail_db(db, "cannot look for the ad object");
+        return command_fail_db(db, "cannot look up the ad object");
 }

@@ -10,7 +10,7 @@
 #include "model/ad_account.h"
 #include "model/db.h"
 
-/* What the subcommands share. */
+/* Helpers that the subcommands share. */
 
 enum exit_status { DONE, FAILED, USAGE };
 
@@ -23,10 +23,10 @@ int command_read_format(const char *text, bool csv, enum table_format *ret);
 /* A terminal that can only print (TERM=dumb). */
 bool command_terminal_is_dumb(void);
 
-/* What a command says last when lines were rejected: how many, of how many (uint64_t). */
+/* The last line of a command if lines were rejected: how many, of how many (uint64_t). */
 #define COMMAND_REJECTED_FORMAT "%" PRIu64 " of %" PRIu64 " lines were rejected: see above for each"
 
-/* Prints a reject to standard output, for people or as a line of JSON; @field may be "". */
+/* Prints a reject to standard output, as text or as a line of JSON; @field may be "". */
 void command_print_reject(bool json, uint64_t line, const char *code, const char *field, const char *message);
 
 /* As command_fail, for the database's last error, with what to do about it; returns FAILED. */
@@ -37,10 +37,10 @@ const char *command_advice(const struct db *db);
 /* What to do where the database cannot be connected to. */
 const char *command_connect_advice(const struct db *db);
 
-/* 0, or FAILED once it is told; @db is to be closed in either case. */
+/* Returns 0, or FAILED after printing the error; the caller closes @db in either case. */
 int command_open_database(struct db *db, const struct config *config);
 
-/* Which account and object a command is about. */
+/* The account and object that a command is about. */
 struct command_account {
         const char *external_id; /* NULL: all */
         const char *object;      /* external id, or NULL */
@@ -50,11 +50,10 @@ struct command_account {
         struct uuid connection;
 };
 
-/* 0, or USAGE once it is told. */
+/* Returns 0, or USAGE after printing the error. */
 int command_read_account(const struct account_options *options, struct command_account *ret);
 
-/* The account's id, and the object's where one is asked for. 0, or FAILED once it is told: there must be one.
- */
+/* Finds the ids of the account and, if given, the object. Returns 0, or FAILED after printing the error. */
 int command_find_account(struct db *db, const struct command_account *asked, struct ad_account_list *ret,
                          struct uuid *ret_object);
 

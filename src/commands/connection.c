@@ -26,9 +26,8 @@ static int insert(struct db *db, const struct platform_connection_new *row)
                 return DONE;
         }
         if (err == ERR_EXISTS)
-                return command_fail(
-                        FAILED,
-                        "a connection of this id is there already: leave --id out, or give another one");
+                return command_fail(FAILED,
+                                    "a connection with this id already exists: omit --id or choose another");
         if (err == ERR_INVALID)
                 return command_fail(FAILED, "the database refuses the credentials: %s: change them",
                                     db->error);
@@ -194,7 +193,7 @@ static void print_extent(FILE *out, const char *what, const char *id,
                 extent->records);
 }
 
-/* Whether who runs the command wants it, asked on standard error. */
+/* Asks the user for confirmation on standard error. */
 static bool is_wanted(const char *id, const struct platform_connection_extent *extent)
 {
         char answer[16] = "";
@@ -217,7 +216,7 @@ static int delete_connection(struct db *db, const struct uuid *id, bool yes)
         if (err == 0)
                 err = platform_connection_delete(db, id);
         if (err == ERR_NOT_FOUND)
-                return command_fail(FAILED, "no connection %s: look at boris-ingestd connection list", text);
+                return command_fail(FAILED, "no connection %s (see boris-ingestd connection list)", text);
         if (err)
                 return command_fail_db(db, "cannot delete the connection");
         print_extent(stdout, "deleted", text, &extent);

@@ -18,7 +18,7 @@ static int store(struct db *db, const struct uuid *id, struct slice credentials)
 
         uuid_format(id, text);
         if (err == ERR_NOT_FOUND)
-                return command_fail(FAILED, "no connection %s: look at boris-ingestd connection list", text);
+                return command_fail(FAILED, "no connection %s (see boris-ingestd connection list)", text);
         if (err == ERR_INVALID)
                 return command_fail(FAILED, "the database refuses the credentials: %s: change them",
                                     db->error);
@@ -107,7 +107,7 @@ int command_connection_show(const struct config *config, const char *id, bool to
         if (status == 0 && platform_connection_secrets(&db, &uuid, false, &secrets) != 0)
                 status = command_fail_db(&db, "cannot read the credentials");
         else if (status == 0 && secrets.len == 0)
-                status = command_fail(FAILED, "no connection %s: look at boris-ingestd connection list", id);
+                status = command_fail(FAILED, "no connection %s (see boris-ingestd connection list)", id);
         else if (status == 0)
                 status = print(config, &keys, &secrets.rows[0]);
         platform_connection_secrets_wipe(&secrets);

@@ -24,8 +24,8 @@ struct delivery {
         struct client client;
         const struct delivery_source *source;
         bool json;
-        bool bar;   /* standard error is a terminal, on which a bar is drawn */
-        bool drawn; /* it stands there */
+        bool bar;   /* standard error is a terminal: show a progress bar */
+        bool drawn; /* the bar is on the screen */
         bool color;
         struct progress progress;
         int64_t begun_ms;
@@ -42,7 +42,7 @@ struct delivery {
 static int stop_fd = -1;
 static volatile sig_atomic_t stop_signal;
 
-/* The second one ends the process, as it does without us. */
+/* A second signal ends the process, by the default action. */
 static void on_signal(int number)
 {
         ssize_t n = write(stop_fd, &(uint64_t){1}, sizeof(uint64_t));
@@ -232,7 +232,7 @@ static int tell_end(const struct delivery *d, enum client_end end)
         return DONE;
 }
 
-/* 0, or USAGE once it is told. */
+/* Returns 0, or USAGE after printing the error. */
 static int read_options(const struct config *config, const struct delivery_options *options,
                         struct client_options *ret)
 {
@@ -291,7 +291,7 @@ int deliver(struct delivery_source *source, const struct config *config,
         d.progress.name = source->name;
         d.progress.bytes_total = source->bytes_total;
         d.begun_ms = clock_monotonic_ms();
-        setvbuf(stdout, NULL, _IOLBF, 0); /* a reject is seen when it is told */
+        setvbuf(stdout, NULL, _IOLBF, 0); /* show each reject immediately */
         catch_signals();
         client_options.stop_fd = stop_fd;
         client_options.turn_ms = d.bar ? DRAW_MS : -1;

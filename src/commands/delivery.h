@@ -7,10 +7,10 @@
 #include "base/config.h"
 #include "client/client.h"
 
-/* What the commands share that send lines to the daemon: progress on a terminal, rejects, totals, exit
+/* Shared by the commands that send lines to the daemon: progress on a terminal, rejects, totals, exit
  * status. */
 
-/* Options of the command line; NULL where one is not given. */
+/* Options of the command line; NULL if absent. */
 struct delivery_options {
         const char *socket; /* instead of listen.unix */
         const char *tcp;    /* instead of a Unix socket */
@@ -20,19 +20,18 @@ struct delivery_options {
 };
 
 struct delivery_source {
-        const char *name; /* for people */
+        const char *name; /* for display */
         enum client_input (*read)(void *ctx,
-                                  struct buf *out); /* as in client_ops; error says why it failed */
+                                  struct buf *out); /* as in client_ops; on failure, error is the reason */
         void *ctx;
-        int fd;               /* that is waited for; -1 for none */
-        uint64_t bytes_total; /* 0: nobody knows */
+        int fd;               /* to poll; -1: none */
+        uint64_t bytes_total; /* 0: unknown */
         const char *error;
         const char *hello; /* as in client_options */
         bool delivered;    /* set: every line is settled */
 };
 
-/* Sends all lines; prints rejects as they become final, then the totals. Returns the process's exit status.
- */
+/* Sends all lines; prints rejects as they become final, then the totals. Returns the exit status. */
 int deliver(struct delivery_source *source, const struct config *config,
             const struct delivery_options *options);
 

@@ -165,11 +165,11 @@ enum {
 
 struct command {
         const char *words[2];
-        const char *operand; /* NULL if it takes none */
-        unsigned options;    /* bit per enum argument_option */
+        const char *operand; /* NULL: none */
+        unsigned options;    /* one bit per enum argument_option */
         int (*run)(const struct arguments *a, struct config *config);
         const char *does; /* for the list of commands */
-        const char *doc;  /* for its own help; NULL for none */
+        const char *doc;  /* for the command's own help; NULL: none */
 };
 
 static const struct command commands[] = {
@@ -299,13 +299,13 @@ static const struct command *find_called(const struct arguments *a)
         return NULL;
 }
 
-/* Words that go with @c, its operand the last of them. */
+/* Number of words that belong to @c, its operand the last of them. */
 static int words_of(const struct command *c)
 {
         return (c->words[1] ? 2 : 1) + (c->operand ? 1 : 0);
 }
 
-/* Whether word @i may be a setting, and hold a secret. A file's name may look like one. */
+/* True if word @i may be a setting, and so contain a secret. A file's name may look like one. */
 static bool may_be_setting(const struct command *c, const struct arguments *a, int i)
 {
         bool file = c && c->operand && strcmp(c->operand, "FILE") == 0 && i == words_of(c) - 1;
@@ -313,7 +313,7 @@ static bool may_be_setting(const struct command *c, const struct arguments *a, i
         return !file && strpbrk(a->words[i], "=:@");
 }
 
-/* Prints what may follow the first word, if that begins a command. */
+/* Prints what may follow the first word, if a command begins with that word. */
 static void fail_unknown(const struct arguments *a)
 {
         char text[128];
@@ -334,7 +334,7 @@ static void fail_unknown(const struct arguments *a)
                 arguments_usage("no such command:", a->words[0]);
 }
 
-/* NULL, once the error is printed, if the words are not a command. */
+/* Returns NULL, after printing the error, if the words are not a command. */
 static const struct command *find_command(const struct arguments *a)
 {
         const struct command *c = a->words_len == 0 ? &commands[0] : find_called(a);
@@ -385,7 +385,7 @@ static void print_summary(void)
              "Exit status: 0 done; 1 failed; 2 usage error.");
 }
 
-/* The help of the commands that begin with the given words, or the summary. */
+/* Prints the help of the commands that begin with the given words, or the summary. */
 static int print_help(const struct arguments *a)
 {
         bool found = false;
@@ -425,7 +425,7 @@ static int fail_foreign_option(const struct command *c, enum argument_option opt
         return 2;
 }
 
-/* A check of the configuration alone may be one of ExecReload=, to which systemd gives no credentials. */
+/* systemd gives no credentials to the commands of ExecReload=, one of which may check the configuration. */
 static bool needs_password(const struct arguments *a, const struct config *config)
 {
         return !a->options[OPTION_CONFIG_ONLY] || !config_credential_absent(config->database.password_file);

@@ -19,7 +19,7 @@ static int fail(const char *why, char ret_error[CONNECT_ERROR_BYTES])
         return ERR_IO;
 }
 
-/* 0, or an errno. */
+/* Returns 0 or an errno. */
 static int wait_for(int fd, short events, int64_t deadline)
 {
         struct pollfd p = {.fd = fd, .events = events};
@@ -66,7 +66,7 @@ static int receive_answer(int fd, struct buf *answer, int64_t deadline)
         }
 }
 
-/* Leaves the body in @answer, where the status says that it is one. */
+/* Leaves only the body in @answer, if the status is 200. */
 static int take_body(struct buf *answer, char ret_error[CONNECT_ERROR_BYTES])
 {
         char why[CONNECT_ERROR_BYTES];
@@ -74,11 +74,11 @@ static int take_body(struct buf *answer, char ret_error[CONNECT_ERROR_BYTES])
         const char *body;
         int status = 0;
 
-        buf_put(answer, "", 1); /* for sscanf */
+        buf_put(answer, "", 1); /* NUL-terminated for sscanf */
         answer->len--;
         head_end = memmem(answer->data, answer->len, "\r\n\r\n", 4);
         if (!head_end || sscanf(answer->data, "HTTP/1.%*1[01] %3d", &status) != 1)
-                return fail("the answer is no HTTP", ret_error);
+                return fail("the answer is not HTTP", ret_error);
         if (status != 200) {
                 snprintf(why, sizeof(why), "the answer is HTTP status %d", status);
                 return fail(why, ret_error);

@@ -9,7 +9,7 @@
 
 enum { NAME_MAX_CHARACTERS = 24, BAR_MIN = 8, BAR_MAX = 40, PARTS = 6, PART_BYTES = 160 };
 
-static const double SMOOTHED_SECONDS = 3; /* acks come by the batch */
+static const double SMOOTHED_SECONDS = 3; /* since acks arrive batch by batch */
 
 void progress_update(struct progress *p, double seconds)
 {
@@ -18,7 +18,7 @@ void progress_update(struct progress *p, double seconds)
 
         if (passed <= 0)
                 return;
-        /* at first what has come is shared over all the time, later the new is weighed against the old */
+        /* plain average at first, exponential average later */
         share = passed / (seconds < SMOOTHED_SECONDS ? seconds : SMOOTHED_SECONDS + passed);
         p->lines_rate += ((double)(p->lines - p->lines_then) / passed - p->lines_rate) * share;
         p->bytes_rate += ((double)(p->bytes - p->bytes_then) / passed - p->bytes_rate) * share;
@@ -41,7 +41,7 @@ void progress_put_bar(double share, unsigned columns, struct buf *out)
                 put_text(out, i < eighths / 8 ? "█" : i == eighths / 8 ? parts[eighths % 8] : " ");
 }
 
-/* What stands in the line, the most important first: what does not fit is left out. */
+/* The parts of the line, most important first; parts that do not fit are left out. */
 struct parts {
         char text[PARTS][PART_BYTES];
         size_t len;

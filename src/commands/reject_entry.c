@@ -34,7 +34,7 @@ void reject_entries_close(struct reject_entries_file *f)
 
 enum text { TEXT_TIME, TEXT_CODE, TEXT_FIELD, TEXT_MESSAGE, TEXT_CLIENT, TEXT_RECORD, TEXTS };
 
-/* Where the texts of an object's members begin in f->texts, each with a NUL behind it; -1 for none. */
+/* Offsets of an object's members in f->texts, each NUL-terminated; -1 for none. */
 struct members {
         ssize_t at[TEXTS];
         size_t record_len;
@@ -83,7 +83,8 @@ static bool read_members(struct reject_entries_file *f, struct slice line, struc
         return json_finish(&reader) && ret->at[TEXT_CODE] >= 0;
 }
 
-/* Where the record names its account: -1 if it does not, or is no JSON object. Puts the texts behind the others. */
+/* Offset of the account that the record names; -1 if it names none or is not a JSON object. Appends to
+ * f->texts. */
 struct named {
         ssize_t account;
         ssize_t platform;
@@ -92,7 +93,7 @@ struct named {
 static struct named read_names(struct reject_entries_file *f, struct slice record)
 {
         struct named ret = {-1, -1};
-        ssize_t own_id = -1; /* of an ad account's line */
+        ssize_t own_id = -1; /* set for a line of kind adAccount */
         bool is_account = false;
         struct json_reader reader;
         struct json_string key;
@@ -141,7 +142,7 @@ static bool read_entry(struct reject_entries_file *f, struct slice line, struct 
         if (!read_members(f, line, &members))
                 return false;
         if (members.at[TEXT_RECORD] >= 0) {
-                record = malloc(members.record_len + 1); /* texts move while they grow */
+                record = malloc(members.record_len + 1); /* the texts move when they grow */
                 if (!record)
                         abort();
                 memcpy(record, f->texts.data + members.at[TEXT_RECORD], members.record_len + 1);
@@ -184,7 +185,7 @@ bool reject_entries_next(struct reject_entries_file *f, struct reject_entry *ret
 
 /* --- filters --- */
 
-/* A day begins at midnight UTC: a reject file knows no time zones. */
+/* A day starts at midnight UTC: a reject file has no time zone. */
 static bool read_moment(const char *text, int64_t *ret)
 {
         char midnight[32];

@@ -26,7 +26,7 @@ struct replay {
         const char *sender; /* whose records are sent now */
         struct reject_filter filter;
         uint64_t skipped;  /* entries without a whole record */
-        uint64_t filtered; /* entries that are not wanted */
+        uint64_t filtered; /* entries that the filter excludes */
         bool is_reject_file;
 };
 

@@ -14,15 +14,15 @@ struct group {
         char *code;
         char *field;
         char *account;
-        char *message; /* of its first entry, as is the record */
-        char *record;  /* NULL: the file does not have it */
+        char *message; /* of the first entry, as the record */
+        char *record;  /* NULL: the file does not contain it */
         uint64_t lines;
         int64_t first_us;
         int64_t last_us;
 };
 
 struct groups {
-        void *tree; /* tsearch(3) of those below */
+        void *tree; /* tsearch(3) of the counts below */
         struct group **items;
         size_t len;
         size_t cap;
@@ -39,7 +39,7 @@ static int compare_keys(const void *x, const void *y)
         return order ? order : strcmp(a->account, b->account);
 }
 
-/* The most lines first. */
+/* Sorts by number of lines, largest first. */
 static int compare_counts(const void *x, const void *y)
 {
         const struct group *a = *(struct group *const *)x;

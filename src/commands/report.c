@@ -11,7 +11,7 @@
 
 enum { INTERVAL_BYTES = 24 };
 
-/* What is asked for, read from the options. */
+/* The request, read from the options. */
 struct request {
         struct command_account account;
         struct report_query query;
@@ -35,8 +35,7 @@ static bool read_moment(const char *text, struct report_moment *ret)
         return rfc3339_parse(slice_str(midnight), &unix_us) == RFC3339_OK;
 }
 
-/* A day begins when it does in the account's time zone, which is not known yet: it is not compared with a
- * time. */
+/* A day starts by the account's time zone, which is not known yet, so a day is not compared with a moment. */
 static bool is_behind(const struct report_moment *from, const struct report_moment *to)
 {
         if (from->is_day != to->is_day)
@@ -55,7 +54,7 @@ static int read_range(const struct report_options *options, struct report_query 
         if (!read_moment(options->to, &ret->to))
                 return command_fail(USAGE, "--to %s; see boris-ingestd --help", rule);
         if (is_behind(&ret->from, &ret->to))
-                return command_fail(USAGE, "--from must not come behind --to; see boris-ingestd --help");
+                return command_fail(USAGE, "--from must not be later than --to; see boris-ingestd --help");
         return 0;
 }
 
@@ -77,7 +76,7 @@ static bool read_bucket(const char *text, char ret[INTERVAL_BYTES])
         return false;
 }
 
-/* 0, or USAGE once it is told. */
+/* Returns 0, or USAGE after printing the error. */
 static int read_request(const struct report_options *options, struct request *ret)
 {
         int status = command_read_account(&options->of, &ret->account);
@@ -109,8 +108,8 @@ static int read_request(const struct report_options *options, struct request *re
 
 /* --- printing --- */
 
-/* An account whose zone is unknown is reported by days of UTC, which are not its own: that must not pass for a
- * good report. */
+/* An account with an unknown time zone is reported by days of UTC, which are not its own; this must not pass
+ * for a correct report. */
 static int fail_on_unknown_zones(struct db *db, const struct uuid *ad_account_id)
 {
         struct pg_result *res;

@@ -69,7 +69,7 @@ enum { VIEW_COLUMNS_MAX = REPORT_TOTAL_COLUMNS };
 
 _Static_assert((int)REPORT_LATEST_COLUMNS <= (int)VIEW_COLUMNS_MAX, "rows of every view fit");
 
-/* Whether a column is printed: one without any value says nothing to people. */
+/* True if a column is printed: in tables for people, columns without any value are left out. */
 static bool is_shown(const struct pg_result *res, int column, enum table_format format)
 {
         int rows = db_rows(res);
@@ -119,7 +119,7 @@ static void print_rows(const struct pg_result *res, const struct report_view *vi
         table_deinit(&table);
 }
 
-/* Of the rows that are no totals. */
+/* Not for rows that are totals. */
 static void print_fractional(const struct pg_result *res, int column)
 {
         long long records = 0;

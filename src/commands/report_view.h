@@ -4,7 +4,8 @@
 #include "commands/table.h"
 #include "model/report.h"
 
-/* A query of the report, and how its result is shown. Rows without a first column are totals, for people only. */
+/* A query of the report, and how to show its result. Rows whose first column is NULL are totals, for people
+ * only. */
 struct report_view {
         const struct table_column *columns;
         int columns_len;
@@ -18,7 +19,7 @@ extern const struct report_view report_view_totals;
 extern const struct report_view report_view_latest;
 extern const struct report_view report_view_explain;
 
-/* Prints to standard output what @view's query returned. */
+/* Prints the result of @view's query to standard output. */
 void report_view_print(const struct report_view *view, const struct pg_result *res, enum table_format format);
 
 #endif

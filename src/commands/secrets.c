@@ -55,7 +55,8 @@ static int read_all(const char *file, struct buf *out)
                 return command_fail(FAILED, "cannot read the credentials: %s: %s", file, strerror(errno));
         if (isatty(fd))
                 fputs("Credentials as a JSON object, then Ctrl-D:\n", stderr);
-        buf_reserve(out, CREDENTIALS_MAX + 1); /* at once, so that no copy of a secret is left behind */
+        /* reserved at once, so that growing leaves no copy of a secret behind */
+        buf_reserve(out, CREDENTIALS_MAX + 1);
         do {
                 n = read(fd, out->data + out->len, CREDENTIALS_MAX + 1 - out->len);
                 if (n > 0)
@@ -64,7 +65,8 @@ static int read_all(const char *file, struct buf *out)
         if (file)
                 close(fd);
         if (n < 0)
-                return command_fail(FAILED, "cannot read the credentials: look at where they come from");
+                return command_fail(FAILED,
+                                    "cannot read the credentials (check their file, or standard input)");
         if (out->len > CREDENTIALS_MAX)
                 return command_fail(FAILED, "the credentials are longer than 1 MiB: send less");
         return 0;

@@ -29,7 +29,7 @@ static enum client_input read_piece(void *ctx, struct buf *out)
         return CLIENT_INPUT_FAILED;
 }
 
-/* What is left of a file; 0 where it is none. */
+/* Bytes left in a file; 0 if it is not a regular file. */
 static uint64_t bytes_left(int fd)
 {
         struct stat st;

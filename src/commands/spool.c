@@ -1,4 +1,4 @@
-/* Looks into the spool, or into a file of it that was set aside; a daemon may be using it meanwhile. */
+/* Inspects the spool, or a file of it that was set aside, even while a daemon uses it. */
 #include "commands/commands.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@
 #include "spool/spool_account.h"
 #include "spool/spool_file.h"
 
-enum { GAP_MAX = 1 << 30 }; /* line numbers that a fault in the file may span */
+enum { GAP_MAX = 1 << 30 }; /* how many line numbers a fault in the file may span */
 
 static void put_time(const char *what, int64_t unix_us)
 {
@@ -28,7 +28,7 @@ static void put_time(const char *what, int64_t unix_us)
         printf("%s: %s\n", what, text);
 }
 
-/* 0, or FAILED once it is told. @damaged: it need not be whole. */
+/* Returns 0, or FAILED after printing the error. @damaged: a damaged file is acceptable. */
 static int open_file(struct spool_file *f, const struct config *config, const char *file, bool damaged)
 {
         char path[SPOOL_PATH_BYTES];
@@ -114,8 +114,8 @@ int command_spool_status(const struct config *config, const char *file, const ch
         return status;
 }
 
-/* Counts the lines whose hash does not match. False, once it is told, where the file cannot be read to its
- * end. */
+/* Counts the lines whose hash does not match. Returns false, after printing the error, if the file cannot be
+ * read to its end. */
 static bool count_damaged(struct spool_file *f, uint64_t *ret_damaged)
 {
         struct spool_record record = {0};
@@ -128,7 +128,7 @@ static bool count_damaged(struct spool_file *f, uint64_t *ret_damaged)
                 *ret_damaged += !whole;
         buf_deinit(&text);
         if (r < 0)
-                command_fail(FAILED, "%s cannot be read behind line %" PRId64 ": %s", f->path, record.id,
+                command_fail(FAILED, "%s cannot be read after line %" PRId64 ": %s", f->path, record.id,
                              f->error);
         return r == 0;
 }
@@ -187,8 +187,8 @@ static void print_line(const struct spool_record *record)
         putchar('\n');
 }
 
-/* Behind line *id the file cannot be read: *id becomes the first number behind which it can be read again, or
- * ends. False: there is none. */
+/* The file cannot be read after line *id: sets *id to the first number after which it can be read again.
+ * Returns false if there is none. */
 static bool skip_gap(struct spool_file *f, int64_t *id)
 {
         struct spool_record record;
@@ -214,7 +214,7 @@ static bool skip_gap(struct spool_file *f, int64_t *id)
         return good < GAP_MAX;
 }
 
-/* Prints all lines that can be read. False, once it is told, where some cannot. */
+/* Prints all readable lines. Returns false, after printing the error, if some are unreadable. */
 static bool print_lines(struct spool_file *f)
 {
         struct spool_record record = {0};
@@ -233,8 +233,7 @@ static bool print_lines(struct spool_file *f)
                         continue;
                 }
                 all = false;
-                command_fail(FAILED, "%s cannot be read behind line %" PRId64 ": %s", f->path, last,
-                             f->error);
+                command_fail(FAILED, "%s cannot be read after line %" PRId64 ": %s", f->path, last, f->error);
                 if (!skip_gap(f, &last))
                         break;
         }

@@ -55,7 +55,7 @@ static const char *cell(const struct table *t, size_t row, size_t column)
 
 /* --- for programs --- */
 
-/* What a spreadsheet takes for a formula, in full-width characters, too. */
+/* True if a spreadsheet would evaluate the text as a formula; also checks full-width characters. */
 static bool is_formula(const char *text)
 {
         static const char *const starts[] = {"=",  "+",      "-",      "@",      "\t",
@@ -68,7 +68,7 @@ static bool is_formula(const char *text)
         return false;
 }
 
-/* Quotes are doubled; newlines and tabs stay, other controls do not. */
+/* Doubles quotes; keeps line feeds and tabs, but no other controls. */
 static void put_csv_text(FILE *out, const char *text)
 {
         while (*text) {
@@ -87,7 +87,7 @@ static void put_csv_text(FILE *out, const char *text)
         }
 }
 
-/* Text that would be a formula begins with an apostrophe. */
+/* Prefixes an apostrophe to a text that would be a formula. */
 static void put_csv(FILE *out, const char *text, bool number)
 {
         bool quoted = strpbrk(text, ",\"\r\n") != NULL;

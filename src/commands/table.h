@@ -11,46 +11,47 @@
 
 enum table_format {
         TABLE_TEXT, /* aligned columns */
-        TABLE_CSV, /* RFC 4180 with a header and LF; empty for NULL. Texts that a spreadsheet would take for a
-                       formula begin with an apostrophe */
-        TABLE_JSON, /* an array of objects, one a line */
+        /* RFC 4180 with a header and LF; empty for NULL; an apostrophe precedes texts that a spreadsheet
+         * would evaluate as formulas */
+        TABLE_CSV,
+        TABLE_JSON, /* an array of objects, one per line */
 };
 
-/* False, and *ret unchanged, where @text is none of "table", "csv" and "json". */
+/* Returns false, with *ret unchanged, if @text is not "table", "csv" or "json". */
 bool table_format_parse(struct slice text, enum table_format *ret);
 
-/* What becomes of a column if a table for people is wider than the terminal. */
+/* What happens to a column if a table for people is wider than the terminal. */
 enum table_fit {
         TABLE_KEEP,   /* nothing */
-        TABLE_SHRINK, /* long texts are cut, and end with "…" */
+        TABLE_SHRINK, /* long texts are cut and end in "…" */
         TABLE_DROP_LAST,
-        TABLE_DROP_SECOND, /* a column that says the same in each row is moved above the table first */
+        TABLE_DROP_SECOND, /* a column with the same text in every row is first moved above the table */
         TABLE_DROP_FIRST,
 };
 
 struct table_column {
         const char *name;
         enum table_fit fit;
-        bool number; /* integers: aligned to the right; no string in JSON */
+        bool number; /* an integer: right-aligned; not a string in JSON */
 };
 
-/* Zeroed but for the columns before its first use. */
+/* Zero it and set the columns before the first use. */
 struct table {
         const struct table_column *columns; /* borrowed */
         size_t columns_len;
         char **cells; /* row by row, owned; NULL for NULL */
         size_t rows;
-        size_t totals; /* of the last rows */
+        size_t totals; /* number of last rows that are totals */
         size_t cap;
 };
 
 void table_deinit(struct table *t);
 
-/* Appends a row of copies of @cells, one a column. */
+/* Appends a row with copies of @cells, one per column. */
 void table_add(struct table *t, const char *const *cells);
 
-/* Bars behind the rows that are no totals, each as long as its number in @number_column says in relation to the
- * largest of those that have the same text in @group_column. */
+/* Bars after the rows that are not totals. A bar's length is the number in @number_column relative to the
+ * largest among rows with the same text in @group_column. */
 struct table_bars {
         size_t number_column;
         size_t group_column;

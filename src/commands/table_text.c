@@ -1,5 +1,5 @@
-/* A table for people. The widths of its columns are made to fit the terminal: first columns that say the same in each
- * row move into a line above it, then long texts are cut, then columns are left out, the least important first. */
+/* A table for people. To fit the terminal, columns with the same text in every row are moved to a line above
+ * the table, then long texts are cut, then columns are left out, the least important first. */
 #include "commands/table_text.h"
 
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 enum {
         BAR_CELLS = 12,
         GAP_CELLS = 2,
-        SHRUNK_CELLS = 8, /* no text is cut below this */
+        SHRUNK_CELLS = 8, /* no text is cut shorter than this */
         DEFAULT_CELLS = 80,
 };
 
@@ -30,7 +30,7 @@ static char *shown_copy(const char *text)
         return visible_copy(text, copy, size);
 }
 
-/* @t with its cells as they are shown, empty for NULL, to be freed with table_deinit. */
+/* Returns @t with its cells as displayed, empty for NULL. The caller frees it with table_deinit. */
 static struct table shown_table(const struct table *t)
 {
         struct table shown = {.columns = t->columns,
@@ -55,7 +55,7 @@ static const char *cell(const struct table *t, size_t row, size_t column)
 
 /* --- widths --- */
 
-/* Width 0: the column is not in the table. */
+/* Width 0: the column is left out. */
 struct layout {
         size_t *widths;
         bool *above; /* in the line above the table */
@@ -100,7 +100,7 @@ static bool fits(const struct table *t, const struct layout *layout)
         return total_width(t, layout) <= layout->available;
 }
 
-/* Whether the first @rows rows, of two or more, have the same text. */
+/* True if the first @rows rows, at least two, have the same text. */
 static bool is_uniform(const struct table *t, size_t column, size_t rows)
 {
         for (size_t row = 1; row < rows; row++) {
@@ -144,7 +144,7 @@ static void shrink(const struct table *t, struct layout *layout)
         }
 }
 
-/* Whether the table would fit with its texts cut as far as they may be. */
+/* True if the table fits with its texts cut as short as allowed. */
 static bool can_fit(const struct table *t, const struct layout *layout)
 {
         size_t width = total_width(t, layout);
@@ -187,7 +187,7 @@ static void layout_deinit(struct layout *layout)
         free(layout->above);
 }
 
-/* Whether numbers were left out. */
+/* True if columns of numbers were left out. */
 static bool lacks_numbers(const struct table *t, const struct layout *layout)
 {
         for (size_t c = 0; c < t->columns_len; c++) {
@@ -197,7 +197,7 @@ static bool lacks_numbers(const struct table *t, const struct layout *layout)
         return false;
 }
 
-/* Leaves room for bars unless that costs numbers. *ret_room: whether there is. */
+/* Leaves space for bars unless that would leave out numbers. *ret_room: there is space. */
 static struct layout lay_out_with_bars(const struct table *t, bool *ret_room)
 {
         size_t available = terminal_cells();
@@ -253,7 +253,7 @@ static void put_bar(FILE *out, double share)
         fputs(parts[eighths % 8], out);
 }
 
-/* The largest of each group is looked for once; there are few groups. */
+/* Finds each group's largest number once; there are few groups. */
 struct largest {
         const char *group;
         double number;
@@ -281,7 +281,7 @@ static void put_spaces(FILE *out, size_t n)
                 fputc(' ', out);
 }
 
-/* @last: nothing follows in the line. */
+/* @last: the last cell of the line. */
 static void put_cell(FILE *out, const char *text, size_t width, bool right, bool last)
 {
         size_t used = cells_width(text);
@@ -297,7 +297,7 @@ static void put_cell(FILE *out, const char *text, size_t width, bool right, bool
                 put_spaces(out, pad);
 }
 
-/* Columns that say the same in each row, and those that were left out. */
+/* Prints the columns with the same text in every row, and the names of those left out. */
 static void print_above(const struct table *t, FILE *out, const struct layout *layout)
 {
         const char *link = "";
@@ -334,7 +334,7 @@ static void print_left_out(const struct table *t, FILE *out, const struct layout
         fputs(used > 0 ? "\n" : "", out);
 }
 
-/* A row of @t, or its header if @row is NULL. */
+/* Prints a row of @t, or its header if @row is NULL. */
 static void print_line(const struct table *t, FILE *out, const struct layout *layout, const size_t *row,
                        bool last)
 {

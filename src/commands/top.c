@@ -1,5 +1,5 @@
-/* The daemon's status on a terminal. The terminal is as it was before whatever ends us, but for SIGKILL:
- * signals come through a descriptor, as keys do. */
+/* The daemon's status on a terminal. Whatever ends the program, except SIGKILL, the terminal is restored:
+ * signals are read from a descriptor, as keys are. */
 #include "commands/commands.h"
 
 #include <errno.h>
@@ -35,8 +35,8 @@ enum {
 
 struct top {
         char address[ADDRESS_BYTES]; /* host:port */
-        cJSON *status;               /* the latest; NULL before there was one */
-        char trouble[TROUBLE_BYTES]; /* why there is no later one; "" for none */
+        cJSON *status;               /* the latest; NULL at first */
+        char trouble[TROUBLE_BYTES]; /* why there is no newer one; "" for none */
         bool color;
         bool keys; /* standard input is a terminal */
         enum top_order order;
@@ -48,7 +48,7 @@ struct top {
 
 /* --- the status --- */
 
-/* "http://host:port", with a '/' at its end or not. 0, or USAGE once it is told. */
+/* Parses "http://host:port", with or without a final '/'. Returns 0, or USAGE after printing the error. */
 static int read_url(struct top *t, const char *url)
 {
         static const char scheme[] = "http://";
@@ -68,7 +68,7 @@ static int read_url(struct top *t, const char *url)
         return command_fail(USAGE, "--url must be http://host:port; see boris-ingestd --help");
 }
 
-/* Where the daemon listens everywhere, it listens here, too. */
+/* If the daemon listens on all addresses, connects to loopback. */
 static int read_setting(struct top *t, const char *listen)
 {
         char host[ADDRESS_HOST_BYTES];
@@ -85,7 +85,7 @@ static int read_setting(struct top *t, const char *listen)
         return DONE;
 }
 
-/* Fetches the status; false, and t->trouble says why, where there is none. */
+/* Fetches the status; on failure returns false with the reason in t->trouble. */
 static bool fetch(struct top *t)
 {
         char error[CONNECT_ERROR_BYTES];
@@ -129,7 +129,7 @@ static void write_all(const char *data, size_t len)
                 ssize_t n = write(STDOUT_FILENO, data, len);
 
                 if (n < 0 && errno != EINTR && errno != EAGAIN)
-                        return; /* it is gone, and a signal will say so */
+                        return; /* the terminal is gone; a signal will follow */
                 if (n > 0) {
                         data += n;
                         len -= (size_t)n;
@@ -142,7 +142,7 @@ static void write_text(const char *text)
         write_all(text, strlen(text));
 }
 
-/* The other screen, no cursor, lines that do not wrap; keys come at once, and are not shown. */
+/* Switches to the alternate screen without cursor and line wrap; keys are read immediately and not echoed. */
 static void take_terminal(struct top *t)
 {
         struct termios raw;
@@ -190,7 +190,7 @@ static void suspend(struct top *t)
         take_terminal(t);
 }
 
-/* False: it is to end. */
+/* Returns false if the program must end. */
 static bool on_signal(struct top *t)
 {
         struct signalfd_siginfo info;

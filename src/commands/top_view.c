@@ -18,9 +18,9 @@ enum {
         SPARK_MAX = 300,
         PEER_MIN = 12,
         PEER_MAX = 44,
-        TABLE_COLUMNS = 65, /* besides the peer */
+        TABLE_COLUMNS = 65, /* without the peer */
         REJECTS_MAX = 10,
-        ROWS_FEW = 32, /* in a lower window all stands closer, so that some clients can be seen */
+        ROWS_FEW = 32, /* below this height the layout is denser, to show some clients */
         REJECTS_MAX_FEW = 1,
         CONNECTIONS_MAX = 1000,
         COLUMNS_UNBOUND = 120, /* for what adapts to the window's width */
@@ -28,7 +28,7 @@ enum {
 
 /* --- what the status says --- */
 
-/* The value at "a.b"; NULL where it is not there. */
+/* Returns the value at "a.b"; NULL if it is absent. */
 static const cJSON *value_at(const cJSON *status, const char *path)
 {
         const char *dot;
@@ -42,7 +42,7 @@ static const cJSON *value_at(const cJSON *status, const char *path)
         return cJSON_GetObjectItemCaseSensitive(status, path);
 }
 
-/* NAN for none. */
+/* Returns NAN if it is absent. */
 static double number_at(const cJSON *status, const char *path)
 {
         const cJSON *value = value_at(status, path);
@@ -57,7 +57,7 @@ static const char *text_at(const cJSON *status, const char *path)
         return text ? text : "";
 }
 
-/* Numbers as text, "-" where there is none. */
+/* Numbers as text, "-" if absent. */
 struct shown {
         char text[HUMAN_BYTES];
 };
@@ -174,7 +174,7 @@ static void flush_line(struct screen *s)
         s->pieces_len = 0;
 }
 
-/* Begins a line. */
+/* Starts a line. */
 static void line(struct screen *s)
 {
         if (!is_below(s))
@@ -230,7 +230,7 @@ static void label(struct screen *s, const char *text)
         put(s, DIM, "%-*s", LABEL_COLUMNS, text);
 }
 
-/* @text may hold what is shown in another width than its bytes say. */
+/* @text may contain characters whose width differs from their length in bytes. */
 static void cell(struct screen *s, enum style style, const char *text, size_t width, bool right)
 {
         char shown[TEXT_BYTES];
@@ -313,7 +313,7 @@ static double largest(const cJSON *values)
         return most;
 }
 
-/* The newest values that fit, the newest at the right. */
+/* Draws as many of the newest values as fit, the newest at the right. */
 static void put_spark(struct screen *s, const cJSON *status, const char *what, const char *path,
                       char *(*how)(double n, char ret[HUMAN_BYTES]))
 {

@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 
-/* What the daemon tells of itself (/status.json), in lines for people. */
+/* The daemon's status (/status.json) as lines for people. */
 
 enum top_order { TOP_BY_LAG, TOP_BY_LINES, TOP_BY_REJECTED, TOP_BY_NUMBER, TOP_BY_CLIENT, TOP_ORDERS };
 
@@ -21,8 +21,8 @@ struct top_window {
         bool color;
 };
 
-/* Appends the view. @status may lack anything; NULL where nothing is known yet. @trouble, NULL for none, says
- * why it is no longer true. */
+/* Appends the view. @status may lack anything; NULL if there was none yet. @trouble, or NULL, says why the
+ * status is outdated. */
 void top_view_put(const cJSON *status, const char *trouble, const struct top_window *window, struct buf *out);
 
 #endif

@@ -1,8 +1,8 @@
-/* Judges a file's lines as the daemon would, by the daemon's own code: without a database, what can be said of each line
- * alone; against a database, also what it would do with them. Nothing is written.
+/* Judges the lines of a file with the daemon's own code. Without a database: whatever depends on each line
+ * alone. Against a database: also what the daemon would do with the lines. Nothing is written.
  *
- * The file is read piece by piece. The lines of a piece are judged, then their outcomes are printed in the order of
- * the lines, then the piece's memory is used for the next one. */
+ * The file is read piece by piece. The lines of a piece are judged, then their outcomes are printed in
+ * order, then the piece's memory is reused. */
 #include "commands/commands.h"
 
 #include <errno.h>
@@ -26,13 +26,13 @@ struct validation {
         const char *name; /* for people */
         bool json;
         size_t max_line_bytes;
-        struct against *against; /* NULL: no database is asked */
+        struct against *against; /* NULL: no database is used */
         struct field_reader reader;
         struct receipt_clock clock;
         struct receipts receipts;
         struct frame frame;
-        struct buf in; /* read, not judged */
-        bool ended;    /* the file is read to its end */
+        struct buf in; /* read, not yet judged */
+        bool ended;    /* the end of the file was reached */
         struct judged *judged;
         size_t judged_len;
         size_t judged_cap;
@@ -77,7 +77,7 @@ static void judge_long_line(struct validation *v)
         judged_reject(add_line(v), &reject);
 }
 
-/* Judges the whole lines that are read, and keeps the beginning of the next one. */
+/* Judges all complete lines read so far, and keeps the beginning of the next. */
 static void judge_piece(struct validation *v)
 {
         struct slice in = {v->in.data, v->in.len};
@@ -118,7 +118,7 @@ static void print_piece(struct validation *v)
 
 /* --- the file --- */
 
-/* False, with errno, where it cannot be read. */
+/* Returns false, with errno, on a read error. */
 static bool read_piece(struct validation *v)
 {
         char *p = buf_reserve(&v->in, PIECE_BYTES);

@@ -1,9 +1,9 @@
-/* The process: listens, lets workers have the clients, stops on signals. All this is the main thread's, which
- * has a loop of its own; lines are the workers' (worker.c).
+/* The process: listens, hands clients to workers, stops on signals. All this runs on the main thread's loop;
+ * lines are processed by the workers (worker.c).
  *
- * Draining (SIGTERM, SIGINT): the listeners close, then the workers drain; when the last one has ended all
- * else is closed. A second signal or shutdown.timeout_ms ends the process at once: what was not acked, the
- * clients send again. */
+ * Stopping (SIGTERM, SIGINT): the listeners close, then the workers settle their lines and end, then
+ * everything else is closed. A second signal, or shutdown.timeout_ms, stops the process immediately: clients
+ * will resend unacked lines. */
 #include "daemon/daemon.h"
 
 #include <inttypes.h>
@@ -34,7 +34,8 @@
 #include "server/listener.h"
 
 enum {
-        LAST_WORDS_MS = 1000, /* for workers that are ended at once to tell what they did */
+        /* how long to wait for the last stats of workers that are stopped immediately */
+        LAST_WORDS_MS = 1000,
         STATUS_LINE_MS = 3000,
 };
 
@@ -50,13 +51,13 @@ struct daemon {
         struct workers workers;
         struct monitor monitor;
         struct service service;
-        int passed[SERVICE_SOCKETS_MAX]; /* sockets that systemd listens on for us */
+        int passed[SERVICE_SOCKETS_MAX]; /* sockets passed by systemd */
         int passed_len;
         struct schema_check schema;
-        uint64_t accepted; /* connections, since the start */
+        uint64_t accepted; /* client connections since the start */
         struct signals signals;
-        uv_timer_t deadline; /* of the drain */
-        uv_timer_t status;   /* when systemd is told what goes on */
+        uv_timer_t deadline; /* of stopping */
+        uv_timer_t status;   /* interval of status messages to systemd */
         struct status_line status_line;
         bool draining;
         bool closing; /* the workers have ended */
@@ -75,7 +76,7 @@ static void on_connection(void *ctx, int fd, bool tcp)
         workers_connect_take(&d->workers, &socket);
 }
 
-/* A client of the daemon's own. */
+/* Connects the daemon to itself, as a client. */
 static int connect_myself(void *ctx)
 {
         struct daemon *d = ctx;
@@ -96,8 +97,8 @@ static bool has_room(void *ctx)
 
 /* --- what happened so far --- */
 
-/* The first number of lines is the sum of those behind it, at any moment; and so are what lay in the spool at
- * the start and what was spooled the sum of what became of it. */
+/* The log's totals add up at any moment: lines received are the sum of their outcomes, and lines found in
+ * the spool plus lines spooled are the sum of theirs. */
 static void log_totals(const struct daemon *d, const char *what, const char *message_id,
                        const struct stats *sum)
 {
@@ -155,7 +156,7 @@ static int open_monitor(struct daemon *d)
 
 /* --- the service manager --- */
 
-/* Each worker's loop turns, and this one. */
+/* Called when the loops of all workers have responded. */
 static void on_alive(void *ctx, struct stats *sum)
 {
         struct daemon *d = ctx;
@@ -192,8 +193,8 @@ static void on_status_timer(uv_timer_t *timer)
         workers_stats(&d->workers, STATS_COUNTS, on_status_line, d);
 }
 
-/* The start is over when it is known how the database is. That it is away, or without tables, does not fail
- * the start: clients can connect, and wait. */
+/* The start is complete once the state of the database is known. An unavailable database, or missing tables,
+ * do not fail the start: clients can connect, and wait. */
 static void on_schema_change(void *ctx)
 {
         struct daemon *d = ctx;
@@ -207,7 +208,7 @@ static void on_schema_change(void *ctx)
 
 /* --- reading the configuration again --- */
 
-/* Each client is a descriptor; the soft limit is often 1024, the hard one plenty. */
+/* Each client needs a file descriptor; the soft limit is often 1024, the hard limit much higher. */
 static void raise_descriptor_limit(const struct config *config)
 {
         rlim_t want = (rlim_t)config->limits.max_connections + 256 +
@@ -235,14 +236,14 @@ static int load_tls(struct daemon *d)
         return err;
 }
 
-/* The status page and the metrics tell whether the configuration in the file is the one in use. */
+/* The status page and the metrics show whether the configuration in use is the file's. */
 static void note_reload(struct daemon *d, bool successful)
 {
         monitor_on_configured(&d->monitor, successful, tls_server_expires_s(&d->tls),
                               tls_server_crl_expires_s(&d->tls));
 }
 
-/* A TCP socket may also be one that systemd hands over, of which the configuration knows nothing. */
+/* A TCP socket may also have been passed by systemd, and is then not in the configuration. */
 static int check_plain_tcp(const struct daemon *d, const struct config *c, const char *when)
 {
         if (!listener_has_tcp(&d->listener) || d->tls.ctx || !config_restricts_users(c))
@@ -307,18 +308,19 @@ static void on_rejects_closed(struct reject_file *r)
         (void)r;
 }
 
-/* Closes all that is left, once the workers have ended. The loop ends with the last handle. */
+/* Closes everything left after the workers have ended. The loop ends with the last handle. */
 static void close_all(struct daemon *d)
 {
         listener_close(&d->listener);
         unknown_lines_close(&d->unknown);
-        monitor_close(&d->monitor); /* before the workers: what it asked for may still come */
+        monitor_close(&d->monitor); /* before the workers: stats it asked for may still arrive */
         workers_close(&d->workers);
         reject_file_close(&d->rejects, on_rejects_closed);
         schema_check_close(&d->schema);
         service_close(&d->service);
         uv_close((uv_handle_t *)&d->status, NULL);
-        /* what is not closed yet may wait for a disk or a server: these still end it */
+        /* handles that are still open may wait for a disk or a server; a signal or the deadline still ends
+         * the process */
         d->closing = true;
         signals_unref(&d->signals);
         uv_unref((uv_handle_t *)&d->deadline);
@@ -335,7 +337,7 @@ static void on_workers_ended(void *ctx)
         close_all(ctx);
 }
 
-/* All has ended. */
+/* Everything has ended. */
 static void log_stopped(const struct daemon *d)
 {
         struct stats sum;
@@ -363,12 +365,12 @@ static void on_no_stats(uv_timer_t *timer)
         exit_now();
 }
 
-/* Handles are still open, requests in flight: nothing can be freed, the kernel does it. */
+/* Handles are open and requests in flight, so no memory can be freed; the kernel does that. */
 static void end_at_once(struct daemon *d, const char *why)
 {
         if (d->ending_at_once)
                 return;
-        if (d->closing) { /* all is settled */
+        if (d->closing) { /* everything is settled */
                 log_stopped(d);
                 exit_now();
         }
@@ -400,7 +402,7 @@ static void stop(struct daemon *d, int number)
         workers_drain(&d->workers);
 }
 
-/* Behind the start of the drain the other two have no meaning, and do no harm. */
+/* While stopping, SIGHUP is ignored; SIGUSR1 still logs the status until everything closes. */
 static void on_signal(void *ctx, int number)
 {
         struct daemon *d = ctx;
@@ -425,7 +427,7 @@ static void init_handles(struct daemon *d)
         d->status.data = d;
         d->deadline.data = d;
         if (signals_open(&d->signals, loop, on_signal, d) != 0)
-                abort(); /* no descriptor for the first thing that the process does */
+                abort(); /* out of descriptors at the very start */
 }
 
 static int open_rejects(struct daemon *d)
@@ -451,7 +453,7 @@ static int read_access(struct daemon *d)
         return err;
 }
 
-/* A socket that systemd listens on takes the place of the one that the configuration names. */
+/* A socket passed by systemd replaces the configured one. */
 static int listen_all(struct daemon *d)
 {
         const struct config *c = d->config;
@@ -484,8 +486,8 @@ static int listen_all(struct daemon *d)
         return err ? err : check_plain_tcp(d, c, "");
 }
 
-/* The process holds the database's password and the key of the certificate: it leaves no core file, and no other
- * process of its user may look into it. A sanitizer has to. */
+/* The process holds the database's password and the certificate's key: it writes no core file, and no other
+ * process of its user may read its memory. A sanitizer needs that access. */
 static void hide_memory(void)
 {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
@@ -506,8 +508,9 @@ static void seed_jitter(void)
         srandom((unsigned)(uv_hrtime() ^ (uint64_t)getpid()));
 }
 
-/* Connecting to the database, the spool, the reject file and rejects.replay_unknown use libuv's threads; an attempt to connect may
- * take ten seconds, and must not hold up the disk. libuv reads this when its first thread is needed. */
+/* Connecting to the database, the spool, the reject file and rejects.replay_unknown use libuv's thread pool.
+ * A connection attempt may take ten seconds and must not delay the disk. libuv reads this variable when its
+ * first thread is needed. */
 static void make_threads(const struct config *config)
 {
         unsigned connections = config->database.writers + 3 * config->daemon.workers;
@@ -560,7 +563,8 @@ int daemon_run(struct config *config, const struct config_source *source)
         int err;
 
         if (d)
-                d->passed_len = service_take_sockets(d->passed); /* before others take those numbers */
+                /* before other descriptors get these numbers */
+                d->passed_len = service_take_sockets(d->passed);
         if (!d || uv_loop_init(&d->loop) != 0) {
                 log_error("no memory or descriptors for an event loop");
                 free(d);
@@ -595,7 +599,7 @@ int daemon_run(struct config *config, const struct config_source *source)
         access_deinit(&d->access);
         tls_server_deinit(&d->tls);
         if (uv_loop_close(&d->loop) != 0)
-                abort(); /* a handle was forgotten */
+                abort(); /* a handle was not closed */
         free(d);
         log_stop();
         return err ? 1 : 0;

@@ -5,8 +5,8 @@
 #include "hierarchy/hierarchy_record.h"
 #include "spending/spending_record.h"
 
-/* What jsonb prints of an object may be as long as so many of the longest lines: else a short line with large
- * exponents would make a row that nobody can read. */
+/* Limits jsonb's output of an object to the size of this many longest lines. Otherwise a short line with
+ * large exponents would make a row too large to read. */
 enum { OBJECT_TEXT_LINES = 4 };
 
 struct field_reader decoded_reader(size_t max_line_bytes)

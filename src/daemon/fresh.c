@@ -11,8 +11,8 @@ int fresh_read_tls(const struct config *c, struct tls_server *ret, char ret_erro
         if (!c->listen.tls_cert[0])
                 return 0;
         return tls_server_load(ret,
-                               &(struct tls_files){c->listen.tls_cert, c->listen.tls_key, c->listen.tls_client_ca,
-                                                   c->listen.tls_client_crl},
+                               &(struct tls_files){c->listen.tls_cert, c->listen.tls_key,
+                                                   c->listen.tls_client_ca, c->listen.tls_client_crl},
                                ret_error);
 }
 

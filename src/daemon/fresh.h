@@ -7,7 +7,8 @@
 #include "server/access.h"
 #include "server/tls.h"
 
-/* What a reload reads, all of it before any is used: a fault leaves everything as it was. */
+/* What a reload reads. Everything is read before anything is used, so an error leaves the running settings
+ * unchanged. */
 
 struct fresh {
         struct config config;
@@ -15,14 +16,15 @@ struct fresh {
         struct tls_server tls;
 };
 
-/* Reads settings, users and groups from where @from says and, @with_tls, the certificates: turning TLS on or off needs a
- * restart. 0, or a code of enum err with one line in @ret_error. *f is to be deinitialised in either case. */
+/* Reads settings, users and groups from @from and, with @with_tls, the certificates: turning TLS on or off
+ * needs a restart. Returns 0, or a code of enum err with one line in @ret_error. The caller deinitialises *f
+ * in either case. */
 int fresh_read(struct fresh *f, const struct config_source *from, bool with_tls,
                char ret_error[CONFIG_ERROR_BYTES]);
 
 void fresh_deinit(struct fresh *f);
 
-/* Reads the certificates that @c names; none if it names none. 0, or a code of enum err with one line in @ret_error. */
+/* Reads the certificates named in @c, if any. Returns 0, or a code of enum err with one line in @ret_error. */
 int fresh_read_tls(const struct config *c, struct tls_server *ret, char ret_error[TLS_ERROR_BYTES]);
 
 #endif

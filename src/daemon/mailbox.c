@@ -45,7 +45,7 @@ bool mailbox_post_take(struct mailbox *box, struct message *m)
         open = !box->closed;
         if (open) {
                 list_append(&box->messages, &m->link);
-                uv_async_send(&box->wake); /* under the lock: closing waits */
+                uv_async_send(&box->wake); /* within the lock, so that the box cannot be closed before */
         }
         uv_mutex_unlock(&box->lock);
         return open;

@@ -7,9 +7,9 @@
 
 #include "base/list.h"
 
-/* What one thread gives another one's loop to do, in the order in which it was posted. */
+/* Messages from other threads to a loop, delivered in the order in which they were posted. */
 
-/* To be embedded in a struct of the sender's, which the receiver frees. */
+/* A member of a struct of the sender's, which the receiver frees. */
 struct message {
         struct list link;
         void (*deliver)(struct message *m, void *ctx); /* in the receiver's thread; takes over @m */
@@ -23,16 +23,17 @@ struct mailbox {
         void *ctx; /* for deliver */
 };
 
-/* In the thread that makes @loop. 0 or a libuv error; where it fails there is nothing to close. */
+/* To be called in the loop's thread. Returns 0 or a libuv error, and then there is nothing to close. */
 int mailbox_open(struct mailbox *box, uv_loop_t *loop, void *ctx);
 
-/* In any thread, until mailbox_deinit. False, and *m still the caller's, where the box is closed. */
+/* May be called in any thread until mailbox_deinit. Returns false, with *m still the caller's, if the box is
+ * closed. */
 bool mailbox_post_take(struct mailbox *box, struct message *m);
 
-/* In the loop's thread: what was posted is delivered first, and nothing later. */
+/* To be called in the loop's thread. Delivers what was posted, and nothing later. */
 void mailbox_close(struct mailbox *box);
 
-/* When nobody posts any more, and the loop has ended. */
+/* To be called when nobody posts any more and the loop has ended. */
 void mailbox_deinit(struct mailbox *box);
 
 #endif

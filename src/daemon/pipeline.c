@@ -63,7 +63,8 @@ static void mark_resting_line(struct pipeline *p, struct line *line)
 static void mark_resting(struct pipeline *p, struct batch *batch)
 {
         for (size_t i = 0; i < batch->len; i++) {
-                if (!batch->rows[i].line.resting) /* what waits long holds no more than its own bytes */
+                /* a row that waits long must not keep a block with other lines */
+                if (!batch->rows[i].line.resting)
                         row_detach(&batch->rows[i]);
                 mark_resting_line(p, &batch->rows[i].line);
         }
@@ -119,7 +120,7 @@ static void end_line(struct pipeline *p, struct line *line, enum line_outcome ou
         line_release(line);
 }
 
-/* By a stage. */
+/* Called by a stage. */
 static void settle(void *ctx, struct line *line, enum line_outcome outcome, const struct reject *reject)
 {
         struct pipeline *p = ctx;
@@ -245,7 +246,7 @@ void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, s
         p->in_flight++;
         if (line.client)
                 rules_take_line(line.client, line.text.len);
-        if (line.text.len == 0) { /* a byte order mark alone */
+        if (line.text.len == 0) { /* only a byte order mark */
                 end_line(p, &line, LINE_EMPTY, NULL);
         } else if (!decoded_read(&p->reader, &line, &decoded, &reject)) {
                 end_line(p, &line, LINE_REJECTED, &reject);
@@ -301,7 +302,7 @@ static void on_unknown(void *ctx, const struct line *line, bool waits)
 
 /* --- reports --- */
 
-/* The one that has been good for longest, or else is away since last. */
+/* Returns the connection that has worked for longest or, if none works, the one lost last. */
 static const struct pg_conn *best_writer(const struct pipeline *p)
 {
         const struct pg_conn *best = &p->writers[0].conn;
@@ -315,14 +316,14 @@ static const struct pg_conn *best_writer(const struct pipeline *p)
         return best;
 }
 
-/* Whether lines can be stored, as far as it is known. */
+/* True if lines can be stored, as far as is known. */
 static bool database_up(const struct pipeline *p)
 {
         return pg_conn_good(best_writer(p)) && pg_conn_good(&p->resolver.conn) &&
                pg_conn_good(&p->hierarchy.writer.conn);
 }
 
-/* @needed: without it no line, or no line of some kind, can be stored. */
+/* @needed: without this connection some kind of line cannot be stored. */
 static void report_conn(const struct pg_conn *c, bool needed, struct stats_database *d)
 {
         d->wanted++;
@@ -408,15 +409,15 @@ void pipeline_stats(const struct pipeline *p, struct stats *r, enum stats_detail
 
 /* --- room --- */
 
-/* Lines that wait for an unknown object, or since only they cannot be written. As far as these fill half of the memory, they
- * count as others do: else there would be no bound. */
+/* Number of lines that wait for an unknown object, or are resting. Beyond half of the memory they count as
+ * all others do; otherwise there would be no limit. */
 static size_t waiting_lines(const struct pipeline *p)
 {
         return p->unknown + (p->resting_bytes < p->memory.limit / 2 ? p->resting : 0);
 }
 
-/* Memory that lines on their way to the database fill is free soon. Those that wait do not count for that: who
- * waits for them would wait as long as they do. */
+/* Memory filled by lines on their way to the database will soon be free. Memory of waiting lines does not
+ * count here: a client would have to wait as long as they do. */
 bool pipeline_memory_full(const struct pipeline *p)
 {
         return memory_full(&p->memory) && p->in_flight > waiting_lines(p);
@@ -591,7 +592,7 @@ static void gather_batches(struct pipeline *p, struct evacuated *e)
         }
 }
 
-/* The order of arrival; lines that came out of the spool, which keeps their order, go first. */
+/* Sorts by order of receipt; replayed lines, which the spool keeps in order, come first. */
 static int compare_received(const void *a, const void *b)
 {
         const struct line *x = a;

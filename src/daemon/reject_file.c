@@ -1,4 +1,4 @@
-/* One write is under way at a time; what is refused meanwhile gathers for the next write. If a write fails, its
+/* One write runs at a time; entries added meanwhile are collected for the next one. If a write fails, its
  * entries are lost and counted, but entries of spooled lines are written again later. */
 #include "daemon/reject_file.h"
 
@@ -18,7 +18,7 @@
 #include "base/log.h"
 #include "base/rfc3339.h"
 
-enum { RETRY_MS = 1000 }; /* for what must not be given up */
+enum { RETRY_MS = 1000 }; /* for entries that must not be lost */
 
 static void go_on(struct reject_file *r);
 
@@ -42,7 +42,7 @@ static void put_record(struct buf *out, struct slice text)
                 put_str(out, ",\"lossy\":true");
 }
 
-/* The file for spooled lines has all of a line. */
+/* The file for spooled lines gets the whole line. */
 static void put_entry(struct reject_entries *to, const struct line_from *from, struct slice text,
                       const struct reject *reject, enum reject_audience audience, bool whole)
 {
@@ -123,7 +123,7 @@ static void path_of(const struct reject_file *r, unsigned n, char ret[PATH_MAX])
                 snprintf(ret, PATH_MAX, "%s.%u", r->path, n);
 }
 
-/* FILE.1 becomes FILE.2 and so on, FILE becomes FILE.1. What cannot be renamed stays and grows. */
+/* FILE.1 becomes FILE.2 and so on, FILE becomes FILE.1. A file that cannot be renamed stays and grows. */
 static void rotate(struct reject_file *r)
 {
         char from[PATH_MAX];
@@ -180,7 +180,7 @@ static void unknown_path(const struct reject_file *r, char ret[PATH_MAX])
         snprintf(ret, PATH_MAX, "%s.unknown.new", r->path);
 }
 
-/* Their entries stand in FILE, too. */
+/* These entries are in FILE, too. */
 static int write_unknown(struct reject_file *r)
 {
         const struct reject_entries *lines = &r->writing[REJECT_TO_UNKNOWN];
@@ -243,7 +243,7 @@ static int any_error(const struct reject_file *r)
         return 0;
 }
 
-/* Of the last write. */
+/* Logs the result of the last write. */
 static void tell(struct reject_file *r)
 {
         int error = any_error(r);
@@ -277,7 +277,7 @@ static void on_retry(uv_timer_t *timer)
                 go_on(r);
 }
 
-/* Before those that were added meanwhile. */
+/* Puts failed entries before those added meanwhile. */
 static void put_back_spooled(struct reject_file *r)
 {
         struct reject_entries *failed = &r->writing[REJECT_TO_SPOOLED];
@@ -336,7 +336,7 @@ static bool has_lines(const struct reject_entries entries[REJECT_TARGETS])
         return false;
 }
 
-/* With nothing being written: begins with what waits, or ends. */
+/* No write is running: starts the next one, or ends. */
 static void go_on(struct reject_file *r)
 {
         uv_mutex_lock(&r->lock);
@@ -357,7 +357,7 @@ static void go_on(struct reject_file *r)
         }
 }
 
-/* A write that failed is tried again when the timer says so. */
+/* A failed write is retried by the timer. */
 static void on_wake(uv_async_t *wake)
 {
         struct reject_file *r = wake->data;
@@ -374,7 +374,7 @@ int reject_file_open(struct reject_file *r, uv_loop_t *loop, const char *path,
         *r = (struct reject_file){.loop = loop, .path = path, .limits = *limits};
         if (uv_mutex_init(&r->lock) != 0 || uv_mutex_init(&r->unknown_lock) != 0 ||
             uv_async_init(loop, &r->wake, on_wake) != 0)
-                abort(); /* the process has not begun anything yet */
+                abort(); /* at the very start */
         uv_timer_init(loop, &r->retry);
         r->wake.data = r;
         r->retry.data = r;
@@ -425,7 +425,7 @@ static bool has_room(const struct reject_entries *e)
         return e->text.len <= REJECTS_WAITING_MAX;
 }
 
-/* Its ad object may come later. */
+/* True if the line's ad object may exist later. */
 static bool is_to_be_kept(const struct reject_file *r, struct slice text, const struct reject *reject)
 {
         return r->limits.keep_unknown && text.ptr && has_room(&r->waiting[REJECT_TO_UNKNOWN]) &&

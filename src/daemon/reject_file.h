@@ -33,23 +33,24 @@
  * are counted as lost. */
 
 enum {
-        REJECTS_WAITING_MAX = 16 << 20, /* bytes; when the disk is so far behind, lines are not recorded */
+        REJECTS_WAITING_MAX = 16 << 20, /* waiting bytes; beyond this number entries are not recorded */
         REJECTS_RECORD_BYTES = 16 << 10,
 };
 
 struct reject_file_limits {
-        size_t file_bytes; /* at which a file is rotated */
-        unsigned keep;     /* rotated files */
-        bool keep_unknown; /* lines of unknown objects go to FILE.unknown.new, too: see daemon/unknown_lines.h */
+        size_t file_bytes; /* size at which a file is rotated */
+        unsigned keep;     /* number of rotated files */
+        /* lines with unknown objects are also written to FILE.unknown.new: see daemon/unknown_lines.h */
+        bool keep_unknown;
 };
 
-/* Whether the client learned that the line is refused. */
+/* Whether the client knows that the line was rejected. */
 enum reject_audience {
-        REJECT_TOLD,    /* by its reply */
-        REJECT_SPOOLED, /* no: it was told that the line is spooled */
+        REJECT_TOLD,    /* yes, by its reply */
+        REJECT_SPOOLED, /* no: the line was acked as spooled */
 };
 
-/* Where entries are written. */
+/* The file an entry is written to. */
 enum reject_target {
         REJECT_TO_FILE,
         REJECT_TO_SPOOLED, /* FILE.spooled */
@@ -57,7 +58,7 @@ enum reject_target {
         REJECT_TARGETS,
 };
 
-/* Entries on their way to a file. */
+/* Entries to be written to a file. */
 struct reject_entries {
         struct buf text;
         uint64_t lines;
@@ -65,49 +66,50 @@ struct reject_entries {
 
 struct reject_file {
         uv_loop_t *loop;
-        const char *path; /* borrowed; "" where nothing is recorded */
+        const char *path; /* borrowed; "": nothing is recorded */
         struct reject_file_limits limits;
-        uv_mutex_t lock;         /* of waiting, writing's length and what is counted */
-        uv_mutex_t unknown_lock; /* of FILE.unknown.new */
-        uv_async_t wake;         /* lines were added */
+        uv_mutex_t lock;         /* protects waiting, the length of writing, and the counters */
+        uv_mutex_t unknown_lock; /* protects FILE.unknown.new */
+        uv_async_t wake;         /* signals added entries */
         uv_timer_t retry;
         struct reject_entries waiting[REJECT_TARGETS]; /* to be written next */
-        struct reject_entries writing[REJECT_TARGETS]; /* while they are written; else empty */
+        struct reject_entries writing[REJECT_TARGETS]; /* being written; otherwise empty */
         uv_work_t work;
         bool working;
-        int error[REJECT_TARGETS]; /* of the last write: a negative errno, 0 */
-        bool torn[REJECT_TARGETS]; /* the last write ended inside of a line */
-        bool failing;              /* the log was told */
-        uint64_t lost;             /* lines that were not recorded since then */
-        uint64_t lost_before;      /* and before that */
-        uint64_t dropped;          /* by the last job's rotation */
-        uint64_t rotated_out;      /* by all */
-        uint64_t unkept;           /* lines of unknown objects that the last job had no room for */
+        int error[REJECT_TARGETS]; /* of the last write: a negative errno, or 0 */
+        bool torn[REJECT_TARGETS]; /* the last write ended within a line */
+        bool failing;              /* the failure was logged */
+        uint64_t lost;             /* entries not recorded since the failure began */
+        uint64_t lost_before;      /* and before it began */
+        uint64_t dropped;          /* entries dropped by the last job's rotation */
+        uint64_t rotated_out;      /* entries dropped by all rotations */
+        uint64_t unkept;           /* lines with unknown objects dropped by the last job for lack of space */
         struct log_limit rotations;
         void (*close_cb)(struct reject_file *);
 };
 
-/* Prepares to record to @path, "" for nowhere. 0, or a negative errno where the file cannot be written; @r is
- * to be closed in either case. */
+/* Prepares to record to @path, "" for nowhere. Returns 0, or a negative errno if the file cannot be written;
+ * the caller closes @r in either case. */
 int reject_file_open(struct reject_file *r, uv_loop_t *loop, const char *path,
                      const struct reject_file_limits *limits);
 
-/* In any thread: whether all that was added is in the file, or given up; what is of spooled lines is never given up. */
+/* True if all added entries are written or given up; entries of spooled lines are never given up. May be
+ * called in any thread. */
 bool reject_file_at_rest(struct reject_file *r);
 
-/* In any thread: renames FILE.unknown.new to @to; nothing happens where there is none. */
+/* Renames FILE.unknown.new to @to if it exists. May be called in any thread. */
 void reject_file_take_unknown(struct reject_file *r, const char *to);
 
-/* On the loop: what it tells of itself. */
+/* Returns the stats; in the loop's thread. */
 struct stats_reject_file reject_file_stats(struct reject_file *r);
 
-/* Writes what waits, then calls @cb, from the loop or at once. Nobody adds any more. */
+/* Writes what waits, then calls @cb, from the loop or immediately. Nothing may be added any more. */
 void reject_file_close(struct reject_file *r, void (*cb)(struct reject_file *));
 
 /* When the loop has ended. */
 void reject_file_deinit(struct reject_file *r);
 
-/* In any thread. @text is the line, ptr NULL where it was not kept. */
+/* May be called in any thread. @text is the line; ptr NULL if it was not kept. */
 void reject_file_add(struct reject_file *r, const struct line_from *from, struct slice text,
                      const struct reject *reject, enum reject_audience audience);
 

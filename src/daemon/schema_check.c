@@ -1,5 +1,5 @@
-/* A connection of its own looks, every two seconds, also while nothing is written. pg_conn does the looking: a
- * connection to a database that does not fit is lost, and tried again. */
+/* Checks every two seconds on a database connection of its own, even while nothing is written. pg_conn does
+ * the check: it drops a connection to a database that does not fit, and tries again. */
 #include "daemon/schema_check.h"
 
 #include <stdio.h>
@@ -9,8 +9,8 @@
 #include "model/fits.h"
 
 enum {
-        LOOK_MS = 50,       /* until it is known whether the database is there */
-        PATIENCE_MS = 5000, /* after so long it counts as away */
+        LOOK_MS = 50,       /* interval until the state of the database is known */
+        PATIENCE_MS = 5000, /* without an answer for that long the database counts as unavailable */
         AGAIN_MS = 2000,
 };
 
@@ -27,7 +27,7 @@ static void set_state(struct schema_check *c, enum schema_state state)
         c->on_change(c->ctx);
 }
 
-/* Tells it once. */
+/* Reports each change once. */
 static void set_trouble(struct schema_check *c, const char *trouble)
 {
         if (strcmp(trouble, c->trouble) != 0)
@@ -36,7 +36,7 @@ static void set_trouble(struct schema_check *c, const char *trouble)
         set_state(c, SCHEMA_WRONG);
 }
 
-/* The connection looked, and all fits. */
+/* The connection has checked the database, and it fits. */
 static void on_ready(void *ctx)
 {
         struct schema_check *c = ctx;
@@ -60,7 +60,7 @@ static void on_timer(uv_timer_t *timer)
         uv_timer_set_repeat(timer, c->state == SCHEMA_UNKNOWN ? LOOK_MS : AGAIN_MS);
 }
 
-/* A look that succeeded; or one that failed, after which the connection looked once more, with success. */
+/* A check succeeded; or another command failed, and the check after it succeeded. */
 static void on_result(void *ctx, const struct pg_result *res)
 {
         (void)ctx;
@@ -69,7 +69,7 @@ static void on_result(void *ctx, const struct pg_result *res)
 
 static void on_copy(void *ctx)
 {
-        (void)ctx; /* there is none */
+        (void)ctx; /* never called: there is no COPY */
 }
 
 static void on_lost(void *ctx)

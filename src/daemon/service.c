@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 
-enum { ASKS_PER_PERIOD = 4 }; /* systemd wants to hear twice; an answer may take its time */
+enum { ASKS_PER_PERIOD = 4 }; /* two answers per period would do; an answer may be late */
 
 int service_take_sockets(int ret[SERVICE_SOCKETS_MAX])
 {

@@ -1,9 +1,10 @@
-/* A job, every few seconds: the lines of FILE.unknown and those that came since, in FILE.unknown.new, are read, and their ad
- * objects looked up (UNKNOWN_PREPARE). Lines whose object exists go to the daemon by a connection of their own, like any
- * client's (UNKNOWN_SEND); lines that are acked leave FILE.unknown, which is replaced as a whole.
+/* Every few seconds a job reads the lines of FILE.unknown and the newer ones in FILE.unknown.new, and looks
+ * up their ad objects (UNKNOWN_PREPARE). Lines whose object exists are sent to the daemon on a connection of
+ * their own, as any client does (UNKNOWN_SEND); acked lines are removed from FILE.unknown, which is replaced
+ * atomically.
  *
- * A crash at any moment leaves each line in one of the files, or stored: a line that is sent again is a duplicate then. If the
- * database is away, or the daemon stops, lines stay where they are. */
+ * After a crash at any moment each line is still in one of the files, or stored; a stored line that is sent
+ * again is a duplicate. If the database is unavailable or the daemon stops, lines stay in the files. */
 #include "daemon/unknown_lines.h"
 
 #include <ctype.h>
@@ -29,7 +30,7 @@
 
 enum {
         PAUSE_MS = 5000,
-        PAUSE_SHARE = 20, /* a job takes at most so large a part of the time */
+        PAUSE_SHARE = 20, /* the job runs at most this fraction of the time */
         LOOKUP_LINES = 2000,
         REPLY_BYTES = 64 * 1024,
 };
@@ -41,7 +42,7 @@ static void path_of(const struct unknown_lines *u, const char *suffix, char ret[
         snprintf(ret, PATH_MAX, "%s.unknown%s", u->config->rejects.file, suffix);
 }
 
-/* Appends a file's bytes; a missing one is empty. False, with errno, where it cannot be read. */
+/* Appends a file's contents; a missing file counts as empty. Returns false, with errno, on a read error. */
 static bool read_file(const char *path, struct buf *out)
 {
         int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -78,7 +79,7 @@ static bool write_all(FILE *f, const struct unknown_lines *u, size_t skip)
         return ok && fflush(f) == 0 && fsync(fileno(f)) == 0;
 }
 
-/* How many of the oldest lines do not fit into the file. */
+/* Number of oldest lines that do not fit the file's limit. */
 static size_t count_surplus(const struct unknown_lines *u)
 {
         size_t bytes = 0;
@@ -95,7 +96,7 @@ static size_t count_surplus(const struct unknown_lines *u)
         return surplus;
 }
 
-/* Replaces FILE.unknown by the lines that are left. */
+/* Replaces FILE.unknown by the remaining lines. */
 static void write_back(struct unknown_lines *u)
 {
         char path[PATH_MAX];
@@ -113,7 +114,7 @@ static void write_back(struct unknown_lines *u)
         if (f)
                 fclose(f);
         if (!ok || rename(fresh, path) != 0)
-                return; /* all is tried again */
+                return; /* everything is retried later */
         unlink(taken);
 }
 
@@ -150,7 +151,7 @@ static bool has_identity(const struct spending_record *rec)
 
 struct lookup {
         struct unknown_lines *u;
-        size_t lines[LOOKUP_LINES]; /* of each record that is asked for */
+        size_t lines[LOOKUP_LINES]; /* line of each record in the query */
         size_t len;
 };
 
@@ -163,7 +164,7 @@ static void on_found(void *ctx, size_t record, int64_t accounts, const struct uu
         l->u->ready += object != NULL;
 }
 
-/* Looks all lines up. False where the database does not tell. */
+/* Looks up all lines. Returns false if the database does not answer. */
 static bool look_up(struct unknown_lines *u, struct db *db)
 {
         struct field_reader reader = decoded_reader(u->config->limits.max_line_bytes);
@@ -201,7 +202,7 @@ static int compare_hashes(const void *x, const void *y)
         return XXH128_cmp(a, b);
 }
 
-/* A client that sends its rejected lines again does not fill the file: one of each is kept. */
+/* Keeps only one copy of each line, so a client that resends its rejected lines does not fill the file. */
 static void drop_repeated(struct unknown_lines *u)
 {
         XXH128_hash_t *hashes = calloc(u->len + 1, sizeof(*hashes));
@@ -245,7 +246,7 @@ static void cut_lines(struct unknown_lines *u)
         }
 }
 
-/* Reads the files. False where there is nothing to do, or not now. */
+/* Reads the files. Returns false if there is nothing to do now. */
 static bool read_lines(struct unknown_lines *u)
 {
         char path[PATH_MAX];
@@ -305,7 +306,7 @@ static void prepare(uv_work_t *work)
         if (ok)
                 choose_sender(u);
         else
-                u->len = 0; /* another time */
+                u->len = 0; /* retry later */
         if (!ok)
                 log_debug("lines of unknown ad objects: %s", db.error);
         db_close(&db);
@@ -313,7 +314,7 @@ static void prepare(uv_work_t *work)
 
 /* --- sending --- */
 
-/* What the daemon acked; 0 where there is no whole ack in @replies. */
+/* Returns the number of the last ack; @before if @replies contains no complete ack. */
 static uint64_t last_ack(const char *replies, uint64_t before)
 {
         const char *p = replies;
@@ -327,7 +328,7 @@ static uint64_t last_ack(const char *replies, uint64_t before)
         return ack;
 }
 
-/* Reads replies. False at their end. */
+/* Reads replies. Returns false at their end. */
 static bool receive(struct unknown_lines *u, struct buf *replies)
 {
         char *p = buf_reserve(replies, REPLY_BYTES + 1);
@@ -396,7 +397,7 @@ static void converse(struct unknown_lines *u)
         buf_deinit(&replies);
 }
 
-/* The first lines that were sent are settled: stored, or rejected for good. */
+/* Removes the first lines, which are settled: stored, or rejected finally. */
 static void drop_settled(struct unknown_lines *u)
 {
         size_t left = u->settled;

@@ -20,16 +20,16 @@
 enum unknown_state {
         UNKNOWN_OFF,
         UNKNOWN_PAUSE,
-        UNKNOWN_PREPARE, /* in a thread: which lines may be sent? */
-        UNKNOWN_SEND,    /* in a thread: they are sent, and the others written back */
+        UNKNOWN_PREPARE, /* in a thread: which lines can be sent? */
+        UNKNOWN_SEND,    /* in a thread: sends these, writes the others back */
         UNKNOWN_CLOSED,
 };
 
 struct unknown_line {
-        size_t at; /* in text */
+        size_t at; /* offset in text */
         size_t len;
         size_t name_len; /* of its sender's section, which stands before it with a tab; 0: none */
-        bool kept;       /* else it is no line for this */
+        bool kept;       /* false: not a line to be replayed */
         bool ready;
 };
 
@@ -37,23 +37,23 @@ struct unknown_lines {
         uv_loop_t *loop;
         const struct config *config;
         struct reject_file *rejects;
-        int (*connect)(void *ctx); /* makes a client of the daemon's own; its descriptor, or -1 */
+        int (*connect)(void *ctx); /* creates a client of this daemon; returns its descriptor, or -1 */
         void *ctx;
         enum unknown_state state;
         bool closing;
         uv_timer_t timer;
         uv_work_t work;
-        uint64_t begun_ms; /* loop time of the job */
-        struct buf text;   /* the files' */
+        uint64_t begun_ms; /* loop time in ms at which the job began */
+        struct buf text;   /* contents of the files */
         struct unknown_line *lines;
         size_t len;
         size_t cap;
-        bool taken;          /* there are new lines among them */
+        bool taken;          /* text includes new lines */
         size_t ready;        /* lines that may be sent: those of one sender */
         struct slice sender; /* the name of its section, in text; "" for none */
-        size_t settled;      /* of these, the first so many */
+        size_t settled;      /* number of these that are settled, the first ones */
         uint64_t dropped;
-        int fd; /* of the client; -1: there is nothing to send */
+        int fd; /* of the client; -1: nothing to send */
 };
 
 void unknown_lines_init(struct unknown_lines *u, uv_loop_t *loop);
@@ -62,7 +62,7 @@ void unknown_lines_init(struct unknown_lines *u, uv_loop_t *loop);
 void unknown_lines_start(struct unknown_lines *u, const struct config *config, struct reject_file *rejects,
                          int (*connect)(void *ctx), void *ctx);
 
-/* Begins nothing more. A job in flight ends when the daemon closes its client. May be called twice. */
+/* Starts no further job. A running job ends when the daemon closes its client. May be called twice. */
 void unknown_lines_close(struct unknown_lines *u);
 
 /* When the loop has ended. */

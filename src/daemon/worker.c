@@ -1,7 +1,7 @@
-/* Before worker_start all belongs to the main thread, then to the worker's, until worker_join.
+/* Before worker_start everything belongs to the main thread, then to the worker's thread, until worker_join.
  *
- * Draining: the sessions settle what they have received, say their last words and close; when the last one is
- * gone, nothing of theirs is in flight and all else is closed. The loop, and with it the thread, ends with
+ * Stopping: sessions settle what they have received, send the last replies and close. After the last one
+ * nothing of theirs is in flight, and everything else is closed. The loop, and with it the thread, ends with
  * the last handle. */
 #include "daemon/worker.h"
 
@@ -173,8 +173,8 @@ static void fill_stats(struct worker *w, struct stats *ret, enum stats_detail de
 
 /* --- messages --- */
 
-/* What comes when the worker is at its end finds the box closed; no client does, for listening ends before.
- */
+/* Messages to a worker that has ended find the box closed; they never carry a client, since the listeners
+ * close first. */
 static void post(struct worker *w, struct message *m)
 {
         if (!mailbox_post_take(&w->inbox, m))
@@ -190,7 +190,7 @@ static void *new_message(size_t bytes)
         return m;
 }
 
-/* A message that has nothing but its kind. */
+/* Posts a message without contents. */
 static void post_word(struct worker *w, void (*deliver)(struct message *m, void *ctx))
 {
         struct message *m = new_message(sizeof(*m));
@@ -292,7 +292,7 @@ void worker_set_clients_take(struct worker *w, struct clients *clients)
 
 struct config_message {
         struct message message;
-        struct config share; /* its numbers; strings are not looked at */
+        struct config share; /* only numbers are read, never strings */
 };
 
 static void deliver_config(struct message *m, void *ctx)
@@ -443,7 +443,7 @@ int worker_open(struct worker *w, unsigned number, const struct config *share, s
 
         *w = (struct worker){.number = number, .config = *share, .ops = ops, .ctx = ctx};
         if (uv_loop_init(&w->loop) != 0 || mailbox_open(&w->inbox, &w->loop, w) != 0)
-                abort(); /* no memory or descriptors for the first thing that the process does */
+                abort(); /* out of memory or descriptors at the very start */
         uv_timer_init(&w->loop, &w->finish);
         w->finish.data = w;
         err = pipeline_open(&w->pipeline, &w->loop, &w->config, rejects, clock, on_hierarchy, w);
@@ -492,5 +492,5 @@ void worker_deinit(struct worker *w)
         tls_server_deinit(&w->tls);
         mailbox_deinit(&w->inbox);
         if (uv_loop_close(&w->loop) != 0)
-                abort(); /* a handle was forgotten */
+                abort(); /* a handle was not closed */
 }

@@ -67,7 +67,7 @@ struct stats_done {
         struct stats_request *request;
 };
 
-/* Freed when the last report came. */
+/* Freed when the last stats have arrived. */
 struct stats_request {
         unsigned left;
         unsigned len;
@@ -117,15 +117,15 @@ void workers_stats(struct workers *ws, enum stats_detail detail, void (*cb)(void
                                       &request->done[i].message))
                         continue;
                 request->reports[i] = ws->items[i].last_stats;
-                request->reports[i].taken_us = clock_monotonic_us(); /* nothing has changed since */
+                request->reports[i].taken_us = clock_monotonic_us(); /* unchanged since its end */
                 on_stats(request);
         }
-        on_stats(request); /* all are asked */
+        on_stats(request); /* all have been asked */
 }
 
 /* --- for the main thread --- */
 
-/* The @i-th worker's share of @total. */
+/* Returns worker @i's share of @total. */
 static unsigned share_of(unsigned total, unsigned i, unsigned workers)
 {
         unsigned share = total / workers + (i < total % workers);
@@ -199,7 +199,7 @@ int workers_open(struct workers *ws, uv_loop_t *loop, const struct config *confi
         *ws = (struct workers){.receipt_clock.now_us = clock_now_us, .on_ended = ended, .ctx = ctx};
         ws->items = calloc(len, sizeof(*ws->items));
         if (!ws->items || mailbox_open(&ws->inbox, loop, ws) != 0)
-                abort(); /* the process has not begun anything yet */
+                abort(); /* at the very start */
         for (; ws->len < len && err == 0; ws->len++) {
                 struct config share = config_share(config, ws->len, len);
 
@@ -222,7 +222,7 @@ void workers_start(struct workers *ws)
                         log_error("cannot start a worker thread: %s (check daemon.workers and TasksMax=)",
                                   uv_strerror(r));
                         log_stop();
-                        _exit(1); /* others run already; no client has been heard yet */
+                        _exit(1); /* other threads run already; no client has been accepted yet */
                 }
                 ws->alive++;
         }
@@ -252,7 +252,7 @@ void workers_connect_take(struct workers *ws, const struct session_socket *socke
 {
         struct worker *w;
 
-        for (unsigned tries = 0; tries < ws->len; tries++) { /* each in turn, but for those that are busy */
+        for (unsigned tries = 0; tries < ws->len; tries++) { /* round robin, skipping busy workers */
                 if (has_room(&ws->items[ws->next]))
                         break;
                 step_to_next(ws);

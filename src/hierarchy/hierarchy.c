@@ -1,6 +1,6 @@
-/* Gathers records into batches, and hands one after the other to the writer. Batches are numbered in their
- * order: what has to wait for a record waits for the number of its batch. A batch whose rows cannot all be written
- * counts as done, but steps aside: from then on each line is asked whether it depends on that one. */
+/* Collects records in batches and hands one after the other to the writer. Batches are numbered in order, so
+ * whatever must wait for a record waits for its batch's number. A batch with rows that cannot be written
+ * counts as done but is set aside; from then on each line is checked for dependence on that batch. */
 #include "hierarchy/hierarchy.h"
 
 #include <assert.h>
@@ -125,7 +125,7 @@ void hierarchy_drain(struct hierarchy *h)
 
 /* --- writing --- */
 
-/* Followers go on, or are held by a batch that stepped aside. */
+/* Lets followers continue, unless a batch set aside must hold them. */
 static void release_followers(struct hierarchy *h, struct hierarchy_batch *b)
 {
         struct row row;
@@ -162,7 +162,7 @@ static void tell_held(void *ctx, struct line *line)
         h->ops->on_aside(h->ctx, line);
 }
 
-/* The next batch that can be written as a whole, as far as it is known; NULL where there is none. */
+/* Returns the next batch that can be written whole as far as is known; NULL if there is none. */
 static struct hierarchy_batch *take_sealed(struct hierarchy *h)
 {
         while (!list_empty(&h->sealed)) {
@@ -291,7 +291,7 @@ void hierarchy_evacuate(struct hierarchy *h, const char *why, line_take_cb *cb, 
 {
         struct hierarchy_batch *b = hierarchy_writer_drop(&h->writer, why);
 
-        if (b && list_empty(&b->queue)) /* else it is aside */
+        if (b && list_empty(&b->queue)) /* otherwise it was set aside */
                 evacuate_batch(h, b, cb, ctx);
         while (!list_empty(&h->sealed)) {
                 b = container_of(h->sealed.next, struct hierarchy_batch, queue);

@@ -1,6 +1,7 @@
-/* A batch lies here until all its rows are settled, also while the writer has it. The batches do not depend on each
- * other: what would depend on one of them was held. When one is gone, the lines that were held are gone through in
- * their order: a line that depends on no batch, and on no line before it that is still held, need not wait. */
+/* A batch set aside stays here until all its rows are settled, even while the writer works on it. Such
+ * batches do not depend on each other: a line that would depend on one was held. When a batch is removed,
+ * the held lines are checked in order: a line that depends neither on a batch nor on an earlier held line is
+ * released. */
 #include "hierarchy/hierarchy_aside.h"
 
 #include <assert.h>
@@ -14,13 +15,13 @@ enum key_kind {
         KEY_IS_ACCOUNT,
         KEY_NAMES_OBJECT,
         KEY_NAMES_ACCOUNT,
-        KEY_SENDER, /* a client and an account, about which it sent a hierarchy record */
+        KEY_SENDER, /* a client and an account about which the client sent a hierarchy record */
 };
 
-/* The number of such a key. */
+/* The value of such a key. */
 enum {
         KEY_HELD,
-        KEY_RELEASED, /* KEY_SENDER: all of them are in the batch that is being released */
+        KEY_RELEASED, /* KEY_SENDER: all its records are in the batch that is being released */
 };
 
 struct held_line {
@@ -83,13 +84,13 @@ static struct name_key key_of_sender(uintptr_t sender, struct json_string accoun
         return k;
 }
 
-/* Lines out of the spool are of one sender, 0: their order is that in which they were received. */
+/* Lines from the spool count as sent by client 0, in order of receipt. */
 static struct name_key sender_key(const struct line *line, struct json_string account_external_id)
 {
         return key_of_sender(line->drained ? 0 : (uintptr_t)line->origin, account_external_id);
 }
 
-/* Whether the line's sender has such a line in the index. Any client may have sent what came out of the spool. */
+/* True if the line's client has such a record in the index. A line from the spool may be any client's. */
 static bool sent_before(const struct key_table *index, const struct line *line,
                         struct json_string account_external_id, bool held_only)
 {
@@ -136,7 +137,7 @@ static void add_row(struct key_table *index, const struct hierarchy_row *row)
                 add(index, object_key(KEY_NAMES_OBJECT, rec, rec->parent_external_id));
 }
 
-/* Whether the row must wait for one of the index. */
+/* True if the row must wait for a line of the index. */
 static bool depends(const struct key_table *index, const struct hierarchy_row *row)
 {
         const struct ad_object_record *rec = &row->rec.object;
@@ -196,7 +197,7 @@ static struct held_line *new_held(struct hierarchy_aside *a)
         return h;
 }
 
-/* Of a list. */
+/* @h must be in a list. */
 static void free_held(struct hierarchy_aside *a, struct held_line *h)
 {
         list_remove(&h->link);
@@ -265,7 +266,7 @@ static void drop_batch(struct hierarchy_aside *a, struct hierarchy_batch *b)
         clear_index(a);
 }
 
-/* Takes the row over into @b if it depends on nothing in the index, and may stand in that batch. */
+/* Takes the row over into @b if it depends on nothing in the index and @b accepts it. */
 static bool release_row(struct hierarchy_aside *a, struct hierarchy_batch *b, const struct hierarchy_row *row)
 {
         const struct name_key sender = sender_key(&row->line, account_of(row));
@@ -334,7 +335,7 @@ void hierarchy_aside_split(struct hierarchy_aside *a, struct hierarchy_batch *b)
                 }
         }
         hierarchy_batch_free(b);
-        /* before all that came later and was held for the batch */
+        /* before lines that were held later for the batch */
         list_splice(&dependent, &a->held);
         list_splice(&a->held, &dependent);
         hierarchy_aside_put(a, first);

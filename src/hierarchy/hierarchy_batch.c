@@ -9,13 +9,13 @@
 #include "wire/rules.h"
 #include "wire/name_key.h"
 
-enum { NOT_HERE = -1 }; /* a key's value: referred to, but no row of the batch */
+enum { NOT_HERE = -1 }; /* value of a key that a row refers to without being a row of the batch */
 
-/* What a key is of; its first byte. */
+/* The first byte of a key. */
 enum key_kind {
-        KEY_OBJECT,  /* an object, as a row or as a parent: its row */
-        KEY_ACCOUNT, /* an account, as a row or as an object's: its row */
-        KEY_NAMED,   /* an account with all by which an object names it: its number */
+        KEY_OBJECT,  /* an object that is a row or a parent; value: its row */
+        KEY_ACCOUNT, /* an account that is a row or an object's account; value: its row */
+        KEY_NAMED,   /* an account with everything by which objects name it; value: its number */
         KEY_SCOPED,  /* the same of one that a client finds through its own connections only */
 };
 
@@ -49,8 +49,8 @@ void hierarchy_batch_free(struct hierarchy_batch *b)
 
 /* --- keys --- */
 
-/* Rows and what they refer to are told apart by external ids alone, without connections: two accounts that
- * share their id are then taken for one, which costs a batch more, but no mistake. */
+/* Rows and references are matched by external ids without connections. Two accounts that share an id are
+ * thus treated as one, which may cost one batch more but is never wrong. */
 static struct name_key account_key(struct json_string external_id)
 {
         struct name_key k;
@@ -88,7 +88,7 @@ static struct name_key named_account_key(const struct ad_object_record *rec, con
         return k;
 }
 
-/* The number of the account's lock. All daemons must agree on it, so its hash has no seed. */
+/* The number of the account's lock. All daemons must agree on it, so the hash has no seed. */
 static unsigned lock_number(const struct name_key *account)
 {
         return (unsigned)(XXH3_128bits(account->bytes, account->len).low64 % HIERARCHY_LOCKS);
@@ -188,7 +188,7 @@ void hierarchy_batch_advance(struct hierarchy_batch *b)
 
 /* --- rows that stay long --- */
 
-/* @text, a part of @from, in @to, its copy. */
+/* Makes @text, a part of @from, point to the same part of the copy @to. */
 static void move(struct slice *text, struct slice from, struct slice to)
 {
         if (text->ptr)

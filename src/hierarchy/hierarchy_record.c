@@ -6,7 +6,7 @@ static bool read_name(const struct fields *f, bool *ret_has, struct json_string 
         return !*ret_has || fields_text(f, FIELD_NAME, "name must be a string or null", ret);
 }
 
-/* Platforms give IANA names, but not all of them always; what is none, reports take for UTC. */
+/* Platforms usually send IANA names, but not always. In reports an unknown time zone counts as UTC. */
 static bool read_timezone(const struct fields *f, struct json_string *ret)
 {
         static const char rule[] = "timezone must be a name of 1 to 255 bytes like \"Europe/Prague\"";

@@ -11,16 +11,16 @@
 #include "pg/pg_array.h"
 #include "wire/rules.h"
 
-enum { LOCKS_CLASS = 1651470953 }; /* the first number of our advisory locks: "bori" */
+enum { LOCKS_CLASS = 1651470953 }; /* the class (first number) of our advisory locks: "bori" */
 
-/* A transaction waits for others' locks for a second at the most, so that nobody's lock stops everybody; rows that
- * were suspected already wait less. The isolation level is not left to the role's settings: the objects must be
- * looked at after the locks were waited for. */
+/* A transaction waits at most one second for a lock, and less with rows that are already suspect, so that
+ * one held lock does not stop everything. The isolation level is set here, whatever the role's default:
+ * objects must be read after the locks were acquired. */
 static const char begin_sql[] =
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '1s'; " FITS_HOLD_HIERARCHY_SQL;
 static const char wait_less_sql[] = "SET LOCAL lock_timeout = '100ms'";
 
-/* The columns of ad_account_upsert_sql's, ad_object_upsert_sql's and ad_object_resolve_sql's answers. */
+/* Columns in the answers of ad_account_upsert_sql, ad_object_upsert_sql and ad_object_resolve_sql. */
 enum { WRITE_NUMBER, WRITE_OUTCOME, WRITE_KNOWN, WRITE_NEW };
 enum {
         RESOLVE_NUMBER,
@@ -56,7 +56,7 @@ static void begin_params(struct hierarchy_statements *s, const enum pg_oid *oids
         s->asked_len = 0;
         for (int i = 0; i < len; i++) {
                 s->params[i].len = 0;
-                pg_array_begin(&s->params[i], oids[i], 0); /* the length follows, see send_query */
+                pg_array_begin(&s->params[i], oids[i], 0); /* send_query sets the length */
         }
 }
 
@@ -263,7 +263,7 @@ static bool is_of_bytes(const struct pg_result *res, int i, int column, size_t b
         return !pg_result_null(res, i, column) && pg_result_text(res, i, column).len == bytes;
 }
 
-/* Whether the answer's row @i has the number of the row that was asked for in its place. */
+/* True if row @i of the answer has the number of the row sent in that position. */
 static bool is_numbered(const struct pg_result *res, int i)
 {
         return is_of_bytes(res, i, WRITE_NUMBER, 4) && pg_result_i32(res, i, WRITE_NUMBER) == i + 1;
@@ -287,7 +287,8 @@ static enum hierarchy_reply read_write(const struct pg_result *res, int i, struc
         }
 }
 
-/* A row whose key is changed looks as if it were skipped; but there is one more then that nobody gave. */
+/* A row whose key the database changed looks skipped, but the answer then has an additional row without
+ * number. */
 static enum hierarchy_reply read_writes(struct hierarchy_statements *s, const struct pg_result *res)
 {
         size_t rows = (size_t)pg_result_rows(res);
@@ -361,7 +362,7 @@ bool hierarchy_read_answer(const struct pg_result *res, int i, struct hierarchy_
                 ad_object_type_parse(pg_result_text(res, i, RESOLVE_PARENT_TYPE), &ret->parent_type));
 }
 
-/* Judges the rows in their order, so that a parent is judged before its children. */
+/* Judges rows in order, so that a parent is judged before its children. */
 enum hierarchy_reply hierarchy_read_resolve(struct hierarchy_statements *s, const struct pg_result *res)
 {
         size_t rows = (size_t)pg_result_rows(res);

@@ -11,7 +11,7 @@ static bool may_be_parent(enum ad_object_type parent, enum ad_object_type child)
                        : parent == AD_OBJECT_TYPE_AD_SET && child == AD_OBJECT_TYPE_AD;
 }
 
-/* The parent: the row of this transaction that makes it, else what the database has. */
+/* Finds the parent: a row of this transaction, else the database's. */
 static enum hierarchy_verdict find_parent(const struct hierarchy_batch *b, size_t start,
                                           struct hierarchy_row *row, const struct hierarchy_answer *answer)
 {
@@ -31,8 +31,8 @@ static enum hierarchy_verdict find_parent(const struct hierarchy_batch *b, size_
         return may_be_parent(row->other_type, row->rec.object.type) ? HIERARCHY_OK : HIERARCHY_PARENT_LEVEL;
 }
 
-/* Whether any of the object's children stays, when the rows of this transaction before it are written. A row
- * that made one its child, or named it as its parent, would have ended the batch before this one. */
+/* True if the object keeps any child once the earlier rows of this transaction are written. A row that made
+ * an object its child, or named it as a parent, would have ended the batch before this row. */
 static bool keeps_children(const struct hierarchy_batch *b, size_t start, const struct hierarchy_row *row,
                            int64_t children)
 {
@@ -70,7 +70,7 @@ static void describe_level(const struct hierarchy_row *row, const char *parent, 
         bool is_ad = row->rec.object.type == AD_OBJECT_TYPE_AD;
 
         reject_set(ret, REJECT_BAD_VALUE, "parentExternalId",
-                   "the parent of an %s must be %s, but ad object %s is an ad object of type %s",
+                   "the parent of an %s must be %s, but ad object %s is of type %s",
                    ad_object_type_name(row->rec.object.type),
                    is_ad ? "an AD_SET or a CAMPAIGN" : "a CAMPAIGN", parent,
                    ad_object_type_name(row->other_type));
@@ -90,7 +90,8 @@ void hierarchy_describe(const struct hierarchy_row *row, struct reject *ret)
                 }
                 uuid_format(&row->rec.account.connection_id, text);
                 reject_set(ret, REJECT_BAD_VALUE, "connectionId",
-                           "no platform connection %s: make it with boris-ingestd connection create", text);
+                           "no platform connection %s (create it with boris-ingestd connection create)",
+                           text);
                 return;
         }
         external_id_decode(rec->account_external_id, account);
@@ -113,7 +114,7 @@ void hierarchy_describe(const struct hierarchy_row *row, struct reject *ret)
                 break;
         case HIERARCHY_TYPE_HAS_CHILDREN:
                 reject_set(ret, REJECT_BAD_VALUE, "type",
-                           "the ad object is there as a %s with objects below it: its type cannot become %s",
+                           "the ad object exists as a %s with child objects: its type cannot become %s",
                            ad_object_type_name(row->other_type), ad_object_type_name(rec->type));
                 break;
         case HIERARCHY_UNKNOWN_CONNECTION:

@@ -1,26 +1,25 @@
-/* The happy path, for a batch: BEGIN, with locks; upsert the accounts; ask what the database knows of the
- * objects, their accounts and parents; decide which objects are right; upsert those; COMMIT; settle. That is
- * at most five round trips, however many records there are. New objects get their ids here, so that a parent
- * and its child can go into one statement.
+/* The happy path of a batch: BEGIN, with locks; upsert the accounts; read what the database contains of the objects,
+ * their accounts and parents; decide which objects are valid; upsert those; COMMIT; settle. That is at most five round
+ * trips, however many records there are. New objects get their ids here, so that one statement can insert a parent and
+ * its child.
  *
- * What was decided must still hold when it is written: no other worker or daemon may meanwhile change the
- * level of a parent. So whoever writes objects of an account holds an advisory lock for it. Row locks on
- * parents would not do: two that share a parent's, and then both want to write it, wait for each other in a
- * circle. There are a few locks, on which accounts are spread by a hash: the server has room for a few
- * thousand in all. They are taken in order, before anything else is locked.
+ * A decision must still hold when it is written: no other worker or daemon may change the type of a parent meanwhile. So
+ * a writer of an account's objects holds an advisory lock for that account. Row locks on parents would not do: two
+ * transactions that share-lock a parent and then both write it deadlock. A hash spreads accounts over a few locks, since
+ * a server has room for a few thousand in all. They are acquired in order, before any other lock.
  *
  * What can go wrong:
- * - what passes by itself (deadlocks, a parent that was deleted between asking and writing: 23503) is tried
- *   again at once, a few times.
- * - any other error, or the same for too long: an ordinary row is written and rolled back (pg/suspect.h). If
- *   that fails, too, it is the server: the batch waits whole for a new connection. Else it is some of these
- *   rows: they are divided, and the batch steps aside, so that others are written between its parts. A row
- *   that stands alone is refused or, where its error never costs a row, tried again after growing pauses.
- * - rows cost the connection several times: the same, an ordinary row being written first.
- * - an answer that does not fit what was sent, or a row that a trigger skipped: the transaction is rolled back,
- *   as if the database had reported an error, with an SQLSTATE that says so.
+ * - Transient errors (deadlocks; a parent that was deleted between reading and writing: 23503): retried immediately, a
+ *   few times.
+ * - Any other error, or a transient one too often: a probe row is written and rolled back (pg/suspect.h). If the probe
+ *   fails, too, the server is at fault: the whole batch waits for a new connection. Otherwise some of the rows are at
+ *   fault: the batch is divided and set aside, so that other batches are written between its parts. A single row is
+ *   rejected or, if its SQLSTATE never rejects a row, retried after growing pauses.
+ * - The same rows were in flight when several connections were lost: a probe row is written first, then as above.
+ * - An answer that does not match the statement, or a row that a trigger skipped: the transaction is rolled back, as
+ *   after an error of the database with a fitting SQLSTATE.
  *
- * When the connection is lost in COMMIT, all is written again: what was stored is then as given. */
+ * When the connection is lost during COMMIT, everything is written again; rows already stored are then unchanged. */
 #include "hierarchy/hierarchy_writer.h"
 
 #include <assert.h>
@@ -122,7 +121,7 @@ static struct hierarchy_batch *detach_batch(struct hierarchy_writer *w)
         return b;
 }
 
-/* The batch steps aside for @pause_ms. */
+/* Sets the batch aside for @pause_ms. */
 static void step_aside(struct hierarchy_writer *w, unsigned pause_ms, bool stuck)
 {
         w->batch->due = uv_now(w->conn.loop) + pause_ms;
@@ -131,7 +130,7 @@ static void step_aside(struct hierarchy_writer *w, unsigned pause_ms, bool stuck
                 become_idle(w);
 }
 
-/* The part's rows are settled. */
+/* All rows of the part are settled. */
 static void finish_part(struct hierarchy_writer *w)
 {
         pg_conn_served(&w->conn);
@@ -170,7 +169,7 @@ static void settle_part(struct hierarchy_writer *w)
 
 /* --- errors --- */
 
-/* Whether it was an account that failed. Of a transaction with objects, too, a failed COMMIT does not tell. */
+/* True if an account failed. If COMMIT failed in a transaction that also has objects, this is unknown. */
 static bool account_failed(const struct hierarchy_writer *w)
 {
         return w->failed_in == HIERARCHY_WRITER_ACCOUNTS ||
@@ -193,7 +192,7 @@ static void send_probe(struct hierarchy_writer *w)
                 pg_conn_command(&w->conn, account_failed(w) ? ad_account_probe_sql : ad_object_probe_sql);
 }
 
-/* The part's only row is to blame. */
+/* Rejects the part's only row. */
 static void refuse(struct hierarchy_writer *w)
 {
         struct reject reject;
@@ -203,7 +202,7 @@ static void refuse(struct hierarchy_writer *w)
         finish_part(w);
 }
 
-/* It is the server. Of a lock it is known that it is held, and there was a pause. */
+/* The server is at fault. For a lock timeout the lock is known to be held, and the wait was the pause. */
 static void wait_for_server(struct hierarchy_writer *w)
 {
         if (!waited_for_lock(w)) {
@@ -221,7 +220,7 @@ static void pause_row(struct hierarchy_writer *w)
         unsigned pause_ms = suspect_pause_ms(&w->batch->suspicion);
         unsigned failures = w->batch->suspicion.failures;
 
-        if ((failures & (failures - 1)) == 0) /* the first, second, fourth, eighth ... time */
+        if ((failures & (failures - 1)) == 0) /* log the first, second, fourth, eighth ... failure */
                 log_warn(
                         "database, hierarchy: a row cannot be written, others can: %s (SQLSTATE %s); only this row "
                         "waits and is retried",
@@ -253,7 +252,8 @@ static void take_step(struct hierarchy_writer *w, enum suspect_step step)
         }
 }
 
-/* What w->error says, no transaction being open. A lock was waited for: not at once again. */
+/* Handles w->error; no transaction is open. A lock timeout is not retried immediately: it has already
+ * waited. */
 static void handle_error(struct hierarchy_writer *w)
 {
         enum sqlstate_action action = sqlstate_action(w->error.sqlstate);
@@ -268,7 +268,7 @@ static void handle_error(struct hierarchy_writer *w)
                                             suspect_proven(w->started, w->proven)));
 }
 
-/* The answer was @reply: false, and w->error is set, where the transaction must not be committed. */
+/* Returns false, with w->error set, if the transaction must not be committed after this @reply. */
 static bool is_good(struct hierarchy_writer *w, enum hierarchy_reply reply)
 {
         switch (reply) {
@@ -293,7 +293,7 @@ static void on_success(struct hierarchy_writer *w, const struct pg_result *res)
         switch (w->state) {
         case HIERARCHY_WRITER_BEGIN:
                 if (!send_accounts(w) && !send_resolve(w))
-                        assert(false); /* no rows */
+                        assert(false); /* returns no rows */
                 return;
         case HIERARCHY_WRITER_ACCOUNTS:
                 if (!is_good(w, hierarchy_read_accounts(&w->statements, res, &w->new_accounts)) ||
@@ -314,7 +314,7 @@ static void on_success(struct hierarchy_writer *w, const struct pg_result *res)
                 else
                         settle_part(w);
                 return;
-        case HIERARCHY_WRITER_PROBE: /* see on_probed, on_proof */
+        case HIERARCHY_WRITER_PROBE: /* handled by on_probed and on_proof */
         case HIERARCHY_WRITER_PROOF:
         case HIERARCHY_WRITER_DOWN:
         case HIERARCHY_WRITER_IDLE:
@@ -336,7 +336,7 @@ static void on_failure(struct hierarchy_writer *w, const struct pg_result *res)
                 end_transaction(w);
 }
 
-/* Whether the probe succeeded. */
+/* True if the probe succeeded. */
 static bool note_probe(struct hierarchy_writer *w, const struct pg_result *res)
 {
         const char *sqlstate = pg_result_sqlstate(res);
@@ -356,7 +356,7 @@ static void on_probed(struct hierarchy_writer *w, const struct pg_result *res)
         take_step(w, suspect_probed(&w->batch->suspicion, w->error.sqlstate, part_len(w), written));
 }
 
-/* Before rows that cost connections. */
+/* Probe before trying rows with which connections were lost. */
 static void on_proof(struct hierarchy_writer *w, const struct pg_result *res)
 {
         if (!note_probe(w, res)) {

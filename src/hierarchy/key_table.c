@@ -10,11 +10,11 @@
 
 enum { FIRST_ENTRIES = 64 };
 
-/* Open addressing, linear. */
+/* A hash table with open addressing and linear probing. */
 struct key_entry {
         uint64_t hash;
-        size_t start; /* of the key's bytes in the table's */
-        uint32_t len; /* 0: free */
+        size_t start; /* offset of the key in the table's bytes */
+        uint32_t len; /* length of the key; 0: free */
         int32_t value;
 };
 
@@ -22,7 +22,7 @@ void key_table_init(struct key_table *t, struct memory *memory)
 {
         *t = (struct key_table){.memory = memory};
         if (getrandom(&t->seed, sizeof(t->seed), 0) != sizeof(t->seed))
-                abort(); /* 8 bytes come whole (getrandom(2)) */
+                abort(); /* getrandom(2) never returns fewer than 8 bytes */
 }
 
 void key_table_deinit(struct key_table *t)
@@ -39,7 +39,7 @@ static bool same_key(const struct key_table *t, const struct key_entry *e, uint6
                memcmp(t->bytes.data + e->start, key->bytes, key->len) == 0;
 }
 
-/* The key's place: its own, or a free one. */
+/* Returns the key's slot, or a free one for it. */
 static struct key_entry *place_of(const struct key_table *t, uint64_t hash, const struct name_key *key)
 {
         size_t i = (size_t)hash & (t->cap - 1);

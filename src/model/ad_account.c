@@ -4,7 +4,7 @@
 
 #include "base/err.h"
 
-/* An update that keeps all indexed columns is a "hot" one where the page has room. */
+/* PostgreSQL makes an update "hot" if it changes no indexed column and the page has room. */
 const char ad_account_watch_sql[] =
         "SELECT coalesce(bit_xor(hashtextextended(platform || ' ' || external_id, 0)), 0), "
         "CASE WHEN current_setting('track_counts')::bool THEN ("
@@ -16,8 +16,9 @@ const char ad_account_watch_sql[] =
         "SELECT c.platform::text AS platform, a.external_id FROM ad_accounts a "
         "JOIN platform_connections c ON c.id = a.platform_connection_id GROUP BY 1, 2 HAVING count(*) > 1) AS several";
 
-/* For what stands about planner, arrays and comparing at ad_object_lookup_sql, spending_merge_sql and
- * ad_object_upsert_sql. A row that is as given is left alone: ON CONFLICT would lock, and so write, it. */
+/* For the planner, arrays and comparisons see ad_object_lookup_sql, spending_merge_sql and
+ * ad_object_upsert_sql. Unchanged rows are skipped, since ON CONFLICT would lock them and so write to the
+ * page. */
 #define COLUMNS(row)                                                                                         \
         "ROW(" row ".external_id::text, " row ".name::text, " row ".currency::text, " row                    \
         ".timezone::text)::record"

@@ -24,7 +24,8 @@ enum {
 static const char find_external_sql[] =
         "SELECT id FROM ad_objects WHERE ad_account_id = $1 AND external_id = $2";
 
-/* The objects of "start" (id, depth, path) and all below them. Somebody else's circle ends at some depth. */
+/* The objects of "start" (id, depth, path) and all their descendants. A cycle of parents written by another
+ * program is cut at a maximum depth. */
 #define TREE_SQL                                                                                             \
         "tree (id, depth, path) AS ("                                                                        \
         "SELECT id, depth, path FROM start UNION ALL "                                                       \
@@ -54,12 +55,11 @@ static const char lineage_sql[] =
         "LEFT JOIN spending s ON s.ad_object_id = o.id "
         "GROUP BY n.depth, n.path, o.id ORDER BY n.path NULLS FIRST, n.depth";
 
-/* The planner must not choose by what it believes of the tables: they grow from nothing faster than they are
- * analyzed, and a wrong guess reads a million objects. So each key's object is a subquery of its own, which
- * can only be a probe of the unique index; its account comes out of an array rather than a join, an array
- * without NULLs since that is read at any place in the same time; and the arrays of keys are hidden behind a
- * SELECT, as their length times a guessed cost makes the server compile the statement (JIT) for longer than
- * it runs. */
+/* The planner must not rely on table statistics: the tables grow faster than they are analyzed, and a wrong
+ * estimate reads a million objects. Therefore each key's object is a subquery of its own, which can only be
+ * a lookup in the unique index. Its account comes from an array instead of a join; an array without NULLs
+ * has constant access time. The arrays of keys are hidden behind a SELECT: otherwise their length times a
+ * guessed cost makes the server compile the statement (JIT) for longer than it runs. */
 #define ACCOUNTS_SQL                                                                                         \
         "WITH asked AS ("                                                                                    \
         "SELECT u.n, count(a.id) AS matches, "                                                               \
@@ -83,7 +83,7 @@ const char ad_object_lookup_sql[] =
                      "FROM account, unnest((SELECT $5::int4[]), (SELECT $6::text[])) "
                      "WITH ORDINALITY AS k (account, external_id, n)";
 
-/* For what stands about planner and arrays above. */
+/* For planner and arrays see ad_object_lookup_sql. */
 const char ad_object_names_sql[] =
         "SELECT u.n::int4, c.platform::text, c.id, a.external_id, o.external_id "
         "FROM unnest((SELECT $1::uuid[])) WITH ORDINALITY AS u (id, n) "
@@ -93,7 +93,7 @@ const char ad_object_names_sql[] =
         "CROSS JOIN LATERAL (SELECT c.id, c.platform FROM platform_connections c "
         "WHERE c.id = a.platform_connection_id OFFSET 0) c";
 
-/* The subqueries with OFFSET 0 stay probes of an index, for the reasons above. */
+/* OFFSET 0 keeps the subqueries index lookups, for the reasons given at ad_object_lookup_sql. */
 const char ad_object_resolve_sql[] = ACCOUNTS_SQL
         "SELECT k.n::int4, account.matches[k.account], account.ids[k.account], o.id, o.type, "
         "CASE WHEN o.type::text <> k.type "
@@ -107,12 +107,12 @@ const char ad_object_resolve_sql[] = ACCOUNTS_SQL
         "WHERE p.ad_account_id = account.ids[k.account] AND p.external_id = k.parent_external_id OFFSET 0) p "
         "ON true ORDER BY k.n";
 
-/* An object that is as given is left alone: ON CONFLICT would lock, and so write, it. Objects are written by
- * the order of their keys, so that two such statements cannot wait for each other in a circle.
+/* Unchanged objects are skipped, since ON CONFLICT would lock them and so write to the page. Objects are
+ * written in key order, so that two such statements cannot deadlock.
  *
- * Values are compared byte for byte (*<>, "record image" operators): jsonb takes 1 and 1.00 for equal, and a
- * column's collation may take more for equal than that. The FULL JOIN, which cannot be a nested loop, also
- * shows rows that were written under a key that nobody gave. */
+ * Values are compared byte for byte (*<>, "record image" operators): jsonb treats 1 and 1.00 as equal, and a
+ * column's collation may treat more as equal. The FULL JOIN, which cannot become a nested loop, also returns
+ * rows that were written under a key that was not given. */
 #define COLUMNS(row)                                                                                         \
         "ROW(" row ".external_id::text, " row ".type::text, " row ".name::text, " row ".status::text, " row  \
         ".parent_id, " row ".platform_data::jsonb)::record"

@@ -3,8 +3,8 @@
 
 #include <libpq-fe.h>
 
-/* Sends @sql, and waits for @ms at the most for each part of the answer. Returns the result, the last one of several, to be given to
- * PQclear; NULL where none came in time, or the connection broke (PQstatus). */
+/* Sends @sql and waits at most @ms for each part of the answer. Returns the last result, which the caller
+ * frees with PQclear; NULL if none came in time or the connection broke (PQstatus). */
 PGresult *answer_within(PGconn *pg, const char *sql, int ms);
 
 #endif

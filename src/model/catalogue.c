@@ -7,10 +7,10 @@
 
 #include "base/err.h"
 
-/* Each of these selects makes a row of every thing: the rank of its kind, its name, its definition, the
- * statement that would add it, and whether it does no harm where it is not expected. "schema" is the one that
- * is read, "expected" the temporary one, "relation" the tables of the former that bear the name of one in the
- * latter. */
+/* Each of these selects returns one row per thing: the rank of its kind, its name, its definition, the
+ * statement that would add it, and whether it is harmless when unexpected. "schema" is the schema being
+ * read, "expected" the temporary one, "relation" the tables of "schema" whose name also occurs in
+ * "expected". */
 
 #define TYPES_SQL                                                                                            \
         "SELECT 1, 'enum type ' || t.typname, string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder), "      \
@@ -44,8 +44,8 @@
         "|| CASE WHEN a.attgenerated <> '' THEN ' GENERATED' WHEN a.attidentity <> '' THEN ' IDENTITY' "     \
         "ELSE coalesce(' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid), '') END AS definition) x "
 
-/* Type n (from PostgreSQL 18 on) is a column's own NOT NULL, t a trigger. Foreign keys come last: they need
- * the keys that they refer to. */
+/* Type n (PostgreSQL 18 and later) is a column's own NOT NULL, t a trigger. Foreign keys come last, since
+ * they need the keys that they refer to. */
 #define CONSTRAINTS_SQL                                                                                                    \
         "SELECT CASE c.contype WHEN 'f' THEN 6 ELSE 4 END, 'constraint ' || r.relname || '.' || c.conname, x.definition, " \
         "format('ALTER TABLE %I ADD CONSTRAINT %I %s', r.relname, c.conname, x.definition), "                              \
@@ -53,7 +53,7 @@
         "FROM relation r JOIN pg_constraint c ON c.conrelid = r.oid AND c.contype NOT IN ('n', 't'), "                     \
         "LATERAL (SELECT pg_get_constraintdef(c.oid) AS definition) x "
 
-/* Those that no constraint owns. */
+/* Indexes that do not belong to a constraint. */
 #define INDEXES_SQL                                                                                          \
         "SELECT 5, 'index ' || r.relname || '.' || c.relname, "                                              \
         "x.definition || CASE WHEN i.indisvalid THEN '' ELSE ' INVALID' END, x.definition, "                 \
@@ -64,7 +64,7 @@
         "WHERE NOT EXISTS "                                                                                  \
         "(SELECT FROM pg_constraint k WHERE k.conindid = c.oid AND k.conrelid = r.oid) "
 
-/* Reads the schema $1, or the temporary one where that is NULL; in the order of keys, byte by byte. */
+/* Reads the schema $1, or the temporary one if $1 is NULL; sorted by key, byte by byte. */
 static const char read_sql[] =
         "WITH expected AS (SELECT pg_my_temp_schema() AS id), "
         "schema AS (SELECT CASE WHEN $1::text IS NULL THEN expected.id "
@@ -81,17 +81,18 @@ enum { TOLD_MAX = 3 };
 
 enum column { KEY, NAME, DEFINITION, ADDITION, HARMLESS };
 
-/* Differences that are none, since a later file makes them; and what to add where the thing is missing. */
+/* Accepted differences, which a later file produces; and the statements that add a missing thing. */
 static const struct {
         const char *name;
         const char *definition;
         const char *addition;
 } also_good[] = {
-        {"constraint spending.spending_pkey", "PRIMARY KEY (id, collected_at)", /* the hypertable's */
+        /* the key of the hypertable */
+        {"constraint spending.spending_pkey", "PRIMARY KEY (id, collected_at)",
          "ALTER TABLE spending ADD CONSTRAINT spending_pkey PRIMARY KEY (id, collected_at)"},
 };
 
-/* The first few are told. */
+/* Reports only the first few differences. */
 static void refuse(struct catalogue_diff *diff, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static void refuse(struct catalogue_diff *diff, const char *fmt, ...)
@@ -168,7 +169,7 @@ static void compare_both(struct catalogue_diff *diff, struct slice name, struct 
                 refuse(diff, "%s is \"%s\" instead of \"%s\"", name.ptr, actual.ptr, expected.ptr);
 }
 
-/* Both are in the order of their keys. */
+/* Both inputs are sorted by key. */
 static void compare_lines(struct catalogue_diff *diff, const struct pg_result *expected,
                           const struct pg_result *actual)
 {
@@ -194,7 +195,7 @@ static void compare_lines(struct catalogue_diff *diff, const struct pg_result *e
         }
 }
 
-/* Reads @schema (NULL ptr: the temporary one). Names are told as they are seen from it. */
+/* Reads @schema (NULL ptr: the temporary one). Names are formatted relative to it. */
 static int read_lines(struct db *db, const char *search_path_sql, struct slice schema, struct pg_result **ret)
 {
         struct db_params params = {0};

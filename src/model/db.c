@@ -22,7 +22,7 @@
 /* PostgreSQL counts microseconds from 2000-01-01. */
 static const int64_t PG_EPOCH_US = INT64_C(946684800000000);
 
-/* Types by their fixed object ids (PostgreSQL, src/include/catalog/pg_type.dat). */
+/* Fixed object ids of types (PostgreSQL, src/include/catalog/pg_type.dat). */
 enum {
         OID_INT8 = 20,
         OID_TEXT = 25,
@@ -32,7 +32,7 @@ enum {
 
 /* --- errors --- */
 
-/* Copies @message, its first @lines lines, to db->error as one line. */
+/* Copies the first @lines lines of @message to db->error, joined to one line. */
 static void keep_message(struct db *db, const char *message, int lines)
 {
         size_t len = 0;
@@ -56,9 +56,9 @@ int db_fail(struct db *db, int err, const char *fmt, ...)
         va_list args;
 
         va_start(args, fmt);
-        vsnprintf(text, sizeof(text), fmt, args); /* db->error may be among the arguments */
+        vsnprintf(text, sizeof(text), fmt, args); /* db->error may be an argument */
         va_end(args);
-        keep_message(db, text, 6); /* libpq tells of each address that it tried, in a line or two */
+        keep_message(db, text, 6); /* libpq reports one or two lines per address that it tried */
         return err;
 }
 
@@ -71,8 +71,8 @@ static int code_of(const char *sqlstate)
         return ERR_DB;
 }
 
-/* Of a server's error only the primary message is kept, or the first line where the connection went with it:
- * detail and context may quote values. */
+/* Keeps only the primary message of a server's error, or the first line if the connection broke: detail and
+ * context may quote values. */
 static int keep_error(struct db *db, const PGresult *res)
 {
         const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
@@ -93,9 +93,9 @@ static void on_notice(void *arg, const char *message)
         log_debug("database: %s", message);
 }
 
-/* libpq finds the parts of a URL by their delimiters: where a password holds one that is not percent-encoded,
- * a piece of it is taken for host, port or database, and so told in an error's text. True where a '@' can
- * only be what ends user and password. */
+/* libpq splits a URL at its delimiters. If a password contains a delimiter that is not percent-encoded,
+ * libpq takes part of the password for host, port or database and quotes it in errors. Returns true if the
+ * only '@' ends user and password. */
 static bool url_is_unambiguous(const char *url)
 {
         static const char *const schemes[] = {"postgresql://", "postgres://"};
@@ -120,7 +120,7 @@ bool db_url_valid(const char *url)
 
 int db_open(struct db *db, const char *url)
 {
-        /* What stands before dbname is a default that the URL may replace. */
+        /* The URL may override what precedes dbname. */
         static const char *const keywords[] = {"connect_timeout", "fallback_application_name", "dbname",
                                                "client_encoding", NULL};
         const char *values[] = {"10", "boris-ingestd", url, "UTF8", NULL};
@@ -151,7 +151,7 @@ void db_close(struct db *db)
 
 void db_limit_silence(struct db *db, unsigned ms)
 {
-        /* fails for a Unix socket, whose server cannot vanish without a word */
+        /* fails for a Unix socket, whose server cannot disappear silently */
         (void)setsockopt(PQsocket(db->pg), IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
 }
 
@@ -289,7 +289,8 @@ int64_t db_time(const struct pg_result *res, int row, int column)
 {
         int64_t pg_us = db_i64(res, row, column);
 
-        return pg_us > INT64_MAX - PG_EPOCH_US ? INT64_MAX : pg_us + PG_EPOCH_US; /* infinity is INT64_MAX */
+        /* infinity is INT64_MAX */
+        return pg_us > INT64_MAX - PG_EPOCH_US ? INT64_MAX : pg_us + PG_EPOCH_US;
 }
 
 struct uuid db_uuid(const struct pg_result *res, int row, int column)

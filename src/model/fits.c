@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Each of the following selects makes a row of everything that does not fit: its rank (ten times the subject,
- * enum fits_subject, and then the order in which it is told), the difference, the remedy. Names are looked up in schema public,
- * whatever the search path. The look runs with each batch: OFFSET 0 keeps the planner from reading catalogues whole, which
- * grow with the number of chunks. */
+/* Each of the following selects returns one row per thing that does not fit: its rank (ten times enum
+ * fits_subject, plus the order of reporting), the difference, the remedy. Names are looked up in schema
+ * public, whatever the search path. OFFSET 0 keeps the planner from reading whole catalogues, which grow
+ * with the number of chunks. */
 
 #define RELATIONS                                                                                            \
         "relation (name, id) AS MATERIALIZED ("                                                              \
@@ -15,7 +15,8 @@
         "), there AS MATERIALIZED (SELECT r.name, r.id, c.relkind, c.relpersistence FROM relation r, "       \
         "LATERAL (SELECT relkind, relpersistence FROM pg_class WHERE oid = r.id OFFSET 0) AS c)"
 
-/* Columns that the daemon reads or writes. @fallback: the default that a column needs which it leaves out. */
+/* Columns that the daemon reads or writes. @fallback: the default required of a column that the daemon does
+ * not write. */
 #define TIME "timestamp with time zone"
 #define COLUMNS                                                                                                \
         "wanted (relation, name, type, fallback) AS (VALUES "                                                  \
@@ -78,7 +79,7 @@
         "'let database.url point to the primary, or turn default_transaction_read_only off' "                \
         "WHERE current_setting('transaction_read_only') = 'on' "
 
-/* A restore sets timescaledb.restoring for all sessions to come, and so not for this one. */
+/* A restore sets timescaledb.restoring for later sessions only, not for this one. */
 #define RESTORE_SQL                                                                                          \
         "UNION ALL SELECT 30, 'a restore is in progress: timescaledb.restoring is on', "                     \
         "'SELECT timescaledb_post_restore() when it is complete' "                                           \
@@ -90,7 +91,7 @@
         "format('ALTER ROLE %I RESET timescaledb.disable_load', session_user) "                              \
         "WHERE current_setting('timescaledb.restoring', true) IS NULL "
 
-/* What session_setup_sql sets, and what this role could not set. */
+/* What session_setup_sql sets, and what this role may not set. */
 #define SESSION_SQL                                                                                          \
         "UNION ALL SELECT 30, format('%s is %s for this session', s.name, current_setting(s.name)), "        \
         "format('ALTER ROLE %I RESET %I', session_user, s.reset) "                                           \
@@ -143,7 +144,7 @@
         "FROM present p LEFT JOIN wanted w ON w.relation = p.relation AND w.name = p.name "                        \
         "WHERE p.required AND w.fallback IS DISTINCT FROM '' "
 
-/* A key is a unique index over all rows that is checked at once. */
+/* A key is a non-partial unique index that is checked immediately. */
 #define KEYS_SQL                                                                                              \
         "UNION ALL SELECT 52, format('%s does not have %s (%s)', k.relation, "                                \
         "CASE WHEN k.is_primary THEN 'PRIMARY KEY' ELSE 'UNIQUE' END, array_to_string(k.columns, ', ')), "    \
@@ -188,7 +189,7 @@
         "JOIN LATERAL (SELECT * FROM pg_type WHERE oid = to_regtype('public.' || l.type) AND typtype = 'e' OFFSET 0) AS t ON true " \
         "WHERE NOT EXISTS (SELECT FROM pg_enum e WHERE e.enumtypid = t.oid AND e.enumlabel = l.label) "
 
-/* Rights to some columns suffice, as config/role.sql gives them, but for what LOCK TABLE asks. */
+/* Privileges on single columns suffice, as config/role.sql grants them, except for LOCK TABLE. */
 #define RIGHTS_SQL                                                                                            \
         "UNION ALL SELECT 60, format('rights: this role lacks %s', "                                          \
         "string_agg(n.privilege || ' on ' || n.name, ', ' ORDER BY n.place)), 'GRANT them (SQLSTATE 42501)' " \
@@ -200,7 +201,7 @@
         "('spending', 'INSERT')) THEN has_table_privilege(r.id, n.privilege) "                                \
         "ELSE has_any_column_privilege(r.id, n.privilege) END HAVING count(*) > 0"
 
-/* What matters to each row. A missing label matters to the lines that hold it, and to no others. */
+/* What affects every row. A missing enum label affects only lines that contain it. */
 #define FOR_EACH_ROW_SQL                                                                                     \
         "WITH " RELATIONS ", " COLUMNS " " SERVER_SQL RESTORE_SQL SESSION_SQL TABLES_SQL COLUMNS_SQL         \
                 KEYS_SQL HYPERTABLE_SQL RULES_SQL RIGHTS_SQL
@@ -209,9 +210,10 @@
 
 /* --- whether anything changed ---
  *
- * The look takes half a millisecond. A transaction that writes asks for less: whether the catalogue's rows are still those of
- * the connection's first look. A row's xmin is the transaction that wrote it. Rows of pg_class are written anew with the first
- * chunk, and so are compared by column. Names are looked up as COPY does, by the search path. */
+ * The full check takes half a millisecond. A writing transaction only checks that the catalogue's rows are
+ * the same as at the connection's first check. A row's xmin is the transaction that wrote the row. The first
+ * chunk rewrites rows of pg_class, so these are compared by column. Names are looked up through the search
+ * path, as COPY does. */
 #define OIDS                                                                                                 \
         "ANY (ARRAY[to_regclass('spending'), to_regclass('ad_objects'), to_regclass('ad_accounts')]::oid[])"
 
@@ -230,17 +232,17 @@
         "(SELECT s.setconfig::text FROM pg_db_role_setting s WHERE s.setrole = 0 AND s.setdatabase = "         \
         "(SELECT d.oid FROM pg_database d WHERE d.datname = current_database())))"
 
-/* How the error begins that the look raises. A setting that does not exist is the one error whose text SQL can
- * choose without a procedure; the setting's name is the text. */
+/* Prefix of the error that the check raises. Reading a setting that does not exist is the only error whose
+ * text SQL can choose without a procedure: the setting's name is the text. */
 #define MARK              "boris_ingestd: "
 #define UNDEFINED_SETTING "42704"
 #define UNDEFINED_TABLE   "42P01"
 
-/* The setting of this session that keeps the state. */
+/* The session setting that holds the state. */
 #define SEEN "'boris_ingestd.seen'"
 
-/* The state is taken before the look: a change in between is noticed afterwards. The first difference is told in full, and how
- * many there are. */
+/* The state is taken before the check, so that a change in between is noticed afterwards. The error contains
+ * the first difference and the number of differences. */
 const char fits_prepare_sql[] =
         "SELECT set_config(" SEEN ", " STATE_SQL ", false); "
         "PREPARE boris_ingestd_same AS SELECT current_setting('" MARK FITS_CHANGED "') "
@@ -260,7 +262,7 @@ bool fits_read_error(const char *sqlstate, const char *message, char ret[FITS_TE
         size_t len;
 
         if (!text) {
-                /* The look reads its catalogue. */
+                /* The check reads TimescaleDB's catalogue. */
                 if (strcmp(sqlstate, UNDEFINED_TABLE) != 0 || !strstr(message, "_timescaledb_catalog"))
                         return false;
                 snprintf(ret, FITS_TEXT_BYTES,

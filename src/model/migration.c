@@ -1,7 +1,7 @@
-/* A run: settings, the lock, the ledger (made where it is missing, compared with the files that are compiled
- * in), then each pending file: BEGIN, the file, its line in the ledger, COMMIT. The first file is special:
- * its tables may be there already, made by Drizzle, and are adopted then. Whatever fails rolls its file back,
- * and ends the run with a text that names the file, the cause, and what to do. */
+/* A run: settings; the lock; the ledger (created if missing, compared with the compiled-in files); then for
+ * each pending file BEGIN, the file, its row in the ledger, COMMIT. The first file's tables may already
+ * exist, created by Drizzle, and are then adopted. A failure rolls its file back and ends the run with a
+ * text that names the file, the cause and what to do. */
 #include "model/migration.h"
 
 #include <stdio.h>
@@ -18,8 +18,8 @@
 
 enum { CHECKSUM_TEXT_BYTES = 2 * sizeof(XXH128_hash_t) + 1 };
 
-/* Names in the files are not qualified, so the path decides: the tables belong to public, where Drizzle makes
- * them, and TimescaleDB's functions may be anywhere. Copying rows to chunks takes its time. */
+/* The files do not qualify names, so the search path decides: the tables belong to public, as with Drizzle;
+ * TimescaleDB's functions may be in any schema. Copying rows to chunks takes long, so timeouts are off. */
 static const char settings_sql[] =
         "SELECT set_config('search_path', concat_ws(', ', 'public', (SELECT quote_ident(n.nspname) "
         "FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
@@ -27,11 +27,11 @@ static const char settings_sql[] =
         "set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false), "
         "set_config('idle_in_transaction_session_timeout', '0', false)";
 
-/* One lock for each database; "boris-mg" in ASCII. */
+/* One lock per database; "boris-mg" in ASCII. */
 static const char lock_sql[] = "SELECT pg_advisory_lock(7093013735361310055)";
 static const char unlock_sql[] = "SELECT pg_advisory_unlock(7093013735361310055)";
 
-/* IF NOT EXISTS would ask for the right to create even where the table exists. */
+/* IF NOT EXISTS would require the privilege to create even if the table exists. */
 static const char ledger_exists_sql[] = "SELECT to_regclass('public.boris_ingestd_migrations') IS NOT NULL";
 static const char ledger_create_sql[] = "CREATE TABLE public.boris_ingestd_migrations ("
                                         "name text PRIMARY KEY, "
@@ -49,10 +49,10 @@ static const char ledger_add_sql[] =
         "install TimescaleDB on the database server (Debian 13: postgresql-17-timescaledb), preload it, "    \
         "restart PostgreSQL"
 
-/* The first that fits is told. */
+/* The first match is reported. */
 static const struct {
-        const char *sqlstate; /* or its class; NULL: any; "": there is none */
-        const char *text;     /* of the message; NULL: any */
+        const char *sqlstate; /* or its class (first two characters); NULL: any; "": no SQLSTATE */
+        const char *text;     /* part of the message; NULL: any */
         const char *advice;
 } advices[] = {
         {"42501", "extension",
@@ -62,7 +62,7 @@ static const struct {
         {NULL, "must be preloaded",
          "set shared_preload_libraries = 'timescaledb' in postgresql.conf and restart PostgreSQL"},
         {NULL, "extension \"timescaledb\" is not available", INSTALL_ADVICE},
-        {NULL, "timescaledb.control", INSTALL_ADVICE}, /* up to PostgreSQL 15 */
+        {NULL, "timescaledb.control", INSTALL_ADVICE}, /* PostgreSQL 15 and older */
         {"42883", NULL,
          "TimescaleDB 2.13 or later is needed: update it, then ALTER EXTENSION timescaledb UPDATE"},
         {"40", NULL, "run migrate again"},
@@ -83,7 +83,7 @@ static const char *advice_for(const struct db *db)
         return "remove the cause, then run migrate again";
 }
 
-/* Completes the text of the error. */
+/* Completes the error text with cause and advice. */
 static int explain(struct db *db, int err, const char *name)
 {
         const char *advice =
@@ -102,7 +102,7 @@ static void checksum(const char *sql, char ret_text[CHECKSUM_TEXT_BYTES])
                  (unsigned long long)hash.low64);
 }
 
-/* The file's place, or migration_files_len for no such file. */
+/* Index of the file @name; migration_files_len if there is none. */
 static size_t find(struct slice name)
 {
         size_t i = 0;
@@ -210,7 +210,7 @@ static int ledger_open(struct db *db)
         return err ? explain(db, err, "the ledger boris_ingestd_migrations") : 0;
 }
 
-/* What was applied must be what is here. */
+/* Applied migrations must equal the compiled-in files. */
 static int ledger_check(struct db *db, const struct migration_list *list)
 {
         for (size_t i = 0; i < list->len; i++) {
@@ -235,7 +235,7 @@ static int ledger_check(struct db *db, const struct migration_list *list)
 
 /* --- applying --- */
 
-/* Adds what @diff found missing; appends its names to @what. */
+/* Adds what @diff found missing; appends the names to @what. */
 static int add_missing(struct db *db, const struct catalogue_diff *diff, struct buf *what)
 {
         for (size_t i = 0; i < diff->additions_len; i++) {
@@ -251,7 +251,7 @@ static int add_missing(struct db *db, const struct catalogue_diff *diff, struct 
         return 0;
 }
 
-/* Makes the tables, or adopts those that are there. */
+/* Creates the tables, or adopts existing ones. */
 static int apply_first(struct db *db, const struct migration *m, struct buf *what)
 {
         struct catalogue_diff diff;
@@ -291,8 +291,7 @@ static int apply_in_transaction(struct db *db, const struct migration *m, struct
         return err;
 }
 
-/* Where this fails the connection is lost, and the server rolls back by itself; the first error is the one to
- * tell. */
+/* A failed rollback means a lost connection, and then the server rolls back; the first error is reported. */
 static void roll_back(struct db *db)
 {
         struct db failed = *db;
@@ -343,7 +342,7 @@ static int read_nothing(struct db *db, const char *sql)
         return err;
 }
 
-/* What the migrations cannot be applied to. */
+/* Refuses databases to which the migrations cannot be applied. */
 static int check_database(struct db *db)
 {
         struct pg_result *res;
@@ -363,7 +362,7 @@ static int check_database(struct db *db)
         return err;
 }
 
-/* With all migrations applied, the database may still differ from what they made. */
+/* All migrations are applied; repairs differences from what they created. */
 static int repair(struct db *db, migration_report_cb *report, void *ctx)
 {
         unsigned left;
@@ -396,6 +395,6 @@ int migration_apply(struct db *db, migration_report_cb *report, void *ctx)
         if (!err)
                 err = repair(db, report, ctx);
         if (!err)
-                err = read_nothing(db, unlock_sql); /* after an error the session's end unlocks */
+                err = read_nothing(db, unlock_sql); /* after an error, the end of the session unlocks */
         return err;
 }

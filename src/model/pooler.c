@@ -1,8 +1,9 @@
-/* The server greets with the process id of the session; a pooler greets with a number of its own. Where the two
- * differ, a second connection is opened, and both ask for their session's process id in turn. A pooler that
- * keeps sessions answers each with one id, and these differ. A pooler that moves them hands the session that the
- * first has just released to the second, or another one to each question. Where the second waits for an answer
- * while the first is idle, the first keeps its session. */
+/* The server's greeting contains the process id of the session; a pooler's contains a number of its own. If
+ * the greeting differs from the session's id, a second connection is opened, and both ask for their
+ * session's process id in turn. With a pooler that keeps sessions, each always gets the same id, and the two
+ * ids differ. A pooler that moves sessions gives the session that the first connection just released to the
+ * second, or a different one to each question. If the second connection has to wait while the first is idle,
+ * the first keeps its session. */
 #include "model/pooler.h"
 
 #include <stdbool.h>
@@ -14,7 +15,7 @@
 
 enum {
         ROUNDS = 6,
-        FIRST_MS = 10000, /* as long as connecting may take */
+        FIRST_MS = 10000, /* as long as a connection attempt may take */
         ANSWER_MS = 2000,
 };
 
@@ -25,7 +26,7 @@ enum {
         PID_SILENT = -1,
 };
 
-/* The session's process id. */
+/* Returns the session's process id. */
 static int ask(PGconn *pg, int ms)
 {
         PGresult *res = answer_within(pg, pid_sql, ms);
@@ -37,8 +38,8 @@ static int ask(PGconn *pg, int ms)
         return pid;
 }
 
-/* Each is asked twice in a row: a pooler that takes its sessions in turn could else give each connection its own
- * for ever. */
+/* Each connection asks twice in a row: a pooler that hands out sessions round-robin could otherwise give
+ * each connection the same one every time. */
 static bool share_sessions(PGconn *first, PGconn *second, int own)
 {
         int other = 0;
@@ -51,7 +52,7 @@ static bool share_sessions(PGconn *first, PGconn *second, int own)
                 if (i % 2 == 0 && pid != own)
                         return true;
                 pid = ask(second, ANSWER_MS);
-                if (pid <= 0) /* it waits: sessions are kept */
+                if (pid <= 0) /* the second one waits: sessions are kept */
                         return false;
                 if (pid == own || (other != 0 && pid != other))
                         return true;

@@ -34,8 +34,8 @@ static void leave(struct repair *r, const char *fmt, ...)
 
 /* --- one thing at a time --- */
 
-/* How to find the rows that a key refuses: its statement ends in the columns, "(a, b)", behind "ALTER TABLE
- * name ADD CONSTRAINT ...". "" where it is no key's. */
+/* Writes how to find the rows that violate a key. @sql is the key's statement, "ALTER TABLE name ADD
+ * CONSTRAINT ... (a, b)". Writes "" if it is not a key's. */
 static void advise_search(const char *sql, char *ret, size_t size)
 {
         const char *columns = strrchr(sql, '(');
@@ -64,7 +64,7 @@ static void leave_failed(struct repair *r, const char *name, const char *sql)
               search[0] ? search : ": remove the cause, then run boris-ingestd migrate again");
 }
 
-/* Runs @sql; what fails is undone, and left. 0, or an error of the connection's. */
+/* Runs @sql and rolls it back if it fails. Returns 0, or an error if the connection is broken. */
 static int attempt(struct repair *r, const char *name, const char *sql)
 {
         char what[TEXT_BYTES];
@@ -103,7 +103,7 @@ static const char has_timescaledb_sql[] =
 static const char is_hypertable_sql[] = "SELECT EXISTS (SELECT FROM _timescaledb_catalog.hypertable "
                                         "WHERE schema_name = 'public' AND table_name = 'spending')";
 
-/* The file that makes the hypertable replaces this key. */
+/* The migration that creates the hypertable replaces this key. */
 static const char has_key_sql[] =
         "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass('public.spending') "
         "AND conname = 'spending_pkey')";
@@ -136,7 +136,7 @@ static int repair_hypertable(struct repair *r)
         return attempt(r, "hypertable spending", migration_files[1].text);
 }
 
-/* The role that migrates is seldom the daemon's: its rights and settings say nothing. */
+/* The role that migrates is seldom the daemon's, so its privileges and settings do not matter. */
 static void on_difference(void *ctx, enum fits_subject subject, const char *difference, const char *remedy)
 {
         if (subject == FITS_VERSION || subject == FITS_TABLES || subject == FITS_MISSING)

@@ -2,15 +2,15 @@
 
 #include "model/fits.h"
 
-/* Settings that this server does not have are left out. BEGIN; COMMIT starts a new transaction, in which the
- * defaults hold, without another round trip. */
+/* Skips settings that this server does not have. BEGIN; COMMIT starts a new transaction, in which the
+ * defaults apply, without another round trip. */
 #define SET_ALL(settings)                                                                                    \
         "SELECT count(set_config(s.name, s.value, false)) FROM (VALUES " settings                            \
         ") AS s (name, value) WHERE current_setting(s.name, true) IS NOT NULL; BEGIN; COMMIT"
 
-/* session_replication_role needs a right; without it a wrong value is left to the look. A program that stands still, or whose
- * machine is gone, must not hold its locks for ever: others wait for them. A shorter limit of the operator's stays, unless it
- * would end ordinary transactions. */
+/* session_replication_role requires a privilege; without it, the check (fits.h) reports a wrong value. A
+ * session that hangs or whose machine is gone must not hold its locks forever. An operator's shorter limit
+ * is kept unless it would end ordinary transactions. */
 #define MEANING                                                                                              \
         "('default_transaction_isolation', 'read committed'), "                                              \
         "('default_transaction_deferrable', 'off'), "                                                        \
@@ -30,7 +30,7 @@
         "('restrict_nonsystem_relation_kind', ''), "                                                         \
         "('exit_on_error', 'off')"
 
-/* The merge's arrays would make the server compile (jit) for longer than it runs. */
+/* The arrays of a merge would make the server compile (JIT) for longer than the statement runs. */
 #define TIMES                                                                                                \
         "('statement_timeout', '0'), "                                                                       \
         "('transaction_timeout', '0'), "                                                                     \

@@ -1,6 +1,6 @@
-/* A role's timeouts are lifted by the first statement. Where they are so short that they end this one, too, or the session
- * before it, there is a second connection whose start-up packet lifts them: it stands above what a role or a database
- * says. Not at once, since poolers refuse such a packet. */
+/* The first statement lifts a role's timeouts. If they are so short that they end this statement, or the
+ * session before it, a second connection lifts them in its start-up packet, which overrides defaults of
+ * roles and databases. This is not done at first, since poolers refuse such a packet. */
 #include "model/session.h"
 
 #include <stdbool.h>
@@ -25,7 +25,8 @@ static const char limits_sql[] =
         "CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL "
         "THEN set_config('transaction_timeout', '0', false) END";
 
-/* Whether nothing ends what is to be sent: false for a statement or session that was ended. */
+/* Lifts the timeouts. Returns an outcome other than SESSION_OPEN if a timeout ended the statement or the
+ * session. */
 static enum session_outcome lift_limits(PGconn *pg)
 {
         PGresult *res = answer_within(pg, limits_sql, ANSWER_MS);
@@ -54,7 +55,7 @@ static enum session_outcome set_up(PGconn *pg, const char *const *keywords, cons
         return lift_limits(pg);
 }
 
-/* What @pg was given as options, and more; to be freed. */
+/* Returns the options that @pg was given, extended by settings without timeouts. The caller frees it. */
 static char *options_without_limits(PGconn *pg, int version)
 {
         PQconninfoOption *given = PQconninfo(pg);

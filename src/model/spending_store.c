@@ -11,16 +11,17 @@
 
 /* --- COPY --- */
 
-/* What stands first in each transaction that writes. Whoever holds a lock makes others wait for no longer than this;
- * deadlock_timeout is as long by default. The table's lock comes before any look at its triggers and foreign keys: who
- * makes one waits for it. ONLY: the chunks' locks come with their rows. */
+/* The start of each writing transaction. It waits no longer than this for a lock; deadlock_timeout has the
+ * same default. The table is locked before its triggers and foreign keys are read, so a transaction that
+ * adds one waits. ONLY: the chunks are locked when rows are inserted. */
 #define LOCK_TIMEOUT_SQL "SET LOCAL lock_timeout = '1s'; "
 #define HOLD_SQL         LOCK_TIMEOUT_SQL FITS_HOLD_SPENDING_SQL
 
 #define COPY_SQL         "COPY spending (" COLUMNS ") FROM STDIN (FORMAT binary)"
 
-/* Triggers that can change or drop a row before it is stored (pg_trigger.h: ROW, BEFORE, INSERT). ts_insert_blocker
- * keeps rows out of the hypertable's own, empty, table, into which TimescaleDB's COPY puts none. */
+/* Triggers that can change or drop a row before it is stored (pg_trigger.h: ROW, BEFORE, INSERT).
+ * ts_insert_blocker protects the hypertable's own table, which stays empty; TimescaleDB's COPY puts no row
+ * there. */
 #define HAS_ROW_TRIGGERS_SQL                                                                                 \
         "EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('spending') AND NOT tgisinternal "       \
         "AND tgenabled <> 'D' AND tgtype & 7 = 7 AND tgname <> 'ts_insert_blocker')"
@@ -38,7 +39,7 @@ const char spending_copy_sql[] = HOLD_SQL CHECK_ROW_TRIGGERS_SQL COPY_SQL;
 
 const char spending_open_copy_sql[] = "BEGIN; " HOLD_SQL COPY_SQL;
 
-/* What else triggers would do on this table; NULL where nothing. */
+/* What other triggers on this table would do; NULL if nothing. */
 #define OTHERS_SQL                                                                                           \
         "coalesce((SELECT 'spending has another trigger, ' || tgname || ', which it would skip' "            \
         "FROM pg_trigger WHERE tgrelid = 'spending'::regclass AND NOT tgisinternal "                         \
@@ -53,10 +54,11 @@ const char spending_checked_copy_obstacle_sql[] =
         "'this role lacks the right: GRANT SET ON PARAMETER session_replication_role TO ' || quote_ident(current_user) "
         "END, " OTHERS_SQL ", '')";
 
-/* One round trip, and one transaction: several statements in one simple query are that. The objects' lock is that of
- * the foreign key's own trigger: nobody can delete the objects until the rows are there for everybody. A
- * trigger or foreign key that was made since the connection was, runs. The array is hidden behind a SELECT, or the
- * planner would compare each of its elements with its statistics, for as long as it takes to find the objects. */
+/* Several statements in one simple query are one round trip and one transaction. The objects' lock is the
+ * one that the foreign key's trigger takes: the objects cannot be deleted until the rows are committed.
+ * Triggers and foreign keys created after the connection began do run. The array is hidden behind a SELECT;
+ * otherwise the planner compares each element with its statistics, which takes as long as finding the
+ * objects. */
 void spending_checked_copy_begin(struct buf *out)
 {
         static const char text[] = HOLD_SQL CHECK_ROW_TRIGGERS_SQL
@@ -97,8 +99,8 @@ const char spending_merge_begin_sql[] = "BEGIN; " HOLD_SQL SELECT_ROW_TRIGGERS_S
 const char spending_merge_ids_begin_sql[] =
         "BEGIN; " HOLD_SQL "SELECT pg_advisory_xact_lock(422776564083); " SELECT_ROW_TRIGGERS_SQL;
 
-/* The arrays are hidden behind a SELECT each, since their length times a guessed cost makes the server
- * compile the statement (JIT) for longer than it runs. */
+/* Each array is hidden behind a SELECT: its length times a guessed cost would make the server compile the
+ * statement (JIT) for longer than it runs. */
 #define GIVEN_SQL                                                                                            \
         "unnest((SELECT $1::uuid[]), (SELECT $2::uuid[]), "                                                  \
         "(SELECT $3::timestamptz[]), (SELECT $4::timestamptz[]), (SELECT $5::timestamptz[]), "               \
@@ -106,7 +108,7 @@ const char spending_merge_ids_begin_sql[] =
         "(SELECT $8::int8[]), (SELECT $9::int8[]), (SELECT $10::int8[]), "                                   \
         "(SELECT $11::jsonb[])) WITH ORDINALITY AS u (" COLUMNS ", n)"
 
-/* What was inserted is found by grouping, not by a join, which a wrong guess could make a nested loop. */
+/* Inserted rows are found by grouping instead of a join, which a wrong estimate could make a nested loop. */
 #define MERGE_SQL(rows)                                                                                      \
         "WITH inserted AS ("                                                                                 \
         "INSERT INTO spending (" COLUMNS ") SELECT " COLUMNS " FROM " rows " ORDER BY id, collected_at, n "  \
@@ -118,12 +120,12 @@ const char spending_merge_ids_begin_sql[] =
 
 const char spending_merge_sql[] = MERGE_SQL(GIVEN_SQL);
 
-/* count(*) reads an index where LIMIT 1 might try its luck with the whole table. */
+/* count(*) reads an index; with LIMIT 1 the planner might scan the whole table. */
 const char spending_merge_ids_sql[] =
         MERGE_SQL("(SELECT u.*, min(u.n) OVER (PARTITION BY u.id) AS first_n FROM " GIVEN_SQL
                   ") AS i WHERE i.n = i.first_n AND (SELECT count(*) FROM spending s WHERE s.id = i.id) = 0");
 
-/* Of several rows with one id one that is the same will do. */
+/* If several rows have the id, one equal row is enough. */
 #define COMPARE_SQL(which)                                                                                   \
         "SELECT u.n::int4, (SELECT bool_or((s.ad_object_id, s.period_start, s.period_end, s.amount_cents, "  \
         "s.currency, s.impressions, s.clicks, s.conversions, s.metrics::text) IS NOT DISTINCT FROM "         \
@@ -131,9 +133,9 @@ const char spending_merge_ids_sql[] =
         "u.clicks, u.conversions, u.metrics::text)) FROM spending s WHERE s.id = u.id" which                 \
         ") FROM " GIVEN_SQL
 
-/* The two bounds leave all other chunks out of the plan. The difference hides the time from the index on collected_at, in
- * which all rows of a collection are alike: in a chunk without statistics the planner takes that for as good as the
- * primary key. */
+/* The two bounds exclude all other chunks from the plan. The subtraction hides the time from the index on
+ * collected_at, in which all rows of a collection are equal: in a chunk without statistics the planner
+ * considers that index as good as the primary key. */
 const char spending_compare_sql[] =
         COMPARE_SQL(" AND s.collected_at BETWEEN $12::timestamptz AND $13::timestamptz "
                     "AND s.collected_at - u.collected_at = '0'::interval");
@@ -142,8 +144,8 @@ const char spending_compare_ids_sql[] = COMPARE_SQL("");
 
 /* --- probe --- */
 
-/* A few accounts are tried, since all of one may be to blame. An object that somebody has locked would stop the
- * probe as it stops the rows. */
+/* Tries several accounts, since all objects of one may be at fault. Skips locked objects, which would block
+ * the probe as they block the rows. */
 #define PROBE_SQL(likely)                                                                                    \
         "SELECT likely.ad_object_id, (extract(epoch FROM likely.period_start) * 1000000)::int8, "            \
         "(extract(epoch FROM likely.period_end) * 1000000)::int8, "                                          \
@@ -155,7 +157,7 @@ const char spending_compare_ids_sql[] = COMPARE_SQL("");
         "LATERAL (SELECT FROM ad_objects x WHERE x.id = o.id FOR KEY SHARE SKIP LOCKED) AS free, "           \
         "LATERAL (" likely ") AS likely"
 
-/* With all that a record can have, and with as little as it can have. */
+/* One row with every optional value, one with none. */
 const char spending_probe_made_sql[] = PROBE_SQL(
         "SELECT o.id AS ad_object_id, now() - random() * interval '7 days' AS period_start, now() AS period_end, "
         "(random() * 1000000)::int8 AS amount_cents, a.currency, 1000::int8 AS impressions, 10::int8 AS clicks, "
@@ -165,8 +167,8 @@ const char spending_probe_made_sql[] = PROBE_SQL(
 const char spending_probe_stored_sql[] =
         PROBE_SQL("SELECT " COLUMNS " FROM spending WHERE ad_object_id = o.id LIMIT 1");
 
-/* BEGIN comes late: the statements before it belong to the transaction as well, and where they fail nothing
- * is left open (PostgreSQL documentation, 53.2.2.1). */
+/* BEGIN comes late: preceding statements of a simple query belong to the same transaction, and if they fail
+ * no transaction is left open (PostgreSQL documentation, 53.2.2.1). */
 void spending_probe_copy(struct buf *out, const struct uuid *id, int64_t collected_at_us,
                          int64_t amount_cents)
 {

@@ -1,9 +1,10 @@
-/* libmicrohttpd polls its own sockets with an epoll descriptor, which is watched here, so that it runs when
- * there is something to do and never waits. A request that is not answered at once is suspended.
+/* libmicrohttpd polls its sockets through an epoll descriptor. The loop watches that descriptor and runs the
+ * library when there is something to do, so it never blocks. A request that cannot be answered immediately
+ * is suspended.
  *
- * Slow or silent HTTP clients are limited in three ways. The library closes a connection that sends nothing for
- * SILENCE_S, and one whose request is longer than REQUEST_BYTES. At CONNECTIONS_MAX / 2 connections a new one
- * replaces the oldest that is not being answered, so idle connections cannot lock a monitor out. */
+ * Slow or silent HTTP clients are limited in three ways. The library closes a connection that sends nothing
+ * for SILENCE_S, and one whose request is longer than REQUEST_BYTES. At CONNECTIONS_MAX / 2 connections a
+ * new one replaces the oldest that is not being answered, so idle connections cannot lock a monitor out. */
 #include "monitor/http.h"
 
 #include <assert.h>
@@ -23,14 +24,14 @@
 #include "base/log.h"
 
 enum {
-        CONNECTIONS_MAX = 64, /* at half of them a new one replaces the oldest */
+        CONNECTIONS_MAX = 64, /* at half of these a new one replaces the oldest */
         SILENCE_S = 10,
-        REQUEST_BYTES = 16 * 1024, /* request line and headers, and what is made of them */
+        REQUEST_BYTES = 16 * 1024, /* request line and headers, and the library's data about them */
         BACKLOG = 32,
-        RETRY_MS = 2000, /* to listen */
+        RETRY_MS = 2000, /* between attempts to listen */
 };
 
-/* One TCP connection, for the list. */
+/* A TCP connection in the list of connections. */
 struct http_connection {
         struct list list;
         int fd;
@@ -75,7 +76,7 @@ static struct http_connection *connection_of(struct MHD_Connection *c)
         return info ? info->socket_context : NULL;
 }
 
-/* The library finds its socket shut down, and closes it. */
+/* Shuts the oldest socket down; the library notices that and closes it. */
 static void let_oldest_go(struct http *h)
 {
         for (struct list *l = h->connections.next; l != &h->connections; l = l->next) {
@@ -84,7 +85,7 @@ static void let_oldest_go(struct http *h)
                 if (c->suspended)
                         continue;
                 shutdown(c->fd, SHUT_RDWR);
-                list_remove(&c->list); /* no second time */
+                list_remove(&c->list); /* not a second time */
                 return;
         }
 }
@@ -169,8 +170,8 @@ void http_answer_text(struct http *h, struct http_request *r, unsigned status, c
 
 /* --- requests --- */
 
-/* Whether the request was made for an address, and not for a name that anybody may have pointed here: a web
- * page could reach the daemon through its reader's browser that way (DNS rebinding). */
+/* True if the request's Host is an address or localhost. Any other name may have been pointed here by a web
+ * page that tries to reach the daemon through a browser (DNS rebinding). */
 static bool is_local_host(const char *host)
 {
         char name[ADDRESS_HOST_BYTES];
@@ -191,7 +192,7 @@ static const char *header(struct MHD_Connection *connection, const char *name)
         return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
 }
 
-/* True where the request is not for the owner: it is answered. */
+/* Answers a request that the owner must not get, and returns true for it. */
 static bool refuse(struct http *h, struct http_request *r, const char *method)
 {
         const char *host = header(r->connection, MHD_HTTP_HEADER_HOST);
@@ -216,8 +217,8 @@ static void suspend(struct http_request *r)
         MHD_suspend_connection(r->connection);
 }
 
-/* The library calls it when a request's headers are there, and once more behind them, or when it is resumed.
- */
+/* The library calls this when a request's headers have arrived, again after them, and when a request is
+ * resumed. */
 static enum MHD_Result on_access(void *ctx, struct MHD_Connection *connection, const char *url,
                                  const char *method, const char *version, const char *upload,
                                  size_t *upload_len, void **request_context)
@@ -240,7 +241,7 @@ static enum MHD_Result on_access(void *ctx, struct MHD_Connection *connection, c
         if (strlen(url) < sizeof(r->path))
                 memcpy(r->path, url, strlen(url));
         if (refuse(h, r, method))
-                return queue_response(r); /* which lets no body come */
+                return queue_response(r); /* an early answer, so that no body is read */
         h->on_request(h->ctx, r);
         if (!r->response)
                 suspend(r);
@@ -263,7 +264,7 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **re
         *request_context = NULL;
 }
 
-/* What clients do wrong is no event of ours. */
+/* Errors of HTTP clients are not logged. */
 static void on_library_log(void *ctx, const char *fmt, va_list args)
 {
         char line[256];
@@ -275,7 +276,7 @@ static void on_library_log(void *ctx, const char *fmt, va_list args)
 
 /* --- listening --- */
 
-/* A listening socket, or a negative errno. */
+/* Returns a listening socket, or a negative errno. */
 static int listen_on(const struct sockaddr *addr, socklen_t addr_len)
 {
         int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -310,7 +311,7 @@ static void log_bound(const struct http *h, int fd)
                         h->setting, host);
 }
 
-/* Takes @fd. 0, or a negative errno. */
+/* Takes over @fd. Returns 0 or a negative errno. */
 static int start_server_take(struct http *h, int fd)
 {
         h->server = MHD_start_daemon(
@@ -327,12 +328,12 @@ static int start_server_take(struct http *h, int fd)
         if (uv_poll_init(h->loop, &h->poll,
                          MHD_get_daemon_info(h->server, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd) == 0)
                 return 0;
-        MHD_stop_daemon(h->server); /* closes @fd */
+        MHD_stop_daemon(h->server); /* also closes @fd */
         h->server = NULL;
         return -EMFILE;
 }
 
-/* 0, or a negative errno. */
+/* Returns 0 or a negative errno. */
 static int listen_now(struct http *h)
 {
         int fd = listen_on((const struct sockaddr *)&h->addr, h->addr_len);
@@ -366,7 +367,7 @@ static void log_failure(struct http *h, int err)
 
 static void on_retry(uv_timer_t *timer);
 
-/* A status page that cannot be served is no reason to refuse records. */
+/* A failure to serve the status page must not stop the ingestion of records. */
 static void try_to_listen(struct http *h)
 {
         int err = listen_now(h);
@@ -417,7 +418,7 @@ void http_close(struct http *h)
         uv_close((uv_handle_t *)&h->timer, NULL);
         if (before != HTTP_ON)
                 return;
-        uv_poll_stop(&h->poll); /* before its descriptor is closed */
+        uv_poll_stop(&h->poll); /* before the library closes the descriptor */
         uv_close((uv_handle_t *)&h->poll, NULL);
         MHD_stop_daemon(h->server);
         h->server = NULL;

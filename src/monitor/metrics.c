@@ -50,7 +50,7 @@ static void labelled(struct buf *out, const char *name, const char *label, const
         put(out, "%s{%s=\"%s\"} %" PRIu64 "\n", name, label, word, value);
 }
 
-/* Only the bounds 1, 2.5 and 5 of each decade are printed. */
+/* Only the bounds 1, 2.5 and 5 of each decade are exported. */
 static bool is_told(size_t bound)
 {
         size_t step = bound % HISTOGRAM_PER_DECADE;
@@ -74,7 +74,7 @@ static void histogram(struct buf *out, const char *name, const char *help, const
         put(out, "%s_count %" PRIu64 "\n", name, h->count);
 }
 
-/* Seconds since @then_us; 0 if it is 0. */
+/* Seconds since @then_us; 0 if @then_us is 0. */
 static double age(uint64_t now_us, uint64_t then_us)
 {
         return then_us > 0 && now_us > then_us ? (double)(now_us - then_us) / 1e6 : 0;

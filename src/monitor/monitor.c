@@ -1,5 +1,5 @@
-/* A request that needs numbers waits for a report that was asked for after it came, so that who was acked
- * before finds that in them. One report is awaited at a time: what comes meanwhile waits for the next. */
+/* A request that needs numbers waits for stats that were requested after it arrived, so that a client finds
+ * all its acked lines in them. Only one set of stats is awaited at a time; later requests wait for the next. */
 #include "monitor/monitor.h"
 
 #include <stdio.h>
@@ -13,8 +13,8 @@
 
 enum {
         STEP_MS = 1000,
-        PATIENCE_US = STATUS_STALE_US, /* for a report: then requests are answered without it */
-        STUCK_US = 15 * 1000000,       /* after so long a worker is not just busy */
+        PATIENCE_US = STATUS_STALE_US, /* for stats: after that, requests are answered with the last ones */
+        STUCK_US = 15 * 1000000,       /* a worker silent for that long is stuck, not just busy */
 };
 
 static bool awaits(const struct monitor *m)
@@ -95,7 +95,7 @@ static void answer_html(struct monitor *m, struct http_request *r)
         http_answer(&m->http, r, &answer);
 }
 
-/* Whether the loops turn: this one does. */
+/* Reports whether the event loops run; the main loop obviously does. */
 static void answer_health(struct monitor *m, struct http_request *r)
 {
         bool stuck = awaited_us(m) > STUCK_US;
@@ -138,13 +138,13 @@ static void answer_with_stats(struct monitor *m, struct http_request *r)
         case PAGE_NONE:
         case PAGE_HTML:
         case PAGE_HEALTH:
-                return; /* they wait for no report */
+                return; /* these need no stats */
         }
 }
 
 /* --- asking --- */
 
-/* Only where none is awaited. */
+/* May be called only while no stats are awaited. */
 static void ask(struct monitor *m)
 {
         enum stats_detail detail = STATS_STEP;
@@ -190,7 +190,7 @@ void monitor_on_stats_take(struct monitor *m, struct stats *sum)
                 ask(m);
 }
 
-/* Answers with the last stats, which tells how old it is. */
+/* Answers with the last stats; the answer contains their age. */
 static void give_up_waiting(struct monitor *m)
 {
         while (!list_empty(&m->waiting)) {

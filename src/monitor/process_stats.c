@@ -33,7 +33,7 @@ static uint64_t count_fds(void)
         while ((entry = readdir(dir)))
                 count += entry->d_name[0] != '.';
         closedir(dir);
-        return count - 1; /* the folder's own */
+        return count - 1; /* without the descriptor of the directory being read */
 }
 
 static double seconds(struct timeval t)

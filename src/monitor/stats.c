@@ -43,12 +43,12 @@ void stats_deinit(struct stats *r)
 
 /* --- lists --- */
 
-/* The oldest line first, then those without one. */
+/* Sorts by the oldest unacked line; connections without one come last. */
 static int compare_connections(const void *a, const void *b)
 {
         const struct stats_connection *x = a;
         const struct stats_connection *y = b;
-        uint64_t left = x->oldest_us - 1; /* none is last */
+        uint64_t left = x->oldest_us - 1; /* 0, for none, becomes the largest */
         uint64_t right = y->oldest_us - 1;
 
         if (left != right)

@@ -22,6 +22,6 @@ void status_judge(struct status *s)
         else if (s->trouble[0] && (!spool->on || spool->failing))
                 not_ready(s, "database", s->trouble);
         else if (!db->up && (!spool->on || spool->failing))
-                not_ready(s, db->failed ? "the database is away" : "not connected to the database yet",
+                not_ready(s, db->failed ? "the database is unavailable" : "not connected to the database yet",
                           db->error);
 }

@@ -9,42 +9,42 @@
 #include "monitor/process_stats.h"
 #include "monitor/stats.h"
 
-/* All that the daemon tells of itself, and its two forms. Everything is borrowed. */
+/* Everything that the status pages show, and its two formats. Borrows everything. */
 
 enum {
         STATUS_REASON_BYTES = 600,
-        STATUS_STALE_US = 4 * 1000000, /* a report that old: some worker does not answer */
+        STATUS_STALE_US = 4 * 1000000, /* older stats mean that a worker does not answer */
 };
 
 struct status {
         const char *version;
         int pid;
-        int64_t started_us; /* since the Unix epoch */
+        int64_t started_us; /* microseconds since the Unix epoch */
         int64_t now_us;
-        uint64_t clock_us; /* now, clock_monotonic_us: the report's clock */
+        uint64_t clock_us; /* now, by the clock of the stats (clock_monotonic_us) */
         unsigned workers;
-        const char *trouble; /* with the database's tables; "" for none */
+        const char *trouble; /* what is wrong with the database's tables; "" for nothing */
         bool draining;
         uint64_t connections_limit;
-        uint64_t accepted; /* clients, since the start */
+        uint64_t accepted; /* client connections since the start */
         uint64_t http_requests;
         bool reload_failed;
-        int64_t configured_us;     /* since the Unix epoch */
-        int64_t expires_s;         /* likewise, the certificate; 0 without TLS */
-        int64_t crl_expires_s;     /* likewise, the first revocation list; 0 without one */
-        const struct stats *stats; /* all workers' sum */
+        int64_t configured_us; /* when the configuration was read, microseconds since the Unix epoch */
+        int64_t expires_s;     /* when the certificate expires, seconds since the Unix epoch; 0 without TLS */
+        int64_t crl_expires_s; /* likewise, the first revocation list; 0 without one */
+        const struct stats *stats; /* the sum of all workers */
         const struct history *history;
         const struct process_stats *process;
-        char not_ready[STATUS_REASON_BYTES]; /* "" where it is ready */
+        char not_ready[STATUS_REASON_BYTES]; /* "" if the daemon is ready */
 };
 
-/* Whether lines can be taken, and stored or spooled: sets s->not_ready. */
+/* Checks that lines can be accepted and then stored or spooled; sets s->not_ready. */
 void status_judge(struct status *s);
 
 /* Appends the metrics in Prometheus' text format 0.0.4. */
 void metrics_write(struct buf *out, const struct status *s);
 
-/* Appends /status.json. */
+/* Appends the body of /status.json. */
 void status_json_write(struct buf *out, const struct status *s);
 
 #endif

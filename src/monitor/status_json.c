@@ -14,7 +14,7 @@ enum { WINDOW_STEPS = 10 };
 
 /* --- values --- */
 
-/* As text: cJSON prints a number of more than 15 digits rounded. */
+/* As text: cJSON rounds numbers of more than 15 digits. */
 static void add_u64(cJSON *object, const char *key, uint64_t value)
 {
         char text[24];
@@ -23,7 +23,7 @@ static void add_u64(cJSON *object, const char *key, uint64_t value)
         cJSON_AddRawToObject(object, key, text);
 }
 
-/* Without a digit that nobody needs; below 0: null. */
+/* Rounds to useful digits; a negative value becomes null. */
 static cJSON *new_number(double value)
 {
         char text[40];
@@ -39,7 +39,7 @@ static void add_number(cJSON *object, const char *key, double value)
         cJSON_AddItemToObject(object, key, new_number(value));
 }
 
-/* "" is null. What is not UTF-8, from a server's message maybe, is shown as "?". */
+/* "" becomes null. Bytes that are not UTF-8, as a server's message may contain, become "?". */
 static void add_text(cJSON *object, const char *key, const char *text)
 {
         char clean[1024];
@@ -111,7 +111,7 @@ static void add_rates(cJSON *root, const struct sample *now, const struct sample
         add_number(rates, "bytes", rate(now->bytes, before->bytes, seconds));
 }
 
-/* A quantile is known to within its bucket, the longest time exactly. */
+/* A quantile is only accurate to its bucket; the maximum is exact. */
 static double at_most(double seconds, uint64_t max_us)
 {
         return seconds > (double)max_us / 1e6 ? (double)max_us / 1e6 : seconds;

@@ -15,12 +15,12 @@ static const char *state_of(const struct stats *r, const char *trouble, bool dra
         if (!r->database.up && !r->database.failed)
                 return "Connecting to the database";
         if (!r->database.up)
-                return spooling ? "Lines go to the spool: the database is away"
-                                : "Clients wait: the database is away";
+                return spooling ? "Lines go to the spool: the database is unavailable"
+                                : "Clients wait: the database is unavailable";
         return r->spool.diverting ? "Lines go to the spool, which is being emptied" : "Running";
 }
 
-/* A second, rounded. */
+/* Per second, rounded. */
 static uint64_t rate(uint64_t now, uint64_t before, uint64_t us)
 {
         return us > 0 ? ((now - before) * 1000000 + us / 2) / us : 0;

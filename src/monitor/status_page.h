@@ -3,8 +3,8 @@
 
 #include "base/embedded.h"
 
-/* The page that the daemon serves at "/", made from src/monitor/status_page. The policy is the value of the header
- * Content-Security-Policy that must go with it: it holds the hashes of this very page's style and script. */
+/* The page served at "/", built from src/monitor/status_page. The policy is the value of the header
+ * Content-Security-Policy that must accompany it; it contains the hashes of the page's style and script. */
 enum { STATUS_PAGE_HTML, STATUS_PAGE_POLICY };
 
 extern const struct embedded_file status_page[];

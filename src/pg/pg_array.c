@@ -5,8 +5,8 @@
 static const char JSONB_VERSION = 1;
 static const uint32_t NULL_LEN = UINT32_MAX;
 
-/* Array header (PostgreSQL, src/backend/utils/adt/arrayfuncs.c, array_recv): dimensions, whether there are
- * NULLs, the element's type, then length and lower bound of the one dimension. */
+/* Array header (PostgreSQL, src/backend/utils/adt/arrayfuncs.c, array_recv): number of dimensions, flag for
+ * NULLs, element type, then length and lower bound of the one dimension. */
 void pg_array_begin(struct buf *out, unsigned element_oid, size_t len)
 {
         char *p = buf_reserve(out, 20);

@@ -10,7 +10,7 @@
 static void on_work(uv_work_t *work)
 {
         struct pg_attempt *a = work->data;
-        /* What stands before dbname is a default that the URL may replace. */
+        /* The URL may override what precedes dbname. */
         static const char *const keywords[] = {
                 "connect_timeout",  "keepalives_idle",  "keepalives_interval",
                 "keepalives_count", "tcp_user_timeout", "fallback_application_name",
@@ -25,7 +25,7 @@ static void on_worked(uv_work_t *work, int status)
 {
         struct pg_attempt *a = work->data;
 
-        (void)status; /* where it was cancelled it has the outcome of one that failed */
+        (void)status; /* a cancelled attempt counts as failed */
         a->cb(a->ctx, a);
         PQfinish(a->pg);
         free(a->url);
@@ -45,7 +45,7 @@ struct pg_attempt *pg_attempt_start(uv_loop_t *loop, const char *url, const stru
         a->ctx = ctx;
         a->work.data = a;
         if (uv_queue_work(loop, &a->work, on_work, on_worked) != 0)
-                abort(); /* only for a missing work function */
+                abort(); /* fails only without a work function */
         return a;
 }
 

@@ -5,7 +5,8 @@
 
 #include "model/session.h"
 
-/* One attempt to connect. It runs in a worker thread, since looking up host names, TLS and authentication may all block. */
+/* One attempt to connect. Runs in a worker thread, since host name look-up, TLS and authentication may
+ * block. */
 
 struct pg_attempt {
         uv_work_t work;
@@ -21,10 +22,10 @@ struct pg_attempt {
 struct pg_attempt *pg_attempt_start(uv_loop_t *loop, const char *url, const struct session_host *last,
                                     void (*cb)(void *ctx, struct pg_attempt *a), void *ctx);
 
-/* Its callback comes all the same, sooner where it has not begun. */
+/* The callback is still called; soon, if the attempt has not begun. */
 void pg_attempt_cancel(struct pg_attempt *a);
 
-/* Why it failed. */
+/* Why the attempt failed. */
 const char *pg_attempt_error(const struct pg_attempt *a);
 
 #endif

@@ -1,14 +1,16 @@
-/* A connection's life: CONNECTING runs in a worker thread (pg_attempt.h); then the socket gets a poll handle and a first command sets the session
- * up (durable commits above all) and looks whether the database fits (fits.h); then it is READY. A command
- * makes it BUSY until its last result was read; COPY FROM STDIN goes through COPY, where data is awaited.
+/* The life of a connection: CONNECTING runs in a worker thread (pg_attempt.h). Then the socket gets a poll
+ * handle, and a first command sets the session up (durable commits above all) and checks that the database
+ * fits (fits.h); then the connection is READY. A command makes it BUSY until the last result is read; COPY
+ * FROM STDIN passes through COPY, while data is expected.
  *
- * After an error that may come from tables that do not fit, and after each answer where the owner wishes it,
- * VERIFY looks once more before the owner gets the result. A database that does not fit is as good as none: the
- * connection is closed and tried again every second, since a new session also sees new settings.
+ * After an error that tables that do not fit may have caused, and after each answer if the owner asks for
+ * that, VERIFY checks again before the owner gets the result. A database that does not fit counts as
+ * unavailable: the connection is closed and retried every second, since only a new session sees new
+ * settings.
  *
- * What can fail: the attempt (another one follows, after a pause that doubles, with jitter), and the
- * connection at any later moment. Whatever tells of it (the poll, PQconsumeInput, PQflush, a FATAL error, silence)
- * ends in lose(), which gives everything of libpq's back, starts the pause and tells the owner, last. */
+ * What can fail: the attempt (another follows after a pause that doubles, with jitter), and the connection
+ * at any later moment. However the loss is noticed (poll, PQconsumeInput, PQflush, a FATAL error, silence),
+ * lose() frees everything of libpq's, starts the pause and finally notifies the owner. */
 #include "pg/pg_conn.h"
 
 #include <assert.h>
@@ -93,7 +95,7 @@ void pg_conn_close(struct pg_conn *c, void (*cb)(struct pg_conn *))
         pg_conn_enter(c, PG_CONN_CLOSING);
         c->close_cb = cb;
         if (c->attempt)
-                pg_attempt_cancel(c->attempt); /* on_attempted comes in either case */
+                pg_attempt_cancel(c->attempt); /* on_attempted is called in either case */
         else
                 finish_close(c);
 }
@@ -143,7 +145,8 @@ static void start_pause(struct pg_conn *c)
                 pause = PAUSE_MAX_MS;
         if (c->unfit[0])
                 pause = PAUSE_UNFIT_MS;
-        jitter = (uint64_t)random() % (pause / 2 + 1); /* so that many daemons do not come back at once */
+        /* so that many daemons do not reconnect at the same moment */
+        jitter = (uint64_t)random() % (pause / 2 + 1);
         c->failures++;
         pg_conn_enter(c, PG_CONN_WAITING);
         uv_timer_start(&c->timer, on_pause_over, pause / 2 + jitter, 0);
@@ -172,11 +175,11 @@ static void lose(struct pg_conn *c, const char *why, const char *sqlstate)
         close_and_pause(c, why);
 }
 
-/* The database does not fit, or it changed, and the next connection looks whether it still fits. A reason is logged once. */
+/* The database does not fit, or it changed and the next connection must check it. Logs each reason once. */
 static void lose_unfit(struct pg_conn *c, const char *why)
 {
         if (strcmp(why, FITS_CHANGED) == 0) {
-                log_info("database, %s: " FITS_CHANGED "; a new connection looks at them", c->name);
+                log_info("database, %s: " FITS_CHANGED "; a new connection will check them", c->name);
                 close_and_pause(c, why);
                 return;
         }
@@ -230,7 +233,7 @@ static void on_broken(uv_timer_t *timer)
         lose_with_libpq_reason(timer->data);
 }
 
-/* A libpq call made by the owner failed: tell it from the loop, not from inside its call. */
+/* A libpq call that the owner made failed: reports it from the loop, not inside the owner's call. */
 static void lose_soon(struct pg_conn *c)
 {
         uv_timer_start(&c->timer, on_broken, 0, 0);
@@ -281,7 +284,7 @@ static bool watch_socket(struct pg_conn *c)
         return uv_poll_start(c->poll, UV_READABLE, on_poll) == 0;
 }
 
-/* One round trip sets the session up and looks. */
+/* Sets the session up and checks the database, in one round trip. */
 static bool send_setup(struct pg_conn *c)
 {
         char *sql;
@@ -347,7 +350,7 @@ static void describe_failed_look(const struct pg_result *res, char ret_why[FITS_
                  pg_result_message(res), sqlstate, advice ? ": " : "", advice ? advice : "");
 }
 
-/* Takes @res, a look's result. True where the database fits; else the connection is lost. */
+/* Takes over @res, the result of a check. Returns true if the database fits; else the connection is lost. */
 static bool judge_look_take(struct pg_conn *c, PGresult *res)
 {
         bool fits = PQresultStatus(res) == PGRES_TUPLES_OK;
@@ -361,7 +364,7 @@ static bool judge_look_take(struct pg_conn *c, PGresult *res)
         return fits;
 }
 
-/* The session is set up, and the first look's result is here. */
+/* Handles the result of setting up the session and of the first check. */
 static void on_setup(struct pg_conn *c, PGresult *res)
 {
         if (!judge_look_take(c, res))
@@ -372,7 +375,7 @@ static void on_setup(struct pg_conn *c, PGresult *res)
                 log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_DATABASE_BACK),
                           "database, %s: connected", c->name);
         if (c->unfit[0])
-                c->failures = 0; /* it was no failure of the server's */
+                c->failures = 0; /* not a failure of the server */
         c->unfit[0] = '\0';
         c->connects++;
         if (!c->gave_up)
@@ -390,7 +393,8 @@ static void deliver_take(struct pg_conn *c, PGresult *res)
 
 static bool flush(struct pg_conn *c);
 
-/* Takes the result of the owner's command. In a failed transaction a look must wait for its end. */
+/* Takes over the result of the owner's command. In a failed transaction a check must wait until the
+ * transaction ends. */
 static void on_answer_take(struct pg_conn *c, PGresult *res)
 {
         char why[FITS_TEXT_BYTES];
@@ -431,7 +435,7 @@ static void update_poll(struct pg_conn *c)
                 lose_soon(c);
 }
 
-/* Sends what libpq holds. Returns false where the connection broke. */
+/* Sends libpq's buffered output. Returns false if the connection broke. */
 static bool flush(struct pg_conn *c)
 {
         int left = PQflush(c->pg);
@@ -474,7 +478,7 @@ static void on_command_over(struct pg_conn *c)
                 on_answer_take(c, res);
 }
 
-/* Of a command's results the first error is kept, else the last one. */
+/* Keeps the first error of a command's results, else the last result. */
 static void keep_result(struct pg_conn *c, PGresult *res)
 {
         if (c->result && PQresultStatus(c->result) == PGRES_FATAL_ERROR) {
@@ -504,8 +508,8 @@ static void read_results(struct pg_conn *c)
         }
 }
 
-/* Takes in all that came. One call may leave a part of a TLS record deciphered inside OpenSSL, of which no
- * event of the socket tells. (libpq reads on by itself only where it waits.) */
+/* Reads all input. A single PQconsumeInput may leave part of a TLS record decrypted inside OpenSSL, where
+ * the socket's events do not show it. (libpq only continues reading by itself when it blocks.) */
 static bool consume(struct pg_conn *c)
 {
         const SSL *ssl = PQsslStruct(c->pg, "OpenSSL"); /* NULL without TLS */
@@ -525,7 +529,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         if (!c)
                 return;
         was_flushing = c->flushing;
-        /* sending may read, too, and leave something */
+        /* flushing may also read, and leave input behind */
         if (status < 0 || ((events & UV_READABLE) && !consume(c)) || !flush(c) ||
             (was_flushing && !consume(c))) {
                 lose_with_libpq_reason(c);
@@ -537,8 +541,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         else if (c->state == PG_CONN_COPY && was_flushing && !c->flushing)
                 c->ops->on_writable(c->ctx);
         else if (c->state == PG_CONN_READY)
-                (void)PQisBusy(
-                        c->pg); /* takes in what the server says unasked, so that it does not pile up */
+                (void)PQisBusy(c->pg); /* read unsolicited messages, so that they do not pile up */
 }
 
 void pg_conn_query(struct pg_conn *c, const char *sql, int params_len, const char *const *params,
@@ -567,7 +570,7 @@ void pg_conn_command(struct pg_conn *c, const char *sql)
 bool pg_conn_put(struct pg_conn *c, const void *data, size_t len)
 {
         assert(c->state == PG_CONN_COPY);
-        if (PQputCopyData(c->pg, data, (int)len) <= 0 || /* 0: no memory */
+        if (PQputCopyData(c->pg, data, (int)len) <= 0 || /* 0: out of memory */
             !flush(c)) {
                 lose_soon(c);
                 return false;
@@ -575,8 +578,8 @@ bool pg_conn_put(struct pg_conn *c, const void *data, size_t len)
         return !c->flushing;
 }
 
-/* A server that does not want the rows says so in the middle, and nothing more at their end. libpq may have
- * read that already, while it was sending: then no event of the socket will tell of it. */
+/* A server that refuses the rows says so in the middle of the COPY and sends nothing at its end. libpq may
+ * have read that message while sending, and then the socket has no event for it. */
 static void on_copy_ended(uv_timer_t *timer)
 {
         struct pg_conn *c = timer->data;

@@ -1,4 +1,4 @@
-/* What the owner of a connection reads of a command's result. */
+/* What the owner of a connection can read from a command's result. */
 #include "pg/pg_conn.h"
 
 #include <stdio.h>
@@ -35,8 +35,8 @@ static const char *field_of(const struct pg_result *res, int field)
         return text ? text : "";
 }
 
-/* Whether a message is the server's own and names no value: not of a class that speaks of data, and raised by no
- * function, which can say what it likes with any code. */
+/* True if the message is the server's own text and contains no values: its class is not about data, and no
+ * function raised it, since a function can raise any text with any code. */
 static bool is_message_plain(const struct pg_result *res)
 {
         static const char *const classes[] = {"08", "25", "28", "3D", "3F", "40", "42", "53",
@@ -68,7 +68,7 @@ const char *pg_result_context(const struct pg_result *res)
         return context ? context : "";
 }
 
-/* What the error is about, by the names of the schema alone. */
+/* Describes the error by schema names only. */
 static void describe(const struct pg_result *res, char *out, size_t size)
 {
         static const struct {
@@ -118,7 +118,7 @@ bool pg_result_null(const struct pg_result *res, int row, int column)
         return PQgetisnull(pg(res), row, column);
 }
 
-/* What a server sends may be of any size, whatever was asked for. */
+/* A server may send a value of any size, whatever was requested. */
 static void read_fixed(const struct pg_result *res, int row, int column, void *value, size_t len)
 {
         if (column < PQnfields(pg(res)) && row < PQntuples(pg(res)) &&
@@ -163,7 +163,7 @@ struct slice pg_result_text(const struct pg_result *res, int row, int column)
         return (struct slice){PQgetvalue(pg(res), row, column), (size_t)PQgetlength(pg(res), row, column)};
 }
 
-/* Only the look's own errors: a function, a trigger's say, may quote a line in the same words. */
+/* Accepts only errors of the check itself: a trigger's function may raise the same words and quote a line. */
 bool pg_result_unfit(const struct pg_result *res, char ret_why[FITS_TEXT_BYTES])
 {
         return field_of(res, PG_DIAG_CONTEXT)[0] == '\0' &&

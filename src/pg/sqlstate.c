@@ -4,20 +4,20 @@
 #include <stddef.h>
 #include <string.h>
 
-/* The first entry that the code starts with holds: codes stand before their class. */
+/* The first entry that is a prefix of the code applies, so full codes precede their class. */
 static const struct {
         const char *prefix;
         enum sqlstate_action action;
         const char *reason;
 } table[] = {
-        {"23505", SQLSTATE_MERGE, "unique_violation: the row's key is there already"},
+        {"23505", SQLSTATE_MERGE, "unique_violation: the row's key already exists"},
         {"23503", SQLSTATE_MISSING,
          "foreign_key_violation: the ad object was deleted; the error names no row"},
         {"40001", SQLSTATE_RETRY, "serialization_failure"},
         {"40P01", SQLSTATE_RETRY, "deadlock_detected"},
         {"40", SQLSTATE_RETRY, "transaction_rollback: all of it is rolled back, none of it refused"},
-        {SQLSTATE_LOCK_TIMEOUT, SQLSTATE_RETRY, "lock_not_available: somebody holds a lock"},
-        {"57014", SQLSTATE_RETRY, "query_canceled: somebody's pg_cancel_backend"},
+        {SQLSTATE_LOCK_TIMEOUT, SQLSTATE_RETRY, "lock_not_available: another session holds a lock"},
+        {"57014", SQLSTATE_RETRY, "query_canceled: pg_cancel_backend"},
         {"22P05", SQLSTATE_ISOLATE, "untranslatable_character"},
         {"22", SQLSTATE_ISOLATE, "data_exception: a value that the server refuses"},
         {"23", SQLSTATE_ISOLATE, "integrity_constraint_violation: a check or a NOT NULL of the operator's"},
@@ -26,7 +26,7 @@ static const struct {
         {"P0001", SQLSTATE_ISOLATE, "raise_exception: an operator's trigger refuses the row"},
         {"P0004", SQLSTATE_ISOLATE, "assert_failure: the same"},
         {"02000", SQLSTATE_ISOLATE, "no_data; ours: a trigger of the operator's skipped the row"},
-        /* These never cost a row, though a row may be the only one that meets them. */
+        /* These never reject a row, even if only one row meets them. */
         {"08", SQLSTATE_SERVER, "connection_exception"},
         {"25", SQLSTATE_SERVER, "invalid_transaction_state: a read-only server, say, after a failover"},
         {"28", SQLSTATE_SERVER, "invalid_authorization_specification"},
@@ -41,8 +41,8 @@ static const struct {
         {"TS", SQLSTATE_SERVER, "TimescaleDB's own: a hypertable, dimension or chunk is not as it should be"},
         {"XX001", SQLSTATE_SERVER, "data_corrupted"},
         {"XX002", SQLSTATE_SERVER, "index_corrupted"},
-        /* All else is suspect: among it 42 and 55, where the table or column that is missing may be one that
-         * only some rows need, in a trigger of the operator's. */
+        /* Everything else is suspect, including 42 and 55: the missing table or column may be one that an
+         * operator's trigger needs for some rows only. */
 };
 
 static bool starts_with(const char *sqlstate, const char *prefix)
@@ -67,11 +67,11 @@ const char *sqlstate_advice(const char *sqlstate)
         } advice[] = {
                 {"42P01", "run boris-ingestd migrate"},
                 {"42501", "grant the right to this role, or use another one"},
-                {"42", "look at what boris-ingestd check says of the tables"},
+                {"42", "see what boris-ingestd check says about the tables"},
                 {"25006", "let database.url point to the primary server"},
                 {SQLSTATE_LOCK_TIMEOUT,
                  "end the transaction that holds the lock: pg_stat_activity, pg_locks"},
-                {SQLSTATE_TRIGGER_PROTOCOL, "look at the BEFORE INSERT triggers of spending"},
+                {SQLSTATE_TRIGGER_PROTOCOL, "check the BEFORE INSERT triggers of spending"},
                 {"53100", "make room on the database server's disk"},
         };
 

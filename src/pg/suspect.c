@@ -8,14 +8,14 @@ enum {
         DOUBLINGS_MAX = 6,
 };
 
-/* Whether a row that stands alone is refused when it has failed @failures times with @sqlstate. */
+/* True if a single row is to be rejected after @failures failures with @sqlstate. */
 static bool is_refused(unsigned failures, const char *sqlstate)
 {
         switch (sqlstate_action(sqlstate)) {
         case SQLSTATE_ISOLATE:
-        case SQLSTATE_MERGE: /* a unique index of somebody's own */
+        case SQLSTATE_MERGE: /* a unique index that the operator added */
                 return true;
-        case SQLSTATE_MISSING: /* a foreign key of somebody's own, or an object that came back meanwhile */
+        case SQLSTATE_MISSING: /* a foreign key that the operator added, or an object that exists again */
         case SQLSTATE_SUSPECT:
                 return failures >= SUSPECT_FAILURES_MAX;
         case SQLSTATE_RETRY:

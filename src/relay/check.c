@@ -1,5 +1,5 @@
-/* Each part is looked at by itself, so that one that fails hides no other. The server's version is in the line with which
- * it greets a connection; libnats does not hand it out. */
+/* Each part is checked on its own, so one failure does not hide another. The NATS server's version is in its
+ * greeting; libnats does not expose it. */
 #include "relay/relay.h"
 
 #include <inttypes.h>
@@ -29,7 +29,7 @@ enum {
         REPLICAS_WANTED = 3,
 };
 
-/* Older servers lost streams of several replicas. */
+/* Older servers lost streams with several replicas. */
 static const unsigned version_wanted[] = {2, 10, 23};
 
 struct check {
@@ -40,7 +40,7 @@ struct check {
         unsigned wrong;
 };
 
-/* Prints the result of one thing that was looked at. */
+/* Prints the result of one check. */
 static void report(struct check *c, bool ok, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 static void report(struct check *c, bool ok, const char *fmt, ...)
@@ -57,7 +57,7 @@ static void report(struct check *c, bool ok, const char *fmt, ...)
 
 /* --- servers --- */
 
-/* "host:port" of a server's URL, without a user and password. */
+/* Extracts "host:port" from a server's URL, without user and password. */
 static void read_address(const char *url, char *ret, size_t size)
 {
         const char *host = strstr(url, "://");
@@ -204,7 +204,7 @@ static void check_limits(struct check *c, const jsStreamConfig *s)
                stream);
 }
 
-/* The partitions that have messages, of which this relay feeds only its own. */
+/* Lists the partitions that have messages; this relay feeds only its own. */
 static void check_partitions(struct check *c, const jsStreamInfo *info)
 {
         const char *subject = c->config->relay.subject;
@@ -264,7 +264,7 @@ static void check_stream(struct check *c)
         jsStreamInfo_Destroy(info);
 }
 
-/* A stream takes the rejects. It is found by what its name would be asked for with. */
+/* Finds the stream that stores the rejects, by a subject of a reject. */
 static void check_rejects(struct check *c)
 {
         char request[300];
@@ -358,7 +358,7 @@ int relay_check(const struct config *config)
 {
         struct check c = {.config = config};
 
-        log_init(LOG_LEVEL_ERROR, config->log.format); /* what libnats tells is in the report */
+        log_init(LOG_LEVEL_ERROR, config->log.format); /* the report contains libnats's messages */
         check_servers(&c);
         check_nats(&c);
         check_database(&c);

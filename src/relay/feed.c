@@ -1,9 +1,9 @@
-/* The client takes lines from the source through on_read, and on_turn does the rest: messages whose lines are all acked leave
- * the list of fed messages from its front, their rejects are published on the way, the position moves behind them, the lease
- * is confirmed, and the source is asked for more.
+/* The client reads lines from the source through on_read; on_turn does the rest. Messages whose lines are
+ * all acked leave the front of the list of fed messages, and their rejects are published; then the position
+ * advances past them, the lease is confirmed, and more messages are requested.
  *
- * Anything that fails, but for the source and the connection to the daemon, ends the feed: the next one begins behind the
- * position. The source and the client try again by themselves. */
+ * Any failure other than the source's or the daemon connection's ends the feed; the next one begins at the
+ * position. The source and the client retry by themselves. */
 #include "relay/feed.h"
 
 #include <inttypes.h>
@@ -24,25 +24,25 @@
 enum {
         PIECE_BYTES = 256 * 1024,
         TURN_MS = 50,
-        MOVE_MS = 100, /* between two moves of the position */
+        MOVE_MS = 100, /* minimum time between two updates of the position */
         STATS_MS = 200,
         CONNECT_MS = 1000,
         FLUSH_MS = 200,
         REPLY_MAX_BYTES = 64 * 1024,
 };
 
-/* A message that was given to the client. */
+/* A message that was passed to the client. */
 struct fed {
         struct list list;
         struct source_message message;
-        uint64_t first; /* lines of this feed before it */
+        uint64_t first; /* number of lines of this feed before it */
         size_t lines;
-        size_t full; /* not empty */
+        size_t full; /* number of non-empty lines */
         uint64_t rejected;
-        struct slice rest;    /* of the message, behind the line of the last reject */
-        uint64_t rest_line;   /* lines before it */
-        const char *reply_to; /* Boris-Reply; NULL for none */
-        struct buf reply;     /* rejects, for it */
+        struct slice rest;    /* the part of the message after the line of the last reject */
+        uint64_t rest_line;   /* number of lines before that part */
+        const char *reply_to; /* header Boris-Reply; NULL: none */
+        struct buf reply;     /* rejects for the reply */
 };
 
 struct feed {
@@ -57,11 +57,11 @@ struct feed {
         char filter[256];
         struct list fed;         /* oldest first */
         size_t held;             /* bytes of these */
-        uint64_t given;          /* lines given to the client */
-        struct position settled; /* the last message that is settled */
-        struct fed *rejecting;   /* the message of the last reject; NULL for none */
+        uint64_t given;          /* number of lines passed to the client */
+        struct position settled; /* the last settled message */
+        struct fed *rejecting;   /* the message of the last reject; NULL: none */
         int64_t moved_ms;
-        int64_t told_ms; /* the stats */
+        int64_t told_ms; /* when the stats were last updated */
         char *error;
 };
 
@@ -76,7 +76,7 @@ static const char *subject_tail(const struct feed *f, const struct fed *m)
 {
         const char *subject = natsMsg_GetSubject(m->message.msg);
 
-        return subject + strlen(f->filter) - 1; /* without its '>' */
+        return subject + strlen(f->filter) - 1; /* without the '>' */
 }
 
 static struct slice data_of(const struct fed *m)
@@ -86,7 +86,7 @@ static struct slice data_of(const struct fed *m)
 
 /* --- lines to the daemon --- */
 
-/* Replies go to a producer's inbox, not into a stream of ours or the server's own subjects. */
+/* Replies may only go to a producer's inbox, not to one of our streams or the server's subjects. */
 static const char *reply_subject(const struct feed *f, natsMsg *msg)
 {
         const struct config *config = f->settings->config;
@@ -138,7 +138,7 @@ static enum client_input on_read(void *ctx, struct buf *out)
 
 /* --- rejects --- */
 
-/* Waits for all of them, and keeps the lease meanwhile. */
+/* Waits until all are published, keeping the lease meanwhile. */
 static bool flush_rejects(struct feed *f)
 {
         enum outbox_result r;
@@ -178,7 +178,7 @@ static void publish_reject(struct feed *f, const struct fed *m, uint64_t line,
         pthread_mutex_unlock(&f->stats->mutex);
 }
 
-/* The line as the producer published it. Rejects come in the order of their lines. */
+/* Returns the line as the producer published it. Rejects arrive in line order. */
 static struct slice find_line(struct fed *m, uint64_t line)
 {
         struct slice found = {0};
@@ -198,7 +198,7 @@ static struct fed *message_of(struct feed *f, uint64_t line)
                 if (line <= m->first + m->lines)
                         return m;
         }
-        return NULL; /* the client tells of lines only that it was given */
+        return NULL; /* the client only reports lines that it was given */
 }
 
 static void on_reject(void *ctx, const struct client_reject *reject)
@@ -270,7 +270,7 @@ static void settle_messages(struct feed *f)
                         break;
                 settle(f, m);
                 if (f->error[0])
-                        break; /* it comes again */
+                        break; /* it will be delivered again */
                 free_fed(f, m);
                 n++;
         }
@@ -349,7 +349,7 @@ static void on_trouble(void *ctx, int pause_ms, uint64_t anonymous, uint64_t fir
         partition_stats_set(f->stats, PARTITION_FEEDING, text);
 }
 
-/* What is amiss without ending the feed. */
+/* Reports trouble that does not end the feed. */
 static void tell_trouble(struct feed *f, bool source_ok)
 {
         char text[PARTITION_TROUBLE_BYTES];

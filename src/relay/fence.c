@@ -1,5 +1,5 @@
-/* The handler runs in the guarded thread itself, so that the descriptor it reads is never one that was closed and given to
- * somebody else: the thread calls fence_guard(-1) before it closes. */
+/* The handler runs in the guarded thread itself, so the descriptor it uses cannot have been closed and
+ * reused: the thread calls fence_guard(-1) before closing. */
 #include "relay/fence.h"
 
 #include <errno.h>

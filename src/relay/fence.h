@@ -4,29 +4,30 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What keeps a relay from feeding a partition after its lease is over, even if the process was stopped (SIGSTOP, a paused
- * virtual machine) at the worst moment. Each thread has one fence: a timer whose signal the kernel delivers to that
- * thread before the thread runs any further instruction, and whose handler shuts down the thread's connection to the
- * daemon. A thread that is continued after its lease is over can thus send nothing. */
+/* Keeps a relay from feeding a partition after its lease has expired, even if the process was stopped
+ * (SIGSTOP, a paused virtual machine) at the worst moment. Each thread has one fence: a timer whose signal
+ * the kernel delivers to that thread before the thread executes any further instruction, and whose handler
+ * shuts down the thread's connection to the daemon. So a thread resumed after its lease expired can send
+ * nothing. */
 
-/* For the whole process, once. */
+/* Call once per process. */
 void fence_install(void);
 
-/* For the calling thread. False with errno where the kernel has no timer left. */
+/* For the calling thread. Returns false with errno if the kernel has no timer left. */
 bool fence_init(void);
 void fence_deinit(void);
 
-/* The lease holds until @until_ms of clock_monotonic_ms(). The fence comes down then, and stays down until it is raised
+/* The lease holds until @until_ms of clock_monotonic_ms(). Then the fence drops, and stays down until raised
  * again. */
 void fence_raise(int64_t until_ms);
 
-/* Comes down at once. */
+/* Drops the fence immediately. */
 void fence_drop(void);
 
-/* Whether it came down since it was raised. */
+/* True if the fence has dropped since it was raised. */
 bool fence_is_down(void);
 
-/* The connection that it shuts down, at once if it is down already; -1 for none. */
+/* Sets the connection to shut down; shuts it down immediately if the fence is down. -1: none. */
 void fence_guard(int fd);
 
 #endif

@@ -12,7 +12,7 @@ struct inbox {
         natsSubscription *subscription;
         pthread_mutex_t mutex;
         pthread_cond_t ended;
-        bool running; /* callbacks may come */
+        bool running; /* callbacks may be called */
 };
 
 static void on_message(natsConnection *connection, natsSubscription *subscription, natsMsg *msg, void *ctx)
@@ -49,7 +49,7 @@ static natsStatus subscribe(struct inbox *inbox, struct nats *nats, bool many)
         if (s != NATS_OK)
                 return s;
         natsSubscription_SetPendingLimits(inbox->subscription, -1,
-                                          -1); /* the owner's requests are the limit */
+                                          -1); /* no limit: the owner's requests are the limit */
         s = natsSubscription_SetOnCompleteCB(inbox->subscription, on_complete, inbox);
         inbox->running = s == NATS_OK;
         return s;

@@ -5,18 +5,19 @@
 
 #include "relay/nats.h"
 
-/* A subject of our own that answers come to, in a thread of libnats's. */
+/* A subject of our own for answers, which a thread of libnats delivers. */
 
 struct inbox;
 
-/* Of each message; it is the receiver's to destroy. */
+/* Called for each message; the callback must destroy it. */
 typedef void inbox_cb(void *ctx, natsMsg *msg);
 
-/* With @many, answers may come to SUBJECT.anything instead. NULL, with *ret_status, where it cannot be subscribed. */
+/* @many: answers may arrive at SUBJECT.anything instead. Returns NULL, with *ret_status, if subscribing
+ * fails. */
 struct inbox *inbox_open(struct nats *nats, bool many, inbox_cb *on_message, void *ctx,
                          natsStatus *ret_status);
 
-/* No callback runs any more when it returns. NULL is nothing. */
+/* After it returns no callback runs any more. @i may be NULL. */
 void inbox_close(struct inbox *inbox);
 
 const char *inbox_subject(const struct inbox *inbox);

@@ -1,5 +1,5 @@
-/* open: session, limits, the partition's row. try: the lock. take: the row's holder and position. Then confirm, again and
- * again. Whatever fails closes the session, which frees the lock. */
+/* open: session, timeouts, the partition's row. try: the lock. take: the row's holder and position. Then
+ * confirm, again and again. Any failure closes the session, which frees the lock. */
 #include "relay/lease.h"
 
 #include <stdio.h>
@@ -57,7 +57,7 @@ static void put_key(const struct lease *l, struct db_params *params)
         db_param_i64(params, &partition);
 }
 
-/* The statement answered, to a question of @asked_ms. */
+/* The session answered a statement sent at @asked_ms. */
 static void confirm(struct lease *l, int64_t asked_ms)
 {
         l->confirmed_ms = asked_ms;
@@ -72,7 +72,8 @@ static bool query_row(struct lease *l, const char *sql, const struct db_params *
         int err = db_query_row(&l->db, sql, params, ret);
 
         if (err == ERR_NOT_FOUND)
-                db_fail(&l->db, err, "table boris_ingestd_relay: somebody else changed the partition's row");
+                db_fail(&l->db, err,
+                        "table boris_ingestd_relay: another program changed the partition's row");
         if (err)
                 return fail(l);
         confirm(l, asked_ms);
@@ -105,7 +106,7 @@ static bool open_session(struct lease *l)
         return true;
 }
 
-/* The lock is ours, and what is done about the relay that had it before. */
+/* We have the lock; decides how to treat the relay that held it before. */
 static bool on_locked(struct lease *l)
 {
         struct db_params params = {0};

@@ -18,7 +18,7 @@ static const char help[] =
         "Reads records from a NATS JetStream stream and feeds them to boris-ingestd.\n"
         "\n"
         "  run      relay until SIGTERM (default)\n"
-        "  check    look at the configuration, NATS, the database and the daemon\n"
+        "  check    check the configuration, NATS, the database and the daemon\n"
         "\n"
         "      --config=FILE            configuration (default: " CONFIG_DEFAULT_PATH ")\n"
         "      --set=section.key=value  override a setting; may be given several times\n"
@@ -40,8 +40,8 @@ static int usage(const char *what)
         return USAGE;
 }
 
-/* A copy of the argument, whose own bytes are overwritten: it may hold a password, and everybody can read the arguments of a
- * process. */
+/* Returns a copy of the argument and overwrites the original: it may contain a password, and everybody can
+ * read a process's arguments. */
 static int add_override(struct arguments *a, char *text)
 {
         if (a->overrides_len == OVERRIDES_MAX)
@@ -77,7 +77,7 @@ static int run(const struct arguments *a, int (*command)(const struct config *co
         return status;
 }
 
-/* -1 where there is a command to run. */
+/* Returns -1 if there is a command to run. */
 static int parse(struct arguments *a, int argc, char **argv)
 {
         static const struct option options[] = {{"config", required_argument, NULL, 'c'},
@@ -87,7 +87,7 @@ static int parse(struct arguments *a, int argc, char **argv)
                                                 {0}};
         int c;
 
-        opterr = 0; /* getopt's messages quote what was typed */
+        opterr = 0; /* getopt's messages quote arguments */
         while ((c = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
                 switch (c) {
                 case 'c':

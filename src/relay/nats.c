@@ -9,7 +9,7 @@
 
 enum {
         SERVERS_MAX = 32,
-        PING_MS = 1000, /* twice without an answer: the server is gone */
+        PING_MS = 1000, /* after two unanswered pings the server counts as gone */
         RECONNECT_MS = 200,
         CONNECT_MS = 2000,
         WRITE_MS = 2000,
@@ -69,7 +69,7 @@ static void on_error(natsConnection *connection, natsSubscription *subscription,
 
 /* --- opening --- */
 
-/* The words of @text, which it cuts up. */
+/* Splits @text into words, in place. */
 static int split(char *text, const char *words[SERVERS_MAX])
 {
         char *rest = NULL;
@@ -160,7 +160,7 @@ bool nats_open(struct nats *n, const struct config *config, char ret_error[NATS_
         natsOptions_Destroy(o);
         if (s == NATS_OK || s == NATS_NOT_YET_CONNECTED)
                 return true;
-        /* not libnats's own words: they may quote a server's URL, password and all */
+        /* not libnats's own message: it may quote a server's URL with its password */
         snprintf(ret_error, NATS_ERROR_BYTES, "%s: %s", what, natsStatus_GetText(s));
         return false;
 }

@@ -1,5 +1,5 @@
-/* Each reject is a request to a stream: its ack comes to the inbox, in libnats's thread, as JSON. The id of a reject is the same
- * whenever it is published, so the stream drops a second one (within its duplicate window). */
+/* Each reject is a request to a stream: its ack arrives at the inbox, in libnats's thread, as JSON. A reject
+ * has the same id whenever it is published, so the stream drops repetitions (within its duplicate window). */
 #include "relay/outbox.h"
 
 #include <inttypes.h>
@@ -19,7 +19,7 @@
 enum {
         PENDING_MAX = 2000,
         ACK_MS = 5000,
-        HEADERS_BYTES = 1024, /* room for them below the server's largest payload */
+        HEADERS_BYTES = 1024, /* space left for headers below the server's payload limit */
 };
 
 struct outbox {
@@ -27,14 +27,14 @@ struct outbox {
         const char *rejects_subject;
         struct inbox *inbox;
         struct buf text;
-        int64_t published_ms; /* the last time */
+        int64_t published_ms; /* when it was last published */
 
-        /* both threads, with the mutex */
+        /* used by both threads, with the mutex */
         pthread_mutex_t mutex;
         pthread_cond_t answered;
         uint64_t published;
         uint64_t acked;
-        char error[NATS_ERROR_BYTES]; /* "" while all is well */
+        char error[NATS_ERROR_BYTES]; /* "" if there is none */
 };
 
 static void fail(struct outbox *o, const char *why)
@@ -97,7 +97,7 @@ static void put_head(struct buf *out, const struct outbox_reject *r)
         put_member(out, ",\"message\":", slice_str(r->reason));
 }
 
-/* A line that does not fit is cut; all of it is in the stream. */
+/* Cuts a line that does not fit; the stream contains all of it. */
 static void put_record(struct buf *out, struct slice record, size_t max)
 {
         static const char lossy[] = ",\"lossy\":true";
@@ -108,7 +108,7 @@ static void put_record(struct buf *out, struct slice record, size_t max)
         buf_put(out, ",\"record\":", 10);
         valid = json_put_string(out, record);
         if (out->len + sizeof(lossy) + 1 > max) {
-                size_t fits = max > head + 64 ? (max - head - 64) / 6 : 0; /* a byte may become six */
+                size_t fits = max > head + 64 ? (max - head - 64) / 6 : 0; /* one byte may become six */
 
                 out->len = head;
                 buf_put(out, cut, strlen(cut));
@@ -182,7 +182,7 @@ bool outbox_full(struct outbox *o)
         return full;
 }
 
-/* With the mutex. */
+/* The caller holds the mutex. */
 static enum outbox_result result(struct outbox *o)
 {
         if (!o->error[0] && o->acked < o->published && clock_monotonic_ms() - o->published_ms > ACK_MS)

@@ -61,7 +61,7 @@ struct metric {
         const char *type;
         const char *help;
         double (*value)(const struct partition_facts *p);
-        bool while_held; /* only the relay that feeds the partition knows */
+        bool while_held; /* only the relay that feeds the partition knows it */
 };
 
 static const struct metric metrics[] = {

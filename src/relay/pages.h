@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "relay/partition_stats.h"
 
-/* What the relay tells over HTTP. */
+/* The relay's HTTP pages. */
 
 struct relay_facts {
         bool nats_connected;
@@ -19,7 +19,8 @@ struct relay_facts {
 /* Prometheus's text format. */
 void pages_metrics(const struct relay_facts *facts, struct buf *out);
 
-/* Whether every partition is fed, by this relay or by another one; else a line for each that is not. */
+/* True if every partition is fed, by this relay or another; otherwise appends one line per partition that is
+ * not. */
 bool pages_ready(const struct relay_facts *facts, struct buf *out);
 
 #endif

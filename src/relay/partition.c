@@ -13,12 +13,12 @@
 #include "relay/lease.h"
 
 enum {
-        STEP_MS = 400, /* between two looks at a lease that another relay has */
+        STEP_MS = 400, /* between two attempts to get a lease that another relay has */
         PAUSE_FIRST_MS = 250,
         PAUSE_MAX_MS = 4000,
 };
 
-/* False once the partition is to stop. */
+/* Returns false if the partition must stop. */
 static bool pause_for(const struct partition *p, int ms)
 {
         struct pollfd fd = {.fd = p->stop_fd, .events = POLLIN};
@@ -42,7 +42,7 @@ static void tell_lease(struct partition *p, const struct lease *l)
         partition_stats_set(&p->stats, states[l->state], NULL);
 }
 
-/* Until the lease is held. False once the partition is to stop. */
+/* Waits until the lease is held. Returns false if the partition must stop. */
 static bool get_lease(struct partition *p, struct lease *l)
 {
         int pause = PAUSE_FIRST_MS;
@@ -65,7 +65,7 @@ static bool get_lease(struct partition *p, struct lease *l)
         return true;
 }
 
-/* Whether nothing is left behind. */
+/* Returns true if nothing is left unsettled. */
 static bool feed(struct partition *p, struct lease *l)
 {
         const struct feed_settings settings = {.config = p->config,
@@ -81,7 +81,7 @@ static bool feed(struct partition *p, struct lease *l)
         return end == FEED_STOPPED;
 }
 
-/* A feed that failed at once is not begun again at once. */
+/* Feeds that fail immediately are restarted after a pause. */
 static int pause_after(int64_t begun_ms, int pause)
 {
         if (clock_monotonic_ms() - begun_ms > 10000)
@@ -149,7 +149,7 @@ void partition_stop(struct partition *p, bool abandon)
         if (abandon)
                 atomic_store(&p->abandon, true);
         n = write(p->stop_fd, &(uint64_t){1}, sizeof(uint64_t));
-        (void)n; /* it can be read in any case */
+        (void)n; /* if it is full it is readable anyway */
 }
 
 void partition_join(struct partition *p)

@@ -10,7 +10,7 @@
 #include "relay/nats.h"
 #include "relay/partition_stats.h"
 
-/* One partition, in a thread of its own: gets the lease, feeds, and begins anew after whatever ends that. */
+/* One partition, in a thread of its own: gets the lease, feeds, and starts again after any failure. */
 struct partition {
         const struct config *config;
         struct nats *nats;
@@ -23,14 +23,14 @@ struct partition {
         atomic_bool ended;
 };
 
-/* False with errno. */
+/* Returns false with errno. */
 bool partition_start(struct partition *p, const struct config *config, struct nats *nats, unsigned number,
                      const struct uuid *holder);
 
-/* Settle what was sent, and end; with @abandon without waiting for that. */
+/* Settles what was sent, then ends; with @abandon, does not wait for that. */
 void partition_stop(struct partition *p, bool abandon);
 
-/* Waits for the thread. */
+/* Waits for the thread's end. */
 void partition_join(struct partition *p);
 
 #endif

@@ -56,7 +56,7 @@ size_t partition_list_read(const char *text, unsigned ret[PARTITIONS_MAX])
         return len;
 }
 
-/* Tokens with dots between them, none empty, no wildcards, nothing that ends a line of the protocol. */
+/* Tokens separated by dots: none empty, no wildcards, nothing that ends a line of the protocol. */
 static bool is_subject(const char *text)
 {
         size_t len = strlen(text);

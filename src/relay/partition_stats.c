@@ -33,7 +33,7 @@ void partition_stats_set(struct partition_stats *s, enum partition_state state, 
         if (state == before.state)
                 return;
         if (state == PARTITION_FEEDING)
-                log_info("partition %u: feeding behind message %llu", before.partition,
+                log_info("partition %u: feeding after message %llu", before.partition,
                          (unsigned long long)before.position);
         else
                 log_info("partition %u: %s", before.partition, partition_state_name(state));

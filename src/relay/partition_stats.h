@@ -8,14 +8,14 @@
 
 #include "client/client.h"
 
-/* What a partition's thread tells of itself, for whoever asks in another thread. */
+/* The stats of a partition's thread, readable from other threads. */
 
 enum { PARTITION_TROUBLE_BYTES = 640 };
 
 #define PARTITION_STATE_MAP(X)                                                                               \
-        X(STARTING, "starting") /* nothing is known of the lease yet */                                      \
+        X(STARTING, "starting") /* the lease's state is not known yet */                                     \
         X(STANDBY, "standby")   /* another relay feeds it */                                                 \
-        X(WAITING, "waiting")   /* for the lease of a relay that did not end in order to be over */          \
+        X(WAITING, "waiting")   /* until the lease of a relay that did not stop in order has expired */      \
         X(FEEDING, "feeding")                                                                                \
         X(STOPPED, "stopped")
 
@@ -29,21 +29,22 @@ enum partition_state {
 struct partition_facts {
         unsigned partition;
         enum partition_state state;
-        char trouble[PARTITION_TROUBLE_BYTES]; /* what keeps it from feeding; "" for nothing */
+        char trouble[PARTITION_TROUBLE_BYTES]; /* why it does not feed; "" for none */
         uint64_t position;
-        struct client_counts lines; /* settled, of all feeds */
+        struct client_counts lines; /* settled, in all feeds */
         uint64_t messages;          /* settled */
-        uint64_t newest;            /* sequence of the newest message that was ever fed */
-        uint64_t redelivered;       /* messages fed once more */
-        uint64_t rejects;           /* published, and once more where the message was fed once more */
+        uint64_t newest;            /* sequence of the newest message ever fed */
+        uint64_t redelivered;       /* messages fed again */
+        uint64_t rejects;           /* published, counted again if the message was fed again */
         uint64_t replies;
-        uint64_t takeovers; /* leases of relays that did not end in order */
+        uint64_t takeovers; /* leases taken from relays that did not stop in order */
         uint64_t rewinds;
-        /* while FEEDING */
-        size_t held_bytes; /* fetched and not settled */
+        /* valid while FEEDING */
+        size_t held_bytes; /* fetched and unsettled */
         uint64_t lag_messages;
-        double lag_bytes; /* an estimate: messages by their average */
-        int64_t oldest_us; /* when the stream stored the oldest message that is not settled, as far as known; 0: none */
+        double lag_bytes; /* estimated from the average message size */
+        /* when the stream stored the oldest unsettled message, as far as known; 0: none */
+        int64_t oldest_us;
 };
 
 struct partition_stats {
@@ -53,7 +54,7 @@ struct partition_stats {
 
 const char *partition_state_name(enum partition_state state);
 
-/* Sets state and trouble; logs either where it is new. @trouble NULL for none. */
+/* Sets state and trouble, NULL for none; logs either if it changed. */
 void partition_stats_set(struct partition_stats *s, enum partition_state state, const char *trouble);
 
 struct partition_facts partition_stats_read(struct partition_stats *s);

@@ -1,5 +1,6 @@
-/* SIGTERM and SIGINT: the partitions settle what they have sent, and end; after shutdown.timeout_ms, or a second signal, without
- * that: the messages come again. A partition that hangs even then (in a query, say) ends with the process. */
+/* On SIGTERM or SIGINT the partitions settle what they have sent, then end. After shutdown.timeout_ms, or on
+ * a second signal, they end without settling: the messages will be delivered again. A partition that still
+ * hangs (in a query, for example) ends with the process. */
 #include "relay/relay.h"
 
 #include <errno.h>
@@ -29,7 +30,7 @@ enum { TICK_MS = 100, LAST_MS = 3000 };
 enum relay_state {
         RELAY_RUNNING,
         RELAY_STOPPING,
-        RELAY_ABANDONING, /* nothing is waited for */
+        RELAY_ABANDONING, /* ending without waiting */
         RELAY_OVER,
 };
 
@@ -44,7 +45,7 @@ struct relay {
         struct nats nats;
         struct partition *partitions;
         size_t partitions_len;
-        int64_t next_state_ms; /* when a stop goes on to its next state */
+        int64_t next_state_ms; /* when stopping enters its next state */
         int status;
 };
 
@@ -127,7 +128,7 @@ static void close_loop(struct relay *r)
         uv_close((uv_handle_t *)&r->tick, NULL);
 }
 
-/* A thread that hangs in a query or a name's look-up cannot be joined. Nothing of it is lost: it cannot feed any more. */
+/* A thread that hangs in a query or name look-up cannot be joined. Nothing is lost: it cannot feed any more. */
 static void end_at_once(void)
 {
         log_warn("a partition does not end: ending the process");

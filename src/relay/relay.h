@@ -3,10 +3,10 @@
 
 #include "base/config.h"
 
-/* The process: a thread for each partition, and a loop for signals and HTTP. Returns the exit status. */
+/* Runs the relay: one thread per partition, and a loop for signals and HTTP. Returns the exit status. */
 int relay_run(const struct config *config);
 
-/* Looks at the configuration, NATS, the database and the daemon, a line for each; 1 where anything is wrong. */
+/* Checks configuration, NATS, database and daemon, and prints one line per check; returns 1 if any failed. */
 int relay_check(const struct config *config);
 
 #endif

@@ -1,9 +1,11 @@
-/* source_step makes the consumer and keeps one pull request open at it, as long as the window has room; libnats's thread
- * queues what comes. A request ends when it brought what it asked for, or by a status message of the server's.
+/* source_step creates the consumer and keeps one pull request open at it as long as the window has room;
+ * libnats's thread queues what arrives. A request ends when it has delivered what it asked for, or by a
+ * status message of the server.
  *
- * A gap in the consumer's own numbers, a status that ends the consumer, silence where the server promised a sign of life, or
- * a new connection: each of them marks the consumer as broken, and the next step makes another one behind the last message
- * that was queued. What an old consumer still sends is told by its generation, and dropped. */
+ * A gap in the consumer's own numbers, a status that ends the consumer, silence when the server promised
+ * heartbeats, or a new connection mark the consumer as broken, and the next step creates another one that
+ * starts after the last queued message. Late messages of an old consumer are recognised by its generation,
+ * and dropped. */
 #include "relay/source.h"
 
 #include <inttypes.h>
@@ -21,15 +23,15 @@
 #include "relay/inbox.h"
 
 enum {
-        MESSAGE_BYTES = 512, /* that a message costs besides its data */
-        BATCH = 1000,        /* messages of one request */
-        REQUEST_MS = 10000,  /* how long it waits for them */
+        MESSAGE_BYTES = 512, /* memory that a message uses besides its data */
+        BATCH = 1000,        /* messages per request */
+        REQUEST_MS = 10000,  /* how long a request waits for messages */
         HEARTBEAT_MS = 1000,
         SILENCE_MS = 3500,
-        API_MS = 700, /* source_step asks twice at most: the caller keeps a lease */
+        API_MS = 700, /* short, since source_step asks up to twice while the caller keeps a lease */
         RETRY_MS = 250,
         REFRESH_MS = 2000,
-        INACTIVE_MS = 60000, /* the server removes a consumer that nobody asks for so long */
+        INACTIVE_MS = 60000, /* after this time without requests the server removes a consumer */
         NO_SUCH_MESSAGE = 10037,
 };
 
@@ -40,26 +42,26 @@ struct source {
         struct source_settings settings;
         jsCtx *js;
 
-        /* the owner's thread */
+        /* used by the owner's thread only */
         struct inbox *inbox;
         char consumer[128];  /* "" for none */
-        unsigned reconnects; /* of the connection, when it was made */
-        bool verified;       /* the position is that of this stream */
-        bool rewound;        /* it is not, and no message has come since */
+        unsigned reconnects; /* reconnects of the connection when the consumer was created */
+        bool verified;       /* the position belongs to this stream */
+        bool rewound;        /* it does not, and no message has arrived since */
         int64_t next_try_ms;
         int64_t refreshed_ms;
         struct source_facts facts;
         char error[NATS_ERROR_BYTES];
 
-        /* all threads, with the mutex */
+        /* used by all threads, with the mutex */
         pthread_mutex_t mutex;
-        uint64_t expected;    /* the next message's number, of the consumer */
-        struct position last; /* that was queued */
+        uint64_t expected;    /* consumer's number of the next message */
+        struct position last; /* the last queued message */
         bool request_open;
-        bool unbounded; /* the next message is larger than the window: the next request names no limit */
-        unsigned request_left; /* messages */
-        int64_t heard_ms;      /* from the consumer, or asked it */
-        char broken[128];      /* why; "" while it is as it should be */
+        bool unbounded;        /* the next message is larger than the window: the next request has no limit */
+        unsigned request_left; /* messages still to come */
+        int64_t heard_ms;      /* when the consumer last sent something, or was asked */
+        char broken[128];      /* why it is broken; "": it is not */
         struct source_message *queue;
         size_t queue_first;
         size_t queue_len;
@@ -70,7 +72,8 @@ struct source {
 
 /* --- libnats's thread --- */
 
-/* What a message's reply subject tells: $JS.ACK[.DOMAIN.ACCOUNT].STREAM.CONSUMER.DELIVERED.SEQUENCE.NUMBER.TIME.PENDING[.TOKEN] */
+/* The fields of a message's reply subject:
+ * $JS.ACK[.DOMAIN.ACCOUNT].STREAM.CONSUMER.DELIVERED.SEQUENCE.NUMBER.TIME.PENDING[.TOKEN] */
 struct delivered {
         uint64_t sequence;
         uint64_t number;
@@ -109,7 +112,7 @@ static void wake(const struct source *s)
 {
         ssize_t n = write(s->fd, &(uint64_t){1}, sizeof(uint64_t));
 
-        (void)n; /* it can be read in any case */
+        (void)n; /* if it is full it is readable anyway */
 }
 
 static struct source_message *queue_place(struct source *s)
@@ -123,7 +126,7 @@ static struct source_message *queue_place(struct source *s)
         return &s->queue[s->queue_first + s->queue_len++];
 }
 
-/* Takes @msg unless it returns false. */
+/* Takes over @msg unless it returns false. */
 static bool on_data(struct source *s, natsMsg *msg, const struct delivered *d)
 {
         size_t bytes = (size_t)natsMsg_GetDataLength(msg) + MESSAGE_BYTES;
@@ -144,7 +147,8 @@ static bool on_data(struct source *s, natsMsg *msg, const struct delivered *d)
         return true;
 }
 
-/* Of a status 409: else it ends the request alone ("Batch Completed", "Message Size Exceeds MaxBytes"). */
+/* For status 409: true if it ends the consumer; otherwise it only ends the request ("Batch Completed",
+ * "Message Size Exceeds MaxBytes"). */
 static bool ends_consumer(const char *description)
 {
         return strstr(description, "Consumer") || strstr(description, "Leadership") ||
@@ -211,7 +215,7 @@ static void drop_consumer(struct source *s)
         s->inbox = NULL;
         s->request_open = false;
         s->broken[0] = '\0';
-        /* else the server does, after INACTIVE_MS */
+        /* otherwise the server does, after INACTIVE_MS */
         snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.DELETE.%s.%s", s->settings.stream, s->consumer);
         if (s->consumer[0] && nats_connected(s->nats))
                 (void)natsConnection_Publish(s->nats->connection, subject, NULL, 0);
@@ -224,7 +228,7 @@ static bool same_message(struct source *s, const struct position *at, bool *ret_
         natsMsg *msg = NULL;
         natsStatus status = js_GetMsg(&msg, s->js, s->settings.stream, at->sequence, NULL, &code);
 
-        *ret_same = true; /* somebody removed it from the middle of the stream */
+        *ret_same = true; /* it was removed from the middle of the stream */
         if (status != NATS_OK && (int)code != NO_SUCH_MESSAGE && status != NATS_NOT_FOUND)
                 return fail(s, "cannot read the message of the position", status);
         if (status == NATS_OK)
@@ -233,7 +237,7 @@ static bool same_message(struct source *s, const struct position *at, bool *ret_
         return true;
 }
 
-/* Whether the stream is the one that the position is of, as far as it goes. */
+/* Checks, as far as possible, that the position belongs to this stream. */
 static bool verify(struct source *s)
 {
         struct position at = s->last;
@@ -260,7 +264,7 @@ static bool verify(struct source *s)
                 return true;
         s->facts.rewinds++;
         log_warn("stream %s, %s: message %" PRIu64
-                 " is not the one that was relayed: the stream was made anew or lost its end; "
+                 " is not the one that was relayed: the stream was created again or lost its end; "
                  "continuing with the first message stored after it",
                  s->settings.stream, s->settings.filter, at.sequence);
         pthread_mutex_lock(&s->mutex);
@@ -344,8 +348,8 @@ static bool request(struct source *s, size_t bytes)
         return status == NATS_OK || fail(s, "cannot ask for messages", status);
 }
 
-/* A window that is nearly full is not topped up message by message. A message that alone is larger than the window comes when
- * the window is empty. */
+/* A nearly full window is not refilled message by message. A message larger than the window is requested
+ * when the window is empty. */
 static bool ask_for_more(struct source *s, size_t held)
 {
         size_t bytes;
@@ -367,7 +371,7 @@ static bool ask_for_more(struct source *s, size_t held)
         return !ask || request(s, alone ? 0 : bytes);
 }
 
-/* Where no messages come because the window is full, nothing else says how many there are. */
+/* While the window is full no messages arrive, so the number of pending messages must be asked for. */
 static void refresh_pending(struct source *s)
 {
         jsConsumerInfo *info = NULL;
@@ -456,7 +460,7 @@ bool source_take(struct source *s, struct source_message *ret)
                 if (--s->queue_len == 0)
                         s->queue_first = 0;
         } else if (read(s->fd, &ignored, sizeof(ignored)) < 0) {
-                /* nothing came since: all right */
+                /* no newer one was stored: fine */
         }
         pthread_mutex_unlock(&s->mutex);
         return any;
@@ -499,7 +503,7 @@ struct source *source_open(struct nats *nats, const struct source_settings *sett
         jsOptions_Init(&options);
         options.Wait = API_MS;
         if (s->fd < 0 || natsConnection_JetStream(&s->js, nats->connection, &options) != NATS_OK)
-                abort(); /* memory, or descriptors */
+                abort(); /* out of memory or descriptors */
         return s;
 }
 

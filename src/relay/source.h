@@ -8,9 +8,9 @@
 #include "relay/lease.h"
 #include "relay/nats.h"
 
-/* The messages of one partition, in the order of the stream. They come from an ordered consumer: it acks nothing, lives in
- * the memory of one server, and is made anew, behind the last message that came, whenever anything about it is not as it
- * should be. That is safe because no position is kept in it. */
+/* The messages of one partition, in stream order. They come from an ordered consumer: it acks nothing, lives
+ * in the memory of one server, and after any irregularity is created again, starting after the last message
+ * received. That is safe because it holds no position. */
 
 struct source_settings {
         const char *stream;
@@ -27,29 +27,29 @@ struct source_message {
 
 struct source;
 
-/* @after: where to begin. If the stream holds another message there than the position says, it begins with the
- * first message that was stored after it. */
+/* @after: where to start. If the stream contains a different message at that position, starts with the first
+ * message stored later than it. */
 struct source *source_open(struct nats *nats, const struct source_settings *settings,
                            const struct position *after);
 
 void source_close(struct source *s);
 
-/* Can be read when source_take may return something. */
+/* Readable when source_take may return something. */
 int source_fd(const struct source *s);
 
-/* The next message, whose msg is the caller's to destroy. False where there is none now. */
+/* Returns the next message, whose msg the caller destroys. Returns false if there is none now. */
 bool source_take(struct source *s, struct source_message *ret);
 
-/* Keeps the consumer and asks for more. @held: bytes of messages that the caller has not settled. May block for a second. False
- * if something is amiss: source_error says what; it is tried again by the next calls. */
+/* Maintains the consumer and requests more. @held: bytes of messages that the caller has not settled. May
+ * block for a second. Returns false on trouble, see source_error; later calls try again. */
 bool source_step(struct source *s, size_t held);
 
 const char *source_error(const struct source *s);
 
 struct source_facts {
-        uint64_t pending;     /* messages in the stream behind the last that came */
-        double message_bytes; /* of a message of the stream, on average */
-        uint64_t rewinds;     /* the stream held another message at the position */
+        uint64_t pending;     /* messages in the stream after the last one received */
+        double message_bytes; /* average size of a message in the stream */
+        uint64_t rewinds;     /* how often the stream contained a different message at the position */
         bool open;
 };
 

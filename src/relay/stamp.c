@@ -29,7 +29,7 @@ static bool string_is(struct json_string s, struct slice word)
         return slice_eq((struct slice){text, json_string_decode(s, text)}, word);
 }
 
-/* Whether it is a spending record, as far as can be seen, that has no collectedAt. */
+/* True if the line looks like a spending record without collectedAt. */
 static bool needs_stamp(struct slice line, struct json_scratch *scratch)
 {
         struct json_reader reader;

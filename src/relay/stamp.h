@@ -8,20 +8,20 @@
 #include "base/json.h"
 #include "base/slice.h"
 
-/* The lines of a message, as they are sent to the daemon. A spending record without collectedAt gets one: the time at which
- * the stream stored the message, plus the line's number (from 1) in microseconds. It is the same whenever the message is
- * delivered, so the record gets the same id. */
+/* Prepares the lines of a message for the daemon. A spending record without collectedAt gets one: the time
+ * at which the stream stored the message, plus the line's number (from 1) in microseconds. It is the same at
+ * every delivery, so the record gets the same id. */
 
 struct stamped {
-        size_t lines; /* appended; an empty line counts */
-        size_t full;  /* of these not empty */
+        size_t lines; /* number of lines appended, including empty ones */
+        size_t full;  /* number of non-empty lines */
 };
 
-/* Appends the lines of @message to @out, each with a newline. A byte order mark before the first is left out. */
+/* Appends the lines of @message to @out, each with a line feed. Drops a byte order mark before the first. */
 struct stamped stamp_lines(struct slice message, int64_t stored_us, struct json_scratch *scratch,
                            struct buf *out);
 
-/* Cuts the next line off the front of @rest, without its newline. False at the end. */
+/* Cuts the next line off the front of @rest, without its line feed. Returns false at the end. */
 bool stamp_next_line(struct slice *rest, struct slice *ret);
 
 #endif

@@ -8,7 +8,7 @@
 #include "server/ids.h"
 #include "server/peers.h"
 
-/* Both kinds of ids are unsigned. */
+/* User and group ids are both unsigned. */
 static int read_list(const char *list, const char *setting, bool (*find)(struct slice name, unsigned *ret),
                      unsigned **ret_ids, size_t *ret_len, char ret_error[ACCESS_ERROR_BYTES])
 {

@@ -42,7 +42,8 @@ static uint64_t seconds_since(const struct client_log *l, uint64_t since_ms)
 
 /* --- refused lines --- */
 
-/* A field's name as the record's rules know it; one that the client invented is as good as content. */
+/* Returns the field's name if it is one of the record's fields: a name that the client made up is content,
+ * and not logged. */
 static const char *known_field(const struct reject *reject)
 {
         return reject->code == REJECT_UNKNOWN_FIELD || reject->code == REJECT_BAD_JSON ? "" : reject->field;

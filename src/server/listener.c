@@ -73,7 +73,8 @@ static void pause_accepting(struct listener *l, uint64_t pause_ms)
         uv_timer_start(&l->pause, on_pause_over, pause_ms, 0);
 }
 
-/* Without descriptors, say, the same connection would be tried again and again: all wait a moment. */
+/* After a failure, as for lack of descriptors, pauses accepting: the same connection would fail again
+ * immediately. */
 static void on_failure(struct listener *l, int error)
 {
         uint64_t failures = log_limit_pass(&l->failures, uv_now(l->loop));
@@ -84,7 +85,7 @@ static void on_failure(struct listener *l, int error)
         pause_accepting(l, FAILURE_PAUSE_MS);
 }
 
-/* The client was gone again, or its network: accept(2) says that these are not the socket's own faults. */
+/* The client, or its network, is gone: not an error of the listening socket (accept(2)). */
 static bool is_passing(int error)
 {
         return error == EINTR || error == ECONNABORTED || error == EPROTO || error == EPERM ||
@@ -122,7 +123,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         }
 }
 
-/* Takes over @fd, a bound socket. 0 or a negative errno, and @fd closed. */
+/* Takes over @fd, a bound socket. Returns 0, or a negative errno with @fd closed. */
 static int listen_take(struct listener *l, int fd, bool tcp)
 {
         struct listener_socket *s = &l->sockets[l->len];
@@ -144,7 +145,7 @@ static int listen_take(struct listener *l, int fd, bool tcp)
 
 /* --- the Unix socket --- */
 
-/* The file that is locked at @path is still the one that lies there. */
+/* True if the locked file is still the one at @path. */
 static bool is_same_file(int fd, const char *path)
 {
         struct stat ours;
@@ -154,8 +155,9 @@ static bool is_same_file(int fd, const char *path)
                ours.st_dev == there.st_dev;
 }
 
-/* Of two daemons that find a stale socket, one may replace it; the other must not take the new one for the
- * stale one. Whoever held the lock last has removed its file: then another is to be locked. */
+/* Of two daemons that find a stale socket, only one may replace it; the other must not mistake the new
+ * socket for the stale one. The previous holder of the lock may have removed its file: then the new file
+ * must be locked. */
 static int lock_unix(struct listener *l, const char *path, char ret_error[LISTENER_ERROR_BYTES])
 {
         char lock[LOCK_PATH_BYTES];
@@ -198,7 +200,7 @@ static void unlock_unix(struct listener *l, const char *path)
         l->lock_fd = -1;
 }
 
-/* Whether somebody answers at @path: 1, 0, or -1 with errno. */
+/* Returns 1 if a program listens at @path, 0 if none does, or -1 with errno. */
 static int is_alive(const struct sockaddr_un *addr)
 {
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -207,7 +209,7 @@ static int is_alive(const struct sockaddr_un *addr)
         if (fd < 0)
                 return -1;
         r = connect(fd, (const struct sockaddr *)addr, sizeof(*addr));
-        if (r == 0 || errno == EAGAIN) /* EAGAIN: its backlog is full, so it lives */
+        if (r == 0 || errno == EAGAIN) /* EAGAIN: its backlog is full, so it is alive */
                 r = 1;
         else if (errno == ECONNREFUSED)
                 r = 0;
@@ -215,7 +217,7 @@ static int is_alive(const struct sockaddr_un *addr)
         return r;
 }
 
-/* Removes what a crashed daemon left at @path. */
+/* Removes the socket that a crashed daemon left at @path. */
 static int remove_stale(const char *path, char ret_error[LISTENER_ERROR_BYTES])
 {
         struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -243,7 +245,7 @@ static int remove_stale(const char *path, char ret_error[LISTENER_ERROR_BYTES])
         return 0;
 }
 
-/* A socket bound to @path, or a negative errno. */
+/* Returns a socket bound to @path, or a negative errno. */
 static int bind_unix(const char *path, unsigned mode)
 {
         struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -254,7 +256,7 @@ static int bind_unix(const char *path, unsigned mode)
         if (fd < 0)
                 return -errno;
         memcpy(addr.sun_path, path, strlen(path) + 1);
-        mask = umask(0777); /* nobody gets in between bind and chmod */
+        mask = umask(0777); /* nobody can connect between bind and chmod */
         r = bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) == 0 ? 0 : -errno;
         umask(mask);
         if (r == 0 && chmod(path, (mode_t)mode) != 0)
@@ -304,7 +306,7 @@ static void log_bound(int fd)
                 log_info("listening on TCP %s port %s", host, port);
 }
 
-/* A socket bound to @addr, or a negative errno. */
+/* Returns a socket bound to @addr, or a negative errno. */
 static int bind_tcp(const struct addrinfo *addr)
 {
         int fd = socket(addr->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -332,7 +334,7 @@ static int open_address(struct listener *l, const struct addrinfo *addr)
         return err;
 }
 
-/* 0, and *ret to be given to freeaddrinfo. */
+/* Returns 0, and *ret, which the caller frees with freeaddrinfo. */
 static int resolve_tcp(const char *address, bool anywhere, struct addrinfo **ret,
                        char ret_error[LISTENER_ERROR_BYTES])
 {
@@ -401,7 +403,7 @@ static bool has_unix(const struct listener *l)
         return false;
 }
 
-/* Whether the socket may be used, bound as it is. */
+/* Checks whether the socket may be used with its address. */
 static int check_adopted(const struct listener *l, int fd, bool anywhere, const struct sockaddr *bound,
                          char ret_error[LISTENER_ERROR_BYTES])
 {

@@ -4,12 +4,12 @@
 
 enum {
         BLOCK_FIRST = 4 * 1024,
-        ROOM_MIN = 8 * 1024, /* a block with less room, or less than an eighth of it, is not read into */
+        ROOM_MIN = 8 * 1024, /* minimum free space for reading into a block; also an eighth of the block */
         SMALL_MIN = 1024,
         SMALL_MAX = 16 * 1024,
 };
 
-/* An eighth of the limit, and at least one longest line. */
+/* An eighth of the limit, but at least one longest line. */
 static size_t share_of_long(const struct receiving *all)
 {
         size_t least = all->max_line + 2 * BLOCK_BYTES;
@@ -18,7 +18,7 @@ static size_t share_of_long(const struct receiving *all)
         return share > least ? share : least;
 }
 
-/* Everybody may have a block of so many bytes, whatever others hold: a thousand clients fill 1/32 of the limit. */
+/* Block size that every client may have, whatever others hold: a thousand clients use 1/32 of the limit. */
 static size_t small_bytes(const struct receiving *all)
 {
         size_t bytes = all->memory->limit / (32 * 1024);
@@ -41,7 +41,7 @@ static size_t room_min(const struct block *b)
         return b->cap / 8 < ROOM_MIN ? b->cap / 8 : ROOM_MIN;
 }
 
-/* Of the block in which there is room; 0 where there is some in the present one. */
+/* Size of the next block to read into; 0 if the present one has space. */
 static size_t wanted_bytes(const struct received *r)
 {
         size_t len = unfinished_len(r);
@@ -89,7 +89,7 @@ static void note_held(struct received *r)
                 r->shared->favoured = NULL;
 }
 
-/* An unfinished line moves to a block of @bytes. */
+/* Moves an unfinished line to a block of @bytes. */
 static void move_to_block(struct received *r, size_t bytes)
 {
         struct block *old = r->block;

@@ -8,56 +8,56 @@
 #include "base/slice.h"
 #include "wire/frame.h"
 
-/* The bytes of one client that are received and not handed on: lines that wait for room, and one that has no
- * end yet. Blocks begin small and follow what the client sends. Long lines have a share of the memory limit. When
- * it is used up, one of those that it holds goes on beside it, to its end, and the others wait for their turn: so
- * each is read in the end. Small blocks are always there, so that ordinary lines never wait for somebody's long
- * ones. */
+/* Bytes received from one client and not yet passed on: lines that wait for room, and an unfinished line.
+ * Blocks start small and adapt to what the client sends. Long lines share a part of the memory limit. When
+ * that part is used up, one of them may grow beyond it, to its end, and the others wait for their turn, so
+ * each is read eventually. Small blocks are always available, so ordinary lines never wait for long ones of
+ * others. */
 
 /* What the sessions of a worker share. */
 struct receiving {
         struct memory *memory;
         size_t max_line;                 /* bytes */
-        size_t held;                     /* bytes of blocks that hold bytes which are not handed on */
-        size_t held_long;                /* of these, in blocks that are not small */
-        const struct received *favoured; /* whose long line may grow although the share is used up; or NULL */
+        size_t held;                     /* size of blocks with bytes not yet passed on */
+        size_t held_long;                /* part of held in blocks that are not small */
+        const struct received *favoured; /* the client whose long line may grow beyond the share; or NULL */
 };
 
-/* Zeroed at first, but for shared. */
+/* Zeroed at first, except for shared. */
 struct received {
         struct receiving *shared;
-        struct block *block; /* block->data[parsed..block->len] is not cut into lines yet */
+        struct block *block; /* block->data[parsed..block->len] has not been split into lines */
         size_t parsed;
         struct frame frame;
-        bool unparsed;      /* whole lines may stand in the block */
-        size_t block_bytes; /* of the next block */
-        size_t held;        /* what shared->held counts for it */
-        size_t held_long;   /* likewise */
+        bool unparsed;      /* the block may contain whole lines */
+        size_t block_bytes; /* size of the next block */
+        size_t held;        /* its part of shared->held */
+        size_t held_long;   /* its part of shared->held_long */
 };
 
-/* Whether received_room would give any: false while an unfinished line waits for its share. */
+/* False while an unfinished line waits for its share, and received_room would return nothing. */
 bool received_may_grow(const struct received *r);
 
-/* Whether it holds more than a longest line, so that it should be given no more before lines are cut. */
+/* True if it holds more than a longest line: split lines before adding more. */
 bool received_full(const struct received *r);
 
-/* Where further bytes go, *ret_len of them at most; at least one where received_may_grow. */
+/* Returns space for at most *ret_len further bytes, at least one if received_may_grow. */
 char *received_room(struct received *r, size_t *ret_len);
 
-/* So many bytes were put there. */
+/* @len bytes were written to that space. */
 void received_add(struct received *r, size_t len);
 
-/* Cuts the next line, while r->unparsed; FRAME_MORE ends that. *ret_line borrows the block, and is the line's
- * beginning on FRAME_TOO_LONG. With @ended no more bytes come. */
+/* Splits off the next line; call it while r->unparsed, until FRAME_MORE. *ret_line points into the block; on
+ * FRAME_TOO_LONG it is the line's beginning. @ended: no more bytes will come. */
 enum frame_result received_next(struct received *r, bool ended, struct slice *ret_line);
 
-/* After lines were cut: gives back what is not needed. */
+/* Frees what is not needed after lines were split off. */
 void received_tidy(struct received *r);
 
-/* Forgets everything. */
+/* Drops everything. */
 void received_drop(struct received *r);
 
-/* Whether it holds more than a small block: what could be given up for others. */
+/* True if it holds more than a small block, which others could use. */
 static inline bool received_hoards(const struct received *r)
 {
         return r->held_long > 0;

@@ -1,14 +1,15 @@
-/* A session reads into blocks, cuts lines where they lie and hands each to the sink. Replies gather in a
- * buffer that is sent once a loop turn (in the prepare handle, when all callbacks of the turn have run), with
- * one cumulative ack at its end.
+/* A session reads into blocks, splits lines in place and passes each to the sink. Replies collect in a
+ * buffer that is sent once per loop turn (in the prepare handle, after all callbacks of the turn), with one
+ * cumulative ack at its end.
  *
  * A session stops taking lines, and then reading, while the pipeline has no room or its client leaves too
- * many replies unread; so what a client can make the daemon hold is bounded. What was received stays in the
- * block until its turn comes.
+ * many replies unread; this limits what a client can make the daemon hold. Received bytes stay in the block
+ * until the session's turn.
  *
- * Ends: the client shuts down its sending side (EOF: settle all, last ack, close); the daemon drains (settle
- * what was received, last ack, "closing", shut down, linger, close); the connection breaks (CLOSED at once;
- * the lines in flight still go their way, and the session is freed when the last of them is settled). */
+ * How a session ends: the client shuts down its sending side (EOF: settle all, last ack, close); the daemon
+ * stops (settle what was received, last ack, "closing", shut down, linger, close); the connection breaks
+ * (CLOSED immediately; lines in flight are still processed, and the session is freed when the last one is
+ * settled). */
 #include "server/session.h"
 
 #include <assert.h>
@@ -29,12 +30,12 @@
 _Static_assert((int)SESSION_PEER_BYTES == (int)TRANSPORT_PEER_BYTES, "one name");
 
 enum {
-        REPLIES_HIGH = 64 * 1024, /* bytes of unread replies at which a session stops taking lines */
-        REPLIES_LOW = 4 * 1024,   /* the same while replies and notes of all fill their share */
-        LINES_LOW = 4 * 1024,     /* likewise, lines that are not acked */
-        NOTES_SHARE = 16,         /* a part of the memory limit is for replies and notes of lines, */
-        LINES_SHARE = 128,        /* and one of this for a session's: one byte a line */
-        REFUSED_MAX = 128,        /* with so many clients being turned away, none gets to linger */
+        REPLIES_HIGH = 64 * 1024, /* bytes of unread replies at which a session is paused */
+        REPLIES_LOW = 4 * 1024,   /* the same, while replies and notes of all sessions fill their share */
+        LINES_LOW = 4 * 1024,     /* unacked lines at which a session is paused in that case */
+        NOTES_SHARE = 16,         /* part of the memory limit for replies and notes about lines, */
+        LINES_SHARE = 128,        /* and part of this for one session's notes: one byte per line */
+        REFUSED_MAX = 128,        /* with this many clients being turned away, none lingers */
 };
 
 size_t session_replies_pending(const struct session *s)
@@ -50,8 +51,8 @@ void session_mark_dirty(struct session *s)
 
 /* --- memory --- */
 
-/* What the client makes us hold beside its lines is counted: the session itself, its replies, and a byte for
- * each line that is not acked. */
+/* Counts what the client makes us hold besides its lines: the session itself, its replies, and one byte per
+ * unacked line. */
 static void count_memory(struct session *s)
 {
         size_t notes = s->out.cap + (s->io ? transport_bytes(s->io) : 0) + s->acks.cap;
@@ -93,7 +94,7 @@ static void log_close(struct session *s)
         client_log_close(&s->set->log, &from, &end);
 }
 
-/* The connection ends here; lines that were received go on. */
+/* Closes the connection; received lines are still processed. */
 void session_close(struct session *s)
 {
         if (s->state == SESSION_CLOSED)
@@ -115,7 +116,7 @@ static void on_closed(void *ctx)
         s->io = NULL;
         if (s->refused)
                 received_drop(&s->received);
-        session_turn(s); /* of what was received it took no more while replies were unread */
+        session_turn(s); /* received lines may have waited until replies were read */
         session_mark_dirty(s);
 }
 
@@ -143,7 +144,7 @@ static void free_session(struct session *s)
         set->ops->on_gone(set->ctx);
 }
 
-/* Everything was sent. */
+/* All replies are sent. */
 static void end_sending(struct session *s)
 {
         bool crowded = s->place == PLACE_REFUSED && s->set->places[PLACE_REFUSED] > REFUSED_MAX;
@@ -173,7 +174,7 @@ static void after_sending(struct session *s)
 
 static void on_sent(void *ctx)
 {
-        session_mark_dirty(ctx); /* acks may have moved meanwhile */
+        session_mark_dirty(ctx); /* acks may have advanced meanwhile */
         after_sending(ctx);
 }
 
@@ -182,7 +183,7 @@ bool session_settled(const struct session *s)
         return !s->received.unparsed && s->in_flight == 0;
 }
 
-/* Before what is settled counts as acked. */
+/* Call it before settled lines count as acked. */
 static void note_ack(struct session *s)
 {
         struct sessions *set = s->set;
@@ -202,23 +203,23 @@ void session_say_ack(struct session *s)
         s->told = uv_now(s->set->loop);
 }
 
-/* Why the session is to end although its client did not end it; NULL where it is not. */
+/* Why the session ends although its client did not end it; NULL if it does not end. */
 static const char *closing_word(const struct session *s)
 {
         if (s->state == SESSION_EOF && acks_in_flight(&s->acks) > 0)
-                return "shutdown"; /* lines were abandoned, or are not settled yet: then it is not said now */
+                return "shutdown"; /* lines were abandoned, or are not settled yet: not yet */
         if (s->state != SESSION_OPEN)
                 return NULL;
         return s->set->draining ? "shutdown" : s->closing;
 }
 
-/* Adds what there is to say at the end of a loop turn. */
+/* Appends the replies due at the end of a loop turn. */
 static void say(struct session *s)
 {
         const char *closing = closing_word(s);
         bool last = (s->state == SESSION_EOF || closing) && (session_settled(s) || s->set->ending);
 
-        if (s->state == SESSION_LAST) /* all is said */
+        if (s->state == SESSION_LAST) /* already done */
                 return;
         if (s->acks.settled > s->acked || (last && !s->ack_told))
                 session_say_ack(s);
@@ -226,7 +227,7 @@ static void say(struct session *s)
                 reply_closing(&s->out, closing);
         if (last) {
                 session_enter(s, SESSION_LAST);
-                list_remove(&s->waiting); /* it takes no more lines */
+                list_remove(&s->waiting); /* takes no more lines */
                 received_drop(&s->received);
         }
 }
@@ -247,7 +248,7 @@ void session_flush(struct session *s)
         say(s);
         count_memory(s);
         if (s->place == PLACE_STRANGER && s->state == SESSION_LAST) {
-                session_close(s); /* without the greeting nothing can be told */
+                session_close(s); /* without a handshake nothing can be sent */
                 return;
         }
         sent = transport_send(s->io, &s->out, s->state == SESSION_LAST);
@@ -279,8 +280,8 @@ void session_abandon(struct session *s)
 
 /* --- receiving --- */
 
-/* Whoever speaks HTTP is no client of ours, but a web page, say, that makes a browser send what it wants:
- * nothing of that may become lines. */
+/* A client that speaks HTTP is, for example, a browser controlled by a web page: none of its bytes may
+ * become lines. */
 static void turn_http_away(struct session *s)
 {
         uint64_t refusals = log_limit_pass(&s->set->http_requests, uv_now(s->set->loop));
@@ -303,7 +304,7 @@ static void turn_http_away(struct session *s)
         session_mark_dirty(s);
 }
 
-/* Of the lines before the first that might be a record. True where the client was turned away. */
+/* Checks lines before the first that may be a record. Returns true if the client was turned away. */
 static bool greets_with_http(struct session *s, enum frame_result result, struct slice *line)
 {
         static const char bom[] = "\xef\xbb\xbf";
@@ -353,7 +354,7 @@ bool session_may_go_on(const struct session *s)
                (s->received.unparsed || received_may_grow(&s->received));
 }
 
-/* Cuts lines and hands them on, as long as there is room. */
+/* Splits lines and passes them on as long as there is room. */
 static void take_lines(struct session *s)
 {
         uint64_t begun = s->acks.begun;
@@ -384,7 +385,7 @@ static uv_buf_t alloc(void *ctx)
         return uv_buf_init(room, (unsigned)len);
 }
 
-/* Not asked while there is room: since the last turn others may have taken it. */
+/* Does not ask again whether there is room: others may have used it since the last turn. */
 static bool may_read(void *ctx)
 {
         struct session *s = ctx;
@@ -420,7 +421,7 @@ static void on_broken(void *ctx, const char *tls_reason)
         session_close(ctx);
 }
 
-/* The client is one of us, or turned away. */
+/* Accepts the client or turns it away. */
 static void admit(struct session *s)
 {
         const char *refuse;
@@ -441,7 +442,7 @@ void session_peer(const struct session *s, struct peer *ret)
         transport_identify(s->io, ret);
 }
 
-/* The client's certificate tells who it is. */
+/* The client has shown its certificate. */
 static void on_greeted(void *ctx)
 {
         struct session *s = ctx;
@@ -469,18 +470,18 @@ static void on_read(void *ctx, bool ended)
         s->client_ended |= ended;
         if (ended && s->state == SESSION_OPEN)
                 session_enter(s, SESSION_EOF);
-        session_mark_dirty(s); /* there may be something to answer, to TLS itself */
+        session_mark_dirty(s); /* TLS itself may have to answer */
         if (s->place == PLACE_REFUSED) {
                 transport_stop_reading(s->io);
                 return;
         }
         if (ended && s->received.block)
-                s->received.unparsed = true; /* its last line needs no end */
+                s->received.unparsed = true; /* the last line needs no line end */
         session_turn(s);
 }
 
-/* Takes lines, then reads on, or waits: for room (its next turn comes by itself), or until its replies are
- * read (then on_written gives it its turn). */
+/* Takes lines, then continues reading, or waits: for room (turns come by themselves), or until replies are
+ * read (then on_written gives the session a turn). */
 void session_turn(struct session *s)
 {
         bool unread;
@@ -489,11 +490,11 @@ void session_turn(struct session *s)
         if (s->state == SESSION_LAST || s->state == SESSION_LINGERING)
                 return;
         take_lines(s);
-        if (s->state == SESSION_LAST) /* it was turned away */
+        if (s->state == SESSION_LAST) /* the client was turned away */
                 return;
         unread = session_has_unread_replies(s);
         room = !s->received.unparsed &&
-               (s->place == PLACE_STRANGER || has_room(s)) && /* a greeting needs none */
+               (s->place == PLACE_STRANGER || has_room(s)) && /* a handshake needs no room */
                received_may_grow(&s->received);
         if (!room && !unread && list_empty(&s->waiting) &&
             (s->state != SESSION_CLOSED || s->received.unparsed))
@@ -503,7 +504,7 @@ void session_turn(struct session *s)
         else if (s->io)
                 transport_stop_reading(s->io);
         if (!s->received.unparsed)
-                session_mark_dirty(s); /* it may have been the last line */
+                session_mark_dirty(s); /* this may have been the last line */
 }
 
 /* --- the beginning --- */

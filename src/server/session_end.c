@@ -1,5 +1,5 @@
-/* Sessions that end, or may be at their end, though no event of their socket says so: idle ones, those whose
- * client reads no replies, those that keep room from others, and those whose client is gone. */
+/* Sessions that end, or should, without an event on their socket: idle ones, ones whose client reads no
+ * replies, ones that keep memory from others, and ones whose client is gone. */
 #include "server/session.h"
 
 #include <inttypes.h>
@@ -11,13 +11,12 @@
 #include "server/transport.h"
 
 enum {
-        UNFINISHED_MS = 10000, /* for so long a long line may keep others from theirs, */
-        SILENT_MS = 1000,      /* and for so long without a byte */
-        REPEAT_MS = 5000,      /* between two acks that say the same */
+        UNFINISHED_MS = 10000, /* how long an unfinished long line may keep memory from others, */
+        SILENT_MS = 1000,      /* and how long it may do so without a byte received */
+        REPEAT_MS = 5000,      /* between two equal acks */
 };
 
-/* A client that sent no whole line for so long, and owes nothing: it neither waits for us, nor do we wait for
- * it to read its replies. */
+/* True if the client has sent no whole line for idle_ms, has no unacked lines, and has read its replies. */
 static bool is_idle(const struct session *s)
 {
         bool open = s->state == SESSION_OPEN && !session_waits_for_memory(s);
@@ -27,7 +26,7 @@ static bool is_idle(const struct session *s)
                uv_now(s->set->loop) - s->last_line >= s->set->idle_ms;
 }
 
-/* Nothing of what it was sent was read for so long. */
+/* True if the client has read nothing of its replies for idle_ms. */
 static bool is_deaf(struct session *s)
 {
         uint64_t progress = transport_progress(s->io);
@@ -84,7 +83,7 @@ void session_end_unfinished(struct session *s, bool wanted)
 
         if (s->state != SESSION_OPEN || !received_hoards(&s->received))
                 return;
-        if (!s->io->reading && transport_has_unread(s->io)) { /* it waits for us */
+        if (!s->io->reading && transport_has_unread(s->io)) { /* the client waits for us */
                 s->unfinished_since = now;
                 s->read_us = clock_monotonic_us();
                 return;
@@ -104,8 +103,8 @@ int session_unwatched(const struct session *s)
         return open && s->place == PLACE_CLIENT && !s->io->reading ? transport_fd(s->io) : -1;
 }
 
-/* On TCP a client that is gone looks like one that has shut down its sending side, or that waits for us to read:
- * until it is sent something. An ack once more does no harm. */
+/* On TCP a client that is gone looks like one that has shut down its sending side, or waits for us to read,
+ * until something is sent to it. Repeating an ack is harmless. */
 void session_probe(struct session *s)
 {
         if (!s->io->tcp || transport_sending(s->io) || uv_now(s->set->loop) - s->told < REPEAT_MS)

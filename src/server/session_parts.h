@@ -5,7 +5,7 @@
 
 /* Between session.c, session_end.c, session_states.c and session_stats.c. */
 
-/* Steps to @state, or into @place: which may follow which, the tables in session_states.c say. */
+/* Steps to @state, or into @place; the tables in session_states.c list what may follow what. */
 void session_enter(struct session *s, enum session_state state);
 void session_move(struct session *s, enum session_place place);
 
@@ -13,16 +13,16 @@ size_t session_replies_pending(const struct session *s);
 bool session_has_unread_replies(const struct session *s);
 bool session_may_begin_lines(const struct session *s);
 
-/* Whether all that was received is settled. */
+/* True if all received lines are settled. */
 bool session_settled(const struct session *s);
 
-/* The session gets its word at the end of the loop turn. */
+/* Schedules session_flush for the end of the loop turn. */
 void session_mark_dirty(struct session *s);
 
-/* Adds an ack to the replies, of what is settled now. */
+/* Appends an ack of what is settled now to the replies. */
 void session_say_ack(struct session *s);
 
-/* The connection ends here; lines that were received go on. */
+/* Closes the connection; received lines are still processed. */
 void session_close(struct session *s);
 
 #endif

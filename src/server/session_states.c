@@ -1,4 +1,4 @@
-/* Which states of a session may follow which, and which of the set's counts. */
+/* Which state of a session, and which place in the set, may follow which. */
 #include "base/state_machine.h"
 #include "server/session_parts.h"
 #include "server/sessions.h"

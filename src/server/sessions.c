@@ -7,8 +7,8 @@
 
 enum { HANGUPS_AT_ONCE = 256, HANGUPS_MS = 500 };
 
-/* Gives those that wait their turn while there is room; who got none, or has no room of its own, is first the
- * next time. */
+/* Gives waiting sessions their turns while there is room. A session without a turn, or without room of its
+ * own, comes first the next time. */
 static void give_turns(struct sessions *set)
 {
         struct list now;
@@ -37,7 +37,8 @@ static void on_prepare(uv_prepare_t *prepare)
 
         if (!list_empty(&set->waiting))
                 give_turns(set);
-        /* Sending may let a session take more lines, and say more; since nothing is read here, that ends. */
+        /* Sending may let a session take more lines and reply more; since nothing is read here, the loop
+         * ends. */
         while (!list_empty(&set->dirty)) {
                 struct session *s = container_of(set->dirty.next, struct session, dirty);
 
@@ -54,14 +55,14 @@ static void on_idle_timer(uv_timer_t *timer)
                 session_end_idle(container_of(l, struct session, all));
 }
 
-/* Long lines that are never finished give way where others wait for their room. */
+/* Ends sessions with long unfinished lines when others wait for their memory. */
 static void end_unfinished(struct sessions *set)
 {
         bool wanted = false;
 
         for (struct list *l = set->waiting.next; l != &set->waiting && !wanted; l = l->next)
                 wanted = session_waits_for_memory(container_of(l, struct session, waiting));
-        wanted &= set->ops->has_room(set->ctx); /* else closing one would help nobody */
+        wanted &= set->ops->has_room(set->ctx); /* otherwise ending one would not help */
         for (struct list *l = set->all.next; l != &set->all; l = l->next)
                 session_end_unfinished(container_of(l, struct session, all), wanted);
 }
@@ -80,8 +81,8 @@ static void look_for_hangups(struct session **sessions, struct pollfd *fds, nfds
         }
 }
 
-/* The loop does not watch sockets that are not read from, and does not need to: looking now and then will do,
- * and costs nothing while nobody is paused. */
+/* The loop does not watch sockets that are not read from; checking them periodically is enough, and free
+ * while no client is paused. */
 static void on_hangup_timer(uv_timer_t *timer)
 {
         struct sessions *set = timer->data;
@@ -99,7 +100,7 @@ static void on_hangup_timer(uv_timer_t *timer)
                 fds[len++] = (struct pollfd){.fd = fd, .events = 0};
                 if (len < HANGUPS_AT_ONCE)
                         continue;
-                look_for_hangups(sessions, fds, len); /* which frees none */
+                look_for_hangups(sessions, fds, len); /* this does not free a session */
                 len = 0;
         }
         if (len > 0)

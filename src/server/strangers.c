@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* Sources are told apart by their hash in so many counts: what two share is theirs together. */
+/* Sources are counted by hash: sources with the same hash share a count. */
 enum { COUNTS = 1024 };
 
 static size_t count_of(const struct session *s)
@@ -37,7 +37,7 @@ struct session *strangers_pick(const struct sessions *set)
                 if (count_of(s) != busiest || (picked && s->has_spoken && !picked->has_spoken))
                         continue;
                 if (picked && picked->has_spoken && !s->has_spoken)
-                        seen = 0; /* a better one */
+                        seen = 0; /* a better candidate */
                 if (random() % ++seen == 0)
                         picked = s;
         }

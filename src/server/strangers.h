@@ -3,12 +3,12 @@
 
 #include "server/sessions.h"
 
-/* TLS clients that have not shown their certificate yet: they cost memory, and anybody may be one. */
+/* TLS clients that have not shown their certificate yet: they use memory, and anybody can be one. */
 
-/* The one that is to go. It is of the source that has the most (so that one source cannot push others out),
- * among these of those that have sent nothing yet, if any has not, and among these any one: what nobody can
- * aim at. To be called when there are more than SESSIONS_STRANGERS_MAX: a client that means it has shown its
- * certificate before that many others have come. */
+/* Returns the one to close. It is of the source with the most strangers (so that one source cannot push out
+ * others); among these, of those that have sent nothing, if any; and among these a random one, so that
+ * nobody can aim. Call it when there are more than SESSIONS_STRANGERS_MAX: an honest client shows its
+ * certificate before that many others connect. */
 struct session *strangers_pick(const struct sessions *set);
 
 #endif

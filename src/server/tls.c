@@ -21,7 +21,8 @@ static void take_reason(char ret[TLS_ERROR_BYTES])
 {
         unsigned long first = ERR_peek_error();
         const char *reason = ERR_SYSTEM_ERROR(first)
-                                     ? strerror(ERR_GET_REASON(first)) /* of which the last one tells not */
+                                     /* only the first queued error carries the errno */
+                                     ? strerror(ERR_GET_REASON(first))
                                      : ERR_reason_error_string(ERR_peek_last_error());
 
         snprintf(ret, TLS_ERROR_BYTES, "%s", reason ? reason : "the connection ended");
@@ -49,7 +50,7 @@ static int fail(SSL_CTX *ctx, const char *what, const char *path, char ret_error
         return ERR_CONFIG;
 }
 
-/* Nobody is there to type one: a key with a passphrase is an error. */
+/* Nobody can type a passphrase: an encrypted key is an error. */
 static int no_passphrase(char *to, int size, int writing, void *ctx)
 {
         (void)to;
@@ -71,7 +72,7 @@ static int verify(int ok, X509_STORE_CTX *store)
         return ok;
 }
 
-/* INT64_MAX if OpenSSL cannot tell. */
+/* Returns INT64_MAX if OpenSSL cannot tell. */
 static int64_t seconds_of(const ASN1_TIME *time)
 {
         struct tm tm;
@@ -136,7 +137,7 @@ int tls_server_load(struct tls_server *s, const struct tls_files *files, char re
         if (files->client_crl[0] && !load_crl(ctx, files->client_crl, &crl_expires_s))
                 return fail(ctx, "listen.tls_client_crl", files->client_crl, ret_error);
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, verify);
-        /* no sessions are resumed: each connection shows its certificate to the authorities of today */
+        /* no session resumption: each connection is checked against the present authorities */
         SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
         SSL_CTX_set_num_tickets(ctx, 0);
         SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
@@ -223,7 +224,7 @@ void tls_init(struct tls *t, const struct tls_server *s)
         t->out = BIO_new(BIO_s_mem());
         if (!t->ssl || !t->in || !t->out)
                 abort();
-        SSL_set_bio(t->ssl, t->in, t->out); /* which owns them now */
+        SSL_set_bio(t->ssl, t->in, t->out); /* takes over both */
         SSL_set_accept_state(t->ssl);
 }
 
@@ -233,7 +234,7 @@ void tls_deinit(struct tls *t)
         *t = (struct tls){0};
 }
 
-/* What OpenSSL has for a connection besides: measured. */
+/* Further memory of OpenSSL per connection, measured. */
 enum { SSL_BYTES = 24 * 1024, BIO_KEEP_BYTES = 4 * 1024 };
 
 static size_t bio_bytes(void *bio)
@@ -254,7 +255,7 @@ size_t tls_buffer_bytes(const struct tls *t)
         return t->ssl ? bio_bytes(t->in) + bio_bytes(t->out) : 0;
 }
 
-/* What grew for once does not stay. */
+/* Shrinks a buffer that a single large write made grow. */
 static void trim(void *bio)
 {
         if (BIO_ctrl_pending(bio) > 0 || bio_bytes(bio) <= BIO_KEEP_BYTES)
@@ -266,7 +267,7 @@ static void trim(void *bio)
 void tls_put(struct tls *t, const char *data, size_t len)
 {
         if (BIO_write(t->in, data, (int)len) != (int)len)
-                abort(); /* memory */
+                abort(); /* out of memory */
 }
 
 enum tls_result tls_read(struct tls *t, char *to, size_t cap, size_t *ret_len)
@@ -305,7 +306,7 @@ void tls_name(const struct tls *t, char ret[TLS_NAME_BYTES])
         X509_free(cert);
         for (char *c = ret; *c; c++) {
                 if (*c < 0x20 || *c > 0x7e)
-                        *c = '?'; /* it goes into logs */
+                        *c = '?'; /* the name goes to logs */
         }
 }
 
@@ -350,7 +351,7 @@ void tls_write(struct tls *t, const char *data, size_t len)
 {
         ERR_clear_error();
         if (len > 0)
-                SSL_write(t->ssl, data, (int)len); /* into memory: it fails only where the connection did */
+                SSL_write(t->ssl, data, (int)len); /* to memory: fails only if the connection has failed */
 }
 
 void tls_finish(struct tls *t)

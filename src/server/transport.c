@@ -17,7 +17,7 @@ enum {
         KEEPALIVE_IDLE_S = 60,
         KEEPALIVE_INTERVAL_S = 10,
         KEEPALIVE_COUNT = 3,
-        GREETING_MS = 10000, /* for a TLS client to show its certificate */
+        GREETING_MS = 10000, /* limit of the TLS handshake */
 };
 
 /* --- closing --- */
@@ -108,13 +108,13 @@ size_t transport_bytes(const struct transport *t)
 
 uint64_t transport_progress(const struct transport *t)
 {
-        int queued = 0; /* in the kernel */
+        int queued = 0; /* bytes in the kernel's queue */
 
         ioctl(transport_fd(t), SIOCOUTQ, &queued);
         return (t->writes << 32) - uv_stream_get_write_queue_size(&t->uv.stream) - (uint64_t)queued;
 }
 
-/* What grew for once does not stay. */
+/* Shrinks a buffer that a single large write made grow. */
 static void trim(struct buf *b)
 {
         if (b->len == 0 && b->cap > KEEP_BYTES)
@@ -134,7 +134,7 @@ static void on_written(uv_write_t *req, int status)
                 t->ops->on_sent(t->ctx);
 }
 
-/* At once what the socket takes, the rest when it takes more. */
+/* Writes what the socket accepts immediately, the rest later. */
 static enum transport_sent write_out(struct transport *t, struct buf *out)
 {
         uv_buf_t buf = uv_buf_init(out->data, (unsigned)out->len);
@@ -160,7 +160,7 @@ static enum transport_sent write_out(struct transport *t, struct buf *out)
         return TRANSPORT_LATER;
 }
 
-/* Encrypts what there is to say; while the client has not greeted there is only the greeting. */
+/* Encrypts the output; before the handshake is complete there is only the handshake. */
 static void seal(struct transport *t, struct buf *out, bool last)
 {
         if (t->state == TRANSPORT_OPEN) {
@@ -185,7 +185,7 @@ enum transport_sent transport_send(struct transport *t, struct buf *out, bool la
 
 /* --- receiving --- */
 
-/* What is encrypted is deciphered at once: one buffer will do for all. */
+/* Encrypted bytes are decrypted immediately, so all connections share one buffer. */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 {
         static _Thread_local char cipher[CIPHER_BYTES];
@@ -207,17 +207,17 @@ static void on_tls_broken(struct transport *t)
         tls_take(&t->tls, &t->wire);
         alert = uv_buf_init(t->wire.data, (unsigned)t->wire.len);
         if (t->sending.len == 0 && alert.len > 0)
-                uv_try_write(&t->uv.stream, &alert, 1); /* if it can be told why, good */
+                uv_try_write(&t->uv.stream, &alert, 1); /* best effort: tell the client why */
         t->ops->on_broken(t->ctx, reason);
 }
 
-/* Deciphers all that came. */
+/* Decrypts all received bytes. */
 static void decipher(struct transport *t, const char *data, size_t len)
 {
         enum tls_result result;
 
         if (!t->tls.ssl)
-                tls_init(&t->tls, t->server); /* who sends nothing costs nothing */
+                tls_init(&t->tls, t->server); /* only now: a client that sends nothing costs nothing */
         tls_put(&t->tls, data, len);
         do {
                 uv_buf_t room = t->ops->alloc(t->ctx);
@@ -241,9 +241,9 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 {
         struct transport *t = stream->data;
 
-        if (nread == UV_ENOBUFS) { /* may_read said no */
+        if (nread == UV_ENOBUFS) { /* may_read returned false */
                 t->ops->on_read(t->ctx, false);
-        } else if (nread < 0 && (nread != UV_EOF || t->has_tls)) { /* TLS says itself when it ends */
+        } else if (nread < 0 && (nread != UV_EOF || t->has_tls)) { /* TLS announces its own end */
                 t->ops->on_broken(t->ctx, NULL);
         } else if (t->has_tls) {
                 decipher(t, buf->base, (size_t)nread);
@@ -311,7 +311,7 @@ static void on_greeting_over(uv_timer_t *timer)
         t->ops->on_broken(t->ctx, "it showed no certificate in time");
 }
 
-/* A client whose machine or network is gone is noticed within a minute and a half. */
+/* Detects a client whose machine or network is gone within 90 s. */
 static void set_tcp_options(uv_tcp_t *tcp)
 {
         int interval = KEEPALIVE_INTERVAL_S;
@@ -368,7 +368,7 @@ static void name_tcp_peer(const struct transport *t, char ret[TRANSPORT_PEER_BYT
         if (uv_tcp_getpeername(&t->uv.tcp, (struct sockaddr *)&address, &len) != 0)
                 return;
         uv_ip_name((struct sockaddr *)&address, host, sizeof(host));
-        /* the port stands at the same place for both families */
+        /* the port is at the same offset for both families */
         snprintf(ret, TRANSPORT_PEER_BYTES, "%s port %u", host,
                  ntohs(((struct sockaddr_in *)&address)->sin_port));
 }

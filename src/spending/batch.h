@@ -18,35 +18,36 @@ struct batch {
         size_t len;
         size_t cap;
         size_t bytes;     /* of the rows' lines */
-        int64_t first_us; /* no row's collected_at is earlier than the first, nor later than the last */
+        int64_t first_us; /* bounds of the rows' collected_at */
         int64_t last_us;
         uint64_t opened; /* loop time in ms of the first row */
-        bool doubtful; /* it steps aside: a row of it may be to blame for an error, or it costs the server much */
-        uint64_t due; /* it rests: loop time in ms before which it is not tried again; 0: it never rested */
+        /* it is set apart: one of its rows may be at fault, or it is expensive for the server */
+        bool doubtful;
+        uint64_t due; /* loop time in ms before which a resting batch is not tried again; 0: never rested */
         struct suspicion suspicion;
-        bool locked;   /* its ad objects were locked by somebody when it was last looked at */
+        bool locked;   /* its ad objects were locked when last checked */
         bool pruned;   /* a row that the server named was taken out */
-        bool merge;    /* some of it may be stored already: INSERT ... ON CONFLICT instead of COPY */
-        bool copied;   /* what is stored of it is: a COPY of its own stored it */
+        bool merge;    /* parts may be stored already: INSERT ... ON CONFLICT instead of COPY */
+        bool copied;   /* rows found stored were stored by its own COPY */
         bool any_time; /* holds a record with any_time set, which needs a merge of its own (portion.h) */
 };
 
-/* An empty batch, with room for @expected rows, and more when they come. Its memory is counted in @memory. */
+/* Returns an empty batch with room for @expected rows, which grows if needed. @memory counts it. */
 struct batch *batch_new(struct memory *memory, size_t expected);
 
-/* The rows must have been settled or moved. */
+/* All rows must have been settled or moved. */
 void batch_free(struct batch *b);
 
 /* Takes over *row. */
 void batch_add_take(struct batch *b, const struct row *row);
 
-/* Gives back what rows took that left it. */
+/* Frees memory of rows that have left the batch. */
 void batch_trim(struct batch *b);
 
-/* Takes row @i's place for the last row: the caller moved row @i elsewhere. */
+/* Moves the last row to position @i; the caller has moved row @i elsewhere. */
 void batch_remove(struct batch *b, size_t i);
 
-/* An empty batch for some of the rows of @b, which are held against it no longer. */
+/* Returns an empty batch for some of the rows of @b, without its suspicion. */
 struct batch *batch_new_part(const struct batch *b, size_t expected);
 
 /* Moves row @i of a batch of at least two rows to a new batch. */

@@ -177,7 +177,7 @@ static void on_wake(uv_timer_t *timer)
         b->on_waiting(b->ctx);
 }
 
-/* Small ones first: so a bad row is soon found, and few batches wait. */
+/* Sorts by size, small batches first: bad rows are found sooner, and few batches wait. */
 static void insert_doubtful(struct batcher *b, struct batch *batch)
 {
         struct list *next = b->doubtful.next;

@@ -15,14 +15,14 @@ void copy_format_header(struct buf *out);
 void copy_format_row(struct buf *out, const struct spending_record *rec);
 void copy_format_trailer(struct buf *out);
 
-/* The row, from 1, that the context of an error names (in whatever language), 0 where it names none: rules
- * that look at a row as it comes are told so, what is checked at the end of the statement is not. */
+/* Returns the row, from 1, that an error's context names (in any language); 0 if it names none. Errors
+ * raised while a row is read name its number; checks at the end of the statement (foreign keys) do not. */
 uint64_t copy_format_named_row(const char *context);
 
 enum { COPY_FORMAT_ARRAYS = 11 };
 
-/* One binary array per parameter of spending_merge_sql, made of the same field of each of @rows; with @chosen, of the
- * rows with these numbers, from 0, of which there are @len. */
+/* One binary array per parameter of spending_merge_sql, made of one field of each of @rows; with @chosen,
+ * only of the @len rows with these indices. */
 void copy_format_arrays(struct buf out[COPY_FORMAT_ARRAYS], const struct row *rows, const uint32_t *chosen,
                         size_t len);
 

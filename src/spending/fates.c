@@ -73,7 +73,7 @@ void fates_ask_next(struct fates *f, size_t len)
         f->asked_len = len;
 }
 
-/* The fate of the row that the answer's row @i is about, or NULL. */
+/* Returns the fate of the row that row @i of the answer is about, or NULL. */
 static uint8_t *asked_fate(const struct fates *f, const struct pg_result *res, int i)
 {
         int32_t n = pg_result_null(res, i, COMPARE_NUMBER) ? 0 : pg_result_i32(res, i, COMPARE_NUMBER);

@@ -18,7 +18,7 @@ void lookup_begin(struct lookup *l)
 
         for (size_t i = 0; i < LOOKUP_PARAMS; i++) {
                 l->params[i].len = 0;
-                pg_array_begin(&l->params[i], oids[i], 0); /* the length follows, see lookup_send */
+                pg_array_begin(&l->params[i], oids[i], 0); /* lookup_send sets the length */
         }
         l->accounts_len = 0;
         l->places_len = 0;
@@ -52,7 +52,7 @@ static void add_places(struct lookup *l, const struct miss *m)
                 add_place(l, m, &(struct uuid){0}); /* which is no connection's */
 }
 
-/* The number, from 1, of the miss's account among those of this question; 0 where there are too many. */
+/* Returns the number, from 1, of the miss's account in this query; 0 if there are too many accounts. */
 static int32_t account_number(struct lookup *l, const struct miss *m)
 {
         for (int32_t i = l->accounts_len; i-- > 0;) {

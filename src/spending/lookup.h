@@ -8,11 +8,11 @@
 #include "pg/pg_conn.h"
 #include "spending/miss.h"
 
-/* A question for many objects at once (ad_object_lookup_sql), put together miss by miss. */
+/* A query for many objects at once (ad_object_lookup_sql), built miss by miss. */
 
 enum {
-        LOOKUP_KEYS_MAX = 10000,   /* objects asked for in one question */
-        LOOKUP_ACCOUNTS_MAX = 256, /* accounts in one question */
+        LOOKUP_KEYS_MAX = 10000,   /* objects in one query */
+        LOOKUP_ACCOUNTS_MAX = 256, /* accounts in one query */
         LOOKUP_PLACES_MAX = 4096,  /* at which no further account is asked for */
         LOOKUP_PARAMS = 6,
 };
@@ -25,25 +25,25 @@ struct lookup {
         int32_t keys_len;
 };
 
-/* What the answer says of one miss. */
+/* The answer about one miss. */
 struct lookup_answer {
-        size_t miss;      /* in the order of the question, from 0 */
+        size_t miss;      /* index in the query, from 0 */
         int64_t accounts; /* how many match */
         bool known;
-        struct uuid object; /* where it is known */
+        struct uuid object; /* if exactly one object matches */
 };
 
 /* @l must be zeroed before its first use. */
 void lookup_begin(struct lookup *l);
 void lookup_deinit(struct lookup *l);
 
-/* False, and nothing is added, where the question is full. */
+/* Returns false, adding nothing, if the query is full. */
 bool lookup_add(struct lookup *l, const struct miss *miss);
 
-/* Also of a question without a miss: whether the server can answer at all. */
+/* May be sent without misses, to test whether the server can answer at all. */
 void lookup_send(struct lookup *l, struct pg_conn *conn);
 
-/* Reads row @row of the answer to a question of @asked misses; false where it makes no sense. */
+/* Reads row @row of the answer to a query of @asked misses; returns false if it is implausible. */
 bool lookup_answer(const struct pg_result *res, int row, size_t asked, struct lookup_answer *ret);
 
 #endif

@@ -11,19 +11,20 @@
 #include "wire/rules.h"
 #include "wire/name_key.h"
 
-/* Objects that are asked for, each with the rows that want it. */
+/* Objects being looked up, each with the rows that wait for it. */
 
 struct parked_row {
         struct parked_row *next;
         struct row row;
-        uint64_t deadline; /* loop time in ms until which it waits for its object; 0: not known to be unknown;
-                              MISS_FOREVER: the server cannot answer */
+        /* loop time in ms until which it waits for its object; 0: the object is not known to be unknown;
+         * MISS_FOREVER: the server cannot answer */
+        uint64_t deadline;
 };
 
 #define MISS_FOREVER UINT64_MAX
 
-/* While its query is in flight a miss is hidden: a row that comes later, behind the hierarchy record that makes
- * its object, needs an answer that is asked for later, too. */
+/* While its query is in flight a miss is hidden: a row that arrives later, after the hierarchy record that
+ * creates its object, needs the answer of a later query. */
 struct miss {
         struct list bucket; /* in no bucket: hidden */
         struct list order;  /* the owner's */
@@ -32,9 +33,9 @@ struct miss {
         struct rules *client;    /* whose rules it is found by; may be NULL */
         struct parked_row *rows; /* in order of arrival */
         struct parked_row **rows_end;
-        uint64_t deadline; /* of the first row, as there */
-        uint64_t retry_at; /* loop time in ms at which it is asked for again, where it is set aside */
-        unsigned pause_ms; /* before that; doubles with each failure */
+        uint64_t deadline; /* of the first row, as in struct parked_row */
+        uint64_t retry_at; /* loop time in ms at which a miss set aside is looked up again */
+        unsigned pause_ms; /* pause before retry_at; doubles with each failure */
         enum platform platform;
         bool has_connection;
         struct uuid connection_id;
@@ -55,13 +56,13 @@ struct misses {
 void misses_init(struct misses *m, struct memory *memory);
 void misses_deinit(struct misses *m);
 
-/* One that is not hidden, or NULL. */
+/* Returns the miss with @key unless it is hidden, else NULL. */
 struct miss *misses_find(struct misses *m, XXH128_hash_t key);
 
 /* A miss for what @row names, without rows and in no order. */
 struct miss *misses_add(struct misses *m, const struct row *row, XXH128_hash_t account_key);
 
-/* Its rows must have left. */
+/* Its rows must have been taken. */
 void misses_free(struct misses *m, struct miss *miss);
 
 void misses_hide(struct miss *miss);

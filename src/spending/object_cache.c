@@ -74,7 +74,7 @@ static void grow(struct object_cache *c)
         free(old);
 }
 
-/* Frees entry @i and moves up those behind it that would not be found across the gap. */
+/* Frees entry @i and moves up later entries that would not be found across the gap. */
 static void remove_at(struct object_cache *c, size_t i)
 {
         size_t mask = c->cap - 1;
@@ -91,7 +91,7 @@ static void remove_at(struct object_cache *c, size_t i)
         c->len--;
 }
 
-/* Entries lie in the order of their hashes, so the next one from the hand is any one. */
+/* Entries are in the order of their hashes, so the next one is a random one. */
 static void evict(struct object_cache *c)
 {
         do
@@ -129,8 +129,8 @@ void object_cache_remove(struct object_cache *c, XXH128_hash_t key)
                 remove_at(c, (size_t)(e - c->entries));
 }
 
-/* A removal moves entries towards the start of their run, behind the hand maybe: the run's length so far, some of
- * the cache being free. */
+/* A removal moves entries towards the start of their run, possibly past the hand. Returns the length of the
+ * run up to the hand; some slots are always free. */
 static size_t run_behind(const struct object_cache *c, size_t i)
 {
         size_t len = 0;

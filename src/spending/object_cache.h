@@ -8,10 +8,10 @@
 
 #include "base/uuid.h"
 
-/* Which ad object a key belongs to. A key is the 128-bit hash of what an object is resolved by (contract,
- * (platform, connectionId?, accountExternalId, externalId)), with a secret of the process (name_key_hash). The
- * texts themselves are not kept: of a billion keys two share a hash with a probability of 10^-21, and nobody can
- * look for two that do. One probe finds an entry: open addressing, linear. */
+/* Maps keys to ad objects. A key is the 128-bit hash of what identifies an object (platform, connectionId?,
+ * accountExternalId, externalId), with a secret of the process (name_key_hash). The texts are not kept:
+ * among a billion keys the probability of a collision is 10^-21, and clients cannot search for one. A hash
+ * table with open addressing and linear probing. */
 
 /* A key of zeros marks a free entry. */
 struct object_cache_entry {
@@ -23,14 +23,14 @@ struct object_cache {
         struct object_cache_entry *entries;
         size_t cap; /* a power of two, or 0 */
         size_t len;
-        size_t max_len; /* when reached, some entry gives way to a new one */
-        size_t hand;    /* where the next one to give way is looked for */
+        size_t max_len; /* at this size a new entry replaces another */
+        size_t hand;    /* slot at which the search for an entry to replace starts */
 };
 
 void object_cache_init(struct object_cache *c, size_t max_len);
 void object_cache_deinit(struct object_cache *c);
 
-/* The entry's ad object, valid until the cache is changed, or NULL. */
+/* Returns the entry's ad object, valid until the cache changes, or NULL. */
 const struct uuid *object_cache_get(const struct object_cache *c, XXH128_hash_t key);
 
 /* Adds or replaces. */
@@ -38,9 +38,9 @@ void object_cache_put(struct object_cache *c, XXH128_hash_t key, const struct uu
 
 void object_cache_remove(struct object_cache *c, XXH128_hash_t key);
 
-/* Copies entries to @out, up to @max of them and from up to @places places on, beginning with *hand, which moves on
- * and around. Returns the number of places; an entry is in one place, unless the cache has grown or entries were
- * removed meanwhile. */
+/* Copies up to @max entries from the next @places slots to @out, starting at *hand, which advances and
+ * wraps. Returns the number of slots read. An entry stays in its slot unless the cache grows or entries are
+ * removed. */
 size_t object_cache_read(const struct object_cache *c, size_t *hand, size_t places,
                          struct object_cache_entry *out, size_t max, size_t *ret_len);
 

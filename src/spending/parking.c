@@ -4,8 +4,7 @@
 
 #include "wire/refusal.h"
 
-/* What a parked row takes of the room: where there is a grace, all that it will hold while it waits for that.
- */
+/* What a parked row counts in the room: with a grace, everything that it may hold during the grace. */
 static size_t parked_size(const struct resolver *r, const struct row *row)
 {
         size_t len = row->line.text.len;
@@ -13,7 +12,7 @@ static size_t parked_size(const struct resolver *r, const struct row *row)
         return r->grace_ms > 0 ? sizeof(struct parked_row) + sizeof(struct miss) + len : len;
 }
 
-/* What the row holds while it waits for its object, if no other has the same one. */
+/* What the row holds while it waits for its object, if no other row waits for the same one. */
 static size_t unknown_size(const struct parked_row *parked)
 {
         return sizeof(*parked) + sizeof(struct miss) + parked->row.line.block->cap;
@@ -47,7 +46,8 @@ static uint64_t grace_end(const struct resolver *r)
         return uv_now(r->retry.loop) + r->grace_ms;
 }
 
-/* The row's object is unknown for the first time. False: there is no grace, or no room to wait. */
+/* Called when the row's object is first found to be unknown. Returns false if there is no grace, or no room
+ * to wait. */
 static bool begin_grace(struct resolver *r, struct parked_row *parked)
 {
         if (r->grace_ms == 0 || r->unknown_bytes >= r->memory->limit / 2)
@@ -71,7 +71,7 @@ void parking_add_take(struct resolver *r, struct miss *miss, const struct row *r
                 wait_until(r, parked, MISS_FOREVER);
         } else if (miss->deadline && !begin_grace(r, parked)) {
                 list_remove(&miss->order);
-                list_append(&r->waiting, &miss->order); /* it is known soon what becomes of the row */
+                list_append(&r->waiting, &miss->order); /* the row's outcome will be known soon */
         }
 }
 
@@ -105,7 +105,7 @@ static void describe(const struct miss *m, int64_t accounts, struct reject *ret)
                                m->has_connection ? &m->connection_id : NULL);
 }
 
-/* @accounts: how many match, not one or one without the object. */
+/* @accounts: number of matching accounts: not one, or one that lacks the object. */
 static void refuse(struct resolver *r, const struct miss *m, struct parked_row *rows, int64_t accounts)
 {
         struct reject reject;
@@ -128,7 +128,7 @@ static struct parked_row *take_all(struct miss *miss)
         return rows;
 }
 
-/* The rows that may wait stay with the miss, the others leave it: returned in their order. */
+/* Returns the rows whose grace is over, in order; the others stay with the miss. */
 static struct parked_row *take_overdue(struct resolver *r, struct miss *miss)
 {
         struct parked_row *rows = take_all(miss);
@@ -157,7 +157,7 @@ static struct parked_row *take_overdue(struct resolver *r, struct miss *miss)
 
 void parking_unknown(struct resolver *r, struct miss *miss, int64_t accounts)
 {
-        bool may_pass = accounts <= 1; /* several accounts are no matter of time */
+        bool may_pass = accounts <= 1; /* waiting does not help against several accounts */
 
         refuse(r, miss, may_pass ? take_overdue(r, miss) : take_all(miss), accounts);
 }

@@ -26,7 +26,7 @@ static bool is_known(const struct known_weeks *known, uint32_t week)
         return known->slots[week % PORTION_KNOWN] == week;
 }
 
-/* Whether a row of the week has room in the portion, in which it is counted then. */
+/* Returns true, and counts the row, if its week has room in the portion. */
 static bool take_week(struct portion *p, uint32_t week)
 {
         size_t i = week % SEEN;
@@ -48,7 +48,7 @@ static bool take_week(struct portion *p, uint32_t week)
         return true;
 }
 
-/* Whether the row belongs to the portion of which @kept rows are chosen. */
+/* True if the row fits the portion, for which @kept rows are chosen so far. */
 static bool take_row(struct portion *p, const struct row *row, bool any_time, size_t kept)
 {
         if (row->rec.any_time != any_time || (any_time && kept == PORTION_IDS))
@@ -56,7 +56,7 @@ static bool take_row(struct portion *p, const struct row *row, bool any_time, si
         return take_week(p, week_slot(row->rec.collected_at));
 }
 
-/* The usual batch, which needs no look at its rows. */
+/* True for the usual batch, whose rows need not be checked one by one. */
 static bool is_one_week(const struct batch *b)
 {
         return week_slot(b->first_us) == week_slot(b->last_us);

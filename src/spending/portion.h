@@ -5,15 +5,15 @@
 
 #include "spending/batch.h"
 
-/* How much of a batch goes into one transaction. Some rows cost the server more than others, and hold locks for which
- * other writers wait:
+/* Limits how much of a batch one transaction writes. Some rows are more expensive for the server than others, and hold
+ * locks for which other writers wait:
  *
- * - The first row of a week makes a chunk: some 10 ms, and locks of which the server has a few thousand in all. Other
+ * - The first row of a week creates a chunk: some 10 ms, and locks, of which the server has a few thousand in all. Other
  *   writers with such rows wait until the transaction ends.
- * - A row of which only the id counts is looked for in every chunk, under a lock that all writers share.
+ * - A row keyed by id alone is searched for in every chunk, under a lock that all writers share.
  *
- * So a batch is cut before it is tried: no transaction makes more than PORTION_NEW_WEEKS chunks, nor writes to more than
- * PORTION_WEEKS, nor holds more than PORTION_IDS such rows, nor these beside others. */
+ * So a batch is cut before it is tried: no transaction creates more than PORTION_NEW_WEEKS chunks, writes to more than
+ * PORTION_WEEKS, or contains more than PORTION_IDS rows keyed by id alone; and it does not mix these with other rows. */
 
 enum {
         PORTION_NEW_WEEKS = 16,
@@ -22,12 +22,13 @@ enum {
         PORTION_KNOWN = 4096, /* weeks that are remembered; a power of two */
 };
 
-/* Weeks that were written to before, so that they have their chunk. Zeroed at first, and when that may be wrong. */
+/* Weeks that already have a chunk, since rows were written to them. Zeroed at first, and whenever that may
+ * be wrong. */
 struct known_weeks {
         uint32_t slots[PORTION_KNOWN]; /* week + 1 */
 };
 
-/* Keeps one transaction's portion in @b: the other rows go to a new batch, which is returned; NULL where there are none. */
+/* Keeps one transaction's portion in @b and returns the other rows in a new batch; NULL if there are none. */
 struct batch *portion_cut(struct batch *b, const struct known_weeks *known);
 
 /* The rows of @b are written. */

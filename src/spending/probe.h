@@ -7,17 +7,17 @@
 #include "base/buf.h"
 #include "pg/pg_conn.h"
 
-/* Ordinary rows, of which one is written by COPY, as other rows are, and rolled back: the proof that the server and the
- * table are not to blame for rows that failed (pg/suspect.h). Made-up rows are tried first; where the operator's rules
- * refuse all of these, copies of stored rows are. Zeroed before its first use. */
+/* Ordinary rows, one of which is written by COPY, as other rows are, and rolled back: proof that neither
+ * server nor table is at fault for rows that failed (pg/suspect.h). Made-up rows are tried first, then, if
+ * the operator's rules refuse all of these, copies of stored rows. Zeroed before its first use. */
 
 enum probe_source { PROBE_MADE, PROBE_STORED };
 
 struct probe {
         enum probe_source source; /* of the rows */
-        size_t next;              /* the row to be tried next */
+        size_t next;              /* the next row to try */
         size_t len;               /* their number */
-        struct buf rows;          /* each: the text of its commands, then its COPY data */
+        struct buf rows;          /* for each row the text of its commands, then its COPY data */
         struct probe_row {
                 size_t sql;
                 size_t data;
@@ -27,19 +27,19 @@ struct probe {
 
 void probe_deinit(struct probe *p);
 
-/* The statement that asks for rows of the source. */
+/* The query for candidates from the source. */
 const char *probe_sql(enum probe_source source);
 
-/* Its answer. */
+/* Reads that query's answer. */
 void probe_read(struct probe *p, enum probe_source source, const struct pg_result *res);
 
-/* True where there is a row to be tried. */
+/* True if there is a row left to try. */
 static inline bool probe_has_next(const struct probe *p)
 {
         return p->next < p->len;
 }
 
-/* The commands of the row to be tried next, and their COPY data. */
+/* The commands of the next row to try, and its COPY data. */
 const char *probe_command(const struct probe *p);
 struct slice probe_data(const struct probe *p);
 
@@ -49,8 +49,8 @@ static inline void probe_drop(struct probe *p)
         p->next++;
 }
 
-/* Whether another row may be written where one failed with @sqlstate: rules stand against some rows, a full disk or a
- * lock against all. */
+/* True if another row may succeed after one failed with @sqlstate: a rule refuses some rows; a full disk or
+ * a lock stops all. */
 bool probe_may_go_on(const char *sqlstate);
 
 #endif

@@ -61,7 +61,7 @@ void recheck_distrust(struct recheck *c)
         c->moved_known = false;
 }
 
-/* How many places a tick adds. */
+/* Number of slots that a tick adds. */
 static size_t places_per_tick(const struct recheck *c)
 {
         size_t all = c->cap / RECHECK_TICKS + 1;
@@ -74,7 +74,7 @@ void recheck_tick(struct recheck *c)
 {
         c->ticks++;
         if (c->cap != c->cache->cap) {
-                begin_round(c); /* what the cache has grown by moved its entries */
+                begin_round(c); /* growing has moved the cache's entries */
         } else if (c->left == 0 && c->ticks >= RECHECK_TICKS) {
                 c->fast = false;
                 begin_round(c);
@@ -165,7 +165,7 @@ static bool is_right(const struct recheck *c, const struct pg_result *res, int r
         return false;
 }
 
-/* Marks them as free entries are, so that they stay. */
+/* Marks correct entries as free ones, so that they are not removed. */
 static void spare_right(struct recheck *c, const struct pg_result *res)
 {
         int rows = pg_result_rows(res);

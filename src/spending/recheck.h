@@ -11,18 +11,18 @@
 #include "wire/rules.h"
 #include "wire/name_key.h"
 
-/* Compares what the object cache holds with the database, a part at a time: somebody may have renamed or moved
- * an object, its account or their platform connection. An entry that is no longer right is forgotten, and the next
- * record that names it asks the database; no record waits for a check.
+/* Compares the object cache with the database, part by part, since other programs may rename or move an
+ * object, its account or their platform connection. A wrong entry is removed, and the next record that names
+ * it asks the database; no record waits for a check.
  *
- * The server counts the rows that were updated or deleted. Once that count has moved, all entries are checked within
- * resolve.recheck_ms. Without it they are checked in turn all the same, RECHECK_SLOW_PER_S at most: a session that
- * stays busy after its commit may keep its counts to itself for long. */
+ * The server counts updated and deleted rows. Once that count changes, all entries are checked within
+ * resolve.recheck_ms. Otherwise they are checked in turn, at most RECHECK_SLOW_PER_S per second, since a
+ * busy session may report its counts long after its commit. */
 
 enum {
-        RECHECK_OBJECTS = 4096,    /* in one question */
-        RECHECK_SLOW_PER_S = 1000, /* entries while nothing has moved */
-        RECHECK_TICKS = 20,        /* in resolve.recheck_ms */
+        RECHECK_OBJECTS = 4096,    /* in one query */
+        RECHECK_SLOW_PER_S = 1000, /* entries per second while the count does not change */
+        RECHECK_TICKS = 20,        /* per resolve.recheck_ms */
 };
 
 struct recheck {
@@ -31,11 +31,11 @@ struct recheck {
         unsigned period_ms; /* resolve.recheck_ms */
         bool moved_known;
         int64_t moved;    /* the server's last count */
-        size_t cap;       /* of the cache, when the round began */
-        size_t hand;      /* the next place in the cache */
-        size_t left;      /* places left in this round */
-        size_t due;       /* of these, to be checked now */
-        bool fast;        /* the count has moved */
+        size_t cap;       /* of the cache at the start of the round */
+        size_t hand;      /* the next slot of the cache */
+        size_t left;      /* slots left in this round */
+        size_t due;       /* slots of these to check now */
+        bool fast;        /* the count has changed */
         unsigned ticks;   /* since the round began */
         struct buf param; /* array of ids */
         struct object_cache_entry *asked;
@@ -52,25 +52,26 @@ void recheck_deinit(struct recheck *c);
 /* Other clients, from now on. */
 void recheck_set_clients(struct recheck *c, struct rules *const *clients, size_t len);
 
-/* How often recheck_tick is to be called. */
+/* Interval at which recheck_tick must be called. */
 static inline unsigned recheck_tick_ms(const struct recheck *c)
 {
         return c->period_ms / RECHECK_TICKS;
 }
 
-/* The server's count of rows that were updated or deleted; @counted: false where it does not count. */
+/* Reports the server's count of updated or deleted rows; @counted: false if it does not count. */
 void recheck_moved(struct recheck *c, bool counted, int64_t moved);
 
-/* The server may have forgotten its count, or is another one. */
+/* The server may have lost its count, or may be another server. */
 void recheck_distrust(struct recheck *c);
 
-/* Some time has passed. */
+/* A tick's interval has passed. */
 void recheck_tick(struct recheck *c);
 
-/* Sends a question where one is due; recheck_answered follows. False where none is due. */
+/* Sends a query if one is due and returns true; recheck_answered follows. */
 bool recheck_ask(struct recheck *c, struct pg_conn *conn);
 
-/* The answer; NULL, or with an error: what was asked for is forgotten. Returns how many were wrong. */
+/* Handles the answer. NULL or an error: all entries of the query are removed. Returns the number of wrong
+ * entries. */
 size_t recheck_answered(struct recheck *c, const struct pg_result *res);
 
 #endif

@@ -1,16 +1,15 @@
-/* The happy path is one probe of the cache. A miss parks its row: rows of the same object share one entry
- * ("miss"), and while a query is in flight new misses gather for the next one, so that there is never a query
- * per record. With a grace, what the answer does not know stays as an unknown miss, and is asked for with the
- * others again and again.
+/* The happy path is one look-up in the cache. A miss parks its row. Rows with the same object share one entry ("miss").
+ * While a query is in flight, new misses collect for the next one, so there is never one query per record. With a grace,
+ * objects that the answer lacks stay as unknown misses, and are looked up again and again together with others.
  *
  * What can fail:
- * - the connection: what was asked is asked again when it is back;
- * - the query itself. A question without any object tells whose fault that is. If the server cannot answer that
- *   either, a right or a table is missing, say: the connection is given up, and the question asked again after its
- *   pause. Else some object is at fault, a damaged page of an index, say: the misses are doubted. They are asked
- *   for apart from the others and in ever smaller questions, and what fails alone is set aside for a pause that
- *   grows. What loses the connection is doubted, too: it may do so each time.
- * Only an answer refuses a record. */
+ * - The connection: its query is sent again on the next one.
+ * - The query. Another query without any object tells which is at fault. If the server cannot answer that one either (a
+ *   missing privilege or table, for example), the connection is given up, and the query sent again after the pause.
+ *   Otherwise some object is at fault (a damaged index page, for example): the misses are doubted. They are looked up
+ *   apart from others, in ever smaller queries, and one that fails alone is set aside for a growing pause. A query that
+ *   loses the connection is doubted, too: it may do so every time.
+ * Only an answer rejects a record. */
 #include "spending/resolver.h"
 
 #include <assert.h>
@@ -24,7 +23,7 @@
 #include "wire/name_key.h"
 
 enum {
-        ASIDE_PAUSE_MS = 1000, /* and then twice as long, each time, up to: */
+        ASIDE_PAUSE_MS = 1000, /* first pause; doubles each time, up to ASIDE_PAUSE_MAX_MS */
         ASIDE_PAUSE_MAX_MS = 60000,
         REFRESH_TICKS = RECHECK_TICKS / 2,
 };
@@ -89,7 +88,7 @@ void resolver_again_take(struct resolver *r, const struct row *row)
 
 /* --- asking --- */
 
-/* Asks for the first of @misses, @max at the most. */
+/* Sends a query for the first of @misses, at most @max. */
 static void ask(struct resolver *r, struct list *misses, size_t max)
 {
         lookup_begin(&r->lookup);
@@ -99,7 +98,7 @@ static void ask(struct resolver *r, struct list *misses, size_t max)
 
                 if (!lookup_add(&r->lookup, m))
                         break;
-                misses_hide(m); /* rows that come from now on need a later answer */
+                misses_hide(m); /* rows that arrive from now on need a later answer */
                 list_remove(&m->order);
                 list_append(&r->asked, &m->order);
                 r->asked_len++;
@@ -107,7 +106,7 @@ static void ask(struct resolver *r, struct list *misses, size_t max)
         lookup_send(&r->lookup, &r->conn);
 }
 
-/* Whether the server can answer a question at all. */
+/* Tests whether the server can answer at all. */
 static void probe(struct resolver *r)
 {
         lookup_begin(&r->lookup);
@@ -139,7 +138,7 @@ static bool start_question(struct resolver *r, enum resolver_question question)
         return true;
 }
 
-/* Takes turns, so that none waits for all of another. */
+/* Kinds of queries take turns, so that none waits for all of another. */
 static void start_query(struct resolver *r)
 {
         static const enum resolver_question next[RESOLVER_QUESTIONS] = {
@@ -189,7 +188,7 @@ static void abandon_all(struct resolver *r, struct list *misses, line_take_cb *c
 
 static void on_retry(uv_timer_t *timer);
 
-/* The timer looks more often than it asks, so that no row waits much longer than its grace. */
+/* The timer fires more often than objects are looked up, so that no row waits much longer than its grace. */
 static void start_retries(struct resolver *r)
 {
         uint64_t period = r->grace_ms / 4 + 1;
@@ -219,7 +218,7 @@ static void on_unknown(struct resolver *r, struct miss *m, int64_t accounts)
         }
 }
 
-/* Asks for all unknown objects again, or for those with a row whose grace is over. */
+/* Looks all unknown objects up again, or only those with a row whose grace is over. */
 static void retry(struct resolver *r, bool all)
 {
         struct list unknown;
@@ -238,7 +237,7 @@ static void retry(struct resolver *r, bool all)
         start_query(r);
 }
 
-/* Those whose pause is over are asked for again, each alone at first. */
+/* Looks misses up again whose pause is over, at first each alone. */
 static void retry_aside(struct resolver *r)
 {
         uint64_t now = uv_now(r->retry.loop);
@@ -267,7 +266,7 @@ static void on_retry(uv_timer_t *timer)
         retry(r, uv_now(timer->loop) - r->retried >= RESOLVER_RETRY_MS);
 }
 
-/* The server cannot answer about it. */
+/* The server cannot answer about this miss. */
 static void set_aside(struct resolver *r, struct miss *m)
 {
         if (r->draining) {
@@ -310,7 +309,7 @@ void resolver_drain(struct resolver *r)
 void resolver_evacuate(struct resolver *r, const char *why, line_take_cb *cb, void *ctx)
 {
         if (!list_empty(&r->asked))
-                pg_conn_drop(&r->conn, why); /* which puts them back among those that wait */
+                pg_conn_drop(&r->conn, why); /* this puts them back among those waiting */
         abandon_all(r, &r->waiting, cb, ctx);
         abandon_all(r, &r->doubted, cb, ctx);
         abandon_all(r, &r->unknown, cb, ctx);
@@ -319,7 +318,7 @@ void resolver_evacuate(struct resolver *r, const char *why, line_take_cb *cb, vo
 
 /* --- questions that failed --- */
 
-/* Puts the misses of the question in flight at the front of @list. */
+/* Puts the misses of the query in flight back at the front of @list. */
 static void put_back(struct resolver *r, struct list *list)
 {
         for (struct list *l = r->asked.next; l != &r->asked; l = l->next)
@@ -329,14 +328,14 @@ static void put_back(struct resolver *r, struct list *list)
         r->asked_len = 0;
 }
 
-/* The misses of the question are to be asked for in smaller ones. */
+/* Marks the misses of the query to be looked up in smaller ones. */
 static void doubt_asked(struct resolver *r)
 {
         r->doubt_max = r->asked_len > 1 ? r->asked_len / 2 : 1;
         put_back(r, &r->doubted);
 }
 
-/* The question is about one miss, and it is at fault. */
+/* The query's only miss is at fault. */
 static void set_asked_aside(struct resolver *r)
 {
         uint64_t events = log_limit_pass(&r->aside_log, uv_now(r->retry.loop));
@@ -351,7 +350,7 @@ static void set_asked_aside(struct resolver *r)
                          r->error.sqlstate, r->error.sqlstate[0] ? ")" : "");
 }
 
-/* The question failed, but the server answers others. */
+/* The query failed, but the server answers others. */
 static void blame_asked(struct resolver *r)
 {
         if (r->turn == RESOLVER_DOUBTS && r->asked_len == 1)
@@ -360,7 +359,7 @@ static void blame_asked(struct resolver *r)
                 doubt_asked(r);
 }
 
-/* The question failed, and the server answers none. */
+/* The query failed, and the server answers none. */
 static void give_up(struct resolver *r)
 {
         put_back(r, r->turn == RESOLVER_DOUBTS ? &r->doubted : &r->waiting);
@@ -369,7 +368,7 @@ static void give_up(struct resolver *r)
 
 /* --- answers --- */
 
-/* Lets the miss's rows go, and frees it. */
+/* Releases the miss's rows and frees it. */
 static void on_known(struct resolver *r, struct miss *m, const struct uuid *object)
 {
         struct parked_row *rows = m->rows;
@@ -385,7 +384,7 @@ static void on_known(struct resolver *r, struct miss *m, const struct uuid *obje
         }
 }
 
-/* The misses of the question in flight by their number in it. */
+/* Returns the misses of the query in flight, indexed by their number. */
 static struct miss **number_asked(struct resolver *r)
 {
         struct miss **asked = calloc(r->asked_len + 1, sizeof(struct miss *));
@@ -419,7 +418,7 @@ static void on_looked_up(struct resolver *r, const struct pg_result *res)
                         on_unknown(r, m, answer.accounts);
         }
         for (size_t i = 0; i < asked_len; i++) {
-                if (asked[i]) /* it was left out, which no server does */
+                if (asked[i]) /* the answer lacks it, which should not happen */
                         set_aside(r, asked[i]);
         }
         free(asked);
@@ -437,7 +436,7 @@ static void on_refreshed(struct resolver *r, const struct pg_result *res)
         }
         r->ambiguous_known = true;
         r->ambiguous = ambiguous;
-        r->distrusted = r->refresh_due; /* which asks for more than this answer knows */
+        r->distrusted = r->refresh_due; /* a later refresh is due that will tell more */
         recheck_moved(&r->recheck, counted, counted ? pg_result_i64(res, 0, 1) : 0);
 }
 
@@ -452,7 +451,7 @@ static void on_rechecked(struct resolver *r, const struct pg_result *res)
 static void on_answer(struct resolver *r, enum resolver_question question, const struct pg_result *res)
 {
         if (r->misses.len == 0 || question == RESOLVER_ASKS || question == RESOLVER_DOUBTS)
-                pg_conn_served(&r->conn); /* else the misses are to show it */
+                pg_conn_served(&r->conn); /* else wait until a look-up succeeds */
         switch (question) {
         case RESOLVER_REFRESHES:
                 on_refreshed(r, res);

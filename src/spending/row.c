@@ -4,7 +4,7 @@
 
 #include "wire/rules.h"
 
-/* @text, a part of @from, in @to, its copy. */
+/* Makes @text, a part of @from, point to the same part of the copy @to. */
 static void move(struct slice *text, struct slice from, struct slice to)
 {
         if (text->ptr)

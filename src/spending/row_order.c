@@ -1,6 +1,6 @@
-/* Radix sorts, from the last byte to the first: for 10,000 rows they take a fifth of the time of one that
- * compares. Ad objects are sorted by the first half of their ids: of random ids hardly any two share it;
- * where some do, they are sorted by the second half. */
+/* Radix sorts, from the last byte to the first: for 10,000 rows five times as fast as a comparison sort. Ad
+ * objects are sorted by the first half of their ids; random ids hardly ever share it, and ties are sorted by
+ * the second half. */
 #include "spending/row_order.h"
 
 #include <assert.h>
@@ -36,7 +36,7 @@ static unsigned digit_of(const struct row_place *place, unsigned digit)
         return place->key >> (8 * digit) & 0xff;
 }
 
-/* Sorts by one digit, and keeps the order of those that share it. @counts are of the digit's values. */
+/* Stable sort by one digit. @counts: how often each value of the digit occurs. */
 static void sort_by_digit(struct row_order *o, size_t len, unsigned digit, const uint32_t *counts)
 {
         uint32_t starts[DIGIT_VALUES];
@@ -55,7 +55,7 @@ static void sort_by_digit(struct row_order *o, size_t len, unsigned digit, const
         o->places = sorted;
 }
 
-/* Sorts by the keys, and keeps the order of those that share one. */
+/* Stable sort by the keys. */
 static void sort_by_key(struct row_order *o, size_t len)
 {
         uint32_t counts[DIGITS][DIGIT_VALUES] = {{0}};
@@ -95,7 +95,7 @@ static void sort_by_second_half(struct row_place *places, size_t len, const stru
         qsort(places, len, sizeof(*places), compare_places);
 }
 
-/* Sorts whatever shares its first half, but is of different objects. */
+/* Sorts objects that share the first half of their ids. */
 static void sort_ties(struct row_order *o, const struct row *rows, size_t len)
 {
         for (size_t i = 0, next; i < len; i = next) {
@@ -124,7 +124,7 @@ void row_order_by_object(struct row_order *o, const struct row *rows, size_t len
 uint64_t row_order_week(int64_t collected_at_us)
 {
         const int64_t week_us = INT64_C(7) * 24 * 3600 * 1000000;
-        const int64_t before = INT64_C(1) << 20; /* weeks, and more than there were since the year 1 */
+        const int64_t before = INT64_C(1) << 20; /* in weeks; more than from year 1 to 1970 */
 
         return (uint64_t)((collected_at_us + before * week_us) / week_us);
 }

@@ -1,16 +1,18 @@
-/* The happy path: COPY ... FROM STDIN in binary, one round trip and one transaction a batch; when its
- * result is here, the rows are durable and settled as stored.
+/* The happy path: COPY ... FROM STDIN in binary, one round trip and one transaction per batch; its result
+ * means that the rows are durable, and they are settled as stored.
  *
- * Where a row is stored already (23505), the batch goes as INSERT ... ON CONFLICT DO NOTHING, which tells the rows that it
- * inserted. The others are compared with what is stored under their keys: the same record is a duplicate, another one an id
- * conflict, and where nothing is stored a trigger dropped the row. While merges go on finding such rows, COPY is not tried.
+ * If a row is already stored (23505), the batch is merged: INSERT ... ON CONFLICT DO NOTHING, which returns
+ * the inserted rows. The others are compared with what is stored under their keys: an equal record is a
+ * duplicate, a different one an id conflict; if nothing is stored, a trigger dropped the row. As long as
+ * merges find stored rows, COPY is not tried.
  *
- * Where the table has triggers that could change rows or drop them, COPY leaves its transaction open, and what it stored is
- * compared before COMMIT. If the database changes what it stores, nothing is settled: the batch fails.
+ * If the table has triggers that could change or drop rows, COPY leaves its transaction open, and the stored
+ * rows are compared before COMMIT. If the database changes what it stores, nothing is settled: the batch
+ * fails.
  *
- * What else can go wrong is told by the SQLSTATE: see writer_errors.c. When the connection is lost the outcome is unknown: the
- * batch is returned and merged later, where the ids tell what was stored. Rows that are in hand when connections are lost are
- * suspect themselves (suspect.h). */
+ * For other errors see writer_errors.c. When the connection is lost the outcome is unknown: the batch is
+ * returned and merged later, and the ids show what was stored. Rows in flight when connections are lost
+ * become suspect (suspect.h). */
 #include "spending/writer.h"
 
 #include <assert.h>
@@ -27,8 +29,8 @@
 
 enum {
         PIECE_BYTES =
-                128 * 1024, /* handed to libpq at once: between two flushes it holds no more than that */
-        ROW_TRIGGERS_BATCHES = 100, /* before it is looked again whether the table still has such triggers */
+                128 * 1024, /* handed to libpq in one piece: the most that it buffers between two flushes */
+        ROW_TRIGGERS_BATCHES = 100, /* until it is checked again whether the table has such triggers */
 };
 
 /* --- settling --- */
@@ -73,7 +75,7 @@ static void settle_row(struct writer *w, const struct batch *b, size_t i, enum f
                 refuse_id_conflict(&reject, b->rows[i].rec.any_time);
                 break;
         case FATE_ABSENT:
-        case FATE_OPEN: /* a merge asks until none is */
+        case FATE_OPEN: /* not reached: a merge asks until no row is open */
         case FATE_ANY:
                 refuse_dropped(&reject);
                 break;
@@ -81,7 +83,7 @@ static void settle_row(struct writer *w, const struct batch *b, size_t i, enum f
         w->ops->settle(w->ctx, line, LINE_REJECTED, &reject);
 }
 
-/* The batch is committed: all of its rows are stored or, with @fates, as these say. */
+/* The batch is committed: all its rows are stored or, with @fates, have these fates. */
 static void settle_all(struct writer *w, const struct fates *fates)
 {
         struct batch *b = writer_detach_batch(w);
@@ -102,7 +104,7 @@ static void settle_all(struct writer *w, const struct fates *fates)
 
 /* --- COPY --- */
 
-/* Encodes and sends rows until all are sent or the socket takes no more. */
+/* Encodes and sends rows until all are sent or the socket's buffer is full. */
 static void send_rows(struct writer *w)
 {
         bool more = true;
@@ -147,7 +149,7 @@ static void on_writable(void *ctx)
                 send_rows(w);
 }
 
-/* The objects are looked for first, all at once, instead of by a trigger for each row. */
+/* Checks all ad objects first, at once, instead of by a trigger per row. */
 static void start_checked_copy(struct writer *w)
 {
         const struct batch *b = w->batch;
@@ -205,7 +207,7 @@ void writer_start_batch(struct writer *w)
                 start_copy(w);
 }
 
-/* What is too much for one transaction waits for its turn beside others' batches. */
+/* Returns what is too much for one transaction to the queue. */
 static void cut_portion(struct writer *w)
 {
         struct batch *rest = portion_cut(w->batch, &w->weeks);
@@ -220,7 +222,7 @@ void writer_write_take(struct writer *w, struct batch *batch)
 {
         assert(w->state == WRITER_IDLE && batch->len > 0);
         w->batch = batch;
-        writer_enter(w, WRITER_TAKING); /* not idle any more: what is returned must not come here */
+        writer_enter(w, WRITER_TAKING); /* not idle: returned batches must not be given to this writer */
         w->taken_us = clock_monotonic_us();
         w->retries = 0;
         cut_portion(w);
@@ -241,7 +243,7 @@ static void on_copied(struct writer *w, const struct pg_result *res)
                 settle_all(w, NULL);
                 return;
         }
-        /* Some rows are stored, and committed: a merge finds which. */
+        /* Some rows are stored and committed: a merge finds which ones. */
         w->batch->copied = true;
         w->batch->merge = true;
         writer_start_batch(w);
@@ -257,7 +259,7 @@ static void on_open_copied(struct writer *w, const struct pg_result *res)
         writer_send_compare(w);
 }
 
-/* The command that belongs to the state succeeded. */
+/* The command of the current state succeeded. */
 static void on_success(struct writer *w, const struct pg_result *res)
 {
         switch (w->state) {
@@ -302,10 +304,10 @@ static void on_success(struct writer *w, const struct pg_result *res)
         case WRITER_STATES:
                 break;
         }
-        assert(false); /* see on_result */
+        assert(false); /* handled by on_result */
 }
 
-/* The table has triggers that could change rows: they are looked at from now on. */
+/* The table has triggers that could change rows: stored rows are compared from now on. */
 static void on_row_triggers(struct writer *w)
 {
         w->row_triggers = ROW_TRIGGERS_BATCHES;
@@ -334,7 +336,7 @@ static void on_failure(struct writer *w, const struct pg_result *res)
         case WRITER_ELSEWHERE:
                 writer_send_end(w, WRITER_ROLLBACK);
                 return;
-        case WRITER_COMMIT: /* which ends the transaction */
+        case WRITER_COMMIT: /* this ends the transaction */
                 writer_on_error(w);
                 return;
         case WRITER_ROLLBACK:
@@ -352,7 +354,7 @@ static void on_failure(struct writer *w, const struct pg_result *res)
         }
 }
 
-/* database.fk_check = batch is as wanted, or not to be had on this server. */
+/* Uses database.fk_check = batch, or reports why this server does not allow it. */
 static void on_obstacle(struct writer *w, const struct pg_result *res)
 {
         struct slice obstacle =
@@ -396,14 +398,14 @@ static void on_ready(void *ctx)
         pg_conn_query(&w->conn, spending_checked_copy_obstacle_sql, 0, NULL, NULL);
 }
 
-/* Whether the batch's own statements were in flight. */
+/* True if the batch's own statements were in flight. */
 static bool was_trying(enum writer_state state)
 {
         return state == WRITER_COPY || state == WRITER_OPEN_COPY || state == WRITER_MERGE ||
                state == WRITER_COMPARE || state == WRITER_ELSEWHERE || state == WRITER_COMMIT;
 }
 
-/* A batch that cost several connections steps aside; the row that is alone in it waits longer each time. */
+/* Sets a batch apart with which several connections were lost; a single row waits longer each time. */
 static void hold_against(struct writer *w, struct batch *b)
 {
         suspect_lost(&b->suspicion);
@@ -413,7 +415,7 @@ static void hold_against(struct writer *w, struct batch *b)
         if (b->len > 1)
                 return;
         b->due = uv_now(w->conn.loop) + suspect_pause_ms(&b->suspicion);
-        log_warn("database, %s: one row waits: %u connections were lost with it in hand", w->name,
+        log_warn("database, %s: one row waits: %u connections were lost with it in flight", w->name,
                  b->suspicion.lost);
 }
 
@@ -426,7 +428,7 @@ static void on_lost(void *ctx)
         w->proven = 0;
         if (!w->batch)
                 return;
-        if (!w->conn.gave_up) /* which was counted */
+        if (!w->conn.gave_up) /* giving up was counted already */
                 w->failures++;
         if (trying && !w->conn.gave_up && !w->dropped)
                 hold_against(w, w->batch);

@@ -1,15 +1,15 @@
-/* What to do about a batch that failed. Its SQLSTATE (sqlstate.c) says what is tried first:
- * - a row is there already (23505): the batch is merged.
- * - an ad object was deleted (23503, which names no row): ask which ones are gone, take their rows out to be
- *   resolved again, write the rest. If none is gone it is back already: try again.
- * - what passes by itself, a deadlock say: once more, at once, up to ten times. A lock that somebody holds does not.
+/* What to do about a failed batch. The SQLSTATE (sqlstate.c) decides what is tried first:
+ * - A row is already stored (23505): merge the batch.
+ * - An ad object was deleted (23503, which names no row): read which ones are missing, take their rows out to be resolved
+ *   again, and write the rest. If none is missing, the object exists again: retry.
+ * - Transient errors such as a deadlock: retry immediately, up to ten times; but not for a lock that stays held.
  *
  * All other errors, and these if that did not help, are decided by proof (suspect.h): a probe row, an ordinary record, is
  * written by COPY and rolled back. If the probe row fails, the server or the table is at fault: the connection is given
  * up, and the whole batch is retried on a new one. If the probe row succeeds, one of the batch's rows is at fault: it is
- * taken out if the error names it, otherwise the batch is halved until the row stands alone. That row is rejected, or
- * waits, by its SQLSTATE, while others proceed. k bad rows of n cost at most O(k log n) statements, with others' batches
- * in between. */
+ * taken out if the error names it, otherwise the batch is halved until the row is alone. That row is rejected, or waits,
+ * by its SQLSTATE, while others proceed. k bad rows of n cost at most O(k log n) statements, with others' batches in
+ * between. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +26,7 @@ enum { RETRIES_MAX = 10 };
 
 /* --- steps --- */
 
-/* The batch's only row is to blame. */
+/* Rejects the batch's only row. */
 static void refuse(struct writer *w)
 {
         struct reject reject;
@@ -37,8 +37,8 @@ static void refuse(struct writer *w)
         writer_become_idle(w);
 }
 
-/* Takes the row out that the error names; else the second half. Whoever is named wrongly, by a trigger say,
- * costs two statements: the rest is halved before another is believed. */
+/* Takes out the row that the error names, else the second half. A wrongly named row (by a trigger, for
+ * example) costs two statements: the rest is halved before another name is believed. */
 static struct batch *take_part(struct writer *w)
 {
         if (w->named_row > 0 && w->named_row <= w->batch->len && !w->batch->pruned)
@@ -62,12 +62,12 @@ static bool is_power_of_two(unsigned n)
         return (n & (n - 1)) == 0;
 }
 
-/* The row waits, others proceed. */
+/* Makes the row wait while others proceed. */
 static void set_aside(struct writer *w)
 {
         unsigned failures = w->batch->suspicion.failures;
 
-        if (is_power_of_two(failures)) /* the first, second, fourth, eighth ... time */
+        if (is_power_of_two(failures)) /* log the first, second, fourth, eighth ... failure */
                 log_warn("database, %s: one row waits (attempt %u), since an ordinary row can be written: %s "
                          "(SQLSTATE %s)",
                          w->name, failures, w->error.message, w->error.sqlstate);
@@ -132,7 +132,7 @@ static void on_proof(struct writer *w)
                 writer_start_batch(w);
 }
 
-/* No ordinary row can be written: the first that failed tells why, where the batch itself was not tried. */
+/* No probe row can be written. If the batch itself was not tried, the first probe row's error is the reason. */
 static void on_no_proof(struct writer *w, const struct pg_error *why)
 {
         log_debug("database, %s: the probe row failed too: %s (SQLSTATE %s)", w->name, why->message,
@@ -198,7 +198,7 @@ static int compare_uuids(const void *a, const void *b)
         return memcmp(a, b, sizeof(struct uuid));
 }
 
-/* Asks about the batch's ad objects. */
+/* Sends a query about the batch's ad objects. */
 static void ask_for_objects(struct writer *w, enum writer_state state, const char *sql)
 {
         size_t n = w->batch->len;
@@ -218,7 +218,7 @@ static void ask_for_objects(struct writer *w, enum writer_state state, const cha
         writer_query_arrays(w, sql, 1);
 }
 
-/* The rows of the ad objects of @res leave the batch. */
+/* Removes the rows whose ad objects are in @res. */
 static void remove_rows(struct writer *w, const struct pg_result *res,
                         void (*take)(void *ctx, const struct row *row), void *ctx)
 {
@@ -253,11 +253,11 @@ void writer_on_missing(struct writer *w, const struct pg_result *res)
         } else if (w->batch->len < before || w->retries++ < RETRIES_MAX) {
                 writer_start_batch(w);
         } else {
-                blame(w); /* a foreign key that is not ours */
+                blame(w); /* a foreign key that is not part of our schema */
         }
 }
 
-/* --- ad objects that somebody has locked, to delete them --- */
+/* --- ad objects locked by another session --- */
 
 void writer_find_locked(struct writer *w)
 {
@@ -269,7 +269,8 @@ static void add_to_batch(void *ctx, const struct row *row)
         batch_add_take(ctx, row);
 }
 
-/* The rows of locked objects rest together, and are asked for again: no try of theirs waits for the lock. */
+/* Takes out the rows of locked objects. They rest together and the locks are read again, so that no attempt
+ * waits for a lock. */
 static struct batch *take_locked(struct writer *w, const struct pg_result *res)
 {
         struct batch *locked = batch_new_part(w->batch, w->batch->len);
@@ -318,7 +319,7 @@ static void merge_instead(struct writer *w)
 
 static void retry_or_blame(struct writer *w)
 {
-        w->batch->merge = true; /* it sorts by key: two writers then lock in one order */
+        w->batch->merge = true; /* a merge sorts by key, so two writers lock in the same order */
         if (strcmp(w->error.sqlstate, SQLSTATE_LOCK_TIMEOUT) == 0)
                 writer_find_locked(w);
         else if (w->retries++ < RETRIES_MAX)
@@ -331,13 +332,13 @@ void writer_on_error(struct writer *w)
 {
         bool known = sqlstate_action(w->error.sqlstate) == SQLSTATE_MERGE && !w->batch->merge;
 
-        w->failures += !known; /* a batch with rows that are stored already is merged: no failure */
+        w->failures += !known; /* a batch with rows that are stored already is merged: not a failure */
         log_debug("database, %s: %zu rows not written: %s (SQLSTATE %s)", w->name, w->batch->len,
                   w->error.message, w->error.sqlstate);
         switch (sqlstate_action(w->error.sqlstate)) {
         case SQLSTATE_MERGE:
                 if (w->batch->merge) {
-                        blame(w); /* ON CONFLICT met another unique index, of somebody's own */
+                        blame(w); /* ON CONFLICT met another unique index, which the operator added */
                         return;
                 }
                 w->merging = true;
@@ -355,7 +356,7 @@ void writer_on_error(struct writer *w)
         case SQLSTATE_SUSPECT:
         case SQLSTATE_SERVER:
                 if (w->fk_by_batch && !w->batch->merge)
-                        merge_instead(w); /* what looks for the objects may be to blame */
+                        merge_instead(w); /* the check of the objects may be at fault */
                 else
                         blame(w);
                 return;

@@ -1,6 +1,6 @@
-/* The merge of a batch whose rows may be stored: BEGIN, INSERT ... ON CONFLICT DO NOTHING, which says what it inserted, a
- * comparison of the others with what is stored, COMMIT. An open COPY is compared in the same way. Where the database
- * changes what it stores, nothing is settled. */
+/* Merges a batch with rows that may already be stored: BEGIN; INSERT ... ON CONFLICT DO NOTHING, which
+ * returns what it inserted; a comparison of the remaining rows with what is stored; COMMIT. Rows of an open COPY are
+ * compared in the same way. If the database changes what it stores, nothing is settled. */
 #include "model/db.h"
 #include "model/spending_store.h"
 #include "spending/writer_internal.h"
@@ -48,8 +48,8 @@ static int by_time(const void *a, const void *b, void *ctx)
         return (x > y) - (x < y);
 }
 
-/* Asks by the keys of one week's rows what is stored: each statement's plan has one chunk, where one for all rows would
- * look for each row in every chunk of the batch. */
+/* Compares the rows of one week: the plan of each statement has one chunk, while a plan for all rows would
+ * search every chunk of the batch for each row. */
 static void send_compare_week(struct writer *w)
 {
         const struct row *rows = w->batch->rows;
@@ -78,7 +78,7 @@ static void send_compare_week(struct writer *w)
         pg_conn_query(&w->conn, spending_compare_sql, COPY_FORMAT_ARRAYS + 2, params, bytes);
 }
 
-/* Asks what is stored under the chosen rows' keys. */
+/* Reads what is stored under the chosen rows' keys. */
 void writer_send_compare(struct writer *w)
 {
         writer_enter(w, WRITER_COMPARE);
@@ -91,7 +91,7 @@ void writer_send_compare(struct writer *w)
         send_compare_week(w);
 }
 
-/* The rows that are nowhere were dropped, unless they are stored under other keys than their own. */
+/* Rows that are not stored were dropped, unless they are stored under other keys. */
 static void send_elsewhere(struct writer *w)
 {
         writer_enter(w, WRITER_ELSEWHERE);
@@ -116,7 +116,7 @@ void writer_on_merged(struct writer *w, const struct pg_result *res)
                 writer_send_end(w, WRITER_COMMIT);
 }
 
-/* What COPY put into the transaction that is open is there, as it was sent. */
+/* True if the rows that COPY stored in the open transaction are there as sent. */
 static bool is_as_copied(const struct writer *w)
 {
         return fates_count(&w->fates, FATE_CONFLICT) == 0 &&

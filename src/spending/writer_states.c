@@ -4,10 +4,10 @@
 
 #define BIT(name) STATE_BIT(WRITER_##name)
 
-/* A try of a batch begins with one of these. */
+/* An attempt to write a batch begins in one of these states. */
 #define TRIES (BIT(COPY) | BIT(OPEN_COPY) | BIT(BEGIN))
 
-/* What may be done about a batch that failed: try it again, ask, or end with it. */
+/* What may be done about a failed batch: retry it, query, or end. */
 #define REMEDIES (BIT(BEGIN) | BIT(MISSING) | BIT(LOCKED) | BIT(CANDIDATES) | BIT(IDLE))
 
 static const struct state states[WRITER_STATES] = {

@@ -1,16 +1,16 @@
-/* Lines are spooled when some wait for the database and it has not answered for AWAY_MS if a connection is lost,
- * or else for STALLED_MS: it may be slow, or wait for somebody's lock. The lines in the stages are spooled, too,
- * since an ack cannot pass a line that is not settled; the connections that are busy with them are given up.
- * These lines may have been stored: their ids, for which the moment of receipt is kept, show it on replay.
+/* Lines are spooled when some wait for the database and it has not answered for AWAY_MS if a connection is
+ * lost, otherwise for STALLED_MS: it may be slow, or wait for a lock. The lines in the stages are spooled,
+ * too, since an ack cannot pass an unsettled line; the database connections working on these lines are
+ * dropped. The lines may already be stored: on replay their ids, for which the receipt is kept, show that.
  *
- * From then on all lines go through the spool until it is empty: a line must not pass an earlier one, which may
- * be the older state of the same ad object, or the parent that it refers to. Replay begins with one chunk,
- * which waits in the stages until the database responds. Then sessions may add half of what is replayed, and
- * nothing when little is left, so that the spool empties soon, however much they send. Records that wait for an
- * unknown object do not count as left: they have no order to keep.
+ * From then on all lines go through the spool until it is empty: a line must not pass an earlier one, which
+ * may be an older state of the same ad object or the parent it refers to. Replay begins with one chunk,
+ * which waits in the stages until the database responds. Then sessions may add half as much as is replayed,
+ * and nothing once little is left, so the spool empties soon, however much they send. Records that wait for
+ * an unknown object do not count as left: they have no order to keep.
  *
- * When the spool is full or its disk fails, what cannot be written waits in memory, and sessions are paused; if
- * the spool is empty, it goes to the stages instead. */
+ * When the spool is full or its disk fails, lines that cannot be written wait in memory and sessions are
+ * paused; if the spool is empty, these lines go to the stages instead. */
 #include "spool/overflow.h"
 
 #include <inttypes.h>
@@ -115,12 +115,12 @@ static bool may_drain(void *ctx)
         if (p->ending)
                 return false;
         if (!p->overflow.advancing ||
-            memory_full(&p->memory)) /* what fills it may wait for the spool itself */
+            memory_full(&p->memory)) /* the lines in memory may themselves be waiting for the spool */
                 return p->drained_in_flight == p->drained_unknown + p->drained_resting;
         return pipeline_stages_have_room(p);
 }
 
-/* A drained line may be refused: the reject file is the only place that tells. */
+/* A replayed line may be rejected, and only the reject file records that. */
 static bool may_erase(void *ctx)
 {
         return reject_file_at_rest(((const struct pipeline *)ctx)->rejects);
@@ -171,13 +171,13 @@ static void route_again(void *ctx, struct line *line)
         pipeline_route_take(ctx, line);
 }
 
-/* Ends the diversion where nothing is left. */
+/* Ends the diversion if nothing is left in the spool. */
 static void look_for_the_end(struct pipeline *p)
 {
         if (!p->overflow.diverting || p->ending || left(p) > 0 || p->spool.working ||
             !spool_opened(&p->spool))
                 return;
-        /* what is not erased may be drained again, and undo what comes later */
+        /* lines not erased may be replayed again and would undo later ones */
         if (!spool_at_rest(&p->spool) && (!spool_failing(&p->spool) || p->spool.settled.len > 0)) {
                 spool_flush(&p->spool);
                 return;
@@ -192,7 +192,7 @@ static void abandon(void *ctx, struct line *line)
         pipeline_abandon_take(ctx, line);
 }
 
-/* A daemon that ends does not wait for room on the disk: clients send again what was not acked. */
+/* A stopping daemon does not wait for disk space: clients resend unacked lines. */
 static void give_up_at_the_end(struct pipeline *p)
 {
         if (p->ending && spool_failing(&p->spool) && !p->spool.working)
@@ -207,7 +207,7 @@ static void on_job_over(void *ctx)
 
 /* --- looking --- */
 
-/* Whether anything waits for the database's word; what gathers in a batch does not. */
+/* True if anything waits for an answer of the database; an open batch does not. */
 static bool waits(const struct pipeline *p)
 {
         bool writing = batcher_waits(&p->batcher);

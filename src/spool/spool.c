@@ -1,6 +1,6 @@
-/* The loop's side: gathers what is to be written and erased, starts a job (spool_job.c) where there is something
- * to do, and hands out what it read. A file that fails is tried again after a pause, never in a circle; until
- * then its state says what may be done with it. */
+/* The part on the event loop: collects what to write and erase, starts a job (spool_job.c) if there is work,
+ * and delivers the lines that it read. A failing file is retried after a pause, never in a tight loop; until
+ * then its state says what can be done with it. */
 #include "spool/spool.h"
 
 #include <assert.h>
@@ -14,12 +14,12 @@
 #include "base/state_machine.h"
 #include "spool/spool_job.h"
 
-enum { ERASE_AT = 5000 }; /* settled lines that are worth a job of their own */
+enum { ERASE_AT = 5000 }; /* number of settled lines that justify a job of their own */
 
-/* Lines that were read by one job. */
+/* The lines that one job read. */
 struct spool_chunk {
         unsigned generation;
-        size_t left; /* lines not settled or forgotten */
+        size_t left; /* lines neither settled nor forgotten */
         struct spool_line lines[];
 };
 
@@ -83,7 +83,8 @@ static void on_retry(uv_timer_t *timer)
         spool_retry(timer->data);
 }
 
-/* The state that a job's end leads to. A file is well again when it took lines, not when it only let some go. */
+/* The state after a job. A file is healthy again only after a successful write; a successful erase does not
+ * prove that. */
 static enum spool_state state_after(const struct spool *s)
 {
         const struct spool_job *j = &s->job;
@@ -115,7 +116,7 @@ static void put_id(struct spool_ids *ids, int64_t id)
         ids->items[ids->len++] = id;
 }
 
-/* What the job could not do goes before what gathered meanwhile. */
+/* Puts what the job could not do before what was collected meanwhile. */
 static void put_back(struct spool *s)
 {
         struct spool_pendings pending = s->job.writing;
@@ -166,7 +167,7 @@ static void change_state(struct spool *s)
         enter(s, next);
 }
 
-/* What opening the file found. */
+/* Adopts what opening the file found. */
 static void take_contents(struct spool *s)
 {
         const struct spool_file *f = &s->job.file;
@@ -189,7 +190,7 @@ static void take_contents(struct spool *s)
                         f->findings.lost, f->path);
 }
 
-/* The lines of the earlier file are gone, but for those that are under way. */
+/* Forgets the lines of the earlier file, except for replayed, unsettled ones. */
 static void forget_file(struct spool *s)
 {
         s->lost += s->lines - s->fed;
@@ -205,7 +206,7 @@ static void forget_file(struct spool *s)
         s->settled.len = 0;
 }
 
-/* The file was read to its end: what was not found is not in it any more. */
+/* The file was read to its end: lines not found are missing. */
 static void look_for_missing(struct spool *s)
 {
         uint64_t found = s->fed + s->forgotten;
@@ -257,7 +258,7 @@ static struct spool_chunk *new_chunk(const struct spool *s)
         return chunk;
 }
 
-/* Hands out what was read. */
+/* Delivers the lines that were read. */
 static void feed(struct spool *s)
 {
         struct spool_chunk *chunk;
@@ -331,7 +332,7 @@ static void on_job_over(uv_work_t *work, int status)
         }
         feed(s);
         look_for_missing(s);
-        s->working = false; /* not sooner: lines may be settled while they are fed */
+        s->working = false; /* only now: lines may be settled while they are delivered */
         s->ops->on_job_over(s->ctx);
         spool_kick(s);
 }
@@ -361,10 +362,10 @@ static void swap_settled(struct spool *s)
         s->settled.len = 0;
 }
 
-/* Whether it is worth it to erase what is settled: beside @write, or at last. */
+/* True if settled lines should be erased now: along with a @write, or because many or the last are settled. */
 static bool is_erasing_due(const struct spool *s, bool write)
 {
-        bool from_start = s->cursor == 0; /* what is settled must not be read again */
+        bool from_start = s->cursor == 0; /* reading from the start must not see settled lines again */
 
         return write || s->flush || from_start || s->fed == 0 || s->settled.len >= ERASE_AT;
 }
@@ -484,7 +485,7 @@ void spool_settle(struct spool *s, struct spool_line *line)
 
 void spool_forget(struct spool *s, struct spool_line *line)
 {
-        if (line->chunk->generation != s->generation) { /* it is in no file that is read again */
+        if (line->chunk->generation != s->generation) { /* its file will not be read again */
                 s->lines--;
                 s->bytes -= line->bytes;
                 s->lost++;

@@ -10,7 +10,7 @@
 #include <xxhash.h>
 
 enum {
-        ENTRY_BYTES = 512, /* a sector: written as a whole by most disks */
+        ENTRY_BYTES = 512, /* one sector, which most disks write atomically */
         ENTRIES = 2,
         FORMAT = 1,
 };
@@ -24,7 +24,7 @@ static void make_path(const char *dir, char ret[SPOOL_PATH_BYTES])
         snprintf(ret, SPOOL_PATH_BYTES, "%.*s/spool.account", PATH_MAX - 64, dir);
 }
 
-/* A line of text, its hash in another line, and spaces. */
+/* A line of text, a line with its hash, and spaces. */
 static void format_entry(char entry[ENTRY_BYTES], uint64_t turn, const struct spool_tally *t)
 {
         int len = snprintf(entry, ENTRY_BYTES, ENTRY_FORMAT, FORMAT, turn, t->file, t->last, t->erased,
@@ -147,7 +147,7 @@ uint64_t spool_tally_owed(const struct spool_tally *tally)
         return (uint64_t)tally->last > gone ? (uint64_t)tally->last - gone : 0;
 }
 
-/* Acked lines with numbers that the file does not know. Some of them may have been erased: the number is a bound. */
+/* Upper bound of acked lines with numbers unknown to the file; some of them may have been erased. */
 static uint64_t missing_behind(const struct spool_tally *account, const struct spool_tally *file)
 {
         int64_t from = file->last >= account->lowest ? file->last : account->lowest - 1;

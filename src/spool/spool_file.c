@@ -18,8 +18,8 @@
 #include "spool/spool_sql.h"
 
 enum {
-        WAL_BYTES_MAX = 16 << 20, /* what is kept of the write-ahead log between its uses */
-        BUSY_MS = 5000,           /* a reader's checkpoint may hold the file for a moment */
+        WAL_BYTES_MAX = 16 << 20, /* what remains of the write-ahead log between uses */
+        BUSY_MS = 5000,           /* a reader's checkpoint may lock the file for a moment */
 };
 
 static const char columns_sql[] =
@@ -62,7 +62,7 @@ static enum spool_status add_column(struct spool_file *f, const char *name, cons
         return spool_sql_execute(f, sql);
 }
 
-/* Files of format 1 may have no receipt; their lines get the number 0. */
+/* Files of format 1 may lack receipts; their lines get number 0. */
 static enum spool_status add_columns(struct spool_file *f)
 {
         enum spool_status status = add_column(f, "receipt", "INTEGER NOT NULL DEFAULT 0");
@@ -80,7 +80,7 @@ static enum spool_status prepare_read(struct spool_file *f)
         return status;
 }
 
-/* A new file, or one of an earlier version. */
+/* For a new file, or one of an earlier version. */
 static enum spool_status make_tables(struct spool_file *f)
 {
         char sql[1600];
@@ -140,7 +140,8 @@ static enum spool_status set_up(struct spool_file *f)
         return status;
 }
 
-/* Walks the whole tree, which shows whether it can be. One statement: a daemon may be using the file. */
+/* Walks the whole tree, which tests that it is readable. A single statement, since a daemon may be using the
+ * file. */
 static enum spool_status count_lines(struct spool_file *f, bool with_account)
 {
         static const char sql[] =
@@ -184,7 +185,7 @@ static enum spool_status count_lines(struct spool_file *f, bool with_account)
 
 /* --- the account --- */
 
-/* Compares the file with what the account says of it. */
+/* Compares the file with its account. */
 static void find_missing(struct spool_file *f, enum spool_account_status status,
                          const struct spool_tally *account)
 {
@@ -260,7 +261,7 @@ static enum spool_status open_database(struct spool_file *f, int flags)
         return status;
 }
 
-/* Closes a file that is no good, and leaves it as it is. */
+/* Closes an unusable file without changing it. */
 static void close_untouched(struct spool_file *f)
 {
         if (f->db)
@@ -268,7 +269,7 @@ static void close_untouched(struct spool_file *f)
         close_database(f);
 }
 
-/* SQLite would let everybody read the file; what it makes beside it has the same mode. */
+/* SQLite would make the file readable by everybody; its additional files get the same mode. */
 static enum spool_status try_to_open(struct spool_file *f)
 {
         enum spool_status status;
@@ -299,7 +300,7 @@ enum spool_status spool_file_reopen(struct spool_file *f)
         return f->db ? SPOOL_OK : open_to_write(f);
 }
 
-/* One daemon at a time; the lock ends with the process. */
+/* Allows only one daemon at a time; the lock ends with the process. */
 static enum spool_status lock(struct spool_file *f, const char *dir)
 {
         char path[SPOOL_PATH_BYTES];
@@ -324,7 +325,7 @@ static enum spool_status open_account(struct spool_file *f)
         return err ? spool_sql_fail_errno(f, "spool.account") : SPOOL_OK;
 }
 
-/* A write-ahead log whose database is missing or empty: SQLite would remove it. */
+/* True for a write-ahead log whose database is missing or empty: SQLite would delete the log. */
 static bool lost_its_database(const struct spool_file *f)
 {
         char wal[SPOOL_PATH_BYTES + 8];
@@ -361,7 +362,7 @@ enum spool_status spool_file_open(struct spool_file *f, const char *dir, uint64_
 enum spool_status spool_file_open_read_only(struct spool_file *f, const char *path, const char *dir)
 {
         enum spool_account_status read = SPOOL_ACCOUNT_MISSING;
-        struct spool_tally account = {0}; /* read first: what the file has more is no fault */
+        struct spool_tally account = {0}; /* read first: lines that only the file has are then no fault */
         enum spool_status status;
 
         *f = (struct spool_file){.lock = -1, .account.fd = -1};
@@ -421,7 +422,8 @@ enum spool_status spool_file_set_aside(struct spool_file *f, char ret_aside[SPOO
 
 /* --- a full disk --- */
 
-/* What is in the write-ahead log may let the database grow by as much: hence the reserve, first. */
+/* Checkpointing the write-ahead log may make the database grow by the same size, so the reserve is released
+ * first. */
 void spool_file_make_room(struct spool_file *f)
 {
         spool_reserve_give_up(f->dir);
@@ -440,7 +442,7 @@ enum spool_status spool_file_start_over(struct spool_file *f)
         enum spool_status status;
 
         f->tally = (struct spool_tally){.lost = f->tally.lost, .lost_us = f->tally.lost_us};
-        status = spool_sql_account(f, true); /* from here on the account asks for none of the lines */
+        status = spool_sql_account(f, true); /* from here on the account expects none of these lines */
         if (status != SPOOL_OK)
                 return status;
         close_untouched(f);

@@ -1,18 +1,18 @@
-/* A job writes what gathered since the last one, erases what was settled, and commits; then it reads.
+/* A job writes the collected lines, erases settled ones, and commits; then it reads.
  *
- * What can fail: the file is full, or the disk fails: nothing is lost, what is left of writing and erasing is
- * for a later job. A full disk lets nothing be erased, for SQLite's log needs room: then the reserve is given
- * up, and lines are erased in small pieces, after each of which the log gives its room back. If that does not
- * help, the file can still be read to its end; when nothing in it matters any more a new one takes its place.
- * The file is damaged: it is set aside, and a new one begun, into which the job's lines go. A single line whose
- * hash does not match is moved out of the way. */
+ * What can fail: If the file is full or the disk fails, nothing is lost; the rest of writing and erasing is
+ * left to a later job. On a full disk even erasing fails, since SQLite's log needs space: the reserve is
+ * released, and lines are erased in small pieces, after each of which the log's space is freed. If that does
+ * not help, the file can still be read to its end; once nothing in it matters, a new file replaces it. A
+ * damaged file is set aside and the job's lines go to a new one. A single line whose hash does not match is
+ * moved aside. */
 #include "spool/spool_job.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECE_LINES = 250 }; /* erased at a time on a full disk */
+enum { PIECE_LINES = 250 }; /* lines erased at a time on a full disk */
 
 static enum spool_status add_lines(struct spool_job *j)
 {
@@ -33,7 +33,7 @@ static enum spool_status add_lines(struct spool_job *j)
         return status;
 }
 
-/* The last @len of erasing. */
+/* Erases the last @len ids of j->erasing. */
 static enum spool_status erase_lines(struct spool_job *j, size_t len)
 {
         enum spool_status status = SPOOL_OK;
@@ -79,7 +79,7 @@ static enum spool_status erase_some(struct spool_job *j, size_t most)
         return status;
 }
 
-/* A full file takes no lines, but lets go of those that are settled. */
+/* A full file accepts no lines, but settled ones can be erased. */
 static enum spool_status erase_only(struct spool_job *j)
 {
         enum spool_status status = erase_some(j, j->erasing.len);
@@ -94,20 +94,20 @@ static enum spool_status erase_only(struct spool_job *j)
         return status;
 }
 
-/* With no line left that matters, and no room to erase them. */
+/* For a file with no line that matters and no space to erase its lines. */
 static enum spool_status start_over(struct spool_job *j)
 {
         enum spool_status status = spool_file_start_over(&j->file);
 
         if (status != SPOOL_OK && j->file.db)
-                return status; /* it is still the same file */
+                return status; /* still the same file */
         j->started_over = true;
         j->erasing.len = 0;
         j->cursor = 0;
         return status == SPOOL_OK ? write_all(j) : status;
 }
 
-/* Reads the lines behind the cursor, which moves. */
+/* Reads the lines after the cursor and advances it. */
 static enum spool_status read_chunk(struct spool_job *j)
 {
         struct spool_record *record = j->records;
@@ -150,7 +150,7 @@ static void do_job(struct spool_job *j)
                         j->written = j->erased;
         }
         j->status = j->testing ? spool_file_test(&j->file) : j->written;
-        /* from the start, what is settled must not be read again */
+        /* when reading from the start, settled lines must have been erased */
         if (j->reading && j->file.db && (j->cursor > 0 || j->erasing.len == 0)) {
                 enum spool_status read = read_chunk(j);
 
@@ -163,7 +163,7 @@ static void do_job(struct spool_job *j)
                 spool_file_secure(&j->file);
 }
 
-/* With what is to be written, and nothing else, in a new file. */
+/* Starts a new file with only the lines to be written. */
 static void replace_file(struct spool_job *j)
 {
         j->status = spool_file_set_aside(&j->file, j->aside);

@@ -3,9 +3,9 @@
 
 #include "spool/spool.h"
 
-/* The part of the spool that blocks. */
+/* The blocking part of the spool. */
 
-/* Does what @j asks for, in any one thread. */
+/* Executes @j; may run in any thread. */
 void spool_job_run(struct spool_job *j);
 
 void spool_job_deinit(struct spool_job *j);

@@ -1,4 +1,4 @@
-/* The lines in the spool's file: read, added, erased. */
+/* Reads, adds and erases lines of the spool's file. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "spool/spool_file.h"
 #include "spool/spool_sql.h"
 
-enum { MOVE_PAGES = 20000 }; /* what moving a line may take: the longest has 64 MB */
+enum { MOVE_PAGES = 20000 }; /* enough for moving the longest line, 64 MB */
 
 /* --- looking --- */
 
@@ -95,7 +95,7 @@ enum spool_status spool_file_begin(struct spool_file *f)
         return spool_sql_execute(f, "BEGIN IMMEDIATE");
 }
 
-/* What was committed goes to the account before anybody is told of it. */
+/* Committed changes go to the account before they are reported. */
 static enum spool_status note_change(struct spool_file *f)
 {
         bool added = f->change.last > 0;
@@ -127,7 +127,7 @@ enum spool_status spool_file_commit(struct spool_file *f)
 
 void spool_file_roll_back(struct spool_file *f)
 {
-        if (!sqlite3_get_autocommit(f->db)) /* some errors have done it already */
+        if (!sqlite3_get_autocommit(f->db)) /* some errors roll back by themselves */
                 sqlite3_exec(f->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
@@ -166,7 +166,7 @@ enum spool_status spool_file_keep_damaged(struct spool_file *f, int64_t id)
         char sql[400];
         enum spool_status status;
 
-        /* the line is there already: it may take more than max_bytes to move it */
+        /* moving a stored line may exceed max_bytes */
         snprintf(sql, sizeof(sql),
                  "PRAGMA max_page_count = %llu; BEGIN IMMEDIATE; "
                  "INSERT INTO damaged SELECT * FROM lines WHERE id = %lld; "

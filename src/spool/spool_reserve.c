@@ -9,8 +9,8 @@
 #include <sys/statvfs.h>
 
 enum {
-        RESERVE_BYTES = 16 << 20, /* more than one write and the write-ahead log take */
-        RESERVE_SHARE = 8,        /* of what is free, one part in so many at most */
+        RESERVE_BYTES = 16 << 20, /* more than one write and the write-ahead log need */
+        RESERVE_SHARE = 8,        /* at most one part in so many of the free space */
         RESERVE_LEAST = 256 << 10,
         NO_ROOM_BYTES = 128 << 10,
 };
@@ -20,7 +20,7 @@ static void make_path(const char *dir, char ret[PATH_MAX])
         snprintf(ret, PATH_MAX, "%.*s/spool.reserve", PATH_MAX - 64, dir);
 }
 
-/* Bytes that may be written; as many as can be where that is unknown. */
+/* Free bytes on the disk; the largest number if unknown. */
 static unsigned long long free_bytes(const char *dir)
 {
         struct statvfs disk;

@@ -3,16 +3,16 @@
 
 #include <stdbool.h>
 
-/* Room on the spool's disk, kept in the file DIR/spool.reserve and given back when the disk is full: SQLite
- * needs some to erase lines, and to open its files. */
+/* Disk space for the spool, reserved in the file DIR/spool.reserve and released when the disk is full:
+ * SQLite needs space even to erase lines and open its files. */
 
-/* Whether the disk has no room to speak of. */
+/* True if the disk is practically full. */
 bool spool_disk_full(const char *dir);
 
-/* Makes the reserve where it is missing and the disk has plenty of room. */
+/* Creates the reserve if it is missing and the disk has plenty of space. */
 void spool_reserve_make(const char *dir);
 
-/* Gives the reserve back to the disk. False where there was none. */
+/* Releases the reserve. Returns false if there was none. */
 bool spool_reserve_give_up(const char *dir);
 
 #endif

@@ -9,7 +9,7 @@
 
 /* --- errors --- */
 
-/* On a full disk not only writing fails, but whatever makes a file or lets one grow. */
+/* On a full disk, whatever creates or extends a file fails, not only writing. */
 enum spool_status spool_sql_fail(struct spool_file *f, int code)
 {
         snprintf(f->error, sizeof(f->error), "%s", f->db ? sqlite3_errmsg(f->db) : sqlite3_errstr(code));
@@ -43,7 +43,7 @@ enum spool_status spool_sql_execute(struct spool_file *f, const char *sql)
         return code == SQLITE_OK ? SPOOL_OK : spool_sql_fail(f, code);
 }
 
-/* Of a file that can be read a plain error says that it has another schema than ours. */
+/* A generic error from a readable file means a foreign schema. */
 enum spool_status spool_sql_fail_opening(struct spool_file *f, int code)
 {
         enum spool_status status = spool_sql_fail(f, code);
@@ -58,7 +58,7 @@ enum spool_status spool_sql_prepare(struct spool_file *f, const char *sql, void 
         return code == SQLITE_OK ? SPOOL_OK : spool_sql_fail_opening(f, code);
 }
 
-/* Runs a statement that answers nothing. */
+/* Runs a statement that returns no rows. */
 enum spool_status spool_sql_step(struct spool_file *f, sqlite3_stmt *statement)
 {
         int code = sqlite3_step(statement);

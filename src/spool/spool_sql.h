@@ -8,16 +8,16 @@
 
 #include "spool/spool_file.h"
 
-enum { SPOOL_SQL_VERSION = 2 }; /* of the file; 1 had no table "account" */
+enum { SPOOL_SQL_VERSION = 2 }; /* format of the file; format 1 had no table "account" */
 
-/* What the parts of the spool's file share: statements, and errors, which set f->error. */
+/* Shared by the parts of the spool's file: statements, and errors, which set f->error. */
 
 enum spool_status spool_sql_fail(struct spool_file *f, int code);
 
-/* The same while opening: of a file that can be read a plain error says that it has another schema than ours. */
+/* As spool_sql_fail, while opening: a generic error from a readable file means a foreign schema. */
 enum spool_status spool_sql_fail_opening(struct spool_file *f, int code);
 
-/* "@what: the text of errno". */
+/* Sets the error "@what: text of errno". */
 enum spool_status spool_sql_fail_errno(struct spool_file *f, const char *what);
 
 enum spool_status spool_sql_execute(struct spool_file *f, const char *sql);
@@ -25,13 +25,13 @@ enum spool_status spool_sql_execute(struct spool_file *f, const char *sql);
 /* @ret: a sqlite3_stmt **. */
 enum spool_status spool_sql_prepare(struct spool_file *f, const char *sql, void *ret);
 
-/* Runs a statement that answers nothing. */
+/* Runs a statement that returns no rows. */
 enum spool_status spool_sql_step(struct spool_file *f, sqlite3_stmt *statement);
 
-/* Runs a query that answers one number. */
+/* Runs a query that returns one number. */
 enum spool_status spool_sql_number(struct spool_file *f, const char *sql, int64_t *ret);
 
-/* How large the file may grow; the write-ahead log comes on top. */
+/* Maximum size of the file in pages, not counting the write-ahead log. */
 unsigned long long spool_sql_max_pages(const struct spool_file *f);
 
 /* Writes f->tally to the account. */

@@ -16,7 +16,7 @@ void acks_deinit(struct acks *a)
         *a = (struct acks){0};
 }
 
-/* Doubles the ring and moves the lines above the watermark to their new places. */
+/* Doubles the ring and moves the outcomes above the watermark to their new positions. */
 static void grow(struct acks *a)
 {
         struct acks old = *a;
@@ -50,7 +50,8 @@ bool acks_settle(struct acks *a, uint64_t line, enum line_outcome outcome)
                 a->settled++;
                 a->counts[*outcome_of(a, a->settled) - 1]++;
         }
-        if (a->settled == a->begun && a->cap > KEEP_LINES) { /* what grew for once does not stay */
+        /* free the ring if it grew beyond the usual size */
+        if (a->settled == a->begun && a->cap > KEEP_LINES) {
                 free(a->outcomes);
                 a->outcomes = NULL;
                 a->cap = 0;

@@ -5,10 +5,10 @@
 #include "base/utf8.h"
 #include "wire/hint.h"
 
-/* The letters of FIELD_MAP. */
+/* The letters of FIELD_MAP as bits. */
 enum { FIELD_OF_S = 1, FIELD_OF_C = 2, FIELD_OF_O = 4, FIELD_OF_H = 8 };
 
-/* A bit per field. */
+/* One bit per field. */
 static const uint32_t fields_of_kind[RECORD_KINDS] = {
 #define X(name, text, kinds) | ((kinds)&FIELD_OF_S ? 1u << FIELD_##name : 0)
         [RECORD_SPENDING] = 0 FIELD_MAP(X),
@@ -46,8 +46,8 @@ static bool is_field(enum field field, struct slice name)
         return slice_eq(names[field], name);
 }
 
-/* The field called @name, or FIELDS. Lines of one source have their fields in one order, so what followed
- * @previous last time is tried first. */
+/* Returns the field called @name, or FIELDS. Lines of one client usually have their fields in the same
+ * order, so tries first what followed @previous last time. */
 static enum field find_field(struct field_reader *reader, enum field previous, struct slice name)
 {
         enum field guess = reader->follows[previous];
@@ -73,7 +73,7 @@ static bool bad_json(const struct json_reader *r, enum field field, struct rejec
         return false;
 }
 
-/* A key decoded; @buf is used where it is escaped. Only names as long as a field's matter. */
+/* Decodes a key, into @buf if it is escaped. Keys too long for any field need not be decoded. */
 static struct slice key_name(struct json_string key, char *buf, size_t size)
 {
         if (!key.escaped || key.raw.len > size)
@@ -81,7 +81,7 @@ static struct slice key_name(struct json_string key, char *buf, size_t size)
         return (struct slice){buf, json_string_decode(key, buf)};
 }
 
-/* What is left of a line that is JSON, but no object. */
+/* Reads the rest of a line that is JSON but not an object. */
 static bool read_other(struct json_reader *r, struct reject *ret_reject)
 {
         struct json_value value;
@@ -89,17 +89,17 @@ static bool read_other(struct json_reader *r, struct reject *ret_reject)
         if (!json_read(r, &value) || !json_finish(r))
                 return bad_json(r, FIELDS, ret_reject);
         reject_set(ret_reject, REJECT_BAD_TYPE, NULL, "a line must be a JSON object%s",
-                   value.type == JSON_ARRAY ? ", not an array (send one object on each line)" : "");
+                   value.type == JSON_ARRAY ? ", not an array (send one object per line)" : "");
         return false;
 }
 
-/* A field that no kind of record has: the first one of the line. */
+/* The first field of the line that no kind has. */
 struct unknown_field {
         bool found;
         char name[REJECT_FIELD_BYTES];
 };
 
-/* Whether others can read the decoded name: NUL would end it, half a surrogate pair is no UTF-8. */
+/* True if the decoded name can be shown: a NUL would end it, and half a surrogate pair is not UTF-8. */
 static bool is_readable(struct slice name)
 {
         const char *end = name.ptr + name.len;
@@ -161,7 +161,7 @@ static bool find_all(struct field_reader *reader, struct slice line, struct fiel
         return true;
 }
 
-/* False, and RECORD_KINDS in f->kind, where "kind" is no kind. */
+/* Returns false, with RECORD_KINDS in f->kind, if "kind" is unknown. */
 static bool find_kind(struct fields *f)
 {
         static const char rule[] =
@@ -241,22 +241,22 @@ static const char *trouble_text(enum json_trouble trouble)
 {
         switch (trouble) {
         case JSON_TROUBLE_NUL:
-                return "holds the character NUL (\\u0000), which PostgreSQL cannot store";
+                return "contains the character NUL (\\u0000), which PostgreSQL cannot store";
         case JSON_TROUBLE_SURROGATE:
-                return "holds half of a surrogate pair, which PostgreSQL cannot store";
+                return "contains half of a surrogate pair, which PostgreSQL cannot store";
         case JSON_TROUBLE_NUMERIC:
-                return "holds a number outside of PostgreSQL's numeric, which jsonb cannot store";
+                return "contains a number outside the range of PostgreSQL's numeric";
         case JSON_TROUBLE_DEPTH:
                 return "is nested deeper than 256 levels";
         case JSON_TROUBLE_LONG:
-                return "holds numbers whose exponents make its text too long (limits.max_line_bytes)";
+                return "contains numbers that are too long once their exponents are written out (limits.max_line_bytes)";
         case JSON_TROUBLE_NONE:
                 break;
         }
         return "";
 }
 
-/* The field's value, which must be there and of @type; NULL and a reject otherwise. */
+/* Returns the field's value; NULL, and a reject, if it is missing or not of @type. */
 static const struct json_value *required(const struct fields *f, enum field field, enum json_type type,
                                          const char *rule)
 {
@@ -278,8 +278,8 @@ static const struct json_value *required(const struct fields *f, enum field fiel
         return v;
 }
 
-/* A string's text where no value of more than @size raw bytes can be right: decoded into @buf when escaped.
- */
+/* Returns a string's text, decoded into @buf if escaped; values of more than @size raw bytes are wrong in
+ * any case. */
 static struct slice short_text(const struct json_value *v, char *buf, size_t size)
 {
         if (!v->escaped || v->raw.len > size)
@@ -320,7 +320,7 @@ bool fields_platform(const struct fields *f, enum platform *ret)
 
 bool fields_uuid(const struct fields *f, enum field field, struct uuid *ret)
 {
-        static const char rule[] = "a UUID must be a string of the form 01234567-89ab-cdef-0123-456789abcdef";
+        static const char rule[] = "a UUID must be a string like 01234567-89ab-cdef-0123-456789abcdef";
         const struct json_value *v = required(f, field, JSON_STRING, rule);
         char buf[6 * UUID_TEXT_LEN];
 
@@ -371,17 +371,16 @@ bool fields_time(const struct fields *f, enum field field, int64_t *ret)
         case RFC3339_SYNTAX:
                 return fields_refuse(
                         f, REJECT_BAD_VALUE, field,
-                        "a time must have the RFC 3339 form with an offset, like 2026-01-31T00:00:00Z or "
+                        "a time must be in RFC 3339 form with an offset, like 2026-01-31T00:00:00Z or "
                         "2026-01-31T00:00:00.123456+01:00");
         case RFC3339_PRECISION:
                 return fields_refuse(f, REJECT_BAD_VALUE, field,
-                                     "a time must not be finer than microseconds (6 digits)");
+                                     "a time must have at most 6 fractional digits (microseconds)");
         case RFC3339_RANGE:
                 break;
         }
-        return fields_refuse(
-                f, REJECT_BAD_VALUE, field,
-                "a time must exist: years 0001 to 9999, no leap second, an offset under 16 hours");
+        return fields_refuse(f, REJECT_BAD_VALUE, field,
+                             "a time must exist: year 0001 to 9999, no leap second, offset under 16 hours");
 }
 
 enum decimal_string {
@@ -393,10 +392,10 @@ enum decimal_string {
 static bool refuse_range(const struct fields *f, enum field field)
 {
         return fields_refuse(f, REJECT_BAD_VALUE, field,
-                             "an integer must be within +-(2^53-1) as a number, or within int64 as a string");
+                             "an integer must be within +-(2^53-1) as a number, or fit 64 bits as a string");
 }
 
-/* A decimal string, for the whole range of int64. */
+/* Parses a decimal string within the range of int64. */
 static enum decimal_string parse_decimal_string(struct slice text, int64_t *ret)
 {
         bool negative = text.len > 0 && text.ptr[0] == '-';
@@ -409,7 +408,7 @@ static enum decimal_string parse_decimal_string(struct slice text, int64_t *ret)
                 if (text.ptr[i] < '0' || text.ptr[i] > '9')
                         return DECIMAL_STRING_SYNTAX;
                 if (i - negative >= 19)
-                        continue; /* too long in any case; the rest must still be digits */
+                        continue; /* too large; check only that the rest is digits */
                 value = value * 10 + (uint64_t)(text.ptr[i] - '0');
         }
         if (text.len - negative > 19 || value > (uint64_t)INT64_MAX + negative)
@@ -427,7 +426,7 @@ static bool read_decimal_string(const struct fields *f, enum field field, int64_
                 return true;
         case DECIMAL_STRING_SYNTAX:
                 return fields_refuse(f, REJECT_BAD_VALUE, field,
-                                     "an integer in a string must be decimal digits like \"-120\"");
+                                     "an integer in a string must consist of decimal digits, like \"-120\"");
         case DECIMAL_STRING_RANGE:
                 break;
         }
@@ -445,13 +444,14 @@ static bool read_number(const struct fields *f, enum field field, int64_t *ret)
                 *ret = v->integer;
                 return true;
         }
-        json_number_read(&p, p + v->raw.len, &number, &error); /* it was one before */
+        json_number_read(&p, p + v->raw.len, &number, &error); /* cannot fail: it was read before */
         switch (json_number_integer(&number, ret)) {
         case JSON_INTEGER_OK:
                 return true;
         case JSON_INTEGER_FRACTION:
-                return fields_refuse(f, REJECT_BAD_VALUE, field,
-                                     "an integer must not have a fraction, and none is rounded");
+                return fields_refuse(
+                        f, REJECT_BAD_VALUE, field,
+                        "an integer must not have a fraction (fractions are rejected, never rounded)");
         case JSON_INTEGER_RANGE:
                 break;
         }

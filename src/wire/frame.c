@@ -1,6 +1,6 @@
 #include "wire/frame.h"
 
-/* The line of @len bytes at @start without the "\r" of its "\r\n". */
+/* Returns the line of @len bytes at @start, without the "\r" of a "\r\n". */
 static struct slice without_cr(const char *start, size_t len)
 {
         if (len > 0 && start[len - 1] == '\r')
@@ -8,7 +8,7 @@ static struct slice without_cr(const char *start, size_t len)
         return (struct slice){start, len};
 }
 
-/* Everything offered belongs to a line that was reported as too long. */
+/* Skips input that belongs to a line reported as too long. */
 static enum frame_result skip(struct frame *f, struct slice in, const char *newline, size_t *ret_used)
 {
         if (newline) {
@@ -51,7 +51,7 @@ enum frame_result frame_next(struct frame *f, struct slice in, size_t max_line, 
                 f->seen = 0;
                 return ret_line->len > max_line ? FRAME_TOO_LONG : FRAME_LINE;
         }
-        /* One byte more than the limit may still be the "\r" of a line's end. */
+        /* One byte beyond the limit may be the "\r" of a line end. */
         if (in.len > max_line + 1 || (in.len == max_line + 1 && in.ptr[max_line] != '\r')) {
                 *ret_used += in.len;
                 f->seen = 0;

@@ -9,7 +9,7 @@ static bool begins(struct slice text, const char *with, size_t len)
 
 #define BEGINS(text, literal) begins(text, literal, sizeof(literal) - 1)
 
-/* What the first bytes of a line tell, wherever reading failed. */
+/* Judges by the line's first bytes, wherever parsing failed. */
 static const char *hint_of_bytes(struct slice line)
 {
         bool wide = line.len >= 2 && (line.ptr[0] == '\0') != (line.ptr[1] == '\0');
@@ -32,22 +32,22 @@ static struct slice trim(struct slice text)
         return text;
 }
 
-/* Of JSON that is spread over several lines each is a piece. */
+/* JSON spread over several lines arrives as pieces. */
 static const char *hint_of_piece(struct slice line)
 {
         if (line.len == 0)
                 return NULL;
         if (line.ptr[0] == '[')
-                return "the line begins an array (send one object on each line, without brackets and commas around)";
+                return "the line starts an array (send one object per line, without brackets and commas)";
         if (line.ptr[0] == '"' || line.ptr[0] == '}' || line.ptr[0] == ']' ||
             (line.len == 1 && line.ptr[0] == '{'))
                 return "the JSON looks pretty-printed (send each object on one line)";
         if (line.ptr[0] == '{' && line.ptr[line.len - 1] == ',')
-                return "a comma stands behind the object (send one object on each line, without commas between them)";
+                return "a comma follows the object (send one object per line, without commas between them)";
         return NULL;
 }
 
-/* What stands where reading failed. */
+/* Judges by the bytes where parsing failed. */
 static const char *hint_of_value(struct slice rest)
 {
         if (rest.len > 0 && (rest.ptr[0] == '-' || rest.ptr[0] == '+'))
@@ -55,11 +55,11 @@ static const char *hint_of_value(struct slice rest)
         if (BEGINS(rest, "NaN") || BEGINS(rest, "nan") || BEGINS(rest, "Inf") || BEGINS(rest, "inf"))
                 return "JSON has neither NaN nor Infinity (send null)";
         if (BEGINS(rest, "None") || BEGINS(rest, "undefined"))
-                return "JSON has null instead";
+                return "use null in JSON";
         if (BEGINS(rest, "True") || BEGINS(rest, "False"))
-                return "JSON has true and false instead";
+                return "use true or false in JSON";
         if (BEGINS(rest, "'"))
-                return "JSON has double quotes";
+                return "use double quotes in JSON";
         return NULL;
 }
 

@@ -5,8 +5,8 @@
 
 #include "base/slice.h"
 
-/* What a line probably is that is no JSON object at byte @at (from 0), and what to send instead; NULL where that
- * is not plain. A fixed text. */
+/* Returns a static text that says what a line that is not a JSON object at byte @at (from 0) probably is,
+ * and what to send instead; NULL if there is no good guess. */
 const char *hint_find(struct slice line, size_t at);
 
 #endif

@@ -14,7 +14,7 @@ static bool is_space(char c)
         return c == ' ' || c == '\t';
 }
 
-/* "HTTP/1.1" and the like, in either case, at the end. */
+/* True if the text ends in "HTTP/1.1" or the like, in either case. */
 static bool has_version(const char *text, size_t len)
 {
         while (len > 0 && (is_space(text[len - 1]) || text[len - 1] == '\r'))
@@ -37,7 +37,7 @@ bool http_request_begins(struct slice line, bool cut)
         if (method == 0 || space == method)
                 return false;
         target = line.ptr + space;
-        /* HTTP/0.9 has no version, and a target of a megabyte hides it */
+        /* HTTP/0.9 has no version, and in a cut line it is missing */
         return cut || has_version(line.ptr, line.len) ||
                (space < line.len && (target[0] == '/' || target[0] == '*'));
 }

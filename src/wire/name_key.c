@@ -5,7 +5,8 @@
 
 #include <sys/random.h>
 
-enum { PIECE_BYTES = 240 }; /* up to here XXH3 multiplies all bytes with the secret (xxhash.h, midsize) */
+/* up to this length XXH3 multiplies all bytes with the secret (xxhash.h, midsize) */
+enum { PIECE_BYTES = 240 };
 
 static void put(struct name_key *k, const void *bytes, size_t len)
 {
@@ -42,7 +43,7 @@ void name_key_id(struct name_key *k, struct json_string id)
 void name_key_secret_draw(struct name_key_secret *secret)
 {
         if (getrandom(secret->bytes, sizeof(secret->bytes), 0) != sizeof(secret->bytes))
-                abort(); /* up to 256 bytes come whole (getrandom(2)) */
+                abort(); /* getrandom(2) returns requests of up to 256 bytes whole */
 }
 
 static XXH128_hash_t hash(const void *bytes, size_t len, const struct name_key_secret *secret)
@@ -50,7 +51,7 @@ static XXH128_hash_t hash(const void *bytes, size_t len, const struct name_key_s
         return XXH3_128bits_withSecret(bytes, len, secret->bytes, sizeof(secret->bytes));
 }
 
-/* What is left of a long name, behind a piece that hashes to @first. */
+/* Hashes the rest of a long name, after a piece whose hash is @first. */
 static XXH128_hash_t hash_on(XXH128_hash_t first, const char *bytes, size_t len,
                              const struct name_key_secret *secret)
 {

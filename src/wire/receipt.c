@@ -9,11 +9,11 @@ void receipts_init(struct receipts *r, struct receipt_clock *clock)
 {
         *r = (struct receipts){.clock = clock};
         if (getrandom(&r->number, sizeof(r->number), 0) != sizeof(r->number))
-                abort(); /* 8 bytes come whole (getrandom(2)) */
+                abort(); /* getrandom(2) never returns fewer than 8 bytes */
 }
 
-/* Takes a block of moments from the shared clock. Blocks double within a turn: a busy worker seldom touches
- * what it shares, and a worker with one line a turn wastes no moments. */
+/* Reserves a block of moments from the shared clock. Blocks double within a loop turn: a busy worker seldom
+ * touches shared memory, and a worker with one line per turn wastes no moments. */
 static void take_block(struct receipts *r)
 {
         struct receipt_clock *c = r->clock;

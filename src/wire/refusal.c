@@ -15,7 +15,7 @@ void refuse_account(struct reject *ret, int64_t accounts, enum platform platform
         else
                 reject_set(ret, REJECT_AMBIGUOUS_ACCOUNT, "connectionId",
                            "%s ad account %s is reachable through %" PRId64
-                           " connections: say which one with connectionId",
+                           " platform connections: name one in connectionId",
                            platform_name(platform), account, accounts);
 }
 

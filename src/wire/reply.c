@@ -25,7 +25,7 @@ void reply_reject_texts(struct buf *out, uint64_t line_no, const char *code, con
         cJSON *object = cJSON_CreateObject();
         char number[24];
 
-        /* as text: cJSON prints a number of more than 15 digits rounded */
+        /* as text: cJSON rounds numbers of more than 15 digits */
         snprintf(number, sizeof(number), "%" PRIu64, line_no);
         cJSON_AddRawToObject(object, "reject", number);
         cJSON_AddStringToObject(object, "code", code);
@@ -40,7 +40,7 @@ void reply_reject(struct buf *out, uint64_t line_no, const struct reject *reject
         reply_reject_texts(out, line_no, reject_code_name(reject->code), reject->field, reject->message);
 }
 
-/* By hand: one a loop turn and connection, and nothing in it needs escaping. */
+/* Without cJSON: one ack per loop turn and session, and nothing needs escaping. */
 void reply_ack(struct buf *out, const struct acks *acks, bool with_spool)
 {
         enum { ROOM = 200 };

@@ -1,5 +1,4 @@
-/* Any bytes as a line: a record or a verdict, never a crash; and what is accepted keeps the record's
- * promises. */
+/* Any bytes as a line: a record or a verdict, never a crash; and an accepted record obeys all rules. */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -19,7 +18,7 @@ static void require(int condition)
                 abort();
 }
 
-/* Its strings are JSON that another parser reads, too. */
+/* Its strings are JSON that another parser accepts. */
 static void check_reject(const struct reject *reject)
 {
         struct buf b = {0};
@@ -37,7 +36,7 @@ static void check_record(struct slice line, struct spending_record *rec)
         struct buf b = {0};
         cJSON *parsed = cJSON_ParseWithLength(line.ptr, line.len);
 
-        require(parsed != NULL); /* what we accept is JSON to others, too */
+        require(parsed != NULL); /* accepted lines are JSON for other parsers, too */
         cJSON_Delete(parsed);
         require(rec->period_start < rec->period_end);
         require(rec->impressions >= 0 && rec->clicks >= 0 && rec->conversions >= 0);

@@ -1,7 +1,7 @@
-/* What a client is told: any bytes say which lines begin, and which are settled, in what order, how and with
- * what words. The replies are read back, cut into pieces, as a client would, and must tell of each line what
- * became of it. The same refusals go to the reject file, from which every line must come back as it was sent.
- */
+/* The replies to a client: arbitrary bytes decide which lines begin and which are settled, in what order,
+ * how, and with which messages. The replies are read back in pieces, as a client would, and must give the
+ * outcome of each line. The same rejects go to the reject file, from which every line must be recovered as
+ * it was sent. */
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -32,7 +32,7 @@ struct told {
         struct reject reject;
 };
 
-/* The daemon's side, and what it must have said. */
+/* The daemon's side, and what it must have replied. */
 struct wire {
         struct acks acks;
         struct told lines[LINES_MAX + 1]; /* by number */
@@ -66,7 +66,7 @@ static struct slice take_bytes(struct input *in)
         return ret;
 }
 
-/* Texts in a reject are UTF-8 without NUL: what is not is left out. */
+/* Texts in a reject are UTF-8 without NUL: other bytes are left out. */
 static void put_text(char *out, struct slice bytes)
 {
         const char *p = bytes.ptr;
@@ -111,7 +111,7 @@ static void check_entry(struct wire *w, struct slice entry, struct slice sent)
         require(memchr(entry.ptr, '\n', entry.len) == entry.ptr + entry.len - 1);
         require(record.type == JSON_STRING && record.raw.len <= sizeof(text));
         if (find_member(w, entry, "lossy").type == JSON_BOOL || record.trouble != JSON_TROUBLE_NONE)
-                return; /* what is not UTF-8, and NUL: no record comes back, and `rejects replay` says so */
+                return; /* not UTF-8, or a NUL: no record is recovered, and `rejects replay` reports that */
         len = json_string_decode((struct json_string){record.raw, record.escaped}, text);
         require(slice_eq((struct slice){text, len}, sent));
 }
@@ -202,7 +202,7 @@ static void on_reject(struct wire *w, const cJSON *reply, uint64_t acked)
         expect_text(reply, "message", told->reject.message);
 }
 
-/* Each of the lines that an ack covers is settled, and counted as what became of it. */
+/* Each line that an ack covers is settled, and counted under its outcome. */
 static void on_ack(struct wire *w, const cJSON *reply, uint64_t *acked)
 {
         uint64_t ack = number(reply, "ack");
@@ -223,14 +223,14 @@ static void on_ack(struct wire *w, const cJSON *reply, uint64_t *acked)
         *acked = ack;
 }
 
-/* False behind "closing". */
+/* Returns false after "closing". */
 static bool on_reply(struct wire *w, struct slice text, uint64_t *acked)
 {
         cJSON *reply = cJSON_ParseWithLength(text.ptr, text.len);
         bool closing;
 
         require(reply != NULL);
-        find_member(w, text, ""); /* strict readers like it, too */
+        find_member(w, text, ""); /* strict parsers accept it, too */
         closing = cJSON_HasObjectItem(reply, "closing");
         if (cJSON_HasObjectItem(reply, "reject"))
                 on_reject(w, reply, *acked);
@@ -276,7 +276,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         w.acks = (struct acks){0};
         w.out.len = 0;
         w.file.path = "never opened";
-        w.file.writing.len = 1; /* as if a write were under way: what is added gathers */
+        w.file.writing.len = 1; /* as if a write were running: added entries are collected */
         w.with_spool = take(&in) & 1;
         piece = (size_t)take(&in) + 1;
         converse(&w, &in);

@@ -1,7 +1,7 @@
 #ifndef DATABASE_H
 #define DATABASE_H
 
-/* A database of a test's own, on the server of $TEST_DATABASE_URL. */
+/* A database for one test, on the server of $TEST_DATABASE_URL. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,7 +52,7 @@ static inline void database_make(struct database *d)
         char sql[128];
 
         snprintf(d->name, sizeof(d->name), "ingestd_test_%d_%u", (int)getpid(), count++);
-        /* Of two values libpq takes the last. */
+        /* If a parameter is given twice, libpq uses the last value. */
         snprintf(d->url, sizeof(d->url), "%s%sdbname=%s", url,
                  !strstr(url, "://") ? " "
                  : strchr(url, '?')  ? "&"
@@ -94,7 +94,7 @@ static inline int database_migrate(struct database *d)
         return err;
 }
 
-/* The text of a query's only value, to be freed. */
+/* The text of a query's only value; the caller frees it. */
 static inline char *database_text(struct database *d, const char *sql)
 {
         struct pg_result *res;

@@ -62,7 +62,7 @@ class Access(TestCase):
         self.assert_refused(12345, 2, "7,8")
         self.assert_refused(4242, 2)
 
-    def test_a_name_that_nobody_knows(self):
+    def test_unknown_name(self):
         for setting, text in (("listen.allow_users", "root,no-such"), ("listen.allow_groups", "no-such")):
             done = run_ingestd(self.db, "--set", f"{setting}={text}", "--set", "listen.unix=/tmp/never")
             self.assertEqual(done.returncode, 1)

@@ -1,5 +1,5 @@
-"""config/alerts.yml and config/grafana-dashboard.json: Prometheus' own promtool reads them, each alert fires when it should
-and not before, config/README.md describes each, and every metric in them is one that a daemon tells."""
+"""config/alerts.yml and config/grafana-dashboard.json: Prometheus' own promtool accepts them, each alert fires when it
+should and not before, config/README.md describes each, and every metric in them is one of the daemon's."""
 
 import json
 import os
@@ -95,12 +95,12 @@ def firing(alerts):
 
 
 def metrics_in(text):
-    """The metrics that @text names; of a histogram the name without what its series add to it."""
+    """The names of the metrics in @text; of a histogram, without the suffixes of its series."""
     return {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\b(?:boris_ingestd|process)_\w+", text)}
 
 
 def expressions(value):
-    """All that a dashboard asks of Prometheus, in whatever part of it."""
+    """All PromQL expressions of a dashboard."""
     if isinstance(value, dict):
         return [text for key, part in value.items()
                 for text in ([part] if key in ("expr", "definition") else expressions(part))]
@@ -108,7 +108,7 @@ def expressions(value):
 
 
 class Files(unittest.TestCase):
-    """What needs no daemon."""
+    """Tests that need no daemon."""
 
     @classmethod
     def setUpClass(cls):
@@ -147,14 +147,14 @@ class Files(unittest.TestCase):
         healthy = {name: values.replace("x720", f"x{minutes}") for name, values in HEALTHY.items()}
         return [{"series": with_labels(name), "values": values} for name, values in (healthy | other).items()]
 
-    def test_each_alert_says_what_it_is_and_what_to_do(self):
+    def test_each_alert_has_summary_and_action(self):
         for block in re.split(r"(?=- alert: )", ALERTS.read_text())[1:]:
             name = re.match(r"- alert: (\w+)", block)[1]
             for part in (r"severity: (critical|warning|info)\b", r"\n +summary: \S", r"\n +description: >-\n +\S",
                          rf"\n +runbook_url: \S+/config/README\.md#{name.lower()}\n"):
                 self.assertRegex(block, part)
 
-    def test_readme_tells_of_each_alert(self):
+    def test_documentation_lists_each_alert(self):
         text = (ROOT / "config/README.md").read_text().split("\n## Alerts\n")[1].split("\n## ")[0]
         self.assertEqual(re.findall(r"^\| <a id=\"\w+\"></a>`BorisIngestd(\w+)` \|", text, re.M), self.names)
 
@@ -183,7 +183,7 @@ class Files(unittest.TestCase):
 
 
 class Names(TestCase):
-    def test_every_metric_is_one_that_a_daemon_tells(self):
+    def test_rules_use_only_metrics_of_the_daemon(self):
         folder = tempfile.TemporaryDirectory(prefix="ingestd-")
         self.addCleanup(folder.cleanup)
         self.db.add_account()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the daemon remembers of ad objects follows the database, whoever changes it."""
+"""The daemon's cache of ad objects follows the database, regardless of what changes it."""
 
 import re
 import time
@@ -28,7 +28,7 @@ class Renamed(TestCase):
                              f"WHERE a.external_id = '{account}' AND o.external_id = '{object}'")
 
     def send(self, daemon, names):
-        """What becomes of a line for each name: an object's id, or a code."""
+        """The outcome of a line for each name: an object's id, or a code."""
         lines = [self.line(name) for name in names]
         codes = daemon.send(*lines).codes()
         stored = {row["amount_cents"]: row["ad_object_id"]
@@ -36,7 +36,7 @@ class Renamed(TestCase):
         return [codes.get(n + 1) or stored[line["amountCents"]] for n, line in enumerate(lines)]
 
     def change_all(self):
-        """Yields what is stored where before, and what is to be then."""
+        """Yields what is stored under which object before the change, and what is expected after it."""
         for name in "moved", "target", "renamed", "replaced", "gone", "account", "untouched":
             self.db.add_account(name)
         self.db.add_account("tiktok", platform="TIKTOK")
@@ -77,7 +77,7 @@ class Renamed(TestCase):
     def test_with_a_short_period(self):
         self.check(self.daemon(resolve__recheck_ms=1000), 15)
 
-    def test_what_did_not_change_is_not_looked_up(self):
+    def test_unchanged_objects_are_not_looked_up(self):
         self.db.add_account()
         d = self.daemon(resolve__recheck_ms=1000, http__listen="127.0.0.1:0")
         d.send(record())

@@ -47,8 +47,8 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("/nonexistent/x.ini: No such file", done.stderr)
 
-    def test_check_finds_what_would_end_the_start(self):
-        """But for what depends on the moment: a port that is taken, say."""
+    def test_check_finds_errors_that_prevent_the_start(self):
+        """Except for errors that depend on the moment, such as a port in use."""
         with tempfile.TemporaryDirectory() as folder:
             for settings, reason in (
                     (["listen.tcp=0.0.0.0:19999"], "only loopback addresses are allowed without TLS"),
@@ -74,7 +74,7 @@ class CommandLine(unittest.TestCase):
             self.assertIn("ok     configuration\n", done.stdout)
 
     def test_check_of_the_configuration_alone(self):
-        """No database is asked: the status is that of the file."""
+        """The database is not used, so the status depends on the file alone."""
         with tempfile.TemporaryDirectory() as folder:
             file = pathlib.Path(folder, "ini")
             file.write_text("[database]\nurl = host=/nonexistent\n[listen]\nunix = /run/x/s\n")
@@ -109,7 +109,7 @@ class CommandLine(unittest.TestCase):
                 file.write_text(file.read_text() + "[batch]\nrow = 1\n")
                 self.assertEqual(self.run_with("check", "--config-only", "--config", str(file), env=more).returncode, 1)
 
-    def test_a_url_that_can_never_be_used_ends_the_start(self):
+    def test_an_invalid_url_prevents_the_start(self):
         with tempfile.TemporaryDirectory() as folder:
             for url in ("s3cr3t", "postgresql://u:s3cr3t@h/db?nope=1", "postgresql://u:p@s3cr3t@h/db"):
                 done = self.run_with("run", "--config", "/dev/null", "--set", f"listen.unix={folder}/s", "--set",

@@ -15,7 +15,7 @@ from lib.node_client import ClientTest, Played, Sender, counts, project, say
 
 
 class Streams(ClientTest):
-    def test_what_becomes_of_each_record(self):
+    def test_outcome_of_each_record(self):
         lines = [account(self.connection, "act_2"), ad_object("c", accountExternalId="act_2"),
                  record(accountExternalId="act_2", externalId="c"), record(externalId="nobody"), record(currency="usd"),
                  record(accountExternalId="act_2", externalId="c")]
@@ -35,7 +35,7 @@ class Streams(ClientTest):
         summary, _ = self.sender(self.daemon(), []).finish()
         self.assertEqual((summary["type"], summary["records"], *counts(summary)), ("summary", 0, 0, 0, 0))
 
-    def test_records_that_javascript_says_in_odd_ways(self):
+    def test_unusual_javascript_values(self):
         d = self.daemon()
         done = subprocess.run(["node", "odd.mjs", d.socket], cwd=project(self), stdout=subprocess.PIPE, text=True,
                               timeout=60, check=True)
@@ -83,8 +83,8 @@ class Streams(ClientTest):
         self.assertEqual(acks, sorted(set(acks)))
         self.assertLess(end["ahead"], 2050, "a few were pulled between an ack and its event")
 
-    def test_what_was_stored_without_a_word_is_not_stored_twice(self):
-        """Records without collectedAt, and between client and daemon somebody who loses the first ack."""
+    def test_records_stored_without_an_ack_are_not_stored_twice(self):
+        """Records without collectedAt, and a proxy between client and daemon that drops the first ack."""
         d = self.daemon()
 
         def pass_on(stream):
@@ -105,7 +105,7 @@ class Streams(ClientTest):
         self.assertEqual(counts(summary), (0, 1000, 0))
         self.assert_stored(range(1000))
 
-    def test_alike_records_of_two_processes(self):
+    def test_equal_records_of_two_processes(self):
         """Each is stored once for each time that it is sent."""
         d = self.daemon()
         senders = [self.sender(d, [record(collectedAt=None)] * 20000) for _ in range(2)]
@@ -113,7 +113,7 @@ class Streams(ClientTest):
             self.assertEqual(counts(sender.finish()[0]), (20000, 0, 0))
         self.assertEqual(self.db.count(), 40000)
 
-    def test_the_spool_takes_them(self):
+    def test_records_are_spooled(self):
         self.server.need_private()
         with tempfile.TemporaryDirectory() as folder:
             d = self.daemon(spool__dir=folder)
@@ -134,7 +134,7 @@ class Streams(ClientTest):
 
 
 class Bounds(ClientTest):
-    def test_a_daemon_that_stands_still(self):
+    def test_a_daemon_that_hangs(self):
         d = self.daemon()
         sender = self.sender(d, numbered(5000), {"windowRecords": 500}, paceRecords=10, paceMs=1)
         sender.until_line(1000)
@@ -154,7 +154,7 @@ class Bounds(ClientTest):
         self.assertLess(end["memory"], 200 << 20)
 
     def test_a_slow_consumer(self):
-        """One that is told only rejects, more of them than are made to wait for it."""
+        """It receives only rejects, and more of them than may be waiting for it."""
         lines = numbered(5000, currency="usd")
         sender = self.sender(self.daemon(), lines, {"windowRecords": 300}, slowMs=1)
         summary, end = sender.finish()
@@ -164,7 +164,7 @@ class Bounds(ClientTest):
 
 
 class Ends(ClientTest):
-    def test_a_daemon_that_never_comes(self):
+    def test_a_daemon_that_never_starts(self):
         path = pathlib.Path(tempfile.mkdtemp(prefix="ingestd-client-"), "stale.sock")
         self.addCleanup(shutil.rmtree, path.parent)
         with socket.socket(socket.AF_UNIX) as stale:
@@ -184,7 +184,7 @@ class Ends(ClientTest):
         error, _ = sender.finish()
         self.assertEqual((error["code"], error["settled"], error["cause"], sender.of("retry")), ("no_socket", 0, "ENOENT", []))
 
-    def test_a_daemon_that_does_not_come_back(self):
+    def test_a_daemon_that_does_not_restart(self):
         d = self.daemon()
         sender = self.sender(d, numbered(5000), {"windowRecords": 500, "maxAttempts": 3, "retryMs": 10}, paceRecords=10,
                              paceMs=1)

@@ -1,4 +1,5 @@
-"""The TypeScript package as its users get it: packed, installed, imported in each way; its validator beside the daemon's decoder."""
+"""The TypeScript package as its users get it: packed, installed, imported in every way; its validator compared with the
+daemon's decoder."""
 
 import base64
 import json
@@ -58,7 +59,7 @@ class Package(unittest.TestCase):
         self.assertNotIn("dependencies", package)
         self.assertTrue(package["license"])
 
-    def test_publint_and_attw_have_no_objection(self):
+    def test_publint_and_attw_report_nothing(self):
         self.project.run("node_modules/.bin/publint" if (self.project.place / "node_modules/.bin").exists() else "publint",
                          "node_modules/boris-ingestd-client", "--strict")
         self.project.run("node_modules/.bin/attw", str(self.project.tgz), "--no-color", "--exclude-entrypoints", "schema.json")
@@ -127,7 +128,7 @@ class Rows(TestCase):
 
 
 class Judges(TestCase):
-    """The validator says what the daemon says."""
+    """The validator and the daemon give the same verdicts."""
 
     @classmethod
     def setUpClass(cls):

@@ -1,4 +1,4 @@
-"""The client for TypeScript: what a daemon says only at bad moments, TLS, types."""
+"""The client for TypeScript: replies that a daemon sends only in rare situations, TLS, types."""
 
 import contextlib
 import json
@@ -16,9 +16,9 @@ from test_tls import Tls
 
 
 class Wire(ClientTest):
-    """What a real daemon says only at bad moments."""
+    """Replies that a real daemon sends only in rare situations."""
 
-    def test_a_reject_whose_ack_is_lost_is_told_once(self):
+    def test_a_reject_whose_ack_is_lost_is_reported_once(self):
         lines = [record(amountCents=n, collectedAt=None) for n in range(3)]
 
         def play(accept):
@@ -42,7 +42,7 @@ class Wire(ClientTest):
         self.assertEqual([(event["index"], event["message"]) for event in sender.of("reject")], [(1, "second")])
         self.assertEqual((counts(summary), summary["connections"]), ((1, 1, 1), 2))
 
-    def test_lines_count_anew_on_each_connection(self):
+    def test_line_numbers_restart_on_each_connection(self):
         def play(accept):
             first = accept()
             lines = [first.readline() for _ in range(5)]
@@ -65,8 +65,8 @@ class Wire(ClientTest):
         self.assertEqual([event["line"] for event in sender.of("ack")], [2, 5])
         self.assertIn("shutdown", sender.of("retry")[0]["message"])
 
-    def test_idle_is_no_failure(self):
-        """With nothing to send there is no attempt, though only one may fail."""
+    def test_idle_timeout_is_not_a_failure(self):
+        """With nothing to send there is no attempt to connect, so one allowed attempt suffices."""
         def play(accept):
             for line in range(3):
                 stream = accept()
@@ -81,7 +81,7 @@ class Wire(ClientTest):
         played.check()
         self.assertEqual((counts(summary), summary["connections"]), ((3, 0, 0), 3))
 
-    def test_attempts_count_from_what_was_settled_last(self):
+    def test_attempts_are_counted_since_the_last_settled_record(self):
         def play(accept):
             for left in 4, 3, 2, 1:
                 with accept() as stream:
@@ -96,7 +96,7 @@ class Wire(ClientTest):
         self.assertEqual((counts(summary), summary["connections"]), ((4, 0, 0), 4))
         self.assertEqual([event["attempt"] for event in sender.of("retry")], [1, 1, 1])
 
-    def test_what_is_no_daemon(self):
+    def test_not_a_daemon(self):
         def play(accept):
             for reply in b"HTTP/1.1 400 Bad Request\n", b'{"ack":7}\n', b'{"reject":7}\n', b"x" * (2 << 20):
                 with contextlib.suppress(OSError), accept() as stream:
@@ -113,7 +113,7 @@ class Wire(ClientTest):
         for words, message in zip(("HTTP/1.1 400", "acks line 7", "rejects line 7", "has no end"), said, strict=True):
             self.assertIn(words, message)
 
-    def test_who_gets_a_stamp(self):
+    def test_which_records_get_collected_at(self):
         bare = record(amountCents=1, collectedAt=None)
         own = [record(), bare | {"id": "00000000-0000-8000-8000-000000000000"}, account("x"), ad_object("1")]
         for stamping in True, False:
@@ -139,8 +139,8 @@ class Wire(ClientTest):
             for stamp in stamps:
                 self.assertRegex(stamp, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
 
-    def test_a_user_who_may_not_connect(self):
-        """It is not tried again. (The tests may run as root, who always may.)"""
+    def test_a_user_who_is_not_allowed(self):
+        """It is not retried. (The tests may run as root, who is always allowed.)"""
         def play(accept):
             with accept() as stream:
                 say(stream, closing="not_allowed")
@@ -171,7 +171,7 @@ class Wire(ClientTest):
         self.assertEqual(error["name"], "AbortError")
         self.assertLess(ended[0], 3)
 
-    def test_nobody_reads(self):
+    def test_iterator_that_is_not_consumed(self):
         heard = threading.Event()
 
         def play(accept):
@@ -215,7 +215,7 @@ class OverTls(Tls):
         self.assertEqual([event["index"] for event in sender.of("reject")], [5000])
         self.assertEqual(self.db.count(), 5000)
 
-    def test_a_stranger(self):
+    def test_an_untrusted_certificate(self):
         d = self.daemon(**self.settings)
         error, _ = Sender(self, numbered(3), self.options(d, "stranger") | {"maxAttempts": 2}).finish()
         self.assertEqual((error["code"], error["settled"]), ("bad_certificate", 0))

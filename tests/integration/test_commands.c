@@ -1,4 +1,4 @@
-/* The subcommands: what they print, where, and with which exit status. */
+/* The subcommands: what they print, where, and their exit status. */
 #include "database.h"
 
 #include <fcntl.h>
@@ -131,7 +131,7 @@ static void assert_contains(const char *text, const char *piece)
                 fail_msg("\"%s\" is not in: %s", piece, text);
 }
 
-/* One line, as every failure is told. */
+/* Every failure is reported in one line. */
 static void assert_told(const char *piece)
 {
         assert_contains(errors, piece);
@@ -186,7 +186,7 @@ static void test_unreachable(void **state)
 static void test_check(void **state)
 {
         static const struct {
-                const char *damage; /* in a transaction's place: a database is made for each */
+                const char *damage; /* not in a transaction: each case gets a database of its own */
                 const char *told;
         } cases[] = {
                 {"SELECT 1", NULL},
@@ -255,7 +255,7 @@ static void test_check_rights(void **state)
                  "GRANT SELECT (id, platform) ON platform_connections TO %s; GRANT INSERT ON spending TO %s",
                  d.name, d.name, d.name, d.name);
         assert_db_ok(&d, db_run(&d.db, sql));
-        /* The session takes on the role, as if it had logged in as it. */
+        /* The session acts as the role, as if it had logged in as it. */
         snprintf(url, sizeof(url), "%s%s", d.url,
                  strstr(d.url, "://") ? "&options=-crole%3D" : " options='-crole=");
         snprintf(url + strlen(url), sizeof(url) - strlen(url), "%s%s", d.name,
@@ -292,7 +292,7 @@ static void test_connection(void **state)
         assert_int_equal(create("TIKTOK", id, "{}"), 0);
         assert_string_equal(output, "0b000000-0000-4000-8000-0000000000ff\n");
         assert_int_equal(create("TIKTOK", id, "{}"), 1);
-        assert_told("is there already");
+        assert_told("already exists");
         assert_int_equal(run(LIST, "", 0), 0);
         assert_contains(output, "0b000000-0000-4000-8000-0000000000ff TIKTOK     created 20");
         assert_contains(output, ", 0 ad accounts\n");

@@ -1,5 +1,6 @@
-"""What the daemon accepts, PostgreSQL's own casts of the very same text accept, too, with the same values: shown over odd
-records, DIFFERENTIAL_RECORDS of them (20,000 unless told), from DIFFERENTIAL_SEED, which is printed when one differs."""
+"""For everything that the daemon accepts, PostgreSQL's own casts of the same text give the same values: checked with
+unusual records, DIFFERENTIAL_RECORDS of them (default 20,000), from DIFFERENTIAL_SEED, which is printed when a record
+differs."""
 
 import csv
 import io
@@ -33,7 +34,7 @@ DIFFERENCES = """
 
 
 class Odd:
-    """Records at the edges of what is allowed, and beyond them now and then, as text."""
+    """Records, as text, at the limits of what is allowed and sometimes beyond."""
 
     def __init__(self, rng):
         self.rng = rng
@@ -132,7 +133,7 @@ class Odd:
 
 
 class Differential(TestCase):
-    def test_accepted_records_are_what_the_database_would_have_made_of_them(self):
+    def test_accepted_records_equal_the_casts_of_postgresql(self):
         names = [name.replace("'", "''") for name in OBJECTS]
         self.db.add_account(objects=names)
         self.db.execute("CREATE TABLE raw (line text)")

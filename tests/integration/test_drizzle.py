@@ -1,6 +1,5 @@
-"""Boris's TypeScript packages on our tables: Node with drizzle-orm writes and reads what the daemon writes and reads.
-
-Node's packages come from npm's registry, once, into the cache folder; without them the test is skipped."""
+"""Boris's TypeScript packages on our tables: the daemon and Node with drizzle-orm read what the other wrote. npm packages
+are downloaded once into the cache directory; without them the test is skipped."""
 
 import json
 import os
@@ -26,7 +25,7 @@ class Drizzle(TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout.strip()
 
-    def test_what_the_daemon_wrote_is_read(self):
+    def test_drizzle_reads_rows_of_the_daemon(self):
         connection = self.db.create_connection()
         big = 9007199254740993
         replies = self.daemon().send(
@@ -62,7 +61,7 @@ class Drizzle(TestCase):
         [ad] = found["objects"][0]["children"]
         self.assertEqual((ad["status"], len(ad["spending"])), ("DELETED", 2))
 
-    def test_what_was_written_by_drizzle_is_found_by_the_daemon(self):
+    def test_the_daemon_finds_rows_of_drizzle(self):
         self.assert_both_ways()
 
     def test_a_database_that_drizzle_made(self):

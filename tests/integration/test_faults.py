@@ -1,5 +1,5 @@
-"""The faults that a database, a network and an operator can cause, caused: nothing acked is lost, nothing is stored
-twice, and no row is refused for a fault that is not its own."""
+"""Faults of database, network and operator: nothing acked is lost, nothing is stored twice, and no row is rejected for a
+fault that is not its own."""
 
 import itertools
 import math
@@ -16,8 +16,8 @@ from lib.harness import Daemon, TestCase, encode, end_sessions, numbered, psql, 
 
 
 class Stream(threading.Thread):
-    """Sends lines over one connection after the other until all are acked, as the contract says: after a broken
-    connection every line after the last ack again. Counts are those of the acks, over all connections."""
+    """Sends lines over consecutive connections until all are acked, as the contract requires: after a broken connection
+    every line after the last ack is sent again. Counts are those of the acks, over all connections."""
 
     def __init__(self, daemon, lines, pause=0.0):
         super().__init__()
@@ -105,7 +105,7 @@ class Faults(TestCase):
         self.finish(threads)
         self.assertGreater(max(t.connections for t in threads), 1)
 
-    def test_what_was_acked_survives_the_daemon_and_the_server(self):
+    def test_acked_records_survive_kill_of_daemon_and_server(self):
         self.server.need_private()
         d = self.daemon(batch__rows=100)
         client = d.client()
@@ -150,7 +150,7 @@ class Faults(TestCase):
         self.finish(threads)
         self.assertIn("connection lost", d.log())
 
-    def test_server_away_at_the_start(self):
+    def test_server_unavailable_at_the_start(self):
         self.server.need_private()
         self.server.stop_at_once()
         self.addCleanup(self.server.start)
@@ -161,7 +161,7 @@ class Faults(TestCase):
         self.server.start()
         self.assertEqual(client.finish().counts(), (100, 100, 0, 0))
 
-    def test_memory_is_bounded_while_the_server_is_away(self):
+    def test_memory_is_bounded_while_the_server_is_unavailable(self):
         self.server.need_private()
         d = self.daemon(limits__memory_bytes="16M", database__writers=1)
         self.assertEqual(d.send(record(amountCents=-1)).counts(), (1, 1, 0, 0))
@@ -187,7 +187,7 @@ class Faults(TestCase):
         self.server.start()
         self.assertEqual(self.db.count(), 1)
 
-    def test_shutdown_while_the_server_is_away(self):
+    def test_stop_while_the_server_is_unavailable(self):
         self.server.need_private()
         d = self.daemon(shutdown__timeout_ms=1500)
         self.server.stop_at_once()
@@ -205,8 +205,8 @@ class Faults(TestCase):
             self.assertEqual((replies.counts()[0], replies.closing), (acked, "shutdown"))
         self.assertEqual(self.db.count(), 0)
 
-    def test_a_server_that_does_not_greet_does_not_hold_up_the_end(self):
-        """The nth attempt to connect finds one; whose attempt that is, is chance."""
+    def test_a_silent_server_does_not_delay_the_stop(self):
+        """The nth connection attempt succeeds; which database connection makes that attempt is random."""
         for silent in range(1, 7):
             with self.subTest(silent):
                 listener = socket.create_server(("127.0.0.1", 0))
@@ -252,14 +252,14 @@ class BadRows(TestCase):
         replies = d.send(*numbered(5000), record(amountCents=-1))
         self.assertEqual(replies.counts(), (5001, 1, 4995, 5))
 
-    def test_a_trigger_of_the_operators(self):
+    def test_rows_refused_by_an_operators_trigger(self):
         self.db.refuse_inserts("spending", "NEW.amount_cents = 77", "seventy-seven")
         replies = self.daemon().send(*numbered(300))
         self.assertEqual(replies.codes(), {78: "refused_by_database"})
         self.assertIn("seventy-seven", replies.rejects[78]["message"])
         self.assertEqual(replies.counts(), (300, 299, 0, 1))
 
-    def test_an_object_deleted_meanwhile(self):
+    def test_an_object_deleted_while_rows_are_written(self):
         d = self.daemon()
         self.assertEqual(d.send(*numbered(30)).counts(), (30, 30, 0, 0))
         self.db.execute("DELETE FROM ad_objects WHERE external_id = '2'")
@@ -268,7 +268,7 @@ class BadRows(TestCase):
         self.assertEqual(set(replies.codes().values()), {"unknown_ad_object"})
         self.assertEqual(set(replies.codes()), {n + 1 for n in range(3000) if (100 + n) % 3 == 1})
 
-    def test_an_object_deleted_and_made_again(self):
+    def test_an_object_deleted_and_created_again(self):
         d = self.daemon()
         self.assertEqual(d.send(*numbered(30)).counts(), (30, 30, 0, 0))
         self.db.execute("""WITH old AS (DELETE FROM ad_objects WHERE external_id = '2' RETURNING *)
@@ -277,11 +277,11 @@ class BadRows(TestCase):
                            SELECT id, '2', 'AD', 'PAUSED' FROM ad_accounts""")
         self.assertEqual(d.send(*numbered(3000, 100)).counts(), (3000, 3000, 0, 0))
 
-    def test_the_operators_faults_cost_no_row(self):
-        """A missing right, a missing table, a read-only database: the daemon waits until they are mended."""
+    def test_faults_of_the_operator_reject_no_row(self):
+        """A missing privilege, a missing table, a read-only database: the daemon waits until they are fixed."""
         d = self.daemon()
         self.assertEqual(d.send(record(amountCents=-1)).counts(), (1, 1, 0, 0))
-        for broken, mended in (("ALTER TABLE spending RENAME TO away", "ALTER TABLE away RENAME TO spending"),
+        for broken, fixed in (("ALTER TABLE spending RENAME TO away", "ALTER TABLE away RENAME TO spending"),
                                ("ALTER TABLE ad_objects RENAME TO away", "ALTER TABLE away RENAME TO ad_objects"),
                                (f"ALTER DATABASE {self.db.name} SET default_transaction_read_only = on",
                                 f"SET default_transaction_read_only = off; "
@@ -292,11 +292,11 @@ class BadRows(TestCase):
             client = d.client()
             client.send(*numbered(100))
             time.sleep(0.7)
-            psql(self.db.url, mended)
+            psql(self.db.url, fixed)
             self.assertEqual(sum(client.finish().counts()[1:3]), 100, broken)
         self.assertEqual(self.db.count(), 101)
 
-    def test_a_row_that_fails_for_a_reason_nobody_foresaw(self):
+    def test_a_row_with_an_unexpected_error(self):
         d = self.daemon()
         self.db.refuse_inserts("spending", "NEW.amount_cents IN (7, 500, 501)", sqlstate="XX000")
         lines = numbered(1000)
@@ -306,7 +306,7 @@ class BadRows(TestCase):
         self.assertIn("XX000", replies.rejects[bad[0]]["message"])
         self.assertEqual(self.db.count(), 997)
 
-    def test_such_a_row_alone(self):
+    def test_a_single_row_with_an_unexpected_error(self):
         d = self.daemon(database__writers=1)
         self.db.refuse_inserts("spending", "NEW.amount_cents = 7", sqlstate="BR001")
         for _ in range(2):
@@ -318,8 +318,8 @@ class BadRows(TestCase):
         self.db.refuse_inserts("spending", "(SELECT ad_account_id FROM ad_objects WHERE id = NEW.ad_object_id) = "
                                f"(SELECT id FROM ad_accounts WHERE external_id = '{name}')", sqlstate=sqlstate)
 
-    def test_an_account_that_fails_so_holds_up_no_other(self):
-        """Though there are as many of its clients as writers and more, and its rows are stored already."""
+    def test_an_account_with_unexpected_errors_delays_no_other(self):
+        """Even if it has as many clients as there are writers, or more, and its rows are stored already."""
         self.db.add_account("act_2")
         d = self.daemon(database__writers=2)
         self.assertEqual(d.send(record()).counts(), (1, 1, 0, 0))
@@ -332,7 +332,7 @@ class BadRows(TestCase):
         for client in clients:
             self.assertEqual(client.finish().codes(), {1: "refused_by_database"})
 
-    def test_many_such_rows_hold_up_no_other(self):
+    def test_many_rows_with_unexpected_errors_delay_no_other(self):
         for refusal in ("BR001", "23514"):
             name = f"act_{refusal}"
             self.db.add_account(name)
@@ -349,7 +349,7 @@ class BadRows(TestCase):
             self.assertGreater(len(replies.rejects), 20, "the others waited until it was over")
 
     def assert_others_go_on(self, d, seconds, first):
-        """Lines of another client are settled all the while."""
+        """Lines of another client are settled meanwhile."""
         other = d.client()
         end = time.monotonic() + seconds
         sent = 0
@@ -360,7 +360,7 @@ class BadRows(TestCase):
         self.assertIsNone(other.finish().closing)
 
     def test_an_operators_trigger_that_is_broken_for_some_rows(self):
-        """A table or column that only its own branch needs: no fault of the server's."""
+        """A table or column that only one branch of the trigger uses: not a fault of the server."""
         d = self.daemon()
         for n, sqlstate in enumerate(("42P01", "42703", "55000")):
             self.db.refuse_inserts("spending", "NEW.amount_cents % 1000 = 7", sqlstate=sqlstate)
@@ -371,8 +371,8 @@ class BadRows(TestCase):
             self.assertEqual(replies.codes(), {8: "refused_by_database"})
             self.assertIn(sqlstate, replies.rejects[8]["message"])
 
-    def test_what_passes_by_itself_costs_no_row_and_holds_up_no_other(self):
-        """However long it takes: only the row itself waits."""
+    def test_transient_errors_reject_no_row_and_delay_no_other(self):
+        """However long it takes, only the row itself waits."""
         d = self.daemon()
         self.db.refuse_inserts("spending", "NEW.amount_cents = 7", sqlstate="40001")
         client = d.client()
@@ -383,7 +383,7 @@ class BadRows(TestCase):
         self.assertEqual(client.finish().counts(), (20, 20, 0, 0))
 
     def transactions_of(self, send):
-        """How many the server ran for a daemon that does send(daemon); of a failed statement, too."""
+        """The number of transactions that the server ran for a daemon during send(daemon), failed ones included."""
         def count():
             return int(psql(self.server.url, "SELECT xact_commit + xact_rollback FROM pg_stat_database "
                                              f"WHERE datname = '{self.db.name}'"))
@@ -393,14 +393,14 @@ class BadRows(TestCase):
         d = self.daemon()
         send(d)
         d.stop()
-        # its backends tell what they did when they end; who asks from another database is not counted
+        # backends report their statistics when they end; queries from another database are not counted
         wait_until(lambda: psql(self.server.url, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
                                                  f"AND datname = '{self.db.name}'").strip() == "0", "the backends are gone")
         return count() - before
 
     def test_few_statements_find_the_bad_rows(self):
-        """One that the error names, by the line of the COPY; others, which only the end of the statement tells, by halving:
-        a path of the tree of halves each."""
+        """A row that the error names, by its line in the COPY; and rows whose error comes at the end of the statement, by
+        halving: one path in the tree of halves each."""
         rows, bad = 10_000, 4
 
         def send(d, start, refused):
@@ -430,17 +430,17 @@ class BadRows(TestCase):
         self.db.refuse_inserts("spending", "NEW.amount_cents = 77", sqlstate="BR001")
         self.assertEqual(d.send(*numbered(100)).codes(), {78: "refused_by_database"})
 
-    def assert_waited_for(self, d, lines, mend):
-        """@lines are all stored, though the server refuses them until @mend."""
+    def assert_waited_for(self, d, lines, repair):
+        """@lines are all stored, although the server refuses them until @repair is executed."""
         client = d.client()
         client.send(*lines)
         wait_until(lambda: d.log().count("HV000") >= 4, "some attempts")
         time.sleep(4)
-        self.db.execute(mend)
+        self.db.execute(repair)
         self.assertEqual(client.finish().counts(), (len(lines), len(lines), 0, 0))
 
-    def test_an_error_that_comes_late_behind_a_rule(self):
-        """What an ordinary row would meet first is no word on the error."""
+    def test_a_rule_that_refuses_the_probe_row_proves_nothing(self):
+        """The error that the probe row meets first does not explain the batch's error."""
         d = self.daemon()
         self.assertEqual(d.send(record(amountCents=5000, metrics={"a": 1})).counts(), (1, 1, 0, 0))
         self.db.refuse_inserts("spending", "true", sqlstate="HV000")
@@ -449,7 +449,7 @@ class BadRows(TestCase):
                            ALTER TABLE spending ADD CHECK (impressions IS NULL) NOT VALID""")
         self.assert_waited_for(d, numbered(20, metrics={"a": 1}), "DROP TRIGGER refuse ON spending")
 
-    def test_a_server_that_fails_everything_for_a_reason_nobody_foresaw(self):
+    def test_a_server_with_unexpected_errors_for_every_row(self):
         d = self.daemon()
         for sqlstate in ("XX000", "0A000"):
             self.db.refuse_inserts("spending", "true", sqlstate=sqlstate)
@@ -462,8 +462,8 @@ class BadRows(TestCase):
             self.assertEqual(client.finish().counts(), (50, 50, 0, 0))
 
     def test_a_server_that_refuses_rows_while_they_are_sent(self):
-        """More than fits between the two: the daemon has the server's word before it has sent the last row, and the server
-        says nothing more then."""
+        """More rows than fit the buffers in between: the daemon gets the server's error before it has sent the last row,
+        and the server sends nothing afterwards."""
         self.db.execute("CREATE SEQUENCE tries; GRANT USAGE ON SEQUENCE tries TO PUBLIC")  # no ROLLBACK takes it back
         self.db.refuse_inserts("spending", "NEW.amount_cents > 0 AND pg_advisory_xact_lock(7)::text = '' AND nextval('tries') = 1")
         self.db.execute("ALTER FUNCTION refuse() SET lock_timeout = 0")

@@ -1,5 +1,5 @@
-"""Triggers of the operator's that drop rows or change them: a dropped row is refused_by_database, whichever way it took; a
-changed row is never settled, and the case is named."""
+"""Triggers of the operator that drop or change rows: a dropped row is refused_by_database, whether COPY or a merge wrote
+it; a changed row is never settled, and the case is named."""
 
 import unittest
 import uuid
@@ -46,8 +46,8 @@ class Dropped(Triggers):
             self.assert_dropped(d.send(record(id=str(uuid.UUID(int=1)))), [1])
         self.assertEqual(self.db.count(), 0)
 
-    def test_rows_that_came_by_copy_are_stored_and_not_duplicate(self):
-        """The first COPY of a connection behind the trigger, with rows of several weeks."""
+    def test_rows_stored_by_copy_are_stored_not_duplicate(self):
+        """The first COPY of a connection after the trigger was created, with rows of several weeks."""
         self.trigger("IF NEW.amount_cents = 3 THEN RETURN NULL; END IF;")
         d = self.daemon(database__writers=1)
         lines = [record(amountCents=n, collectedAt=f"2026-{1 + n:02d}-01T00:00:00Z") for n in range(10)]
@@ -57,7 +57,7 @@ class Dropped(Triggers):
 
 
 class Changed(Triggers):
-    def assert_waits(self, lines, mend="DROP TRIGGER meddle ON spending"):
+    def assert_waits(self, lines, repair="DROP TRIGGER meddle ON spending"):
         d = self.daemon(database__writers=1, batch__rows=200)
         client = d.client()
         client.send(*lines)
@@ -66,7 +66,7 @@ class Changed(Triggers):
         with self.assertRaises(TimeoutError):
             client.reply()
         client.sock.settimeout(60)
-        self.db.execute(mend)
+        self.db.execute(repair)
         return client.finish()
 
     def test_a_key_that_is_rounded(self):
@@ -77,7 +77,7 @@ class Changed(Triggers):
                                        "WHERE collected_at = '2026-11-03T00:00:00.123456Z'"), "20|1")
 
     def test_rows_that_were_stored_rounded_before(self):
-        """A merge meets them: the release build of old wrote outside of an array."""
+        """A merge finds them. An earlier release build wrote beyond an array here."""
         self.trigger("NEW.collected_at = date_trunc('milliseconds', NEW.collected_at);")
         self.db.execute("""INSERT INTO spending SELECT gen_random_uuid(), id, '2026-11-03T00:00:00.123Z', '2026-11-01Z', '2026-11-02Z',
                            1, 'USD' FROM ad_objects""")
@@ -96,7 +96,7 @@ class Changed(Triggers):
         self.assertEqual(self.db.value("SELECT min(amount_cents), max(amount_cents) FROM spending"), "0|19")
 
     def test_a_column_that_rounds(self):
-        """In a merge: records with an id and no time go no other way."""
+        """In a merge, which is the only way for records with an id and no time."""
         self.db.execute("ALTER TABLE spending ALTER COLUMN collected_at TYPE timestamptz(3)")
         d = self.daemon(database__writers=1)
         clients = [d.client() for _ in range(2)]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What may stand first on a connection, and the words for input that is nearly right."""
+"""What may be the first line of a connection, and the messages for input that is nearly right."""
 
 import gzip
 import json
@@ -80,9 +80,9 @@ class FirstLine(TestCase):
                 (line.encode("utf-16"), "bad_json", "UTF-16"),
                 (line.encode("utf-16-be"), "bad_json", "UTF-16"),
                 (gzip.compress(line.encode()), "bad_json", "compressed"),
-                (f"[{line}]", "bad_type", "one object on each line"),
-                (f"[{line},", "bad_json", "one object on each line"),
-                (f"{line},", "bad_json", "one object on each line"),
+                (f"[{line}]", "bad_type", "one object per line"),
+                (f"[{line},", "bad_json", "one object per line"),
+                (f"{line},", "bad_json", "one object per line"),
                 ("{", "bad_json", "pretty-printed"),
                 ('  "platform": "META",', "bad_json", "pretty-printed"),
                 ("},", "bad_json", "pretty-printed"),

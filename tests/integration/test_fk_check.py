@@ -1,5 +1,5 @@
-"""database.fk_check = batch: the foreign key is kept as if it was checked row by row, under all faults; and what stands
-against it is told, and nothing skipped."""
+"""database.fk_check = batch: the foreign key holds as if it were checked row by row, under all faults; what prevents the
+setting is reported, and no trigger is skipped."""
 
 import threading
 import time
@@ -25,9 +25,9 @@ class Faults(ByBatch, test_faults.Faults):
 
 
 class BadRows(ByBatch, test_faults.BadRows):
-    chosen = ("test_rows_that_the_database_refuses", "test_an_object_deleted_meanwhile",
-              "test_an_object_deleted_and_made_again", "test_the_operators_faults_cost_no_row",
-              "test_a_row_that_fails_for_a_reason_nobody_foresaw", "test_a_unique_index_of_the_operators",
+    chosen = ("test_rows_that_the_database_refuses", "test_an_object_deleted_while_rows_are_written",
+              "test_an_object_deleted_and_created_again", "test_faults_of_the_operator_reject_no_row",
+              "test_a_row_with_an_unexpected_error", "test_a_unique_index_of_the_operators",
               "test_an_operators_trigger_that_is_broken_for_some_rows", "test_few_statements_find_the_bad_rows",
               "test_the_same_records_from_many_at_once")
 
@@ -38,20 +38,20 @@ class ForeignKey(ByBatch, TestCase):
         self.db.add_account()
 
     def looks_by_triggers(self):
-        """How often ad_objects was looked into by its primary key, or at all."""
+        """How often ad_objects was searched by its primary key, or at all."""
         time.sleep(1.2)  # the server counts once a second
         return int(self.db.value("SELECT pg_stat_force_next_flush(), idx_scan + seq_scan FROM pg_stat_user_tables "
                                  "WHERE relname = 'ad_objects'").split("|")[1])
 
-    def test_objects_are_looked_for_once_a_batch(self):
+    def test_objects_are_checked_once_per_batch(self):
         d = self.daemon()
         before = self.looks_by_triggers()
         self.assertEqual(d.send(*numbered(5000)).counts(), (5000, 5000, 0, 0))
         d.stop()
         self.assertLess(self.looks_by_triggers() - before, 500)
 
-    def test_who_deletes_an_object_waits_for_its_rows(self):
-        """No row can come to stand there without its object, however the two meet."""
+    def test_deleting_an_object_waits_for_its_rows(self):
+        """No row can be stored without its object, however the two transactions overlap."""
         d = self.daemon(batch__rows=50, batch__linger_ms=1)
         stop = threading.Event()
 
@@ -75,7 +75,7 @@ class ForeignKey(ByBatch, TestCase):
         self.assertEqual(self.db.value("SELECT count(*) FROM spending s JOIN ad_objects o ON o.id = s.ad_object_id "
                                        "WHERE o.external_id <> '2'"), "4000")
 
-    def test_a_missing_right_is_told(self):
+    def test_a_missing_privilege_is_reported(self):
         self.db.execute(f"REVOKE SET ON PARAMETER session_replication_role FROM {self.db.role}")
         d = self.daemon()
         wait_until(lambda: "database.fk_check = batch is not possible" in d.log(), "the word")
@@ -99,8 +99,8 @@ class ForeignKey(ByBatch, TestCase):
         wait_until(lambda: "spending has another foreign key, known_currency" in d.log(), "the word")
         self.assertEqual(d.send(record(amountCents=1001), record(currency="EUR")).codes(), {2: "refused_by_database"})
 
-    def test_a_foreign_key_that_is_made_meanwhile(self):
-        """Its transaction is not over when the rows come: they wait for it, and then it counts."""
+    def test_a_foreign_key_added_while_the_daemon_runs(self):
+        """The transaction that adds it is still open when the rows arrive: they wait for it, and are then checked."""
         self.db.execute("CREATE TABLE currencies (code text PRIMARY KEY); INSERT INTO currencies VALUES ('USD'); "
                         f"GRANT SELECT ON currencies TO {self.db.role}")
         d = self.daemon(database__writers=1)
@@ -114,7 +114,7 @@ class ForeignKey(ByBatch, TestCase):
 
 
 def load_tests(loader, tests, pattern):
-    """Of what other files test, that which depends on how a batch is written."""
+    """Those tests of other files that depend on how a batch is written."""
     chosen = [case(name) for case in (Faults, BadRows) for name in case.chosen]
     return unittest.TestSuite([*chosen, loader.loadTestsFromTestCase(ForeignKey)])
 

@@ -1,5 +1,5 @@
-"""Text of clients and of the database, on operators' terminals and in the log: nothing in it moves the cursor, turns the
-direction of writing around, or is a formula; and no line's content is logged."""
+"""Text of clients and of the database, on operators' terminals and in the log: it cannot move the cursor, change the
+writing direction or be a formula; and no line's content is logged."""
 
 import csv
 import io
@@ -71,7 +71,7 @@ class Terminal(TestCase):
 
 
 class DatabaseText(TestCase):
-    """A trigger may quote what it likes, with any code: the client is told, the log is not."""
+    """A trigger may quote anything, with any code: the client sees it, the log does not."""
 
     def setUp(self):
         super().setUp()

@@ -24,7 +24,7 @@ class Growth(TestCase):
         self.start_haproxy()
 
     def start_haproxy(self):
-        """The page's example, with sockets of ours for its addresses."""
+        """The page's example, with our own sockets as addresses."""
         example = re.search(r"```haproxy\n(.*?)```", (ROOT / "config/README.md").read_text(), re.S)[1]
         for address, path in (("192.0.2.1:9463", self.front), ("192.0.2.11:9463", self.a.socket), ("192.0.2.12:9463", self.b.socket)):
             self.assertEqual(example.count(address), 1)

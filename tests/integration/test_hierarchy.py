@@ -1,4 +1,4 @@
-"""Hierarchy lines on the socket: upserts, their order with spending, parents, refusals, waiting for unknowns."""
+"""Hierarchy lines on the socket: upserts, their order with spending, parents, rejects, waiting for unknown objects."""
 
 import json
 import random
@@ -53,7 +53,7 @@ class Upserts(Hierarchy):
              "parent": "c1", "platform_data": None}])
         self.assertEqual(self.db.count(), 2)
 
-    def test_sent_again_is_duplicate_and_moves_nothing(self):
+    def test_sent_again_is_duplicate_and_changes_nothing(self):
         lines = [account(self.connection), *TREE]
         self.d.send(*lines)
         before = self.times()
@@ -63,7 +63,7 @@ class Upserts(Hierarchy):
         self.assertEqual(self.d.send(again).counts(), (1, 0, 1, 0))
         self.assertEqual(self.times(), before)
 
-    def test_each_field_that_differs_is_written_and_moves_updated_at(self):
+    def test_each_changed_field_is_written_and_updates_updated_at(self):
         self.d.send(account(self.connection), *TREE, ad_object("s2", "AD_SET", "c1"))
         before = {row["id"]: row for row in self.times()}
         changes = [account(self.connection, name=None), account(self.connection, name=None, currency="EUR"),
@@ -80,13 +80,13 @@ class Upserts(Hierarchy):
         self.assertEqual(len(moved), 2)
         self.assertTrue(all(row["created_at"] == before[row["id"]]["created_at"] for row in moved))
 
-    def test_the_last_of_several_lines_of_one_object_holds(self):
+    def test_the_last_line_of_an_object_wins(self):
         self.d.send(account(self.connection))
         lines = [ad_object(f"c{i % 3}", name=f"name {i}") for i in range(30)]
         self.assertEqual(self.d.send(*lines).counts(), (30, 30, 0, 0))
         self.assertEqual([row["name"] for row in self.objects()], ["name 27", "name 28", "name 29"])
 
-    def test_null_is_as_good_as_absent(self):
+    def test_null_means_absent(self):
         lines = [account(self.connection) | {"name": None},
                  ad_object("c1") | {"name": None, "parentExternalId": None, "platformData": None}]
         self.assertEqual(self.d.send(*lines).counts(), (2, 2, 0, 0))
@@ -136,7 +136,7 @@ class Refusals(Hierarchy):
         self.d = self.daemon()
 
     def assert_refused(self, line, code, field, words=()):
-        """Between two good lines: those are stored."""
+        """The lines are rejected, and good lines before and after them are stored."""
         good = [ad_object(f"good {time.monotonic_ns()} {i}") for i in range(2)]
         replies = self.d.send(good[0], line, good[1])
         self.assertEqual(replies.counts(), (3, 2, 0, 1), line)
@@ -183,7 +183,7 @@ class Refusals(Hierarchy):
         for line, code, field in cases:
             self.assert_refused(line, code, field)
 
-    def test_what_is_not_there(self):
+    def test_unknown_references(self):
         self.d.send(account(self.connection), *TREE, account(self.connection, "act_2"),
                     ad_object("elsewhere", accountExternalId="act_2"))
         self.assert_refused(account(NOBODY), "bad_value", "connectionId", [NOBODY, "connection create"])
@@ -210,7 +210,7 @@ class Refusals(Hierarchy):
                               ad_object("a1", "AD", "s2"), ad_object("a2", "AD", "s1"), ad_object("a3", "AD", "a2"))
         self.assertEqual(replies.codes(), {3: "bad_value", 4: "unknown_ad_object", 6: "bad_value"})
 
-    def test_children_that_earlier_lines_of_the_batch_moved_away(self):
+    def test_children_moved_by_earlier_lines_of_the_batch(self):
         self.d.send(account(self.connection), *[ad_object(c) for c in "xyz"], ad_object("s", "AD_SET", "x"),
                     ad_object("t", "AD_SET", "x"))
         replies = self.d.send(ad_object("s", "AD_SET", "y"), ad_object("x", "AD_SET", "z"),
@@ -223,7 +223,7 @@ class Refusals(Hierarchy):
                                        "ON p.id = o.parent_id"),
                          "s AD_SET y, t CAMPAIGN, x AD_SET z, y CAMPAIGN, z CAMPAIGN")
 
-    def test_a_parent_or_account_that_comes_later_is_too_late(self):
+    def test_a_parent_or_account_sent_later_is_unknown(self):
         replies = self.d.send(ad_object("c1"), account(self.connection), ad_object("s1", "AD_SET", "c1"),
                               ad_object("c1"), ad_object("s1", "AD_SET", "c1"))
         self.assertEqual(replies.codes(), {1: "unknown_account", 3: "unknown_ad_object"})
@@ -242,13 +242,13 @@ class Refusals(Hierarchy):
         self.assertEqual(self.db.count(), 1)
 
 
-    def test_rows_that_fail_for_a_reason_nobody_foresaw(self):
+    def test_rows_with_unexpected_errors(self):
         self.d.send(account(self.connection))
         self.db.refuse_inserts("ad_objects", "NEW.name = 'poison'", sqlstate="XX000")
         lines = [ad_object(f"c{i}", name="poison" if i in (3, 77) else "good") for i in range(100)]
         self.assertEqual(self.d.send(*lines).codes(), {4: "refused_by_database", 78: "refused_by_database"})
 
-    def test_a_row_that_fails_so_alone_or_first_stops_no_other(self):
+    def test_a_failing_row_alone_or_first_delays_no_other(self):
         self.d.send(account(self.connection))
         for table, poison in (("ad_objects", ad_object("p", name="poison")),
                               ("ad_accounts", account(self.connection, "act_2", name="poison"))):
@@ -258,7 +258,7 @@ class Refusals(Hierarchy):
             self.assertEqual(replies.codes(), {1: "refused_by_database"})
             self.assertEqual(replies.counts(), (11, 10, 0, 1))
 
-    def test_a_table_that_fails_so_for_everybody_costs_no_row(self):
+    def test_a_table_that_refuses_every_row_rejects_none(self):
         for table in ("ad_accounts", "ad_objects"):
             self.db.refuse_inserts(table, "true", sqlstate="BR001")
             client = self.d.client()
@@ -277,7 +277,7 @@ class Refusals(Hierarchy):
             self.db.refuse_inserts(table, "NEW.name = 'poison'", sqlstate="BR001")
             self.assertEqual(self.d.send(poison, ad_object(table)).codes(), {1: "refused_by_database"}, table)
 
-    def test_an_error_at_commit_or_of_updates_costs_no_row(self):
+    def test_errors_at_commit_or_in_updates_reject_no_row(self):
         self.d.send(account(self.connection), *TREE)
         for when in ("CONSTRAINT TRIGGER refuse AFTER INSERT ON ad_objects DEFERRABLE INITIALLY DEFERRED",
                      "TRIGGER refuse BEFORE UPDATE ON ad_objects"):
@@ -292,7 +292,7 @@ class Refusals(Hierarchy):
             self.db.execute("DROP TRIGGER refuse ON ad_objects")
             self.assertEqual(client.finish().counts(), (len(lines), len(lines), 0, 0))
 
-    def test_a_missing_right_is_not_asked_for_again_and_again(self):
+    def test_a_missing_privilege_is_retried_with_pauses(self):
         self.d.send(account(self.connection))
         for right, line in (("INSERT", ad_object("c1")), ("SELECT", record(externalId="c1"))):
             before = self.d.log().count("42501")
@@ -307,7 +307,7 @@ class Refusals(Hierarchy):
 
 
 class AtOnce(Hierarchy):
-    def test_two_daemons_and_many_connections_upserting_the_same(self):
+    def test_two_daemons_and_many_connections_upsert_the_same_objects(self):
         daemons = [self.daemon(), self.daemon()]
         tree = [ad_object(f"c{i}") for i in range(20)]
         tree += [ad_object(f"s{i}", "AD_SET", f"c{i % 20}") for i in range(200)]
@@ -340,7 +340,7 @@ class AtOnce(Hierarchy):
                                          "AND wait_event_type = 'Lock'") == str(sessions), "sessions wait for locks")
 
     def put_below_while_it_changes_its_level(self, one, other):
-        """The two lines of two clients are on their way to the database at the same time."""
+        """Lines of two clients are on their way to the database at the same time."""
         clients = [one.client(), other.client()]
         self.assertEqual(one.send(account(self.connection), ad_object("x"), ad_object("y")).counts()[3], 0)
         with self.db.locked("ad_objects", "SHARE"):
@@ -359,7 +359,7 @@ class AtOnce(Hierarchy):
         d = self.daemon(daemon__workers=2)
         self.put_below_while_it_changes_its_level(d, d)
 
-    def test_a_daemon_that_stands_still_does_not_hold_up_others_for_long(self):
+    def test_a_hanging_daemon_delays_others_briefly(self):
         self.db.execute(f"ALTER DATABASE {self.db.name} SET idle_in_transaction_session_timeout = '2s'")
         one, other = self.daemon(), self.daemon()
         one.send(account(self.connection), ad_object("x"))
@@ -406,7 +406,7 @@ class AtOnce(Hierarchy):
 
 
 class Grace(Hierarchy):
-    def test_refused_when_the_grace_is_over_and_not_before(self):
+    def test_rejected_when_the_grace_ends_and_not_before(self):
         d = self.daemon(resolve__unknown_grace_ms=1500)
         d.send(account(self.connection), *TREE)
         client = d.client()
@@ -427,7 +427,7 @@ class Grace(Hierarchy):
         self.assertEqual(waiting.finish().counts(), (300, 300, 0, 0))
         self.assertLess(time.monotonic() - start, 5)
 
-    def test_an_object_that_somebody_else_made_ends_it(self):
+    def test_an_object_created_by_another_program_ends_it(self):
         d = self.daemon(resolve__unknown_grace_ms=60000)
         waiting = d.client()
         waiting.send(record(), record(amountCents=2))
@@ -442,13 +442,13 @@ class Grace(Hierarchy):
         replies = d.send(account(self.connection), record(externalId="c1"), ad_object("c1"), record(externalId="c1"))
         self.assertEqual(replies.counts(), (4, 3, 1, 0))
 
-    def test_an_account_of_several_connections_is_refused_at_once(self):
+    def test_an_ambiguous_account_is_rejected_immediately(self):
         self.db.add_account()
         self.db.add_account()
         d = self.daemon(resolve__unknown_grace_ms=60000)
         self.assertEqual(d.send(record()).codes(), {1: "ambiguous_account"})
 
-    def test_waiting_records_are_bounded_and_hold_up_no_other(self):
+    def test_waiting_records_are_bounded_and_delay_no_other(self):
         self.db.add_account()
         d = self.daemon(resolve__unknown_grace_ms=2000, limits__memory_bytes="16M")
         waiting = d.client()
@@ -473,7 +473,7 @@ class Grace(Hierarchy):
         self.assertEqual(replies[0].counts(), (20000, 0, 0, 20000))
 
     def test_a_burst_of_one_client_has_its_grace(self):
-        """However little memory there is: what is taken from a client counts with what it will hold later."""
+        """However little memory there is: a client's line counts with what it will hold while it waits."""
         for limit, count in (("16M", 20000), ("64M", 60000)):
             connection = self.db.create_connection()
             name = f"act_{limit}"
@@ -491,7 +491,7 @@ class Grace(Hierarchy):
             self.assertEqual(client.finish().counts(), (count, count, 0, 0), limit)
             self.assertEqual(d.stop(), 0)
 
-    def test_many_clients_with_waiting_records_hold_up_no_other(self):
+    def test_many_clients_with_waiting_records_delay_no_other(self):
         self.db.add_account()
         d = self.daemon(resolve__unknown_grace_ms=3000, limits__memory_bytes="16M")
         counts = []
@@ -514,7 +514,7 @@ class Grace(Hierarchy):
             t.join()
         self.assertEqual(counts, [(100, 0, 0, 100)] * 30)
 
-    def test_a_stop_is_told_to_who_is_done_sending(self):
+    def test_a_stop_notifies_clients_that_have_finished_sending(self):
         self.db.add_account()
         d = self.daemon(resolve__unknown_grace_ms=60000)
         client = d.client()
@@ -526,7 +526,7 @@ class Grace(Hierarchy):
         replies = client.drain()
         self.assertEqual((replies.closing, replies.rejects), ("shutdown", {}))
 
-    def test_a_stop_leaves_them_to_the_client(self):
+    def test_a_stop_leaves_waiting_records_to_the_client(self):
         self.db.add_account()
         d = self.daemon(resolve__unknown_grace_ms=60000)
         client = d.client()

@@ -1,6 +1,6 @@
-"""Hierarchy lines and a database that does not do as it should: rows that only the database's owner could mend, rows
-that lose the connection, others' locks, triggers that change or skip what is stored. Such a row waits, or is refused
-where that is documented, and holds up nobody but its own client's lines of its account."""
+"""Hierarchy lines and a misbehaving database: rows that only the database's owner can fix, rows that lose the connection,
+locks of other sessions, triggers that change or skip what is stored. Such a row waits, or is rejected where that is
+documented, and delays only its own client's lines of its account."""
 
 import json
 import time
@@ -25,21 +25,21 @@ class Faults(TestCase):
                              "ORDER BY external_id COLLATE \"C\") FROM ad_objects")
 
     def assert_pass(self, what, *lines):
-        """Another client's lines are stored, soon."""
+        """Another client's lines are stored soon."""
         start = time.monotonic()
         replies = self.d.send(*lines)
         self.assertEqual(replies.counts(), (len(lines), len(lines), 0, 0), f"{what}: {replies.rejects}")
         self.assertLess(time.monotonic() - start, SOON, what)
 
     def waiting(self, *lines):
-        """A client that has sent these lines."""
+        """Returns a client that has sent these lines."""
         client = self.d.client()
         client.send(*lines)
         return client
 
 
 class OnlySomeRows(Faults):
-    def test_errors_that_cost_no_row(self):
+    def test_errors_that_reject_no_row(self):
         for code in ("42501", "53100", "53200", "53400", "XX001", "58030", "25006", "28000", "40001", "55P03", "TS101"):
             with self.subTest(code):
                 self.db.refuse_inserts("ad_objects", "NEW.name = 'poison'", sqlstate=code)
@@ -53,7 +53,7 @@ class OnlySomeRows(Faults):
                 replies = client.finish()
                 self.assertEqual(replies.counts(), (21, 21, 0, 0), replies.rejects)
 
-    def test_an_audit_trigger_that_lacks_a_right(self):
+    def test_an_audit_trigger_without_a_privilege(self):
         self.db.execute("""
             CREATE TABLE audit (name text);
             CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $f$
@@ -76,15 +76,15 @@ class OnlySomeRows(Faults):
         self.db.execute("DROP TRIGGER end_backend ON ad_objects")
         self.assertEqual(client.finish().counts(), (8, 8, 0, 0))
 
-    def test_a_table_that_nobody_can_write_is_nobodys_fault(self):
-        """Data errors that all rows meet, the ordinary one among them."""
+    def test_a_table_that_refuses_every_row_rejects_none(self):
+        """Data errors that all rows meet, including the probe row."""
         self.db.execute("ALTER TABLE ad_objects ADD CONSTRAINT never CHECK (false) NOT VALID")
         client = self.waiting(*[ad_object(f"n{i}") for i in range(5)])
         wait_until(lambda: self.d.log().count("never") >= 3, "some attempts")
         self.db.execute("ALTER TABLE ad_objects DROP CONSTRAINT never")
         self.assertEqual(client.finish().counts(), (5, 5, 0, 0))
 
-    def test_a_chance_error_behind_a_bad_row_costs_no_row(self):
+    def test_a_chance_error_after_a_bad_row_rejects_no_row(self):
         self.db.execute(f"CREATE SEQUENCE chance; GRANT USAGE ON SEQUENCE chance TO {self.db.role}")
         self.db.refuse_inserts("ad_objects", "NEW.name = 'poison' OR (NEW.name = 'good' AND nextval('chance') = 1)",
                                sqlstate="XX000")
@@ -92,8 +92,8 @@ class OnlySomeRows(Faults):
         self.assertEqual(replies.codes(), {1: "refused_by_database"}, replies.rejects)
         self.assertEqual(replies.counts(), (2, 1, 0, 1))
 
-    def test_what_depends_on_a_row_that_waits(self):
-        """Lines behind it on its connection, and others' lines about the same object, find it written."""
+    def test_lines_that_depend_on_a_waiting_row(self):
+        """Later lines on its connection, and other clients' lines about the same object, see it written."""
         self.db.refuse_inserts("ad_objects", "NEW.name = 'poison'", sqlstate="42501")
         lines = [ad_object("p", name="poison"), ad_object("s", "AD_SET", "p"), ad_object("a", "AD", "s"),
                  record(externalId="p"), record(externalId="a"), ad_object("p", name="later"), ad_object("q", "AD", "p")]
@@ -112,7 +112,7 @@ class OnlySomeRows(Faults):
         self.assertIn("p=later", self.names())
         self.assertEqual(self.db.count(), 5)
 
-    def test_a_stop_does_not_wait_for_a_row_that_waits(self):
+    def test_a_stop_does_not_wait_for_a_waiting_row(self):
         self.db.refuse_inserts("ad_objects", "NEW.name = 'poison'", sqlstate="42501")
         client = self.waiting(ad_object("p", name="poison"), record(externalId="p"), ad_object("s", "AD_SET", "p"))
         wait_until(lambda: "only this row waits" in self.d.log(), "the row waits")
@@ -138,14 +138,14 @@ class OnlySomeRows(Faults):
 
 class Locks(Faults):
     def stuck(self, *lines):
-        """A client that has sent these lines, one of which waits."""
+        """Returns a client that has sent these lines, one of which waits."""
         seen = self.d.log().count("only this row waits")
         client = self.waiting(*lines)
         wait_until(lambda: self.d.log().count("only this row waits") > seen, "a row waits")
         return client
 
     def hold(self, sql, *lines):
-        """Somebody's transaction is open; @lines meet its locks, others' pass."""
+        """Another session's transaction is open; @lines meet its locks, other clients' lines pass."""
         with self.subTest(sql):
             with self.db.holding(sql):
                 client = self.stuck(*lines)
@@ -191,7 +191,7 @@ class Changes(Faults):
             CREATE TRIGGER change BEFORE {when} ON {table} FOR EACH ROW EXECUTE FUNCTION change()""")
 
     def assert_waits(self, table, lines):
-        """All but the first are stored as sent; that one when the trigger is gone."""
+        """All but the first are stored as sent; the first one once the trigger is dropped."""
         seen = self.d.log().count("the database changes what it stores")
         client = self.waiting(lines[0])
         others = lines[1:]
@@ -208,7 +208,7 @@ class Changes(Faults):
         self.assert_waits("ad_accounts", [account(self.connection, " x "), account(self.connection, "y")])
         self.assertEqual(self.names(), "x =Object  x  c1=Object c1 old=Object old y=Object y")
 
-    def test_an_external_id_becomes_anothers(self):
+    def test_a_trigger_changes_an_external_id_to_an_existing_one(self):
         self.trigger("ad_objects", "IF NEW.external_id = 'x' THEN NEW.external_id := 'y'; END IF; RETURN NEW;")
         self.assert_waits("ad_objects", [ad_object("x"), ad_object("y")])
 
@@ -221,7 +221,7 @@ class Changes(Faults):
             self.assert_waits("ad_objects", [line, ad_object(f"other {n}")])
 
     def test_every_row_is_changed(self):
-        """It is nobody's fault: all wait, undivided."""
+        """No row is at fault: all wait, undivided."""
         self.trigger("ad_objects", "NEW.external_id := NEW.external_id || '!'; RETURN NEW;")
         client = self.waiting(*[ad_object(f"n{i}") for i in range(50)])
         wait_until(lambda: self.d.log().count("the database changes what it stores") >= 3, "some attempts")
@@ -265,8 +265,8 @@ class AsSent(Faults):
         self.assertEqual(self.send_data('{"b":1e2,"a":[]}'), (1, 0))
         self.assertEqual(self.send_data('{ "a": [], "b": 100 }'), (0, 1))  # neither order nor exponent count
 
-    def test_crafted_account_ids_are_two_accounts(self):
-        """Their keys have one hash where it has no seed: XXH3 multiplies the text with a known secret; here with 0."""
+    def test_crafted_account_ids_stay_two_accounts(self):
+        """Without a seed their keys have the same hash: XXH3 multiplies the text with a known secret, here 0."""
         def craft(p, q):
             text = bytearray(b"x" * 250)
             text[12:21] = p + b"aa\xf1\x83\x90\x97\xdb\x80"
@@ -283,7 +283,7 @@ class AsSent(Faults):
 
 class Settings(TestCase):
     def test_levels_and_an_isolation_level_of_the_role(self):
-        """What is decided holds when it is written: a parent that becomes an AD_SET has no children of that level."""
+        """A decision still holds when it is written: a parent that becomes an AD_SET has no children of that level."""
         connection = self.db.create_connection()
         self.db.execute(f"ALTER DATABASE {self.db.name} SET default_transaction_isolation = 'repeatable read'")
         one, other = self.daemon(), self.daemon()

@@ -1,5 +1,4 @@
-"""Good clients beside idle, slow, greedy and hostile ones: everybody's lines are settled, nobody starves, memory stays
-bounded."""
+"""Good clients beside idle, slow, greedy and hostile ones: all lines are settled, no client starves, memory stays bounded."""
 
 import os
 import socket
@@ -64,7 +63,7 @@ class Beside(TestCase):
         return client
 
     def assert_served(self, rounds=10, begin=lambda: None):
-        """Two good clients; each batch of lines is acked soon, whatever begin() begins when they are connected."""
+        """Two good clients: each batch of lines is acked soon, whatever begin() starts once they are connected."""
         worst = 0.0
         clients = [self.d.client() for _ in range(2)]
         begin()
@@ -97,7 +96,7 @@ class Hostile(Beside):
             self.sender(flood, read=True)
         self.assert_served()
 
-    def test_a_flood_of_bad_lines_from_who_reads_no_replies(self):
+    def test_a_flood_of_bad_lines_with_unread_replies(self):
         for data in (b"{}\n" * 20000, b'{"a":' * 5000 + b"\n", b"\xff" * 1000 + b"\n", b"\n" * 50000):
             self.sender(data)
         self.assert_served()
@@ -115,7 +114,7 @@ class Hostile(Beside):
 
 
 class Soak(Beside):
-    """A thousand connections for SOAK_SECONDS: memory stays flat, and everybody is served."""
+    """A thousand connections for SOAK_SECONDS: memory stays flat, and all clients are served."""
 
     def test_a_thousand_connections(self):
         idle = [self.d.client() for _ in range(900)]

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What the daemon tells over HTTP: metrics that are what clients saw, health, readiness, /status.json; and what it does
-not: secrets, to strangers, at the cost of those who ingest."""
+"""The daemon's HTTP pages: metrics that match the clients' counts, health, readiness, /status.json; no secrets, nothing for
+foreign sites, and no cost for ingestion."""
 
 import http.client
 import json
@@ -24,7 +24,7 @@ PREFIX = "boris_ingestd_"
 
 
 def need_tools():
-    """promtool and prometheus come from a tree that may have to be made, which not every machine can."""
+    """promtool and prometheus come from a tree that may have to be built, which is not possible on every machine."""
     done = subprocess.run([TOOL, "promtool", "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise unittest.SkipTest(f"promtool does not run here: {done.stdout[-300:]}")
@@ -45,7 +45,7 @@ def ask(address, path, method="GET", headers=None, body=None):
 
 
 class Page:
-    """Asks a daemon."""
+    """HTTP requests to a daemon."""
 
     def __init__(self, daemon):
         self.host, self.port = re.findall(r"status and metrics: http://(.*):(\d+)/", daemon.log())[-1]
@@ -90,7 +90,7 @@ class Counts(HttpCase):
     CODES = {"bad_json": 2, "line_too_long": 1, "unknown_field": 1, "missing_field": 1, "bad_type": 1, "bad_value": 1,
              "unknown_ad_object": 1, "unknown_account": 1}
 
-    def test_metrics_are_what_clients_saw(self):
+    def test_metrics_match_the_clients(self):
         daemon, page = self.watched(limits__max_line_bytes="4096", rejects__file="/dev/null")
         before = page.metrics()
         self.assertEqual({value for name, value in before.items() if "lines" in name or "rejects" in name}, {0})
@@ -156,7 +156,7 @@ class Counts(HttpCase):
         for client in clients:
             client.finish()
 
-    def test_history_moves_on(self):
+    def test_history_advances(self):
         daemon, page = self.watched()
         daemon.send(*numbered(3000))
         history = wait_until(lambda: (h := page.status()["history"]) and sum(h["stored"]) and len(h["stored"]) > 1 and h,
@@ -166,7 +166,7 @@ class Counts(HttpCase):
         self.assertAlmostEqual(sum(history["stored"]), 3000, delta=1500)  # a step is about a second
         self.assertTrue(any(history["ackP50"]))
 
-    def test_latest_rejects_are_newest_first_and_hold_no_line(self):
+    def test_latest_rejects_are_newest_first_without_line_content(self):
         daemon, page = self.watched()
         daemon.send(*(record(amountCents=1, bogus="TOP_SECRET") for _ in range(60)), record(currency="x"))
         text = page.get("/status.json").text
@@ -175,7 +175,7 @@ class Counts(HttpCase):
         self.assertEqual([reject["line"] for reject in latest], list(range(61, 11, -1)))
         self.assertEqual((latest[0]["code"], latest[0]["field"]), ("bad_value", "currency"))
 
-    def test_what_was_refused_and_who(self):
+    def test_rejects_and_clients_turned_away(self):
         daemon, page = self.watched(limits__max_connections="1")
         held = daemon.client()
         held.send(record())
@@ -209,7 +209,7 @@ class Counts(HttpCase):
 
 
 class Prometheus(HttpCase):
-    def test_promtool_has_nothing_to_say(self):
+    def test_promtool_reports_nothing(self):
         need_tools()
         with tempfile.TemporaryDirectory() as folder:
             tls = tls_settings(folder)
@@ -232,7 +232,7 @@ class Prometheus(HttpCase):
         listed = {PREFIX + re.sub("{.*", "", name): kind for names, kind in rows for name in re.findall("`([^`]+)`", names)}
         self.assertEqual({name: kind for name, kind in told.items() if name.startswith(PREFIX)}, listed)
 
-    def test_a_prometheus_scrapes_it(self):
+    def test_prometheus_scrapes_the_daemon(self):
         need_tools()
         daemon, page = self.watched()
         daemon.send(*numbered(123))
@@ -264,7 +264,7 @@ class Prometheus(HttpCase):
 
 
 class Health(HttpCase):
-    def test_not_ready_while_the_database_is_away(self):
+    def test_not_ready_while_the_database_is_unavailable(self):
         self.server.need_private()
         daemon, page = self.watched()
         self.wait_ready(page)
@@ -273,7 +273,7 @@ class Health(HttpCase):
         try:
             client.send(*numbered(10))
             why = wait_until(lambda: (r := page.ready())[0] == 503 and r[1], "not ready")
-            self.assertRegex(why, "^the database is away: .+")
+            self.assertRegex(why, "^the database is unavailable: .+")
             self.assertEqual(page.get("/healthz").status, 200)
             database = page.status()["database"]
             self.assertEqual(database["state"], "away")
@@ -343,7 +343,7 @@ class Health(HttpCase):
             client.finish()
             daemon.stop()
 
-    def test_a_missing_table_is_no_good_database(self):
+    def test_not_ready_without_a_table(self):
         daemon, page = self.watched()
         self.wait_ready(page)
         client = daemon.client()
@@ -356,8 +356,8 @@ class Health(HttpCase):
         self.assertEqual(page.ready()[0], 200)
         client.finish()
 
-    def test_known_rows_are_no_failures(self):
-        """Batches of known and fresh rows, in turn: each is merged, which the alert for failing batches is not to see."""
+    def test_stored_rows_are_not_failures(self):
+        """Batches that alternate stored and new rows: each is merged, which must not trigger the alert for failing batches."""
         daemon, page = self.watched(batch__linger_ms="1")
         client = daemon.client()
         client.send(*numbered(20))
@@ -392,16 +392,16 @@ class Health(HttpCase):
         self.assertEqual(client.drain().counts(), (10, 10, 0, 0))
         self.assertEqual(daemon.process.wait(30), 0)
 
-    def test_not_ready_where_there_was_never_a_database(self):
+    def test_not_ready_before_the_first_connection_to_the_database(self):
         self.db.daemon_url = "host=/nonexistent dbname=none"
         daemon, page = self.watched()
         why = wait_until(lambda: (r := page.ready())[0] == 503 and "away" in r[1] and r[1], "not ready")
-        self.assertRegex(why, "^the database is away: .*nonexistent")
+        self.assertRegex(why, "^the database is unavailable: .*nonexistent")
         self.assertEqual(page.status()["notReadyReason"], why)
 
 
 class Secrets(HttpCase):
-    def test_no_page_holds_any(self):
+    def test_no_page_contains_a_secret(self):
         self.server.need_private()
         run_ingestd(self.db, "connection", "create", "META", stdin='{"token":"cr3dential"}').check_returncode()
         join = "&" if "?" in self.db.daemon_url else "?"
@@ -422,7 +422,7 @@ class Secrets(HttpCase):
 
 
 class Strangers(HttpCase):
-    def test_only_get_and_only_what_there_is(self):
+    def test_only_get_and_only_existing_paths(self):
         _, page = self.watched()
         for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH"):
             answer = page.get("/metrics", method=method, body=b"x" * 100000 if method in ("POST", "PUT") else None)
@@ -446,14 +446,14 @@ class Strangers(HttpCase):
             self.assertIn("default-src 'none'", headers["Content-Security-Policy"])
             self.assertIsNone(headers["Access-Control-Allow-Origin"])
 
-    def test_a_name_that_somebody_pointed_here_is_refused(self):
+    def test_foreign_host_names_are_refused(self):
         _, page = self.watched()
         for host in ("evil.example", "evil.example:9464", "localhost.evil.example", "1.2.3.4.evil.example", "[::1", ""):
             self.assertEqual(page.get("/status.json", headers={"Host": host}).status, 403, host)
         for host in ("127.0.0.1", "localhost:1", "LOCALHOST", "[::1]:9464", "[::1]", "192.0.2.1:80"):
             self.assertEqual(page.get("/status.json", headers={"Host": host}).status, 200, host)
 
-    def test_slow_and_hostile_ones_harm_nobody(self):
+    def test_slow_and_hostile_http_clients_affect_no_other(self):
         daemon, page = self.watched()
         self.wait_ready(page)
         with ExitStack() as stack:
@@ -477,7 +477,7 @@ class Strangers(HttpCase):
         self.assertEqual(page.get("/healthz").status, 200)
         self.assertEqual(daemon.stop(), 0)
 
-    def test_who_hangs_up_while_it_waits(self):
+    def test_a_client_that_disconnects_while_it_waits(self):
         daemon, page = self.watched()
         for _ in range(50):
             with page.connect() as sock:
@@ -487,8 +487,8 @@ class Strangers(HttpCase):
 
 
 class Listening(HttpCase):
-    def test_a_port_that_is_taken(self):
-        """Records are ingested all the same, and the page appears when the port is free."""
+    def test_a_port_in_use(self):
+        """Records are ingested nevertheless, and the page appears when the port is free."""
         with closing(socket.create_server(("127.0.0.1", 0))) as other:
             port = other.getsockname()[1]
             daemon = self.daemon(http__listen=f"127.0.0.1:{port}")
@@ -502,7 +502,7 @@ class Listening(HttpCase):
         self.assertEqual(Page(daemon).metrics()['lines_total{outcome="stored"}'], 10)
         self.assertEqual(daemon.stop(), 0)
 
-    def test_an_address_that_is_not_here(self):
+    def test_an_address_of_another_machine(self):
         """The machine may get it later."""
         daemon = self.daemon(http__listen="192.0.2.1:9464")
         self.assertRegex(daemon.log(), "http.listen 192.0.2.1:9464: Cannot assign requested address: no status page")

@@ -1,4 +1,5 @@
-"""A web page that makes a browser send HTTP to the ingest socket stores nothing: one reply line, and the end."""
+"""A web page that makes a browser send HTTP to the ingest socket stores nothing: one reply line, then the connection is
+closed."""
 
 import re
 import socket
@@ -62,7 +63,7 @@ class Http(TestCase):
             thread.join()
         self.assertEqual(self.db.count(), 0)
 
-    def test_behind_other_bytes(self):
+    def test_after_other_bytes(self):
         client = self.connect()
         client.send_bytes(b"something\r\nPOST / HTTP/1.1\r\n" + HEADERS + BODY)
         replies = client.drain()
@@ -70,7 +71,7 @@ class Http(TestCase):
         self.assertEqual(self.db.count(), 0)
 
     def test_a_client_may_send_such_a_line_later(self):
-        """It is refused as any other, and harms none."""
+        """It is rejected like any other, and affects no other line."""
         replies = self.d.send(record(amountCents=1), "POST / HTTP/1.1", record(amountCents=2))
         self.assertEqual(replies.codes(), {2: "bad_json"})
         self.assertEqual(replies.counts(), (3, 2, 0, 1))

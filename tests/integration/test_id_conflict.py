@@ -1,5 +1,5 @@
-"""A stored record makes the same record a duplicate, and another record with its id and collectedAt an id_conflict: nobody
-can suppress another's record by its id."""
+"""The same record again is a duplicate, another record with its id and collectedAt an id_conflict: no client can suppress
+another's record by its id."""
 
 import unittest
 import uuid
@@ -32,7 +32,7 @@ class IdConflict(TestCase):
         self.assertEqual(self.db.query("SELECT amount_cents, metrics FROM spending"),
                          [{"amount_cents": 100, "metrics": {"a": 1, "b": [2]}}])
 
-    def test_digits_count_and_spelling_does_not(self):
+    def test_digits_of_numbers_are_compared_not_their_notation(self):
         line = '{"id":"%s","collectedAt":"%s","platform":"META","accountExternalId":"act_1","externalId":"1",' \
                '"periodStart":"2026-11-01T00:00:00Z","periodEnd":"2026-11-02T00:00:00Z","amountCents":%s,' \
                '"currency":"USD","metrics":%s}'
@@ -70,8 +70,8 @@ class IdConflict(TestCase):
         self.assertEqual(replies.codes(), {2: "id_conflict"})
         self.assertEqual(replies.counts(), (3, 1, 1, 1))
 
-    def test_a_derived_id_that_somebody_else_made(self):
-        """As if the hash was broken: another record is stored under the id that this one gets."""
+    def test_a_client_that_chooses_a_derived_id(self):
+        """As if the hash were broken: another record is stored under the id derived for this one."""
         self.assertEqual(self.d.send(record(amountCents=500)).counts(), (1, 1, 0, 0))
         self.db.execute("UPDATE spending SET amount_cents = 1")
         replies = self.d.send(record(amountCents=500), *numbered(20))

@@ -66,7 +66,7 @@ class Storing(TestCase):
                  record(metrics={"age": "25-34"})]
         self.assertEqual(self.d.send(*lines).counts(), (4, 4, 0, 0))
 
-    def test_what_real_reports_contain(self):
+    def test_records_of_real_reports(self):
         lines = [record(amountCents=0), record(impressions=0, clicks=5, conversions=9),
                  record(periodEnd="2026-11-02T01:00:00Z"), record(periodEnd="2026-11-01T23:00:00Z"),
                  record(periodEnd="2099-01-01T00:00:00Z"), record(currency="JPY"), record(amountCents=-5)]
@@ -114,7 +114,7 @@ class Storing(TestCase):
 
 
 class Idle(TestCase):
-    def test_a_client_that_sends_nothing_is_told_and_disconnected(self):
+    def test_an_idle_client_is_notified_and_disconnected(self):
         self.db.add_account()
         d = self.daemon(limits__idle_ms=600)
         silent, dribbling, busy, waiting = (d.client() for _ in range(4))
@@ -134,7 +134,7 @@ class Idle(TestCase):
         self.assertEqual(busy.finish().closing, None)
         waiting.close()
 
-    def test_who_waits_for_the_database_is_not_idle(self):
+    def test_a_client_that_waits_for_the_database_is_not_idle(self):
         self.db.add_account()
         d = self.daemon(limits__idle_ms=300)
         self.db.execute("ALTER TABLE ad_objects RENAME TO away")
@@ -146,7 +146,7 @@ class Idle(TestCase):
 
 
 class Status(TestCase):
-    def test_lines_are_conserved_at_any_moment(self):
+    def test_line_counts_add_up_at_any_moment(self):
         self.db.add_account()
         d = self.daemon()
         client = d.client()
@@ -191,7 +191,7 @@ class Resolving(TestCase):
         d = self.daemon()
         self.assertEqual(d.send(record()).counts(), (1, 1, 0, 0))
         self.db.add_account()
-        wait_until(lambda: d.send(record(collectedAt=None)).codes(), "the cache is not trusted for ever")
+        wait_until(lambda: d.send(record(collectedAt=None)).codes(), "the cache is not trusted forever")
         self.assertEqual(d.send(record()).codes(), {1: "ambiguous_account"})
 
     def test_an_object_added_later_is_found(self):
@@ -219,7 +219,7 @@ class Resolving(TestCase):
         self.assertEqual(wrong, "0")
         self.assertEqual(self.db.value("SELECT count(DISTINCT ad_object_id) FROM spending"), "6000")
 
-    def test_a_small_cache_only_costs_time(self):
+    def test_a_small_cache_changes_no_result(self):
         self.db.add_account(objects=[str(n) for n in range(500)])
         d = self.daemon(resolve__cache_objects=50)
         lines = [record(externalId=str(n % 500), amountCents=n) for n in range(3000)]
@@ -246,7 +246,7 @@ class Wire(TestCase):
     def test_nothing_sent(self):
         self.assertEqual(self.conversation(b"").counts(), (0, 0, 0, 0))
 
-    def test_no_ack_is_said_twice(self):
+    def test_no_ack_is_repeated(self):
         client = self.daemon().client()
         client.send(record(), b"x")
         client.wait_ack(2)
@@ -281,7 +281,7 @@ class Wire(TestCase):
         self.assertEqual((ack["stored"], ack["duplicate"], ack["rejected"]), (1, 1, 1))
         self.assertIsNone(client.finish().ack, "the last ack was said already")
 
-    def test_numbers_that_are_stored_alike_are_one_record(self):
+    def test_numbers_stored_alike_make_one_record(self):
         lines = [record(collectedAt="2026-11-03T00:00:00Z", metrics={"x": 0})]
         text = encode(lines[0]).decode()
         spelled = ["100", "1e2", "0.1E+3", "1.0", "10e-1", "-0", "0", "100.0"]
@@ -308,7 +308,7 @@ class Wire(TestCase):
         self.assertEqual(replies.counts(), (3, 2, 0, 1))
 
     def test_unfinished_lines_beyond_the_memory_limit(self):
-        """Unfinished lines fill the memory, and nothing in flight will free any: they must still be read to their end."""
+        """Unfinished lines fill the memory, and nothing in flight will free any: the lines must still be read to their end."""
         d = self.daemon(limits__memory_bytes="16M", limits__max_line_bytes="4M")
         good = encode(record())
         line = good[:-1] + b',"metrics":{"text":"' + b"x" * 3_900_000 + b'"}}'
@@ -327,7 +327,7 @@ class Wire(TestCase):
             finisher.join(60)
         self.assertEqual(sum(counts[1] + counts[2] for counts in results), 8)
 
-    def test_every_bad_line_is_named_and_harms_no_other(self):
+    def test_every_bad_line_is_rejected_and_affects_no_other(self):
         bad = [b"x", b'{"a":1', record(nope=1), record(currency="usd"), record(platform=None),
                record(amountCents=1.5), record(externalId="none"), record(accountExternalId="none"),
                b"\xff\xfe", b"[]"]
@@ -344,7 +344,7 @@ class Wire(TestCase):
         self.assertEqual(replies.codes(), codes)
         self.assertEqual(replies.counts(), (2000, 2000 - len(codes), 0, len(codes)))
 
-    def test_a_client_that_does_not_read_is_paused_and_costs_little(self):
+    def test_a_client_that_does_not_read_is_paused(self):
         d = self.daemon()
         client = d.client()
         total = 600_000
@@ -446,7 +446,7 @@ class Listening(TestCase):
         self.assertIn("another daemon has it", other.log())
         self.assertEqual(d.send(record()).counts(), (1, 0, 1, 0))
 
-    def test_a_file_in_the_way_is_kept(self):
+    def test_a_file_at_the_sockets_path_is_kept(self):
         d = self.daemon()
         d.stop()
         pathlib.Path(d.socket).write_text("precious")
@@ -460,8 +460,8 @@ class Stopping(TestCase):
         super().setUp()
         self.db.add_account()
 
-    def test_who_waited_for_room_is_let_go_in_peace(self):
-        """What it still sends when it was told the end is read, so that the kernel does not reset the connection."""
+    def test_a_paused_client_is_notified_of_the_stop(self):
+        """What the client still sends after the end was announced is read, so that the kernel does not reset the connection."""
         d = self.daemon(listen__tcp="127.0.0.1:0", batch__rows=1000, database__writers=1, daemon__workers=1)
         port = int(re.search(r"listening on TCP \S+ port (\d+)", d.log())[1])
         with self.db.locked("spending", "ACCESS EXCLUSIVE"):
@@ -529,7 +529,7 @@ class Stopping(TestCase):
         self.assertEqual(d.process.wait(20), 0)
         self.assertEqual(self.db.count(), replies.ack["stored"])
 
-    def test_a_client_that_does_not_read_cannot_hold_it(self):
+    def test_a_client_that_does_not_read_cannot_delay_the_stop(self):
         d = self.daemon(shutdown__timeout_ms=1000)
         client = d.client()
         client.sock.setblocking(False)

@@ -1,7 +1,6 @@
-"""The delivery promise as a ledger: clients with known lines stream while everything around them is killed, stopped, cut
-and paused at random; in the end the database holds each good record once and unaltered, and nothing else.
-
-LEDGER_ROUNDS faults in a row (6 unless told); LEDGER_SEED repeats a run: it is printed when one fails."""
+"""The delivery promise as a ledger: clients stream known lines while everything around them is killed, stopped,
+disconnected and paused at random; finally the database contains each good record exactly once and unaltered, and nothing
+else. LEDGER_ROUNDS consecutive faults (default 6); LEDGER_SEED repeats a run: it is printed on failure."""
 
 import json
 import os
@@ -20,8 +19,8 @@ BAD = {"amountCents": 1.5}, {"currency": "usd"}, {"externalId": "nobody"}, {"amo
 
 
 class Client(threading.Thread):
-    """Sends its lines as the contract asks: after a broken connection all behind the last ack again. Its lines have no
-    end until finish() is called."""
+    """Sends its lines as the contract requires: after a broken connection all lines after the last ack again. Its lines do
+    not end until finish() is called."""
 
     def __init__(self, ledger, number):
         super().__init__(daemon=True)
@@ -34,7 +33,7 @@ class Client(threading.Thread):
         self.error = None
 
     def make_lines(self):
-        """Some more: now and then a new ad object, with spending right behind it; some lines bad, some twice."""
+        """Makes more lines: now and then a new ad object followed by its spending; some lines bad, some sent twice."""
         mine = f"act_{self.number}"
         if not self.lines:
             self.add(account(self.ledger.connection, mine))
@@ -141,7 +140,7 @@ class Ledger(TestCase):
         self.run_ledger(longest=1, daemon__workers=2)
 
     def test_ledger_with_a_spool(self):
-        """One that is full soon, and outages that are long enough for it."""
+        """With a spool that is soon full, and outages long enough to fill it."""
         with tempfile.TemporaryDirectory() as folder:
             self.reject_file = pathlib.Path(folder, "rejects")
             self.run_ledger(longest=4, rejects__file=str(self.reject_file), rejects__max_bytes="1G",

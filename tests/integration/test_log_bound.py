@@ -1,4 +1,4 @@
-"""The log under attack: it is bounded, whoever causes messages, and a reader that does not read holds up nobody."""
+"""The log under attack: it is bounded, whatever causes messages, and a blocked reader of the log delays no client."""
 
 import os
 import pathlib
@@ -20,7 +20,7 @@ class Bound(TestCase):
         self.db.add_account()
 
     def attack(self, d, what, seconds):
-        """Short connections as fast as four threads can make them; how many."""
+        """Opens short connections as fast as four threads can; returns their number."""
         counts = [0] * 4
         end = time.monotonic() + seconds
 
@@ -60,14 +60,14 @@ class Bound(TestCase):
     def test_short_connections_with_an_empty_line_each(self):
         self.assert_bounded(b"\n", (r"\d+ more connections closed: \d+ lines", ))
 
-    def test_a_health_check_is_no_event(self):
+    def test_a_health_check_is_not_logged(self):
         d = self.daemon()
         before = len(d.log())
         self.attack(d, b"", 1)
         d.stop()
         self.assertNotIn("connection ", d.log()[before:].replace("connections;", ""))
 
-    def test_who_is_turned_away_is_bounded_too(self):
+    def test_clients_turned_away_are_logged_within_bounds(self):
         d = self.daemon(limits__max_connections=1)
         client = d.client()
         client.send(record())
@@ -79,7 +79,7 @@ class Bound(TestCase):
         self.assertLess(len(d.log()), 40000)
 
     def start_on_pipe(self, **settings):
-        """A daemon whose standard error is a pipe; its reading end."""
+        """Starts a daemon whose standard error is a pipe; returns the reading end."""
         read, write = os.pipe()
         self.addCleanup(os.close, read)
         d = Piped(self.db, write, log__level="debug", **settings)
@@ -101,7 +101,7 @@ class Bound(TestCase):
         self.assertLess(time.monotonic() - start, 15)
         self.assertEqual(self.db.count(), sent)
 
-    def test_a_slow_reader_gets_the_order_and_the_number_of_what_is_missing(self):
+    def test_a_slow_reader_gets_ordered_lines_and_the_number_missing(self):
         d, read = self.start_on_pipe()
         wait_until(lambda: self.flood(d), "some are dropped", pause=0)
         text = b""
@@ -141,7 +141,7 @@ class Bound(TestCase):
 
 
 class Piped(Daemon):
-    """Its log goes into a pipe."""
+    """A daemon whose log goes to a pipe."""
 
     def __init__(self, db, write, **settings):
         self.write = write

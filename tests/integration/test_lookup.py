@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A look-up that the server cannot answer holds up nobody but the records that it is for."""
+"""A look-up that the server cannot answer delays only the records it is for."""
 
 import time
 import unittest
@@ -10,7 +10,7 @@ from lib.harness import TestCase, record, wait_until
 
 class Unanswered(TestCase):
     def break_platform(self):
-        """The daemon asks for a platform that the database does not know any longer (22P02)."""
+        """Makes the daemon ask for a platform that the database no longer has (22P02)."""
         self.db.add_account("tiktok", platform="TIKTOK", objects=[str(n) for n in range(300)])
         self.db.add_account()
         self.db.execute("ALTER TYPE platform RENAME VALUE 'TIKTOK' TO 'TIKTOK_'")
@@ -18,7 +18,7 @@ class Unanswered(TestCase):
     def broken(self, count=300):
         return [record(platform="TIKTOK", accountExternalId="tiktok", externalId=str(n)) for n in range(count)]
 
-    def mend(self):
+    def repair(self):
         self.db.execute("ALTER TYPE platform RENAME VALUE 'TIKTOK_' TO 'TIKTOK'")
 
     def test_others_proceed(self):
@@ -35,7 +35,7 @@ class Unanswered(TestCase):
         wait_until(lambda: self.db.value("SELECT count(*) FROM spending WHERE amount_cents >= 1000") == "50", "the mixed lines")
         self.assertIn("others proceed", d.log())
         self.assertNotIn("act_", d.log())
-        self.mend()
+        self.repair()
         self.assertEqual(hurt.finish().counts(), (300, 300, 0, 0))
         self.assertEqual(mixed.finish().counts(), (100, 50, 50, 0))
 
@@ -50,8 +50,8 @@ class Unanswered(TestCase):
         self.assertLess(time.monotonic() - start, 15)
         hurt.close()
 
-    def test_a_matter_of_the_server(self):
-        """No object is to blame: all wait, and proceed as soon as the server answers."""
+    def test_a_query_that_the_server_refuses_for_all(self):
+        """No object is at fault: all wait, and proceed as soon as the server answers."""
         self.db.add_account()
         d = self.daemon()
         d.send(record())
@@ -69,7 +69,7 @@ class Unanswered(TestCase):
         hurt = d.client()
         hurt.send(*self.broken(10), record(platform="TIKTOK", accountExternalId="tiktok", externalId="nobody"))
         wait_until(lambda: "others proceed" in d.log(), "the question failed alone")
-        self.mend()
+        self.repair()
         replies = hurt.finish()
         self.assertEqual(replies.codes(), {11: "unknown_ad_object"})
         self.assertEqual(replies.counts(), (11, 10, 0, 1))

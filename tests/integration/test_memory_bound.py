@@ -1,5 +1,5 @@
-"""Whatever clients send, and however they stop, the daemon holds no more than limits.memory_bytes beside what it needs for
-itself; and another client's lines are acked meanwhile."""
+"""Whatever clients send, and however they stop, the daemon holds no more than limits.memory_bytes plus what it needs for
+itself; another client's lines are acked meanwhile."""
 
 import socket
 import sys
@@ -15,7 +15,8 @@ LATENCY = 10  # seconds; generous, for slow machines
 
 
 def push(clients, data, seconds):
-    """Sends @data to each again and again, as fast as the daemon takes it, for so long; returns the bytes."""
+    """Sends @data on each connection again and again, as fast as the daemon reads, for the given time; returns the bytes
+    sent."""
     sent = 0
     end = time.monotonic() + seconds
     left = {client: data for client in clients}
@@ -54,15 +55,15 @@ class Bounded(TestCase):
         return clients
 
     def waiting(self, count):
-        """Clients whose first line waits for its object."""
+        """Returns clients whose first line waits for its object."""
         clients = self.clients(count)
         for n, client in enumerate(clients):
-            client.send(record(externalId=f"nobody knows {n}"))
+            client.send(record(externalId=f"unknown {n}"))
         time.sleep(0.5)
         return clients
 
     def assert_bounded(self):
-        """And one more client is served."""
+        """Also checks that one more client is served."""
         start = time.monotonic()
         good = self.d.client()
         good.send(*[record(amountCents=n) for n in range(100)])
@@ -82,11 +83,11 @@ class BehindAWaitingLine(Bounded):
         push(self.waiting(1), b"\n" * MB, 4)
         self.assert_bounded()
 
-    def test_empty_lines_of_many(self):
+    def test_empty_lines_of_many_clients(self):
         push(self.waiting(100), b"\n" * MB, 4)
         self.assert_bounded()
 
-    def test_rejected_lines_from_who_reads_no_replies(self):
+    def test_rejected_lines_with_unread_replies(self):
         push(self.waiting(50), b"{}\n" * 20000, 4)
         self.assert_bounded()
 
@@ -95,24 +96,24 @@ class BehindAWaitingLine(Bounded):
         self.assert_bounded()
 
     def test_clients_that_come_and_go(self):
-        """Each leaves a line that waits."""
+        """Each leaves a waiting line behind."""
         for n in range(10000):
             with socket.socket(socket.AF_UNIX) as sock:
                 sock.connect(self.d.socket)
-                sock.sendall(encode(record(externalId=f"nobody knows {n}")) + b"\n")
+                sock.sendall(encode(record(externalId=f"unknown {n}")) + b"\n")
         self.assert_bounded()
 
 
 class Unfinished(Bounded):
-    def test_long_lines_of_many(self):
+    def test_long_lines_of_many_clients(self):
         push(self.clients(300), b"x" * (MB - 1), 4)
         self.assert_bounded()
 
-    def test_short_lines_of_many(self):
+    def test_short_lines_of_many_clients(self):
         push(self.clients(1000), b"{" * 5000, 2)
         self.assert_bounded()
 
-    def test_they_can_be_finished_later(self):
+    def test_unfinished_lines_can_be_finished_later(self):
         clients = self.clients(20)
         line = encode(record(amountCents=7, metrics={"long": "x" * 900000}))
         threads = [client.feed(line) for client in clients]
@@ -123,7 +124,7 @@ class Unfinished(Bounded):
         self.assert_bounded()
 
     def test_lines_that_wait_behind_many_others(self):
-        """A long line gets its room, though others never finish theirs."""
+        """A long line gets its memory, although other clients never finish theirs."""
         push(self.clients(100), b"x" * (MB - 1), 2)
         good = self.d.client()
         start = time.monotonic()
@@ -134,7 +135,7 @@ class Unfinished(Bounded):
 
 
 class UnreadReplies(Bounded):
-    def test_many_who_read_none(self):
+    def test_many_clients_that_read_no_replies(self):
         push(self.clients(500), b"{}\n" * 20000, 4)
         self.assert_bounded()
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What is stored as jsonb can be read: numbers with exponents are short on the wire, and long in jsonb's text."""
+"""What is stored as jsonb can be read back: numbers with exponents are short on the wire and long in jsonb's output."""
 
 import unittest
 
@@ -10,7 +10,7 @@ TEXT_MAX = 4 * 1048576  # of limits.max_line_bytes
 
 
 def with_raw(line, field, text):
-    """The line with a field whose JSON is as given: json.dumps would round its numbers."""
+    """The line with a field of raw JSON, since json.dumps would round its numbers."""
     return encode(line)[:-1] + f',"{field}":{text}}}'.encode()
 
 

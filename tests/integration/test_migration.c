@@ -1,11 +1,11 @@
-/* Migrations on a real server: what they make, what they adopt, what they refuse. */
+/* Migrations on a real server: what they create, what they adopt, what they refuse. */
 #include "database.h"
 
 #include <sys/wait.h>
 
 #include "base/err.h"
 
-/* A database where Drizzle made the tables. */
+/* Creates a database with Drizzle's tables. */
 static void make_drizzle(struct database *d)
 {
         FILE *file = fopen(SOURCE_DIR "/tests/integration/drizzle_schema.sql", "r");
@@ -23,7 +23,7 @@ static void make_drizzle(struct database *d)
 
 /* --- the catalogue --- */
 
-/* Written without regard to the module's own comparison: every table, column, type, constraint and index. */
+/* Independent of the module's own comparison: every table, column, type, constraint and index. */
 #define DUMP_SQL(ordinal)                                                                                    \
         "SELECT string_agg(line, E'\\n' ORDER BY line COLLATE \"C\") FROM ("                                 \
         "SELECT format('%s %s %s %s %s null=%s default=%s', table_name, " ordinal ", column_name, "          \
@@ -55,7 +55,7 @@ static void assert_same_catalogue(struct database *a, struct database *b)
         assert_same_dump(a, b, DUMP_SQL("ordinal_position"));
 }
 
-/* With the two deviations made by hand, Drizzle's tables are ours to the letter. */
+/* With the two deviations made by hand, Drizzle's tables equal ours exactly. */
 static void test_catalogue_equals_drizzle(void **state)
 {
         struct database drizzle;
@@ -283,12 +283,12 @@ static void test_adoption_adds_columns_tables_and_types(void **state)
         assert_hypertable(&d);
         database_make(&fresh);
         assert_db_ok(&fresh, database_migrate(&fresh));
-        assert_same_dump(&fresh, &d, DUMP_SQL("0")); /* nobody asks for the order of columns */
+        assert_same_dump(&fresh, &d, DUMP_SQL("0")); /* the order of columns does not matter */
         database_drop(&fresh);
         database_drop(&d);
 }
 
-/* Harmless things of other people stay. */
+/* Harmless additions are kept. */
 static void test_adoption_tolerates(void **state)
 {
         struct database d;
@@ -361,7 +361,7 @@ static void test_adoption_refuses(void **state)
         }
 }
 
-/* Somebody made the hypertable by hand. */
+/* The hypertable was created by hand. */
 static void test_adoption_of_a_hypertable(void **state)
 {
         struct database d;
@@ -382,7 +382,7 @@ static void test_adoption_of_a_hypertable(void **state)
 
 /* --- failures --- */
 
-/* What fails leaves nothing of its file, and what went before stays. */
+/* A failing file is rolled back; the files before it stay applied. */
 static void test_failure_in_the_second_file(void **state)
 {
         struct database d;

@@ -193,7 +193,7 @@ static void test_ad_object(void **state)
         assert_int_equal(db_run(&d.db, "UPDATE ad_objects SET parent_id = id"), ERR_INVALID);
         assert_non_null(strstr(d.db.error, "ad_objects_no_self_parent"));
 
-        /* a circle, which only somebody else can make, is no trap */
+        /* a cycle, which only another program can create, ends the loop */
         assert_db_ok(&d,
                      db_run(&d.db,
                             "INSERT INTO ad_objects (ad_account_id, external_id, type, status, parent_id) "
@@ -390,8 +390,8 @@ static void test_lookup(void **state)
         }
 }
 
-/* Whatever the planner believes of tables that were never analyzed: each key is a probe of the unique index.
- */
+/* Whatever the planner assumes about tables that were never analyzed, each key is a look-up in the unique
+ * index. */
 static void assert_probes(const char *name, const char *statement, const char *arguments)
 {
         static const char *const modes[] = {"force_custom_plan", "force_generic_plan"};
@@ -428,7 +428,8 @@ static void test_plans(void **state)
         assert_db_ok(&d, db_run(&d.db, "INSERT INTO ad_objects (ad_account_id, external_id, type, status) "
                                        "SELECT id, n::text, 'AD', 'ACTIVE' FROM ad_accounts, "
                                        "generate_series(1, 20000) n"));
-        assert_db_ok(&d, db_run(&d.db, "SET jit_above_cost = 10000")); /* what a million objects cost, here */
+        /* the estimated cost of a million objects, for this small table */
+        assert_db_ok(&d, db_run(&d.db, "SET jit_above_cost = 10000"));
         assert_probes("lookup", ad_object_lookup_sql,
                       "'{META}', '{NULL}', '{act}', '{1}', " MANY("1") ", " MANY("'5'::text"));
         assert_probes("resolve", ad_object_resolve_sql,
@@ -536,7 +537,7 @@ static void test_merge(void **state)
         assert_rows("3 4 3 - {\"n\": 1.10}; 3 1 3 - {\"n\": 1.10}; 2 5 3 - {\"n\": 1.10}; 1 2 - - -");
 }
 
-/* Rows of which only the id counts. */
+/* Rows keyed by id alone. */
 static void test_merge_ids(void **state)
 {
         struct row first[] = {make_row(1, T0, 1), make_row(2, T0, 2)};
@@ -556,7 +557,7 @@ static void test_merge_ids(void **state)
         assert_int_equal(database_i64(&d, "SELECT count(*) FROM spending"), 3);
 }
 
-/* A unique index of somebody's own is not taken for a duplicate: the row would be lost in silence. */
+/* A violation of an operator's unique index is not a duplicate: the row would be lost silently. */
 static void test_merge_foreign_unique_index(void **state)
 {
         struct row rows[] = {make_row(1, T0, 1), make_row(2, T0, 1)};

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The Debian package: what is in it, and how it lives under a real systemd, in Debian trees that are booted for it."""
+"""The Debian package: its contents, and how it runs under a real systemd, in Debian trees that are booted for it."""
 
 import json
 import pathlib
@@ -22,7 +22,7 @@ SOCKET = "/run/boris-ingestd/ingest.sock"
 
 
 def make_package(folder):
-    """The path of the package, made from the build."""
+    """The path of the package, built from the build."""
     if (BUILD / "CMakeCache.txt").read_text().find("SANITIZE:BOOL=ON") >= 0:
         raise unittest.SkipTest("a build with sanitizers is not packaged")
     subprocess.run(["cpack", "-G", "DEB", "-B", folder], cwd=BUILD, check=True, stdout=subprocess.DEVNULL,
@@ -41,7 +41,7 @@ class Package(unittest.TestCase):
         return subprocess.run(["dpkg-deb", "-f", self.deb, name], check=True, stdout=subprocess.PIPE,
                               text=True).stdout.strip()
 
-    def test_lintian_has_no_objections(self):
+    def test_lintian_reports_nothing(self):
         if not shutil.which("lintian"):
             raise unittest.SkipTest("lintian is missing")
         done = subprocess.run(["lintian", "--fail-on", "error,warning", "--allow-root", self.deb],
@@ -75,14 +75,14 @@ class Package(unittest.TestCase):
         self.assertIn(" __stack_chk_fail", symbols)
         self.assertIn(" __snprintf_chk", symbols)
 
-    def test_made_again_it_is_the_same(self):
+    def test_the_build_is_reproducible(self):
         again = tempfile.mkdtemp(prefix="ingestd-")
         self.addCleanup(shutil.rmtree, again)
         self.assertEqual(make_package(again).read_bytes(), self.deb.read_bytes())
 
 
 class Booted:
-    """One booted tree for the tests of a class, each of which finds the service installed and running, and leaves it so."""
+    """One booted tree for the tests of a class; each test finds the service installed and running, and leaves it so."""
 
     @classmethod
     def setUpClass(cls):
@@ -111,7 +111,7 @@ class Booted:
 
     @classmethod
     def require_password(cls):
-        """The daemon's role must tell one; all others are trusted."""
+        """Requires a password from the daemon's role only."""
         psql(cls.db.url, f"ALTER ROLE {cls.db.role} PASSWORD '{PASSWORD}'")
         rules = pathlib.Path(cls.server.dir, "data/db/pg_hba.conf")
         rules.write_text(f"local all {cls.db.role} scram-sha-256\n{rules.read_text()}")
@@ -150,7 +150,7 @@ class Booted:
         return replies.counts()
 
     def fresh(self, count=3):
-        """Records that nobody has sent yet."""
+        """Records that were not sent before."""
         mark = uuid.uuid4().hex
         return numbered(count, metrics={"mark": mark})
 
@@ -203,7 +203,7 @@ class Booted:
                          ("1", "platform", "boris-ingestd.service"))
         self.assertNotIn("s3cr3t", str(entry))
 
-    def test_status_tells_what_flows(self):
+    def test_systemctl_status_shows_rates(self):
         wait_until(lambda: re.match(r"Running; \d+ connections", self.state()["StatusText"]), "a status", pause=0.2)
 
     def test_a_restart_under_load_refuses_no_connection(self):
@@ -234,7 +234,7 @@ class Booted:
         try:
             for _ in range(3):
                 before = len(sent)
-                wait_until(lambda: len(sent) > before + 4 or failed, "the jobs get on")
+                wait_until(lambda: len(sent) > before + 4 or failed, "the jobs make progress")
                 self.run_there("systemctl restart boris-ingestd")
                 pids.add(self.state()["MainPID"])
         finally:
@@ -268,7 +268,7 @@ class Booted:
         self.run_there("rm -r /run/systemd/system/boris-ingestd.service.d && systemctl daemon-reload &&"
                        "systemctl restart boris-ingestd")
 
-    def test_the_password_is_told_to_nobody(self):
+    def test_the_password_is_visible_nowhere(self):
         self.assertEqual(self.store(*self.fresh()), (3, 3, 0, 0))  # it is used
         for command in ("journalctl -b --no-pager -o verbose", "systemctl status --no-pager -l boris-ingestd",
                         "systemctl show --all boris-ingestd", "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline"):
@@ -276,8 +276,8 @@ class Booted:
             self.assertGreater(len(said), 100, command)
             self.assertNotIn(PASSWORD, said.replace("\0", " "), command)
 
-    def test_the_sandbox_denies(self):
-        """What the unit's settings leave to a program that runs in the daemon's place."""
+    def test_the_sandbox_denies_access(self):
+        """What the unit's settings allow a program that runs in the daemon's place."""
         unit = self.container.path("/usr/lib/systemd/system/boris-ingestd.service").read_text()
         unit = re.sub(r"^(ExecStart|ExecReload|Requires|After|WatchdogSec|Restart|Type)=.*\n", "", unit, flags=re.M)
         unit = unit.replace("[Service]", "[Service]\nType=oneshot\nExecStart=/bin/bash /opt/probe")
@@ -287,14 +287,14 @@ class Booted:
             try state touch /var/lib/boris-ingestd/probe; try log touch /var/log/boris-ingestd/probe; try tmp touch /tmp/x
             try environment cat /etc/boris-ingestd/environment; try credstore cat /etc/credstore/boris-ingestd.password
             try credential cat "$CREDENTIALS_DIRECTORY/boris-ingestd.password"
-            try others cat /proc/1/cmdline; try home ls /home/somebody; try device cat /dev/kmsg
+            try others cat /proc/1/cmdline; try home ls /home/other; try device cat /dev/kmsg
             try namespace unshare -U true; try mount mount -t tmpfs none /mnt; try root setpriv --reuid 0 true
             try setuid install -m 4755 /bin/true /tmp/true; try netlink ss -ltn; try realtime chrt -f 1 true
             try hostname hostname elsewhere
             grep -E '^(NoNewPrivs|CapBnd|Seccomp):' /proc/self/status | sed 's/^/probe: /'
         """)
         self.container.write("/run/systemd/system/boris-probe.service", unit)
-        self.run_there("mkdir -p /home/somebody; systemctl daemon-reload; systemctl start boris-probe", check=False)
+        self.run_there("mkdir -p /home/other; systemctl daemon-reload; systemctl start boris-probe", check=False)
         said = self.run_there("journalctl -b --no-pager -o cat -u boris-probe; systemctl reset-failed boris-probe;"
                               "rm /run/systemd/system/boris-probe.service; systemctl daemon-reload", check=False).stdout
         result = dict(re.findall(r"probe: (\S+?):?\s+(\S+)", said))
@@ -305,7 +305,7 @@ class Booted:
                           "mount", "root", "setuid", "netlink", "realtime", "hostname"})
         self.assertEqual((result["NoNewPrivs"], int(result["CapBnd"], 16), result["Seccomp"]), ("1", 0, "2"))
 
-    def test_an_instance_of_its_own(self):
+    def test_a_second_instance(self):
         self.container.write("/etc/boris-ingestd/two.ini", "[http]\nlisten =\n")
         self.container.write("/etc/boris-ingestd/two.environment", f"DATABASE_URL={self.url(self.db.role)}\n", 0o600)
         self.container.write("/etc/credstore/boris-ingestd-two.password", PASSWORD + "\n", 0o600)
@@ -322,7 +322,7 @@ class Booted:
     def leftovers(self):
         return self.run_there("find / -xdev -name '*boris-ingest*' -not -path '/mnt/*'").stdout.split()
 
-    def test_removed_it_is_stopped_and_purged_it_leaves_nothing(self):
+    def test_remove_stops_the_daemon_and_purge_leaves_nothing(self):
         self.run_there("dpkg --remove boris-ingestd")
         self.assertNotIn("/usr/sbin/boris-ingestd", self.run_there("cat /proc/[0-9]*/cmdline").stdout)
         self.assertTrue(self.container.path("/etc/boris-ingestd/environment").exists())
@@ -333,7 +333,7 @@ class Booted:
         self.install_again()
         self.assertEqual(self.store(*self.fresh()), (3, 3, 0, 0))
 
-    def test_purged_it_leaves_what_was_acked_and_is_in_no_database(self):
+    def test_purge_keeps_acked_lines_that_are_not_stored(self):
         count = self.db.count()
         self.container.write("/etc/boris-ingestd/environment", "DATABASE_URL=postgresql://nobody@/x?host=/nowhere\n")
         spool = "[spool]\ndir = /var/lib/boris-ingestd/spool\n"
@@ -357,8 +357,8 @@ class Debian12(Booted, unittest.TestCase):
 class Debian13(Booted, unittest.TestCase):
     suite = "trixie"
 
-    def test_to_a_first_row_by_the_words_of_readme(self):
-        """On a system that has never seen the package, nothing but README's commands, with another address in them."""
+    def test_readme_leads_to_a_first_row(self):
+        """On a system that has never seen the package, only README's commands, with another address in them."""
         text = (ROOT / "README.md").read_text()
         commands = textwrap.dedent(re.search(r"^    apt install .*?(?=^\S)", text, re.S | re.M)[0])
         db = Database(self.server, migrated=False)

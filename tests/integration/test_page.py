@@ -1,5 +1,5 @@
-"""The status page in a real browser, with a real daemon behind it: what it shows is true, it can be read by everybody, and
-nothing that comes from outside becomes more than text in it."""
+"""The status page in a real browser with a real daemon: what it shows is true, everybody can read it, and no text from
+outside becomes more than text."""
 
 import json
 import os
@@ -94,7 +94,7 @@ class PageCase(TestCase):
         return wait_until(lambda: re.search(pattern, page.text(element)), f"{pattern} in {element}: {page.text(element)}")
 
     def check_looks(self, page):
-        """In light and dark, on a phone, a tablet and a desk: no scrolling sideways, and enough contrast."""
+        """In light and dark, on phone, tablet and desktop: no sideways scrolling, and enough contrast."""
         for scheme in ("light", "dark"):
             page.prefer(color_scheme=scheme)
             for width in (360, 820, 1280):
@@ -106,13 +106,13 @@ class PageCase(TestCase):
             self.assertEqual([found for found in contrasts if found[1] < found[0]], [], scheme)
 
     def check_quiet(self, page, daemon):
-        """Nothing was complained of, and nobody but the daemon asked."""
+        """There were no complaints, and no requests to anything but the daemon."""
         self.assertEqual(page.complaints, [])
         self.assertEqual({url.removeprefix(daemon.http()) for url in page.requests}, {"/", "/status.json"})
 
 
 class Truth(PageCase):
-    def test_counts_rejects_and_connections_are_what_clients_saw(self):
+    def test_counts_rejects_and_connections_match_the_clients(self):
         daemon = self.watched(spool__dir=self.folder())
         page = self.open(daemon)
         self.assertIn("No line has been rejected", page.text("codes-empty"))
@@ -142,7 +142,7 @@ class Truth(PageCase):
         self.check_quiet(page, daemon)
 
     def check_refused(self, page, client, daemon, lines):
-        """The page tells of each refused line what its client was told, and markup in it is text."""
+        """The page shows each reject as its client got it, and markup in it as text."""
         client.send(MARKUP)
         replies = [client.reply()]
         self.assertEqual(replies[0]["reject"], len(lines) + 1)
@@ -177,7 +177,7 @@ class Truth(PageCase):
 
 
 class Trouble(PageCase):
-    def test_database_away_then_draining_then_gone(self):
+    def test_database_unavailable_then_stopping_then_stopped(self):
         self.server.need_private()
         daemon = self.watched()
         page = self.open(daemon)
@@ -205,7 +205,7 @@ class Trouble(PageCase):
         finally:
             self.server.start()
 
-    def test_lines_go_to_the_spool_and_out_of_it(self):
+    def test_lines_are_spooled_and_replayed(self):
         self.server.need_private()
         daemon = self.watched(spool__dir=self.folder())
         page = self.open(daemon)
@@ -252,7 +252,7 @@ class Everybody(PageCase):
         self.check_quiet(page, daemon)
 
     def focus(self, page):
-        """What has the focus, and whether one sees it."""
+        """What has the focus, and whether that is visible."""
         return page.evaluate("""(() => { const e = document.activeElement, style = getComputedStyle(e);
             return [e.id || e.getAttribute("role") || e.tagName, style.outlineStyle !== "none" && style.outlineWidth !== "0px"]; })()""")
 
@@ -282,7 +282,7 @@ class Everybody(PageCase):
         self.assertEqual(page.evaluate('document.activeElement.getAttribute("aria-valuenow")'), "-299")
 
     def check_hold(self, page, daemon):
-        """What is held stands still, until it is let go."""
+        """A held value stays unchanged until it is released."""
         page.evaluate('document.getElementById("hold").focus()')
         page.press("Enter")
         self.assertEqual(page.evaluate('document.getElementById("hold").getAttribute("aria-pressed")'), "true")

@@ -32,7 +32,7 @@ class Alike(TestCase):
         self.assertEqual(self.db.count(), len(daemons) * LINES)
 
     def stopped_clock(self):
-        """What is received at one moment is told apart all the same."""
+        """Lines received at the same moment are still told apart."""
         clock = FakeClock(self)
         clock.set("@1800000000")
         return clock.env
@@ -60,7 +60,7 @@ class Alike(TestCase):
         self.assertEqual(self.db.count(), 10000)
 
     def test_in_a_spool_that_is_replayed(self):
-        """Lines that were in flight when the database went away, and may be stored, keep their ids in the spool."""
+        """Lines that were in flight when the database became unavailable, and may be stored, keep their ids in the spool."""
         self.db.add_account()
         folder = tempfile.TemporaryDirectory(prefix="ingestd-")
         self.addCleanup(folder.cleanup)
@@ -94,7 +94,7 @@ class FakeClock:
 
 class Clock(TestCase):
     def offset(self, daemon):
-        """How far the moment of receipt of one more record is ahead of real time, in seconds."""
+        """How far the receipt of one more record is ahead of real time, in seconds."""
         amount = str(int(time.time() * 1000000))
         daemon.send(record(collectedAt=None, amountCents=amount))
         at = self.db.value(f"SELECT extract(epoch FROM collected_at) FROM spending WHERE amount_cents = {amount}")

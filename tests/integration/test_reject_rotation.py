@@ -1,5 +1,5 @@
-"""The reject file is the only place that tells what became of a line whose client was told `spooled`: nobody else's lines push
-it out, what rotation removes is counted, and a record in the file has a bound."""
+"""Only the reject file records the outcome of a line that was acked as spooled: other lines cannot push it out, lines
+removed by rotation are counted, and the size of a record in the file is limited."""
 
 import json
 import pathlib
@@ -47,7 +47,7 @@ class Rotation(test_spool.Spool):
         done = run_ingestd(self.db, "rejects", "replay", f"{self.rejects}.spooled", "--set", f"listen.unix={d.socket}")
         self.assertIn("2000", done.stdout + done.stderr)
 
-    def test_what_rotation_removes_is_counted(self):
+    def test_lines_removed_by_rotation_are_counted(self):
         d = self.start()
         sent = 0
         for _ in range(20):
@@ -56,7 +56,7 @@ class Rotation(test_spool.Spool):
         wait_until(lambda: sum(len(self.entries(s)) for s in ("", ".1", ".2")) + self.lost() == sent, "each is in a file, or counted")
         self.assertGreater(self.lost(), 500)
 
-    def test_a_record_has_a_bound(self):
+    def test_long_records_are_cut(self):
         d = self.start()
         long = record(amountCents="x", metrics={"pad": "ä" * 100000})
         self.assertEqual(d.send(long, encode(record(amountCents=1.5))).counts()[3], 2)
@@ -66,7 +66,7 @@ class Rotation(test_spool.Spool):
         done = run_ingestd(self.db, "rejects", "replay", str(self.rejects), "--set", f"listen.unix={d.socket}")
         self.assertIn("1 line without a record left out", done.stdout)
 
-    def test_where_it_cannot_be_written_the_spool_keeps_the_line(self):
+    def test_the_spool_keeps_a_line_whose_reject_cannot_be_written(self):
         d = self.start()
         self.server_away()
         self.assertEqual(d.send(record(externalId="none")).ack["spooled"], 1)

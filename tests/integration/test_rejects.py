@@ -1,4 +1,4 @@
-"""The reject file: what is recorded, rotation, faults of the disk, and sending it again."""
+"""The reject file: what is recorded, rotation, faults of the disk, and replay."""
 
 import json
 import os
@@ -53,7 +53,7 @@ class RejectFile(TestCase):
         self.assertEqual([n for n, entry in entries.items() if entry.get("lossy")], [4])
         self.assertEqual(self.file.stat().st_mode & 0o777, 0o640)
 
-    def test_what_waits_is_written_at_the_end(self):
+    def test_waiting_entries_are_written_at_the_end(self):
         self.start()
         lines = [record(externalId=f"none {i}", metrics={"x": "y" * 500}) for i in range(5000)]
         self.assertEqual(self.d.send(*lines).counts()[3], 5000)
@@ -92,14 +92,14 @@ class RejectFile(TestCase):
         entries = self.wait_entries(3 - int(again[1]))
         self.assertIn("fifth", entries[-1]["record"])
 
-    def test_a_file_that_cannot_be_made(self):
+    def test_a_file_that_cannot_be_created(self):
         self.start()
         done = run_ingestd(self.db, "--set", f"rejects.file={self.dir}/no/file", "--set", f"listen.unix={self.dir}/s")
         self.assertEqual(done.returncode, 1)
         self.assertIn("rejects.file", done.stderr)
         self.assertIn("No such file", done.stderr)
 
-    def test_replay_of_what_is_no_reject_file(self):
+    def test_replay_of_another_file(self):
         self.start()
         other = self.file.with_name("other")
         other.write_text("".join(json.dumps(record(amountCents=n)) + "\n" for n in range(3)))

@@ -21,7 +21,7 @@ def lines(*records):
 
 
 class RelayCase(TestCase):
-    """One server of NATS for all tests of a class, with fresh streams for each."""
+    """One NATS server for all tests of a class, with new streams for each test."""
 
     servers_more, servers_options = "", {}
 
@@ -56,7 +56,7 @@ class RelayCase(TestCase):
         return self.producer.store(f"boris.in.META.{account}", lines(*records), **headers)
 
     def position(self, sequence):
-        """Every partition that has messages is settled up to @sequence, the last one."""
+        """Waits until every partition with messages is settled up to @sequence, the last one."""
         wait_until(lambda: self.db.value("SELECT coalesce(max(sequence), 0) FROM boris_ingestd_relay") == str(sequence),
                    f"position {sequence}", 60)
 
@@ -84,7 +84,7 @@ class Relaying(RelayCase):
         self.assertEqual(self.rejects(), [])
 
     def test_record_without_collected_at(self):
-        """It gets the time at which the stream stored it, the same on each delivery; the daemon's clock does not count."""
+        """It gets the time at which the stream stored it, the same at each delivery; the daemon's clock does not matter."""
         self.db.add_account()
         self.publish(record(collectedAt=None), record(collectedAt=None, amountCents=2), record(amountCents=3))
         stored = read_stream(self.nats, "BORIS")[0]["time"][:26].rstrip("Z").ljust(26, "0")
@@ -103,7 +103,7 @@ class Relaying(RelayCase):
 
 class Rejecting(RelayCase):
     def test_rejects_are_published(self):
-        """Each with its code and line, on the account's subject; the position moves past them."""
+        """Each with its code and line, on the account's subject; the position advances past them."""
         self.db.add_account()
         self.relay()
         bad = record(amountCents=1.5)
@@ -122,7 +122,8 @@ class Rejecting(RelayCase):
         self.assertIn("Nats-Msg-Id: BORIS:1:2", found[0]["headers"])
 
     def test_messages_that_hold_no_lines(self):
-        """Each is a reject and stops nothing; what looks like another protocol, or like a hello, is a line as any other."""
+        """Each is a reject and stops nothing; what looks like another protocol, or like a hello, is treated as any other
+        line."""
         self.db.add_account()
         self.relay()
         poison = [b"", b"\n\r\n\n", b"\0\0\0", b"GET / HTTP/1.1\r\n\r\n", b'{"kind":"hello","client":"x"}', b"[]", b"{" * 100000,
@@ -170,7 +171,7 @@ class Rejecting(RelayCase):
 
 class Faults(RelayCase):
     def test_stream_that_was_made_anew(self):
-        """It begins at 1 again, below the position; what it holds is relayed all the same."""
+        """Its sequence begins at 1 again, below the position; its messages are relayed nevertheless."""
         self.db.add_account()
         relay = self.relay()
         for n in range(5):
@@ -188,7 +189,7 @@ class Faults(RelayCase):
         self.assertIn("continuing with the first message stored after it", relay.log())
 
     def test_second_relay_takes_over(self):
-        """Whether the first one dies, stands still or ends in order."""
+        """Whether the first one dies, hangs or stops in order."""
         self.db.add_account()
         first = self.relay(relay__lease_ms=2000)
         self.position(self.publish(record(amountCents=1)))
@@ -206,7 +207,7 @@ class Faults(RelayCase):
         self.assertEqual(self.db.count(), 4)
 
     def test_full_stream(self):
-        """Refuses what does not fit; what it acked is stored."""
+        """It refuses what does not fit; what it acked is stored."""
         self.db.add_account()
         self.relay()
         client = self.nats.client()

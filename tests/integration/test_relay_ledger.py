@@ -27,7 +27,7 @@ LEASE_MS = 2000
 
 
 class Producer(threading.Thread):
-    """Publishes messages of one account, one after the other, each until a stream has stored it."""
+    """Publishes messages of one account, each after a stream has stored the previous one."""
 
     def __init__(self, ledger, number):
         super().__init__(daemon=True)
@@ -66,7 +66,7 @@ class Producer(threading.Thread):
         return made
 
     def publish(self, text):
-        """Until it is stored; published again, it is the same message for the stream."""
+        """Publishes until it is stored; for the stream, a repetition is the same message."""
         while True:
             try:
                 self.client = self.client or self.ledger.nats.client(2)
@@ -143,7 +143,7 @@ class Ledger(TestCase):
             relay.start()
 
     def pause_relay(self):
-        """Longer than its lease: the other one takes over meanwhile; or not."""
+        """Either longer than its lease, so that the other one takes over, or shorter."""
         relay = self.rng.choice(self.relays)
         relay.signal(signal.SIGSTOP)
         time.sleep(self.rng.choice((0.5, 2 * LEASE_MS / 1000 + 1)))
@@ -160,7 +160,7 @@ class Ledger(TestCase):
         self.server.start()
 
     def roll(self):
-        """Everything is restarted, one after the other."""
+        """Restarts everything, one after the other."""
         for n in range(3):
             self.nats.stop(n)
             self.nats.start(n)

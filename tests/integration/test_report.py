@@ -58,7 +58,7 @@ class Commands(TestCase):
 
 
 class Report(Commands):
-    def test_the_last_collected_counts_and_breakdowns_add_up(self):
+    def test_the_latest_collection_counts_and_breakdowns_add_up(self):
         later = "2026-11-05T00:00:00Z"
         self.send(spent("a1", 100), spent("a1", 90, collectedAt=later, metrics={"age": "18-24"}, impressions=5),
                   spent("a1", 7, collectedAt=later, metrics={"age": "25-34"}, impressions=6, clicks=1),
@@ -89,7 +89,7 @@ class Report(Commands):
         self.send(record(externalId="c1", amountCents=9999, periodEnd="2026-12-01T00:00:00Z"))
         self.assertEqual(sum(row[3] for row in self.amounts("--by", "campaign")), 9999 + 5)
 
-    def test_hours_and_their_day_are_the_same_money(self):
+    def test_hours_and_their_day_are_not_added(self):
         hours = [record(externalId="a1", amountCents=1, periodStart=f"2026-11-01T{h:02d}:00:00Z",
                         periodEnd=f"2026-11-01T{h:02d}:59:59.999999Z") for h in range(24)]
         self.send(*hours, spent("a1", 24), spent("a2", 24))
@@ -100,7 +100,7 @@ class Report(Commands):
                          [("2026-11-01 00:00", "a2", 24), ("2026-11-01 00:00", "a1", 6),
                           ("2026-11-01 06:00", "a1", 6), ("2026-11-01 12:00", "a1", 6), ("2026-11-01 18:00", "a1", 6)])
 
-    def test_a_few_hours_do_not_stand_for_a_whole_day_that_was_collected_later(self):
+    def test_a_day_collected_later_replaces_a_few_hours(self):
         def hours(count, object_id, amount, collected):
             return [record(externalId=object_id, amountCents=amount, collectedAt=f"2026-11-{collected}:00:00Z",
                            periodStart=f"2026-11-01T{h:02d}:00:00Z", periodEnd=f"2026-11-01T{h + 1:02d}:00:00Z")
@@ -162,7 +162,7 @@ class Report(Commands):
         self.assertEqual([row[3] for row in self.amounts(days=("2026-11-01T00:00:00-07:00", "2026-11-02T00:00:00-08:00"))],
                          [1])
 
-    def test_one_object_and_what_is_below(self):
+    def test_one_object_and_its_descendants(self):
         self.send(spent("a1", 1), spent("s2", 10), spent("c2", 100))
         self.assertEqual([row[3] for row in self.amounts("--object", "s1")], [1])
         self.assertEqual([row[3] for row in self.amounts("--object", "c1")], [11])
@@ -253,7 +253,7 @@ class Report(Commands):
 
 
 class AsTheDaemonsRole(Commands):
-    def test_what_only_reads_works_and_nothing_else(self):
+    def test_commands_that_read_work_and_others_do_not(self):
         self.send(spent("a1", 1))
         self.db.url, owner = self.db.daemon_url, self.db.url
         try:
@@ -290,7 +290,7 @@ class ConnectionDelete(Commands):
         return self.db.value("SELECT (SELECT count(*) FROM platform_connections), (SELECT count(*) FROM ad_accounts), "
                              "(SELECT count(*) FROM ad_objects), (SELECT count(*) FROM spending)")
 
-    def test_asks_and_deletes_with_all_that_belongs_to_it(self):
+    def test_asks_and_deletes_with_all_dependent_rows(self):
         other = self.db.create_connection()
         self.send(self.account("act_2", connection=other), named("x", accountExternalId="act_2"),
                   spent("a1", 1), spent("c1", 1), spent("x", 1, accountExternalId="act_2"))

@@ -1,4 +1,4 @@
-"""The rules of `report`, one by one, and at random: no money counts twice, and none is left out. They are SQL functions, which
+"""The rules of `report`, one by one and at random: no money counts twice, and none is left out. They are SQL functions that
 everybody can call."""
 
 import csv
@@ -53,7 +53,7 @@ class Breakdowns(Rules):
             self.send(spent("a1", 1000, day=n + 1, metrics=metrics), *parts("a1", "age", {"18-24": 600}, day=n + 1))
         self.assertEqual((self.total(), self.breakdowns()), (3000, [None] * 3))
 
-    def test_three_breakdowns_the_fewest_dimensions_count(self):
+    def test_of_three_breakdowns_the_one_with_fewest_dimensions_counts(self):
         both = [spent("a1", amount, metrics={"age": age, "gender": gender, "reach": "7"})
                 for age, gender, amount in (("18-24", "male", 100), ("18-24", "female", 400), ("25-34", "male", 400))]
         self.send(*both, *parts("a1", "publisher_platform", {"facebook": 990}), *parts("a1", "country", self.COUNTRIES))
@@ -64,7 +64,7 @@ class Breakdowns(Rules):
                   spent("a1", 400, metrics={"age": "25-34", "actions": []}), spent("a2", 1), spent("a2", 2, metrics={"x": 1}))
         self.assertEqual(self.total(), 1003)
 
-    def test_dimensions_with_names_of_ones_own(self):
+    def test_custom_dimension_names(self):
         self.send(*parts("a1", "my_audience", {"old": 600, "new": 400}), *parts("a1", "my_channel", {"x": 999, "y": 1}),
                   spent("a2", 10, metrics={"segments": {"device": "MOBILE"}}), spent("a2", 20, metrics={"segments": {"device": "TV"}}),
                   spent("a2", 30, metrics={"segments.ad_network_type": "SEARCH"}))
@@ -112,7 +112,7 @@ class Levels(Rules):
                 self.assertEqual(self.total(), amount)
 
     def test_the_ads_were_restated(self):
-        """What the campaign had beyond its ads remains; what its ads got since is added."""
+        """The campaign's excess over its ads remains; what its ads got since is added."""
         self.send(spent("c1", 1000), spent("a1", 600), spent("a2", 400), spent("a2", 500, collectedAt=LATER))
         self.assertEqual(self.rows(), [("a1", None, 600), ("a2", None, 500)])
         self.send(spent("a2", 300, collectedAt=LAST))
@@ -123,7 +123,7 @@ class Levels(Rules):
                          [("a9", None, 650), ("c2", "not attributed to ads", 400)])
 
     def test_levels_collected_one_after_another(self):
-        """The ads' collection always follows the campaign's: what the ads got is in the campaign's next one."""
+        """The ads are always collected after the campaign, so the campaign's next collection contains what the ads got."""
         for day, amount in ((2, 500), (3, 1000)):
             self.send(spent("c1", amount, collectedAt=f"2026-11-{day:02d}T08:00:00Z"),
                       spent("a1", amount, collectedAt=f"2026-11-{day:02d}T08:01:00Z"))
@@ -157,7 +157,7 @@ class Periods(Rules):
         self.assertEqual(self.total(), 900)
 
     def test_one_day_of_a_month(self):
-        """The other days of the month are no remainder of this one."""
+        """The other days of the month do not count as a remainder of this one."""
         self.send(record(externalId="a1", amountCents=3000, periodEnd="2026-12-01T00:00:00Z"),
                   *[spent("a1", 100, day) for day in range(1, 30)])
         self.assertEqual(self.total(days=DAY), 200)
@@ -303,8 +303,9 @@ class Everybody(Rules):
 
 
 class AtRandom(Rules):
-    """A platform with campaigns, ads (some deleted before they were collected), hours and days in a zone with daylight saving
-    time; what is collected of it is collected again, in breakdowns or not. The report must show what the platform shows."""
+    """A platform with campaigns, ads (some deleted before they were collected), hours and days in a zone with daylight
+    saving time. What was collected of it is collected again, with breakdowns or without. The report must show what the
+    platform shows."""
 
     ZONES = ("America/New_York", "Europe/Prague", "Asia/Calcutta", "Australia/Lord_Howe")
 
@@ -357,7 +358,7 @@ class AtRandom(Rules):
                 truth[campaign, day.date().isoformat()] = total
         return zone.key, lines, truth
 
-    def test_what_the_platform_shows(self):
+    def test_random_collections_match_the_platform(self):
         for seed in range(int(os.environ.get("REPORT_SEEDS", "3"))):
             with self.subTest(seed=seed):
                 zone, lines, truth = self.simulate(seed)

@@ -1,5 +1,5 @@
-"""A role, or a database, carries a default for almost every setting. None of them changes what is stored, or how often; those that
-a promise rests on and that the daemon may not set make it wait, and are named. The same for poolers."""
+"""A role or database can carry a default for almost every setting. None of them changes what is stored or how often; the
+daemon reports, and waits for, those that break a promise and that it may not set. The same for poolers."""
 
 import concurrent.futures
 import contextlib
@@ -80,7 +80,7 @@ def is_open(port):
 
 
 class Via:
-    """What a Daemon needs of a database: its URL."""
+    """The part of a database that a Daemon needs: its URL."""
 
     def __init__(self, url):
         self.daemon_url = url
@@ -95,7 +95,7 @@ class Settings(unittest.TestCase):
                        "GRANT USAGE ON SCHEMA elsewhere TO PUBLIC; GRANT ALL ON elsewhere.spending TO PUBLIC")
 
     def make_role(self, setting):
-        """A role that logs in with this default, and an account of its own."""
+        """Creates a role with this default that can log in, and an account for it."""
         name = f"ingestd_role_{uuid.uuid4().hex[:12]}"
         self.db.execute(f"CREATE ROLE {name} LOGIN; GRANT {self.db.role} TO {name}; "
                         + "".join(f"ALTER ROLE {name} SET {s};" for s in setting.split("; ") if s))
@@ -137,7 +137,7 @@ class Settings(unittest.TestCase):
                     self.assertEqual((second.counts(), second.rejects), ((11, 0, 11, 0), {}))
                     self.assertEqual(rows, expected[2])
 
-    def test_defaults_that_are_named(self):
+    def test_harmful_defaults_are_reported(self):
         server.need_private()
         for setting, told in REFUSED.items():
             with self.subTest(setting):
@@ -161,7 +161,7 @@ class Settings(unittest.TestCase):
                 self.assertEqual(len(self.rows(account)), 1)
         self.assertEqual(self.db.value("SELECT count(*) FROM elsewhere.spending"), "0")
 
-    def test_ids_once_with_repeatable_read(self):
+    def test_ids_are_stored_once_with_repeatable_read(self):
         server.need_private()
         account, url = self.make_role("default_transaction_isolation = 'repeatable read'")
         d = Daemon(Via(url), batch__rows="20", database__writers="4")
@@ -190,7 +190,7 @@ class Pooler(unittest.TestCase):
 
     @contextlib.contextmanager
     def pooler(self, mode, settings=""):
-        """PgBouncer; yields the URL of the test's database by way of it."""
+        """Starts PgBouncer; yields the URL of the test's database through it."""
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             port = s.getsockname()[1]
@@ -212,7 +212,7 @@ class Pooler(unittest.TestCase):
                 os.kill(int(pathlib.Path(folder, "pid").read_text()), signal.SIGQUIT)
                 process.wait()
 
-    def test_one_that_moves_sessions_is_refused(self):
+    def test_a_pooler_that_moves_sessions_is_refused(self):
         for mode, settings in (("transaction", ""), ("statement", ""), ("transaction", "server_round_robin = 1")):
             with self.subTest(mode=mode, settings=settings), self.pooler(mode, settings) as url:
                 d = Daemon(Via(url))
@@ -237,7 +237,7 @@ class Pooler(unittest.TestCase):
                     self.assertEqual(psql(url, "SHOW idle_in_transaction_session_timeout").strip(), "0")
         self.assertEqual(self.db.count(), 0)
 
-    def test_one_that_keeps_sessions(self):
+    def test_a_pooler_that_keeps_sessions(self):
         with self.pooler("session") as url:
             d = Daemon(Via(url))
             try:
@@ -251,7 +251,7 @@ class Pooler(unittest.TestCase):
         self.assertEqual(self.db.count(), 5)
 
     def test_a_small_pool_that_keeps_sessions(self):
-        """The second connection, which tells the kinds apart, gets no session: it does not hold up the first for long."""
+        """The second connection, which distinguishes the kinds, gets no session, and delays the first only briefly."""
         with self.pooler("session", "default_pool_size = 5") as url:
             d = Daemon(Via(url))
             try:

@@ -1,5 +1,5 @@
-"""What only some rows meet stops nobody else: those rows wait, by themselves, and never cost a record; what every row
-meets is not held against the rows."""
+"""An error that only some rows meet delays no others: these rows wait, by themselves, and are never lost; an error that
+every row meets is not held against the rows."""
 
 import calendar
 import os
@@ -21,7 +21,7 @@ class Waiting(TestCase):
         self.db.add_account()
 
     def assert_served(self, d, start, seconds=20):
-        """Another client's lines are stored; generous, for slow machines: a client that starves waits without end."""
+        """Another client's lines are stored. The limit is generous, for slow machines: a starving client waits without end."""
         begin = time.monotonic()
         self.assertEqual(d.send(*numbered(10, start)).counts(), (10, 10, 0, 0))
         self.assertLess(time.monotonic() - begin, seconds)
@@ -31,22 +31,22 @@ class Waiting(TestCase):
             CREATE OR REPLACE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN {body} RETURN NEW; END $f$;
             CREATE OR REPLACE TRIGGER meddle {when} INSERT ON spending FOR EACH ROW EXECUTE FUNCTION meddle()""")
 
-    def mend(self):
+    def repair(self):
         self.db.execute("DROP TRIGGER IF EXISTS meddle ON spending; DROP TRIGGER IF EXISTS refuse ON spending")
 
 
 class OneRow(Waiting):
-    def assert_one_row_waits(self, d, bad=7, lines=50, mend=None):
-        """Of the lines one waits; the others, and other clients' lines, are stored; nothing is refused."""
+    def assert_one_row_waits(self, d, bad=7, lines=50, repair=None):
+        """One of the lines waits; the others, and other clients' lines, are stored; nothing is rejected."""
         client = d.client()
         client.send(*numbered(lines))
         wait_until(lambda: self.db.count() == lines - 1, "the others are stored")
         self.assert_served(d, 1000)
         self.assert_served(d, 2000)
-        (mend or self.mend)()
+        (repair or self.repair)()
         self.assertEqual(client.finish().counts(), (lines, lines, 0, 0))
 
-    def test_errors_that_are_called_the_servers(self):
+    def test_server_errors_of_single_rows(self):
         for n, sqlstate in enumerate(("42501", "53200", "53100", "53400", "XX001", "58030", "57P03", "25006", "TS001", "40001")):
             with self.subTest(sqlstate):
                 self.db.execute("TRUNCATE spending")
@@ -55,11 +55,11 @@ class OneRow(Waiting):
                 self.assert_one_row_waits(d)
                 d.stop()
 
-    def test_an_audit_trigger_without_a_right(self):
+    def test_an_audit_trigger_without_a_privilege(self):
         self.db.execute("CREATE TABLE audit (amount int8)")
         self.trigger("IF NEW.amount_cents = 7 THEN INSERT INTO audit VALUES (7); END IF;", "AFTER")
         d = self.daemon()
-        self.assert_one_row_waits(d, mend=lambda: self.db.execute(f"GRANT INSERT ON audit TO {self.db.role}"))
+        self.assert_one_row_waits(d, repair=lambda: self.db.execute(f"GRANT INSERT ON audit TO {self.db.role}"))
         self.assertEqual(self.db.value("SELECT count(*) FROM audit"), "1")
 
     def test_a_row_that_ends_its_backend(self):
@@ -71,7 +71,7 @@ class OneRow(Waiting):
         print(f"{lost} lost connections", file=sys.stderr)
         self.assertLess(lost, 20)
 
-    def test_it_does_not_hold_up_the_end(self):
+    def test_a_waiting_row_does_not_delay_the_stop(self):
         self.db.refuse_inserts("spending", "NEW.amount_cents = 7", sqlstate="42501")
         d = self.daemon(shutdown__timeout_ms=60000)
         client = d.client()
@@ -84,8 +84,8 @@ class OneRow(Waiting):
         self.assertEqual((replies.counts()[0], replies.closing), (7, "shutdown"))
         self.assertEqual(replies.rejects, {})
 
-    def test_the_spool_gets_empty_but_for_it(self):
-        """The others' lines, which were acked as spooled, are stored; it stays in the spool, across a restart."""
+    def test_the_spool_empties_except_for_the_waiting_row(self):
+        """The others' lines, acked as spooled, are stored; the waiting one stays in the spool, even across a restart."""
         self.server.need_private()
         self.db.refuse_inserts("spending", "NEW.amount_cents = 7", sqlstate="42501")
         spool = tempfile.mkdtemp(prefix="ingestd-")
@@ -103,13 +103,13 @@ class OneRow(Waiting):
         d.start()
         self.assertEqual(d.send(*numbered(10, 2000)).counts()[0], 10)
         wait_until(lambda: self.db.count() == 219, "more is stored", timeout=120, pause=0.3)
-        self.mend()
+        self.repair()
         wait_until(lambda: self.db.count() == 220, "all is stored", timeout=120, pause=0.3)
 
 
 class Silence(Waiting):
-    def test_an_answer_that_never_comes(self):
-        """A backend stands still, whose connection stays: after 30 s it is given up."""
+    def test_an_answer_that_never_arrives(self):
+        """A backend hangs while its connection stays open: after 30 s the daemon drops it."""
         self.server.need_private()
         d = self.daemon(database__writers=1)
         self.assertEqual(d.send(record()).counts(), (1, 1, 0, 0))
@@ -143,9 +143,9 @@ class Locks(Waiting):
 
 
 class Memory(Waiting):
-    """Rows that wait hold their own bytes, of a part of the memory: the rest is for others."""
+    """Waiting rows hold only their own bytes, in a part of the memory: the rest is for others."""
 
-    def test_rows_that_wait_among_long_ones(self):
+    def test_waiting_rows_among_long_ones(self):
         d = self.daemon(limits__memory_bytes="16M", limits__max_line_bytes="1M")
         self.assertEqual(d.send(*numbered(3, 500)).counts(), (3, 3, 0, 0))
         client = d.client()
@@ -156,7 +156,7 @@ class Memory(Waiting):
             self.assert_served_others(d)
         self.assertEqual(client.finish().counts(), (800, 800, 0, 0))
 
-    def test_long_rows_that_wait(self):
+    def test_long_waiting_rows(self):
         d = self.daemon(limits__memory_bytes="16M", limits__max_line_bytes="1M")
         self.assertEqual(d.send(*numbered(3, 500)).counts(), (3, 3, 0, 0))
         client = d.client()
@@ -179,7 +179,7 @@ class Weeks(Waiting):
         return [record(amountCents=10000 + n, collectedAt=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start + n * 7 * 86400)))
                 for n in range(count)]
 
-    def test_no_transaction_makes_many_chunks(self):
+    def test_no_transaction_creates_many_chunks(self):
         d = self.daemon(database__writers=1)
         self.assertEqual(d.send(*self.weeks(60)).counts(), (60, 60, 0, 0))
         self.assertLessEqual(int(self.db.value("SELECT max(n) FROM (SELECT count(*) AS n FROM spending GROUP BY xmin::text) AS t")), 16)
@@ -210,9 +210,9 @@ class Weeks(Waiting):
 
 
 class Everybody(Waiting):
-    """What every row meets is the table's fault."""
+    """An error that every row meets is the table's fault."""
 
-    def assert_waits(self, mend, lines=30):
+    def assert_waits(self, repair, lines=30):
         d = self.daemon()
         client = d.client()
         client.send(*numbered(lines))
@@ -221,10 +221,10 @@ class Everybody(Waiting):
         with self.assertRaises(TimeoutError):
             client.reply()
         client.sock.settimeout(60)
-        self.db.execute(mend)
+        self.db.execute(repair)
         self.assertEqual(client.finish().counts(), (lines, lines, 0, 0))
 
-    def test_a_check_that_every_row_fails(self):
+    def test_a_check_constraint_that_every_row_violates(self):
         self.db.execute("ALTER TABLE spending ADD CONSTRAINT never CHECK (amount_cents < -5) NOT VALID")
         self.assert_waits("ALTER TABLE spending DROP CONSTRAINT never")
 
@@ -233,8 +233,8 @@ class Everybody(Waiting):
             self.db.refuse_inserts("spending", "true", sqlstate=sqlstate)
             self.assert_waits("DROP TRIGGER refuse ON spending; TRUNCATE spending")
 
-    def test_a_rule_stands_against_the_probe_for_long(self):
-        """Ten probes that a rule refused, and more, are no proof against the rows."""
+    def test_a_rule_that_refuses_the_probe_row(self):
+        """Even many probe rows refused by a rule are no proof against the rows."""
         self.db.refuse_inserts("spending", "true", sqlstate="HV000")
         self.db.execute("""DROP TRIGGER refuse ON spending;
                            CREATE TRIGGER refuse AFTER INSERT ON spending FOR EACH ROW EXECUTE FUNCTION refuse();
@@ -249,7 +249,7 @@ class Everybody(Waiting):
 
 class Chance(Waiting):
     def test_one_chance_error_beside_a_bad_row(self):
-        """A good row fails once, when the bad row of its batch was found: suspicion ends with the division."""
+        """A good row fails once, while the bad row of its batch is searched for: the suspicion ends with the division."""
         self.db.execute("CREATE SEQUENCE tries; GRANT USAGE ON SEQUENCE tries TO PUBLIC")
         for sqlstate in ("XX000", "42P01"):
             self.db.execute("ALTER SEQUENCE tries RESTART")
@@ -261,15 +261,15 @@ class Chance(Waiting):
             d.stop()
 
     def test_an_object_restored_within_a_moment(self):
-        """The foreign key fails, and when it is looked the object is there."""
+        """The foreign key fails, but by the time of the check the object exists."""
         self.db.execute("CREATE SEQUENCE tries; GRANT USAGE ON SEQUENCE tries TO PUBLIC")
         self.db.refuse_inserts("spending", "nextval('tries') <= 2", sqlstate="23503")
         self.assertEqual(self.daemon().send(record()).counts(), (1, 1, 0, 0))
 
 
 class Ids(Waiting):
-    def test_ids_without_a_time_hold_up_nobody(self):
-        """Each is looked for in every chunk, under one lock: they go by a thousand, and others pass them."""
+    def test_ids_without_a_time_delay_no_other(self):
+        """Each is searched for in every chunk, under one lock: a thousand per transaction, and other rows pass them."""
         self.db.execute("""INSERT INTO spending SELECT gen_random_uuid(), (SELECT id FROM ad_objects LIMIT 1),
                            '2020-01-01Z'::timestamptz + n * interval '7 days', '2026-11-01Z', '2026-11-02Z', -1, 'USD'
                            FROM generate_series(1, 60) AS n""")

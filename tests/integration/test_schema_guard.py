@@ -1,5 +1,5 @@
-"""The daemon looks whether the database fits before it writes: while it does not, lines wait, and the log, /readyz, `check` and
-`top` name the difference and the statement that mends it."""
+"""The daemon checks that the database fits before it writes: otherwise lines wait, and the log, /readyz, `check` and `top`
+name the difference and the statement that fixes it."""
 
 import contextlib
 import socket
@@ -15,7 +15,7 @@ PLAIN = """CREATE TABLE plain (LIKE spending INCLUDING DEFAULTS); DROP TABLE spe
            ALTER TABLE spending ADD CONSTRAINT spending_pkey PRIMARY KEY (id, collected_at);
            GRANT SELECT, INSERT ON spending TO {role}"""
 
-# what is done to the database, what is told, what mends it ("": what is told names the statement; "migrate")
+# what is done to the database, what is told, what repairs it ("": what is told names the statement; "migrate")
 CASES = {
     "numeric": ("ALTER TABLE spending ALTER COLUMN amount_cents TYPE numeric(14,2)",
                 "column spending.amount_cents is numeric(14,2) instead of bigint", ""),
@@ -118,7 +118,7 @@ class Guard(unittest.TestCase):
             self.fail(client.reply())
         client.sock.settimeout(60)
 
-    def mend(self, told, how):
+    def repair(self, told, how):
         if how == "migrate":
             done = run_ingestd(self.db, "migrate")
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
@@ -127,7 +127,7 @@ class Guard(unittest.TestCase):
             self.db.execute((how or told[told.index(": ALTER" if ": ALTER" in told else ": DROP") + 2:]).format(role=self.db.role))
 
     def granted(self):
-        """TimescaleDB's workers may change the same rows of the catalogue: "tuple concurrently updated"."""
+        """Retries, since TimescaleDB's workers may change the same catalogue rows: "tuple concurrently updated"."""
         with contextlib.suppress(AssertionError):
             self.db.execute(f"GRANT SELECT, INSERT ON spending TO {self.db.role}")
             return True
@@ -137,7 +137,7 @@ class Guard(unittest.TestCase):
 
 
 class WhileItRuns(Guard):
-    """Each change of the tables is made while a daemon is connected that has written already."""
+    """Each change of the tables is made while a daemon is connected that has already written."""
 
     def run_case(self, change, told, how):
         told = told.format(role=self.db.role)
@@ -154,7 +154,7 @@ class WhileItRuns(Guard):
         self.assertEqual(checked.returncode, 1, checked.stdout)
         self.assertIn(told, checked.stdout)
         self.assertNotIn("PRIMARY KEY (id)", checked.stdout)
-        self.mend(next(line for line in checked.stdout.splitlines() if told in line), how)
+        self.repair(next(line for line in checked.stdout.splitlines() if told in line), how)
         client.wait_ack(3)
         self.assertEqual(client.finish().rejects, {})
         wait_until(lambda: readyz(d).strip() == "ready", "ready")
@@ -176,8 +176,8 @@ for _name, _case in CASES.items():
 
 
 class Others(Guard):
-    def test_what_fits(self):
-        """What an operator adds, and takes no promise away, stops nothing."""
+    def test_additions_that_fit(self):
+        """Additions of an operator that break no promise stop nothing."""
         d = self.daemon()
         for n, sql in enumerate(FINE):
             self.db.execute(sql)
@@ -216,8 +216,8 @@ class Others(Guard):
         client.wait_ack(2)
         self.assertEqual(client.finish().rejects, {})
 
-    def test_ddl_while_rows_come(self):
-        """Columns and keys change again and again beneath a stream: each acked row is stored once, and as sent."""
+    def test_ddl_while_rows_arrive(self):
+        """Columns and keys change again and again during a stream: each acked row is stored once, and as sent."""
         d = self.daemon(batch__rows="50")
         client = d.client()
         lines = [record(n, collectedAt=f"2026-11-{n % 20 + 1:02}T{n // 20 % 24:02}:{n // 480:02}:00Z") for n in range(4000)]
@@ -234,7 +234,7 @@ class Others(Guard):
         self.assertEqual(self.amounts(), [868 + n for n in range(len(lines))])
         self.assertEqual(self.db.value("SELECT count(*) FROM ONLY spending"), "0")
 
-    def test_a_missing_label_matters_to_its_own_lines(self):
+    def test_a_missing_label_stops_only_its_lines(self):
         d = self.daemon()
         self.db.execute("ALTER TYPE platform RENAME VALUE 'TIKTOK' TO 'TIK'")
         self.assertEqual(d.send(record(1)).ack["stored"], 1)
@@ -242,8 +242,8 @@ class Others(Guard):
         self.assertEqual(checked.returncode, 1, checked.stdout)
         self.assertIn("enum type platform lacks the label TIKTOK: ALTER TYPE public.platform ADD VALUE 'TIKTOK'", checked.stdout)
 
-    def test_a_dump_is_restored_beneath_clients(self):
-        """While pg_restore replaces everything, nothing is settled; and what is acked after it is found."""
+    def test_a_dump_is_restored_while_clients_send(self):
+        """While pg_restore replaces everything, nothing is settled; lines acked afterwards are found."""
         server.need_private()
         d = self.daemon()
         self.assertEqual(d.send(*[record(n) for n in range(5)]).ack["stored"], 5)

@@ -11,7 +11,7 @@ SECRET = "s3cr3t-hunter2"
 
 
 def with_password(url):
-    """The URL with a password, which a server that trusts loopback does not ask for."""
+    """The URL with a password that the server, trusting loopback, does not ask for."""
     scheme, rest = url.split("://")
     user, at, host = rest.rpartition("@")
     return f"{scheme}://{user or 'postgres'}:{SECRET}@{host}"

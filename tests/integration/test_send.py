@@ -1,4 +1,4 @@
-"""boris-ingestd send: everything is settled once, over restarts; rejects, progress, exit statuses."""
+"""boris-ingestd send: everything is settled once, across restarts; rejects, progress, exit statuses."""
 
 import fcntl
 import json
@@ -73,7 +73,7 @@ class Send(SendCase, TestCase):
                         "$$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$;"
                         "CREATE TRIGGER slowly BEFORE INSERT ON spending FOR EACH STATEMENT EXECUTE FUNCTION slowly()")
 
-    def test_a_file_and_once_more(self):
+    def test_a_file_sent_twice(self):
         d = self.daemon()
         path = self.file(text(*numbered(2000)) + b"\n\r\n" + encode(record(amountCents=-1)))
         out, err = self.send(path, "--socket", d.socket)
@@ -105,7 +105,7 @@ class Send(SendCase, TestCase):
         self.assertTrue(0 <= seconds < 60)
         self.assertEqual(replies[-1], {"lines": 5, "stored": 0, "duplicate": 2, "rejected": 3, "spooled": 0, "empty": 0, "connections": 1})
 
-    def test_a_pipe_is_sent_as_it_comes(self):
+    def test_a_pipe_is_sent_as_it_is_read(self):
         d = self.daemon()
         process = self.popen("-", "--socket", d.socket)
         for n in range(3):
@@ -125,8 +125,8 @@ class Send(SendCase, TestCase):
         self.assert_totals(out, 100, 100, 0, 0)
 
     def resume(self, end, via_pipe):
-        """The daemon ends some times while a file is sent, of which it cannot hold all, and which takes seconds; every line is
-        told once, and counted once."""
+        """The daemon ends several times while a file is sent that is too large for its memory and takes seconds; every line
+        is reported once and counted once."""
         self.store_slowly()
         d = self.daemon(limits__memory_bytes="16M", batch__rows="1000")
         lines = numbered(20000, metrics={"text": "x" * 2000})
@@ -196,7 +196,7 @@ class Send(SendCase, TestCase):
         self.assert_totals(out, 50, 0, 0, 0, 50)
         wait_until(lambda: self.db.count() == 50, "drained")
 
-    def test_where_no_daemon_is(self):
+    def test_without_a_daemon(self):
         path = self.file(text(record()))
         nowhere = str(self.dir / "nowhere")
         for args in ([], ["--retry", "0"]):
@@ -247,7 +247,7 @@ class Send(SendCase, TestCase):
         out, err = self.finish(process)
         self.assert_totals(out, 1, 1, 0, 0)
 
-    def test_idle_connections_come_back(self):
+    def test_idle_connections_are_reopened(self):
         d = self.daemon(limits__idle_ms="100")
         process = self.popen("-", "--socket", d.socket)
         for n in range(3):
@@ -348,7 +348,7 @@ class Send(SendCase, TestCase):
 
 
 class AgainstAFake(SendCase):
-    """What a real daemon does only now and then, or never."""
+    """Situations that a real daemon causes rarely, or never."""
 
     def setUp(self):
         super().setUp()
@@ -360,14 +360,14 @@ class AgainstAFake(SendCase):
         self.listener.listen()
 
     def converse(self, want_lines, replies):
-        """One connection: these many lines come, the replies go out. Returns the lines."""
+        """One connection: reads this many lines, sends the replies. Returns the lines."""
         sock, _ = self.listener.accept()
         with sock, sock.makefile("rb") as f:
             lines = [f.readline() for _ in range(want_lines)]
             sock.sendall(b"".join(encode(reply) + b"\n" for reply in replies))
             return lines
 
-    def test_a_reject_without_its_ack_is_not_told(self):
+    def test_a_reject_without_its_ack_is_not_reported(self):
         process = self.popen(self.file(b"1\n2\n3\n4\n"), "--socket", self.path)
         refuse = {"code": "bad_json", "message": "m"}
         self.assertEqual(self.converse(4, [{"reject": 4} | refuse, {"reject": 2} | refuse, {"reject": 1} | refuse,
@@ -380,7 +380,7 @@ class AgainstAFake(SendCase):
         self.assertEqual(re.findall(r"line (\d+): bad_json: m", out), ["1", "4"])
         self.assert_totals(out, 4, 1, 1, 2)
 
-    def test_what_is_no_daemon(self):
+    def test_not_a_daemon(self):
         for reply, word in (("SSH-2.0-\x1b[31m", "this is not boris-ingestd: it says SSH-2.0-?[31m"),
                             ("[1]", "this is not boris-ingestd"), ("{}", "this is not boris-ingestd"),
                             ({"ack": 2, "stored": 2}, "acks a line that was not sent"),
@@ -406,7 +406,7 @@ class AgainstAFake(SendCase):
         self.assertIn("send it again", err)
         self.assert_totals(out, 1, 1, 0, 0)
 
-    def test_a_daemon_that_takes_nothing_more_is_heard_to_its_end(self):
+    def test_replies_are_read_after_the_daemon_stops_reading(self):
         process = self.popen("-", "--socket", self.path)
         lines = b"x" * 999 + b"\n"
         writer = threading.Thread(target=lambda: process.stdin.write(lines * 3000))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the daemon tells systemd, and takes from it: a fake service manager stands at the other end."""
+"""The protocol with systemd: a fake service manager receives the notifications and passes sockets."""
 
 import json
 import os
@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 class Manager:
-    """Receives what daemons say with sd_notify(3), in order."""
+    """Receives what daemons send with sd_notify(3), in order."""
 
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="ingestd-")
@@ -38,7 +38,7 @@ class Manager:
             self.said.append(message)
 
     def words(self):
-        """Without the watchdog's."""
+        """The notifications, without the watchdog's."""
         return [message for message in self.said if message != "WATCHDOG=1"]
 
     def fed(self):
@@ -62,7 +62,7 @@ class ServiceTest(TestCase):
         self.addCleanup(self.manager.close)
 
     def service(self, db=None, watchdog_s=None, **settings):
-        """A daemon with this manager."""
+        """Starts a daemon with this manager."""
         env = {"NOTIFY_SOCKET": self.manager.path}
         if watchdog_s:
             env["WATCHDOG_USEC"] = str(int(watchdog_s * 1e6))
@@ -96,7 +96,7 @@ class Notify(ServiceTest):
         try:
             daemon = self.service()
             self.wait_said("READY=1")
-            wait_until(lambda: "Clients wait: the database is away" in self.manager.status(), "a status")
+            wait_until(lambda: "Clients wait: the database is unavailable" in self.manager.status(), "a status")
             client = daemon.client()
             client.send(record())
         finally:
@@ -105,7 +105,7 @@ class Notify(ServiceTest):
         client.close()
         wait_until(lambda: self.manager.status().startswith("Running; "), "a new status")
 
-    def test_tables_that_are_missing_are_told_and_waited_for(self):
+    def test_missing_tables_are_reported_and_waited_for(self):
         empty = Database(self.server, migrated=False)
         self.addCleanup(empty.close)
         daemon = self.service(empty)
@@ -117,13 +117,13 @@ class Notify(ServiceTest):
                        stdout=subprocess.DEVNULL)
         wait_until(lambda: "migrate" not in self.manager.status(), "a new status")
 
-    def test_a_right_that_is_missing_is_named(self):
+    def test_a_missing_privilege_is_named(self):
         self.db.execute(f"REVOKE INSERT ON spending FROM {self.db.role}")
         self.service()
         self.wait_said("READY=1")
         wait_until(lambda: "INSERT on spending" in self.manager.status(), "a status")
 
-    def test_rates_are_told_only_when_they_change(self):
+    def test_rates_are_sent_only_when_they_change(self):
         self.db.add_account()
         daemon = self.service()
         self.wait_said("STATUS=Running; 0 connections, no lines")
@@ -139,7 +139,7 @@ class Notify(ServiceTest):
         said = [m for m in self.manager.said if m.startswith("STATUS=")]
         self.assertFalse([pair for pair in zip(said, said[1:]) if pair[0] == pair[1]])
 
-    def test_what_fails_to_start_is_never_ready(self):
+    def test_a_failed_start_never_reports_ready(self):
         daemon = self.daemon()
         env = dict(daemon.env, NOTIFY_SOCKET=self.manager.path)
         done = subprocess.run([INGESTD, "run", "--config", "/dev/null", "--set", f"listen.unix={daemon.socket}"],
@@ -150,7 +150,7 @@ class Notify(ServiceTest):
 
 
 class Watchdog(ServiceTest):
-    def test_it_is_fed_in_time_and_not_by_a_daemon_that_stands(self):
+    def test_a_running_daemon_feeds_it_and_a_hanging_one_does_not(self):
         daemon = self.service(watchdog_s=1)
         wait_until(lambda: self.manager.fed() >= 4, "food")
         daemon.signal(signal.SIGSTOP)
@@ -162,7 +162,7 @@ class Watchdog(ServiceTest):
             daemon.signal(signal.SIGCONT)
         wait_until(lambda: self.manager.fed() >= fed + 4, "food")
 
-    def test_where_nobody_asked_nothing_is_fed(self):
+    def test_without_a_watchdog_nothing_is_sent(self):
         self.service()
         self.wait_said("READY=1")
         self.assertEqual(self.manager.fed(), 0)
@@ -215,7 +215,7 @@ class Activation(TestCase):
         client.send(*lines)
         return client.finish()
 
-    def test_the_socket_is_used_and_left_as_it_is(self):
+    def test_the_passed_socket_is_used_and_not_changed(self):
         self.db.add_account()
         daemon = self.daemon(**self.sockets(self.unix()))
         self.assertIn(f"listening on {self.path} (socket passed by systemd)", daemon.log())
@@ -262,7 +262,7 @@ class Activation(TestCase):
         self.assertEqual(faults, [])
         self.assertEqual(self.db.count(), len(sent))
 
-    def test_tcp_sockets_take_the_place_of_listen_tcp(self):
+    def test_passed_tcp_sockets_replace_listen_tcp(self):
         self.db.add_account()
         tcp = self.tcp()
         daemon = self.daemon(listen__tcp="127.0.0.1:1", **self.sockets(self.unix(), tcp))
@@ -281,7 +281,7 @@ class Activation(TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn(reason, done.stderr)
 
-    def test_what_was_never_handed_over_is_told(self):
+    def test_sockets_that_were_not_passed_are_reported(self):
         command = f'LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" run --config /dev/null --set listen.unix={self.dir}/own.sock'
         done = subprocess.run(["sh", "-c", command, INGESTD], env=dict(os.environ, DATABASE_URL=self.db.daemon_url),
                               stderr=subprocess.PIPE, text=True, timeout=60)
@@ -291,12 +291,12 @@ class Activation(TestCase):
     def test_without_tls_only_loopback_here_too(self):
         self.assert_not_started(self.tcp("0.0.0.0"), "only loopback addresses are allowed without TLS")
 
-    def test_what_is_no_listening_socket_is_told(self):
+    def test_descriptors_that_do_not_listen_are_reported(self):
         self.assert_not_started(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), "is no listening stream socket")
 
 
 class Configured(Daemon):
-    """With a file of settings, which can be written anew."""
+    """A daemon with a settings file that can be rewritten."""
 
     def __init__(self, db, text=""):
         self.config_dir = tempfile.mkdtemp(prefix="ingestd-")
@@ -305,7 +305,7 @@ class Configured(Daemon):
         super().__init__(db, wrapper=["sh", "-c", 'program=$1; shift 4; exec "$program" run --config "$0" "$@"', self.config])
 
     def reload(self, text):
-        """What the log says of it."""
+        """Reloads; returns what the log says about it."""
         before = len(self.log())
         self.config.write_text(text)
         self.signal(signal.SIGHUP)
@@ -328,10 +328,10 @@ class Reload(TestCase):
         self.addCleanup(daemon.close)
         return daemon
 
-    def test_nothing_has_changed(self):
+    def test_unchanged_configuration(self):
         self.assertEqual(self.configured().reload("[log]\nlevel = info\n"), self.READ)
 
-    def test_a_fault_leaves_everything_as_it_was(self):
+    def test_an_error_leaves_the_settings_unchanged(self):
         d = self.configured("[limits]\nmax_connections = 2\n")
         for text, reason in (("[limits]\nmax_connections = 1\nrows = 5\n", "unknown key limits.rows"),
                              ("[limits]\nmax_connections = 1\n[listen]\nallow_users = no-such-user-here\n",
@@ -342,7 +342,7 @@ class Reload(TestCase):
             clients = [d.client(), d.client()]
             self.assertEqual([client.finish().closing for client in clients], [None, None])
 
-    def test_metrics_tell_whether_and_when(self):
+    def test_metrics_show_success_and_time(self):
         d = self.configured("[http]\nlisten = 127.0.0.1:0\n")
         d.settings.pop("http.listen")  # which the command line would set
         d.stop()
@@ -366,7 +366,7 @@ class Reload(TestCase):
         self.assertEqual(ok, 1)
         self.assertGreaterEqual(later, before - 0.001)
 
-    def test_what_needs_a_restart_is_named_without_its_value(self):
+    def test_settings_that_need_a_restart_are_named_without_value(self):
         d = self.configured()
         said = d.reload("[database]\nurl = host=s3cr3t\nwriters = 3\n[listen]\nunix_mode = 0600\n"
                         "[rejects]\nkeep = 9\n[limits]\nmax_connections = 7\n")
@@ -449,7 +449,7 @@ class Reload(TestCase):
         client.finish()
 
     def test_memory(self):
-        """While the server is away, a client is paused when it is full."""
+        """While the server is unavailable, a client is paused when the memory is full."""
         self.server.need_private()
         d = self.configured("[limits]\nmemory_bytes = 256M\n")
         self.assertEqual(d.reload("[limits]\nmemory_bytes = 16M\n"), f"{self.READ}; changed: limits.memory_bytes")
@@ -486,14 +486,14 @@ class Reload(TestCase):
 
 
 def own_run(journal_dir):
-    """A wrapper: for the program alone, /run is empty but for the journal's folder, which is this one."""
+    """A wrapper that hides /run from the program, except for the journal's directory, which is this one."""
     mounts = ('mount -t tmpfs none /run && mkdir -p /run/systemd/journal && '
               'mount --bind "$1" /run/systemd/journal && shift && exec "$@"')
     return ["unshare", "--map-root-user", "--mount", "sh", "-c", mounts, "sh", journal_dir]
 
 
 class Journaled(Daemon):
-    """Its standard error counts as the journal's, whose socket is the test's."""
+    """A daemon whose standard error counts as the journal's; the test owns the journal's socket."""
 
     def __init__(self, db, **settings):
         self.journal_dir = tempfile.mkdtemp(prefix="ingestd-")
@@ -518,7 +518,7 @@ class Journaled(Daemon):
         return "".join(f"{entry['MESSAGE']}\n" for entry in self.entries)
 
     def find(self, **fields):
-        """The first entry with these fields."""
+        """Returns the first entry with these fields."""
         return wait_until(lambda: next((e for e in self.entries if e.items() >= fields.items()), None), fields)
 
     def close(self):
@@ -531,7 +531,7 @@ class Journaled(Daemon):
 
 
 class Logs(TestCase):
-    def test_a_flood_of_refused_lines_is_summed_up(self):
+    def test_a_flood_of_rejects_is_summarised(self):
         self.db.add_account()
         d = self.daemon()
         lines = [record(amountCents="s3cr3t")] * 200 + [record(s3cr3t=1)] * 100 + ["s3cr3t"] * 100
@@ -564,10 +564,10 @@ class Logs(TestCase):
 
 
 class Units(unittest.TestCase):
-    """The files in systemd/, as systemd itself sees them."""
+    """The files in systemd/, checked by systemd itself."""
 
     def units(self):
-        """A folder with the units, and programs where they say."""
+        """Creates a directory with the units, and the programs where the units expect them."""
         folder = pathlib.Path(tempfile.mkdtemp(prefix="ingestd-"))
         self.addCleanup(shutil.rmtree, folder)
         for unit in ROOT.joinpath("systemd").iterdir():
@@ -597,7 +597,7 @@ class Units(unittest.TestCase):
             self.assertLessEqual(float(re.search(r"exposure level for .*: ([\d.]+)", done.stdout)[1]), 1.5, done.stdout)
 
     def test_instances_have_the_same_unit(self):
-        """But for what is theirs."""
+        """Except for lines that name the instance."""
         def lines(name):
             text = ROOT.joinpath("systemd", name).read_text()
             return [line for line in text.splitlines() if line and not line.startswith("#")]

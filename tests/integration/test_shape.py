@@ -1,5 +1,5 @@
-"""What a record costs, in counts that no other program on the machine can change: allocations, system calls and statements.
-Times are the bench's (tests/load/bench)."""
+"""The cost of a record in counts that no other program on the machine can change: allocations, system calls and statements.
+Speed is measured by the benchmark (tests/load/bench)."""
 
 import mmap
 import os
@@ -44,7 +44,7 @@ class Shape(TestCase):
         return struct.unpack("QQ", self.counts[:16])
 
     def send(self, count):
-        """From a process of its own, as fast as it goes."""
+        """Sends from a separate process, as fast as possible."""
         with tempfile.NamedTemporaryFile(prefix="ingestd-") as file:
             file.write(b"".join(encode(line) + b"\n" for line in numbered(count, self.number)))
             file.flush()
@@ -84,7 +84,7 @@ class Shape(TestCase):
             return int(re.search(rb"^boris_ingestd_batches_total (\d+)$", page.read(), re.M)[1])
 
     def transactions(self):
-        """Those that wrote spending."""
+        """The transactions that wrote to spending."""
         return int(self.db.value("SELECT count(DISTINCT xmin::text) FROM spending"))
 
 

@@ -14,7 +14,7 @@ ROUNDS = 5
 
 class Signals(TestCase):
     def shower(self, process, number):
-        """The signal again and again, until the process has ended."""
+        """Sends the signal again and again until the process has ended."""
 
         def run():
             while process.poll() is None:
@@ -26,7 +26,7 @@ class Signals(TestCase):
         return thread
 
     def minds_sighup(self, pid):
-        """It is blocked or caught: before that, nothing of ours runs yet."""
+        """True once the signal is blocked or caught; before that, none of our code runs."""
         status = pathlib.Path(f"/proc/{pid}/status").read_text()
         return any(int(re.search(rf"{key}:\s+(\w+)", status)[1], 16) & 1 for key in ("SigBlk", "SigCgt"))
 

@@ -1,5 +1,5 @@
-"""The spool: while the database is away lines go to disk and are acked from there; when it is back they are stored, in
-their order, once."""
+"""The spool: while the database is unavailable, lines are written to disk and acked as spooled; afterwards they are stored,
+in order, once."""
 
 import json
 import pathlib
@@ -70,7 +70,7 @@ class Outage(Spool):
         wait_until(lambda: re.search(r"status: spool: 0 were there at the start, 1006 spooled: \d+ stored, \d+ duplicate, 1 rejected, "
                                      "0 left, 0 set aside", d.log()), "the counts")
 
-    def test_what_lies_there_survives_the_daemon(self):
+    def test_spooled_lines_survive_the_daemon(self):
         d = self.spooling()
         self.server_away()
         self.assertEqual(d.send(*numbered(3000)).ack["spooled"], 3000)
@@ -87,7 +87,7 @@ class Outage(Spool):
     def wait_until_stored(self, count):
         wait_until(lambda: self.db.count() == count, f"{count} are stored")
 
-    def test_killed_while_draining(self):
+    def test_killed_during_replay(self):
         d = self.spooling(batch__rows=500)
         self.server_away()
         self.assertEqual(d.send(*numbered(20000)).ack["spooled"], 20000)
@@ -100,7 +100,7 @@ class Outage(Spool):
         self.wait_empty(d)
         self.assertEqual(self.db.value("SELECT count(DISTINCT amount_cents) FROM spending"), "20000")
 
-    def test_records_without_a_time_of_their_own_keep_the_moment_of_receipt(self):
+    def test_records_without_collected_at_keep_the_time_of_receipt(self):
         d = self.spooling()
         self.server_away()
         before = time.time()
@@ -116,7 +116,7 @@ class Outage(Spool):
         self.assertTrue(before <= float(low) <= float(high) <= after)
 
     def test_a_server_that_does_not_answer(self):
-        """What a writer has in its hands is spooled, too: its outcome is unknown, and the ids tell."""
+        """Lines held by a writer are spooled, too: their outcome is unknown, and the ids show it later."""
         d = self.spooling(batch__rows=100, batch__linger_ms=1)
         for turn in range(2):
             client = d.client()
@@ -133,12 +133,12 @@ class Outage(Spool):
         self.wait_empty(d)
         self.assertEqual(self.db.value("SELECT count(DISTINCT amount_cents) FROM spending"), "2000")
 
-    def test_what_gathers_in_a_batch_waits_for_nobody(self):
+    def test_an_open_batch_is_not_spooled(self):
         d = self.spooling(batch__linger_ms=7000)
         self.assertEqual(d.send(*numbered(10)).ack["spooled"], 0)
 
-    def test_a_stop_while_it_drains_settles_what_many_clients_have_sent(self):
-        """Lines that were received, but found no room yet, are let in: nobody waits for the time limit."""
+    def test_a_stop_during_replay_settles_the_lines_of_many_clients(self):
+        """Received lines that had no room yet are accepted: nothing waits for the time limit."""
         d = self.spooling(shutdown__timeout_ms=20000)
         lines = numbered(160000, metrics={"pad": "x" * 200})
         with self.db.locked("spending", "ACCESS EXCLUSIVE"):
@@ -189,7 +189,7 @@ class Outage(Spool):
         self.assertEqual(d.send(*numbered(10), record(externalId="late"), record(externalId="never")).ack["spooled"], 12)
         self.server.start()
         self.wait_until_stored(10)
-        # it holds up nobody, and is not lost when the daemon stops
+        # it delays no other, and is not lost when the daemon stops
         self.assertEqual(d.send(record(amountCents=77)).ack["ack"], 1)
         self.assertEqual(d.stop(), 0)
         self.db.execute("INSERT INTO ad_objects (ad_account_id, external_id, type, status) "
@@ -199,7 +199,7 @@ class Outage(Spool):
         self.wait_until_stored(12)
         wait_until(lambda: '"never' in self.rejects.read_text().replace("\\", ""), "the other one is refused")
 
-    def test_a_stop_takes_waiting_records_into_the_spool(self):
+    def test_a_stop_spools_waiting_records(self):
         d = self.spooling(resolve__unknown_grace_ms=60000)
         client = d.client()
         client.send(record(), record(externalId="later"), record(amountCents=2))
@@ -208,7 +208,7 @@ class Outage(Spool):
         replies = client.drain()
         self.assertEqual((replies.closing, replies.ack["ack"], replies.ack["spooled"]), ("shutdown", 3, 1))
 
-    def test_clients_that_go_on_sending_do_not_keep_it_from_becoming_empty(self):
+    def test_the_spool_empties_while_clients_keep_sending(self):
         d = self.spooling(batch__rows=1000)
         self.server_away()
         stop = threading.Event()

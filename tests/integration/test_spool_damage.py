@@ -1,5 +1,5 @@
-"""Damage to the spool is never silent: after kill -9 its files are cut, flipped, removed and replaced by earlier copies, and what
-was acked is either there or counted as lost, in the log, in spool_lost_lines_total and by `spool verify`."""
+"""Damage to the spool is never silent: after kill -9 its files are cut, flipped, removed and replaced by earlier copies,
+and every acked line is either there or counted as lost, in the log, in spool_lost_lines_total and by `spool verify`."""
 
 import pathlib
 import random
@@ -17,7 +17,7 @@ ACKED = ROUNDS * LINES
 
 
 class NoDatabase:
-    """Nobody listens there."""
+    """The URL of a database where no server listens."""
     daemon_url = "postgresql://127.0.0.1:1/none?connect_timeout=1"
 
 
@@ -68,7 +68,7 @@ class Damage(unittest.TestCase):
         d.kill()
 
     def damaged(self, damage):
-        """The daemon on a damaged copy; before it starts, `spool verify` is asked."""
+        """Starts the daemon on a damaged copy, after running `spool verify`."""
         spool = pathlib.Path(tempfile.mkdtemp(dir=self.folder)) / "spool"
         shutil.copytree(self.spool, spool)
         damage(spool)
@@ -77,7 +77,7 @@ class Damage(unittest.TestCase):
         return d, spool, before
 
     def assert_told(self, damage, lines=None):
-        """@lines: what is left; None where anything may be, if the sum is right."""
+        """@lines: the lines left; None if any number is possible, as long as the sum is right."""
         d, spool, before = self.damaged(damage)
         lost, left = metric(d, "spool_lost_lines_total"), metric(d, "spool_lines")
         self.assertEqual(lost + left, ACKED)
@@ -96,7 +96,7 @@ class Damage(unittest.TestCase):
         self.assertEqual(metric(d, "spool_lost_lines_total"), 0)
         self.assertEqual(metric(d, "spool_lines"), left + 10)
 
-    def test_no_damage_is_no_loss(self):
+    def test_without_damage_nothing_is_lost(self):
         d, spool, before = self.damaged(lambda spool: None)
         self.assertEqual(before[0], 0, before[1])
         for _ in range(5):  # killed at any moment, too
@@ -155,7 +155,7 @@ class Damage(unittest.TestCase):
             shutil.copy(self.folder / "early/spool.db", spool)
         self.assert_told(damage, 2 * LINES)
 
-    def test_lines_that_are_gone_from_a_file_that_seems_whole(self):
+    def test_missing_lines_in_an_intact_file(self):
         def damage(spool):
             start_on(self, spool).stop()
             with sqlite3.connect(spool / "spool.db") as db:
@@ -163,7 +163,7 @@ class Damage(unittest.TestCase):
         self.assert_told(damage, ACKED - 50)
 
     def test_a_flipped_bit_anywhere_in_the_database(self):
-        """Whatever it hits: no line is missing in silence."""
+        """Whatever it hits, no line is missing silently."""
         for at in random.Random(1).sample(range(1 << 20), 12):
             with self.subTest(at=at):
                 def damage(spool):
@@ -185,7 +185,7 @@ class Damage(unittest.TestCase):
             d.start()
             self.assertEqual(d.log().count("warn spool: "), 1)
 
-    def test_a_spool_of_the_version_before(self):
+    def test_a_spool_of_the_previous_version(self):
         def damage(spool):
             start_on(self, spool).stop()
             with sqlite3.connect(spool / "spool.db") as db:

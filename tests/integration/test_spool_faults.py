@@ -1,4 +1,4 @@
-"""What can go wrong with the spool: it is full, its disk fails, its file is damaged; and the commands that look into it."""
+"""Faults of the spool: it is full, its disk fails, its file is damaged; and the commands that inspect it."""
 
 import json
 import re
@@ -59,7 +59,7 @@ class Faults(test_spool.Spool):
             for p in self.spool.glob("*"):
                 p.unlink()
 
-    def test_damage_found_while_draining(self):
+    def test_damage_found_during_replay(self):
         d = self.spooling()
         self.server_away()
         self.assertEqual(d.send(*numbered(30000)).ack["spooled"], 30000)
@@ -78,7 +78,7 @@ class Faults(test_spool.Spool):
         self.assertIn("damaged lines: 1", self.command("status"))
 
     def fill(self, d):
-        """Sends to a spool until it is full; how many lines were acked."""
+        """Sends until the spool is full; returns the number of acked lines."""
         acked = 0
         for size in (40000, 100):  # until there is no room for the smallest, either
             client = d.client()
@@ -113,7 +113,7 @@ class Faults(test_spool.Spool):
         self.assertEqual(d.send(*numbered(10, 10000)).ack["stored"], 10)
         self.assertEqual(list(self.spool.glob("*damaged*")), [])
 
-    def test_a_damaged_line_and_a_damaged_page_behind_it(self):
+    def test_a_damaged_line_followed_by_a_damaged_page(self):
         d = self.spooling()
         self.server_away()
         self.assertEqual(d.send(*numbered(60, metrics={"a": "x" * 9000})).ack["spooled"], 60)
@@ -133,7 +133,7 @@ class Faults(test_spool.Spool):
         d.signal(signal.SIGUSR1)
         wait_until(lambda: re.search(r"status: spool: 60 were there at the start.* 0 left", d.log()), "the counts")
 
-    def test_a_full_spool_is_drained_though_memory_is_full(self):
+    def test_a_full_spool_is_replayed_while_memory_is_full(self):
         d = self.spooling(spool__max_bytes="1M", limits__memory_bytes="16M")
         self.server_away()
         client = d.client()
@@ -155,7 +155,7 @@ class Faults(test_spool.Spool):
         self.assertEqual(client.finish().ack["ack"], sent)
         wait_until(lambda: self.db.count() == sent + 600, "all are stored")
 
-    def test_a_second_daemon_is_told(self):
+    def test_a_second_daemon_is_refused(self):
         self.spooling()
         done = run_ingestd(self.db, "run", "--config", "/dev/null", "--set", f"spool.dir={self.spool}",
                            "--set", f"listen.unix={self.folder}/s")
@@ -164,7 +164,7 @@ class Faults(test_spool.Spool):
 
 
 class Commands(test_spool.Spool):
-    def test_export_of_what_can_be_read(self):
+    def test_export_of_readable_lines(self):
         d = self.spooling()
         self.server_away()
         self.assertEqual(d.send(*numbered(5000)).ack["spooled"], 5000)
@@ -178,7 +178,7 @@ class Commands(test_spool.Spool):
         aside = next(p for p in self.spool.glob("*damaged*") if not p.name.endswith(("-wal", "-shm")))
         told = self.command("export", "--file", str(aside), status=1)
         self.assertGreater(told.count('"amountCents"'), 4900)
-        self.assertIn("cannot be read behind line", told)
+        self.assertIn("cannot be read after line", told)
 
     def test_status_verify_and_export(self):
         self.assertIn("no spool", self.command("status", status=1))

@@ -1,4 +1,4 @@
-"""A spool whose disk is full: it neither loses anything, nor spins, nor needs a hand to get well again."""
+"""A spool on a full disk: it loses nothing, does not spin, and recovers without help."""
 
 import os
 import pathlib
@@ -29,7 +29,7 @@ class FullDisk(test_spool.Spool):
         self.sent = 0
 
     def fill_by_lines(self, d):
-        """Sends until the daemon pauses; the client, whose last lines are not acked."""
+        """Sends until the daemon pauses; returns the client, whose last lines are not acked."""
         client = d.client()
         client.sock.settimeout(4)
         start = self.sent
@@ -50,7 +50,7 @@ class FullDisk(test_spool.Spool):
                 pass
 
     def keep_filled(self):
-        """Somebody takes all room that there is, as soon as there is some."""
+        """Another program uses up all free space whenever there is some."""
         stop = threading.Event()
 
         def run():
@@ -86,7 +86,7 @@ class FullDisk(test_spool.Spool):
         wait_until(lambda: "can be used again" in d.log(), "the spool is well again")
         wait_until((self.spool / "spool.reserve").exists, "a new reserve")
 
-    def test_filled_by_others_who_take_the_reserve_too(self):
+    def test_filled_by_other_programs_including_the_reserve(self):
         d = self.spooling(rejects__file="")
         self.server_away()
         self.assertEqual(d.send(*numbered(9000)).ack["spooled"], 9000)
@@ -118,7 +118,7 @@ class FullDisk(test_spool.Spool):
         self.assertEqual(d.send(*numbered(10, 10**6)).ack["stored"], 10)
 
     def test_started_on_a_disk_without_any_room(self):
-        """Without its reserve not even SQLite's files can be made: it waits, and lines keep their order."""
+        """Without the reserve not even SQLite's files can be created: the spool waits, and lines keep their order."""
         connection = self.db.create_connection()
         d = self.spooling(rejects__file="")
         d.send(account(connection, "act_9"), ad_object("c", accountExternalId="act_9", name="first"))
@@ -138,7 +138,7 @@ class FullDisk(test_spool.Spool):
         self.wait_empty(d)
         wait_until(lambda: self.db.value("SELECT name FROM ad_objects WHERE external_id = 'c'") == "third", "the last one")
 
-    def test_a_stop_waits_for_no_room(self):
+    def test_a_stop_does_not_wait_for_disk_space(self):
         d = self.spooling(rejects__file="", shutdown__timeout_ms=60000)
         self.server_away()
         client = self.fill_by_lines(d)

@@ -1,4 +1,4 @@
-"""Of several daemons on one Unix socket, one has it; and a daemon removes no file but its own."""
+"""Only one of several daemons gets a Unix socket, and a daemon removes no file but its own."""
 
 import os
 import pathlib
@@ -37,7 +37,7 @@ class StaleSocket(TestCase):
             self.assertFalse(os.path.exists(one.socket))
             self.assertFalse(os.path.exists(one.socket + ".lock"))
 
-    def test_the_file_of_somebody_else_stays(self):
+    def test_a_file_of_another_program_is_kept(self):
         d = self.daemon()
         os.unlink(d.socket)
         with socket.socket(socket.AF_UNIX) as other:
@@ -46,14 +46,14 @@ class StaleSocket(TestCase):
             self.assertEqual(d.stop(), 0)
             self.assertTrue(os.path.exists(d.socket))
 
-    def test_a_lock_that_was_left_behind(self):
+    def test_a_stale_lock_file(self):
         d = self.daemon()
         d.kill()
         self.assertTrue(os.path.exists(d.socket + ".lock"))
         d.start()
         self.assertEqual(d.stop(), 0)
 
-    def test_a_link_in_the_place_of_the_lock_is_not_followed(self):
+    def test_a_symbolic_link_as_lock_file_is_not_followed(self):
         d = self.daemon()
         d.stop()
         victim = pathlib.Path(d.dir, "victim")

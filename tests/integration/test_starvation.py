@@ -1,4 +1,4 @@
-"""Clients that stop, wait or vanish keep nobody else waiting, and keep no place; what was received of them is settled."""
+"""Clients that stop, wait or disappear delay no other and keep no place; their received lines are settled."""
 
 import re
 import socket
@@ -14,7 +14,7 @@ NOBODY = "postgresql://127.0.0.1:1/nobody"
 
 
 def fill(client, data):
-    """As much as the daemon and the kernel take."""
+    """Sends as much as the daemon and the kernel accept."""
     client.sock.settimeout(0.3)
     try:
         while True:
@@ -41,7 +41,7 @@ class Starvation(TestCase):
     def test_a_waiting_line_and_unfinished_ones(self):
         d = self.daemon(limits__memory_bytes="64M", resolve__unknown_grace_ms=600000, shutdown__timeout_ms=2000)
         waiting = d.client()
-        waiting.send(record(externalId="nobody knows"))
+        waiting.send(record(externalId="unknown"))
         unfinished = [d.client() for _ in range(60)]
         for client in unfinished:
             client.feed(b"x" * MB)
@@ -80,7 +80,7 @@ class Starvation(TestCase):
         finally:
             client.close()
 
-    def test_places_of_clients_that_gave_up(self):
+    def test_connection_limit_excludes_clients_that_are_gone(self):
         d = self.daemon(limits__max_connections=5, limits__memory_bytes="16M", database__url=NOBODY,
                         listen__tcp="127.0.0.1:0", shutdown__timeout_ms=1000)
         port = int(re.search(r"listening on TCP 127.0.0.1 port (\d+)", d.log())[1])
@@ -89,7 +89,7 @@ class Starvation(TestCase):
                 with self.subTest(connect=connect, half_close=half_close):
                     self.give_up(d, connect, half_close)
 
-    def test_what_was_received_is_settled(self):
+    def test_received_lines_are_settled(self):
         d = self.daemon(batch__rows=1, database__writers=1, daemon__workers=1)
         with self.db.locked("spending", "SHARE"):
             client = d.client()
@@ -99,7 +99,7 @@ class Starvation(TestCase):
             wait_until(lambda: " closed: " in d.log(), "its end is noticed")
         wait_until(lambda: self.db.count() == 200, "all is stored")
 
-    def test_who_reads_no_replies_is_dropped_in_the_end(self):
+    def test_a_client_that_reads_no_replies_is_dropped(self):
         d = self.daemon(limits__idle_ms=2000)
         deaf = d.client()
         fill(deaf, b"{}\n" * 1000)

@@ -1,5 +1,5 @@
-"""Every message that the daemon sends to the database is the last one in turn: the connection is cut before it, and once
-more when the server has carried it out but nobody was told. Nothing is lost, stored twice, or refused for that."""
+"""The connection to the database is cut before each message of the daemon, and again after the server has executed it but
+before the answer. Nothing is lost, stored twice, or rejected because of that."""
 
 import re
 import socket
@@ -13,8 +13,8 @@ from lib.harness import TestCase, account, ad_object, record
 
 
 class Proxy:
-    """Stands between daemon and server, and counts the daemon's messages (PostgreSQL documentation, message formats)
-    from arm() on, over all connections. The one that is awaited ends its connection."""
+    """A proxy between daemon and server that counts the daemon's messages (PostgreSQL documentation, message formats) from
+    arm() on, over all connections. The chosen message ends its connection."""
 
     def __init__(self, host, port):
         self.server = (host, port)
@@ -28,7 +28,7 @@ class Proxy:
         threading.Thread(target=self.accept, daemon=True).start()
 
     def arm(self, message, carried_out, holding=b""):
-        """message: its number, from 0, among those that hold these bytes"""
+        """message: the number, from 0, among the messages that contain these bytes"""
         with self.lock:
             self.left, self.carried_out, self.holding, self.hit = message, carried_out, holding, b""
 
@@ -52,7 +52,7 @@ class Proxy:
             return True
 
     def pass_messages(self, client, server):
-        """Of the daemon's side; the server's bytes are passed as they are."""
+        """Parses the daemon's messages; passes the server's bytes unchanged."""
         mute = threading.Event()
         threading.Thread(target=self.pass_bytes, args=(server, client, mute), daemon=True).start()
         greeted = False
@@ -119,8 +119,8 @@ class Cut(TestCase):
 
 
 class LostCommit(Cut):
-    def test_an_account_that_nobody_knows_was_stored_is_ambiguous_at_once(self):
-        """Not only at the next look at the accounts, which comes every ten seconds."""
+    def test_an_account_stored_by_a_lost_commit_is_ambiguous_immediately(self):
+        """Immediately, not only at the next refresh of the accounts, every ten seconds."""
         d = self.daemon()
         self.assertEqual(d.send(account(self.connection), ad_object("c0"), record(externalId="c0")).counts(), (3, 3, 0, 0))
         self.proxy.arm(0, carried_out=True, holding=b"\x00\x00\x00\x0bCOMMIT\0")  # a message of no more than that
@@ -137,7 +137,7 @@ class Sweep(Cut):
         self.sent = []
 
     def converse(self, d, turn):
-        """New and known objects, new and known records, one that goes without the key, on one connection."""
+        """New and stored objects, new and stored records, one keyed by id alone, on one connection."""
         new = [record(externalId=f"c{turn}", amountCents=10 * turn + i) for i in range(3)]
         new.append(record(externalId="c0", amountCents=10 * turn + 3, collectedAt=None,
                           id=f"00000000-0000-4000-8000-{turn:012}"))
@@ -176,7 +176,7 @@ class Sweep(Cut):
     def test_cut_before_each_message(self):
         self.sweep(carried_out=False)
 
-    def test_cut_behind_each_message_that_was_carried_out(self):
+    def test_cut_after_each_executed_message(self):
         self.sweep(carried_out=True)
 
 

@@ -1,4 +1,4 @@
-"""TLS for TCP clients: who shows a certificate of a trusted authority may send, from anywhere; nobody else."""
+"""TLS for TCP clients: a client with a certificate of a trusted authority may send, from any machine; no other may."""
 
 import os
 import pathlib
@@ -17,7 +17,7 @@ from lib.harness import INGESTD, Client, TestCase, record, run_ingestd, wait_unt
 
 
 class TlsSocket:
-    """A socket as far as harness.Client needs one. Python's own cannot end its sending side and then go on reading."""
+    """A socket, as far as harness.Client needs one. Python's own cannot end its sending side and then continue reading."""
 
     def __init__(self, context, sock):
         self.sock, self.to_read, self.to_send = sock, ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -88,7 +88,7 @@ class Tls(TestCase):
         subprocess.run(["openssl", *args], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def make(self, name, *args, cn=None):
-        """A key and a certificate, signed by itself or by what stands behind -CA."""
+        """Makes a key and a certificate, self-signed or signed by the authority after -CA."""
         args = list(args)
         new = ["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
                self.path(f"{name}.key"), "-subj", f"/CN={cn or name}"]
@@ -122,7 +122,7 @@ class Tls(TestCase):
         return Client(TlsSocket(self.context(**context), self.connect(d)))
 
     def assert_turned_away(self, d, name):
-        """TLS 1.3 tells a client of a bad certificate after its own greeting is over."""
+        """In TLS 1.3 the client learns of its bad certificate only after its own handshake has completed."""
         client = self.client(d, name=name)
         with self.assertRaises((ssl.SSLError, OSError)):
             client.send(record())
@@ -163,7 +163,7 @@ class Wire(Tls):
         self.assertEqual(results, [(500, 500, 0, 0)] * 20)
         self.assertEqual(silent.recv(10), b"", "it was let go")
 
-    def test_strangers_take_nobodys_place(self):
+    def test_unauthenticated_connections_take_no_ones_place(self):
         d = self.daemon(limits__max_connections=100, **self.settings)
         strangers = [self.connect(d) for _ in range(1100)]  # SESSIONS_STRANGERS_MAX is 1,024
         self.assertEqual(d.send(record()).counts(), (1, 1, 0, 0))
@@ -174,7 +174,7 @@ class Wire(Tls):
         for stranger in strangers:
             stranger.close()
 
-    def test_too_many_who_are_known(self):
+    def test_too_many_authenticated_clients(self):
         d = self.daemon(limits__max_connections=2, **self.settings)
         clients = [self.client(d) for _ in range(2)]
         for n, client in enumerate(clients):
@@ -188,7 +188,7 @@ class Wire(Tls):
         again.send(record(amountCents=5))
         self.assertEqual(again.finish().counts(), (1, 1, 0, 0))
 
-    def test_who_comes_while_clients_are_paused_is_greeted(self):
+    def test_handshakes_succeed_while_clients_are_paused(self):
         self.server.need_private()
         d = self.daemon(batch__rows=100, **self.settings)
         self.server.stop_at_once()
@@ -203,7 +203,7 @@ class Wire(Tls):
         self.server.start()
         self.assertEqual(client.finish().counts()[0], 1)
 
-    def test_a_cut_connection_is_no_end(self):
+    def test_a_cut_connection_does_not_count_as_end(self):
         d = self.daemon(**self.settings)
         client = self.client(d)
         client.send(record())
@@ -212,7 +212,7 @@ class Wire(Tls):
         client.close()
         wait_until(lambda: "closed: 1 lines" in d.log(), "the half line is no line")
 
-    def test_a_stop_is_told(self):
+    def test_a_stop_notifies_clients(self):
         d = self.daemon(**self.settings)
         client = self.client(d)
         client.send(record())
@@ -222,7 +222,7 @@ class Wire(Tls):
 
 
 class Access(Tls):
-    def test_who_is_turned_away(self):
+    def test_clients_turned_away(self):
         d = self.daemon(**self.settings)
         self.assert_turned_away(d, None)
         self.assert_turned_away(d, "stranger")
@@ -241,7 +241,7 @@ class Access(Tls):
         self.assertEqual(self.client(d).finish().counts(), (0, 0, 0, 0))
         self.assertEqual(self.db.count(), 0)
 
-    def test_who_sent_a_bad_line(self):
+    def test_rejects_name_the_client(self):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, "rejects")
             d = self.daemon(rejects__file=str(path), **self.settings)
@@ -274,7 +274,7 @@ class Access(Tls):
         self.assertEqual(self.client(d, name="stranger", ca="other-ca").finish().counts(), (0, 0, 0, 0))
 
     def test_the_time_until_the_certificate_expires(self):
-        """That of the certificate in use, not of the one in the file."""
+        """Of the certificate in use, not of the one in the file."""
         d = self.daemon(http__listen="127.0.0.1:0", **self.settings)
 
         def days():
@@ -290,7 +290,7 @@ class Access(Tls):
         wait_until(lambda: "certificates read again" in d.log(), "reload")
         self.assertAlmostEqual(days(), 90, delta=0.1)
 
-    def test_a_key_with_a_passphrase_is_refused_and_nobody_asked_for_it(self):
+    def test_an_encrypted_key_is_refused_without_a_prompt(self):
         self.openssl("pkey", "-in", self.path("server.key"), "-aes256", "-passout", "pass:secret", "-out",
                      self.path("locked.key"))
         settings = self.settings | {"listen__tls_key": self.path("locked.key"), "listen__unix": self.path("s")}

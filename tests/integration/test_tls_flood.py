@@ -1,5 +1,5 @@
-"""Connections that never show a certificate, however many a second, keep no TLS client out; and listen.allow_users is not
-to be got around over TCP."""
+"""Connections that never show a certificate, however many per second, lock no TLS client out; and TCP cannot circumvent
+listen.allow_users."""
 
 import pathlib
 import socket

@@ -17,7 +17,7 @@ SSL_REQUEST = struct.pack("!II", 8, 80877103)
 
 
 class TlsProxy:
-    """Speaks PostgreSQL's SSLRequest with clients, and plainly with the server."""
+    """Accepts SSLRequest from clients, and connects to the server without TLS."""
 
     def __init__(self, host, port, folder):
         self.server = (host, port)
@@ -68,7 +68,7 @@ class TlsProxy:
             return out
 
     def back(self, plain, client, tls, outside, lock):
-        """Waits until the server has said all, then sends that at once: in records of 16 kB."""
+        """Waits until the server has sent everything, then sends that at once: in records of 16 kB."""
         try:
             while data := plain.recv(65536):
                 plain.settimeout(0.02)
@@ -95,7 +95,7 @@ class TlsProxy:
 
 class TlsToDatabase(TestCase):
     def test_answers_of_all_lengths(self):
-        """Look-ups of so many objects that their answers end anywhere in a record."""
+        """Look-ups of enough objects that their answers end at any place in a record."""
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         url = urllib.parse.urlsplit(self.db.daemon_url)

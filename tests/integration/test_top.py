@@ -1,4 +1,4 @@
-"""boris-ingestd top: what /status.json says, on a terminal that is as before when it ends."""
+"""boris-ingestd top: shows /status.json on a terminal, and restores the terminal when it ends."""
 
 import fcntl
 import http.server
@@ -18,7 +18,7 @@ from lib.harness import INGESTD, TestCase, numbered, record, run_ingestd, wait_u
 
 STATUS = {
     "version": "0.1.0", "pid": 1234, "now": "2026-11-24T11:50:00.123Z", "uptimeSeconds": 13801.5, "state": "running",
-    "ready": False, "notReadyReason": "the database is away", "workers": 2,
+    "ready": False, "notReadyReason": "the database is unavailable", "workers": 2,
     "lines": {"received": 1234567, "stored": 1234000, "duplicate": 7, "rejected": 3, "spooled": 0, "empty": 0, "inFlight": 20000},
     "rejectsByCode": {"bad_json": 1, "unknown_ad_object": 2, "bad_value": 0},
     "rates": {"received": 156000.0, "stored": 155000.0, "duplicate": 0.7, "rejected": 0.3, "spooled": 0.0, "bytes": 62914560.0},
@@ -39,7 +39,7 @@ SEQUENCES = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
 
 
 class Answers:
-    """A server that answers as it is told."""
+    """A server with prepared answers."""
 
     def __init__(self):
         self.status, self.body = 200, json.dumps(STATUS).encode()
@@ -93,7 +93,7 @@ class Terminal:
             raise AssertionError(f"{pattern!r} not shown in {self.shown[-4000:]!r}")
 
     def frame(self):
-        """The latest whole one, without what styles it."""
+        """The latest complete frame, without styles."""
         frames = [f for f in self.shown.split("\x1b[H")[1:] if "\x1b[J" in f]
         return SEQUENCES.sub("", frames[-1].split("\x1b[J")[0]).replace("\r\r\n", "\r\n") if frames else ""
 
@@ -142,7 +142,7 @@ class Top(unittest.TestCase):
     def test_once(self):
         shown = self.once("--url", self.answers.url + "/").stdout
         self.assertNotRegex(shown, r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-        for words in ("boris-ingestd 0.1.0  running, not ready: the database is away  up 3:50:01  pid 1234", "1,234,567",
+        for words in ("boris-ingestd 0.1.0  running, not ready: the database is unavailable  up 3:50:01  pid 1234", "1,234,567",
                       "156k         155k          0.7          0.3            0", "20,000 lines  received 60 MB/s",
                       "p50 29 ms  p99 54 ms  max 200 ms", "▁▁▃█", "peak 155k", "peak 300 ms",
                       "away for 12 s  0 of 3 connections  4 reconnects", "refused?]0;x?", "filling  1,234 lines  12 MB of 4.0 GB",
@@ -155,14 +155,14 @@ class Top(unittest.TestCase):
         # no terminal: the same
         self.assertEqual(self.once("--url", self.answers.url).stdout, shown)
 
-    def test_a_status_that_lacks_things(self):
+    def test_an_incomplete_status(self):
         self.answers.body = b"{}"
         self.assertIn("spool      off", self.once("--url", self.answers.url).stdout)
         self.answers.body = json.dumps(STATUS | {"connections": [{}, 3, None], "history": 3, "latestRejects": [{}], "lines": None,
                                                  "rates": {"received": -1, "stored": "x", "bytes": 1e300}}).encode()
         self.once("--url", self.answers.url)
 
-    def test_where_nobody_answers(self):
+    def test_without_an_answer(self):
         self.answers.status = 503
         self.assertIn("the answer is HTTP status 503", self.once("--url", self.answers.url, status=1).stderr)
         self.answers.status, self.answers.body = 200, b"<html>"
@@ -247,7 +247,7 @@ class Top(unittest.TestCase):
         terminal.wait_for("uid 0")
         self.assertNotRegex(terminal.shown, "\x1b\\[[0-9]*m")
 
-    def test_each_end_gives_the_terminal_back(self):
+    def test_the_terminal_is_restored_however_it_ends(self):
         for end in (lambda t: t.press(b"q"), lambda t: t.press(b"\x03"), lambda t: os.kill(t.pid, signal.SIGTERM),
                     lambda t: os.kill(t.pid, signal.SIGINT), lambda t: os.kill(t.pid, signal.SIGHUP)):
             main, side = pty.openpty()
@@ -280,7 +280,7 @@ class Top(unittest.TestCase):
         terminal.press(b"q")
         self.assertEqual(terminal.wait(), 0)
 
-    def test_the_daemon_goes_and_comes_back(self):
+    def test_the_daemon_restarts(self):
         terminal = self.top(columns=120)
         terminal.wait_for("uid 0")
         self.answers.status = 503
@@ -312,7 +312,7 @@ class OfARealDaemon(TestCase):
         self.server.stop_at_once()
         try:
             busy.send(record(amountCents=-2))
-            # who waits longer is first
+            # the longest wait comes first
             wait_until(lambda: shown(r"not ready: .*database +(away|connecting) .*\n +3  uid [^\n]* 1 +\d[^\n]* s[^\n]*\n +1  uid "), "an outage")
         finally:
             self.server.start()

@@ -1,5 +1,5 @@
-"""boris-ingestd validate: the same rejects and exit status as send, without a daemon; against a database, what send would do,
-and nothing is written."""
+"""boris-ingestd validate: the same rejects and exit status as send, without a daemon; against a database, the same outcome
+as send, without writing anything."""
 
 import json
 import pathlib
@@ -55,7 +55,7 @@ class WithoutDatabase(Validate):
         self.assertEqual(self.validate(self.file()).stdout, "0 lines: 0 valid, 0 rejected\n")
 
     def test_pieces(self):
-        """Lines over several reads, one of them longer than any piece."""
+        """Lines that span several reads, one of them longer than any piece."""
         lines = [*numbered(4000, metrics={"pad": "x" * 600}), record(metrics={"pad": "x" * 3000000}), record()]
         done = self.validate(self.file(*lines), status=1)
         self.assertIn("line 4001: line_too_long", done.stdout)
@@ -76,7 +76,7 @@ class WithoutDatabase(Validate):
 
 class AgainstDatabase(Validate, TestCase):
     def both(self, *lines):
-        """What validate says, then what send does: the same."""
+        """Compares the output of validate with what send does afterwards."""
         path = self.file(*lines)
         before = self.db.query("SELECT * FROM spending"), self.db.query("SELECT * FROM ad_objects"), self.db.query("SELECT * FROM ad_accounts")
         said = run_ingestd(self.db.daemon_url, "validate", path, "--config", "/dev/null", "--against-database", "--json")

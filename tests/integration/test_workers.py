@@ -1,4 +1,4 @@
-"""daemon.workers = N: each worker has clients and stages of its own, and together they are one daemon."""
+"""daemon.workers = N: each worker has its own clients and stages; together they behave as one daemon."""
 
 import pathlib
 import re
@@ -21,8 +21,8 @@ class Workers(TestCase):
     def threads(self, d):
         return sorted(p.read_text().strip() for p in pathlib.Path(f"/proc/{d.process.pid}/task").glob("*/comm"))
 
-    def test_clients_are_dealt_out(self):
-        """All at once, over all workers; the totals are the daemon's."""
+    def test_clients_are_distributed(self):
+        """All at once, over all workers; the totals are those of the daemon."""
         d = self.daemon()
         names = ["worker 1", "worker 2", "worker 3"]
         wait_until(lambda: [name for name in self.threads(d) if name.startswith("worker")] == names, "threads")
@@ -42,7 +42,7 @@ class Workers(TestCase):
         self.assertEqual(d.stop(), 0)
         self.assertIn("stopped: 7 connections; 2400 lines: 1200 stored, 1200 duplicate", d.log())
 
-    def test_connections_to_the_database_are_shared_out(self):
+    def test_database_connections_are_distributed(self):
         self.daemon(database__writers=4)
         count = (f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{self.db.name}' "
                  f"AND backend_type = 'client backend' AND pid <> pg_backend_pid()")
@@ -61,8 +61,8 @@ class Workers(TestCase):
         for client in clients[1:]:
             client.finish()
 
-    def test_waiting_records_hear_of_other_workers_hierarchy(self):
-        """Long before they would be looked for again."""
+    def test_hierarchy_lines_of_another_worker_release_waiting_records(self):
+        """Long before they would be looked up again."""
         d = self.daemon(resolve__unknown_grace_ms=60000)
         waiting = [d.client() for _ in range(3)]
         for i, client in enumerate(waiting):
@@ -82,7 +82,7 @@ class Workers(TestCase):
         thread.join()
         self.assertEqual(self.db.count(), 3)
 
-    def test_an_account_is_ambiguous_for_all_workers_at_once(self):
+    def test_an_account_becomes_ambiguous_for_all_workers(self):
         d = self.daemon()
         for _ in range(3):  # each has it in its cache
             self.assertEqual(d.send(record(amountCents=1)).ack["rejected"], 0)
@@ -91,7 +91,7 @@ class Workers(TestCase):
         for i in range(3):
             wait_until(lambda: "ambiguous_account" in str(d.send(record(amountCents=2 + i)).rejects), "ambiguous", timeout=5)
 
-    def test_rejects_of_all_stand_in_one_file(self):
+    def test_all_workers_share_one_reject_file(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         path = pathlib.Path(folder.name, "rejects")

@@ -50,7 +50,7 @@ class Browser:
         return process
 
     def call(self, method, session=None, **params):
-        """Sends a command and waits for its result; events that come meanwhile go to their page."""
+        """Sends a command and waits for its result; events that arrive meanwhile are passed to their page."""
         self.number += 1
         message = {"id": self.number, "method": method, "params": params}
         if session:
@@ -93,7 +93,7 @@ class Browser:
 
 
 class Page:
-    """One tab. requests: the addresses it asked for; complaints: what its console and its scripts complained of."""
+    """One tab. requests: the addresses it requested; complaints: errors of its console and its scripts."""
 
     def __init__(self, browser, url, width=1280, height=900, dark=False, scale=1):
         self.browser = browser

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Holds the order of the folders: a file includes only its own folder and folders below it, the include graph of
-folders has no circle, headers lie where they belong, and foreign libraries stay where they belong."""
+"""Checks the order of the folders: a file includes only its own folder and folders below it, the include graph of folders
+has no cycle, headers are in the right place, and other libraries are used only where allowed."""
 
 import pathlib
 import re
@@ -62,7 +62,7 @@ def check_file(path: pathlib.Path, module: str) -> list[str]:
 
 
 def check_headers(users: dict[str, set[str]]) -> list[str]:
-    """include/ holds what another folder includes, and only that."""
+    """include/ contains the headers that another folder includes, and only those."""
     faults = []
     for place in ("include", "src"):
         for path in sorted((ROOT / place).rglob("*.h")):

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
-"""The manual pages and the completion tell of every command, option and setting that there is, and of no other.
-
-  check_manual.py BUILD_DIR"""
+"""Checks that manual pages and completion describe every command, option and setting that exists, and no other.
+check_manual.py BUILD_DIR"""
 
 import pathlib
 import re
@@ -21,7 +20,7 @@ EVERYWHERE = {"--config", "--set"}
 
 
 def dispatched():
-    """The commands, with their operand and their own options, as src/commands/dispatch.c has them."""
+    """The commands with their operand and options, from src/commands/dispatch.c."""
     source = (ROOT / "src/commands/dispatch.c").read_text()
     names = dict(re.findall(r"X\((\w+), \"([a-z-]+)\"", (ROOT / "include/commands/arguments.h").read_text()))
     sets = dict(re.findall(r"(\w+_OPTIONS) = ([^;]*?),\n", source))
@@ -36,14 +35,14 @@ def dispatched():
 
 
 def settings():
-    """As src/base/config.c has them; without those that are not available yet, nor in the file."""
+    """The settings of src/base/config.c, except those not in the file yet."""
     text = (ROOT / "src/base/config.c").read_text()
     return {f"{section}.{key}": default for section, key, default, kind in
             re.findall(r'\{"(\w+)", "(\w+)",\s+([^,]+), (TYPE_\w+),', text) if kind != "TYPE_OFF"}
 
 
 def complete(*words):
-    """What bash offers behind these words, of which the last is to be completed."""
+    """What bash offers after these words, the last of which is to be completed."""
     script = """
         source "$1"; shift
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
@@ -56,7 +55,7 @@ def complete(*words):
 
 class Manual(unittest.TestCase):
     def commands_of_the_page(self):
-        """Each command's options, and those in the list below it, as mdoc has them."""
+        """Each command's options, and those in the list below it, from mdoc."""
         commands, command = {}, None
         for line in re.search(r"^\.Ss Commands\n(.*?)^\.Sh", PAGE_8.read_text(), re.S | re.M)[1].splitlines():
             if match := re.match(r"\.It Cm ([a-z ]+?)(?= O[op] | Ar | Fl |$)", line):
@@ -102,7 +101,7 @@ class Manual(unittest.TestCase):
                 self.assertEqual(found[name], default.strip('"'), name)
 
     def test_every_setting_is_described(self):
-        """No entry ends where the next section or another description begins."""
+        """No description runs into the next section or another description."""
         self.assertNotRegex(PAGE_5.read_text(), r'\.It Cm [^\n]*\n\.(?:El|Ss)')
 
     def test_pages_are_formatted_without_a_warning(self):

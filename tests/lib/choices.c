@@ -17,7 +17,7 @@ static uint64_t draw(struct choices *c)
         return c->chance;
 }
 
-/* Half of the time chance goes the way to the end, or few stories would get far. */
+/* Half of the choices take the way to the end; otherwise few stories would get far. */
 static unsigned by_chance(struct choices *c, unsigned ways)
 {
         uint64_t drawn = draw(c);

@@ -5,30 +5,30 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A test that plays an opponent asks, at each fork, which of several ways to go. First all sequences of the first few
- * forks are gone through, as an odometer counts; or each fork is decided by chance, from a seed. Behind CHOICES_MAX forks
- * the way is always 0, by which every story must come to its end. */
+/* For tests that play an opponent: at each fork the test asks which of several ways to take. Either all
+ * sequences of the first few forks are tried, like the digits of an odometer, or each fork is decided at
+ * random, from a seed. After CHOICES_MAX forks the way is always 0, which leads every story to its end. */
 
 enum { CHOICES_MAX = 64 };
 
 struct choices {
         unsigned made[CHOICES_MAX];
-        unsigned ways[CHOICES_MAX]; /* at that fork; 0: it was not met yet */
-        size_t len;                 /* forks with a choice of their own: those behind them go way 0 */
+        unsigned ways[CHOICES_MAX]; /* at that fork; 0: not reached yet */
+        size_t len;                 /* forks with a choice of their own: later ones take way 0 */
         size_t at;
-        uint64_t chance; /* 0: none, an odometer */
+        uint64_t chance; /* 0: not random, an odometer */
 };
 
-/* Chance decides all forks; other seeds than 0 make other stories. */
+/* All forks are random; each seed other than 0 gives other stories. */
 struct choices choices_by_chance(uint64_t seed);
 
-/* Which of @ways to go: 0 is the way that leads to the end. */
+/* Returns which of @ways to take: 0 leads to the end. */
 unsigned choose(struct choices *c, unsigned ways);
 
-/* The next sequence of an odometer: false where all were gone through. */
+/* Advances to the next sequence of an odometer: false after the last. */
 bool choices_next(struct choices *c);
 
-/* As text, for the message about a story that failed. */
+/* As text, for the message about a failed story. */
 const char *choices_text(const struct choices *c);
 
 #endif

@@ -297,7 +297,7 @@ signal_all() {
 destroy() {
         kill_all "$1" # its data go, too; and one that is paused, by who was killed meanwhile, hears nothing else
         remove_shared_memory "$1"
-        # nothing but its own, should DIR be somebody's home
+        # only its own files, in case DIR is a home directory
         remove_folder "$1/data"
         rm -rf "$1/log" "$1/port" "$1/owner" "$1/way"
         rmdir "$1" 2>/dev/null || true

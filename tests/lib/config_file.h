@@ -1,7 +1,7 @@
 #ifndef CONFIG_FILE_H
 #define CONFIG_FILE_H
 
-/* A configuration file of a test's own. */
+/* A configuration file for one test. */
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""confine.py COMMAND...: runs it with what Docker permits by default: no new namespaces, no mounts, and of root's
-capabilities only those of Docker's list. It shows on any machine how a program fares in such a container."""
+"""confine.py COMMAND...: runs it with what Docker permits by default: no new namespaces, no mounts, and only those of
+root's capabilities that Docker grants. Shows on any machine how a program behaves in such a container."""
 
 import ctypes
 import os

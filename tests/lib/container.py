@@ -1,4 +1,4 @@
-"""A Debian tree that is booted with its own systemd in systemd-nspawn; what is written there is gone with it."""
+"""A Debian tree booted with its own systemd in systemd-nspawn; changes to it are discarded afterwards."""
 
 import fcntl
 import os
@@ -25,7 +25,7 @@ def need_nspawn():
 
 
 class Container:
-    """A network of its own; of the host it sees @binds, {place there: folder of the host}."""
+    """Has a network of its own; sees only @binds of the host, {path inside: directory on the host}."""
 
     def __init__(self, suite, binds):
         tree = subprocess.run([ROOT / "tests/lib/systemd_tree.sh", suite], check=True, stdout=subprocess.PIPE,
@@ -68,7 +68,7 @@ class Container:
         return up.strip() == "active"
 
     def run(self, script, check=True, timeout=120):
-        """Runs a script there as root, both outputs in one."""
+        """Runs a script inside as root; both outputs in one."""
         done = subprocess.run(
             ["nsenter", f"--target={self.init}", "--all", "/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
              "HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "/bin/bash", "-c", script],
@@ -78,7 +78,7 @@ class Container:
         return done
 
     def path(self, there):
-        """The host's path to it."""
+        """The path on the host."""
         return pathlib.Path(f"/proc/{self.init}/root{there}")
 
     def write(self, there, text, mode=0o644):

@@ -1,5 +1,5 @@
-/* LD_PRELOAD: moves the wall clock of a process by as many seconds as the file $FAKE_CLOCK says, or stops it at the
- * second that stands there behind an "@". The file may be replaced at any time. */
+/* LD_PRELOAD: shifts the wall clock of a process by the number of seconds in the file $FAKE_CLOCK, or stops
+ * it at the second given there after an "@". The file may be replaced at any time. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 
 #include "test.h"
 
-/* Of one connection, in pg_conn.pg. */
+/* The state of one connection, in pg_conn.pg. */
 struct fake {
         const char *sql; /* in flight */
         size_t asked;
@@ -307,7 +307,7 @@ int pg_result_rows(const struct pg_result *res)
         return res->rows;
 }
 
-/* NULL where there is no such cell, or its value is NULL. */
+/* NULL if there is no such cell, or its value is NULL. */
 static const struct fake_cell *cell_at(const struct pg_result *res, int row, int column)
 {
         if (row >= res->rows || column >= res->columns || res->cells[row][column].len < 0)

@@ -1,7 +1,7 @@
 #ifndef FAULTY_DISK_H
 #define FAULTY_DISK_H
 
-/* A disk on which any one of SQLite's operations can be made to fail. */
+/* A disk on which any single operation of SQLite can be made to fail. */
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,11 +18,11 @@ static struct {
         struct {
                 const sqlite3_io_methods *real;
                 sqlite3_io_methods faulty;
-        } kinds[4]; /* of files, which differ in how they are locked only */
+        } kinds[4]; /* of files, which differ only in how they are locked */
         sqlite3_vfs *base;
         sqlite3_vfs vfs;
-        int countdown; /* operations until the one that fails; -1: none does */
-        int error;     /* that it fails with */
+        int countdown; /* operations until the one that fails; -1: none */
+        int error;     /* the error with which it fails */
         bool hit;
 } faulty_disk = {.countdown = -1};
 
@@ -39,7 +39,7 @@ static int faulty_read(sqlite3_file *file, void *to, int len, sqlite3_int64 at)
         return fails() ? SQLITE_IOERR_READ : faulty_disk.real->xRead(file, to, len, at);
 }
 
-/* Half of it gets there. */
+/* Writes half of the data. */
 static int faulty_write(sqlite3_file *file, const void *from, int len, sqlite3_int64 at)
 {
         if (!fails())

@@ -1,7 +1,6 @@
-"""What the integration tests stand on: a real server, a real daemon, a plain client.
-
-The server is a private cluster (cluster.sh), or the one of DATABASE_URL, where each test makes databases of its
-own beside the given one. Only the standard library and psql are needed."""
+"""The basis of the integration tests: a real server, a real daemon, a plain client. The server is a private cluster
+(cluster.sh), or the one of DATABASE_URL, where each test creates its own databases. Only the standard library and psql are
+needed."""
 
 import collections
 import contextlib
@@ -30,25 +29,25 @@ SANITIZER_WORDS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: 
 
 
 def wait_until(condition, what, timeout=60.0, pause=0.02):
-    """Asks condition() again and again; its first true value is returned. @pause: where asking is dear."""
+    """Calls condition() until it returns a true value, and returns that. @pause: for expensive conditions."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
         time.sleep(pause)
-    raise AssertionError(f"waited {timeout} s in vain: {what}")
+    raise AssertionError(f"not after {timeout} s: {what}")
 
 
 def with_database(url, name):
-    """The same server, another database."""
+    """The URL of another database on the same server."""
     if "://" not in url:
         return f"{url} dbname={name}"
     return re.sub(r"^(\w+://[^/?]*)(/[^?]*)?", rf"\1/{name}", url)
 
 
 def as_role(url, role):
-    """Sessions that take on @role, as if they had logged in as it."""
+    """The URL for sessions that act as @role, as if they had logged in as it."""
     if "://" not in url:
         return f"{url} options='-crole={role}'"
     return f"{url}{'&' if '?' in url else '?'}options=-crole%3D{role}"
@@ -60,7 +59,7 @@ NEEDS_OWN_SERVER = re.compile(r"\bserver\.(kill|stop_at_once|start|pause|need_pr
 
 
 def shared_url(cls):
-    """Of run.sh's server, where the file of the test class @cls may use it."""
+    """The URL of run.sh's server, if the file of the test class @cls may use it."""
     url = os.environ.get("TEST_SERVER_URL")
     if url and not NEEDS_OWN_SERVER.search(pathlib.Path(sys.modules[cls.__module__].__file__).read_text()):
         return url
@@ -102,7 +101,7 @@ class Server:
         self._cluster("restart")
 
     def pause(self, seconds):
-        """No process of the server gets on meanwhile; its connections stay."""
+        """Stops all processes of the server; its connections stay open."""
         self._cluster("pause")
         try:
             time.sleep(seconds)
@@ -110,8 +109,8 @@ class Server:
             self._cluster("resume")
 
     def make_template(self):
-        """A database with the schema, of which copies are made, and a role of the same name for daemons: with the rights that
-        they need, and no others."""
+        """A database with the schema, as a template for copies, and a role of the same name for daemons, with the
+        privileges they need and no others."""
         name = f"ingestd_test_{uuid.uuid4().hex[:12]}"
         url = with_database(self.url, name)
         psql(self.url, f"CREATE DATABASE {name}")
@@ -151,7 +150,7 @@ class Database:
         psql(server.url, f"CREATE DATABASE {self.name} TEMPLATE {server.template} STRATEGY file_copy")
 
     def add_role(self):
-        """The daemons' role, for a database that was made without a schema."""
+        """Adds the daemons' role to a database that was created without a schema."""
         self.role = self.name
         self.daemon_url = as_role(self.url, self.role)
         psql(self.url, ROLE_SQL.read_text(), role=self.role)
@@ -160,7 +159,7 @@ class Database:
         return psql(self.url, sql)
 
     def query(self, sql):
-        """The rows as dictionaries, by way of JSON."""
+        """The rows as dictionaries, converted from JSON."""
         text = psql(self.url, f"SELECT coalesce(json_agg(q), '[]') FROM ({sql}) q")
         return json.loads(text)
 
@@ -171,7 +170,7 @@ class Database:
         return int(self.value("SELECT count(*) FROM spending"))
 
     def add_account(self, external_id="act_1", platform="META", objects=("1", "2", "3")):
-        """One more connection, with this account and these objects; returns the connection's id."""
+        """Adds a platform connection with this account and these objects; returns the connection's id."""
         connection = str(uuid.uuid4())
         values = ",".join(f"($${o}$$)" for o in objects)
         self.execute(f"""
@@ -187,8 +186,8 @@ class Database:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def refuse_inserts(self, table, condition, message="nobody foresaw this", sqlstate="P0001"):
-        """A trigger that raises an exception for rows NEW of which @condition holds."""
+    def refuse_inserts(self, table, condition, message="unexpected", sqlstate="P0001"):
+        """Creates a trigger that raises an exception for rows NEW for which @condition holds."""
         self.execute(f"""
             CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $f$
             BEGIN
@@ -199,12 +198,12 @@ class Database:
             CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()""")
 
     def locked(self, table, mode):
-        """Somebody's transaction holds the table in this mode ("SHARE", say)."""
+        """Another transaction holds the table in this mode ("SHARE", for example)."""
         return self.holding(f"LOCK TABLE {table} IN {mode} MODE")
 
     @contextlib.contextmanager
     def holding(self, sql, end="ROLLBACK"):
-        """Somebody's transaction holds what the statement took, and then ends."""
+        """Another transaction holds the locks of the statement, and then ends."""
         session = subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-d", self.url], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, text=True)
         try:
@@ -216,7 +215,7 @@ class Database:
             session.communicate(f"{end};\n")
 
     def allow_fk_by_batch(self):
-        """What config/role.sql does with fk_check set."""
+        """Grants what config/role.sql grants with fk_check set."""
         psql(self.url, f"GRANT SET ON PARAMETER session_replication_role TO {self.role}")
         self.fk_by_batch = True
 
@@ -238,7 +237,7 @@ NEW_SESSIONS_SEE = re.compile(r"\bALTER\s+(DATABASE|ROLE|SYSTEM)\b|\bEXTENSION\b
 
 
 class Psql:
-    """A psql that runs one script after the other, since to start one takes longer than what it is asked."""
+    """A psql that runs one script after the other, since starting one takes longer than most queries."""
 
     idle = collections.defaultdict(list)  # by URL
 
@@ -248,7 +247,7 @@ class Psql:
                                         text=True)
 
     def run(self, sql):
-        """What it printed; None where its connection was lost."""
+        """The output; None if its connection was lost."""
         end = f"end-{uuid.uuid4().hex}\n"
         printed = []
         with contextlib.suppress(BrokenPipeError):
@@ -264,7 +263,7 @@ class Psql:
         raise AssertionError(f"psql: {errors}\n{sql[:2000]}")
 
     def close(self):
-        """The exit status, and what psql complained of."""
+        """The exit status, and psql's error output."""
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         self.process.stdout.close()
@@ -275,14 +274,14 @@ class Psql:
 
 
 def end_sessions(url=None):
-    """The idle ones, of all databases unless told."""
+    """Ends sessions: idle ones, by default of all databases."""
     for key in [url] if url else list(Psql.idle):
         for session in Psql.idle.pop(key, []):
             session.close()
 
 
 def psql(url, sql, role=""):
-    """What psql prints for the script @sql, whose variable "role" this one is."""
+    """The output of psql for the script @sql; its variable "role" is this database's role."""
     if NEW_SESSIONS_SEE.search(sql):
         end_sessions()
     elif not role and len(sql) < 30_000 and not NEEDS_OWN_SESSION.search(sql):
@@ -311,7 +310,7 @@ def run_ingestd(db, *args, stdin="", timeout=60, env=None):
 
 
 def tls_settings(folder):
-    """For a daemon that listens over TLS with a certificate of its own, made in @folder."""
+    """Settings for a daemon that listens over TLS with a certificate of its own, made in @folder."""
     key, cert = f"{folder}/key", f"{folder}/cert"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
                     "/CN=x", "-keyout", key, "-out", cert], check=True, capture_output=True)
@@ -332,7 +331,7 @@ def make_crl(folder, cert, key, revoked=(), days=2):
 
 
 def assert_conservation(log):
-    """Every received line is in exactly one of the other counts, for each connection and in total."""
+    """Asserts that every received line is in exactly one of the other counts, for each connection and in total."""
     for line in re.findall(r"(?:closed|stopped|status): (?!spool).*", log):
         lines = int(re.search(r"(\d+) lines", line)[1])
         others = re.findall(r"(\d+) (?:stored|duplicate|rejected|spooled|empty|in flight|not settled)", line)
@@ -343,7 +342,7 @@ def assert_conservation(log):
 
 
 class Daemon:
-    """The daemon under test. Its log goes to a file; close() fails on what a sanitizer said in it."""
+    """The daemon under test. Its log goes to a file; close() fails if a sanitizer reported anything in it."""
 
     def __init__(self, db, program=INGESTD, env=None, wrapper=(), pass_fds=(), config="", **settings):
         """settings: section__key=value; config: the text of a configuration file besides; env: what is to be added to the environment; wrapper: a program with arguments
@@ -383,14 +382,14 @@ class Daemon:
         return int(re.search(rf"{key}:\s+(\d+) kB", status)[1]) * 1024
 
     def memory_peak(self):
-        """The most resident memory so far, in bytes."""
+        """The peak of resident memory, in bytes."""
         return self.memory("VmHWM")
 
     def memory_now(self):
         return self.memory("VmRSS")
 
     def http(self):
-        """Where it answers over HTTP, with http.listen set: "http://127.0.0.1:34567"."""
+        """The URL of its pages, with http.listen set: "http://127.0.0.1:34567"."""
         return re.findall(r"status and metrics: (http://.*:\d+)/", self.log())[-1]
 
     def signal(self, number):
@@ -405,7 +404,7 @@ class Daemon:
         return wait_until(lambda: re.search(r"SIGHUP: .*", self.log()[before:]), "reload")[0]
 
     def stop(self, timeout=30):
-        """SIGTERM; returns the exit status."""
+        """Sends SIGTERM; returns the exit status."""
         self.signal(signal.SIGTERM)
         return self.process.wait(timeout)
 
@@ -419,7 +418,8 @@ class Daemon:
         return Client(sock)
 
     def send(self, *lines):
-        """A whole conversation: the lines, half-close, all replies, which are read meanwhile: else it could stand still."""
+        """A whole conversation: sends the lines, shuts down the sending side, returns all replies. Reads them meanwhile, or
+        the daemon would pause."""
         client = self.client()
         thread = client.feed(*lines, half_close=True)
         try:
@@ -448,7 +448,7 @@ class Client:
         self.send_bytes(b"".join(encode(line) + b"\n" for line in lines))
 
     def feed(self, *lines, half_close=False):
-        """The same in a thread, which is returned, as far as the daemon takes them."""
+        """Sends in a thread, which is returned, as far as the daemon reads."""
 
         def run():
             try:
@@ -466,7 +466,7 @@ class Client:
         self.sock.sendall(data)
 
     def reply(self):
-        """The next reply, None when the daemon has closed."""
+        """The next reply; None when the daemon has closed."""
         while b"\n" not in self.rest:
             data = self.sock.recv(1 << 20)
             if not data:
@@ -477,7 +477,7 @@ class Client:
         return json.loads(line)
 
     def wait_ack(self, lines):
-        """Replies until this many lines are settled; returns the ack."""
+        """Reads replies until this many lines are settled; returns the ack."""
         last = None
         while (reply := self.reply()) is not None:
             if reply.get("ack", 0) >= lines:
@@ -486,7 +486,7 @@ class Client:
         raise AssertionError(f"closed before line {lines} was acked; the last reply was {last}")
 
     def finish(self):
-        """Half-close, then everything until the daemon closes."""
+        """Shuts down the sending side, then reads until the daemon closes."""
         self.sock.shutdown(socket.SHUT_WR)
         return self.drain()
 
@@ -502,7 +502,7 @@ class Client:
 
 
 class Replies:
-    """A conversation's replies: rejects by line number, the last ack, the closing word."""
+    """The replies of a connection: rejects by line number, the last ack, the closing code."""
 
     def __init__(self):
         self.rejects = {}
@@ -542,7 +542,7 @@ def record(**fields):
 
 
 def numbered(count, start=0, **fields):
-    """Good records of the objects "1" to "3", which their amounts tell apart."""
+    """Good records of the objects "1" to "3", with distinct amounts."""
     return [record(externalId=str(1 + n % 3), amountCents=n, **fields) for n in range(start, start + count)]
 
 
@@ -564,7 +564,7 @@ def without_none(rec):
 
 
 class TestCase(unittest.TestCase):
-    """A database and helpers for each test; a server for each module, or for all those that only use it."""
+    """A database and helpers for each test; a server for each module, or a shared one for modules that do not change it."""
 
     server = None
 

@@ -67,7 +67,7 @@ def check_format(_):
 
 
 def commands_of(build):
-    """The compiler's arguments for each file of src/ and tests/."""
+    """The compiler arguments for each file of src/ and tests/."""
     import json
     database = pathlib.Path(build, "compile_commands.json")
     if not database.exists():
@@ -78,7 +78,7 @@ def commands_of(build):
 
 
 def tidy_key(program, file, directory, command):
-    """Changes with whatever clang-tidy could see: the file with all that it includes, and the configuration."""
+    """A hash of everything that clang-tidy depends on: the file with all its includes, and the configuration."""
     arguments = [word for word in command[1:] if not word.startswith(("-flto", "-ffat-lto", "-M"))]
     for option in ("-o", "-MF", "-MT"):
         if option in arguments:
@@ -92,7 +92,7 @@ def tidy_key(program, file, directory, command):
 
 
 def changed():
-    """The files that differ from main, or from the commit before where this is main."""
+    """The files that differ from main, or on main from the previous commit."""
     def git(*arguments):
         done = subprocess.run(["git", "-c", "safe.directory=*", *arguments], cwd=ROOT, check=False, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -116,7 +116,7 @@ def check_tidy_all(build):
 
 
 def tidy(build, files):
-    """Of @files those that have changed since they were found in order: one takes some seconds."""
+    """Those of @files that changed since clang-tidy last passed: each takes some seconds."""
     from npm import CACHE
     program = need("clang-tidy")
     version = subprocess.run([program, "--version"], check=True, stdout=subprocess.PIPE).stdout

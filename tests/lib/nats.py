@@ -31,7 +31,8 @@ class Msg:
 
 
 class NatsClient:
-    """One connection, for one thread. Requests wait for their own answer; what comes for subscriptions meanwhile is kept."""
+    """One connection, for one thread. Requests wait for their own answer; messages of subscriptions that arrive meanwhile
+    are kept."""
 
     def __init__(self, port, timeout=5, user=None, tls=None):
         """tls: key and certificate, which is the authority, too"""
@@ -110,7 +111,7 @@ class NatsClient:
                 return None
 
     def next(self, timeout=5):
-        """The next message of a subscription; None where none comes in time."""
+        """The next message of a subscription; None if none arrives in time."""
         if self.kept:
             return self.kept.pop(0)
         return self._receive(time.monotonic() + timeout)
@@ -135,7 +136,7 @@ class NatsClient:
         return answer
 
     def store(self, subject, data, msg_id=None, timeout=5, **headers):
-        """Publishes to a stream; the sequence, once the stream has stored it."""
+        """Publishes to a stream; returns the sequence once the stream has stored it."""
         headers = ({"Nats-Msg-Id": msg_id} if msg_id else {}) | headers
         answer = json.loads(self.request(subject, data, headers, timeout))
         if "error" in answer:
@@ -147,7 +148,7 @@ class NatsClient:
 
 
 class NatsServers:
-    """Servers that form a cluster; each may be killed, stopped and started. partitions: of the subject mapping."""
+    """Servers that form a cluster; each can be killed, stopped and started. partitions: number in the subject mapping."""
 
     def __init__(self, count=3, partitions=4, sync="2m", more="", user=None, tls=None):
         """@more: of the servers' configuration; @user, @tls: with which the tests' own clients connect"""
@@ -202,7 +203,7 @@ class NatsServers:
         raise NatsError("no server answers")
 
     def wait_ready(self, timeout=60):
-        """JetStream has a leader."""
+        """Waits until JetStream has a leader."""
         def ready():
             try:
                 client = self.client(1)
@@ -217,7 +218,7 @@ class NatsServers:
         wait_until(ready, "JetStream", timeout, 0.1)
 
     def add_stream(self, name, subjects, replicas=None, **config):
-        """Also where the cluster only just got its leader."""
+        """Works even if the cluster has only just elected its leader."""
         config = {"name": name, "subjects": subjects, "retention": "limits", "discard": "new", "storage": "file",
                   "num_replicas": replicas or min(3, len(self.ports)), "duplicate_window": 120 * 10**9} | config
 

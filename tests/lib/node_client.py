@@ -1,4 +1,4 @@
-"""The client for TypeScript at work in Node, and a daemon that is played."""
+"""The client for TypeScript running in Node, and a scripted daemon."""
 
 import json
 import pathlib
@@ -14,7 +14,7 @@ SCRIPTS = ROOT / "tests/integration/client"
 
 
 def project(test, **modules):
-    """A folder where the scripts find the client, and other modules, by name."""
+    """Creates a directory where scripts can import the client, and other modules, by name."""
     folder = tempfile.TemporaryDirectory(prefix="ingestd-client-")
     test.addCleanup(folder.cleanup)
     place = pathlib.Path(folder.name)
@@ -27,7 +27,7 @@ def project(test, **modules):
 
 
 class Sender:
-    """drive.mjs at work; `plan` is described there."""
+    """A running drive.mjs; `plan` is described there."""
 
     def __init__(self, test, lines, options, **plan):
         place = project(test)
@@ -47,7 +47,7 @@ class Sender:
         self.process.stdout.close()
 
     def until(self, condition):
-        """Reads events up to one for which condition(event) holds; that one."""
+        """Reads events until condition(event) holds; returns that event."""
         for text in self.process.stdout:
             event = json.loads(text)
             self.events.append(event)
@@ -59,7 +59,7 @@ class Sender:
         return self.until(lambda event: event.get("line", 0) >= line)
 
     def finish(self):
-        """The rest; the last event of all, beside those of this name: it and the end."""
+        """Reads the rest; returns the last event with this name, and the end."""
         end = self.until(lambda event: event["type"] == "end")
         assert self.process.wait(20) == 0, "it ends by itself"
         return self.events[-2], end
@@ -69,7 +69,7 @@ class Sender:
 
 
 class Played(threading.Thread):
-    """A daemon that does what is written: `play` is called with the connections, one after the other."""
+    """A scripted daemon: calls `play` with the connections, one after the other."""
 
     def __init__(self, test, play):
         super().__init__(daemon=True)

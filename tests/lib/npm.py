@@ -1,4 +1,4 @@
-"""Packages of npm's registry: installed once, into the cache folder."""
+"""Packages of npm's registry, installed once into the cache directory."""
 
 import fcntl
 import hashlib
@@ -15,7 +15,7 @@ CACHE = pathlib.Path(subprocess.run(["bash", "-c", 'source "$0" && echo "$cache"
 
 
 class Unavailable(unittest.SkipTest):
-    """What is needed is not there; the text says why."""
+    """A requirement is missing; the text names it."""
 
 
 def need(*programs):
@@ -32,7 +32,7 @@ def need_node(version):
 
 
 def packages(folder):
-    """A folder with the *.mjs of @folder, and beside them the node_modules that its package.json asks for."""
+    """A directory with the *.mjs of @folder, and the node_modules that its package.json requires."""
     need("node", "npm")
     wanted = (folder / "package.json").read_bytes()
     place = CACHE / f"{folder.name}-{hashlib.sha256(wanted).hexdigest()[:12]}"
@@ -54,7 +54,7 @@ def packages(folder):
 
 
 def run_npm(place, *command):
-    """Runs a command of Node or npm in @place; raises Unavailable where the registry is out of reach."""
+    """Runs a command of Node or npm in @place; raises Unavailable if the registry cannot be reached."""
     try:
         done = subprocess.run(command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
     except subprocess.TimeoutExpired:
@@ -67,7 +67,7 @@ def run_npm(place, *command):
 
 
 def client_package():
-    """The folder of the TypeScript client, compiled: once for each state of its source, in the cache folder."""
+    """The compiled TypeScript client: compiled once per state of its source, in the cache directory."""
     need("node", "npm")
     source = ROOT / "src/clients/node"
     files = sorted(path for path in source.rglob("*") if path.is_file() and not {"node_modules", "dist"} & set(path.parts))

@@ -7,7 +7,7 @@ enum { MACHINES = 8, STATES = 32 };
 
 static struct seen {
         const struct state_machine *machine;
-        unsigned steps[STATES]; /* from each state: bits of the states that followed */
+        unsigned steps[STATES]; /* from each state: the states that followed, as bits */
 } all[MACHINES];
 
 static struct seen *find(const struct state_machine *m)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""ctest ... | summary.py BUILD: passes ctest's output on, and before its closing lines puts what they do not tell: the ten
-slowest tests, and which tests were skipped for what reason."""
+"""ctest ... | summary.py BUILD: passes ctest's output through and inserts, before its closing lines, the ten slowest tests
+and the reasons for skipped tests."""
 
 import collections
 import pathlib

@@ -1,7 +1,7 @@
 #ifndef TEST_H
 #define TEST_H
 
-/* What every cmocka test needs, in the order in which cmocka.h needs it. */
+/* What every cmocka test includes, in the order that cmocka.h requires. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

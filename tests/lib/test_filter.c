@@ -1,4 +1,4 @@
-/* Linked into every cmocka test: $TEST_FILTER, a pattern as cmocka has it ("*name*"), selects tests by name. */
+/* Linked into every cmocka test: $TEST_FILTER, a cmocka pattern ("*name*"), selects tests by name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

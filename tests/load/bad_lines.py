@@ -25,7 +25,7 @@ def drop(field: str) -> Callable[[Record], bytes]:
 
 
 def spoil(edit: Callable[[bytes], bytes]) -> Callable[[Record], bytes]:
-    """The record's text, made something that is no JSON."""
+    """The record's text, changed to something that is not JSON."""
     return lambda record: edit(dump(record))
 
 
@@ -37,7 +37,7 @@ def raw_metrics(text: bytes) -> Callable[[Record], bytes]:
 FAULTS: dict[str, list[Callable[[Record], bytes]]] = {
     "bad_json": [
         spoil(lambda text: text[: len(text) // 2]),
-        spoil(lambda text: text[:-1] + b',"currency":"USD"}'),  # the key stands twice
+        spoil(lambda text: text[:-1] + b',"currency":"USD"}'),  # a duplicate key
         spoil(lambda text: text[:-1] + b",}"),
         spoil(lambda text: text.replace(b'"', b"'")),
         spoil(lambda text: text + b" " + text),
@@ -110,8 +110,8 @@ CODES = [*FAULTS, "line_too_long", "ambiguous_account"]
 
 
 def bad_line(number: int, record: Record, shared: Record, max_line_bytes: int) -> tuple[str, bytes]:
-    """The code and the text (no line end) of the invalid line @number, from 0, made of a valid @record. @shared
-    is what makes a record one of an account that two connections reach."""
+    """The code and the text (without line end) of invalid line @number, from 0, made of a valid @record. @shared makes a
+    record refer to an account that two platform connections reach."""
     turn, index = divmod(number, len(CODES))
     code = CODES[index]
     if code == "line_too_long" and turn >= TOO_LONG_LINES:

@@ -1,4 +1,4 @@
-"""What the benchmark's ways write: generated lines, the rows that the daemon makes of them, and a database for both."""
+"""The data of the benchmark: generated lines, the rows that the daemon makes of them, and a database for both."""
 
 import json
 import pathlib
@@ -17,11 +17,11 @@ COLUMNS = ("id, ad_object_id, collected_at, period_start, period_end, amount_cen
 
 
 class Failure(Exception):
-    """The benchmark cannot go on; the text is for people."""
+    """The benchmark cannot continue; the text is for people."""
 
 
 def run_tool(*command: object, **options: object) -> str:
-    """The standard output of a program that is to succeed."""
+    """The standard output of a program that must succeed."""
     words = [str(word) for word in command]
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)  # type: ignore
     if done.returncode:
@@ -31,7 +31,7 @@ def run_tool(*command: object, **options: object) -> str:
 
 @dataclass(frozen=True)
 class Shape:
-    """What sort of data."""
+    """The kind of data."""
 
     records: int
     objects: int = 3000
@@ -41,7 +41,7 @@ class Shape:
 
 
 class Data:
-    """The files of one shape, and a database that has their hierarchy and empty chunks for their rows."""
+    """The files of one shape, and a database with their hierarchy and empty chunks for their rows."""
 
     def __init__(self, shape: Shape, folder: pathlib.Path, server: Server, tools: pathlib.Path) -> None:
         self.shape, self.folder = shape, folder
@@ -66,8 +66,7 @@ class Data:
             raise
 
     def _generate(self) -> None:
-        """The chunks' weeks are all under way at once, as when many accounts' pasts are fetched: each batch has rows
-        of every week."""
+        """Mixes the weeks, as when the history of many accounts is fetched at once: each batch has rows of every week."""
         shape, days = self.shape, []
         for week in range(shape.weeks):
             folder = self.folder / f"week-{week}"
@@ -100,14 +99,15 @@ class Data:
         return int(count), digest
 
     def check(self, way: str) -> None:
-        """Raises Failure unless what is stored is what all ways are to store."""
+        """Raises Failure unless the stored rows are those that every way must store."""
         found = self._contents()
         if found != self.contents:
             raise Failure(f"{way} stored {found[0]} rows with digest {found[1]}, "
                           f"not {self.contents[0]} with {self.contents[1]}")
 
     def empty(self) -> None:
-        """No rows, but their chunks stay (TRUNCATE of the hypertable would drop them); nothing left to be written."""
+        """Removes all rows but keeps their chunks, which TRUNCATE of the hypertable would drop; leaves nothing to be
+        flushed."""
         self.db.execute("""
             SELECT format('TRUNCATE %I.%I', chunk_schema, chunk_name) FROM timescaledb_information.chunks
             WHERE hypertable_name = 'spending' \\gexec

@@ -1,4 +1,4 @@
-"""A hierarchy through the socket, and spending over it: lines/s of both, and what the daemon's cache takes."""
+"""A hierarchy sent through the socket, then spending for it: lines/s of both, and the size of the daemon's cache."""
 
 import json
 import pathlib
@@ -51,7 +51,7 @@ class Results:
 
 
 def blast(tools: pathlib.Path, daemon: Daemon, connections: int, path: pathlib.Path, outcome: str, lines: int) -> float:
-    """Seconds until all lines were acked; each must have come to @outcome."""
+    """Seconds until all lines were acked; each must have had @outcome."""
     sent: dict[str, Any] = json.loads(run_tool(tools / "blast", daemon.socket, connections, path))
     if sent[outcome] != lines:
         raise Failure(f"of {lines} lines {sent[outcome]} are {outcome}: {sent}")

@@ -14,7 +14,7 @@ from lib.harness import Database
 
 
 def base_of(ways: Sequence[Way]) -> str:
-    """The way that others are compared with."""
+    """The way to which others are compared."""
     return next((way.name for way in ways if way.name == "psql"), ways[0].name)
 
 
@@ -25,7 +25,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def thousands(value: float) -> str:
-    """To three digits: more are noise."""
+    """Rounds to three digits: more are noise."""
     return f"{value / 1000:,.0f}k" if value >= 100_000 else f"{value / 1000:,.1f}k"
 
 
@@ -38,7 +38,7 @@ def ratio_text(ratios: Sequence[float]) -> str:
 
 
 def machine(db: Database) -> str:
-    """Where it was measured."""
+    """Describes the machine."""
     model = re.search(r"^model name\s*:\s*(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.M)
     postgres = db.value("SELECT current_setting('server_version')").split()[0]
     timescale = db.value("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
@@ -53,7 +53,7 @@ def ratios_to(base: Sequence[Run], runs: Sequence[Run]) -> list[float]:
 
 
 def microseconds(runs: Sequence[Run], name: str) -> str:
-    """The median CPU per row, of all runs that know it."""
+    """The median CPU time per row, of all runs that measured it."""
     values = [1e6 * getattr(run, name) / run.rows for run in runs if getattr(run, name) is not None]
     return f"{median(values):.2f}" if values else ""
 
@@ -77,7 +77,7 @@ def ways_table(ways: Sequence[Way], runs: dict[str, list[Run]]) -> str:
 
 
 def share_of_others(runs: Iterable[Run]) -> float | None:
-    """Of the machine's CPU time that was used."""
+    """The share of other programs in the machine's used CPU time."""
     every = [run for run in runs if run.other_cpu_seconds is not None]
     used = sum(run.cpu_seconds + (run.sender_cpu_seconds or 0) + run.server_cpu_seconds + run.other_cpu_seconds
                for run in every)
@@ -110,7 +110,7 @@ def ways_document(data: Data, ways: Sequence[Way], runs: dict[str, list[Run]], s
     ]
     peak = max((way.memory_peak for way in ways if isinstance(way, DaemonWay)), default=0)
     if peak:
-        lines.append(f"The daemon's memory was {peak / 1e6:.0f} MB at the most.\n")
+        lines.append(f"The daemon's memory was {peak / 1e6:.0f} MB at most.\n")
     lines += [f"Skipped: {name}: {why}.\n" for name, why in skipped.items()]
     return "".join(lines)
 

@@ -28,7 +28,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Dimension:
-    """What grows, step by step; the first step is what the others are compared with."""
+    """What grows, step by step; later steps are compared with the first."""
 
     name: str
     steps: list[Step]
@@ -66,7 +66,7 @@ def dimensions(records: int, objects: int, connections: int, large: bool) -> dic
 
 @dataclass
 class Line:
-    """What was measured of one step by one way; base[i] ran right before runs[i]."""
+    """The measurements of one step by one way; base[i] ran right before runs[i]."""
 
     label: str
     way: Way
@@ -78,7 +78,7 @@ class Line:
 
 @contextmanager
 def server_settings(server: Server, settings: Sequence[tuple[str, str]]) -> Iterator[None]:
-    """Of the private server, for a while."""
+    """Changes settings of the private server for a while."""
     try:
         for name, value in settings:
             psql(server.url, f"ALTER SYSTEM SET {name} = {value}")
@@ -95,7 +95,7 @@ class Scale:
 
     def __init__(self, dimension: Dimension, ways_of: Callable[[Step, bool], list[Way]], server: Server,
                  folder: pathlib.Path, tools: pathlib.Path, say: Progress) -> None:
-        """@ways_of makes ways for a step, and adds the warm daemon where asked to."""
+        """@ways_of makes the ways for a step, and adds the warm daemon if asked to."""
         self.dimension, self.server, self.say = dimension, server, say
         self.datas: dict[Shape, Data] = {}
         try:
@@ -124,7 +124,7 @@ class Scale:
         return run
 
     def round(self) -> None:
-        """The first step comes before each of the others."""
+        """The first step is repeated before each later one."""
         first, *others = zip(self.dimension.steps, self.lines)
         for step, lines in others:
             for base, line in zip(first[1], lines):

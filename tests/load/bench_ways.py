@@ -1,4 +1,4 @@
-"""The ways to bring the same rows into the same table, and what each run of one cost."""
+"""The ways to write the same rows to the same table, and the cost of each run."""
 
 import json
 import os
@@ -40,17 +40,17 @@ class Run:
 
 
 def stat_of(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat behind the command, from the state on (proc(5))."""
+    """The fields of /proc/PID/stat after the command, from the state on (proc(5))."""
     return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
 
 
 def cpu_of(pid: int, with_children: bool = False) -> float:
-    """Seconds so far; with the children that have ended and were waited for."""
+    """CPU seconds so far, including children that have ended and were waited for."""
     return sum(map(int, stat_of(pid)[11 : 15 if with_children else 13])) / TICKS
 
 
 def cpu_of_server(server: Server) -> float | None:
-    """Of all its processes, those that have ended too. Known only of a private one."""
+    """CPU seconds of all its processes, including those that have ended. Known only for a private server."""
     if not server.private:
         return None
     postmaster = int(pathlib.Path(server.dir, "data/db/postmaster.pid").read_text().split()[0])
@@ -65,7 +65,7 @@ def cpu_of_server(server: Server) -> float | None:
 
 
 def cpu_of_machine() -> float:
-    """Of all processes on it."""
+    """CPU seconds of all processes on the machine."""
     user, nice, system, idle, iowait, irq, softirq = map(int, pathlib.Path("/proc/stat").read_text().split()[1:8])
     return (user + nice + system + irq + softirq) / TICKS
 
@@ -74,14 +74,14 @@ def cpu_of_machine() -> float:
 
 
 class Way:
-    """One of them. name is short, for --ways; label is for tables."""
+    """A way. name is short, for --ways; label is for tables."""
 
     name = ""
     label = ""
     color = ""
 
     def start(self, data: Data) -> None:
-        """What is not measured."""
+        """The part that is not measured."""
 
     def run(self, data: Data) -> Run:
         """Fills the empty table."""
@@ -92,7 +92,7 @@ class Way:
 
 
 class DaemonWay(Way):
-    """The daemon, started anew for each run, and blast to feed it."""
+    """The daemon, restarted for each run, fed by blast."""
 
     color = "daemon"
 

@@ -26,7 +26,7 @@ MAX_PROBLEMS = 20
 
 @dataclass(slots=True)
 class Piece:
-    """Whole lines, on their way or waiting for acks."""
+    """Whole lines, being sent or waiting for acks."""
 
     data: bytes  # dropped when it is on its way, unless it may have to be sent again
     lines: int
@@ -82,7 +82,7 @@ class Latency:
 
 
 class Replay:
-    """Sends the lines of @source as @args say, and knows what became of them."""
+    """Sends the lines of @source as @args say, and keeps account of their outcomes."""
 
     def __init__(self, args: argparse.Namespace, source: LineSource) -> None:
         self.args, self.source = args, source
@@ -128,7 +128,7 @@ class Replay:
         self.watch(link)
 
     def watch(self, link: Link) -> None:
-        """Waits for replies, and for room in the socket where there is something to do with it."""
+        """Waits for replies, and for room in the socket if there is something to send."""
         load = not self.args.rate and self.has_room(link) and not self.source.starved
         wanted = selectors.EVENT_READ
         if link.sending() and (len(link.out) or link.again or self.source.ended or load):
@@ -138,7 +138,7 @@ class Replay:
             link.watched = wanted
 
     def end(self, link: Link, why: str) -> None:
-        """The connection is over: well, or --resume sends what was not acked on another, or lines are lost."""
+        """The connection has ended: successfully, or --resume sends unacked lines on another, or lines are lost."""
         assert link.sock
         self.selector.unregister(link.sock)
         link.sock.close()
@@ -163,7 +163,7 @@ class Replay:
     # --- sending ---
 
     def has_room(self, link: Link) -> bool:
-        """What --resume keeps is bounded."""
+        """Limits what --resume keeps."""
         return not self.args.resume or link.unacked_bytes < KEPT_BYTES // len(self.links)
 
     def next_piece(self, link: Link) -> Piece | None:
@@ -183,7 +183,7 @@ class Replay:
         return Piece(data, lines, at)
 
     def pump(self, link: Link) -> None:
-        """Sends what the socket takes; at the input's end shuts the sending side down."""
+        """Sends what the socket accepts; at the input's end shuts the sending side down."""
         for _ in range(4):  # then it is the others' turn
             if not len(link.out):
                 piece = self.next_piece(link)
@@ -335,7 +335,7 @@ class Replay:
         sys.stderr.flush()
 
     def result(self) -> dict[str, Any]:
-        """What --json writes; closes what is still open."""
+        """The output of --json; closes what is still open."""
         for link in self.links:
             self.counts.update(link.counts if link.sock else {})
         unsettled = self.lines + self.source.count_rest() - self.acked

@@ -1,5 +1,5 @@
 /* Preloaded into the daemon (LD_PRELOAD): counts its allocations and system calls in the file $COUNT_CALLS,
- * which a test maps, too. What libuv and libpq call is counted; what libc calls inside itself is not. */
+ * which a test maps, too. Calls by libuv and libpq are counted; calls inside libc are not. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdarg.h>

@@ -62,7 +62,7 @@ def metric_texts(rng: random.Random, platform: str) -> dict[str, str]:
 
 
 def metrics_inside(rng: random.Random, platform: str, size: int) -> str:
-    """What stands between the braces of a metrics object of about @size bytes."""
+    """The contents of a metrics object of about @size bytes, without its braces."""
     items = [f'"{key}":{text}' for key, text in metric_texts(rng, platform).items()]
     rng.shuffle(items)
     parts: list[str] = []
@@ -99,7 +99,7 @@ def pool_of_results(rng: random.Random, scale: float) -> tuple[list[int], list[s
 
 
 def pool_of_metrics(rng: random.Random, platform: str, record_bytes: int, reserved: int) -> list[str]:
-    """What stands in metrics objects, for records of @record_bytes (0: a realistic mix) with @reserved other bytes."""
+    """The contents of metrics objects, for records of @record_bytes (0: a realistic mix) with @reserved other bytes."""
     pool = []
     for _ in range(max(16, min(1024, POOL_BYTES // max(record_bytes, 1)))):
         low, high = rng.choices([(0, 0), (20, 120), (120, 280), (280, 600)], [36, 46, 14, 4])[0]

@@ -16,8 +16,8 @@ def skip_lines(data: bytes, lines: int) -> int:
 
 
 class LineSource:
-    """The lines of all @paths ("-": the standard input) in order. Holds about @piece_bytes, or one line where that
-    is longer. Only the very last line can lack its newline: other files' last lines are given one."""
+    """The lines of all @paths ("-": standard input) in order. Holds about @piece_bytes, or one line if that is longer. Only
+    the very last line may lack its line feed; other files' last lines are given one."""
 
     def __init__(self, paths: list[str], piece_bytes: int) -> None:
         self.paths = deque(paths)
@@ -33,7 +33,7 @@ class LineSource:
         self.ready_lines = 0
 
     def fill(self) -> bool:
-        """Makes whole lines ready to take; false where there are none, see ended and starved."""
+        """Prepares whole lines; returns false if there are none, see ended and starved."""
         while not self.ready_lines and not self.ended:
             if self.file is None:
                 self.open_next()
@@ -72,7 +72,7 @@ class LineSource:
         self.file = None
 
     def take(self, limit: int | None = None) -> tuple[bytes, int]:
-        """The next lines, at most @limit, and how many they are; only after fill() was true."""
+        """The next lines, at most @limit, and their number; only after fill() returned true."""
         data, lines = self.ready, self.ready_lines
         if limit is None or lines <= limit:
             self.ready, self.ready_lines = b"", 0
@@ -82,7 +82,7 @@ class LineSource:
         return data[:end], limit
 
     def count_rest(self) -> int:
-        """How many lines are left, without those that a pipe has yet to bring. Uses them up."""
+        """The number of lines left, not counting those still to come through a pipe. Consumes them."""
         rest = 0
         while self.fill():
             rest += self.take()[1]

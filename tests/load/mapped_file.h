@@ -6,10 +6,10 @@
 #include "base/slice.h"
 
 /* Maps a whole file and reads it into memory, so that no way of the benchmark waits for the disk; it stays
- * mapped until the process ends. False, with errno, where it cannot be read or is empty. */
+ * mapped until the process ends. Returns false, with errno, if the file cannot be read or is empty. */
 bool mapped_file(const char *path, struct slice *ret);
 
-/* Takes the next line off @rest, without its end ("\n" or "\r\n"); false where none is left. */
+/* Takes the next line off @rest, without its end ("\n" or "\r\n"); returns false if there is none. */
 bool mapped_line(struct slice *rest, struct slice *ret_line);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-/* What @clock says (clock_gettime(2)), in seconds. */
+/* The time of @clock (clock_gettime(2)) in seconds. */
 static inline double seconds(clockid_t clock)
 {
         struct timespec ts;

@@ -1,4 +1,4 @@
-/* The configuration file and --set: what is taken, and errors that name file, line and key. */
+/* The configuration file and --set: what is accepted, and errors that name file, line and key. */
 #include "config_file.h"
 
 static void test_accepted(void **state)
@@ -36,7 +36,7 @@ static void test_refused(void **state)
 {
         static const struct {
                 const char *text;
-                const char *in_error[3]; /* besides the path */
+                const char *in_error[3]; /* in addition to the path */
         } bad[] = {
                 {"[database]\nwriters=0", {":2:", "database.writers", "from 1 to 64"}},
                 {"\n\n[database]\n\nwriters=65", {":5:", "database.writers"}},
@@ -81,7 +81,7 @@ static void test_refused(void **state)
                 {"[listen]\ntcp=[::1]]:9000", {"listen.tcp"}},
                 {"[listen]\ntcp=[0000:0000:0000:0000:0000:0000:0000:0000:0000:0001]:9000", {"listen.tcp"}},
                 {"[http]\nlisten=9464", {":2:", "http.listen", "host:port or [v6]:port"}},
-                /* what inih passes over in silence */
+                /* what inih accepts silently */
                 {"[databse]", {":1:", "unknown section [databse]"}},
                 {"[batch]\n[log]\n\n[bach]\n", {":4:", "unknown section [bach]"}},
                 {"[]\n", {":1:", "section"}},
@@ -92,7 +92,7 @@ static void test_refused(void **state)
                 {"[database]\nurl=host=h\n  user=u", {":3:", "unknown key database.user"}},
                 {"[batch]\n=5", {":2:", "unknown key in [batch]"}},
                 {"[batch]\n\033[31mrows=5", {":2:", "unknown key in [batch]"}},
-                /* the first fault is told */
+                /* the first error is reported */
                 {"[batch]\nnothing\nrows=0", {":2:", "neither"}},
                 {"[batch]\nrows=0\nnothing", {":2:", "batch.rows"}},
                 {"[batch]\nnothing\n[bach]", {":2:", "neither"}},
@@ -115,8 +115,7 @@ static void test_refused(void **state)
         }
 }
 
-/* inih cuts what is longer than its buffer: that must never go unnoticed. The shipped file tells the limit.
- */
+/* inih cuts lines longer than its buffer, which must be noticed. The shipped file states the limit. */
 static void test_long_lines(void **state)
 {
         char text[1024];
@@ -139,7 +138,7 @@ static void test_long_lines(void **state)
         }
 }
 
-/* Nor what a NUL would hide from it. */
+/* So must what a NUL hides from inih. */
 static void test_nul(void **state)
 {
         static const char *const parts[] = {"[batch]\nrows=5", "7\n", "[batch]\n; ", "\nrows=5\n"};
@@ -160,7 +159,7 @@ static void test_nul(void **state)
         }
 }
 
-/* The last line may lack its end, and be as long as a line may be. */
+/* The last line may lack its line feed, and have the maximum length. */
 static void test_last_line(void **state)
 {
         char text[512];
@@ -242,7 +241,7 @@ static void test_overrides_in_order(void **state)
         config_deinit(&c);
 }
 
-/* Settings that do not go together. */
+/* Settings that contradict each other. */
 static void test_memory_and_line(void **state)
 {
         static const char text[] = "[limits]\nmax_line_bytes=64M\n";
@@ -288,7 +287,7 @@ static void test_url(void **state)
                 {"url = postgresql://u:p%20%3B@h/db?a=b", "postgresql://u:p%20%3B@h/db?a=b"},
                 {"url = host=h password='p # q;'", "host=h password='p # q;'"},
                 {"url: host=h", "host=h"},
-                /* as config/boris-ingestd.ini says; libpq refuses the open quote */
+                /* as documented in config/boris-ingestd.ini; libpq refuses the open quote */
                 {"url = host=h password='p ;q'", "host=h password='p"},
         };
         char text[256];
@@ -309,7 +308,7 @@ static void test_url(void **state)
         unsetenv("DATABASE_URL");
 }
 
-/* However a url goes astray, no error tells it. */
+/* Wherever a url is misplaced, no error quotes it. */
 static void test_url_is_never_told(void **state)
 {
         static const char *const lines[] = {
@@ -349,7 +348,7 @@ static void test_url_is_never_told(void **state)
         }
 }
 
-/* A path that would fill the message leaves room for what is wrong, and stays one line. */
+/* A path as long as the message leaves room for the error, and the message stays one line. */
 static void test_strange_paths(void **state)
 {
         char long_path[1024];

@@ -98,8 +98,8 @@ static void test_defaults(void **state)
         config_deinit(&c);
 }
 
-/* The shipped file loads as it is, to the defaults, and with every setting's semicolon taken away, too.
- * Writes the names that it documents, " section.key", to @ret_names. */
+/* The shipped file gives the defaults, as it is and with every setting uncommented. Writes the names that it
+ * documents, " section.key", to @ret_names. */
 static void load_shipped_file(char *ret_names, size_t size)
 {
         char error[CONFIG_ERROR_BYTES];
@@ -135,8 +135,7 @@ static void load_shipped_file(char *ret_names, size_t size)
         config_deinit(&c);
 }
 
-/* The table is config.c's own affair, so it is read from there: a setting that is added to it but not to the
- * shipped file is noticed. */
+/* Reads config.c's table from its source, so that a setting missing in the shipped file is noticed. */
 static void test_shipped_file(void **state)
 {
         char names[2048];
@@ -163,8 +162,7 @@ static void test_shipped_file(void **state)
         assert_string_equal(names, expected);
 }
 
-/* Every setting that has a range: both ends are taken, what lies beyond is not, in the file and with --set.
- */
+/* Every setting with a range: both ends are accepted, values beyond are not, in the file and with --set. */
 static void test_ranges(void **state)
 {
         static const struct {
@@ -246,7 +244,7 @@ static void test_ranges(void **state)
         }
 }
 
-/* Words and their places in the enums. */
+/* Words and their values in the enums. */
 static void test_words(void **state)
 {
         static const char *const levels[] = {"error", "warn", "info", "debug"};
@@ -301,7 +299,7 @@ static void test_password_file(void **state)
         assert_password("", "", "");
 }
 
-/* systemd's files for the service: named so, they are found in its folder; without one there are none. */
+/* systemd's credentials: found in its directory; without a directory there are none. */
 static void test_credentials(void **state)
 {
         char dir[] = "/tmp/test_config-XXXXXX";
@@ -383,8 +381,9 @@ static void test_take_over(void **state)
 
 static void test_client_sections(void **state)
 {
-        static const char text[] = "[client a]\npeer = user:x\naccounts = 1 2\naccounts = 3\n[limits]\nidle_ms = 5\n"
-                                   "[client b.c-d_e]\nmax_connections = 7\nmemory_percent = 50\n";
+        static const char text[] =
+                "[client a]\npeer = user:x\naccounts = 1 2\naccounts = 3\n[limits]\nidle_ms = 5\n"
+                "[client b.c-d_e]\nmax_connections = 7\nmemory_percent = 50\n";
         char applied[CONFIG_NAMES_BYTES];
         char restart[CONFIG_NAMES_BYTES];
         struct config running;
@@ -412,7 +411,7 @@ static void test_client_sections(void **state)
         config_deinit(&running);
 }
 
-/* The longest line stays what it was, so memory must suffice for that. */
+/* limits.max_line_bytes does not change, so the memory must suffice for it. */
 static void test_take_over_memory(void **state)
 {
         char applied[CONFIG_NAMES_BYTES];
@@ -431,7 +430,7 @@ static void test_take_over_memory(void **state)
         config_deinit(&running);
 }
 
-/* Certificates change places; TLS itself comes and goes with a restart only. */
+/* Certificates are replaced; turning TLS on or off needs a restart. */
 static void test_take_over_tls(void **state)
 {
         static const char one[] = "[listen]\ntls_cert = a\ntls_key = b\ntls_client_ca = c\n";
@@ -461,16 +460,11 @@ static void test_take_over_tls(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_take_over),
-                cmocka_unit_test(test_client_sections),
-                cmocka_unit_test(test_take_over_tls),
-                cmocka_unit_test(test_take_over_memory),
-                cmocka_unit_test(test_password_file),
-                cmocka_unit_test(test_credentials),
-                cmocka_unit_test(test_defaults),
-                cmocka_unit_test(test_shipped_file),
-                cmocka_unit_test(test_ranges),
-                cmocka_unit_test(test_words),
+                cmocka_unit_test(test_take_over),     cmocka_unit_test(test_client_sections),
+                cmocka_unit_test(test_take_over_tls), cmocka_unit_test(test_take_over_memory),
+                cmocka_unit_test(test_password_file), cmocka_unit_test(test_credentials),
+                cmocka_unit_test(test_defaults),      cmocka_unit_test(test_shipped_file),
+                cmocka_unit_test(test_ranges),        cmocka_unit_test(test_words),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,4 +1,4 @@
-/* The reader by itself; what becomes of a record's fields is test_record.c's. */
+/* The reader on its own; test_spending_record.c tests the fields of a record. */
 #include "test.h"
 
 #include <stdio.h>
@@ -24,7 +24,7 @@ static void test_decode(void **state)
         (void)state;
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
                 struct json_string s = {slice_str(cases[i].raw), strchr(cases[i].raw, '\\') != NULL};
-                char *out = malloc(s.raw.len + 1); /* no byte more than promised, but for the NUL */
+                char *out = malloc(s.raw.len + 1); /* exactly the promised size, plus a NUL */
                 size_t len = json_string_decode(s, out);
 
                 assert_true(len <= s.raw.len);
@@ -34,7 +34,7 @@ static void test_decode(void **state)
         }
 }
 
-/* Texts end where their memory does: a sanitizer sees every byte read beyond. */
+/* Texts end where their memory ends: a sanitizer notices every byte read beyond. */
 static void test_every_prefix(void **state)
 {
         static const char text[] =
@@ -74,8 +74,7 @@ static bool reads_string(const char *text, size_t len, size_t *ret_len)
         return ok;
 }
 
-/* Strings are looked through many bytes at once: each byte, in each place, in strings of each length up to
- * some. */
+/* Strings are scanned many bytes at a time: tests each byte at each position in strings of several lengths. */
 static void test_every_byte_of_a_string(void **state)
 {
         (void)state;
@@ -86,7 +85,7 @@ static void test_every_byte_of_a_string(void **state)
                                 char text[42];
                                 size_t found;
 
-                                memset(text, 'a', sizeof(text)); /* "\\a" is no escape */
+                                memset(text, 'a', sizeof(text)); /* "\\a" is not an escape */
                                 text[0] = '"';
                                 text[at] = (char)byte;
                                 text[len + 1] = '"';
@@ -124,7 +123,7 @@ static void test_trouble_is_the_value_s_own(void **state)
 
 enum { KEYS = 3000, KEY_BYTES = 8, SLOTS = 8192 };
 
-/* The least time that reading an object with these keys takes, of several tries. */
+/* The shortest of several measured times for reading an object with these keys. */
 static double read_keys(char keys[KEYS][KEY_BYTES + 1])
 {
         struct json_scratch scratch = {0};
@@ -152,7 +151,7 @@ static double read_keys(char keys[KEYS][KEY_BYTES + 1])
         return best;
 }
 
-/* An attacker looks for keys whose hashes, which everybody can compute, want one slot of a table. */
+/* An attacker chooses keys whose hashes, which everybody can compute, have the same slot in a table. */
 static void test_colliding_keys_cost_no_more(void **state)
 {
         static char colliding[KEYS][KEY_BYTES + 1];
@@ -219,9 +218,9 @@ static void test_long_text(void **state)
         assert_int_equal(trouble_of("{\"a\":[1e500,{\"b\":[-1e-500]}]}", 1100), JSON_TROUBLE_NONE);
         assert_int_equal(trouble_of("{\"a\":[0e500,{\"b\":[0e-500]}]}", 500), JSON_TROUBLE_LONG);
         assert_int_equal(trouble_of("{\"a\":1e1000}", 0), JSON_TROUBLE_NONE);
-        /* without exponents any text that was sent may be stored */
+        /* without exponents, any text of an accepted line may be stored */
         assert_int_equal(trouble_of("{\"a\":[1,1.5,12345678901234567890]}", 10), JSON_TROUBLE_NONE);
-        /* of a number, who reads it decides */
+        /* for a number, its reader decides */
         assert_int_equal(trouble_of("1e1000", 10), JSON_TROUBLE_NONE);
 }
 

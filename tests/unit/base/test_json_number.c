@@ -1,11 +1,12 @@
-/* Numbers by themselves; what becomes of a field's is test_spending_record's. */
+/* Numbers on their own; test_spending_record.c tests the numbers of fields. */
 #include "test.h"
 
 #include <stdlib.h>
 
 #include "base/json_number.h"
 
-/* Behind what @text begins with, or -1 where that is no short number; memory ends where the text does. */
+/* Returns the position after the number at the start of @text, or -1 if it is not a short number; memory
+ * ends where the text ends. */
 static ptrdiff_t read_short(const char *text, int64_t *ret)
 {
         size_t len = strlen(text);
@@ -35,10 +36,10 @@ static void test_short(void **state)
                 {"12 }", 2, 12},
                 {"123456789012345", 15, 123456789012345},
                 {"-999999999999999", 16, -999999999999999},
-                {"999999999999999x", 15, 999999999999999}, /* what stands behind it is another's matter */
+                {"999999999999999x", 15, 999999999999999}, /* what follows is not the number's concern */
                 {"", -1, 0},
                 {"-", -1, 0},
-                {"-0", -1, 0}, /* jsonb makes 0 of it */
+                {"-0", -1, 0}, /* jsonb stores 0 */
                 {"00", -1, 0},
                 {"01", -1, 0},
                 {"-01", -1, 0},
@@ -104,7 +105,7 @@ static void test_integer(void **state)
         }
 }
 
-/* What PostgreSQL's numeric prints, see length() in integration/test_metrics. */
+/* The output of PostgreSQL's numeric; see length() in integration/test_metrics. */
 static void test_text_len(void **state)
 {
         static const struct {

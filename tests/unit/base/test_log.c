@@ -1,4 +1,4 @@
-/* What the log writes, caught at its end: standard error. */
+/* The log's output, read back from standard error. */
 #include "test.h"
 
 #include <inttypes.h>
@@ -32,7 +32,7 @@ static int teardown(void **state)
         return 0;
 }
 
-/* What was written, by one write(2), so that lines of several processes stay whole. */
+/* The output of one write(2), so that lines of several processes stay whole. */
 static size_t read_logged(char text[4096])
 {
         ssize_t n = read(pipe_fds[0], text, 4095);
@@ -51,7 +51,7 @@ static void assert_logged(const char *end)
         assert_string_equal(text + n - strlen(end), end);
 }
 
-/* Standard error counts as the journal's end from here on. */
+/* From here on standard error counts as the journal's. */
 static void pretend_journal(void)
 {
         struct stat st;
@@ -72,7 +72,7 @@ static void assert_entry(int fd, const char *expected)
         assert_string_equal(text, expected);
 }
 
-/* An entry with its fields; where the journal does not take it any more, a line. */
+/* An entry with its fields; if the journal no longer accepts entries, a line. */
 static void test_journal(void **state)
 {
         struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -122,7 +122,7 @@ static void test_formats(void **state)
         log_init_at(LOG_LEVEL_INFO, LOG_FORMAT_AUTO, "/nonexistent/socket");
         log_info("i");
         assert_logged("<6>i\n");
-        setenv("JOURNAL_STREAM", "1:2", 1); /* somebody else's */
+        setenv("JOURNAL_STREAM", "1:2", 1); /* another program's */
         log_init(LOG_LEVEL_INFO, LOG_FORMAT_AUTO);
         log_info("i");
         assert_logged("Z info i\n");
@@ -140,7 +140,7 @@ static void test_plain_time(void **state)
         int len = 0;
 
         (void)state;
-        setenv("TZ", "Asia/Kathmandu", 1); /* the time is UTC, wherever the server stands */
+        setenv("TZ", "Asia/Kathmandu", 1); /* the time is UTC, in whatever time zone the server is */
         log_init(LOG_LEVEL_INFO, LOG_FORMAT_PLAIN);
         log_info("text");
         assert_int_equal(read_logged(text), strlen("2026-01-02T03:04:05.678Z info text\n"));
@@ -151,7 +151,7 @@ static void test_plain_time(void **state)
         unsetenv("TZ");
 }
 
-/* At each level, what is as grave or graver is written, and nothing else. */
+/* At each level, events of that severity or higher are written, and no others. */
 static void test_levels(void **state)
 {
         static const char *const prefixes[] = {"<3>", "<4>", "<6>", "<7>"};
@@ -184,7 +184,7 @@ static void test_one_event_is_one_line(void **state)
         assert_logged("<6>\n");
 }
 
-/* Whatever its length, a line has its beginning, its end, and no more than 2048 bytes. */
+/* Whatever its length, a line keeps its beginning and its end, in at most 2048 bytes. */
 static void test_long_texts(void **state)
 {
         static char text[5000];
@@ -228,7 +228,7 @@ static void test_foreign_text(void **state)
         assert_logged("<6>?[31m ?evil?\n");
 }
 
-/* With a thread that writes: the order is kept, what comes again in a row is counted, and the end has it all. */
+/* With the writing thread: order is kept, repetitions are counted, and everything is written at the end. */
 static void test_thread(void **state)
 {
         char text[4096];

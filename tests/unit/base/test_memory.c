@@ -22,13 +22,13 @@ static void test_blocks(void **state)
         assert_true(memory_full(&m));
         assert_true(m.used >= 4 * BLOCK_BYTES);
         block_unref(block_ref(big));
-        assert_true(memory_full(&m)); /* one reference is left */
+        assert_true(memory_full(&m)); /* one reference remains */
         block_unref(big);
         assert_false(memory_full(&m));
         block_unref(a);
         assert_int_equal(m.used, 0);
         block_unref(NULL);
-        a->len = 5; /* it is kept as a spare, and comes back empty */
+        a->len = 5; /* it is kept as a spare, and returned empty */
         assert_ptr_equal(block_new(&m, 10), a);
         assert_int_equal(a->len, 0);
         block_unref(a);

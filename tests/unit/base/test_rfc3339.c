@@ -1,4 +1,4 @@
-/* Dates against the C library's own calendar; the syntax is in test_record.c's table. */
+/* Dates compared with the C library's calendar; test_spending_record.c tests the syntax. */
 #include "test.h"
 
 #include <stdio.h>
@@ -55,7 +55,7 @@ static void test_offsets(void **state)
         assert_true(utc == west);
 }
 
-/* Eight bytes are looked at together: each byte, in each place. */
+/* Eight bytes are checked at a time: tests each byte at each position. */
 static void test_every_byte(void **state)
 {
         static const char good[] = "1969-12-31T23:59:58Z";

@@ -39,7 +39,7 @@ static void test_v8(void **state)
         assert_string_equal(text, "ffffffff-ffff-8000-8000-000000000000");
 }
 
-/* Every place of the text holds what it must: a digit or a dash. */
+/* Every position of the text must hold a digit or a dash. */
 static void test_every_position(void **state)
 {
         static const char good[] = "01dee204-efdd-5702-9841-b5bbbec74be5";

@@ -13,7 +13,7 @@ static void assert_line(const struct progress *p, unsigned columns, bool color, 
         buf_deinit(&line);
 }
 
-static void test_what_fits(void **state)
+static void test_additions_that_fit(void **state)
 {
         struct progress p = {.name = "x\x1b.jsonl",
                              .lines = 1234567,
@@ -74,7 +74,7 @@ static void test_rates(void **state)
         assert_in_range((uint64_t)p.bytes_rate, 7000, 14000);
         progress_update(&p, 30);
         p.lines += 1000;
-        progress_update(&p, 29); /* a clock that stands still changes nothing */
+        progress_update(&p, 29); /* a clock that does not advance changes nothing */
         assert_in_range((uint64_t)p.lines_rate, 700, 1400);
 }
 
@@ -100,7 +100,7 @@ static void test_bar(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_what_fits),
+                cmocka_unit_test(test_additions_that_fit),
                 cmocka_unit_test(test_every_width),
                 cmocka_unit_test(test_trouble_and_colors),
                 cmocka_unit_test(test_rates),

@@ -1,11 +1,11 @@
-/* Which lines must not pass a batch that stepped aside, and what becomes of them. */
+/* Which lines must not pass a batch that was set aside, and what happens to them. */
 #include "test.h"
 
 #include "hierarchy/hierarchy_aside.h"
 
 static struct memory memory;
 static struct hierarchy_aside aside;
-static int clients[3]; /* only their addresses count */
+static int clients[3]; /* only their addresses matter */
 static unsigned settled;
 
 static int setup(void **state)
@@ -32,7 +32,7 @@ static struct line line(int client)
         return (struct line){.block = block, .text = {block->data, 0}, .origin = &clients[client]};
 }
 
-/* Texts are copied into the line, as they would lie there. */
+/* Copies texts into the line, where a real line has them. */
 static struct json_string put(struct line *l, const char *s)
 {
         struct block *b = l->block;
@@ -110,7 +110,7 @@ static void on_held(void *ctx, struct line *l)
         told++;
 }
 
-/* Whether the row, alone in a batch, passes. A row that passes is forgotten. */
+/* True if the row, alone in a batch, passes. A row that passes is dropped. */
 static bool passes(struct hierarchy_row row)
 {
         struct hierarchy_batch *b = batch(9);
@@ -222,7 +222,7 @@ static void test_the_row_that_waits_leaves_the_others(void **state)
         add(b, object(1, "act", "c", "p"));
         add(b, object(2, "act", "other", NULL));
         hierarchy_aside_put(&aside, b);
-        assert_false(passes(object(2, "act", "later", "c"))); /* behind "c", which came before it */
+        assert_false(passes(object(2, "act", "later", "c"))); /* after "c", which arrived earlier */
         b->due = 100;
         hierarchy_aside_split(&aside, b);
         b = hierarchy_aside_next(&aside, 0);
@@ -234,7 +234,7 @@ static void test_the_row_that_waits_leaves_the_others(void **state)
         stuck = hierarchy_aside_next(&aside, 100);
         finish(stuck);
         b = hierarchy_aside_next(&aside, 100);
-        assert_int_equal(b->len, 2); /* "c", and "later", which may stand behind it in one batch */
+        assert_int_equal(b->len, 2); /* "c", and "later", which may follow it in one batch */
         finish(b);
         assert_true(hierarchy_aside_empty(&aside));
 }
@@ -250,7 +250,8 @@ static void test_out_of_the_spool_all_lines_are_one_clients(void **state)
         add(b, row);
         hierarchy_aside_put(&aside, b);
         assert_false(spending_passes(behind));
-        assert_false(spending_passes(spending(0, "act"))); /* who may have sent it */
+        /* any client may have sent the line from the spool */
+        assert_false(spending_passes(spending(0, "act")));
         assert_true(spending_passes(spending(0, "act2")));
         evacuate();
 }

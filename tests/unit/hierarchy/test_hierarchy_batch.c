@@ -1,4 +1,4 @@
-/* Which lines may stand in one batch, and what refers to what in it. */
+/* Which lines may be in one batch, and what refers to what in it. */
 #include "test.h"
 
 #include <stdio.h>
@@ -101,8 +101,8 @@ static void test_parents_and_accounts(void **state)
         assert_int_equal(b->rows[2].account_number, 1);
 }
 
-/* An account of a connection, and one without whose id holds the bytes of that connection and of the first
- * one's id: two accounts. */
+/* An account with a connection, and one without, whose id contains the bytes of that connection and of the
+ * first one's id: two accounts. */
 static void test_accounts_are_told_apart(void **state)
 {
         static const char mimic[] = "QQQQQQQQQQQQQQQ\x01x"; /* 15 bytes of the uuid, the length and the id */

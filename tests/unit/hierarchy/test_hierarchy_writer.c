@@ -1,6 +1,6 @@
-/* Stories of a hierarchy writer and its server, as in spending/test_writer.c: two batches are written while the server
- * answers as it likes, or not at all. After every answer each line must be in exactly one place, and once the server
- * behaves, the last line is settled. */
+/* Stories of a hierarchy writer and its server, as in spending/test_writer.c: two batches are written while
+ * the server answers in any way, or not at all. After every answer each line must be in exactly one place,
+ * and once the server behaves, every line is settled. */
 #include "hierarchy/hierarchy_writer.h"
 
 #include "choices.h"
@@ -24,9 +24,9 @@ struct story {
         struct memory memory;
         struct hierarchy_writer writer;
         struct choices *choices;
-        struct hierarchy_batch *waiting[BATCHES_MAX]; /* what the owner has, the next one first */
+        struct hierarchy_batch *waiting[BATCHES_MAX]; /* held by the owner, the next one first */
         size_t waiting_len;
-        unsigned settled[LINES + 1]; /* how often each line was, by its number */
+        unsigned settled[LINES + 1]; /* how often each line was settled, by its number */
         struct block *block;         /* of all lines */
         bool closed;
 };
@@ -69,7 +69,7 @@ static void on_done(void *ctx, struct hierarchy_batch *batch)
         hierarchy_batch_free(batch);
 }
 
-/* Others are tried meanwhile. */
+/* Other batches are tried meanwhile. */
 static void on_aside(void *ctx, struct hierarchy_batch *batch, bool stuck)
 {
         struct story *s = ctx;
@@ -163,9 +163,9 @@ static void check_lines(const struct story *s)
 /* One of each action of sqlstate.h, with a lock. */
 static const char *const errors[] = {"23505", "23503", "40P01", "55P03", "22003", "53200", "42703"};
 
-enum { VARIANTS = 8 }; /* of an answer without an error: 0 is the one that is hoped for */
+enum { VARIANTS = 8 }; /* of an answer without an error; 0 is the expected one */
 
-/* What became of each account or object; the last two columns are of accounts alone. */
+/* The outcome of each account or object; the last two columns are for accounts only. */
 static struct pg_result written(const struct hierarchy_writer *w, unsigned variant)
 {
         static const enum db_write outcomes[VARIANTS] = {DB_WRITE_DONE,    DB_WRITE_NONE, DB_WRITE_SKIPPED,
@@ -177,7 +177,7 @@ static struct pg_result written(const struct hierarchy_writer *w, unsigned varia
                 fake_row(&res);
                 fake_i32(&res, (int32_t)(variant == 5 ? 1 : i + 1)); /* 5: one row again and again */
                 fake_i32(&res, outcomes[variant]);
-                fake_bool(&res, variant != 6); /* 6: there is no such connection */
+                fake_bool(&res, variant != 6); /* 6: the connection does not exist */
                 if (variant == 7)
                         fake_null(&res);
                 else
@@ -186,8 +186,8 @@ static struct pg_result written(const struct hierarchy_writer *w, unsigned varia
         return res;
 }
 
-/* What is there of each object: its account and its parent; variant 1: no parent, 2: no account, 3: itself, with
- * children. */
+/* What the database contains for each object: its account and its parent; variant 1: no parent, 2: no
+ * account, 3: the object itself, with children. */
 static struct pg_result resolved(const struct hierarchy_writer *w, unsigned variant)
 {
         static const struct uuid id = {{7}};
@@ -295,7 +295,7 @@ static void end(struct story *s)
         memory_deinit(&s->memory);
 }
 
-/* One step. False where nothing is left to do. */
+/* One step. Returns false if nothing is left to do. */
 static bool step(struct story *s)
 {
         struct pg_conn *c = &s->writer.conn;
@@ -310,7 +310,7 @@ static bool step(struct story *s)
         return true;
 }
 
-/* With @steps, the daemon stops after so many: what is in flight is never answered. */
+/* With @steps, the daemon stops after that many: the command in flight is never answered. */
 static void tell(struct choices *choices, unsigned steps)
 {
         static struct story s;
@@ -349,7 +349,7 @@ static void test_answers_by_chance(void **state)
         }
 }
 
-/* The answer never comes: the daemon stops before. */
+/* The daemon stops before the answer. */
 static void test_the_end_in_the_middle(void **state)
 {
         (void)state;
@@ -360,7 +360,7 @@ static void test_the_end_in_the_middle(void **state)
         }
 }
 
-/* Behind the others: what these reached. */
+/* Runs after all others and checks what they reached. */
 static void test_every_successor_was_reached(void **state)
 {
         (void)state;

@@ -1,4 +1,4 @@
-/* The monitor over a real socket, with workers that answer when the test wants it. */
+/* The monitor on a real socket, with workers that answer when the test says so. */
 #include "test.h"
 
 #include <errno.h>
@@ -144,7 +144,7 @@ static void test_an_answer_is_newer_than_its_request(void **state)
         assert_string_equal(answer_of(f, first, 5), "");
         assert_int_equal(f->asked, 1);
         assert_int_equal(f->detail, STATS_STEP);
-        second = ask_for(f, "/status.json"); /* while a report is awaited */
+        second = ask_for(f, "/status.json"); /* while stats are awaited */
         assert_string_equal(answer_of(f, second, 5), "");
         assert_int_equal(f->asked, 1);
         answer(f);
@@ -182,7 +182,7 @@ static void test_the_end_with_requests_waiting(void **state)
         close_monitor(f);
         for (size_t i = 0; i < 3; i++)
                 close(fds[i]);
-        answer(f); /* it was awaited, and comes late */
+        answer(f); /* they were awaited, and arrive late */
 }
 
 int main(void)

@@ -1,4 +1,4 @@
-/* Reports of several workers become one, and what the two pages make of it. */
+/* Merging the stats of several workers, and what the two pages show of the result. */
 #include "test.h"
 
 #include <stdio.h>
@@ -48,7 +48,7 @@ static void test_sum(void **state)
         stats_deinit(&sum);
 }
 
-/* Of many connections those stay whose oldest line is the oldest, those with none are last. */
+/* If there are too many connections, those with the oldest lines are kept; those without lines come last. */
 static void test_connections(void **state)
 {
         struct stats part = make_part(1);
@@ -137,7 +137,7 @@ static void test_history(void **state)
                 r.taken_us = step * 1000000;
                 r.ack_max_us = step;
                 history_note(h, &r);
-                r.ack_max_us = 0; /* another report of the same step */
+                r.ack_max_us = 0; /* further stats in the same step */
                 history_note(h, &r);
                 history_add(h, &r);
         }
@@ -203,7 +203,7 @@ static void test_readiness(void **state)
         assert_not_ready(f, "not connected to the database yet");
         r->database.failed = true;
         snprintf(r->database.error, sizeof(r->database.error), "gone");
-        assert_not_ready(f, "the database is away: gone");
+        assert_not_ready(f, "the database is unavailable: gone");
         f->status.trouble = "no tables";
         assert_not_ready(f, "database: no tables");
         r->spool.on = true;
@@ -218,7 +218,7 @@ static void test_readiness(void **state)
         assert_not_ready(f, "the daemon is stopping");
 }
 
-/* Buckets only grow, up to all; bounds are as wanted. */
+/* Buckets are cumulative; bounds are as specified. */
 static void test_metrics(void **state)
 {
         struct fixture *f = *state;
@@ -240,7 +240,7 @@ static void test_metrics(void **state)
         buf_deinit(&out);
 }
 
-/* Whatever a peer or a server's message holds, it is JSON. */
+/* Whatever a peer's name or a server's message contains, the output is JSON. */
 static void test_json(void **state)
 {
         struct fixture *f = *state;

@@ -19,7 +19,7 @@ static void test_actions(void **state)
                 {"40001", SQLSTATE_RETRY},
                 {"40P01", SQLSTATE_RETRY},
                 {"57014", SQLSTATE_RETRY},
-                /* these never cost a row */
+                /* these never reject a row */
                 {"08006", SQLSTATE_SERVER},
                 {"25006", SQLSTATE_SERVER},
                 {"28P01", SQLSTATE_SERVER},
@@ -36,7 +36,7 @@ static void test_actions(void **state)
                 {"TS000", SQLSTATE_SERVER},
                 {"TS001", SQLSTATE_SERVER},
                 {"TS500", SQLSTATE_SERVER},
-                /* these do if nothing but the row can be to blame */
+                /* these do, if only the row can be at fault */
                 {"XX000", SQLSTATE_SUSPECT},
                 {"0A000", SQLSTATE_SUSPECT},
                 {"42P01", SQLSTATE_SUSPECT},

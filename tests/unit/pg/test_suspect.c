@@ -1,5 +1,5 @@
-/* Whether rows or the server are to blame: without proof nobody; several rows are divided; a row alone is refused, or
- * waits, by its SQLSTATE. */
+/* Whether rows or the server are at fault: without proof neither; several rows are divided; a single row is
+ * rejected, or waits, by its SQLSTATE. */
 #include "test.h"
 
 #include "pg/suspect.h"
@@ -8,7 +8,7 @@ static const char *const all[] = {"23514", "22P02", "P0001", "23505", "23503", "
                                   "55P03", "57014", "53200", "53400", "25P04", "42501",
                                   "XX001", "TS001", "XX000", "42P01", "HV000"};
 
-/* Not for one error, and however often it comes: no row is touched. */
+/* Whatever the error and however often it occurs, no row is rejected. */
 static void test_without_proof_all_wait(void **state)
 {
         (void)state;
@@ -35,7 +35,7 @@ static void test_several_rows_are_divided(void **state)
         }
 }
 
-/* How often @sqlstate must come for a row alone to be refused; 0: not within 1,000 times. */
+/* How often @sqlstate must occur before a single row is rejected; 0: not within 1,000 times. */
 static unsigned failures_until_refused(const char *sqlstate)
 {
         struct suspicion s = {0};
@@ -75,7 +75,7 @@ static void test_proof(void **state)
         assert_true(suspect_proven(1000, 5000));
 }
 
-/* However good older proof is, the last word on a row is that of a probe. */
+/* However good older proof is, only a probe can reject a row. */
 static void test_a_row_is_refused_behind_a_probe_only(void **state)
 {
         struct suspicion s = {0};
@@ -90,7 +90,7 @@ static void test_a_row_is_refused_behind_a_probe_only(void **state)
         assert_int_equal(suspect_probed(&s, "XX000", 1, true), SUSPECT_REFUSE);
 }
 
-/* What was held against all of the rows costs none of a part's. */
+/* Failures of all rows do not count against a part of them. */
 static void test_each_part_begins_anew(void **state)
 {
         struct suspicion s = {.failures = SUSPECT_FAILURES_MAX, .lost = 7};

@@ -1,4 +1,4 @@
-/* When lines came that are not acked: exact while there are few groups of them, and never too late. */
+/* Receive times of unacked lines: exact while there are few groups of lines, and never too late. */
 #include "test.h"
 
 #include "server/arrivals.h"
@@ -24,7 +24,7 @@ static void test_few(void **state)
         assert_int_equal(arrivals_oldest(&a), 0);
         assert_int_equal(latency.count, 6);
         assert_int_equal(latency.sum_us, 3 * 8000 + 3 * 7000);
-        arrivals_note(&a, 6, 6, 9000); /* nothing behind what is acked */
+        arrivals_note(&a, 6, 6, 9000); /* nothing after the acked lines */
         assert_int_equal(a.len, 0);
 }
 

@@ -1,6 +1,6 @@
-/* Sessions over a real socket with a sink that is as awkward as it can be: it settles lines late and in any
- * order, and has no room whenever chance says so. Whatever it does, every line is handed over once and acked
- * once, nothing is left waiting, and all memory comes back. */
+/* Sessions on a real socket with an awkward sink: it settles lines late and in any order, and has no room at
+ * random. Nevertheless every line is delivered once and acked once, nothing is left waiting, and all memory
+ * is returned. */
 #include "test.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ struct fixture {
         uint64_t handed_over;
         unsigned gone;
         int room_in_percent;
-        bool room; /* chance decides anew for each turn of the loop */
+        bool room; /* random for each turn of the loop */
         const char *refuse;
 };
 
@@ -68,7 +68,7 @@ static void on_too_long(void *ctx, struct session *s, uint64_t line_no)
         session_settle(s, line_no, LINE_REJECTED, &reject);
 }
 
-/* Every second session is held back earlier than the others. */
+/* Every second session is refused room earlier than the others. */
 static bool has_room_for(void *ctx, const struct session *s)
 {
         struct fixture *f = ctx;
@@ -132,7 +132,7 @@ static int teardown(void **state)
 static void turn_loop(struct fixture *f)
 {
         f->room = random() % 100 < f->room_in_percent;
-        /* the first turn's callbacks are the second one's words */
+        /* replies to callbacks of the first turn are sent in the second */
         uv_run(&f->loop, UV_RUN_NOWAIT);
         uv_run(&f->loop, UV_RUN_NOWAIT);
 }
@@ -280,7 +280,7 @@ static void test_every_line_is_acked_once(void **state)
         assert_int_equal(f->gone, 3);
 }
 
-/* The connection breaks while lines are in flight: the session lives until the last of them is settled. */
+/* The connection breaks while lines are in flight: the session exists until the last of them is settled. */
 static void test_broken_connection(void **state)
 {
         struct fixture *f = *state;
@@ -301,7 +301,7 @@ static void test_broken_connection(void **state)
         assert_int_equal(f->gone, 1);
 }
 
-/* Draining: what was received is settled, the unfinished line is not waited for, the client is told. */
+/* Stopping: received lines are settled, the unfinished line is not waited for, the client is notified. */
 static void test_drain(void **state)
 {
         struct fixture *f = *state;
@@ -326,7 +326,7 @@ static void test_drain(void **state)
                 reply,
                 "{\"ack\":1,\"stored\":1,\"duplicate\":0,\"rejected\":0}\n{\"closing\":\"shutdown\"}\n");
         assert_int_equal(recv(fd, reply, sizeof(reply), 0), 0);
-        assert_int_equal(f->gone, 0); /* it lingers, for what the client may still send */
+        assert_int_equal(f->gone, 0); /* it lingers for further input of the client */
         close(fd);
         for (int i = 0; i < 5; i++)
                 turn_loop(f);

@@ -1,5 +1,5 @@
-/* The bytes that PostgreSQL's documentation asks for (COPY, "Binary Format"); what the server makes of them
- * is for the integration tests. */
+/* The bytes that PostgreSQL's documentation specifies (COPY, "Binary Format"); integration tests check what
+ * the server makes of them. */
 #include "test.h"
 
 #include "pg/pg_array.h"

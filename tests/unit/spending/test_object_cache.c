@@ -9,7 +9,7 @@ static XXH128_hash_t key(uint64_t n)
         return XXH3_128bits(&n, sizeof(n));
 }
 
-/* Keys that all want the same place, so that probing and moving up are exercised. */
+/* Keys with the same slot, to exercise probing and moving up. */
 static XXH128_hash_t crowded_key(uint64_t n)
 {
         return (XXH128_hash_t){.low64 = 5, .high64 = n + 1};
@@ -31,7 +31,7 @@ static int holds(const struct object_cache *c, XXH128_hash_t k, uint64_t n)
         return found && uuid_eq(found, &want);
 }
 
-/* Puts, replaces and removes at random, against an array that remembers. */
+/* Puts, replaces and removes at random, and compares with a plain array. */
 static void check_against_model(XXH128_hash_t (*make_key)(uint64_t), uint64_t keys)
 {
         uint64_t *model = calloc(keys, sizeof(*model));
@@ -87,7 +87,7 @@ static void test_limit(void **state)
 
                 object_cache_put(&c, key(i), &u);
                 assert_true(c.len <= 1000);
-                assert_true(holds(&c, key(i), i)); /* what came last is there */
+                assert_true(holds(&c, key(i), i)); /* the latest one is there */
         }
         for (uint64_t i = 0; i < 5000; i++)
                 found += (size_t)holds(&c, key(i), i);
@@ -107,7 +107,7 @@ static void test_off(void **state)
         object_cache_deinit(&c);
 }
 
-/* What stays through a whole round is read in it, whatever is removed between its parts. */
+/* An entry that exists during a whole round is read in it, whatever is removed meanwhile. */
 static void check_rounds(XXH128_hash_t (*make_key)(uint64_t), uint64_t keys)
 {
         struct object_cache_entry out[256];

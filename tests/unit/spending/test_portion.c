@@ -1,4 +1,4 @@
-/* How much of a batch goes into one transaction: new weeks, weeks, and records of which only the id counts. */
+/* How much of a batch goes into one transaction: new weeks, weeks, and records keyed by id alone. */
 #include "test.h"
 
 #include "spending/portion.h"
@@ -56,7 +56,7 @@ static void test_new_weeks(void **state)
         assert_cut(b, PORTION_NEW_WEEKS, 100 - PORTION_NEW_WEEKS);
         portion_written(b, &known);
         batch_free(b);
-        /* those that are known are taken besides */
+        /* known weeks are taken in addition */
         b = make_batch(100, -50, false);
         assert_cut(b, 2 * PORTION_NEW_WEEKS, 100 - 2 * PORTION_NEW_WEEKS);
         batch_free(b);

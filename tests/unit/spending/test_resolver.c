@@ -1,6 +1,6 @@
-/* Stories of a resolver and its server: five rows are looked up while the server answers as it likes, late, or not at all,
- * and while time passes, the hierarchy changes, or the daemon stops. At every moment each line is parked, or waits for its
- * object, or has left once; and once the server behaves, no line is left. */
+/* Stories of a resolver and its server: five rows are looked up while the server answers in any way, late,
+ * or not at all, and while time passes, the hierarchy changes, or the daemon stops. At every moment each
+ * line is parked, waits for its object, or has left once; and once the server behaves, no line is left. */
 #include "spending/resolver.h"
 
 #include "choices.h"
@@ -27,15 +27,15 @@ struct story {
         struct resolver resolver;
         struct choices *choices;
         struct block *block;
-        unsigned left[LINES + 1]; /* how often each line has, by its number */
+        unsigned left[LINES + 1]; /* how often each line has left, by its number */
         unsigned lines;           /* taken so far */
-        int waiting;              /* lines that on_unknown speaks of */
+        int waiting;              /* lines reported by on_unknown as waiting */
         unsigned ticks;
         bool draining;
         bool closed;
 };
 
-/* Which ways to end each question were taken. */
+/* The ways in which queries ended. */
 enum end { ANSWERED, FAILED, LOST, GIVEN_UP, ENDS };
 static bool ended[RESOLVER_QUESTIONS][ENDS];
 
@@ -138,8 +138,8 @@ static void put_unknown(struct pg_result *res, int32_t number, int64_t accounts)
         fake_null(res);
 }
 
-/* Variant 0: all are known; 1 to 3: none is; 4: the first is; 5: nothing is said; 6: twice, and of rows that were not
- * asked for. */
+/* Variant 0: all are known; 1 to 3: none is; 4: the first is; 5: an empty answer; 6: repeated, and for rows
+ * that were not asked about. */
 static struct pg_result looked_up(const struct resolver *r, unsigned variant)
 {
         struct pg_result res = fake_done(0);
@@ -158,7 +158,7 @@ static struct pg_result looked_up(const struct resolver *r, unsigned variant)
         return res;
 }
 
-/* What the objects in the cache are called; variant 1: they are gone, 2: they have other names. */
+/* The names of the objects in the cache; variant 1: they are deleted, 2: they have other names. */
 static struct pg_result named(const struct resolver *r, unsigned variant)
 {
         static const struct uuid connection = {{1}};
@@ -234,14 +234,14 @@ static void answer(struct story *s)
         } else {
                 ended[question][GIVEN_UP] |= !list_empty(&r->asked);
                 evacuate(s);
-                if (pg_conn_connected(&r->conn) && fake_sql(&r->conn)) /* no row hangs on it */
+                if (pg_conn_connected(&r->conn) && fake_sql(&r->conn)) /* no row waits for it */
                         fake_lose(&r->conn);
         }
 }
 
 /* --- stories --- */
 
-/* So long that all that waits for a time is due. */
+/* Lets enough time pass for everything that waits to be due. */
 static void pass_time(struct story *s)
 {
         fake_loop_pass(s->ticks++ % 2 ? 61000 : GRACE_MS / 2);
@@ -293,7 +293,7 @@ static bool step(struct story *s)
 
         if (!pg_conn_connected(c))
                 fake_ready(c);
-        else if (fake_sql(c) && s->lines > 1) /* the second line comes while the first one is asked for */
+        else if (fake_sql(c) && s->lines > 1) /* the second line arrives while the first one is looked up */
                 answer(s);
         else if (!is_over(s))
                 happen(s);
@@ -360,7 +360,7 @@ static void test_answers_by_chance(void **state)
         }
 }
 
-/* The answer never comes: the daemon stops before. */
+/* The daemon stops before the answer. */
 static void test_the_end_in_the_middle(void **state)
 {
         (void)state;
@@ -371,7 +371,7 @@ static void test_the_end_in_the_middle(void **state)
         }
 }
 
-/* Behind the others: what these reached. */
+/* Runs after all others and checks what they reached. */
 static void test_every_question_ended_in_every_way(void **state)
 {
         static const char *const ends[ENDS] = {"answered", "failed", "lost", "given up"};

@@ -4,8 +4,8 @@
 
 #include "spending/row_order.h"
 
-/* Rows of many objects, and some objects' rows in several places. @shared bytes at the front of all ids are
- * alike. */
+/* Rows of many objects, with some objects' rows in several places. The first @shared bytes of all ids are
+ * equal. */
 static struct row *make_rows(size_t len, size_t objects, size_t shared)
 {
         static const int64_t times[] = {
@@ -44,8 +44,8 @@ static int64_t week_of(int64_t unix_us)
         return unix_us / week_us - (unix_us % week_us < 0);
 }
 
-/* Every row once; where @by_chunk week by week; objects in the order of their ids, one's rows in order of
- * arrival. */
+/* Every row once; with @by_chunk week by week; objects in the order of their ids, each one's rows in order
+ * of arrival. */
 static void assert_order(const struct row_order *o, const struct row *rows, size_t len, bool by_chunk)
 {
         bool *seen = calloc(len + 1, sizeof(*seen));

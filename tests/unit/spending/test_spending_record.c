@@ -1,5 +1,5 @@
-/* Every rule of the record (contract section 5), accepted and refused, in one table: a line is made of a good
- * record in which one field is replaced, added or left out. */
+/* Every rule of the record, accepted and rejected, in one table: each line is a good record with one field
+ * replaced, added or left out. */
 #include "test.h"
 
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 static const struct receipt receipt = {INT64_C(1765432100000001), 7};
 
-/* name, JSON text; the record that every row of the table changes */
+/* name, JSON text: the record that every row of the table changes */
 static const char *const good[][2] = {
         {"platform", "\"META\""},
         {"accountExternalId", "\"act_1\""},
@@ -240,7 +240,7 @@ static const struct {
         {"metrics", "[]", "bad_type"},
         {"metrics", "\"{}\"", "bad_type"},
         {"metrics", "1", "bad_type"},
-        /* fields that nobody knows */
+        /* unknown fields */
         {"amount_cents", "1", "unknown_field"},
         {"Platform", "\"META\"", "unknown_field"},
         {"", "1", "unknown_field"},
@@ -488,7 +488,7 @@ static void test_derived_ids(void **state)
         (void)state;
         assert_int_equal(id.bytes[6] >> 4, 8);
         assert_int_equal(id.bytes[8] >> 6, 2);
-        /* 1608163200000 ms in front */
+        /* begins with 1608163200000 ms */
         assert_memory_equal(id.bytes, "\x01\x76\x6d\xff\x0c\x00", 6);
         for (size_t i = 0; i < ARRAY_LEN(different); i++)
                 assert_same_id(NULL, NULL, different[i][0], different[i][1], 0);
@@ -496,7 +496,7 @@ static void test_derived_ids(void **state)
         rec.ad_object_id = (struct uuid){{42}};
         spending_record_derive_id(&rec);
         assert_false(uuid_eq(&rec.id, &id));
-        /* what jsonb stores alike is the same record */
+        /* values that jsonb stores alike make the same record */
         assert_same_id("amountCents", "868.0", NULL, NULL, 1);
         assert_same_id("periodStart", "\"2020-12-02T09:00:00+01:00\"", NULL, NULL, 1);
         assert_same_id("metrics", "{ \"ctr\" : \"0.1\\u00355280\" }", NULL, NULL, 1);
@@ -511,7 +511,7 @@ static void test_derived_ids(void **state)
         assert_memory_equal(id2.bytes, "\x01\xde\xe2\x04", 4);
 }
 
-/* What a client sends twice is two records, unless it tells when it collected them. */
+/* A record sent twice is two records, unless it contains collectedAt. */
 static void test_receipts_and_ids(void **state)
 {
         struct spending_record first = decode_ok("collectedAt", NULL);
@@ -531,7 +531,7 @@ static void test_receipts_and_ids(void **state)
 
 static void test_numbers_in_metrics_and_ids(void **state)
 {
-        /* of each line numeric makes one and the same text, the first one */
+        /* numeric prints all texts of a line as the first one */
         static const char *const alike[][4] = {
                 {"100", "1e2", "1E+2", "0.1e3"},
                 {"0", "-0", "0e5", "-0.0e1"},
@@ -613,14 +613,14 @@ static void test_first_fault_is_told(void **state)
         struct reject reject;
 
         (void)state;
-        /* broken JSON before all else, then an unknown field, then the fields in their order */
+        /* broken JSON comes first, then unknown fields, then the fields in their order */
         assert_false(decode(SLICE_LIT("{\"nope\":1,\"platform\":7,\"x\":}"), &rec, &reject));
         assert_int_equal(reject.code, REJECT_BAD_JSON);
         assert_non_null(strstr(reject.message, "byte 28"));
         assert_false(decode(SLICE_LIT("{\"platform\":7,\"nope\":1,\"nope2\":2}"), &rec, &reject));
         assert_int_equal(reject.code, REJECT_UNKNOWN_FIELD);
         assert_string_equal(reject.field, "nope");
-        /* a name that is no text for others is told as it was sent */
+        /* a name that is not readable text is quoted as it was sent */
         assert_false(decode(SLICE_LIT("{\"platform\\u0000\":1}"), &rec, &reject));
         assert_string_equal(reject.field, "platform\\u0000");
         assert_false(decode(SLICE_LIT("{\"\\udc00\\ud800x\":1}"), &rec, &reject));
@@ -635,7 +635,7 @@ static void test_first_fault_is_told(void **state)
         assert_string_equal(reject.message, "platform must be \"META\", \"GOOGLE_ADS\" or \"TIKTOK\", not 7");
 }
 
-/* A value of any length and any characters is quoted cut, never inside a character. */
+/* A long value is quoted cut, between characters. */
 static void test_long_values_are_cut(void **state)
 {
         static char value[4000];

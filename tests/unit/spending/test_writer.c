@@ -1,7 +1,7 @@
-/* Stories of a writer and its server. In each, two batches are written while the server answers as it likes: it succeeds,
- * fails with any kind of error, says what it must not say, is too slow for the owner, or is lost; all sequences of the
- * first few answers are gone through, then many by chance. After every answer each line must be in exactly one place: with
- * the writer, with its owner, or settled; and once the server behaves, the last line is settled. */
+/* Stories of a writer and its server: two batches are written while the server succeeds, fails with any kind
+ * of error, sends impossible answers, is too slow for the owner, or is lost. All sequences of the first few
+ * answers are tried, then many at random. After every answer each line must be in exactly one place (with
+ * the writer, with its owner, or settled); and once the server behaves, every line is settled. */
 #include "spending/writer.h"
 
 #include "choices.h"
@@ -16,7 +16,7 @@ enum {
         LINES = 6,
         BATCHES_MAX = 64,
         STEPS_MAX = 2000,
-        DEPTH = 3,       /* of the stories that are gone through one by one */
+        DEPTH = 3,       /* of the stories that are tried systematically */
         BY_CHANCE = 6000 /* other stories */
 };
 
@@ -27,12 +27,12 @@ struct story {
         struct memory memory;
         struct writer writer;
         struct choices *choices;
-        struct batch *waiting[BATCHES_MAX]; /* what the owner has, the next one first */
+        struct batch *waiting[BATCHES_MAX]; /* held by the owner, the next one first */
         size_t waiting_len;
-        unsigned settled[LINES + 1]; /* how often each line was, by its number */
+        unsigned settled[LINES + 1]; /* how often each line was settled, by its number */
         unsigned outcomes[LINE_OUTCOMES];
-        bool blocked;   /* the socket takes no more for now */
-        bool obstacles; /* something may stand against fk_by_batch */
+        bool blocked;   /* the socket accepts no more data for now */
+        bool obstacles; /* the server may not allow fk_by_batch */
         bool closed;
 };
 
@@ -97,7 +97,7 @@ static void add_row(struct batch *b, uint64_t number, int64_t collected_at, bool
         batch_add_take(b, &row);
 }
 
-/* Rows of two weeks; then a batch with two rows of which the id alone counts. */
+/* Rows of two weeks, then a batch with two rows keyed by id alone. */
 static void make_batches(struct story *s)
 {
         struct batch *first = batch_new(&s->memory, 4);
@@ -138,7 +138,7 @@ static const char *const errors[] = {
         "23505", "23503", "40P01", "55P03", "22003", "22003", "53200", "42703", SPENDING_ROW_TRIGGERS};
 enum { NAMED = 5 };
 
-enum { VARIANTS = 6 }; /* of an answer without an error: 0 is the one that is hoped for */
+enum { VARIANTS = 6 }; /* of an answer without an error; 0 is the expected one */
 
 static struct pg_result merged(const struct writer *w, unsigned variant)
 {
@@ -151,12 +151,12 @@ static struct pg_result merged(const struct writer *w, unsigned variant)
         }
         if (variant >= 4) {
                 fake_row(&res);
-                fake_i32(&res, variant == 4 ? 0 : 1000); /* no row's number */
+                fake_i32(&res, variant == 4 ? 0 : 1000); /* not a row's number */
         }
         return res;
 }
 
-/* What is stored under the keys of the rows that were asked for; variant 1: another record, 2: none. */
+/* What is stored under the keys of the asked rows; variant 1: another record, 2: none. */
 static struct pg_result compared(const struct writer *w, unsigned variant, bool elsewhere)
 {
         const struct fates *f = &w->fates;
@@ -193,7 +193,7 @@ static struct pg_result objects(const struct writer *w, unsigned variant)
         return res;
 }
 
-/* Rows to probe with: one; variant 1: none, 2: two, 3: one of strange types. */
+/* Candidates for probe rows: one; variant 1: none, 2: two, 3: one with wrong types. */
 static struct pg_result candidates(unsigned variant)
 {
         static const struct uuid id = {{1}};
@@ -229,7 +229,7 @@ static struct pg_result success(const struct writer *w, unsigned variant)
         switch (w->state) {
         case WRITER_COPY:
         case WRITER_OPEN_COPY:
-                return fake_done((int64_t)w->batch->len - (variant == 1)); /* 1: one row less is stored */
+                return fake_done((int64_t)w->batch->len - (variant == 1)); /* 1: one row fewer is stored */
         case WRITER_OBSTACLE:
                 return text(variant == 1 ? "a trigger" : "");
         case WRITER_BEGIN:
@@ -290,7 +290,7 @@ static void answer(struct story *s)
         }
         if (way == VARIANTS + ARRAY_LEN(errors) + 1) {
                 writer_drop(w, "the owner does not wait");
-                if (pg_conn_connected(&w->conn) && fake_sql(&w->conn)) /* it has no batch in hand */
+                if (pg_conn_connected(&w->conn) && fake_sql(&w->conn)) /* it has no batch */
                         fake_lose(&w->conn);
                 return;
         }
@@ -326,7 +326,7 @@ static void end(struct story *s)
         memory_deinit(&s->memory);
 }
 
-/* One step. False where nothing is left to do. */
+/* One step. Returns false if nothing is left to do. */
 static bool step(struct story *s)
 {
         struct pg_conn *c = &s->writer.conn;
@@ -343,7 +343,8 @@ static bool step(struct story *s)
 
 struct plot {
         const struct writer_config *config;
-        unsigned steps; /* after which the daemon stops: what is in flight is never answered; 0: at the end */
+        /* after which the daemon stops, with the command in flight never answered; 0: at the end */
+        unsigned steps;
         bool blocked;
         bool obstacles;
 };
@@ -408,7 +409,7 @@ static void test_the_end_in_the_middle(void **state)
         }
 }
 
-/* Behind the others: what these reached. */
+/* Runs after all others and checks what they reached. */
 static void test_every_successor_was_reached(void **state)
 {
         (void)state;

@@ -1,6 +1,5 @@
-/* A sweep over the spool: lines are added, drained and settled while each of its operations on the disk fails
- * in turn, once. Every line is told to be durable once, comes back in its order, and nothing is left in the
- * end. */
+/* A sweep over the spool: lines are added, replayed and settled while each of its disk operations fails
+ * once, in turn. Every line is reported durable once and replayed in order, and nothing is left at the end. */
 #include "spool/spool.h"
 
 #include "faulty_disk.h"
@@ -19,7 +18,7 @@ struct owner {
         unsigned drained; /* in a row: starts over where the spool does */
         unsigned settled;
         bool seen[MANY];
-        bool holding; /* what is drained is kept ... */
+        bool holding; /* replayed lines are kept ... */
         struct line held[MANY];
         unsigned held_len; /* ... here, not settled */
 };
@@ -43,7 +42,7 @@ static bool may_erase(void *ctx)
         return true;
 }
 
-/* A line may come twice where a write was taken for failed, but never out of its order. */
+/* After a write wrongly reported as failed a line may be replayed twice, but never out of order. */
 static void on_drained(void *ctx, struct line *line)
 {
         struct owner *o = ctx;
@@ -164,7 +163,7 @@ static void test_sweep(void **state)
         assert_true(n > 40);
 }
 
-/* While a job reads on, all that was drained is given up. */
+/* While a job continues to read, all replayed lines are given up. */
 static void test_rewind_during_a_job(void **state)
 {
         static const struct spool_ops ops = {on_spooled, may_drain, may_erase, on_drained, on_job_over};

@@ -1,5 +1,5 @@
-/* The spool's file, and a sweep over it: each of its operations on the disk fails in turn. What was committed
- * is there afterwards, whole; of what was not, either all or nothing; and no file is taken for damaged. */
+/* The spool's file, and a sweep over it: each of its disk operations fails in turn. Committed lines are
+ * complete afterwards; uncommitted ones are there either all or not at all; and no file counts as damaged. */
 #include "spool/spool_file.h"
 
 #include <stdio.h>
@@ -23,7 +23,7 @@ static struct spool_record make_line(int turn, int i, char text[64])
         return r;
 }
 
-/* Whether it is durable. */
+/* Returns true if the transaction is durable. */
 static bool end_transaction(struct spool_file *f, enum spool_status status)
 {
         if (status == SPOOL_OK)

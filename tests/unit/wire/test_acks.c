@@ -1,4 +1,4 @@
-/* The watermark against a model that remembers every line, in random order. */
+/* The watermark compared with a model that records every line, in random order. */
 #include "test.h"
 
 #include <stdlib.h>
@@ -41,7 +41,7 @@ static void test_random_order(void **state)
         acks_deinit(&a);
 }
 
-/* One slow line holds the watermark while very many later ones are settled. */
+/* One slow line holds the watermark back while very many later ones are settled. */
 static void test_one_slow_line(void **state)
 {
         struct acks a = {0};

@@ -1,4 +1,4 @@
-/* The framer: whatever pieces the bytes arrive in, the lines are the same. */
+/* The framer: however the bytes are divided, the lines are the same. */
 #include "test.h"
 
 #include <stdio.h>

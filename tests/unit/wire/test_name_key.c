@@ -16,7 +16,7 @@ static bool alike(const struct name_key *a, const struct name_key *b, const stru
         return XXH128_isEqual(name_key_hash(a, secret), name_key_hash(b, secret));
 }
 
-/* Every byte counts, in short names and in such that are hashed in pieces. */
+/* Every byte matters, in short names and in names that are hashed in pieces. */
 static void test_every_byte_counts(void **state)
 {
         static char long_id[EXTERNAL_ID_MAX + 1];
@@ -51,7 +51,7 @@ static void test_pieces_do_not_run_together(void **state)
         assert_false(alike(&a, &b, &secret));
 }
 
-/* Of two processes none tells anything about the other. */
+/* The secret of one process reveals nothing about another's. */
 static void test_secrets_differ(void **state)
 {
         struct name_key_secret one;

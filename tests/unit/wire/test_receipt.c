@@ -31,7 +31,7 @@ static void test_moments_follow_the_clock(void **state)
         assert_true(receipts_next(&r, 6).us == START + 5000);
 }
 
-/* More lines than microseconds: they run ahead of the clock, and wait for it when there are fewer. */
+/* More lines than microseconds: moments run ahead of the clock, and wait for it when there are fewer. */
 static void test_no_moment_twice(void **state)
 {
         struct receipt_clock clock = clock_at(START);
@@ -73,7 +73,7 @@ static void test_workers_share_no_moment(void **state)
         }
 }
 
-/* Three days ahead for a moment, and back: nothing is left of it, in no worker. */
+/* Three days ahead for a moment, and back: no trace remains, in any worker. */
 static void test_a_jump_of_the_clock_passes(void **state)
 {
         struct receipt_clock clock = clock_at(START);
@@ -91,7 +91,7 @@ static void test_a_jump_of_the_clock_passes(void **state)
         now = START + 2000;
         assert_true(receipts_next(&b, 3).us == now);
         assert_in_range(receipts_next(&a, 3).us - now, 0, RECEIPT_BLOCK_MAX);
-        /* a step back that is small is waited out */
+        /* a small step back is waited out */
         now -= 500;
         assert_true(receipts_next(&a, 4).us > START + 2000);
 }

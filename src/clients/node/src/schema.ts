@@ -30,8 +30,8 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
 // --- values ---
 
 function checkText(field: string, text: string): void {
-  if (text.includes("\0")) throw new Reject("bad_value", field, `${field} holds the character NUL, which PostgreSQL cannot store`);
-  if (LONE_SURROGATE.test(text)) throw new Reject("bad_value", field, `${field} holds half of a surrogate pair, which PostgreSQL cannot store`);
+  if (text.includes("\0")) throw new Reject("bad_value", field, `${field} contains the character NUL, which PostgreSQL cannot store`);
+  if (LONE_SURROGATE.test(text)) throw new Reject("bad_value", field, `${field} contains half of a surrogate pair, which PostgreSQL cannot store`);
 }
 
 function need(fields: Fields, field: string): Json {
@@ -66,7 +66,7 @@ function optionalUuid(fields: Fields, field: string): void {
 
 function uuid(fields: Fields, field: string): void {
   if (!/^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/.test(text(fields, field)))
-    throw new Reject("bad_value", field, "a UUID must be a string of the form 01234567-89ab-cdef-0123-456789abcdef");
+    throw new Reject("bad_value", field, "a UUID must be a string like 01234567-89ab-cdef-0123-456789abcdef");
 }
 
 const TIME = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))$/;
@@ -74,17 +74,17 @@ const TIME = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|
 /** Microseconds since the Unix epoch. */
 function time(fields: Fields, field: string): bigint {
   const match = TIME.exec(text(fields, field));
-  if (!match) throw new Reject("bad_value", field, "a time must have the RFC 3339 form with an offset, like 2026-01-31T00:00:00Z");
+  if (!match) throw new Reject("bad_value", field, "a time must be in RFC 3339 form with an offset, like 2026-01-31T00:00:00Z");
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match.slice(1, 7).map(Number);
   const fraction = match[7] ?? "";
   if (/[1-9]/.test(fraction.slice(6)) || fraction.length > 6)
-    throw new Reject("bad_value", field, "a time must not be finer than microseconds (6 digits)");
+    throw new Reject("bad_value", field, "a time must have at most 6 fractional digits (microseconds)");
   const [offsetHour, offsetMinute] = [Number(match[9] ?? 0), Number(match[10] ?? 0)];
   const date = new Date(0);
   date.setUTCFullYear(year, month - 1, day);
   const exists = year >= 1 && date.getUTCMonth() === month - 1 && date.getUTCDate() === day && hour < 24 && minute < 60 && second < 60 &&
     offsetHour < 16 && offsetMinute < 60;
-  if (!exists) throw new Reject("bad_value", field, "a time must exist: years 0001 to 9999, no leap second, an offset under 16 hours");
+  if (!exists) throw new Reject("bad_value", field, "a time must exist: year 0001 to 9999, no leap second, offset under 16 hours");
   date.setUTCHours(hour, minute, second);
   const offset = (match[8] === "-" ? -1 : 1) * (offsetHour * 60 + offsetMinute);
   return BigInt(date.getTime() - offset * 60_000) * 1000n + BigInt(fraction.padEnd(6, "0") || 0);
@@ -110,7 +110,7 @@ function integerOf(raw: string, field: string): bigint {
 }
 
 function outOfRange(field: string): Reject {
-  return new Reject("bad_value", field, "an integer must be within ±(2^53-1) as a number, or within int64 as a string");
+  return new Reject("bad_value", field, "an integer must be within ±(2^53-1) as a number, or fit 64 bits as a string");
 }
 
 function integer(fields: Fields, field: string, least: bigint): void {
@@ -119,7 +119,7 @@ function integer(fields: Fields, field: string, least: bigint): void {
   if (value instanceof JsonNumber) {
     number = integerOf(value.raw, field);
   } else if (typeof value === "string") {
-    if (!/^(0|-?[1-9]\d*|-0)$/.test(value)) throw new Reject("bad_value", field, 'an integer in a string must be decimal digits like "-120"');
+    if (!/^(0|-?[1-9]\d*|-0)$/.test(value)) throw new Reject("bad_value", field, 'an integer in a string must consist of decimal digits, like "-120"');
     number = value.length > 20 ? INT64_MAX + 1n : BigInt(value);
     if (number > INT64_MAX || number < INT64_MIN) throw outOfRange(field);
   } else {
@@ -144,7 +144,7 @@ function checkStorable(field: string, value: Json, depth: number): void {
   } else if (value instanceof JsonNumber) {
     const { digits, exponent, scale } = decompose(value.raw);
     if (scale > 16383 || (digits !== "" && digits.length + exponent > 131072))
-      throw new Reject("bad_value", field, `${field} holds a number outside of PostgreSQL's numeric, which jsonb cannot store`);
+      throw new Reject("bad_value", field, `${field} contains a number outside the range of PostgreSQL's numeric`);
   } else if (value !== null && typeof value === "object") {
     for (const [key, inner] of Object.entries(value)) {
       if (!Array.isArray(value)) checkText(field, key);
