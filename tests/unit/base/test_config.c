@@ -57,7 +57,6 @@ static void test_refused(void **state)
                 {"[batch]\nlinger_ms= ; none", {"batch.linger_ms"}},
                 {"[batch]\nrows=5;6", {"batch.rows"}},
                 {"[batch]\nrows=5 # few", {"batch.rows"}},
-                {"[batch]\nbytes=8MB", {"batch.bytes"}},
                 {"[batch]\nbytes=8m", {"batch.bytes"}},
                 {"[log]\nlevel=loud", {"log.level", "error, warn, info or debug"}},
                 {"[log]\nformat=xml", {"log.format"}},
