@@ -269,12 +269,17 @@ static void add_to_batch(void *ctx, const struct row *row)
         batch_add_take(ctx, row);
 }
 
-/* The rows of locked objects rest together, and are asked for again: no try of theirs waits for the lock. */
+/* The rows of locked objects rest together, and are asked for again: no try of theirs waits for the lock. NULL: there are
+ * none. */
 static struct batch *take_locked(struct writer *w, const struct pg_result *res)
 {
         struct batch *locked = batch_new_part(w->batch, w->batch->len);
 
         remove_rows(w, res, add_to_batch, locked);
+        if (locked->len == 0) {
+                batch_free(locked);
+                return NULL;
+        }
         locked->suspicion = w->batch->suspicion;
         locked->suspicion.failures++;
         locked->locked = true;
@@ -291,13 +296,14 @@ static struct batch *take_locked(struct writer *w, const struct pg_result *res)
 void writer_on_locked(struct writer *w, const struct pg_result *res)
 {
         bool was_locked = w->batch->locked;
+        struct batch *locked = take_locked(w, res);
 
-        if (pg_result_rows(res) > 0)
-                w->ops->on_return(w->ctx, take_locked(w, res));
-        else if (!was_locked) {
+        if (!locked && !was_locked) {
                 blame(w); /* another lock */
                 return;
         }
+        if (locked)
+                w->ops->on_return(w->ctx, locked);
         if (w->batch->len == 0) {
                 batch_free(writer_detach_batch(w));
                 writer_become_idle(w);
