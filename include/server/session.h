@@ -66,6 +66,7 @@ enum { SESSION_PEER_BYTES = 128 };
 
 struct session {
         struct sessions *set;
+        struct line_source line_source;
         struct list all;
         struct list waiting;
         struct list dirty;
@@ -100,11 +101,6 @@ struct session {
         uint64_t in_flight;       /* lines not settled */
         struct arrivals arrivals; /* by clock_monotonic_us */
         struct client_log_entry log;
-
-        /* The sink's own notes. */
-        uint64_t hierarchy_batch; /* the last one that holds a record of this session; 0: none */
-        size_t unknown;           /* rows that wait for an unknown object */
-        size_t doubtful;          /* rows in batches in which a bad one is looked for */
 
         struct buf out; /* replies to send */
 };

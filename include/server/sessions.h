@@ -24,6 +24,7 @@ struct session_limits {
         unsigned idle_ms;             /* after so long without a whole line a session is ended; 0: never */
         bool with_spool;              /* acks say how many lines are spooled */
         const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none, and may change */
+        struct line_tally *tally; /* of all lines that sessions hand over; the sink counts those in flight */
 };
 
 struct sessions {
@@ -43,6 +44,7 @@ struct sessions {
         struct list dirty; /* those with something to say, or to be freed */
         struct list strangers;
         _Atomic unsigned places[SESSION_PLACES]; /* sessions in each. Other threads may read it. */
+        struct line_tally *tally;
         bool draining;
         bool ending;                  /* nothing more is settled */
         bool with_spool;              /* acks say how many lines are spooled */

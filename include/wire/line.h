@@ -2,6 +2,7 @@
 #define LINE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/memory.h"
@@ -12,12 +13,12 @@
 
 /* A line on its way, and where it came from. Whoever holds one settles it exactly once. */
 struct line {
-        struct block *block; /* where its bytes are; the line holds a reference */
-        struct slice text;   /* as it was sent, in the block */
-        void *origin;        /* who sent it: a session, or where drained a struct spool_line */
-        uint64_t number;     /* of that session, from 1 */
+        struct block *block;         /* where its bytes are; the line holds a reference */
+        struct slice text;           /* as it was sent, in the block */
+        struct line_source *source;  /* a session, or the spool */
+        struct spool_line *in_spool; /* its place there, if that is its source; else NULL */
+        uint64_t number;             /* of the client's connection, from 1 */
         struct receipt receipt;
-        bool drained;  /* it comes out of the spool */
         bool doubtful; /* it is counted as in a doubtful batch, by the pipeline */
         bool resting;  /* it is counted as in a resting batch, by the pipeline */
 };
@@ -29,8 +30,43 @@ struct line_from {
         uint64_t line;       /* of that connection, from 1 */
 };
 
-/* Takes over the line's fate: tells its origin, lets its memory go. @reject is given for LINE_REJECTED only.
- */
+struct line_source_ops {
+        /* The line is settled; @reject is given for LINE_REJECTED only. */
+        void (*settle)(struct line_source *source, const struct line *line, enum line_outcome outcome,
+                       const struct reject *reject);
+        /* Nobody will settle the line. */
+        void (*give_up)(struct line_source *source, const struct line *line);
+        struct line_from (*from)(const struct line_source *source, const struct line *line);
+        /* Its lines were acked before. So they are older than those of other sources, and nobody is told if one is
+         * rejected. */
+        bool acked;
+};
+
+/* Lines of all sources of a kind. */
+struct line_tally {
+        uint64_t counts[LINE_OUTCOMES]; /* settled */
+        uint64_t in_flight;             /* not settled */
+        uint64_t unknown;               /* of these, waiting for an unknown object */
+        uint64_t resting;               /* likewise, retried from time to time */
+        uint64_t abandoned;             /* given up */
+};
+
+/* Embedded in whatever hands lines to the stages. */
+struct line_source {
+        const struct line_source_ops *ops;
+        struct line_tally *tally; /* of its kind */
+        uint64_t last_hierarchy;  /* the hierarchy batch of its latest hierarchy line; 0: none */
+        size_t unknown;           /* its lines that wait for an unknown object */
+        size_t doubtful;          /* its lines in batches in which a bad one is looked for */
+};
+
+/* The line's end: counts it, reports it to its source, lets its memory go. */
+void line_settle(struct line *line, enum line_outcome outcome, const struct reject *reject);
+
+/* The same for a line that nobody will settle. */
+void line_give_up(struct line *line);
+
+/* For what takes over the line's outcome. @reject is given for LINE_REJECTED only. */
 typedef void line_settle_cb(void *ctx, struct line *line, enum line_outcome outcome,
                             const struct reject *reject);
 

@@ -39,8 +39,7 @@ static void mark_doubtful_line(struct line *line)
         if (line->doubtful)
                 return;
         line->doubtful = true;
-        if (!line->drained)
-                ((struct session *)line->origin)->doubtful++;
+        line->source->doubtful++;
 }
 
 static void mark_doubtful(struct batch *batch)
@@ -54,7 +53,7 @@ static void mark_resting_line(struct pipeline *p, struct line *line)
         if (line->resting)
                 return;
         line->resting = true;
-        *(line->drained ? &p->drained_resting : &p->resting) += 1;
+        line->source->tally->resting++;
         p->resting_bytes += line->text.len;
 }
 
@@ -70,10 +69,9 @@ static void mark_resting(struct pipeline *p, struct batch *batch)
 
 static void unmark(struct pipeline *p, struct line *line)
 {
-        if (line->doubtful && !line->drained)
-                ((struct session *)line->origin)->doubtful--;
+        line->source->doubtful -= line->doubtful;
         if (line->resting) {
-                *(line->drained ? &p->drained_resting : &p->resting) -= 1;
+                line->source->tally->resting--;
                 p->resting_bytes -= line->text.len;
         }
         line->doubtful = false;
@@ -82,36 +80,23 @@ static void unmark(struct pipeline *p, struct line *line)
 
 /* --- the end of a line --- */
 
-static struct line_from line_from(const struct line *line)
+static void note_reject(struct pipeline *p, const struct line *line, const struct reject *reject)
 {
-        if (line->drained)
-                return ((const struct spool_line *)line->origin)->from;
-        return (struct line_from){((const struct session *)line->origin)->peer,
-                                  ((const struct session *)line->origin)->number, line->number};
+        const struct line_source_ops *source = line->source->ops;
+        struct line_from from = source->from(line->source, line);
+
+        reject_file_add(p->rejects, &from, line->text, reject, source->acked ? REJECT_SPOOLED : REJECT_TOLD);
+        reject_ring_add(&p->latest, from.peer, from.connection, from.line, reject);
+        p->rejected[reject->code]++;
 }
 
 static void end_line(struct pipeline *p, struct line *line, enum line_outcome outcome,
                      const struct reject *reject)
 {
         unmark(p, line);
-        if (outcome == LINE_REJECTED) {
-                struct line_from from = line_from(line);
-
-                reject_file_add(p->rejects, &from, line->text, reject,
-                                line->drained ? REJECT_SPOOLED : REJECT_TOLD);
-                reject_ring_add(&p->latest, from.peer, from.connection, from.line, reject);
-                p->rejected[reject->code]++;
-        }
-        if (line->drained) {
-                p->drained_counts[outcome]++;
-                p->drained_in_flight--;
-                overflow_on_settled(p, line);
-        } else {
-                p->counts[outcome]++;
-                p->in_flight--;
-                session_settle(line->origin, line->number, outcome, reject);
-        }
-        block_unref(line->block);
+        if (outcome == LINE_REJECTED)
+                note_reject(p, line, reject);
+        line_settle(line, outcome, reject);
 }
 
 /* By a stage. */
@@ -119,26 +104,18 @@ static void settle(void *ctx, struct line *line, enum line_outcome outcome, cons
 {
         struct pipeline *p = ctx;
 
-        p->settled_at = uv_now(p->loop);
+        overflow_note_progress(&p->overflow);
         end_line(p, line, outcome, reject);
-}
-
-void pipeline_abandon_take(struct pipeline *p, struct line *line)
-{
-        p->abandoned++;
-        p->in_flight--;
-        session_abandon(line->origin);
-        block_unref(line->block);
 }
 
 static void on_abandoned(void *ctx, struct line *line)
 {
         struct pipeline *p = ctx;
 
-        if (spool_on(&p->spool))
-                overflow_keep_take(p, line);
+        if (overflow_on(&p->overflow))
+                overflow_keep_take(&p->overflow, line);
         else
-                pipeline_abandon_take(p, line);
+                line_give_up(line);
 }
 
 /* --- a line's way --- */
@@ -223,20 +200,20 @@ static bool decode(struct pipeline *p, const struct line *line, struct decoded *
                        : ad_object_record_read(&fields, &ret->as.hierarchy.rec.object);
 }
 
-static void route(struct pipeline *p, struct decoded *decoded, uint64_t *hierarchy_batch)
+static void route(struct pipeline *p, struct decoded *decoded, struct line_source *source)
 {
         if (decoded->kind != RECORD_SPENDING)
-                *hierarchy_batch = hierarchy_add_take(&p->hierarchy, &decoded->as.hierarchy);
-        else if (hierarchy_pending(&p->hierarchy, *hierarchy_batch))
-                hierarchy_follow_take(&p->hierarchy, *hierarchy_batch, &decoded->as.spending);
+                source->last_hierarchy = hierarchy_add_take(&p->hierarchy, &decoded->as.hierarchy);
+        else if (hierarchy_pending(&p->hierarchy, source->last_hierarchy))
+                hierarchy_follow_take(&p->hierarchy, source->last_hierarchy, &decoded->as.spending);
         else if (!hierarchy_hold_take(&p->hierarchy, &decoded->as.spending))
                 resolve(p, &decoded->as.spending);
 }
 
-void pipeline_route_take(struct pipeline *p, struct line *line)
+/* From the overflow. */
+static void on_routed(void *ctx, struct line *line)
 {
-        uint64_t *hierarchy_batch =
-                line->drained ? &p->drained_hierarchy : &((struct session *)line->origin)->hierarchy_batch;
+        struct pipeline *p = ctx;
         struct decoded decoded;
         struct reject reject;
 
@@ -245,7 +222,7 @@ void pipeline_route_take(struct pipeline *p, struct line *line)
         else if (decoded.kind == RECORD_HELLO)
                 end_line(p, line, LINE_EMPTY, NULL);
         else
-                route(p, &decoded, hierarchy_batch);
+                route(p, &decoded, line->source);
 }
 
 void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,
@@ -253,31 +230,31 @@ void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, s
 {
         struct line line = {.block = block_ref(block),
                             .text = line_no == 1 ? fields_without_bom(text) : text,
-                            .origin = s,
+                            .source = &s->line_source,
                             .number = line_no,
                             .receipt = receipts_next(&p->receipts, uv_now(p->loop))};
         struct decoded decoded;
         struct reject reject;
 
-        p->in_flight++;
+        p->direct.in_flight++;
         if (line.text.len == 0) /* a byte order mark alone */
                 end_line(p, &line, LINE_EMPTY, NULL);
         else if (!decode(p, &line, &decoded, &reject))
                 end_line(p, &line, LINE_REJECTED, &reject);
         else if (decoded.kind == RECORD_HELLO)
                 end_line(p, &line, LINE_EMPTY, NULL);
-        else if (p->overflow.diverting)
-                overflow_add_take(p, &line);
+        else if (overflow_diverts(&p->overflow))
+                overflow_add_take(&p->overflow, &line);
         else
-                route(p, &decoded, &s->hierarchy_batch);
+                route(p, &decoded, &s->line_source);
 }
 
 void pipeline_on_too_long(struct pipeline *p, struct session *s, uint64_t line_no)
 {
-        struct line line = {.origin = s, .number = line_no};
+        struct line line = {.source = &s->line_source, .number = line_no};
         struct reject reject;
 
-        p->in_flight++;
+        p->direct.in_flight++;
         reject_set(&reject, REJECT_LINE_TOO_LONG, NULL, "a line must not be longer than %zu bytes",
                    p->config->limits.max_line_bytes);
         end_line(p, &line, LINE_REJECTED, &reject);
@@ -298,15 +275,11 @@ static void on_written(void *ctx, bool new_accounts)
 
 static void on_unknown(void *ctx, const struct line *line, bool waits)
 {
-        struct pipeline *p = ctx;
         uint64_t change = waits ? 1 : (uint64_t)-1;
 
-        if (line->drained) {
-                p->drained_unknown += change;
-        } else {
-                p->unknown += change;
-                ((struct session *)line->origin)->unknown += change;
-        }
+        (void)ctx;
+        line->source->tally->unknown += change;
+        line->source->unknown += change;
 }
 
 /* --- reports --- */
@@ -373,34 +346,17 @@ static void report_batches(const struct pipeline *p, struct stats *r)
         r->batches_waiting = p->batcher.sealed_len;
         r->bad_rows = p->batcher.doubtful_rows + p->hierarchy.aside.lines;
         r->lookup_rows = p->resolver.parked;
-        r->unknown_rows = p->unknown + p->drained_unknown;
+        r->unknown_rows = p->direct.unknown + p->overflow.tally.unknown;
         r->hierarchy_rows = p->hierarchy.followers;
-}
-
-static void stats_spool(const struct pipeline *p, struct stats_spool *s)
-{
-        s->on = spool_on(&p->spool);
-        if (!s->on)
-                return;
-        s->diverting = p->overflow.diverting;
-        s->advancing = p->overflow.advancing;
-        s->failing = spool_failing(&p->spool);
-        s->before = p->spool.found;
-        s->lines = p->spool.lines;
-        s->bytes = p->spool.bytes;
-        s->max_bytes = p->config->spool.max_bytes;
-        s->lost_lines = p->spool.lost;
-        s->oldest_us = p->spool.lines > 0 ? p->spool.oldest_us : 0;
 }
 
 void pipeline_stats(const struct pipeline *p, struct stats *r, enum stats_detail detail)
 {
         for (size_t i = 0; i < LINE_OUTCOMES; i++)
-                r->counts[i] += p->counts[i];
-        memcpy(r->drained_counts, p->drained_counts, sizeof(r->drained_counts));
+                r->counts[i] += p->direct.counts[i];
         memcpy(r->rejects, p->rejected, sizeof(r->rejects));
-        r->in_flight = p->in_flight;
-        r->abandoned = p->abandoned;
+        r->in_flight = p->direct.in_flight;
+        r->abandoned = p->direct.abandoned;
         r->cache_hits = p->resolver.hits;
         r->cache_misses = p->resolver.cache_misses;
         r->cache_objects = p->resolver.cache.len;
@@ -409,7 +365,7 @@ void pipeline_stats(const struct pipeline *p, struct stats *r, enum stats_detail
         r->memory_limit = p->memory.limit;
         report_batches(p, r);
         stats_database(p, &r->database);
-        stats_spool(p, &r->spool);
+        overflow_stats(&p->overflow, r);
         if (detail == STATS_LISTS)
                 stats_add_latest(r, &p->latest);
 }
@@ -420,31 +376,33 @@ void pipeline_stats(const struct pipeline *p, struct stats *r, enum stats_detail
  * count as others do: else there would be no bound. */
 static size_t waiting_lines(const struct pipeline *p)
 {
-        return p->unknown + (p->resting_bytes < p->memory.limit / 2 ? p->resting : 0);
+        return p->direct.unknown + (p->resting_bytes < p->memory.limit / 2 ? p->direct.resting : 0);
 }
 
 /* Memory that lines on their way to the database fill is free soon. Those that wait do not count for that: who
  * waits for them would wait as long as they do. */
-bool pipeline_memory_full(const struct pipeline *p)
+static bool is_memory_full(const struct pipeline *p)
 {
-        return memory_full(&p->memory) && p->in_flight > waiting_lines(p);
+        return memory_full(&p->memory) && p->direct.in_flight > waiting_lines(p);
 }
 
-bool pipeline_stages_have_room(const struct pipeline *p)
+/* For any line, of the spool, too. */
+static bool stages_have_room(const struct pipeline *p)
 {
+        const struct line_tally *replayed = &p->overflow.tally;
+
         return batcher_has_room(&p->batcher) && batcher_has_room_for_doubtful(&p->batcher) &&
                resolver_has_room(&p->resolver) && hierarchy_has_room(&p->hierarchy) &&
                hierarchy_has_room_aside(&p->hierarchy) &&
-               !(memory_full(&p->memory) && p->in_flight + p->drained_in_flight > waiting_lines(p) +
-                                                                                          p->drained_unknown +
-                                                                                          p->drained_resting);
+               !(memory_full(&p->memory) && p->direct.in_flight + replayed->in_flight >
+                                                    waiting_lines(p) + replayed->unknown + replayed->resting);
 }
 
 bool pipeline_has_room(struct pipeline *p)
 {
-        if (p->overflow.diverting)
-                return overflow_has_room(p);
-        return batcher_has_room(&p->batcher) && resolver_has_room(&p->resolver) && !pipeline_memory_full(p);
+        if (overflow_diverts(&p->overflow))
+                return overflow_has_room(&p->overflow);
+        return batcher_has_room(&p->batcher) && resolver_has_room(&p->resolver) && !is_memory_full(p);
 }
 
 static bool has_room_for_doubtful(const struct pipeline *p)
@@ -455,28 +413,30 @@ static bool has_room_for_doubtful(const struct pipeline *p)
 
 bool pipeline_has_room_for(struct pipeline *p, const struct session *s)
 {
-        if (p->overflow.diverting)
+        if (overflow_diverts(&p->overflow))
                 return true;
-        return (hierarchy_has_room(&p->hierarchy) || !hierarchy_pending(&p->hierarchy, s->hierarchy_batch)) &&
-               (s->unknown == 0 || resolver_has_room_for_unknown(&p->resolver)) &&
-               (s->doubtful == 0 || has_room_for_doubtful(p));
+        return (hierarchy_has_room(&p->hierarchy) ||
+                !hierarchy_pending(&p->hierarchy, s->line_source.last_hierarchy)) &&
+               (s->line_source.unknown == 0 || resolver_has_room_for_unknown(&p->resolver)) &&
+               (s->line_source.doubtful == 0 || has_room_for_doubtful(p));
 }
 
 enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct session *s)
 {
-        bool full = pipeline_memory_full(p);
+        bool full = is_memory_full(p);
 
-        if (p->overflow.diverting)
-                return overflow_has_room(p) ? PAUSE_NONE : PAUSE_SPOOL;
+        if (overflow_diverts(&p->overflow))
+                return overflow_has_room(&p->overflow) ? PAUSE_NONE : PAUSE_SPOOL;
         if (!batcher_has_room(&p->batcher) || !resolver_has_room(&p->resolver) || (full && !database_up(p)))
                 return PAUSE_DATABASE;
         if (full)
                 return PAUSE_MEMORY;
-        if (!hierarchy_has_room(&p->hierarchy) && hierarchy_pending(&p->hierarchy, s->hierarchy_batch))
+        if (!hierarchy_has_room(&p->hierarchy) &&
+            hierarchy_pending(&p->hierarchy, s->line_source.last_hierarchy))
                 return PAUSE_HIERARCHY;
-        if (s->unknown > 0 && !resolver_has_room_for_unknown(&p->resolver))
+        if (s->line_source.unknown > 0 && !resolver_has_room_for_unknown(&p->resolver))
                 return PAUSE_UNKNOWN_OBJECTS;
-        if (s->doubtful > 0 && !has_room_for_doubtful(p))
+        if (s->line_source.doubtful > 0 && !has_room_for_doubtful(p))
                 return PAUSE_BAD_ROWS;
         return PAUSE_NONE;
 }
@@ -565,13 +525,14 @@ static int compare_received(const void *a, const void *b)
         const struct line *y = b;
         int64_t distance = (int64_t)(x->receipt.number - y->receipt.number);
 
-        if (x->drained || y->drained)
-                return y->drained - x->drained;
+        if (x->source->ops->acked || y->source->ops->acked)
+                return y->source->ops->acked - x->source->ops->acked;
         return (distance > 0) - (distance < 0);
 }
 
-void pipeline_evacuate(struct pipeline *p, const char *why, line_take_cb *cb)
+static void evacuate(void *ctx, const char *why, line_take_cb *cb, void *cb_ctx)
 {
+        struct pipeline *p = ctx;
         struct evacuated e = {.p = p};
 
         p->evacuating = true;
@@ -584,22 +545,65 @@ void pipeline_evacuate(struct pipeline *p, const char *why, line_take_cb *cb)
         if (e.len > 0)
                 qsort(e.lines, e.len, sizeof(*e.lines), compare_received);
         for (size_t i = 0; i < e.len; i++)
-                cb(p, &e.lines[i]);
+                cb(cb_ctx, &e.lines[i]);
         free(e.lines);
+}
+
+/* --- for the overflow --- */
+
+static bool has_room(void *ctx)
+{
+        return stages_have_room(ctx);
+}
+
+static bool is_full(void *ctx)
+{
+        return is_memory_full(ctx);
+}
+
+static bool waits(void *ctx)
+{
+        const struct pipeline *p = ctx;
+        bool writing = batcher_waits(&p->batcher);
+
+        for (unsigned i = 0; i < p->config->database.writers; i++)
+                writing |= p->writers[i].batch != NULL;
+        return writing || p->resolver.parked > 0 || hierarchy_waits(&p->hierarchy);
+}
+
+static bool connected(void *ctx)
+{
+        const struct pipeline *p = ctx;
+        bool all = pg_conn_connected(&p->resolver.conn) && pg_conn_connected(&p->hierarchy.writer.conn);
+
+        for (unsigned i = 0; i < p->config->database.writers; i++)
+                all &= pg_conn_connected(&p->writers[i].conn);
+        return all;
+}
+
+static bool on_record(void *ctx)
+{
+        return reject_file_at_rest(((const struct pipeline *)ctx)->rejects);
 }
 
 /* --- the beginning and the end --- */
 
-static int open_spool(struct pipeline *p)
+static int open_overflow(struct pipeline *p)
 {
+        static const struct overflow_ops ops = {.route = on_routed,
+                                                .evacuate = evacuate,
+                                                .has_room = has_room,
+                                                .memory_full = is_full,
+                                                .waits = waits,
+                                                .connected = connected,
+                                                .on_record = on_record};
         const struct config *c = p->config;
-        char error[SPOOL_ERROR_BYTES];
-        int err = spool_open(&p->spool, p->loop, c->spool.dir, c->spool.max_bytes, &p->memory,
-                             &overflow_spool_ops, p, error);
+        const struct overflow_config config = {c->spool.dir, c->spool.max_bytes};
+        int err = overflow_open(&p->overflow, p->loop, &config, &p->memory, &ops, p);
 
-        if (err)
-                log_error("spool.dir %s cannot be used: %s", c->spool.dir, error);
-        overflow_open(p);
+        if (overflow_on(&p->overflow) && !c->rejects.file[0])
+                log_warn(
+                        "spool.dir is set without rejects.file: rejects of spooled lines will not be recorded");
         return err;
 }
 
@@ -666,7 +670,7 @@ int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *conf
         receipts_init(&p->receipts, clock);
         p->reader.object_max = OBJECT_TEXT_LINES * config->limits.max_line_bytes;
         open_stages(p);
-        return open_spool(p);
+        return open_overflow(p);
 }
 
 static void on_writer_closed(struct writer *w)
@@ -684,11 +688,6 @@ static void on_hierarchy_closed(struct hierarchy *h)
         (void)h;
 }
 
-static void on_spool_closed(struct spool *s)
-{
-        (void)s;
-}
-
 static void on_batcher_closed(struct batcher *b)
 {
         (void)b;
@@ -702,20 +701,20 @@ void pipeline_drain(struct pipeline *p)
         batcher_wake(&p->batcher);
         hierarchy_drain(&p->hierarchy);
         resolver_drain(&p->resolver);
+        overflow_drain(&p->overflow);
 }
 
 void pipeline_close(struct pipeline *p)
 {
-        assert(p->in_flight == 0);
+        assert(p->direct.in_flight == 0);
         p->ending = true;
-        overflow_end(p);
+        overflow_end(&p->overflow);
         for (unsigned i = 0; i < p->config->database.writers; i++)
                 writer_close(&p->writers[i], on_writer_closed);
         resolver_close(&p->resolver, on_resolver_closed);
         hierarchy_close(&p->hierarchy, on_hierarchy_closed);
         batcher_close(&p->batcher, on_batcher_closed);
-        overflow_close(p);
-        spool_close(&p->spool, on_spool_closed);
+        overflow_close(&p->overflow);
 }
 
 void pipeline_deinit(struct pipeline *p)

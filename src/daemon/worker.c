@@ -317,7 +317,8 @@ static void open_sessions(struct worker *w)
                                                .why_no_room = why_no_room,
                                                .on_gone = on_gone};
         const struct session_limits limits = {w->config.limits.max_line_bytes, w->config.limits.idle_ms,
-                                              spool_on(&w->pipeline.spool), &w->tls};
+                                              overflow_on(&w->pipeline.overflow), &w->tls,
+                                              &w->pipeline.direct};
 
         sessions_init(&w->sessions, &w->loop, &ops, w, &w->pipeline.memory, &limits);
 }

@@ -86,7 +86,7 @@ static struct name_key key_of_sender(uintptr_t sender, struct json_string accoun
 /* Lines out of the spool are of one sender, 0: their order is that in which they were received. */
 static struct name_key sender_key(const struct line *line, struct json_string account_external_id)
 {
-        return key_of_sender(line->drained ? 0 : (uintptr_t)line->origin, account_external_id);
+        return key_of_sender(line->source->ops->acked ? 0 : (uintptr_t)line->source, account_external_id);
 }
 
 /* Whether the line's sender has such a line in the index. Any client may have sent what came out of the spool. */

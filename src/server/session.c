@@ -515,6 +515,7 @@ static struct session *new_session(struct sessions *set, const struct session_so
                 return NULL;
         }
         s->set = set;
+        s->line_source = (struct line_source){.ops = &session_source_ops, .tally = set->tally};
         list_init(&s->all);
         list_init(&s->waiting);
         list_init(&s->dirty);

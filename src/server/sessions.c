@@ -126,7 +126,8 @@ void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_o
                                  .memory = memory,
                                  .receiving = {memory, limits->max_line, 0, 0},
                                  .with_spool = limits->with_spool,
-                                 .tls = limits->tls};
+                                 .tls = limits->tls,
+                                 .tally = limits->tally};
         client_log_init(&set->log, loop);
         uv_timer_init(loop, &set->idle);
         set->idle.data = set;

@@ -275,10 +275,9 @@ static void feed(struct spool *s)
         for (size_t i = 0; i < s->job.records_len; i++) {
                 struct line line = {.block = block_ref(block),
                                     .text = {text, chunk->lines[i].bytes},
-                                    .origin = &chunk->lines[i],
+                                    .in_spool = &chunk->lines[i],
                                     .number = s->job.records[i].line,
-                                    .receipt = {s->job.records[i].received_us, s->job.records[i].receipt},
-                                    .drained = true};
+                                    .receipt = {s->job.records[i].received_us, s->job.records[i].receipt}};
 
                 text += line.text.len;
                 s->ops->on_drained(s->ctx, &line);

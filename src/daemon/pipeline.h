@@ -17,7 +17,6 @@
 #include "spending/resolver.h"
 #include "spending/writer.h"
 #include "spool/overflow.h"
-#include "spool/spool.h"
 #include "wire/fields.h"
 #include "wire/line.h"
 #include "wire/receipt.h"
@@ -34,33 +33,17 @@ struct pipeline {
         struct reject_file *rejects; /* borrowed */
         void (*on_hierarchy)(void *ctx, bool new_accounts);
         void *ctx;
-        struct spool spool;
         struct overflow overflow;
         struct writer_config writer_config;
         struct writer *writers;
         struct receipts receipts;
-        uint64_t drained_hierarchy; /* the last batch that holds a drained record; 0: none */
         bool ending;
         bool evacuating; /* no writer gets a batch */
 
-        /* Lines that sessions sent: the sum of counts, in_flight and abandoned is what they sent. */
-        uint64_t counts[LINE_OUTCOMES];
-        uint64_t in_flight;              /* not settled, those on their way into the spool included */
-        uint64_t unknown;                /* of these, waiting for an unknown object */
-        uint64_t abandoned;              /* left unsettled at the end */
-        uint64_t rejected[REJECT_CODES]; /* those that came out of the spool, too */
+        struct line_tally direct;        /* lines that sessions sent: those of the spool are the overflow's */
+        uint64_t rejected[REJECT_CODES]; /* of both */
         struct reject_ring latest;
-
-        /* Lines that came out of the spool: what lay there at the start and was added is the sum of these
-         * counts, of what lies there, and of what was lost in damaged files. */
-        uint64_t drained_counts[LINE_OUTCOMES];
-        uint64_t drained_in_flight;
-        uint64_t drained_unknown;
-        uint64_t drained_resting; /* those that are tried again from time to time, see batcher.h */
-        uint64_t resting;         /* the same of direct lines */
-        size_t resting_bytes;     /* of all of these */
-
-        uint64_t settled_at; /* loop time in ms when the database last told what became of a line */
+        size_t resting_bytes; /* of lines that are retried from time to time, see batcher.h */
 };
 
 /* Opens all stages. @clock is the daemon's, borrowed. @on_hierarchy is called when accounts or objects were written. 0, or a code of enum err
@@ -94,24 +77,5 @@ void pipeline_limits_changed(struct pipeline *p);
 
 /* The daemon is to end: nothing waits for more lines any longer, nor for unknown objects. */
 void pipeline_drain(struct pipeline *p);
-
-/* --- for overflow --- */
-
-/* Whether the stages have room, for any line. */
-bool pipeline_stages_have_room(const struct pipeline *p);
-
-/* Whether the memory limit keeps everybody waiting, and will not for long. */
-bool pipeline_memory_full(const struct pipeline *p);
-
-/* Sends a line on its way into the stages: takes over it. */
-void pipeline_route_take(struct pipeline *p, struct line *line);
-
-/* Leaves a line of a session unsettled, since the daemon ends: the client will send it again. */
-void pipeline_abandon_take(struct pipeline *p, struct line *line);
-
-/* Gives up all lines in the stages, and the connections that are busy with some, for the reason @why. @cb
- * gets
- * @p, and the lines in the order in which they were received. */
-void pipeline_evacuate(struct pipeline *p, const char *why, line_take_cb *cb);
 
 #endif

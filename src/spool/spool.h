@@ -23,7 +23,7 @@ enum {
         SPOOL_RETRY_MS = 1000,       /* a file that cannot be written is tried again so often */
 };
 
-/* A drained line's place, its line.origin. */
+/* A drained line's place, its line.in_spool. */
 struct spool_line {
         struct spool_chunk *chunk;
         int64_t id;
@@ -39,7 +39,7 @@ struct spool_ops {
         bool (*may_drain)(void *ctx);
         /* Whether settled lines may be erased now: what became of them is on record elsewhere. */
         bool (*may_erase)(void *ctx);
-        /* A line comes back: line->drained is set, its origin a struct spool_line. Takes over it; it is to be
+        /* A line comes back: line->in_spool is set, its source is the owner's to set. Takes over it; it is to be
          * settled with spool_settle or forgotten with spool_forget. */
         void (*on_drained)(void *ctx, struct line *line);
         /* A job is over. */
