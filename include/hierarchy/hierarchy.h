@@ -71,7 +71,7 @@ void hierarchy_open(struct hierarchy *h, uv_loop_t *loop, const char *url, struc
 /* From the next record on. */
 void hierarchy_set_limits(struct hierarchy *h, const struct hierarchy_limits *limits);
 
-/* Everything must have been settled. */
+/* Everything must have been settled. @cb may be NULL. */
 void hierarchy_close(struct hierarchy *h, void (*cb)(struct hierarchy *));
 
 /* Takes over *row. Returns the number of its batch, for the two below. */

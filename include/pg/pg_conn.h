@@ -81,7 +81,7 @@ struct pg_conn {
 void pg_conn_open(struct pg_conn *c, uv_loop_t *loop, const char *url, const char *name,
                   const struct pg_conn_ops *ops, void *ctx);
 
-/* Cancels nothing on the server; no callback comes after it but @cb, when @c may be freed. */
+/* Cancels nothing on the server; no callback comes after it but @cb, which may be NULL: then @c may be freed. */
 void pg_conn_close(struct pg_conn *c, void (*cb)(struct pg_conn *));
 
 /* Gives the connection up over the failed command @what, as if the server had closed it: on_lost comes, then

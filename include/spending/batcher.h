@@ -50,7 +50,7 @@ void batcher_init(struct batcher *b, uv_loop_t *loop, struct memory *memory,
 /* From the next row on. */
 void batcher_set_limits(struct batcher *b, const struct batcher_limits *limits);
 
-/* All batches must have been taken. */
+/* All batches must have been taken. @cb may be NULL. */
 void batcher_close(struct batcher *b, void (*cb)(struct batcher *));
 
 static inline bool batcher_has_room(const struct batcher *b)

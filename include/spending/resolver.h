@@ -110,7 +110,7 @@ struct resolver {
 void resolver_open(struct resolver *r, uv_loop_t *loop, const struct resolver_config *config,
                    struct memory *memory, const struct resolver_ops *ops, void *ctx);
 
-/* All rows must have left. */
+/* All rows must have left. @cb may be NULL. */
 void resolver_close(struct resolver *r, void (*cb)(struct resolver *));
 
 /* Finds the ad object of row->rec. True: the cache knew it, ad_object_id is set and *row still the caller's.

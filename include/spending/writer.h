@@ -98,7 +98,8 @@ struct writer {
 void writer_open(struct writer *w, uv_loop_t *loop, const struct writer_config *config, unsigned number,
                  const struct writer_ops *ops, void *ctx);
 
-/* A batch in hand is returned first (on_return); then nothing is called but @cb, when @w may be freed. */
+/* A batch in hand is returned first (on_return); then nothing is called but @cb, which may be NULL: then @w may
+ * be freed. */
 void writer_close(struct writer *w, void (*cb)(struct writer *));
 
 static inline bool writer_idle(const struct writer *w)

@@ -673,26 +673,6 @@ int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *conf
         return open_overflow(p);
 }
 
-static void on_writer_closed(struct writer *w)
-{
-        (void)w;
-}
-
-static void on_resolver_closed(struct resolver *r)
-{
-        (void)r;
-}
-
-static void on_hierarchy_closed(struct hierarchy *h)
-{
-        (void)h;
-}
-
-static void on_batcher_closed(struct batcher *b)
-{
-        (void)b;
-}
-
 void pipeline_drain(struct pipeline *p)
 {
         p->ending = true;
@@ -710,10 +690,10 @@ void pipeline_close(struct pipeline *p)
         p->ending = true;
         overflow_end(&p->overflow);
         for (unsigned i = 0; i < p->config->database.writers; i++)
-                writer_close(&p->writers[i], on_writer_closed);
-        resolver_close(&p->resolver, on_resolver_closed);
-        hierarchy_close(&p->hierarchy, on_hierarchy_closed);
-        batcher_close(&p->batcher, on_batcher_closed);
+                writer_close(&p->writers[i], NULL);
+        resolver_close(&p->resolver, NULL);
+        hierarchy_close(&p->hierarchy, NULL);
+        batcher_close(&p->batcher, NULL);
         overflow_close(&p->overflow);
 }
 

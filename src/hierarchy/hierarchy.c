@@ -298,7 +298,8 @@ static void on_timers_closed(uv_handle_t *handle)
         struct hierarchy *h = handle->data;
 
         hierarchy_aside_deinit(&h->aside);
-        h->close_cb(h);
+        if (h->close_cb)
+                h->close_cb(h);
 }
 
 static void on_linger_closed(uv_handle_t *handle)

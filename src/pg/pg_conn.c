@@ -76,7 +76,8 @@ static void on_timer_closed(uv_handle_t *handle)
         struct pg_conn *c = handle->data;
 
         pg_conn_enter(c, PG_CONN_CLOSED);
-        c->close_cb(c);
+        if (c->close_cb)
+                c->close_cb(c);
 }
 
 static void finish_close(struct pg_conn *c)

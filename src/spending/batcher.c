@@ -27,7 +27,8 @@ static void on_wake_closed(uv_handle_t *handle)
 {
         struct batcher *b = handle->data;
 
-        b->close_cb(b);
+        if (b->close_cb)
+                b->close_cb(b);
 }
 
 void batcher_set_limits(struct batcher *b, const struct batcher_limits *limits)

@@ -559,7 +559,8 @@ static void on_retry_closed(uv_handle_t *handle)
         recheck_deinit(&r->recheck);
         object_cache_deinit(&r->cache);
         misses_deinit(&r->misses);
-        r->close_cb(r);
+        if (r->close_cb)
+                r->close_cb(r);
 }
 
 static void on_tick_closed(uv_handle_t *handle)

@@ -266,15 +266,10 @@ int overflow_open(struct overflow *o, uv_loop_t *loop, const struct overflow_con
         return err;
 }
 
-static void on_spool_closed(struct spool *s)
-{
-        (void)s;
-}
-
 void overflow_close(struct overflow *o)
 {
         uv_close((uv_handle_t *)&o->look, NULL);
-        spool_close(&o->spool, on_spool_closed);
+        spool_close(&o->spool, NULL);
 }
 
 void overflow_drain(struct overflow *o)

@@ -293,7 +293,8 @@ static void on_timer_closed(uv_handle_t *handle)
         free(s->pending.items);
         free(s->settled.items);
         spool_job_deinit(&s->job);
-        s->close_cb(s);
+        if (s->close_cb)
+                s->close_cb(s);
 }
 
 static void on_job_over(uv_work_t *work, int status)
@@ -323,7 +324,7 @@ static void on_job_over(uv_work_t *work, int status)
                 finish_writing(s);
         else
                 put_back(s);
-        if (s->close_cb) {
+        if (s->closing) {
                 uv_close((uv_handle_t *)&s->retry, on_timer_closed);
                 return;
         }
@@ -393,10 +394,10 @@ void spool_kick(struct spool *s)
                 return;
         erase = may(s, MAY_ERASE) && s->settled.len > 0 && is_erasing_due(s, write) &&
                 s->ops->may_erase(s->ctx);
-        read = may(s, MAY_READ) && s->lines > s->fed && !s->close_cb &&
+        read = may(s, MAY_READ) && s->lines > s->fed && !s->closing &&
                (erase || s->cursor > 0 || s->settled.len == 0) && s->ops->may_drain(s->ctx);
         s->job.reading = read;
-        s->job.testing = may(s, MAY_TEST) && !s->close_cb && !(write || erase || read);
+        s->job.testing = may(s, MAY_TEST) && !s->closing && !(write || erase || read);
         if (write || erase || read || s->job.testing)
                 start_job(s, write, erase);
 }
@@ -443,6 +444,7 @@ int spool_open(struct spool *s, uv_loop_t *loop, const char *dir, uint64_t max_b
 
 void spool_close(struct spool *s, void (*cb)(struct spool *))
 {
+        s->closing = true;
         s->close_cb = cb;
         s->flush = true;
         if (!s->working && spool_on(s) && s->job.file.db)

@@ -129,6 +129,7 @@ struct spool {
         bool working;        /* the job is under way */
         uv_timer_t retry;
         struct spool_job job;
+        bool closing;
         void (*close_cb)(struct spool *);
 };
 
@@ -157,7 +158,7 @@ static inline bool spool_opened(const struct spool *s)
 /* Tries a failing file again, now. */
 void spool_retry(struct spool *s);
 
-/* Erases what is settled, then calls @cb. No line may be pending or fed. */
+/* Erases what is settled, then calls @cb, which may be NULL. No line may be pending or fed. */
 void spool_close(struct spool *s, void (*cb)(struct spool *));
 
 /* Takes over *line; on_spooled follows. @from is valid as long as the line is. */
