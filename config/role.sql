@@ -15,6 +15,8 @@ GRANT SELECT, INSERT (platform_connection_id, external_id, name, currency, timez
 GRANT SELECT, INSERT (id, ad_account_id, external_id, type, name, status, parent_id, platform_data),
       UPDATE (type, name, status, parent_id, platform_data, updated_at) ON ad_objects TO :"role";
 GRANT SELECT, INSERT ON spending TO :"role";
+-- for boris-ingestd-relay
+GRANT SELECT, INSERT, UPDATE ON boris_ingestd_relay TO :"role";
 
 -- The functions of the report are for everybody, as PostgreSQL's default is; this holds where that default was revoked. They
 -- read with the rights of whoever calls them: of platform_connections they need the columns above only.

@@ -4,13 +4,14 @@ _boris_ingestd()
 {
         local settings='@SETTINGS@'
         local delivery='--socket --tcp --retry --json'
+        local entries='--code --account --field --from --to'
         local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words=() word candidates='' i
 
         # the command, without options and their values
         for ((i = 1; i < COMP_CWORD; i++)); do
                 word=${COMP_WORDS[i]}
                 case $word in
-                --status | --config-only | --yes | --latest | --explain | --json | --once) ;;
+                --status | --config-only | --yes | --latest | --explain | --json | --once | --against-database) ;;
                 --set) # a value, which bash breaks at its '='
                         [ "${COMP_WORDS[i + 2]-}" != "=" ] || ((i += 2))
                         ((i++))
@@ -33,10 +34,11 @@ _boris_ingestd()
                 return
                 ;;
         --platform) candidates="META GOOGLE_ADS TIKTOK" ;;
+        --code) candidates="bad_json line_too_long unknown_field missing_field bad_type bad_value unknown_account ambiguous_account unknown_ad_object refused_by_database id_conflict not_permitted" ;;
         --by) candidates="account platform campaign object" ;;
         --format) candidates="table csv json" ;;
         --bucket) candidates="1h 1d 1w 1mon" ;;
-        --id | --account | --object | --connection | --from | --to | --tcp | --retry | --url | =) return ;;
+        --id | --field | --account | --object | --connection | --from | --to | --tcp | --retry | --url | =) return ;;
         esac
         if [ -n "$candidates" ]; then
                 mapfile -t COMPREPLY < <(compgen -W "$candidates" -- "$cur")
@@ -44,7 +46,7 @@ _boris_ingestd()
         fi
 
         case ${words[*]} in
-        "" | help) candidates="run migrate check connection send top rejects spool hierarchy report help --version --help" ;;
+        "" | help) candidates="run migrate check validate connection send top rejects spool hierarchy report help --version --help" ;;
         migrate) candidates="--status" ;;
         check) candidates="--config-only" ;;
         connection) candidates="create list delete" ;;
@@ -52,13 +54,27 @@ _boris_ingestd()
         "connection create "*) candidates="--id --file" ;;
         "connection delete"*) candidates="--yes" ;;
         top) candidates="--url --once" ;;
-        rejects) candidates="replay" ;;
-        send | "rejects replay")
-                candidates=$delivery
+        rejects) candidates="list replay" ;;
+        "rejects list")
+                candidates="$entries --format"
                 compopt -o filenames
                 mapfile -t COMPREPLY < <(compgen -f -- "$cur")
                 ;;
-        "send "* | "rejects replay "*) candidates=$delivery ;;
+        "rejects list "*) candidates="$entries --format" ;;
+        send | "rejects replay")
+                candidates=$delivery
+                [ "${words[*]}" = send ] || candidates="$delivery $entries"
+                compopt -o filenames
+                mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+                ;;
+        validate)
+                candidates="--json --against-database"
+                compopt -o filenames
+                mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+                ;;
+        "validate "*) candidates="--json --against-database" ;;
+        "send "*) candidates=$delivery ;;
+        "rejects replay "*) candidates="$delivery $entries" ;;
         spool) candidates="status verify export" ;;
         "spool "*) candidates="--file" ;;
         hierarchy) candidates="--account --object --connection --platform" ;;

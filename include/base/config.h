@@ -68,6 +68,7 @@ struct config {
                 char *file;       /* "" for none; at most 4000 bytes */
                 size_t max_bytes; /* 64K..1T: at which the file is rotated */
                 unsigned keep;    /* 0..1000 rotated files */
+                bool replay_unknown;
         } rejects;
         struct {
                 char *listen; /* "host:port" or "[v6]:port", "" for none */
@@ -75,6 +76,20 @@ struct config {
         struct {
                 unsigned timeout_ms; /* 0..600000 */
         } shutdown;
+        struct {               /* of boris-ingestd-relay, which reads the others, too */
+                char *servers; /* URLs, with commas or spaces between them; may hold passwords */
+                char *stream;
+                char *subject;       /* messages are on SUBJECT.PARTITION.> */
+                char *partitions;    /* "0-3,7" */
+                size_t window_bytes; /* 64K..1G: unsettled messages of each partition */
+                char *rejects_subject;
+                unsigned lease_ms;      /* 2000..60000 */
+                char *credentials_file; /* "" for none, as the next three */
+                char *tls_ca;
+                char *tls_cert;
+                char *tls_key;
+                char *http_listen; /* as http.listen */
+        } relay;
         struct {
                 enum log_level level;
                 enum log_format format;
@@ -86,14 +101,20 @@ bool config_is_override(const char *text);
 
 /* Fills @config with the defaults, then with @path (NULL: CONFIG_DEFAULT_PATH where it exists), then with
  * the @overrides, each "section.key=value", in their order; database.url falls back to $DATABASE_URL.
- * Files named "credential:NAME" are those of $CREDENTIALS_DIRECTORY, where it is set; the password is read,
- * and missing is an error unless it is the default's. Sizes take the suffixes K, M, G, T (powers of 1024);
+ * Files named "credential:NAME" are those of $CREDENTIALS_DIRECTORY, where this process may enter it. Sizes take the suffixes K, M, G, T (powers of 1024);
  * unix_mode is octal. On failure returns a code of enum err and writes to @ret_error one line without a line
  * end that names file and line (or "--set"), section.key, and the rule that was broken; neither a value of
  * database.url nor the password is ever in it.
  * @config is to be freed with config_deinit in either case. */
 int config_load(struct config *config, const char *path, const char *const *overrides, size_t overrides_len,
                 char ret_error[CONFIG_ERROR_BYTES]);
+
+/* Reads the file of the password; a missing one is an error unless it is the default's. 0, or a code of enum err with one line in
+ * @ret_error, in which the password never is. */
+int config_read_password(struct config *config, char ret_error[CONFIG_ERROR_BYTES]);
+
+/* Whether @path, of a setting, names a credential that systemd gave to another process only. */
+bool config_credential_absent(const char *path);
 
 /* Where the settings of @running come from, to be read again; all is borrowed. */
 struct config_source {

@@ -14,10 +14,13 @@ enum { ARGUMENTS_OVERRIDES_MAX = 64 };
         X(CONFIG_ONLY, "config-only", NULL, "check the configuration alone, without the database")           \
         X(STATUS, "status", NULL, "list the migrations")                                                     \
         X(ACCOUNT, "account", "ID", "the ad account, by its external id")                                    \
+        X(CODE, "code", "CODE", "entries with this reject code")                                             \
+        X(FIELD, "field", "NAME", "entries about this field")                                                \
         X(PLATFORM, "platform", "PLATFORM", "META, GOOGLE_ADS or TIKTOK; if several platforms have the id")  \
         X(CONNECTION, "connection", "UUID", "if several platform connections reach the account")             \
         X(OBJECT, "object", "ID", "one ad object and everything below it, by its external id")               \
-        X(FROM, "from", "WHEN", "a date in the account's time zone (2026-11-01) or an RFC 3339 time")        \
+        X(FROM, "from", "WHEN",                                                                              \
+          "a date (2026-11-01; of the account's time zone, of UTC for rejects) or an RFC 3339 time")         \
         X(TO, "to", "WHEN", "the same; excluded")                                                            \
         X(BUCKET, "bucket", "STEP", "1h, 1d, 1w, 1mon or a multiple")                                        \
         X(BY, "by", "WORD", "account, platform, campaign or object")                                         \
@@ -29,6 +32,8 @@ enum { ARGUMENTS_OVERRIDES_MAX = 64 };
         X(RETRY, "retry", "SECONDS",                                                                         \
           "give up after SECONDS without progress (default: 60); if set, also retry the first connection")   \
         X(JSON, "json", NULL, "print JSON")                                                                  \
+        X(AGAINST_DATABASE, "against-database", NULL,                                                        \
+          "say what would be stored, duplicate or rejected; nothing is written")                             \
         X(URL, "url", "http://HOST:PORT", "the daemon's status address (default: http.listen)")              \
         X(ONCE, "once", NULL, "print once and exit (default if stdout is not a terminal)")
 

@@ -35,9 +35,30 @@ int command_connection_delete(const struct config *config, const char *id, bool 
  * delivered. */
 int command_send(const struct config *config, const char *path, const struct delivery_options *options);
 
-/* The same with the records of the reject file @path. */
+struct validate_options {
+        bool json;
+        bool against_database;
+};
+
+/* Judges the lines of the file @path, "-" for standard input, without the daemon; 1 where it would reject any. */
+int command_validate(const struct config *config, const char *path, const struct validate_options *options);
+
+/* Which entries of a reject file are wanted; NULL: all. */
+struct reject_options {
+        const char *code;
+        const char *account;
+        const char *field;
+        const char *from;
+        const char *to;
+        const char *format; /* of the list */
+};
+
+/* As command_send, with the records of the reject file @path. */
 int command_rejects_replay(const struct config *config, const char *path,
-                           const struct delivery_options *options);
+                           const struct delivery_options *options, const struct reject_options *wanted);
+
+/* Counts the entries of the reject file @path. */
+int command_rejects_list(const char *path, const struct reject_options *options);
 
 /* Shows what the daemon tells of itself at @url (NULL: http.listen), each second anew, or once. */
 int command_top(const struct config *config, const char *url, bool once);

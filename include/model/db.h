@@ -14,7 +14,7 @@ struct pg_result; /* libpq's PGresult */
 
 enum {
         DB_ERROR_BYTES = 1024,
-        DB_PARAMS_MAX = 12,
+        DB_PARAMS_MAX = 13,
 };
 
 struct db {
@@ -75,6 +75,9 @@ enum db_write {
 int db_open(struct db *db, const char *url);
 
 void db_close(struct db *db);
+
+/* A server that does not acknowledge what it is sent for @ms is given up: the connection breaks. TCP only. */
+void db_limit_silence(struct db *db, unsigned ms);
 
 /* Parameters of one statement, zeroed before the first is added; texts are borrowed. Not to be copied. */
 struct db_params {

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -25,6 +27,7 @@ enum setting_type {
         TYPE_UINT,
         TYPE_SIZE,
         TYPE_MODE,
+        TYPE_SWITCH, /* on or off */
         TYPE_LEVEL,
         TYPE_FORMAT,
         TYPE_FK_CHECK,
@@ -79,8 +82,21 @@ static const struct setting settings[] = {
         {"rejects", "file", "", TYPE_PATH, AT(rejects.file), 0, FILE_PATH_BYTES},
         {"rejects", "max_bytes", "64M", TYPE_SIZE, AT(rejects.max_bytes), 64 * KB, 1024 * GB},
         {"rejects", "keep", "4", TYPE_UINT, AT(rejects.keep), 0, 1000},
+        {"rejects", "replay_unknown", "off", TYPE_SWITCH, AT(rejects.replay_unknown), 0, 0},
         {"http", "listen", "127.0.0.1:9464", TYPE_ADDRESS, AT(http.listen), 0, 0},
         {"shutdown", "timeout_ms", "25000", TYPE_UINT, AT(shutdown.timeout_ms), 0, 600000},
+        {"relay", "servers", "nats://127.0.0.1:4222", TYPE_STRING, AT(relay.servers), 0, 0},
+        {"relay", "stream", "BORIS", TYPE_STRING, AT(relay.stream), 0, 0},
+        {"relay", "subject", "boris.p", TYPE_STRING, AT(relay.subject), 0, 0},
+        {"relay", "partitions", "0-3", TYPE_STRING, AT(relay.partitions), 0, 0},
+        {"relay", "window_bytes", "16M", TYPE_SIZE, AT(relay.window_bytes), 64 * KB, GB},
+        {"relay", "rejects_subject", "boris.rejects", TYPE_STRING, AT(relay.rejects_subject), 0, 0},
+        {"relay", "lease_ms", "3000", TYPE_UINT, AT(relay.lease_ms), 2000, 60000},
+        {"relay", "credentials_file", "", TYPE_FILE, AT(relay.credentials_file), 0, FILE_PATH_BYTES},
+        {"relay", "tls_ca", "", TYPE_FILE, AT(relay.tls_ca), 0, FILE_PATH_BYTES},
+        {"relay", "tls_cert", "", TYPE_FILE, AT(relay.tls_cert), 0, FILE_PATH_BYTES},
+        {"relay", "tls_key", "", TYPE_FILE, AT(relay.tls_key), 0, FILE_PATH_BYTES},
+        {"relay", "http_listen", "127.0.0.1:9465", TYPE_ADDRESS, AT(relay.http_listen), 0, 0},
         {"log", "level", "info", TYPE_LEVEL, AT(log.level), 0, 0},
         {"log", "format", "auto", TYPE_FORMAT, AT(log.format), 0, 0},
 };
@@ -148,6 +164,16 @@ static int read_word(const char *const *words, const char *value)
         return -1;
 }
 
+static bool read_switch(const char *value, bool *ret)
+{
+        static const char *const words[] = {"off", "on", NULL};
+        int found = read_word(words, value);
+
+        if (found >= 0)
+                *ret = found > 0;
+        return found >= 0;
+}
+
 static bool read_level(const char *value, enum log_level *ret)
 {
         static const char *const words[] = {"error", "warn", "info", "debug", NULL};
@@ -189,15 +215,15 @@ static bool read_string(const char *value, char **ret)
         return true;
 }
 
-/* Credentials are files that systemd hands to the service alone (systemd.exec(5), LoadCredential=). Elsewhere
- * there is no such folder, and the value stays what it is. */
+/* Credentials are files that systemd gives to the daemon alone (systemd.exec(5), LoadCredential=). Other processes, those of
+ * ExecReload= included, cannot enter the folder, or are not told of it: for them the value stays what it is. */
 static bool read_file_path(const struct setting *s, const char *value, char **ret)
 {
         const char *dir = getenv("CREDENTIALS_DIRECTORY");
         char path[FILE_PATH_BYTES + 1];
         int len;
 
-        if (!dir || strncmp(value, CREDENTIAL, strlen(CREDENTIAL)) != 0)
+        if (strncmp(value, CREDENTIAL, strlen(CREDENTIAL)) != 0 || !dir || access(dir, X_OK) != 0)
                 return strlen(value) <= s->max && read_string(value, ret);
         len = snprintf(path, sizeof(path), "%s/%s", dir, value + strlen(CREDENTIAL));
         return (size_t)len <= s->max && read_string(path, ret);
@@ -254,6 +280,8 @@ static bool set(struct config *config, const struct setting *s, const char *valu
                 return true;
         case TYPE_MODE:
                 return read_mode(s, value, field(config, s));
+        case TYPE_SWITCH:
+                return read_switch(value, field(config, s));
         case TYPE_LEVEL:
                 return read_level(value, field(config, s));
         case TYPE_FORMAT:
@@ -301,6 +329,9 @@ static int fail_rule(const struct setting *s, const char *where, char *ret_error
                 break;
         case TYPE_MODE:
                 rule = "must be an octal file mode from 0000 to 0777";
+                break;
+        case TYPE_SWITCH:
+                rule = "must be on or off";
                 break;
         case TYPE_LEVEL:
                 rule = "must be error, warn, info or debug";
@@ -513,11 +544,28 @@ static int load_override(struct config *config, const char *text, char *ret_erro
         return assign(config, "--set", o.section, o.key, o.value, NULL, ret_error);
 }
 
+bool config_credential_absent(const char *path)
+{
+        return strncmp(path, CREDENTIAL, strlen(CREDENTIAL)) == 0;
+}
+
+/* The default's file need not be there. */
+static bool may_miss_password(const char *path)
+{
+        static const struct setting setting = {.max = FILE_PATH_BYTES};
+        char *def = NULL;
+        bool is_default = read_file_path(&setting, PASSWORD_FILE, &def) && strcmp(def, path) == 0;
+
+        free(def);
+        return is_default;
+}
+
 /* libpq's own file of passwords will not do for a credential: it must not have a group that may read it, as
- * systemd's files may. @may_miss: the file need not be there. */
-static int read_password(struct config *config, bool may_miss, char *ret_error)
+ * systemd's files may. */
+int config_read_password(struct config *config, char ret_error[CONFIG_ERROR_BYTES])
 {
         const char *path = config->database.password_file;
+        bool may_miss = may_miss_password(path);
         char line[1024] = "";
         FILE *f = path[0] ? fopen(path, "re") : NULL;
         int error = errno;
@@ -574,6 +622,9 @@ static int check_together(const struct config *config, char *ret_error)
                         "listen.tcp without TLS lets every local user in, whom listen.allow_users and "
                         "listen.allow_groups are to keep out: set listen.tls_cert, tls_key and tls_client_ca, "
                         "or leave listen.tcp empty");
+        if (config->rejects.replay_unknown && !config->rejects.file[0])
+                return fail(ret_error,
+                            "rejects.replay_unknown needs rejects.file, beside which the lines are kept");
         if (!config->listen.tls_cert[0] != !config->listen.tls_key[0] ||
             !config->listen.tls_cert[0] != !config->listen.tls_client_ca[0])
                 return fail(ret_error,
@@ -584,28 +635,20 @@ static int check_together(const struct config *config, char *ret_error)
 int config_load(struct config *config, const char *path, const char *const *overrides, size_t overrides_len,
                 char ret_error[CONFIG_ERROR_BYTES])
 {
-        char *password_file = NULL; /* the default */
         int err = 0;
 
         *config = (struct config){0};
+        read_string("", &config->database.password);
         for (size_t i = 0; i < SETTINGS && err == 0; i++)
                 err = assign(config, "default", settings[i].section, settings[i].key, settings[i].def, NULL,
                              ret_error);
-        if (err == 0 && !(password_file = strdup(config->database.password_file)))
-                abort();
         if (err == 0)
                 err = load_file(config, path ? path : CONFIG_DEFAULT_PATH, !path, ret_error);
         for (size_t i = 0; i < overrides_len && err == 0; i++)
                 err = load_override(config, overrides[i], ret_error);
         if (err == 0 && !config->database.url[0] && getenv("DATABASE_URL"))
                 read_string(getenv("DATABASE_URL"), &config->database.url);
-        if (err == 0)
-                err = read_password(config, strcmp(config->database.password_file, password_file) == 0,
-                                    ret_error);
-        if (err == 0)
-                err = check_together(config, ret_error);
-        free(password_file);
-        return err;
+        return err ? err : check_together(config, ret_error);
 }
 
 /* --- while the daemon runs --- */
@@ -626,6 +669,8 @@ static bool is_same(const struct setting *s, const struct config *a, const struc
         case TYPE_UINT:
         case TYPE_MODE:
                 return *(const unsigned *)x == *(const unsigned *)y;
+        case TYPE_SWITCH:
+                return *(const bool *)x == *(const bool *)y;
         case TYPE_LEVEL:
                 return *(const enum log_level *)x == *(const enum log_level *)y;
         case TYPE_FORMAT:
@@ -738,5 +783,15 @@ void config_deinit(struct config *config)
         free(config->spool.dir);
         free(config->rejects.file);
         free(config->http.listen);
+        free(config->relay.servers);
+        free(config->relay.stream);
+        free(config->relay.subject);
+        free(config->relay.partitions);
+        free(config->relay.rejects_subject);
+        free(config->relay.credentials_file);
+        free(config->relay.tls_ca);
+        free(config->relay.tls_cert);
+        free(config->relay.tls_key);
+        free(config->relay.http_listen);
         *config = (struct config){0};
 }

@@ -1,12 +1,15 @@
 #include "commands/command.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/visible.h"
 #include "model/ad_object.h"
 #include "pg/sqlstate.h"
+#include "wire/reply.h"
 
 int command_fail(enum exit_status status, const char *fmt, ...)
 {
@@ -18,6 +21,25 @@ int command_fail(enum exit_status status, const char *fmt, ...)
         visible_vprint_line(stderr, fmt, args);
         va_end(args);
         return (int)status;
+}
+
+void command_print_reject(bool json, uint64_t line, const char *code, const char *field, const char *message)
+{
+        struct buf out = {0};
+
+        if (json) {
+                reply_reject_texts(&out, line, code, field, message);
+                fwrite(out.data, 1, out.len, stdout);
+                buf_deinit(&out);
+                return;
+        }
+        printf("line %" PRIu64 ": ", line);
+        visible_put(stdout, code);
+        fputs(field[0] ? " " : "", stdout);
+        visible_put(stdout, field);
+        fputs(": ", stdout);
+        visible_put(stdout, message);
+        putchar('\n');
 }
 
 const char *command_advice(const struct db *db)

@@ -2,6 +2,7 @@
 #define COMMAND_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/config.h"
 #include "commands/commands.h"
@@ -15,7 +16,13 @@ enum exit_status { DONE, FAILED, USAGE };
 /* Tells what went wrong, one line on standard error; returns @status. */
 int command_fail(enum exit_status status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same for the database's last error, with what to do about it; returns FAILED. */
+/* What a command says last when lines were rejected: how many, of how many (uint64_t). */
+#define COMMAND_REJECTED_FORMAT "%" PRIu64 " of %" PRIu64 " lines were rejected: see above for each"
+
+/* Prints a reject to standard output, for people or as a line of JSON; @field may be "". */
+void command_print_reject(bool json, uint64_t line, const char *code, const char *field, const char *message);
+
+/* As command_fail, for the database's last error, with what to do about it; returns FAILED. */
 int command_fail_db(const struct db *db, const char *what);
 
 const char *command_advice(const struct db *db);

@@ -16,7 +16,6 @@
 #include "commands/human.h"
 #include "commands/progress.h"
 #include "base/visible.h"
-#include "wire/reply.h"
 
 enum { RETRY_SECONDS = 60, RETRY_SECONDS_MAX = 1000000, DRAW_MS = 100, TEXT_BYTES = 1024 };
 
@@ -101,21 +100,7 @@ static void on_reject(void *ctx, const struct client_reject *reject)
         struct delivery *d = ctx;
 
         erase_bar(d);
-        if (d->json) {
-                struct buf line = {0};
-
-                reply_reject_texts(&line, reject->line, reject->code, reject->field, reject->message);
-                fwrite(line.data, 1, line.len, stdout);
-                buf_deinit(&line);
-                return;
-        }
-        printf("line %" PRIu64 ": ", reject->line);
-        visible_put(stdout, reject->code);
-        fputs(reject->field[0] ? " " : "", stdout);
-        visible_put(stdout, reject->field);
-        fputs(": ", stdout);
-        visible_put(stdout, reject->message);
-        putchar('\n');
+        command_print_reject(d->json, reject->line, reject->code, reject->field, reject->message);
 }
 
 static void on_trouble(void *ctx, int pause_ms, uint64_t anonymous, uint64_t first)
@@ -212,9 +197,7 @@ static int tell_end(const struct delivery *d, enum client_end end)
                 break;
         }
         if (c->counts.rejected > 0)
-                return command_fail(FAILED,
-                                    "%" PRIu64 " of %" PRIu64 " lines were rejected: see above for each",
-                                    c->counts.rejected, c->counts.lines);
+                return command_fail(FAILED, COMMAND_REJECTED_FORMAT, c->counts.rejected, c->counts.lines);
         return DONE;
 }
 
@@ -251,7 +234,7 @@ static int read_options(const struct config *config, const struct delivery_optio
 int deliver(struct delivery_source *source, const struct config *config,
             const struct delivery_options *options)
 {
-        static const struct client_ops ops = {on_read, on_reject, on_trouble, on_turn};
+        static const struct client_ops ops = {on_read, on_reject, on_trouble, on_turn, NULL};
         const char *no_color = getenv("NO_COLOR");
         struct client_options client_options = {.input_fd = source->fd};
         struct delivery d = {.source = source, .json = options->json};

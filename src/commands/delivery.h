@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "base/config.h"
-#include "commands/client.h"
+#include "client/client.h"
 
 /* What the commands share that send lines to the daemon: progress on a terminal, rejects, totals, exit
  * status. */

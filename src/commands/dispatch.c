@@ -56,16 +56,40 @@ static int send_lines(const struct arguments *a, struct config *config)
         return command_send(config, a->words[1], &options);
 }
 
+static int validate_lines(const struct arguments *a, struct config *config)
+{
+        struct validate_options options = {a->options[OPTION_JSON] != NULL,
+                                           a->options[OPTION_AGAINST_DATABASE] != NULL};
+
+        return command_validate(config, a->words[1], &options);
+}
+
 static int top(const struct arguments *a, struct config *config)
 {
         return command_top(config, a->options[OPTION_URL], a->options[OPTION_ONCE] != NULL);
 }
 
+static struct reject_options reject_options(const struct arguments *a)
+{
+        return (struct reject_options){a->options[OPTION_CODE],  a->options[OPTION_ACCOUNT],
+                                       a->options[OPTION_FIELD], a->options[OPTION_FROM],
+                                       a->options[OPTION_TO],    a->options[OPTION_FORMAT]};
+}
+
+static int rejects_list(const struct arguments *a, struct config *config)
+{
+        struct reject_options wanted = reject_options(a);
+
+        (void)config;
+        return command_rejects_list(a->words[2], &wanted);
+}
+
 static int rejects_replay(const struct arguments *a, struct config *config)
 {
         struct delivery_options options = delivery_options(a);
+        struct reject_options wanted = reject_options(a);
 
-        return command_rejects_replay(config, a->words[2], &options);
+        return command_rejects_replay(config, a->words[2], &options, &wanted);
 }
 
 static int spool_status(const struct arguments *a, struct config *config)
@@ -118,6 +142,7 @@ enum {
         ACCOUNT_OPTIONS = OPTION(ACCOUNT) | OPTION(PLATFORM) | OPTION(CONNECTION) | OPTION(OBJECT),
         REPORT_OPTIONS = ACCOUNT_OPTIONS | OPTION(FROM) | OPTION(TO) | OPTION(BUCKET) | OPTION(BY) |
                          OPTION(LATEST) | OPTION(EXPLAIN) | OPTION(FORMAT),
+        REJECT_OPTIONS = OPTION(CODE) | OPTION(ACCOUNT) | OPTION(FIELD) | OPTION(FROM) | OPTION(TO),
         DELIVERY_OPTIONS = OPTION(SOCKET) | OPTION(TCP) | OPTION(RETRY) | OPTION(JSON),
 };
 
@@ -169,13 +194,25 @@ static const struct command commands[] = {
          send_lines,
          "send a file's lines (-: standard input) to the daemon",
          "Unacked lines are resent on a new connection. Ctrl-C settles what was sent; a second one stops immediately."},
+        {{"validate"},
+         "FILE",
+         OPTION(JSON) | OPTION(AGAINST_DATABASE),
+         validate_lines,
+         "judge a file's lines (-: standard input) without the daemon",
+         "Prints the rejects that send would print; the exit status is the same."},
         {{"top"}, NULL, OPTION(URL) | OPTION(ONCE), top, "live view of the daemon; press q to quit", NULL},
+        {{"rejects", "list"},
+         "FILE",
+         REJECT_OPTIONS | OPTION(FORMAT),
+         rejects_list,
+         "count a reject file's entries, with an example of each kind",
+         "The options choose the entries that count."},
         {{"rejects", "replay"},
          "FILE",
-         DELIVERY_OPTIONS,
+         DELIVERY_OPTIONS | REJECT_OPTIONS,
          rejects_replay,
          "resend the records in a reject file",
-         NULL},
+         "--code, --account, --field, --from and --to choose the entries, as for rejects list."},
         {{"spool", "status"},
          NULL,
          OPTION(FILE),
@@ -347,6 +384,12 @@ static int fail_foreign_option(const struct command *c, enum argument_option opt
         return 2;
 }
 
+/* A check of the configuration alone may be one of ExecReload=, to which systemd gives no credentials. */
+static bool needs_password(const struct arguments *a, const struct config *config)
+{
+        return !a->options[OPTION_CONFIG_ONLY] || !config_credential_absent(config->database.password_file);
+}
+
 int commands_run(const struct arguments *a)
 {
         const struct command *command;
@@ -370,7 +413,8 @@ int commands_run(const struct arguments *a)
         if (command->run == run)
                 daemon_prepare();
         if (config_load(&config, a->config_path, (const char *const *)a->overrides, a->overrides_len,
-                        error) != 0) {
+                        error) != 0 ||
+            (needs_password(a, &config) && config_read_password(&config, error) != 0)) {
                 fprintf(stderr, "boris-ingestd: %s\n", error);
         } else {
                 log_init(config.log.level, config.log.format);

@@ -2,7 +2,7 @@
 #define HTTP_GET_H
 
 #include "base/buf.h"
-#include "commands/connect.h"
+#include "client/connect.h"
 
 /* Fetches @path of the HTTP server at @address, "host:port" or "[v6]:port", as HTTP/1.0 does: one request,
  * all that comes until the connection closes. 0 with the body in @ret_body (to be freed in either case) on a

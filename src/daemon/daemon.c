@@ -25,6 +25,7 @@
 #include "daemon/schema_check.h"
 #include "daemon/service.h"
 #include "daemon/signals.h"
+#include "daemon/unknown_lines.h"
 #include "daemon/workers.h"
 #include "model/db.h"
 #include "monitor/monitor.h"
@@ -45,6 +46,7 @@ struct daemon {
         struct tls_server tls;
         struct listener listener;
         struct reject_file rejects;
+        struct unknown_lines unknown;
         struct workers workers;
         struct monitor monitor;
         struct service service;
@@ -71,6 +73,19 @@ static void on_connection(void *ctx, int fd, bool tcp)
 
         monitor_on_accepted(&d->monitor);
         workers_connect_take(&d->workers, &socket);
+}
+
+/* A client of the daemon's own. */
+static int connect_myself(void *ctx)
+{
+        struct daemon *d = ctx;
+        int ends[2];
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
+                return -1;
+        monitor_on_accepted(&d->monitor);
+        workers_connect_take(&d->workers, &(struct session_socket){.fd = ends[0], .number = ++d->accepted});
+        return ends[1];
 }
 
 static bool has_room(void *ctx)
@@ -293,6 +308,7 @@ static void on_rejects_closed(struct reject_file *r)
 static void close_all(struct daemon *d)
 {
         listener_close(&d->listener);
+        unknown_lines_close(&d->unknown);
         monitor_close(&d->monitor); /* before the workers: what it asked for may still come */
         workers_close(&d->workers);
         reject_file_close(&d->rejects, on_rejects_closed);
@@ -376,6 +392,7 @@ static void stop(struct daemon *d, int number)
         d->draining = true;
         monitor_drain(&d->monitor);
         listener_close(&d->listener);
+        unknown_lines_close(&d->unknown);
         uv_timer_start(&d->deadline, on_deadline, d->config->shutdown.timeout_ms, 0);
         workers_drain(&d->workers);
 }
@@ -401,6 +418,7 @@ static void init_handles(struct daemon *d)
 
         uv_timer_init(loop, &d->deadline);
         uv_timer_init(loop, &d->status);
+        unknown_lines_init(&d->unknown, loop);
         d->status.data = d;
         d->deadline.data = d;
         if (signals_open(&d->signals, loop, on_signal, d) != 0)
@@ -410,7 +428,8 @@ static void init_handles(struct daemon *d)
 static int open_rejects(struct daemon *d)
 {
         const struct config *c = d->config;
-        const struct reject_file_limits limits = {c->rejects.max_bytes, c->rejects.keep};
+        const struct reject_file_limits limits = {c->rejects.max_bytes, c->rejects.keep,
+                                                  c->rejects.replay_unknown};
         int err = reject_file_open(&d->rejects, &d->loop, c->rejects.file, &limits);
 
         if (err)
@@ -484,14 +503,14 @@ static void seed_jitter(void)
         srandom((unsigned)(uv_hrtime() ^ (uint64_t)getpid()));
 }
 
-/* Connecting to the database, the spool and the reject file use libuv's threads; an attempt to connect may
+/* Connecting to the database, the spool, the reject file and rejects.replay_unknown use libuv's threads; an attempt to connect may
  * take ten seconds, and must not hold up the disk. libuv reads this when its first thread is needed. */
 static void make_threads(const struct config *config)
 {
         unsigned connections = config->database.writers + 3 * config->daemon.workers;
         char threads[16];
 
-        snprintf(threads, sizeof(threads), "%u", connections + 3);
+        snprintf(threads, sizeof(threads), "%u", connections + 4);
         setenv("UV_THREADPOOL_SIZE", threads, 1);
 }
 
@@ -518,6 +537,8 @@ static int start(struct daemon *d)
                 return err;
         note_reload(d, true);
         workers_start(&d->workers);
+        if (c->rejects.replay_unknown)
+                unknown_lines_start(&d->unknown, c, &d->rejects, connect_myself, d);
         log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_STARTED),
                   "boris-ingestd " INGESTD_VERSION
                   " started: %u workers, %u writers, batches of %u rows or %zu bytes or %u ms",
@@ -565,6 +586,8 @@ int daemon_run(struct config *config, const struct config_source *source)
         if (!err)
                 log_stopped(d);
         workers_deinit(&d->workers);
+        unknown_lines_deinit(&d->unknown);
+        reject_file_deinit(&d->rejects);
         monitor_deinit(&d->monitor);
         access_deinit(&d->access);
         tls_server_deinit(&d->tls);

@@ -20,6 +20,8 @@ int fresh_read(struct fresh *f, const struct config_source *from, bool with_tls,
         *f = (struct fresh){0};
         err = config_load(&f->config, from->path, from->overrides, from->overrides_len, ret_error);
         if (!err)
+                err = config_read_password(&f->config, ret_error);
+        if (!err)
                 err = access_init(&f->access, f->config.listen.allow_users, f->config.listen.allow_groups,
                                   ret_error);
         if (!err && with_tls)

@@ -24,13 +24,8 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "hierarchy/hierarchy_record.h"
+#include "daemon/decoded.h"
 #include "spending/spending_record.h"
-#include "wire/hello.h"
-
-/* What jsonb prints of an object may be as long as so many of the longest lines: else a short line with large
- * exponents would make a row that nobody can read. */
-enum { OBJECT_TEXT_LINES = 4 };
 
 /* --- lines among which a bad one is looked for --- */
 
@@ -168,38 +163,6 @@ static void on_aside_abandoned(void *ctx, struct line *line)
         on_abandoned(ctx, line);
 }
 
-/* A line's record. */
-struct decoded {
-        enum record_kind kind;
-        union {
-                struct row spending;
-                struct hierarchy_row hierarchy;
-                struct hello hello;
-        } as;
-};
-
-/* False, with the reason, where the line is to be refused. */
-static bool decode(struct pipeline *p, const struct line *line, struct decoded *ret,
-                   struct reject *ret_reject)
-{
-        struct fields fields;
-
-        if (!fields_read(&p->reader, line->text, &fields, ret_reject))
-                return false;
-        ret->kind = fields.kind;
-        if (fields.kind == RECORD_HELLO)
-                return hello_read(&fields, line->number, &ret->as.hello);
-        if (fields.kind == RECORD_SPENDING) {
-                ret->as.spending.line = *line;
-                return spending_record_read(&fields, line->receipt, &ret->as.spending.rec);
-        }
-        ret->as.hierarchy.line = *line;
-        ret->as.hierarchy.kind = fields.kind;
-        return fields.kind == RECORD_AD_ACCOUNT
-                       ? ad_account_record_read(&fields, &ret->as.hierarchy.rec.account)
-                       : ad_object_record_read(&fields, &ret->as.hierarchy.rec.object);
-}
-
 static void route(struct pipeline *p, struct decoded *decoded, struct line_source *source)
 {
         if (decoded->kind != RECORD_SPENDING)
@@ -217,7 +180,7 @@ static void on_routed(void *ctx, struct line *line)
         struct decoded decoded;
         struct reject reject;
 
-        if (!decode(p, line, &decoded, &reject))
+        if (!decoded_read(&p->reader, line, &decoded, &reject))
                 end_line(p, line, LINE_REJECTED, &reject);
         else if (decoded.kind == RECORD_HELLO)
                 end_line(p, line, LINE_EMPTY, NULL);
@@ -239,7 +202,7 @@ void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, s
         p->direct.in_flight++;
         if (line.text.len == 0) /* a byte order mark alone */
                 end_line(p, &line, LINE_EMPTY, NULL);
-        else if (!decode(p, &line, &decoded, &reject))
+        else if (!decoded_read(&p->reader, &line, &decoded, &reject))
                 end_line(p, &line, LINE_REJECTED, &reject);
         else if (decoded.kind == RECORD_HELLO)
                 end_line(p, &line, LINE_EMPTY, NULL);
@@ -255,8 +218,7 @@ void pipeline_on_too_long(struct pipeline *p, struct session *s, uint64_t line_n
         struct reject reject;
 
         p->direct.in_flight++;
-        reject_set(&reject, REJECT_LINE_TOO_LONG, NULL, "a line must not be longer than %zu bytes",
-                   p->config->limits.max_line_bytes);
+        decoded_reject_long(&reject, p->config->limits.max_line_bytes);
         end_line(p, &line, LINE_REJECTED, &reject);
 }
 
@@ -668,7 +630,7 @@ int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *conf
                 .config = config, .loop = loop, .rejects = rejects, .on_hierarchy = on_hierarchy, .ctx = ctx};
         memory_init(&p->memory, config->limits.memory_bytes);
         receipts_init(&p->receipts, clock);
-        p->reader.object_max = OBJECT_TEXT_LINES * config->limits.max_line_bytes;
+        p->reader = decoded_reader(config->limits.max_line_bytes);
         open_stages(p);
         return open_overflow(p);
 }

@@ -14,9 +14,9 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/json_put.h"
 #include "base/log.h"
 #include "base/rfc3339.h"
-#include "base/utf8.h"
 
 enum { RETRY_MS = 1000 }; /* for what must not be given up */
 
@@ -29,61 +29,16 @@ static void put_str(struct buf *out, const char *text)
         buf_put(out, text, strlen(text));
 }
 
-static void put_escaped(struct buf *out, char c)
-{
-        char text[8];
-
-        if (c == '"' || c == '\\')
-                snprintf(text, sizeof(text), "\\%c", c);
-        else
-                snprintf(text, sizeof(text), "\\u%04x", (unsigned)(unsigned char)c);
-        put_str(out, text);
-}
-
-/* Between quotes. False where something was no UTF-8. */
-static bool put_string(struct buf *out, struct slice text)
-{
-        const char *p = text.ptr;
-        const char *end = p + text.len;
-        bool valid = true;
-
-        buf_put(out, "\"", 1);
-        while (p < end) {
-                const char *plain = p;
-                size_t n;
-
-                while (p < end && (unsigned char)*p < 0x80 && (unsigned char)*p >= 0x20 && *p != '"' &&
-                       *p != '\\')
-                        p++;
-                buf_put(out, plain, (size_t)(p - plain));
-                if (p == end)
-                        break;
-                n = (unsigned char)*p >= 0x80 ? utf8_sequence(p, end) : 0;
-                if (n > 0) {
-                        buf_put(out, p, n);
-                        p += n;
-                } else if ((unsigned char)*p >= 0x80) {
-                        put_str(out, "\xef\xbf\xbd");
-                        valid = false;
-                        p++;
-                } else {
-                        put_escaped(out, *p++);
-                }
-        }
-        buf_put(out, "\"", 1);
-        return valid;
-}
-
 static void put_member(struct buf *out, const char *key, const char *text)
 {
         put_str(out, key);
-        put_string(out, slice_str(text));
+        json_put_string(out, slice_str(text));
 }
 
 static void put_record(struct buf *out, struct slice text)
 {
         put_str(out, ",\"record\":");
-        if (!put_string(out, text))
+        if (!json_put_string(out, text))
                 put_str(out, ",\"lossy\":true");
 }
 
@@ -201,13 +156,13 @@ static int append(const char *path, const struct buf *text, bool *torn)
 
 static int write_file(struct reject_file *r)
 {
-        const struct buf *text = &r->writing[REJECT_TOLD].text;
+        const struct buf *text = &r->writing[REJECT_TO_FILE].text;
         struct stat st;
 
         if (stat(r->path, &st) == 0 && st.st_size > 0 &&
             (size_t)st.st_size + text->len > r->limits.file_bytes)
                 rotate(r);
-        return append(r->path, text, &r->torn[REJECT_TOLD]);
+        return append(r->path, text, &r->torn[REJECT_TO_FILE]);
 }
 
 static int write_spooled(struct reject_file *r)
@@ -215,7 +170,40 @@ static int write_spooled(struct reject_file *r)
         char path[PATH_MAX];
 
         snprintf(path, sizeof(path), "%s.spooled", r->path);
-        return append(path, &r->writing[REJECT_SPOOLED].text, &r->torn[REJECT_SPOOLED]);
+        return append(path, &r->writing[REJECT_TO_SPOOLED].text, &r->torn[REJECT_TO_SPOOLED]);
+}
+
+static void unknown_path(const struct reject_file *r, char ret[PATH_MAX])
+{
+        snprintf(ret, PATH_MAX, "%s.unknown.new", r->path);
+}
+
+/* Their entries stand in FILE, too. */
+static int write_unknown(struct reject_file *r)
+{
+        const struct reject_entries *lines = &r->writing[REJECT_TO_UNKNOWN];
+        char path[PATH_MAX];
+        struct stat st;
+        int err = 0;
+
+        unknown_path(r, path);
+        uv_mutex_lock(&r->unknown_lock);
+        if (stat(path, &st) == 0 && (size_t)st.st_size + lines->text.len > r->limits.file_bytes)
+                r->unkept = lines->lines;
+        else
+                err = append(path, &lines->text, &r->torn[REJECT_TO_UNKNOWN]);
+        uv_mutex_unlock(&r->unknown_lock);
+        return err;
+}
+
+void reject_file_take_unknown(struct reject_file *r, const char *to)
+{
+        char path[PATH_MAX];
+
+        unknown_path(r, path);
+        uv_mutex_lock(&r->unknown_lock);
+        rename(path, to);
+        uv_mutex_unlock(&r->unknown_lock);
 }
 
 static void on_work(uv_work_t *work)
@@ -223,8 +211,10 @@ static void on_work(uv_work_t *work)
         struct reject_file *r = work->data;
 
         r->dropped = 0;
-        r->error[REJECT_TOLD] = r->writing[REJECT_TOLD].lines > 0 ? write_file(r) : 0;
-        r->error[REJECT_SPOOLED] = r->writing[REJECT_SPOOLED].lines > 0 ? write_spooled(r) : 0;
+        r->error[REJECT_TO_FILE] = r->writing[REJECT_TO_FILE].lines > 0 ? write_file(r) : 0;
+        r->error[REJECT_TO_SPOOLED] = r->writing[REJECT_TO_SPOOLED].lines > 0 ? write_spooled(r) : 0;
+        r->unkept = 0;
+        r->error[REJECT_TO_UNKNOWN] = r->writing[REJECT_TO_UNKNOWN].lines > 0 ? write_unknown(r) : 0;
 }
 
 /* --- on the loop --- */
@@ -235,11 +225,20 @@ static void tell_rotation(struct reject_file *r)
                 log_warn("rejects.file %s: rotation removed %" PRIu64
                          " rejected lines (replay them in time, or raise rejects.max_bytes or rejects.keep)",
                          r->path, r->dropped);
+        if (r->unkept > 0 && log_limit_pass(&r->rotations, uv_now(r->loop)) > 0)
+                log_warn("rejects.file %s: %" PRIu64
+                         " lines of unknown ad objects are not kept for a replay, only recorded (raise "
+                         "rejects.max_bytes, or send the hierarchy)",
+                         r->path, r->unkept);
 }
 
 static int any_error(const struct reject_file *r)
 {
-        return r->error[REJECT_TOLD] ? r->error[REJECT_TOLD] : r->error[REJECT_SPOOLED];
+        for (int i = 0; i < REJECT_TARGETS; i++) {
+                if (r->error[i])
+                        return r->error[i];
+        }
+        return 0;
 }
 
 /* Of the last write. */
@@ -249,8 +248,8 @@ static void tell(struct reject_file *r)
         uint64_t lost;
 
         uv_mutex_lock(&r->lock);
-        if (r->error[REJECT_TOLD])
-                r->lost += r->writing[REJECT_TOLD].lines;
+        if (r->error[REJECT_TO_FILE])
+                r->lost += r->writing[REJECT_TO_FILE].lines;
         lost = r->lost;
         if (!error) {
                 r->lost_before += r->lost;
@@ -279,8 +278,8 @@ static void on_retry(uv_timer_t *timer)
 /* Before those that were added meanwhile. */
 static void put_back_spooled(struct reject_file *r)
 {
-        struct reject_entries *failed = &r->writing[REJECT_SPOOLED];
-        struct reject_entries *waiting = &r->waiting[REJECT_SPOOLED];
+        struct reject_entries *failed = &r->writing[REJECT_TO_SPOOLED];
+        struct reject_entries *waiting = &r->waiting[REJECT_TO_SPOOLED];
         struct reject_entries swap = *waiting;
 
         buf_put(&failed->text, swap.text.data, swap.text.len);
@@ -293,7 +292,7 @@ static void put_back_spooled(struct reject_file *r)
 static void on_written(uv_work_t *work, int status)
 {
         struct reject_file *r = work->data;
-        bool failed = r->error[REJECT_SPOOLED] != 0;
+        bool failed = r->error[REJECT_TO_SPOOLED] != 0;
 
         (void)status;
         tell(r);
@@ -302,8 +301,8 @@ static void on_written(uv_work_t *work, int status)
         if (failed && !r->close_cb)
                 put_back_spooled(r);
         else if (failed)
-                r->lost += r->writing[REJECT_SPOOLED].lines;
-        for (int i = 0; i < REJECT_AUDIENCES; i++) {
+                r->lost += r->writing[REJECT_TO_SPOOLED].lines;
+        for (int i = 0; i < REJECT_TARGETS; i++) {
                 r->writing[i].text.len = 0;
                 r->writing[i].lines = 0;
         }
@@ -318,7 +317,7 @@ static void on_wake_closed(uv_handle_t *handle)
 
         if (r->lost > 0)
                 log_warn("rejects.file %s: %" PRIu64 " rejected lines are missing from it", r->path, r->lost);
-        for (int i = 0; i < REJECT_AUDIENCES; i++) {
+        for (int i = 0; i < REJECT_TARGETS; i++) {
                 buf_deinit(&r->waiting[i].text);
                 buf_deinit(&r->writing[i].text);
         }
@@ -326,17 +325,21 @@ static void on_wake_closed(uv_handle_t *handle)
         r->close_cb(r);
 }
 
-static bool is_waiting(const struct reject_file *r)
+static bool has_lines(const struct reject_entries entries[REJECT_TARGETS])
 {
-        return r->waiting[REJECT_TOLD].lines > 0 || r->waiting[REJECT_SPOOLED].lines > 0;
+        for (int i = 0; i < REJECT_TARGETS; i++) {
+                if (entries[i].lines > 0)
+                        return true;
+        }
+        return false;
 }
 
 /* With nothing being written: begins with what waits, or ends. */
 static void go_on(struct reject_file *r)
 {
         uv_mutex_lock(&r->lock);
-        r->working = is_waiting(r);
-        for (int i = 0; i < REJECT_AUDIENCES && r->working; i++) {
+        r->working = has_lines(r->waiting);
+        for (int i = 0; i < REJECT_TARGETS && r->working; i++) {
                 struct reject_entries swap = r->writing[i];
 
                 r->writing[i] = r->waiting[i];
@@ -367,7 +370,8 @@ int reject_file_open(struct reject_file *r, uv_loop_t *loop, const char *path,
         int fd;
 
         *r = (struct reject_file){.loop = loop, .path = path, .limits = *limits};
-        if (uv_mutex_init(&r->lock) != 0 || uv_async_init(loop, &r->wake, on_wake) != 0)
+        if (uv_mutex_init(&r->lock) != 0 || uv_mutex_init(&r->unknown_lock) != 0 ||
+            uv_async_init(loop, &r->wake, on_wake) != 0)
                 abort(); /* the process has not begun anything yet */
         uv_timer_init(loop, &r->retry);
         r->wake.data = r;
@@ -389,12 +393,17 @@ void reject_file_close(struct reject_file *r, void (*cb)(struct reject_file *))
                 go_on(r);
 }
 
+void reject_file_deinit(struct reject_file *r)
+{
+        uv_mutex_destroy(&r->unknown_lock);
+}
+
 bool reject_file_at_rest(struct reject_file *r)
 {
         bool rest;
 
         uv_mutex_lock(&r->lock);
-        rest = !is_waiting(r) && r->writing[REJECT_TOLD].lines + r->writing[REJECT_SPOOLED].lines == 0;
+        rest = !has_lines(r->waiting) && !has_lines(r->writing);
         uv_mutex_unlock(&r->lock);
         return rest;
 }
@@ -414,11 +423,25 @@ static bool has_room(const struct reject_entries *e)
         return e->text.len <= REJECTS_WAITING_MAX;
 }
 
+/* Its ad object may come later. */
+static bool is_to_be_kept(const struct reject_file *r, struct slice text, const struct reject *reject)
+{
+        return r->limits.keep_unknown && text.ptr && has_room(&r->waiting[REJECT_TO_UNKNOWN]) &&
+               (reject->code == REJECT_UNKNOWN_ACCOUNT || reject->code == REJECT_UNKNOWN_AD_OBJECT);
+}
+
+static void put_line(struct reject_entries *to, struct slice text)
+{
+        buf_put(&to->text, text.ptr, text.len);
+        put_str(&to->text, "\n");
+        to->lines++;
+}
+
 void reject_file_add(struct reject_file *r, const struct line_from *from, struct slice text,
                      const struct reject *reject, enum reject_audience audience)
 {
-        struct reject_entries *all = &r->waiting[REJECT_TOLD];
-        struct reject_entries *spooled = &r->waiting[REJECT_SPOOLED];
+        struct reject_entries *all = &r->waiting[REJECT_TO_FILE];
+        struct reject_entries *spooled = &r->waiting[REJECT_TO_SPOOLED];
         bool recorded;
 
         if (!r->path[0])
@@ -433,6 +456,8 @@ void reject_file_add(struct reject_file *r, const struct line_from *from, struct
                         put_entry(spooled, from, text, reject, audience, true);
         }
         r->lost += !recorded;
+        if (is_to_be_kept(r, text, reject))
+                put_line(&r->waiting[REJECT_TO_UNKNOWN], text);
         uv_mutex_unlock(&r->lock);
         uv_async_send(&r->wake);
 }

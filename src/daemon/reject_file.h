@@ -40,13 +40,21 @@ enum {
 struct reject_file_limits {
         size_t file_bytes; /* at which a file is rotated */
         unsigned keep;     /* rotated files */
+        bool keep_unknown; /* lines of unknown objects go to FILE.unknown.new, too: see daemon/unknown_lines.h */
 };
 
 /* Whether the client learned that the line is refused. */
 enum reject_audience {
         REJECT_TOLD,    /* by its reply */
         REJECT_SPOOLED, /* no: it was told that the line is spooled */
-        REJECT_AUDIENCES,
+};
+
+/* Where entries are written. */
+enum reject_target {
+        REJECT_TO_FILE,
+        REJECT_TO_SPOOLED, /* FILE.spooled */
+        REJECT_TO_UNKNOWN, /* FILE.unknown.new */
+        REJECT_TARGETS,
 };
 
 /* Entries on their way to a file. */
@@ -59,20 +67,22 @@ struct reject_file {
         uv_loop_t *loop;
         const char *path; /* borrowed; "" where nothing is recorded */
         struct reject_file_limits limits;
-        uv_mutex_t lock; /* of waiting, writing's length and what is counted */
-        uv_async_t wake; /* lines were added */
+        uv_mutex_t lock;         /* of waiting, writing's length and what is counted */
+        uv_mutex_t unknown_lock; /* of FILE.unknown.new */
+        uv_async_t wake;         /* lines were added */
         uv_timer_t retry;
-        struct reject_entries waiting[REJECT_AUDIENCES]; /* to be written next: to FILE, to FILE.spooled */
-        struct reject_entries writing[REJECT_AUDIENCES]; /* while they are written; else empty */
+        struct reject_entries waiting[REJECT_TARGETS]; /* to be written next */
+        struct reject_entries writing[REJECT_TARGETS]; /* while they are written; else empty */
         uv_work_t work;
         bool working;
-        int error[REJECT_AUDIENCES]; /* of the last write: a negative errno, 0 */
-        bool torn[REJECT_AUDIENCES]; /* the last write ended inside of a line */
-        bool failing;                /* the log was told */
-        uint64_t lost;               /* lines that were not recorded since then */
-        uint64_t lost_before;        /* and before that */
-        uint64_t dropped;            /* by the last job's rotation */
-        uint64_t rotated_out;        /* by all */
+        int error[REJECT_TARGETS]; /* of the last write: a negative errno, 0 */
+        bool torn[REJECT_TARGETS]; /* the last write ended inside of a line */
+        bool failing;              /* the log was told */
+        uint64_t lost;             /* lines that were not recorded since then */
+        uint64_t lost_before;      /* and before that */
+        uint64_t dropped;          /* by the last job's rotation */
+        uint64_t rotated_out;      /* by all */
+        uint64_t unkept;           /* lines of unknown objects that the last job had no room for */
         struct log_limit rotations;
         void (*close_cb)(struct reject_file *);
 };
@@ -85,11 +95,17 @@ int reject_file_open(struct reject_file *r, uv_loop_t *loop, const char *path,
 /* In any thread: whether all that was added is in the file, or given up; what is of spooled lines is never given up. */
 bool reject_file_at_rest(struct reject_file *r);
 
+/* In any thread: renames FILE.unknown.new to @to; nothing happens where there is none. */
+void reject_file_take_unknown(struct reject_file *r, const char *to);
+
 /* On the loop: what it tells of itself. */
 struct stats_reject_file reject_file_stats(struct reject_file *r);
 
 /* Writes what waits, then calls @cb, from the loop or at once. Nobody adds any more. */
 void reject_file_close(struct reject_file *r, void (*cb)(struct reject_file *));
+
+/* When the loop has ended. */
+void reject_file_deinit(struct reject_file *r);
 
 /* In any thread. @text is the line, ptr NULL where it was not kept. */
 void reject_file_add(struct reject_file *r, const struct line_from *from, struct slice text,

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "hierarchy/hierarchy_verdict.h"
 #include "model/ad_account.h"
 #include "model/ad_object.h"
 #include "model/fits.h"
@@ -309,7 +308,7 @@ static bool read_count(const struct pg_result *res, int i, int column, int64_t *
         return true;
 }
 
-static bool read_answer(const struct pg_result *res, int i, struct hierarchy_answer *ret)
+bool hierarchy_read_answer(const struct pg_result *res, int i, struct hierarchy_answer *ret)
 {
         *ret = (struct hierarchy_answer){
                 .has_object = !pg_result_null(res, i, RESOLVE_OBJECT),
@@ -338,7 +337,7 @@ enum hierarchy_reply hierarchy_read_resolve(struct hierarchy_statements *s, cons
         for (size_t i = 0; i < rows; i++) {
                 struct hierarchy_answer answer;
 
-                if (!read_answer(res, (int)i, &answer))
+                if (!hierarchy_read_answer(res, (int)i, &answer))
                         return HIERARCHY_REPLY_CHANGED;
                 hierarchy_judge(s->batch, s->start, s->asked[i], &answer, now_ms);
         }

@@ -8,6 +8,9 @@
 #include <string.h>
 
 #include <endian.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include <libpq-fe.h>
 
@@ -144,6 +147,12 @@ void db_close(struct db *db)
 {
         PQfinish(db->pg);
         db->pg = NULL;
+}
+
+void db_limit_silence(struct db *db, unsigned ms)
+{
+        /* fails for a Unix socket, whose server cannot vanish without a word */
+        (void)setsockopt(PQsocket(db->pg), IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
 }
 
 /* --- parameters --- */

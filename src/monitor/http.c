@@ -305,9 +305,9 @@ static void log_bound(const struct http *h, int fd)
                  host, port);
         if (!h->loopback)
                 log_warn(
-                        "http.listen: everybody who reaches %s can read the status page (clients' addresses and reject "
+                        "%s: everybody who reaches %s can read the status page (clients' addresses and reject "
                         "messages, no secrets)",
-                        host);
+                        h->setting, host);
 }
 
 /* Takes @fd. 0, or a negative errno. */
@@ -354,15 +354,14 @@ static void log_failure(struct http *h, int err)
         h->listen_err = err;
         if (err == -EADDRINUSE)
                 log_warn(
-                        "http.listen %s: another program listens there, maybe another boris-ingestd: no status page "
+                        "%s %s: another program listens there, maybe another boris-ingestd: no status page "
                         "or metrics until the port is free; ingestion continues (name another port, or leave it "
                         "empty for none)",
-                        h->address);
+                        h->setting, h->address);
         else
-                log_warn(
-                        "http.listen %s: %s: no status page or metrics until it can be listened on; ingestion "
-                        "continues (name another address, or leave it empty for none)",
-                        h->address, strerror(-err));
+                log_warn("%s %s: %s: no status page or metrics until it can be listened on; ingestion "
+                         "continues (name another address, or leave it empty for none)",
+                         h->setting, h->address, strerror(-err));
 }
 
 static void on_retry(uv_timer_t *timer);
@@ -383,17 +382,18 @@ static void on_retry(uv_timer_t *timer)
         try_to_listen(timer->data);
 }
 
-int http_open(struct http *h, uv_loop_t *loop, const char *address,
+int http_open(struct http *h, uv_loop_t *loop, const char *setting, const char *address,
               void (*on_request)(void *ctx, struct http_request *r), void *ctx,
               char ret_error[HTTP_ERROR_BYTES])
 {
         struct addrinfo *found;
         const char *why;
 
-        *h = (struct http){.loop = loop, .address = address, .on_request = on_request, .ctx = ctx};
+        *h = (struct http){
+                .loop = loop, .setting = setting, .address = address, .on_request = on_request, .ctx = ctx};
         list_init(&h->connections);
         if (address_resolve(address, &found, &why) != 0) {
-                snprintf(ret_error, HTTP_ERROR_BYTES, "http.listen %s: %s", address, why);
+                snprintf(ret_error, HTTP_ERROR_BYTES, "%s %s: %s", setting, address, why);
                 return ERR_CONFIG;
         }
         h->loopback = address_is_loopback(found->ai_addr);

@@ -251,7 +251,7 @@ int monitor_open(struct monitor *m, uv_loop_t *loop, const struct config *config
         m->tick.data = m;
         if (!config->http.listen[0])
                 return 0;
-        err = http_open(&m->http, loop, config->http.listen, on_request, m, error);
+        err = http_open(&m->http, loop, "http.listen", config->http.listen, on_request, m, error);
         if (err)
                 log_error("%s", error);
         else

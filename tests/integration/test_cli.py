@@ -8,8 +8,8 @@ from lib.harness import ROOT, run_ingestd
 
 
 class CommandLine(unittest.TestCase):
-    def run_with(self, *args):
-        return run_ingestd(None, *args)
+    def run_with(self, *args, env=None):
+        return run_ingestd(None, *args, env=env)
 
     def test_help_and_version(self):
         done = self.run_with("--help")
@@ -92,6 +92,22 @@ class CommandLine(unittest.TestCase):
                 self.assertEqual(done.returncode, 1, text)
                 self.assertIn(reason, done.stdout + done.stderr)
                 self.assertNotIn("s3cr3t", done.stdout + done.stderr)
+
+    def test_check_before_a_reload_without_credentials(self):
+        """systemd gives credentials to the daemon, not to the programs of ExecReload=."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder, "ini")
+            for more in ({}, {"CREDENTIALS_DIRECTORY": f"{folder}/not-here"}):
+                file.write_text("[database]\npassword_file = credential:p\n[listen]\nunix =\ntcp = 127.0.0.1:0\n"
+                                "tls_cert = credential:c\ntls_key = credential:k\ntls_client_ca = credential:a\n")
+                done = self.run_with("check", "--config-only", "--config", str(file), env=more)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertIn("certificates: not looked at", done.stdout)
+                done = self.run_with("run", "--config", str(file), env=more)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("database.password_file credential:p", done.stderr)
+                file.write_text(file.read_text() + "[batch]\nrow = 1\n")
+                self.assertEqual(self.run_with("check", "--config-only", "--config", str(file), env=more).returncode, 1)
 
     def test_a_url_that_can_never_be_used_ends_the_start(self):
         with tempfile.TemporaryDirectory() as folder:

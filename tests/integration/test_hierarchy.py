@@ -384,7 +384,7 @@ class AtOnce(Hierarchy):
                 self.db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                                 "WHERE datname = current_database() AND application_name LIKE 'boris-ingestd%' "
                                 "AND pid <> pg_backend_pid() AND random() < 0.7")
-                time.sleep(0.05)
+                time.sleep(0.3)
 
         self.db.execute("SELECT 1")
         thread = threading.Thread(target=terminate)

@@ -179,6 +179,13 @@ class Booted:
         self.run_there("systemctl reload boris-ingestd")
         wait_until(lambda: self.log().count("SIGHUP: configuration read again") == told + 1,
                    "the log tells of the reload", pause=0.2)
+        path = self.container.path("/etc/boris-ingestd/boris-ingestd.ini")
+        good = path.read_text()
+        path.write_text(good + "\n[batch]\nrow = 1\n")
+        self.assertNotEqual(self.run_there("systemctl reload boris-ingestd", check=False).returncode, 0)
+        path.write_text(good)
+        self.assertIn("unknown key batch.row", self.log())
+        self.assertEqual(self.log().count("SIGHUP: configuration read again"), told + 1)
         self.assertEqual(self.state()["MainPID"], before)
         self.assertEqual(self.store(*self.fresh()), (3, 3, 0, 0))
 

@@ -133,6 +133,82 @@ class RejectFile(TestCase):
         self.d.stop()
         self.assertIn("does the daemon run?", self.replay(mine, status=1).stderr)
 
+    def test_list_and_replay_with_filters(self):
+        self.start()
+        self.db.add_account("act_2")
+        self.d.send(*[record(externalId=f"new{i}", amountCents=i) for i in range(3)], record(accountExternalId="act_2", externalId="new0"),
+                    b"nonsense", record(amountCents=1.5), record(accountExternalId="nope"),
+                    {"kind": "adAccount", "externalId": "act_9", "connectionId": "x"})
+        self.wait_entries(8)
+
+        def listed(*options, status=0):
+            done = run_ingestd(None, "rejects", "list", str(self.file), "--config", "/dev/null", "--format", "json", *options)
+            self.assertEqual(done.returncode, status, done.stderr)
+            return json.loads(done.stdout) if status == 0 else done.stderr
+
+        groups = {(g["code"], g["field"], g["account"]): g for g in listed()}
+        self.assertEqual({key: g["lines"] for key, g in groups.items()}, {
+            ("unknown_ad_object", "externalId", "act_1"): 3, ("unknown_ad_object", "externalId", "act_2"): 1, ("bad_json", None, None): 1,
+            ("bad_value", "amountCents", "act_1"): 1, ("unknown_account", "accountExternalId", "nope"): 1,
+            ("bad_value", "connectionId", "act_9"): 1})
+        first = listed()[0]
+        self.assertEqual((first["lines"], json.loads(first["example"]), first["message"]),
+                         (3, record(externalId="new0", amountCents=0), "no ad object new0 in account act_1"))
+        self.assertEqual(len(listed("--code", "unknown_ad_object")), 2)
+        self.assertEqual(len(listed("--account", "act_1")), 2)
+        self.assertEqual(len(listed("--account", "act_1", "--field", "externalId")), 1)
+        self.assertEqual(listed("--from", "2100-01-01"), [])
+        self.assertEqual(len(listed("--from", "2020-01-01", "--to", "2100-01-01T00:00:00Z")), 6)
+        self.assertIn("--code", listed("--code", "nope", status=2))
+        self.assertIn("--from", listed("--from", "soon", status=2))
+        text = run_ingestd(None, "rejects", "list", str(self.file), "--config", "/dev/null").stdout
+        self.assertRegex(text, r"(?m)^ *3 +unknown_ad_object +externalId +act_1 ")
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+        for name in ("new0", "new1", "new2"):
+            self.db.execute("INSERT INTO ad_objects (ad_account_id, external_id, type, name, status) "
+                            f"SELECT id, '{name}', 'AD', '', 'ACTIVE' FROM ad_accounts")
+        done = run_ingestd(None, "rejects", "replay", str(self.file), "--config", "/dev/null", "--socket", self.d.socket,
+                           "--code", "unknown_ad_object", "--account", "act_1")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("3 lines: 3 stored", done.stdout)
+        self.assertIn("5 entries left out: not asked for", done.stdout)
+
+    def add_object(self, name, account="act_1"):
+        self.db.execute("INSERT INTO ad_objects (ad_account_id, external_id, type, name, status) "
+                        f"SELECT id, '{name}', 'AD', '', 'ACTIVE' FROM ad_accounts WHERE external_id = '{account}'")
+
+    def test_lines_of_unknown_objects_are_stored_once_the_object_exists(self):
+        self.start(rejects__replay_unknown="on", rejects__max_bytes="64K")
+        unknown = self.dir / "rejects.jsonl.unknown"
+        late = [record(externalId="late", amountCents=n) for n in range(20)]
+        never = record(externalId="never")
+        other = record(accountExternalId="act_7", externalId="1")
+        fresh = record(externalId="late", collectedAt=None)  # sent twice, it would be stored twice
+        replies = self.d.send(*late, *late[:5], never, other, fresh, record(), record(externalId="late", amountCents=1.5),
+                              {"kind": "adObject", "platform": "META", "accountExternalId": "nope", "externalId": "1", "type": "AD",
+                               "name": "x", "status": "ACTIVE"})
+        self.assertEqual((replies.counts()[1], replies.counts()[3]), (1, 30))
+        wait_until(lambda: unknown.exists() and len(unknown.read_text().splitlines()) == 22, "each is kept once")
+        self.d.kill()
+        self.d.start()
+        self.add_object("late")
+        wait_until(lambda: self.db.count() == 21, "they are stored after a restart")
+        wait_until(lambda: len(unknown.read_text().splitlines()) == 2, "they are kept no longer")
+        self.assertEqual(self.db.value("SELECT count(*) FROM spending WHERE amount_cents < 20"), "20")
+        unknown.write_text("".join(json.dumps(line) + "\n" for line in [*late, never]))  # as if it had died before that
+        self.add_object("never")
+        wait_until(lambda: self.db.count() == 22, "the last one is stored")
+        wait_until(lambda: unknown.read_text() == "", "all is settled")
+        self.assertEqual(self.db.count(), 22)
+        self.d.send(*[record(externalId="many", amountCents=n, metrics={"pad": "x" * 900}) for n in range(200)])
+        wait_until(lambda: unknown.read_text(), "they are kept")
+        self.assertLessEqual(unknown.stat().st_size, 64 << 10)
+        self.d.stop()
+
+    def test_lines_of_unknown_objects_need_a_reject_file(self):
+        done = run_ingestd(self.db, "check", "--config", "/dev/null", "--config-only", "--set", "rejects.replay_unknown=on")
+        self.assertIn("rejects.replay_unknown needs rejects.file", done.stderr)
+
 
 if __name__ == "__main__":
     unittest.main()

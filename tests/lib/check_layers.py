@@ -12,13 +12,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 LAYERS = [
     ["base"],
     ["model"],
-    ["wire", "pg"],
+    ["wire", "pg", "client"],
     ["monitor"],
     ["spending"],
     ["hierarchy"],
     ["server", "spool"],
     ["daemon"],
-    ["commands"],
+    ["commands", "relay"],
     ["main"],
 ]
 LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in folders}
@@ -26,11 +26,12 @@ LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in fol
 # Who may include a library's header: folders or files. The headers of libc and libuv are everybody's.
 FOREIGN = {
     "libpq-fe.h": {"pg/pg_attempt", "pg/pg_conn", "pg/pg_result", "model"},
-    "cjson/cJSON.h": {"wire/reply", "monitor/status_json", "commands"},
+    "cjson/cJSON.h": {"wire/reply", "monitor/status_json", "commands", "client", "relay"},
     "ini.h": {"base/config"},
     "sqlite3.h": {"spool/spool_file", "spool/spool_lines", "spool/spool_sql"},
     "openssl/ssl.h": {"server/tls", "pg/pg_conn"},
     "systemd/sd-daemon.h": {"daemon/service"},
+    "nats/nats.h": {"relay"},
     "microhttpd.h": {"monitor/http"},
 }
 

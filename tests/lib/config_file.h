@@ -39,8 +39,11 @@ static inline void write_file(const char *text, size_t len)
 
 static inline int load(struct config *config, const char *text, const char *override, char *error)
 {
+        int err;
+
         write_file(text, strlen(text));
-        return config_load(config, config_path, &override, override ? 1 : 0, error);
+        err = config_load(config, config_path, &override, override ? 1 : 0, error);
+        return err ? err : config_read_password(config, error);
 }
 
 #endif

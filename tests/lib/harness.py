@@ -301,8 +301,8 @@ def psql(url, sql, role=""):
     return done.stdout
 
 
-def run_ingestd(db, *args, stdin="", timeout=60):
-    env = dict(os.environ)
+def run_ingestd(db, *args, stdin="", timeout=60, env=None):
+    env = {**os.environ, **(env or {})}
     env.pop("DATABASE_URL", None)
     if db:
         env["DATABASE_URL"] = db if isinstance(db, str) else db.url

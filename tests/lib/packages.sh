@@ -7,7 +7,7 @@ set -euo pipefail
 packages=(
         gcc libc6-dev cmake ninja-build pkg-config
         libuv1-dev libpq-dev libcjson-dev libcmocka-dev libinih-dev libxxhash-dev libsqlite3-dev libssl-dev
-        libmicrohttpd-dev libsystemd-dev
+        libmicrohttpd-dev libsystemd-dev libnats-dev
         python3 socat openssl util-linux procps tzdata
         ca-certificates mmdebstrap bubblewrap debian-archive-keyring mount
 )

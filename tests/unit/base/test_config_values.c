@@ -27,6 +27,7 @@ static void assert_defaults(const struct config *c)
         assert_string_equal(c->listen.allow_groups, "");
         assert_int_equal(c->rejects.max_bytes, 64 << 20);
         assert_int_equal(c->rejects.keep, 4);
+        assert_false(c->rejects.replay_unknown);
         assert_int_equal(c->shutdown.timeout_ms, 25000);
         assert_int_equal(c->log.level, LOG_LEVEL_INFO);
         assert_int_equal(c->log.format, LOG_FORMAT_AUTO);

@@ -195,7 +195,7 @@ static void enter_stages(struct story *s, struct line *line)
         for (unsigned earlier = 0; earlier < i; earlier++) {
                 enum place place = s->places[earlier];
 
-                if ((place == PENDING || place == STORED) && s->told[i] == 0)
+                if (place == PENDING || place == STORED)
                         fail_msg("line %u passes line %u, after the choices %s", i + 1, earlier + 1,
                                  choices_text(s->choices));
         }

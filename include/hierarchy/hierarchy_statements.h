@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "hierarchy/hierarchy_batch.h"
+#include "hierarchy/hierarchy_verdict.h"
 #include "pg/pg_conn.h"
 
 /* The statements of a transaction that writes rows of a batch, and their answers. An answer's row is taken for the
@@ -53,5 +54,8 @@ enum hierarchy_reply hierarchy_read_accounts(struct hierarchy_statements *s, con
                                              bool *ret_new_accounts);
 enum hierarchy_reply hierarchy_read_resolve(struct hierarchy_statements *s, const struct pg_result *res);
 enum hierarchy_reply hierarchy_read_objects(struct hierarchy_statements *s, const struct pg_result *res);
+
+/* Reads row @i of the answer to ad_object_resolve_sql; false where it is none. */
+bool hierarchy_read_answer(const struct pg_result *res, int i, struct hierarchy_answer *ret);
 
 #endif

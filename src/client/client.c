@@ -5,7 +5,7 @@
  *
  * A reject is told with the ack that covers its line: without that ack the line is sent again, and may fare
  * better. Only whole lines are sent, so that no end of ours cuts one in two. */
-#include "commands/client.h"
+#include "client/client.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -203,6 +203,14 @@ static bool fail_hopelessly(struct client *c, const char *what, const char *deta
         return fail(c, what, detail);
 }
 
+/* Of a connection's line @n, the number among all lines that are sent; 0 for the hello. */
+static uint64_t line_of(const struct client *c, uint64_t n)
+{
+        uint64_t hello = c->options.hello ? 1 : 0;
+
+        return n > hello ? c->before.lines + n - hello : 0;
+}
+
 static uint64_t number_in(const cJSON *reply, const char *key)
 {
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(reply, key);
@@ -227,7 +235,7 @@ static void forget_rejects(struct client *c)
 /* Takes @reply. */
 static bool on_reject(struct client *c, cJSON *reply)
 {
-        uint64_t line = c->before.lines + number_in(reply, "reject");
+        uint64_t line = line_of(c, number_in(reply, "reject"));
 
         if (line <= c->counts.lines || line > c->counts.lines + c->lines || c->rejects_len == c->lines) {
                 cJSON_Delete(reply);
@@ -265,7 +273,7 @@ static void tell_settled_rejects(struct client *c)
 
 static bool on_ack(struct client *c, const cJSON *ack)
 {
-        uint64_t lines = c->before.lines + number_in(ack, "ack");
+        uint64_t lines = line_of(c, number_in(ack, "ack"));
 
         while (c->counts.lines < lines) {
                 if (!settle_line(c))
@@ -340,15 +348,22 @@ static bool receive_some(struct client *c)
         return true;
 }
 
+static size_t hello_left(const struct client *c)
+{
+        return c->options.hello ? strlen(c->options.hello) - c->hello_sent : 0;
+}
+
 /* False where nothing can be sent any more; there may be replies all the same. */
 static bool send_some(struct client *c)
 {
-        size_t len = c->whole - c->sent;
-        ssize_t n = send(c->fd, c->window.data + c->sent, len < SEND_BYTES ? len : SEND_BYTES, MSG_NOSIGNAL);
+        bool hello = hello_left(c) > 0;
+        const char *data = hello ? c->options.hello + c->hello_sent : c->window.data + c->sent;
+        size_t len = hello ? hello_left(c) : c->whole - c->sent;
+        ssize_t n = send(c->fd, data, len < SEND_BYTES ? len : SEND_BYTES, MSG_NOSIGNAL);
 
         if (n < 0)
                 return errno == EAGAIN || errno == EINTR;
-        c->sent += (size_t)n;
+        *(hello ? &c->hello_sent : &c->sent) += (size_t)n;
         return true;
 }
 
@@ -356,12 +371,13 @@ static bool open_connection(struct client *c)
 {
         int on = 1;
         int idle = 30; /* seconds: who vanishes without a word is noticed, though nothing is to be sent */
+        int connect_ms = c->options.connect_ms > 0 ? c->options.connect_ms : CONNECT_MS;
         char error[CONNECT_ERROR_BYTES];
 
         if (c->options.path)
-                c->fd = connect_unix(c->options.path, CONNECT_MS, c->options.stop_fd, error);
+                c->fd = connect_unix(c->options.path, connect_ms, c->options.stop_fd, error);
         else
-                c->fd = connect_tcp(c->options.tcp, CONNECT_MS, c->options.stop_fd, error);
+                c->fd = connect_tcp(c->options.tcp, connect_ms, c->options.stop_fd, error);
         if (c->fd < 0) {
                 c->hopeless = errno == EACCES || errno == EPERM || errno == EINVAL || errno == ENAMETOOLONG;
                 fail(c, "cannot connect: ", error);
@@ -375,14 +391,19 @@ static bool open_connection(struct client *c)
         c->connected = true;
         c->before = c->counts;
         c->sent = c->first;
+        c->hello_sent = 0;
         c->half_closed = false;
         c->replies.len = 0;
+        if (c->ops->on_connection)
+                c->ops->on_connection(c->ctx, c->fd);
         return true;
 }
 
 static void close_connection(struct client *c)
 {
         forget_rejects(c);
+        if (c->fd >= 0 && c->ops->on_connection)
+                c->ops->on_connection(c->ctx, -1);
         if (c->fd >= 0)
                 close(c->fd);
         c->fd = -1;
@@ -395,8 +416,8 @@ static void converse(struct client *c)
         bool sending = true;
         bool open = true;
 
-        while (open && !everything_settled(c)) {
-                bool to_send = sending && c->sent < c->whole;
+        while (open && !c->hopeless && !everything_settled(c)) {
+                bool to_send = sending && (c->sent < c->whole || hello_left(c) > 0);
                 bool to_read = !input_is_over(c) && has_room(c);
                 struct pollfd p[] = {
                         {.fd = c->fd, .events = (short)(POLLIN | (to_send ? POLLOUT : 0))},
@@ -413,7 +434,7 @@ static void converse(struct client *c)
                         open = receive_some(c);
                 if (open && p[2].revents)
                         stop(c);
-                if (open && p[0].revents & POLLOUT && c->sent < c->whole)
+                if (open && p[0].revents & POLLOUT && (c->sent < c->whole || hello_left(c) > 0))
                         sending = send_some(c);
                 if (!input_is_over(c) && to_read && (p[1].revents || c->options.input_fd < 0))
                         take_input(c);
@@ -426,7 +447,7 @@ static void converse(struct client *c)
 /* Takes input until there is something to send; false where that is over. */
 static bool wait_for_work(struct client *c)
 {
-        while (c->first == c->whole && !input_is_over(c)) {
+        while (c->first == c->whole && !input_is_over(c) && !c->hopeless) {
                 struct pollfd p[] = {{.fd = c->options.input_fd, .events = POLLIN},
                                      {.fd = c->options.stop_fd, .events = POLLIN}};
 
@@ -438,7 +459,7 @@ static bool wait_for_work(struct client *c)
                         take_input(c);
                 c->ops->on_turn(c->ctx);
         }
-        return c->first < c->whole;
+        return c->first < c->whole && !c->hopeless;
 }
 
 /* False where it was ended on demand. */
@@ -454,6 +475,8 @@ static bool pause_for(struct client *c, int64_t ms)
                 if (poll(&p, 1, turn ? c->options.turn_ms : (int)left) > 0)
                         return false;
                 c->ops->on_turn(c->ctx);
+                if (c->hopeless)
+                        return false;
         }
         return true;
 }
@@ -519,11 +542,18 @@ enum client_end client_run(struct client *c)
                         continue; /* it owes nothing, and comes back when there is something to say */
                 failures++;
                 if (!wait_to_retry(c, failures, since))
-                        return is_stop_asked(c) ? CLIENT_STOPPED : CLIENT_FAILED;
+                        return is_stop_asked(c) && !c->hopeless ? CLIENT_STOPPED : CLIENT_FAILED;
         }
+        if (c->hopeless)
+                return CLIENT_FAILED;
         if (c->stopped)
                 return CLIENT_STOPPED;
         return c->input == CLIENT_INPUT_FAILED ? CLIENT_NO_INPUT : CLIENT_DONE;
+}
+
+void client_give_up(struct client *c, const char *why)
+{
+        fail_hopelessly(c, why, "");
 }
 
 void client_init(struct client *c, const struct client_options *options, const struct client_ops *ops,

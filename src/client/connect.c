@@ -1,4 +1,4 @@
-#include "commands/connect.h"
+#include "client/connect.h"
 
 #include <errno.h>
 #include <netdb.h>

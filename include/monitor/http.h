@@ -38,6 +38,7 @@ enum http_state {
 struct http {
         uv_loop_t *loop;
         enum http_state state;
+        const char *setting; /* "http.listen", for the log */
         const char *address; /* as configured, borrowed */
         struct sockaddr_storage addr;
         socklen_t addr_len;
@@ -54,10 +55,11 @@ struct http {
         void *ctx;
 };
 
-/* Listens on "host:port" or "[v6]:port", on the first address that the host stands for; @address is borrowed. If
+/* Listens on "host:port" or "[v6]:port", on the first address that the host stands for; @setting, its name for the log, and @address are
+ * borrowed. If
  * another program has the port, or listening fails otherwise, the reason is logged and it is retried every few
  * seconds. 0, or ERR_CONFIG with one line in @ret_error if the address is none. */
-int http_open(struct http *h, uv_loop_t *loop, const char *address,
+int http_open(struct http *h, uv_loop_t *loop, const char *setting, const char *address,
               void (*on_request)(void *ctx, struct http_request *r), void *ctx,
               char ret_error[HTTP_ERROR_BYTES]);
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "commands/connect.h"
+#include "client/connect.h"
 
 /* The wire (contract section 4) from a client's side, for programs that may wait: lines go out, rejects and
  * acks come in, and after a broken connection what is not acked is sent again. */
@@ -42,6 +42,8 @@ struct client_ops {
         void (*on_trouble)(void *ctx, int pause_ms, uint64_t anonymous, uint64_t first);
         /* Something may have changed; every turn_ms at the latest. */
         void (*on_turn)(void *ctx);
+        /* May be NULL. There is a new connection, @fd, on which nothing is sent yet; or it is about to be closed, -1. */
+        void (*on_connection)(void *ctx, int fd);
 };
 
 struct client_options {
@@ -52,6 +54,8 @@ struct client_options {
         int input_fd;        /* which is waited for before read is called; -1: there is always something */
         int stop_fd;         /* once it can be read, no more lines are sent; -1 for none */
         int turn_ms;         /* -1 for never */
+        int connect_ms;      /* how long a connection may take to be made; 0: 10 s */
+        const char *hello;   /* the first line of each connection, with its newline; NULL for none */
 };
 
 enum client_end {
@@ -83,6 +87,7 @@ struct client {
         bool stopped;
 
         int fd;
+        size_t hello_sent; /* bytes of options.hello, on this connection */
         bool half_closed;
         bool hopeless;                 /* another try would end like this one */
         struct buf replies;            /* one without its end */
@@ -98,5 +103,8 @@ void client_deinit(struct client *c);
 
 /* Sends all lines, returns when that is over. */
 enum client_end client_run(struct client *c);
+
+/* To be called by an op: no more is sent or read, and client_run returns CLIENT_FAILED with error @why. */
+void client_give_up(struct client *c, const char *why);
 
 #endif

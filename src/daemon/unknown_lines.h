@@ -1,0 +1,67 @@
+#ifndef UNKNOWN_LINES_H
+#define UNKNOWN_LINES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "base/buf.h"
+#include "base/config.h"
+#include "daemon/reject_file.h"
+
+/* rejects.replay_unknown: spending lines that were rejected because their ad account or ad object is unknown are sent again once
+ * it exists. The lines lie in FILE.unknown, beside rejects.file; a line that is rejected again is recorded again, and comes
+ * back by that way. Only lines with collectedAt or id are kept: sent twice, they are duplicates. */
+
+enum unknown_state {
+        UNKNOWN_OFF,
+        UNKNOWN_PAUSE,
+        UNKNOWN_PREPARE, /* in a thread: which lines may be sent? */
+        UNKNOWN_SEND,    /* in a thread: they are sent, and the others written back */
+        UNKNOWN_CLOSED,
+};
+
+struct unknown_line {
+        size_t at; /* in text */
+        size_t len;
+        bool kept; /* else it is no line for this */
+        bool ready;
+};
+
+struct unknown_lines {
+        uv_loop_t *loop;
+        const struct config *config;
+        struct reject_file *rejects;
+        int (*connect)(void *ctx); /* makes a client of the daemon's own; its descriptor, or -1 */
+        void *ctx;
+        enum unknown_state state;
+        bool closing;
+        uv_timer_t timer;
+        uv_work_t work;
+        uint64_t begun_ms; /* loop time of the job */
+        struct buf text;   /* the files' */
+        struct unknown_line *lines;
+        size_t len;
+        size_t cap;
+        bool taken;     /* there are new lines among them */
+        size_t ready;   /* lines that may be sent */
+        size_t settled; /* of these, the first so many */
+        uint64_t dropped;
+        int fd; /* of the client; -1: there is nothing to send */
+};
+
+void unknown_lines_init(struct unknown_lines *u, uv_loop_t *loop);
+
+/* @connect is called on the loop. */
+void unknown_lines_start(struct unknown_lines *u, const struct config *config, struct reject_file *rejects,
+                         int (*connect)(void *ctx), void *ctx);
+
+/* Begins nothing more. A job in flight ends when the daemon closes its client. May be called twice. */
+void unknown_lines_close(struct unknown_lines *u);
+
+/* When the loop has ended. */
+void unknown_lines_deinit(struct unknown_lines *u);
+
+#endif

@@ -1,0 +1,464 @@
+/* The client takes lines from the source through on_read, and on_turn does the rest: messages whose lines are all acked leave
+ * the list of fed messages from its front, their rejects are published on the way, the position moves behind them, the lease
+ * is confirmed, and the source is asked for more.
+ *
+ * Anything that fails, but for the source and the connection to the daemon, ends the feed: the next one begins behind the
+ * position. The source and the client try again by themselves. */
+#include "relay/feed.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json_put.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "relay/fence.h"
+#include "relay/outbox.h"
+#include "relay/source.h"
+#include "relay/stamp.h"
+#include "wire/reply.h"
+
+enum {
+        PIECE_BYTES = 256 * 1024,
+        TURN_MS = 50,
+        MOVE_MS = 100, /* between two moves of the position */
+        STATS_MS = 200,
+        CONNECT_MS = 1000,
+        FLUSH_MS = 200,
+        REPLY_MAX_BYTES = 64 * 1024,
+};
+
+/* A message that was given to the client. */
+struct fed {
+        struct list list;
+        struct source_message message;
+        uint64_t first; /* lines of this feed before it */
+        size_t lines;
+        size_t full; /* not empty */
+        uint64_t rejected;
+        struct slice rest;    /* of the message, behind the line of the last reject */
+        uint64_t rest_line;   /* lines before it */
+        const char *reply_to; /* Boris-Reply; NULL for none */
+        struct buf reply;     /* rejects, for it */
+};
+
+struct feed {
+        const struct feed_settings *settings;
+        struct lease *lease;
+        struct partition_stats *stats;
+        struct client_counts before; /* lines of earlier feeds */
+        struct client client;
+        struct source *source;
+        struct outbox *outbox;
+        struct json_scratch scratch;
+        char filter[256];
+        struct list fed;         /* oldest first */
+        size_t held;             /* bytes of these */
+        uint64_t given;          /* lines given to the client */
+        struct position settled; /* the last message that is settled */
+        struct fed *rejecting;   /* the message of the last reject; NULL for none */
+        int64_t moved_ms;
+        int64_t told_ms; /* the stats */
+        char *error;
+};
+
+static void give_up(struct feed *f, const char *why)
+{
+        if (!f->error[0])
+                snprintf(f->error, FEED_ERROR_BYTES, "%s", why);
+        client_give_up(&f->client, why);
+}
+
+static const char *subject_tail(const struct feed *f, const struct fed *m)
+{
+        const char *subject = natsMsg_GetSubject(m->message.msg);
+
+        return subject + strlen(f->filter) - 1; /* without its '>' */
+}
+
+static struct slice data_of(const struct fed *m)
+{
+        return (struct slice){natsMsg_GetData(m->message.msg), (size_t)natsMsg_GetDataLength(m->message.msg)};
+}
+
+/* --- lines to the daemon --- */
+
+/* Replies go to a producer's inbox, not into a stream of ours or the server's own subjects. */
+static const char *reply_subject(const struct feed *f, natsMsg *msg)
+{
+        const struct config *config = f->settings->config;
+        const char *to = NULL;
+
+        if (natsMsgHeader_Get(msg, "Boris-Reply", &to) != NATS_OK || !to || !to[0] || to[0] == '$')
+                return NULL;
+        if (strpbrk(to, " \t*>") || strlen(to) > 256 ||
+            strncmp(to, config->relay.subject, strlen(config->relay.subject)) == 0 ||
+            strncmp(to, config->relay.rejects_subject, strlen(config->relay.rejects_subject)) == 0)
+                return NULL;
+        return to;
+}
+
+static void feed_message(struct feed *f, const struct source_message *message, struct buf *out)
+{
+        struct fed *m = calloc(1, sizeof(*m));
+        struct stamped n;
+
+        if (!m)
+                abort();
+        m->message = *message;
+        m->first = f->given;
+        m->rest = data_of(m);
+        m->reply_to = reply_subject(f, message->msg);
+        n = stamp_lines(data_of(m), message->stored_ns / 1000, &f->scratch, out);
+        m->lines = n.lines;
+        m->full = n.full;
+        f->given += n.lines;
+        f->held += message->bytes;
+        list_append(&f->fed, &m->list);
+        pthread_mutex_lock(&f->stats->mutex);
+        f->stats->facts.redelivered += message->sequence <= f->stats->facts.newest;
+        if (message->sequence > f->stats->facts.newest)
+                f->stats->facts.newest = message->sequence;
+        pthread_mutex_unlock(&f->stats->mutex);
+}
+
+static enum client_input on_read(void *ctx, struct buf *out)
+{
+        struct feed *f = ctx;
+        size_t enough = out->len + PIECE_BYTES;
+        struct source_message message;
+
+        while (out->len < enough && source_take(f->source, &message))
+                feed_message(f, &message, out);
+        return CLIENT_INPUT_MORE;
+}
+
+/* --- rejects --- */
+
+/* Waits for all of them, and keeps the lease meanwhile. */
+static bool flush_rejects(struct feed *f)
+{
+        enum outbox_result r;
+
+        while ((r = outbox_flush(f->outbox, FLUSH_MS)) == OUTBOX_PENDING &&
+               !atomic_load(f->settings->abandon)) {
+                if (!lease_step(f->lease)) {
+                        give_up(f, f->lease->db.error);
+                        return false;
+                }
+        }
+        if (r != OUTBOX_DONE)
+                give_up(f, r == OUTBOX_FAILED ? outbox_error(f->outbox) : "stopped");
+        return r == OUTBOX_DONE;
+}
+
+static void publish_reject(struct feed *f, const struct fed *m, uint64_t line,
+                           const struct client_reject *reject, struct slice record)
+{
+        const struct outbox_reject r = {
+                .stream = f->settings->config->relay.stream,
+                .sequence = m->message.sequence,
+                .subject = subject_tail(f, m),
+                .line = line,
+                .code = reject->code,
+                .field = reject->field,
+                .reason = reject->message,
+                .record = record,
+        };
+
+        if (outbox_full(f->outbox) && !flush_rejects(f))
+                return;
+        if (!outbox_reject(f->outbox, &r))
+                give_up(f, outbox_error(f->outbox));
+        pthread_mutex_lock(&f->stats->mutex);
+        f->stats->facts.rejects++;
+        pthread_mutex_unlock(&f->stats->mutex);
+}
+
+/* The line as the producer published it. Rejects come in the order of their lines. */
+static struct slice find_line(struct fed *m, uint64_t line)
+{
+        struct slice found = {0};
+
+        while (m->rest_line < line && stamp_next_line(&m->rest, &found))
+                m->rest_line++;
+        return found;
+}
+
+static struct fed *message_of(struct feed *f, uint64_t line)
+{
+        struct list *l = f->rejecting ? &f->rejecting->list : f->fed.next;
+
+        for (; l != &f->fed; l = l->next) {
+                struct fed *m = container_of(l, struct fed, list);
+
+                if (line <= m->first + m->lines)
+                        return m;
+        }
+        return NULL; /* the client tells of lines only that it was given */
+}
+
+static void on_reject(void *ctx, const struct client_reject *reject)
+{
+        struct feed *f = ctx;
+        struct fed *m = message_of(f, reject->line);
+        uint64_t line = reject->line - m->first;
+
+        f->rejecting = m;
+        m->rejected++;
+        if (m->reply_to && m->reply.len < REPLY_MAX_BYTES)
+                reply_reject_texts(&m->reply, line, reject->code, reject->field, reject->message);
+        publish_reject(f, m, line, reject, find_line(m, line));
+}
+
+/* --- settled messages --- */
+
+static const struct client_reject no_lines = {
+        .code = "bad_json", .field = "", .message = "the message holds no lines"};
+
+static void send_reply(struct feed *f, struct fed *m)
+{
+        char ack[96];
+        int len = snprintf(ack, sizeof(ack),
+                           "{\"ack\":%zu,\"rejected\":%" PRIu64 ",\"sequence\":%" PRIu64 "}\n", m->lines,
+                           m->rejected, m->message.sequence);
+
+        buf_put(&m->reply, ack, (size_t)len);
+        outbox_reply(f->outbox, m->reply_to, (struct slice){m->reply.data, m->reply.len});
+        pthread_mutex_lock(&f->stats->mutex);
+        f->stats->facts.replies++;
+        pthread_mutex_unlock(&f->stats->mutex);
+}
+
+static void settle(struct feed *f, struct fed *m)
+{
+        if (m->full == 0) {
+                m->rejected++;
+                if (m->reply_to)
+                        reply_reject_texts(&m->reply, 0, no_lines.code, no_lines.field, no_lines.message);
+                publish_reject(f, m, 0, &no_lines, data_of(m));
+        }
+        if (f->error[0])
+                return;
+        if (m->reply_to)
+                send_reply(f, m);
+        f->settled = (struct position){m->message.sequence, m->message.stored_ns};
+        f->held -= m->message.bytes;
+}
+
+static void free_fed(struct feed *f, struct fed *m)
+{
+        if (f->rejecting == m)
+                f->rejecting = NULL;
+        list_remove(&m->list);
+        natsMsg_Destroy(m->message.msg);
+        buf_deinit(&m->reply);
+        free(m);
+}
+
+static void settle_messages(struct feed *f)
+{
+        uint64_t n = 0;
+
+        while (!list_empty(&f->fed) && !f->error[0]) {
+                struct fed *m = container_of(f->fed.next, struct fed, list);
+
+                if (m->first + m->lines > f->client.counts.lines)
+                        break;
+                settle(f, m);
+                if (f->error[0])
+                        break; /* it comes again */
+                free_fed(f, m);
+                n++;
+        }
+        pthread_mutex_lock(&f->stats->mutex);
+        f->stats->facts.messages += n;
+        pthread_mutex_unlock(&f->stats->mutex);
+}
+
+/* --- position and lease --- */
+
+static bool has_moved(const struct feed *f)
+{
+        return f->settled.sequence != f->lease->position.sequence ||
+               f->settled.stored_ns != f->lease->position.stored_ns;
+}
+
+static void move_position(struct feed *f)
+{
+        if (f->error[0] || !flush_rejects(f))
+                return;
+        if (has_moved(f) && !lease_move(f->lease, &f->settled))
+                give_up(f, f->lease->db.error);
+        f->moved_ms = clock_monotonic_ms();
+}
+
+static void keep_lease(struct feed *f, int64_t now)
+{
+        if (now - f->lease->confirmed_ms >= f->lease->lease_ms / 4 && !lease_step(f->lease))
+                give_up(f, f->lease->db.error);
+}
+
+/* --- stats --- */
+
+static void add_counts(struct client_counts *to, const struct client_counts *more)
+{
+        to->lines += more->lines;
+        to->stored += more->stored;
+        to->duplicate += more->duplicate;
+        to->rejected += more->rejected;
+        to->spooled += more->spooled;
+}
+
+static void tell_stats(struct feed *f, int64_t now)
+{
+        struct source_facts source = source_facts(f->source);
+        struct partition_facts *facts = &f->stats->facts;
+        uint64_t waiting = 0;
+
+        for (struct list *l = f->fed.next; l != &f->fed; l = l->next)
+                waiting++;
+        pthread_mutex_lock(&f->stats->mutex);
+        facts->position = f->lease->position.sequence;
+        facts->lines = f->before;
+        add_counts(&facts->lines, &f->client.counts);
+        facts->held_bytes = f->held;
+        facts->lag_messages = source.pending + waiting;
+        facts->lag_bytes = (double)f->held + (double)source.pending * source.message_bytes;
+        facts->oldest_us = list_empty(&f->fed)
+                                   ? 0
+                                   : container_of(f->fed.next, struct fed, list)->message.stored_ns / 1000;
+        pthread_mutex_unlock(&f->stats->mutex);
+        f->told_ms = now;
+}
+
+/* --- the client's turns --- */
+
+static void on_trouble(void *ctx, int pause_ms, uint64_t anonymous, uint64_t first)
+{
+        struct feed *f = ctx;
+        char text[PARTITION_TROUBLE_BYTES];
+
+        (void)pause_ms;
+        (void)anonymous;
+        (void)first;
+        snprintf(text, sizeof(text), "the daemon: %s", f->client.error);
+        partition_stats_set(f->stats, PARTITION_FEEDING, text);
+}
+
+/* What is amiss without ending the feed. */
+static void tell_trouble(struct feed *f, bool source_ok)
+{
+        char text[PARTITION_TROUBLE_BYTES];
+
+        if (!source_ok) {
+                snprintf(text, sizeof(text), "NATS: %.500s", source_error(f->source));
+                partition_stats_set(f->stats, PARTITION_FEEDING, text);
+        } else if (f->stats->facts.trouble[0] && (f->client.connected || list_empty(&f->fed)) &&
+                   !source_error(f->source)[0]) {
+                partition_stats_set(f->stats, PARTITION_FEEDING, NULL);
+        }
+}
+
+static void on_turn(void *ctx)
+{
+        struct feed *f = ctx;
+        int64_t now = clock_monotonic_ms();
+
+        if (f->error[0])
+                return;
+        if (atomic_load(f->settings->abandon)) {
+                give_up(f, "stopped before everything was settled");
+                return;
+        }
+        settle_messages(f);
+        if (has_moved(f) && now - f->moved_ms >= MOVE_MS)
+                move_position(f);
+        keep_lease(f, now);
+        if (f->error[0])
+                return;
+        if (!f->client.stopped)
+                tell_trouble(f, source_step(f->source, f->held));
+        if (now - f->told_ms >= STATS_MS)
+                tell_stats(f, now);
+}
+
+static void on_connection(void *ctx, int fd)
+{
+        (void)ctx;
+        fence_guard(fd);
+}
+
+/* --- the whole --- */
+
+static void open_feed(struct feed *f)
+{
+        const struct config *config = f->settings->config;
+        struct source_settings source = {.stream = config->relay.stream,
+                                         .filter = f->filter,
+                                         .window_bytes = config->relay.window_bytes};
+
+        snprintf(f->filter, sizeof(f->filter), "%s.%u.>", config->relay.subject, f->settings->partition);
+        list_init(&f->fed);
+        f->settled = f->lease->position;
+        f->before = partition_stats_read(f->stats).lines;
+        f->source = source_open(f->settings->nats, &source, &f->lease->position);
+        f->outbox = outbox_open(f->settings->nats, config->relay.rejects_subject);
+}
+
+static void close_feed(struct feed *f)
+{
+        while (!list_empty(&f->fed))
+                free_fed(f, container_of(f->fed.next, struct fed, list));
+        client_deinit(&f->client);
+        source_close(f->source);
+        outbox_close(f->outbox);
+        json_scratch_deinit(&f->scratch);
+}
+
+static enum feed_end end_feed(struct feed *f, enum client_end end)
+{
+        bool settled;
+
+        settle_messages(f);
+        move_position(f);
+        tell_stats(f, clock_monotonic_ms());
+        settled = list_empty(&f->fed) && !has_moved(f);
+        if (end == CLIENT_STOPPED && settled && !f->error[0])
+                return FEED_STOPPED;
+        if (!f->error[0])
+                snprintf(f->error, FEED_ERROR_BYTES, "the daemon: %s", f->client.error);
+        return FEED_FAILED;
+}
+
+enum feed_end feed_run(const struct feed_settings *settings, struct lease *lease,
+                       struct partition_stats *stats, char ret_error[FEED_ERROR_BYTES])
+{
+        static const struct client_ops ops = {on_read, on_reject, on_trouble, on_turn, on_connection};
+        static const char hello[] =
+                "{\"kind\":\"hello\",\"client\":\"boris-ingestd-relay\",\"version\":\"" INGESTD_VERSION
+                "\"}\n";
+        const struct config *config = settings->config;
+        struct feed f = {.settings = settings, .lease = lease, .stats = stats, .error = ret_error};
+        struct client_options options = {.path = config->listen.unix_path[0] ? config->listen.unix_path
+                                                                             : NULL,
+                                         .tcp = config->listen.tcp,
+                                         .retry_ms = INT64_MAX / 2,
+                                         .retry_at_first = true,
+                                         .stop_fd = settings->stop_fd,
+                                         .turn_ms = TURN_MS,
+                                         .connect_ms = CONNECT_MS,
+                                         .hello = hello};
+        enum feed_end end;
+
+        ret_error[0] = '\0';
+        open_feed(&f);
+        options.input_fd = source_fd(f.source);
+        client_init(&f.client, &options, &ops, &f);
+        end = end_feed(&f, client_run(&f.client));
+        close_feed(&f);
+        return end;
+}

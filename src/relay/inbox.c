@@ -1,0 +1,93 @@
+#include "relay/inbox.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct inbox {
+        inbox_cb *on_message;
+        void *ctx;
+        char subject[128];
+        natsSubscription *subscription;
+        pthread_mutex_t mutex;
+        pthread_cond_t ended;
+        bool running; /* callbacks may come */
+};
+
+static void on_message(natsConnection *connection, natsSubscription *subscription, natsMsg *msg, void *ctx)
+{
+        struct inbox *inbox = ctx;
+
+        (void)connection;
+        (void)subscription;
+        inbox->on_message(inbox->ctx, msg);
+}
+
+static void on_complete(void *ctx)
+{
+        struct inbox *inbox = ctx;
+
+        pthread_mutex_lock(&inbox->mutex);
+        inbox->running = false;
+        pthread_cond_signal(&inbox->ended);
+        pthread_mutex_unlock(&inbox->mutex);
+}
+
+static natsStatus subscribe(struct inbox *inbox, struct nats *nats, bool many)
+{
+        natsInbox *made = NULL;
+        char pattern[sizeof(inbox->subject) + 2];
+        natsStatus s = natsInbox_Create(&made);
+
+        if (s != NATS_OK)
+                return s;
+        snprintf(inbox->subject, sizeof(inbox->subject), "%s", made);
+        natsInbox_Destroy(made);
+        snprintf(pattern, sizeof(pattern), "%s%s", inbox->subject, many ? ".*" : "");
+        s = natsConnection_Subscribe(&inbox->subscription, nats->connection, pattern, on_message, inbox);
+        if (s != NATS_OK)
+                return s;
+        natsSubscription_SetPendingLimits(inbox->subscription, -1,
+                                          -1); /* the owner's requests are the limit */
+        s = natsSubscription_SetOnCompleteCB(inbox->subscription, on_complete, inbox);
+        inbox->running = s == NATS_OK;
+        return s;
+}
+
+struct inbox *inbox_open(struct nats *nats, bool many, inbox_cb *on_message_cb, void *ctx,
+                         natsStatus *ret_status)
+{
+        struct inbox *inbox = calloc(1, sizeof(*inbox));
+
+        if (!inbox)
+                abort();
+        inbox->on_message = on_message_cb;
+        inbox->ctx = ctx;
+        pthread_mutex_init(&inbox->mutex, NULL);
+        pthread_cond_init(&inbox->ended, NULL);
+        *ret_status = subscribe(inbox, nats, many);
+        if (*ret_status == NATS_OK)
+                return inbox;
+        inbox_close(inbox);
+        return NULL;
+}
+
+void inbox_close(struct inbox *inbox)
+{
+        if (!inbox)
+                return;
+        natsSubscription_Destroy(inbox->subscription);
+        pthread_mutex_lock(&inbox->mutex);
+        while (inbox->running)
+                pthread_cond_wait(&inbox->ended, &inbox->mutex);
+        pthread_mutex_unlock(&inbox->mutex);
+        pthread_cond_destroy(&inbox->ended);
+        pthread_mutex_destroy(&inbox->mutex);
+        free(inbox);
+}
+
+const char *inbox_subject(const struct inbox *inbox)
+{
+        return inbox->subject;
+}

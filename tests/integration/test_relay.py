@@ -1,0 +1,313 @@
+"""Intake from a NATS JetStream stream: what producers publish is stored once or rejected once, in order."""
+
+import json
+import pathlib
+import re
+import signal
+import subprocess
+import unittest
+import urllib.error
+import urllib.request
+
+from lib.harness import TestCase, account, ad_object, encode, numbered, record, wait_until
+from lib.nats import NatsError, NatsServers, read_stream
+from lib.relay import RELAY, Relay, need_relay
+
+
+def lines(*records):
+    return b"".join(encode(line) + b"\n" for line in records)
+
+
+class RelayCase(TestCase):
+    """One server of NATS for all tests of a class, with fresh streams for each."""
+
+    servers_count = 1
+
+    @classmethod
+    def setUpClass(cls):
+        need_relay()
+        super().setUpClass()
+        cls.nats = NatsServers(cls.servers_count)
+        cls.addClassCleanup(cls.nats.close)
+
+    def setUp(self):
+        super().setUp()
+        self.nats.add_stream("BORIS", ["boris.p.>"])
+        self.nats.add_stream("REJECTS", ["boris.rejects.>"])
+        self.addCleanup(self.delete_streams)
+        self.producer = self.nats.client()
+        self.addCleanup(self.producer.close)
+        self.ingestd = self.daemon()
+
+    def delete_streams(self):
+        client = self.nats.client()
+        for name in ("BORIS", "REJECTS"):
+            client.api(f"STREAM.DELETE.{name}")
+        client.close()
+
+    def relay(self, **settings):
+        relay = Relay(self.db, self.nats, self.ingestd, **settings)
+        self.addCleanup(relay.close)
+        return relay
+
+    def publish(self, *records, account="act_1", **headers):
+        return self.producer.store(f"boris.in.META.{account}", lines(*records), **headers)
+
+    def position(self, sequence):
+        """Every partition that has messages is settled up to @sequence, the last one."""
+        wait_until(lambda: self.db.value("SELECT coalesce(max(sequence), 0) FROM boris_ingestd_relay") == str(sequence),
+                   f"position {sequence}", 60)
+
+    def rejects(self):
+        return [json.loads(message["data"]) for message in read_stream(self.nats, "REJECTS")]
+
+
+class Relaying(RelayCase):
+    def test_what_is_published_is_stored(self):
+        self.db.add_account()
+        self.publish(*numbered(5))
+        self.relay()
+        last = self.publish(*numbered(5, start=5))
+        wait_until(lambda: self.db.count() == 10, "10 rows")
+        self.position(last)
+
+    def test_hierarchy_before_spending_of_one_account(self):
+        connection = self.db.create_connection()
+        self.relay()
+        self.publish(account(connection))
+        self.publish(ad_object("1"), *[record(amountCents=n) for n in range(3)])
+        last = self.publish(ad_object("2"), record(externalId="2"))
+        wait_until(lambda: self.db.count() == 4, "4 rows")
+        self.position(last)
+        self.assertEqual(self.rejects(), [])
+
+    def test_record_without_collected_at(self):
+        """It gets the time at which the stream stored it, the same on each delivery; the daemon's clock does not count."""
+        self.db.add_account()
+        self.publish(record(collectedAt=None), record(collectedAt=None, amountCents=2), record(amountCents=3))
+        stored = read_stream(self.nats, "BORIS")[0]["time"][:26].rstrip("Z").ljust(26, "0")
+        relay = self.relay()
+        self.position(1)
+        # as if the position had not been moved: everything is delivered again
+        self.assertEqual(relay.stop(), 0)
+        self.db.execute("UPDATE boris_ingestd_relay SET sequence = 0, stored_ns = 0")
+        relay.start()
+        self.position(1)
+        rows = self.db.query(f"""SELECT amount_cents, extract(epoch FROM collected_at - timestamptz '{stored}Z') * 1000000 AS us
+                                 FROM spending WHERE amount_cents <> 3 ORDER BY amount_cents""")
+        self.assertEqual([(row["amount_cents"], round(row["us"])) for row in rows], [(2, 2), (100, 1)])
+        self.assertEqual(self.db.count(), 3)
+
+
+class Rejecting(RelayCase):
+    def test_rejects_are_published(self):
+        """Each with its code and line, on the account's subject; the position moves past them."""
+        self.db.add_account()
+        self.relay()
+        bad = record(amountCents=1.5)
+        self.publish(record(), bad, record(amountCents=2))
+        self.publish(record(externalId="nobody"))
+        self.producer.store("boris.in.META.act_1", b"\xff\xfe\n" + lines(record(amountCents=3)))
+        self.position(3)
+        self.assertEqual(self.db.count(), 3)
+        found = read_stream(self.nats, "REJECTS")
+        entries = [json.loads(message["data"]) for message in found]
+        self.assertEqual([(entry["sequence"], entry["line"], entry["code"]) for entry in entries],
+                         [(1, 2, "bad_value"), (2, 1, "unknown_ad_object"), (3, 1, "bad_json")])
+        self.assertEqual(entries[0]["field"], "amountCents")
+        self.assertEqual(json.loads(entries[0]["record"]), bad)
+        self.assertEqual({message["subject"] for message in found}, {"boris.rejects.META.act_1"})
+        self.assertIn("Nats-Msg-Id: BORIS:1:2", found[0]["headers"])
+
+    def test_messages_that_hold_no_lines(self):
+        """Each is a reject and stops nothing; what looks like another protocol, or like a hello, is a line as any other."""
+        self.db.add_account()
+        self.relay()
+        poison = [b"", b"\n\r\n\n", b"\0\0\0", b"GET / HTTP/1.1\r\n\r\n", b'{"kind":"hello","client":"x"}', b"[]", b"{" * 100000,
+                  b"x" * 900_000, lines(record(unknown="x" * 900_000))]
+        for message in poison:
+            self.producer.store("boris.in.META.act_1", message)
+        self.producer.store("boris.in.META.act_1", b"\xef\xbb\xbf" + lines(record(amountCents=1)))
+        last = self.publish(record(amountCents=2))
+        self.position(last)
+        self.assertEqual(self.db.count(), 2)
+        self.assertEqual(sorted({entry["sequence"] for entry in self.rejects()}), list(range(1, len(poison) + 1)))
+
+    def test_a_reject_that_cannot_be_published_is_not_passed(self):
+        self.db.add_account()
+        client = self.nats.client()
+        client.api("STREAM.DELETE.REJECTS")
+        client.close()
+        relay = self.relay()
+        self.publish(record(), record(amountCents=1.5))
+        wait_until(lambda: "cannot publish a reject on boris.rejects" in relay.log(), "a warning")
+        self.publish(record(amountCents=2))
+        self.assertEqual(self.db.value("SELECT max(sequence) FROM boris_ingestd_relay"), "0")
+        self.nats.add_stream("REJECTS", ["boris.rejects.>"])
+        self.position(2)
+        self.assertEqual([entry["code"] for entry in self.rejects()], ["bad_value"])
+        self.assertEqual(self.db.count(), 2)
+
+    def test_producers_that_ask_get_a_reply(self):
+        self.db.add_account()
+        self.relay()
+        client = self.nats.client()
+        self.addCleanup(client.close)
+        client.subscribe("answers.1")
+        client.store("boris.in.META.act_1", lines(record(), record(currency="x")), **{"Boris-Reply": "answers.1"})
+        rows = [json.loads(row) for row in client.next(30).data.splitlines()]
+        self.assertEqual([(row["reject"], row["code"]) for row in rows[:-1]], [(2, "bad_value")])
+        self.assertEqual(rows[-1], {"ack": 2, "rejected": 1, "sequence": 1})
+        self.assertEqual(self.db.count(), 1)
+        # not into the relay's own streams, nor to the server
+        for subject in ("boris.p.0.META.act_1", "boris.rejects.x", "$JS.API.INFO", "a b", "*"):
+            last = client.store("boris.in.META.act_1", lines(record()), **{"Boris-Reply": subject})
+        self.position(last)
+        self.assertEqual(self.nats.stream("BORIS")["state"]["last_seq"], last)
+
+
+class Faults(RelayCase):
+    def test_stream_that_was_made_anew(self):
+        """It begins at 1 again, below the position; what it holds is relayed all the same."""
+        self.db.add_account()
+        relay = self.relay()
+        for n in range(5):
+            self.publish(record(amountCents=n))
+        self.position(5)
+        self.assertEqual(relay.stop(), 0)
+        self.delete_streams()
+        self.nats.add_stream("BORIS", ["boris.p.>"])
+        self.nats.add_stream("REJECTS", ["boris.rejects.>"])
+        for n in range(7):
+            self.publish(record(amountCents=10 + n))
+        relay.start()
+        self.position(7)
+        self.assertEqual(self.db.count(), 12)
+        self.assertIn("continuing with the first message stored after it", relay.log())
+
+    def test_second_relay_takes_over(self):
+        """Whether the first one dies, stands still or ends in order."""
+        self.db.add_account()
+        first = self.relay(relay__lease_ms=2000)
+        self.position(self.publish(record(amountCents=1)))
+        second = self.relay(relay__lease_ms=2000)
+        wait_until(lambda: second.log().count("standby") == 4, "standby")
+        first.signal(signal.SIGSTOP)
+        self.position(self.publish(record(amountCents=2)))
+        first.signal(signal.SIGCONT)
+        wait_until(lambda: "standby" in first.log(), "the first one notices")
+        second.kill()
+        self.position(self.publish(record(amountCents=3)))
+        second.start()
+        self.assertEqual(first.stop(), 0)
+        self.position(self.publish(record(amountCents=4)))
+        self.assertEqual(self.db.count(), 4)
+
+    def test_full_stream(self):
+        """Refuses what does not fit; what it acked is stored."""
+        self.db.add_account()
+        self.relay()
+        client = self.nats.client()
+        self.addCleanup(client.close)
+        client.api("STREAM.UPDATE.BORIS", name="BORIS", subjects=["boris.p.>"], retention="limits", discard="new", storage="file",
+                   num_replicas=1, max_msgs=3)
+        for n in range(3):
+            self.publish(record(amountCents=n))
+        with self.assertRaisesRegex(NatsError, "maximum messages"):
+            self.publish(record(amountCents=3))
+        self.position(3)
+        self.assertEqual(self.db.count(), 3)
+        client.api("STREAM.PURGE.BORIS", seq=3)
+        self.position(self.publish(record(amountCents=4)))
+        self.assertEqual(self.db.count(), 4)
+
+    def test_message_larger_than_the_window(self):
+        self.db.add_account()
+        relay = self.relay(relay__window_bytes="64K")
+        for n in range(3):
+            self.publish(*numbered(1000, start=1000 * n))
+        self.position(3)
+        self.assertEqual(self.db.count(), 3000)
+        self.assertNotIn("warn", relay.log())
+
+
+class Telling(RelayCase):
+    def get(self, relay, path):
+        try:
+            with urllib.request.urlopen(relay.http() + path) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def metric(self, text, name):
+        """The sum over all partitions."""
+        return sum(float(value) for value in re.findall(rf"^boris_ingestd_relay_{name}{{[^}}]*}} (\S+)$", text, re.MULTILINE))
+
+    def test_metrics_and_readiness(self):
+        self.db.add_account()
+        relay = self.relay()
+        wait_until(lambda: self.get(relay, "/readyz") == (200, "ready\n"), "ready")
+        self.assertEqual(self.get(relay, "/healthz")[0], 200)
+        self.assertEqual(self.get(relay, "/nothing")[0], 404)
+        self.position(self.publish(*numbered(5), record(currency="x"), numbered(1)[0]))
+        wait_until(lambda: self.metric(self.get(relay, "/metrics")[1], "lines_total") == 7, "metrics")
+        text = self.get(relay, "/metrics")[1]
+        self.assertEqual(self.metric(text, "lease"), 4)
+        self.assertEqual(self.metric(text, "messages_total"), 1)
+        self.assertEqual(self.metric(text, "rejects_total"), 1)
+        self.assertEqual(self.metric(text, "lag_messages"), 0)
+        self.assertEqual(re.findall(r'lines_total{partition="\d",outcome="(\w+)"} [1-9]', text), ["stored", "duplicate", "rejected"])
+        self.ingestd.stop()
+        self.publish(record(amountCents=77))
+        wait_until(lambda: self.get(relay, "/readyz")[0] == 503, "not ready")
+        self.assertIn("the daemon: cannot connect", self.get(relay, "/readyz")[1])
+        wait_until(lambda: self.metric(self.get(relay, "/metrics")[1], "lag_messages") == 1, "lag")
+        wait_until(lambda: self.metric(self.get(relay, "/metrics")[1], "lag_seconds") > 0.5, "lag")
+        self.ingestd.start()
+        wait_until(lambda: self.get(relay, "/readyz") == (200, "ready\n"), "ready again")
+
+    def test_check(self):
+        relay = self.relay()
+        done = relay.check()
+        self.assertEqual(done.returncode, 1)  # one replica
+        self.assertEqual(re.findall("^wrong  (.*)", done.stdout, re.MULTILINE),
+                         ["stream BORIS: 1 replica: messages are lost with a machine: have 3"])
+        for text in ("version 2.1", "retention: limits", "discard: new", "fits into relay.window_bytes", "fsync", "partitions: 0-3",
+                     "rejects: stream REJECTS", "boris_ingestd_relay", "daemon /"):
+            self.assertIn(text, done.stdout)
+        self.delete_streams()
+        self.nats.add_stream("BORIS", ["boris.p.>"], discard="old", retention="interest")
+        self.nats.add_stream("REJECTS", ["other.>"])
+        self.ingestd.stop()
+        self.producer.store("boris.p.7.META.act_1", b"x")
+        done = relay.check()
+        for text in ("discard must be new", "retention must be limits", "no stream has the subject boris.rejects.>", "daemon "):
+            self.assertRegex(done.stdout, f"wrong  .*{text}")
+
+    def test_no_secret_is_told(self):
+        servers = "nats://relay:hunter2@127.0.0.1:1," + self.nats.urls().replace("nats://", "nats://relay:hunter2@")
+        relay = self.relay(relay__servers=servers, log__level="debug")
+        self.db.add_account()
+        self.position(self.publish(record()))
+        done = relay.check()
+        title = pathlib.Path(f"/proc/{relay.process.pid}/cmdline").read_bytes().decode()
+        for text in (relay.log(), done.stdout, done.stderr, title, self.get(relay, "/metrics")[1]):
+            self.assertNotIn("hunter2", text)
+
+    def test_wrong_settings(self):
+        for setting, word in (("relay.partitions=0-", "relay.partitions"), ("relay.partitions=1,1", "relay.partitions"),
+                              ("relay.subject=a.*", "relay.subject"), ("relay.stream=a b", "relay.stream"),
+                              ("relay.window_bytes=1", "relay.window_bytes"), ("relay.nothing=1", "relay.nothing"),
+                              ("relay.servers=", "relay.servers"), ("relay.tls_cert=/x", "relay.tls_cert")):
+            done = subprocess.run([RELAY, "--config", "/dev/null", "--set", setting], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True, timeout=20)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn(word, done.stderr)
+        for arguments, status in ((["--help"], 0), (["--version"], 0), (["--nothing"], 2), (["run", "run"], 2), (["nothing"], 2)):
+            done = subprocess.run([RELAY, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
+            self.assertEqual(done.returncode, status)
+            self.assertEqual(bool(done.stdout), status == 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

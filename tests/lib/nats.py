@@ -1,0 +1,264 @@
+"""NATS for the tests of the relay: a cluster of real servers on loopback, and a client of the few commands that tests need."""
+
+import base64
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+
+from lib.harness import ROOT, wait_until
+
+
+def server_program():
+    return subprocess.run([ROOT / "tests/lib/nats_server.sh"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+class NatsError(Exception):
+    pass
+
+
+class Msg:
+    def __init__(self, subject, reply, headers, data):
+        self.subject, self.reply, self.headers, self.data = subject, reply, headers, data
+
+
+class NatsClient:
+    """One connection, for one thread. Requests wait for their own answer; what comes for subscriptions meanwhile is kept."""
+
+    def __init__(self, port, timeout=5):
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.rest, self.kept, self.sids = b"", [], 0
+        try:
+            self.info = json.loads(self._line(time.monotonic() + timeout)[5:])
+        except (OSError, NatsError):
+            self.close()
+            raise
+        self.inbox = f"_INBOX.{uuid.uuid4().hex}"
+        self._send(b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"lang":"test","version":"0",'
+                   b'"protocol":1}\r\n')
+        self.subscribe(f"{self.inbox}.*")
+
+    def _send(self, data):
+        self.sock.sendall(data)
+
+    def _fill(self, deadline):
+        self.sock.settimeout(max(0.001, deadline - time.monotonic()))
+        data = self.sock.recv(1 << 18)
+        if not data:
+            raise NatsError("the server closed the connection")
+        self.rest += data
+
+    def _line(self, deadline):
+        while b"\r\n" not in self.rest:
+            self._fill(deadline)
+        line, self.rest = self.rest.split(b"\r\n", 1)
+        return line.decode()
+
+    def _bytes(self, count, deadline):
+        while len(self.rest) < count + 2:
+            self._fill(deadline)
+        data, self.rest = self.rest[:count], self.rest[count + 2:]
+        return data
+
+    def subscribe(self, subject):
+        self.sids += 1
+        self._send(f"SUB {subject} {self.sids}\r\n".encode())
+
+    def publish(self, subject, data=b"", headers=None, reply=""):
+        data = data.encode() if isinstance(data, str) else data
+        reply = f"{reply} " if reply else ""
+        if headers:
+            head = "NATS/1.0\r\n" + "".join(f"{key}: {value}\r\n" for key, value in headers.items()) + "\r\n"
+            self._send(f"HPUB {subject} {reply}{len(head)} {len(head) + len(data)}\r\n{head}".encode() + data + b"\r\n")
+        else:
+            self._send(f"PUB {subject} {reply}{len(data)}\r\n".encode() + data + b"\r\n")
+
+    def _receive(self, deadline):
+        """The next message; None at the deadline."""
+        while True:
+            try:
+                line = self._line(deadline)
+                if line == "PING":
+                    self._send(b"PONG\r\n")
+                elif line.startswith("-ERR"):
+                    raise NatsError(line)
+                elif line.startswith(("MSG", "HMSG")):
+                    words = line.split()
+                    body = self._bytes(int(words[-1]), time.monotonic() + 5)
+                    head = int(words[-2]) if words[0] == "HMSG" else 0
+                    reply = words[3] if len(words) > (5 if head else 4) else ""
+                    rows = body[:head].decode().split("\r\n")
+                    headers = dict(row.split(": ", 1) for row in rows[1:] if ": " in row)
+                    headers["status"] = rows[0][9:] if head else ""
+                    return Msg(words[1], reply, headers, body[head:])
+            except (TimeoutError, BlockingIOError):
+                return None
+
+    def next(self, timeout=5):
+        """The next message of a subscription; None where none comes in time."""
+        if self.kept:
+            return self.kept.pop(0)
+        return self._receive(time.monotonic() + timeout)
+
+    def request(self, subject, data=b"", headers=None, timeout=5):
+        reply = f"{self.inbox}.{random.randrange(1 << 60)}"
+        self.publish(subject, data, headers, reply)
+        deadline = time.monotonic() + timeout
+        while (msg := self._receive(deadline)) is not None:
+            if msg.subject == reply:
+                if msg.headers["status"].startswith("503"):
+                    raise NatsError(f"nobody answers {subject}")
+                return msg.data
+            if not msg.subject.startswith(self.inbox + "."):  # else an answer that came too late
+                self.kept.append(msg)
+        raise NatsError(f"no answer in time: {subject}")
+
+    def api(self, subject, timeout=5, **request):
+        answer = json.loads(self.request(f"$JS.API.{subject}", json.dumps(request) if request else b"", timeout=timeout))
+        if "error" in answer:
+            raise NatsError(answer["error"]["description"])
+        return answer
+
+    def store(self, subject, data, msg_id=None, timeout=5, **headers):
+        """Publishes to a stream; the sequence, once the stream has stored it."""
+        headers = ({"Nats-Msg-Id": msg_id} if msg_id else {}) | headers
+        answer = json.loads(self.request(subject, data, headers, timeout))
+        if "error" in answer:
+            raise NatsError(answer["error"]["description"])
+        return answer["seq"]
+
+    def close(self):
+        self.sock.close()
+
+
+class NatsServers:
+    """Servers that form a cluster; each may be killed, stopped and started. partitions: of the subject mapping."""
+
+    def __init__(self, count=3, partitions=4, sync="2m"):
+        self.program = server_program()
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ingestd-"))
+        base = random.randrange(15000, 29000)
+        self.ports = [base + n for n in range(count)]
+        self.cluster_ports = [base + 100 + n for n in range(count)]
+        self.partitions, self.sync = partitions, sync
+        self.processes = [None] * count
+        for n in range(count):
+            self.start(n)
+        self.wait_ready()
+
+    def config(self, n):
+        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in self.cluster_ports)
+        return f"""
+            server_name: n{n}
+            listen: 127.0.0.1:{self.ports[n]}
+            jetstream {{ store_dir: "{self.dir}/n{n}", max_mem: 256M, max_file: 8G, sync_interval: {self.sync} }}
+            mappings {{ "boris.in.*.*": "boris.p.{{{{partition({self.partitions},1,2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}" }}
+            """ + (f"cluster {{ name: test, listen: 127.0.0.1:{self.cluster_ports[n]}, routes: [{routes}] }}"
+                   if len(self.ports) > 1 else "")
+
+    def start(self, n):
+        path = self.dir / f"n{n}.conf"
+        path.write_text(self.config(n))
+        with (self.dir / f"n{n}.log").open("ab") as log:
+            self.processes[n] = subprocess.Popen([self.program, "-c", path], stdout=log, stderr=log,
+                                                 stdin=subprocess.DEVNULL, env=os.environ | {"GOMAXPROCS": "2"})
+
+    def is_up(self, n):
+        return self.processes[n] is not None and self.processes[n].poll() is None
+
+    def kill(self, n):
+        self.processes[n].kill()
+        self.processes[n].wait()
+
+    def stop(self, n):
+        self.processes[n].send_signal(signal.SIGTERM)
+        self.processes[n].wait(60)
+
+    def client(self, timeout=5):
+        """A connection to any server that answers."""
+        for port in random.sample(self.ports, len(self.ports)):
+            try:
+                return NatsClient(port, timeout)
+            except (OSError, NatsError):
+                pass
+        raise NatsError("no server answers")
+
+    def wait_ready(self, timeout=60):
+        """JetStream has a leader."""
+        def ready():
+            try:
+                client = self.client(1)
+            except NatsError:
+                return False
+            try:
+                return client.api("INFO", timeout=1)
+            except (OSError, NatsError, TimeoutError):
+                return False
+            finally:
+                client.close()
+        wait_until(ready, "JetStream", timeout, 0.1)
+
+    def add_stream(self, name, subjects, replicas=None, **config):
+        """Also where the cluster only just got its leader."""
+        config = {"name": name, "subjects": subjects, "retention": "limits", "discard": "new", "storage": "file",
+                  "num_replicas": replicas or min(3, len(self.ports)), "duplicate_window": 120 * 10**9} | config
+
+        def add():
+            client = self.client()
+            try:
+                return client.api(f"STREAM.CREATE.{name}", **config)
+            except (OSError, NatsError, TimeoutError) as error:
+                self.last_error = error
+                return None
+            finally:
+                client.close()
+        return wait_until(add, f"stream {name}: {getattr(self, 'last_error', '')}", 60, 0.2)
+
+    def stream(self, name):
+        client = self.client()
+        try:
+            return client.api(f"STREAM.INFO.{name}")
+        finally:
+            client.close()
+
+    def leader(self, name):
+        """The number of the server that leads the stream."""
+        return int(self.stream(name)["cluster"]["leader"][1:])
+
+    def urls(self):
+        return ",".join(f"nats://127.0.0.1:{port}" for port in self.ports)
+
+    def close(self):
+        for n, process in enumerate(self.processes):
+            if self.is_up(n):
+                process.kill()
+                process.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def read_stream(servers, stream, subject=">"):
+    """The messages that a stream holds, as its API returns them; "data" decoded."""
+    client = servers.client()
+    try:
+        messages, sequence = [], 1
+        while True:
+            try:
+                found = client.api(f"STREAM.MSG.GET.{stream}", seq=sequence, next_by_subj=subject)["message"]
+            except NatsError as error:
+                if "no message found" in str(error):
+                    return messages
+                raise
+            found["data"] = base64.b64decode(found.get("data", ""))
+            found["headers"] = base64.b64decode(found.get("hdrs", "")).decode()
+            messages.append(found)
+            sequence = found["seq"] + 1
+    finally:
+        client.close()
