@@ -12,6 +12,7 @@
 #include "hierarchy/hierarchy_aside.h"
 #include "hierarchy/hierarchy_batch.h"
 #include "hierarchy/hierarchy_writer.h"
+#include "monitor/stats.h"
 #include "wire/line.h"
 
 /* Writes hierarchy records: gathers them into batches and writes one batch after the other on a connection of
@@ -114,5 +115,8 @@ void hierarchy_evacuate(struct hierarchy *h, const char *why, line_take_cb *cb, 
 
 /* From now on no batch waits for more records; those that stepped aside are tried once more, and abandoned. */
 void hierarchy_drain(struct hierarchy *h);
+
+/* Adds what waits to @r. */
+void hierarchy_stats(const struct hierarchy *h, struct stats *r);
 
 #endif

@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "base/list.h"
+#include "monitor/stats.h"
 #include "spending/batch.h"
 
 /* Gathers rows into batches, seals a batch on rows, bytes or age, and keeps the sealed ones until a writer
@@ -93,5 +94,8 @@ static inline bool batcher_empty(const struct batcher *b)
 {
         return b->sealed_len == 0 && list_empty(&b->doubtful) && !b->open;
 }
+
+/* Adds what waits to @r. */
+void batcher_stats(const struct batcher *b, struct stats *r);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "monitor/stats.h"
 #include "pg/pg_conn.h"
 #include "spending/lookup.h"
 #include "spending/miss.h"
@@ -145,5 +146,8 @@ static inline bool resolver_empty(const struct resolver *r)
 {
         return r->parked == 0 && r->unknown_bytes == 0;
 }
+
+/* Adds its cache, and what waits, to @r. */
+void resolver_stats(const struct resolver *r, struct stats *stats);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/histogram.h"
+#include "monitor/stats.h"
 #include "pg/pg_conn.h"
 #include "spending/batch.h"
 #include "spending/copy_format.h"
@@ -113,5 +114,8 @@ void writer_drop(struct writer *w, const char *why);
 /* Writes @batch, which the idle writer takes over: every row of it ends in settle or on_missing, or comes
  * back with on_return when the connection is lost. */
 void writer_write_take(struct writer *w, struct batch *batch);
+
+/* Adds what it has written to @r. */
+void writer_stats(const struct writer *w, struct stats *r);
 
 #endif

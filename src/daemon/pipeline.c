@@ -25,6 +25,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "daemon/decoded.h"
+#include "daemon/pipeline_parts.h"
 #include "spending/spending_record.h"
 
 /* --- lines among which a bad one is looked for --- */
@@ -62,7 +63,7 @@ static void mark_resting(struct pipeline *p, struct batch *batch)
         batch_trim(batch);
 }
 
-static void unmark(struct pipeline *p, struct line *line)
+void pipeline_unmark(struct pipeline *p, struct line *line)
 {
         line->source->doubtful -= line->doubtful;
         if (line->resting) {
@@ -88,7 +89,7 @@ static void note_reject(struct pipeline *p, const struct line *line, const struc
 static void end_line(struct pipeline *p, struct line *line, enum line_outcome outcome,
                      const struct reject *reject)
 {
-        unmark(p, line);
+        pipeline_unmark(p, line);
         if (outcome == LINE_REJECTED)
                 note_reject(p, line, reject);
         line_settle(line, outcome, reject);
@@ -133,7 +134,7 @@ static void on_missing(void *ctx, const struct row *row)
         struct pipeline *p = ctx;
         struct row missing = *row;
 
-        unmark(p, &missing.line);
+        pipeline_unmark(p, &missing.line);
         resolver_again_take(&p->resolver, &missing);
 }
 
@@ -147,7 +148,7 @@ static void on_follower(void *ctx, const struct row *row)
 {
         struct row ready = *row;
 
-        unmark(ctx, &ready.line);
+        pipeline_unmark(ctx, &ready.line);
         resolve(ctx, &ready);
 }
 
@@ -159,7 +160,7 @@ static void on_aside(void *ctx, struct line *line)
 
 static void on_aside_abandoned(void *ctx, struct line *line)
 {
-        unmark(ctx, line);
+        pipeline_unmark(ctx, line);
         on_abandoned(ctx, line);
 }
 
@@ -173,10 +174,8 @@ static void route(struct pipeline *p, struct decoded *decoded, struct line_sourc
                 resolve(p, &decoded->as.spending);
 }
 
-/* From the overflow. */
-static void on_routed(void *ctx, struct line *line)
+void pipeline_route_take(struct pipeline *p, struct line *line)
 {
-        struct pipeline *p = ctx;
         struct decoded decoded;
         struct reject reject;
 
@@ -244,94 +243,6 @@ static void on_unknown(void *ctx, const struct line *line, bool waits)
         line->source->unknown += change;
 }
 
-/* --- reports --- */
-
-/* The one that has been good for longest, or else is away since last. */
-static const struct pg_conn *best_writer(const struct pipeline *p)
-{
-        const struct pg_conn *best = &p->writers[0].conn;
-
-        for (unsigned i = 1; i < p->config->database.writers && best->away_us > 0; i++) {
-                const struct pg_conn *c = &p->writers[i].conn;
-
-                if (c->away_us == 0 || c->away_us > best->away_us)
-                        best = c;
-        }
-        return best;
-}
-
-/* Whether lines can be stored, as far as it is known. */
-static bool database_up(const struct pipeline *p)
-{
-        return pg_conn_good(best_writer(p)) && pg_conn_good(&p->resolver.conn) &&
-               pg_conn_good(&p->hierarchy.writer.conn);
-}
-
-/* @needed: without it no line, or no line of some kind, can be stored. */
-static void report_conn(const struct pg_conn *c, bool needed, struct stats_database *d)
-{
-        d->wanted++;
-        d->connected += pg_conn_connected(c);
-        d->lost += c->lost;
-        d->failures += c->connect_failures;
-        d->reconnects += c->connects > 0 ? c->connects - 1 : 0;
-        if (!needed || pg_conn_good(c))
-                return;
-        d->up = false;
-        d->failed |= c->error[0] != '\0';
-        d->away_us = stats_earlier(d->away_us, c->away_us);
-        if (!d->error[0])
-                memcpy(d->error, c->error, sizeof(d->error));
-}
-
-static void stats_database(const struct pipeline *p, struct stats_database *d)
-{
-        const struct pg_conn *best = best_writer(p);
-
-        d->up = true;
-        report_conn(&p->resolver.conn, true, d);
-        report_conn(&p->hierarchy.writer.conn, true, d);
-        for (unsigned i = 0; i < p->config->database.writers; i++)
-                report_conn(&p->writers[i].conn, &p->writers[i].conn == best, d);
-}
-
-static void report_batches(const struct pipeline *p, struct stats *r)
-{
-        for (unsigned i = 0; i < p->config->database.writers; i++) {
-                const struct writer *w = &p->writers[i];
-
-                r->batches += w->batches;
-                r->batch_rows += w->rows;
-                r->batch_failures += w->failures;
-                histogram_merge(&r->commit, &w->commit);
-        }
-        r->batches_waiting = p->batcher.sealed_len;
-        r->bad_rows = p->batcher.doubtful_rows + p->hierarchy.aside.lines;
-        r->lookup_rows = p->resolver.parked;
-        r->unknown_rows = p->direct.unknown + p->overflow.tally.unknown;
-        r->hierarchy_rows = p->hierarchy.followers;
-}
-
-void pipeline_stats(const struct pipeline *p, struct stats *r, enum stats_detail detail)
-{
-        for (size_t i = 0; i < LINE_OUTCOMES; i++)
-                r->counts[i] += p->direct.counts[i];
-        memcpy(r->rejects, p->rejected, sizeof(r->rejects));
-        r->in_flight = p->direct.in_flight;
-        r->abandoned = p->direct.abandoned;
-        r->cache_hits = p->resolver.hits;
-        r->cache_misses = p->resolver.cache_misses;
-        r->cache_objects = p->resolver.cache.len;
-        r->cache_limit = p->resolver.cache.max_len;
-        r->memory_used = p->memory.used;
-        r->memory_limit = p->memory.limit;
-        report_batches(p, r);
-        stats_database(p, &r->database);
-        overflow_stats(&p->overflow, r);
-        if (detail == STATS_LISTS)
-                stats_add_latest(r, &p->latest);
-}
-
 /* --- room --- */
 
 /* Lines that wait for an unknown object, or since only they cannot be written. As far as these fill half of the memory, they
@@ -343,13 +254,13 @@ static size_t waiting_lines(const struct pipeline *p)
 
 /* Memory that lines on their way to the database fill is free soon. Those that wait do not count for that: who
  * waits for them would wait as long as they do. */
-static bool is_memory_full(const struct pipeline *p)
+bool pipeline_memory_full(const struct pipeline *p)
 {
         return memory_full(&p->memory) && p->direct.in_flight > waiting_lines(p);
 }
 
 /* For any line, of the spool, too. */
-static bool stages_have_room(const struct pipeline *p)
+bool pipeline_stages_have_room(const struct pipeline *p)
 {
         const struct line_tally *replayed = &p->overflow.tally;
 
@@ -364,7 +275,7 @@ bool pipeline_has_room(struct pipeline *p)
 {
         if (overflow_diverts(&p->overflow))
                 return overflow_has_room(&p->overflow);
-        return batcher_has_room(&p->batcher) && resolver_has_room(&p->resolver) && !is_memory_full(p);
+        return batcher_has_room(&p->batcher) && resolver_has_room(&p->resolver) && !pipeline_memory_full(p);
 }
 
 static bool has_room_for_doubtful(const struct pipeline *p)
@@ -385,11 +296,12 @@ bool pipeline_has_room_for(struct pipeline *p, const struct session *s)
 
 enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct session *s)
 {
-        bool full = is_memory_full(p);
+        bool full = pipeline_memory_full(p);
 
         if (overflow_diverts(&p->overflow))
                 return overflow_has_room(&p->overflow) ? PAUSE_NONE : PAUSE_SPOOL;
-        if (!batcher_has_room(&p->batcher) || !resolver_has_room(&p->resolver) || (full && !database_up(p)))
+        if (!batcher_has_room(&p->batcher) || !resolver_has_room(&p->resolver) ||
+            (full && !pipeline_database_up(p)))
                 return PAUSE_DATABASE;
         if (full)
                 return PAUSE_MEMORY;
@@ -428,7 +340,7 @@ static void on_sealed(void *ctx)
 static void abandon(struct pipeline *p, struct batch *batch)
 {
         for (size_t i = 0; i < batch->len; i++) {
-                unmark(p, &batch->rows[i].line);
+                pipeline_unmark(p, &batch->rows[i].line);
                 on_abandoned(p, &batch->rows[i].line);
         }
         batch_free(batch);
@@ -449,125 +361,7 @@ static void on_return(void *ctx, struct batch *batch)
         batcher_return(&p->batcher, batch);
 }
 
-/* --- giving up --- */
-
-struct evacuated {
-        struct pipeline *p;
-        struct line *lines;
-        size_t len;
-        size_t cap;
-};
-
-static void gather(void *ctx, struct line *line)
-{
-        struct evacuated *e = ctx;
-
-        if (e->len == e->cap)
-                e->lines = array_grow(e->lines, &e->cap, sizeof(*e->lines));
-        unmark(e->p, line);
-        e->lines[e->len++] = *line;
-}
-
-static void gather_batches(struct pipeline *p, struct evacuated *e)
-{
-        struct batch *b;
-
-        batcher_seal(&p->batcher);
-        while ((b = batcher_take_any(&p->batcher))) {
-                for (size_t i = 0; i < b->len; i++)
-                        gather(e, &b->rows[i].line);
-                batch_free(b);
-        }
-}
-
-/* The order of arrival; lines that came out of the spool, which keeps their order, go first. */
-static int compare_received(const void *a, const void *b)
-{
-        const struct line *x = a;
-        const struct line *y = b;
-        int64_t distance = (int64_t)(x->receipt.number - y->receipt.number);
-
-        if (x->source->ops->acked || y->source->ops->acked)
-                return y->source->ops->acked - x->source->ops->acked;
-        return (distance > 0) - (distance < 0);
-}
-
-static void evacuate(void *ctx, const char *why, line_take_cb *cb, void *cb_ctx)
-{
-        struct pipeline *p = ctx;
-        struct evacuated e = {.p = p};
-
-        p->evacuating = true;
-        for (unsigned i = 0; i < p->config->database.writers; i++)
-                writer_drop(&p->writers[i], why);
-        hierarchy_evacuate(&p->hierarchy, why, gather, &e);
-        resolver_evacuate(&p->resolver, why, gather, &e);
-        gather_batches(p, &e);
-        p->evacuating = false;
-        if (e.len > 0)
-                qsort(e.lines, e.len, sizeof(*e.lines), compare_received);
-        for (size_t i = 0; i < e.len; i++)
-                cb(cb_ctx, &e.lines[i]);
-        free(e.lines);
-}
-
-/* --- for the overflow --- */
-
-static bool has_room(void *ctx)
-{
-        return stages_have_room(ctx);
-}
-
-static bool is_full(void *ctx)
-{
-        return is_memory_full(ctx);
-}
-
-static bool waits(void *ctx)
-{
-        const struct pipeline *p = ctx;
-        bool writing = batcher_waits(&p->batcher);
-
-        for (unsigned i = 0; i < p->config->database.writers; i++)
-                writing |= p->writers[i].batch != NULL;
-        return writing || p->resolver.parked > 0 || hierarchy_waits(&p->hierarchy);
-}
-
-static bool connected(void *ctx)
-{
-        const struct pipeline *p = ctx;
-        bool all = pg_conn_connected(&p->resolver.conn) && pg_conn_connected(&p->hierarchy.writer.conn);
-
-        for (unsigned i = 0; i < p->config->database.writers; i++)
-                all &= pg_conn_connected(&p->writers[i].conn);
-        return all;
-}
-
-static bool on_record(void *ctx)
-{
-        return reject_file_at_rest(((const struct pipeline *)ctx)->rejects);
-}
-
 /* --- the beginning and the end --- */
-
-static int open_overflow(struct pipeline *p)
-{
-        static const struct overflow_ops ops = {.route = on_routed,
-                                                .evacuate = evacuate,
-                                                .has_room = has_room,
-                                                .memory_full = is_full,
-                                                .waits = waits,
-                                                .connected = connected,
-                                                .on_record = on_record};
-        const struct config *c = p->config;
-        const struct overflow_config config = {c->spool.dir, c->spool.max_bytes};
-        int err = overflow_open(&p->overflow, p->loop, &config, &p->memory, &ops, p);
-
-        if (overflow_on(&p->overflow) && !c->rejects.file[0])
-                log_warn(
-                        "spool.dir is set without rejects.file: rejects of spooled lines will not be recorded");
-        return err;
-}
 
 static struct batcher_limits batcher_limits(const struct config *c)
 {
@@ -632,7 +426,7 @@ int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *conf
         receipts_init(&p->receipts, clock);
         p->reader = decoded_reader(config->limits.max_line_bytes);
         open_stages(p);
-        return open_overflow(p);
+        return pipeline_open_overflow(p);
 }
 
 void pipeline_drain(struct pipeline *p)

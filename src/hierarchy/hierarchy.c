@@ -322,3 +322,9 @@ void hierarchy_close(struct hierarchy *h, void (*cb)(struct hierarchy *))
         h->close_cb = cb;
         hierarchy_writer_close(&h->writer, on_writer_closed);
 }
+
+void hierarchy_stats(const struct hierarchy *h, struct stats *r)
+{
+        r->bad_rows += h->aside.lines;
+        r->hierarchy_rows += h->followers;
+}

@@ -583,3 +583,12 @@ void resolver_close(struct resolver *r, void (*cb)(struct resolver *))
         r->close_cb = cb;
         pg_conn_close(&r->conn, on_conn_closed);
 }
+
+void resolver_stats(const struct resolver *r, struct stats *stats)
+{
+        stats->cache_hits += r->hits;
+        stats->cache_misses += r->cache_misses;
+        stats->cache_objects += r->cache.len;
+        stats->cache_limit += r->cache.max_len;
+        stats->lookup_rows += r->parked;
+}
