@@ -26,21 +26,29 @@ struct session_ops {
         /* A client has connected, and shown its certificate where it uses TLS: NULL, or the word that it is
          * turned away with ("too_many_connections"). */
         const char *(*admit)(void *ctx, const struct session *s);
-        /* A line that is not empty. Its fate is to be told with session_settle, once, now or later; until
-         * then
-         * @s stays. @block holds the line's bytes. */
+        /* A session is gone: closed, and all its lines settled. */
+        void (*on_gone)(void *ctx);
+};
+
+/* Where the lines go. */
+struct session_sink_ops {
+        /* A line that is not empty. Its fate is to be told with session_settle, once, now or later; until then @s stays.
+         * @block holds the line's bytes. */
         void (*on_line)(void *ctx, struct session *s, uint64_t line_no, struct slice line,
                         struct block *block);
         /* The same for a line that was longer than max_line, and is gone. */
         void (*on_too_long)(void *ctx, struct session *s, uint64_t line_no);
-        /* False where no further line should be taken now, of any session or of this one; asked again each
-         * loop turn. */
-        bool (*has_room)(void *ctx);
-        bool (*has_room_for)(void *ctx, const struct session *s);
-        /* Which of these said no, for people; PAUSE_NONE where both say yes now. */
-        enum pause_reason (*why_no_room)(void *ctx, const struct session *s);
-        /* A session is gone: closed, and all its lines settled. */
-        void (*on_gone)(void *ctx);
+        /* Why no further line should be taken now: of any session, or with @s also of this one. PAUSE_NONE: one may be.
+         * Asked again each loop turn. */
+        enum pause_reason (*why_paused)(void *ctx, const struct session *s);
+};
+
+struct session_sink {
+        const struct session_sink_ops *ops;
+        void *ctx;
+        struct memory *memory;    /* counts what sessions hold */
+        struct line_tally *tally; /* of all their lines; the sink counts those in flight */
+        bool with_spool;          /* acks say how many lines are spooled */
 };
 
 enum session_state {

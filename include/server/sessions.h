@@ -22,9 +22,7 @@ enum { SESSIONS_STRANGERS_MAX = 1024 };
 struct session_limits {
         size_t max_line;              /* bytes */
         unsigned idle_ms;             /* after so long without a whole line a session is ended; 0: never */
-        bool with_spool;              /* acks say how many lines are spooled */
         const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none, and may change */
-        struct line_tally *tally; /* of all lines that sessions hand over; the sink counts those in flight */
 };
 
 struct sessions {
@@ -34,7 +32,8 @@ struct sessions {
         uv_timer_t hangups;   /* when clients are looked for that are gone */
         const struct session_ops *ops;
         void *ctx;
-        struct memory *memory;
+        struct session_sink sink;
+        struct memory *memory; /* the sink's */
         struct receiving receiving;
         size_t notes; /* bytes of replies, and of notes about lines that are not acked */
         unsigned idle_ms;
@@ -44,10 +43,8 @@ struct sessions {
         struct list dirty; /* those with something to say, or to be freed */
         struct list strangers;
         _Atomic unsigned places[SESSION_PLACES]; /* sessions in each. Other threads may read it. */
-        struct line_tally *tally;
         bool draining;
         bool ending;                  /* nothing more is settled */
-        bool with_spool;              /* acks say how many lines are spooled */
         const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none */
         struct log_limit tls_failures;
         struct log_limit http_requests;
@@ -68,7 +65,7 @@ static inline unsigned sessions_clients(const struct sessions *set)
 }
 
 void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,
-                   struct memory *memory, const struct session_limits *limits);
+                   const struct session_sink *sink, const struct session_limits *limits);
 
 /* Changes session_limits.idle_ms. */
 void sessions_set_idle(struct sessions *set, unsigned idle_ms);

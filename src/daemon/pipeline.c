@@ -11,7 +11,7 @@
  * the database makes no progress, good lines go to the spool instead; they are replayed later as if a session
  * sent them (overflow.c).
  *
- * Backpressure is one question, has_room: sessions stop taking lines while sealed batches or many unresolved
+ * Backpressure is one question, why_paused: sessions stop taking lines while sealed batches or many unresolved
  * rows wait, or the memory limit is reached; and those with hierarchy records, unknown objects or doubtful
  * rows in flight while there are too many of these. A line is settled exactly once, by the stage that ends its
  * way: the decoder and the resolver reject it, a writer or the hierarchy reports the database's outcome, the
@@ -187,9 +187,9 @@ void pipeline_route_take(struct pipeline *p, struct line *line)
                 route(p, &decoded, line->source);
 }
 
-void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,
-                      struct block *block)
+static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice text, struct block *block)
 {
+        struct pipeline *p = ctx;
         struct line line = {.block = block_ref(block),
                             .text = line_no == 1 ? fields_without_bom(text) : text,
                             .source = &s->line_source,
@@ -211,8 +211,9 @@ void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, s
                 route(p, &decoded, &s->line_source);
 }
 
-void pipeline_on_too_long(struct pipeline *p, struct session *s, uint64_t line_no)
+static void on_too_long(void *ctx, struct session *s, uint64_t line_no)
 {
+        struct pipeline *p = ctx;
         struct line line = {.source = &s->line_source, .number = line_no};
         struct reject reject;
 
@@ -271,48 +272,47 @@ bool pipeline_stages_have_room(const struct pipeline *p)
                                                     waiting_lines(p) + replayed->unknown + replayed->resting);
 }
 
-bool pipeline_has_room(struct pipeline *p)
-{
-        if (overflow_diverts(&p->overflow))
-                return overflow_has_room(&p->overflow);
-        return batcher_has_room(&p->batcher) && resolver_has_room(&p->resolver) && !pipeline_memory_full(p);
-}
-
 static bool has_room_for_doubtful(const struct pipeline *p)
 {
         return batcher_has_room_for_doubtful(&p->batcher) && hierarchy_has_room_aside(&p->hierarchy) &&
                p->resting_bytes < p->memory.limit / 4;
 }
 
-bool pipeline_has_room_for(struct pipeline *p, const struct session *s)
+/* Of a session alone. */
+static enum pause_reason why_paused_alone(const struct pipeline *p, const struct line_source *source)
 {
-        if (overflow_diverts(&p->overflow))
-                return true;
-        return (hierarchy_has_room(&p->hierarchy) ||
-                !hierarchy_pending(&p->hierarchy, s->line_source.last_hierarchy)) &&
-               (s->line_source.unknown == 0 || resolver_has_room_for_unknown(&p->resolver)) &&
-               (s->line_source.doubtful == 0 || has_room_for_doubtful(p));
+        if (!hierarchy_has_room(&p->hierarchy) && hierarchy_pending(&p->hierarchy, source->last_hierarchy))
+                return PAUSE_HIERARCHY;
+        if (source->unknown > 0 && !resolver_has_room_for_unknown(&p->resolver))
+                return PAUSE_UNKNOWN_OBJECTS;
+        if (source->doubtful > 0 && !has_room_for_doubtful(p))
+                return PAUSE_BAD_ROWS;
+        return PAUSE_NONE;
 }
 
-enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct session *s)
+static enum pause_reason why_paused(void *ctx, const struct session *s)
 {
-        bool full = pipeline_memory_full(p);
+        const struct pipeline *p = ctx;
 
         if (overflow_diverts(&p->overflow))
                 return overflow_has_room(&p->overflow) ? PAUSE_NONE : PAUSE_SPOOL;
-        if (!batcher_has_room(&p->batcher) || !resolver_has_room(&p->resolver) ||
-            (full && !pipeline_database_up(p)))
+        if (!batcher_has_room(&p->batcher) || !resolver_has_room(&p->resolver))
                 return PAUSE_DATABASE;
-        if (full)
-                return PAUSE_MEMORY;
-        if (!hierarchy_has_room(&p->hierarchy) &&
-            hierarchy_pending(&p->hierarchy, s->line_source.last_hierarchy))
-                return PAUSE_HIERARCHY;
-        if (s->line_source.unknown > 0 && !resolver_has_room_for_unknown(&p->resolver))
-                return PAUSE_UNKNOWN_OBJECTS;
-        if (s->line_source.doubtful > 0 && !has_room_for_doubtful(p))
-                return PAUSE_BAD_ROWS;
-        return PAUSE_NONE;
+        if (pipeline_memory_full(p))
+                return pipeline_database_up(p) ? PAUSE_MEMORY : PAUSE_DATABASE;
+        return s ? why_paused_alone(p, &s->line_source) : PAUSE_NONE;
+}
+
+struct session_sink pipeline_sink(struct pipeline *p)
+{
+        static const struct session_sink_ops ops = {
+                .on_line = on_line, .on_too_long = on_too_long, .why_paused = why_paused};
+
+        return (struct session_sink){.ops = &ops,
+                                     .ctx = p,
+                                     .memory = &p->memory,
+                                     .tally = &p->direct,
+                                     .with_spool = overflow_on(&p->overflow)};
 }
 
 /* --- batches --- */

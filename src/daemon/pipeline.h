@@ -61,13 +61,8 @@ void pipeline_close(struct pipeline *p);
 /* When the loop has ended. */
 void pipeline_deinit(struct pipeline *p);
 
-/* For struct session_ops. */
-void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,
-                      struct block *block);
-void pipeline_on_too_long(struct pipeline *p, struct session *s, uint64_t line_no);
-bool pipeline_has_room(struct pipeline *p);
-bool pipeline_has_room_for(struct pipeline *p, const struct session *s);
-enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct session *s);
+/* What sessions hand their lines to. */
+struct session_sink pipeline_sink(struct pipeline *p);
 
 /* Adds what the stages know to @r. */
 void pipeline_stats(const struct pipeline *p, struct stats *r, enum stats_detail detail);

@@ -59,31 +59,6 @@ static const char *admit(void *ctx, const struct session *s)
         return NULL;
 }
 
-static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice text, struct block *block)
-{
-        pipeline_on_line(&((struct worker *)ctx)->pipeline, s, line_no, text, block);
-}
-
-static void on_too_long(void *ctx, struct session *s, uint64_t line_no)
-{
-        pipeline_on_too_long(&((struct worker *)ctx)->pipeline, s, line_no);
-}
-
-static bool has_room(void *ctx)
-{
-        return pipeline_has_room(&((struct worker *)ctx)->pipeline);
-}
-
-static bool has_room_for(void *ctx, const struct session *s)
-{
-        return pipeline_has_room_for(&((struct worker *)ctx)->pipeline, s);
-}
-
-static enum pause_reason why_no_room(void *ctx, const struct session *s)
-{
-        return pipeline_why_no_room(&((struct worker *)ctx)->pipeline, s);
-}
-
 static void on_hierarchy(void *ctx, bool new_accounts)
 {
         struct worker *w = ctx;
@@ -309,18 +284,12 @@ static void on_finish(uv_timer_t *timer)
 
 static void open_sessions(struct worker *w)
 {
-        static const struct session_ops ops = {.admit = admit,
-                                               .on_line = on_line,
-                                               .on_too_long = on_too_long,
-                                               .has_room = has_room,
-                                               .has_room_for = has_room_for,
-                                               .why_no_room = why_no_room,
-                                               .on_gone = on_gone};
+        static const struct session_ops ops = {.admit = admit, .on_gone = on_gone};
         const struct session_limits limits = {w->config.limits.max_line_bytes, w->config.limits.idle_ms,
-                                              overflow_on(&w->pipeline.overflow), &w->tls,
-                                              &w->pipeline.direct};
+                                              &w->tls};
+        const struct session_sink sink = pipeline_sink(&w->pipeline);
 
-        sessions_init(&w->sessions, &w->loop, &ops, w, &w->pipeline.memory, &limits);
+        sessions_init(&w->sessions, &w->loop, &ops, w, &sink, &limits);
 }
 
 int worker_open(struct worker *w, unsigned number, const struct config *share, struct reject_file *rejects,
