@@ -24,6 +24,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "daemon/decoded.h"
 #include "daemon/pipeline_parts.h"
 #include "spending/spending_record.h"
@@ -409,9 +410,7 @@ static void open_stages(struct pipeline *p)
         resolver_open(&p->resolver, p->loop, &resolver, &p->memory, &resolver_ops, p);
         hierarchy_open(&p->hierarchy, p->loop, c->database.url, &p->memory, &h_limits, &hierarchy_ops, p);
         p->writer_config = (struct writer_config){c->database.url, c->database.fk_check == FK_CHECK_BATCH};
-        p->writers = calloc(c->database.writers, sizeof(*p->writers));
-        if (!p->writers)
-                abort();
+        p->writers = must_calloc(c->database.writers, sizeof(*p->writers));
         for (unsigned i = 0; i < c->database.writers; i++)
                 writer_open(&p->writers[i], p->loop, &p->writer_config, i + 1, &writer_ops, p);
 }

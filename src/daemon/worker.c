@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 
 /* --- sessions --- */
 
@@ -85,10 +86,8 @@ static void post(struct worker *w, struct message *m)
 
 static void *new_message(size_t bytes)
 {
-        void *m = calloc(1, bytes);
+        void *m = must_calloc(1, bytes);
 
-        if (!m)
-                abort();
         return m;
 }
 

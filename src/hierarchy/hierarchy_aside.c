@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "wire/name_key.h"
 
 /* The first byte of a key of the index. */
@@ -187,10 +188,8 @@ static void need_index(struct hierarchy_aside *a)
 
 static struct held_line *new_held(struct hierarchy_aside *a)
 {
-        struct held_line *h = calloc(1, sizeof(*h));
+        struct held_line *h = must_calloc(1, sizeof(*h));
 
-        if (!h)
-                abort();
         memory_add(a->memory, sizeof(*h));
         a->lines++;
         return h;

@@ -21,6 +21,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "model/fits.h"
 #include "model/pooler.h"
 #include "model/session.h"
@@ -250,9 +251,7 @@ static void on_attempt_failed(struct pg_conn *c, const char *error)
 
 static bool watch_socket(struct pg_conn *c)
 {
-        c->poll = malloc(sizeof(*c->poll));
-        if (!c->poll)
-                abort();
+        c->poll = must_malloc(sizeof(*c->poll));
         if (uv_poll_init(c->loop, c->poll, PQsocket(c->pg)) != 0) {
                 free(c->poll);
                 c->poll = NULL;

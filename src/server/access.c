@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "base/err.h"
+#include "base/memory.h"
 
 enum { NAME_BYTES = 256 };
 
@@ -64,9 +65,7 @@ static int read_list(const char *list, const char *setting, bool (*find)(const c
                                  setting, name);
                         return ERR_CONFIG;
                 }
-                *ret_ids = realloc(*ret_ids, (*ret_len + 1) * sizeof(**ret_ids));
-                if (!*ret_ids)
-                        abort();
+                *ret_ids = must_realloc(*ret_ids, (*ret_len + 1) * sizeof(**ret_ids));
                 (*ret_ids)[(*ret_len)++] = id;
                 p += len;
         }
@@ -110,9 +109,7 @@ static bool has_peer_group(const struct access *a, int fd)
 
         if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &bytes) == 0 || errno != ERANGE)
                 return false; /* it has none */
-        groups = malloc(bytes);
-        if (!groups)
-                abort();
+        groups = must_malloc(bytes);
         if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &bytes) == 0) {
                 for (size_t i = 0; i < bytes / sizeof(*groups) && !found; i++)
                         found = has_group(a, groups[i]);

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "wire/refusal.h"
 
 /* What a parked row takes of the room: where there is a grace, all that it will hold while it waits for that.
@@ -58,10 +59,8 @@ static bool begin_grace(struct resolver *r, struct parked_row *parked)
 
 void parking_add_take(struct resolver *r, struct miss *miss, const struct row *row)
 {
-        struct parked_row *parked = malloc(sizeof(*parked));
+        struct parked_row *parked = must_malloc(sizeof(*parked));
 
-        if (!parked)
-                abort();
         parked->row = *row;
         parked->deadline = 0;
         miss_append(miss, parked);

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "model/ad_account.h"
 #include "model/ad_object.h"
 #include "spending/parking.h"
@@ -374,11 +375,9 @@ static void on_known(struct resolver *r, struct miss *m, const struct uuid *obje
 /* The misses of the question in flight by their number in it. */
 static struct miss **number_asked(struct resolver *r)
 {
-        struct miss **asked = calloc(r->asked_len + 1, sizeof(struct miss *));
+        struct miss **asked = must_calloc(r->asked_len + 1, sizeof(struct miss *));
         size_t len = 0;
 
-        if (!asked)
-                abort();
         for (struct list *l = r->asked.next; l != &r->asked; l = l->next)
                 asked[len++] = container_of(l, struct miss, order);
         return asked;

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "model/ad_object.h"
 #include "pg/pg_array.h"
 #include "pg/sqlstate.h"
@@ -202,10 +203,8 @@ static int compare_uuids(const void *a, const void *b)
 static void ask_for_objects(struct writer *w, enum writer_state state, const char *sql)
 {
         size_t n = w->batch->len;
-        struct uuid *ids = malloc(n * sizeof(*ids));
+        struct uuid *ids = must_malloc(n * sizeof(*ids));
 
-        if (!ids)
-                abort();
         for (size_t i = 0; i < n; i++)
                 ids[i] = w->batch->rows[i].rec.ad_object_id;
         qsort(ids, n, sizeof(*ids), compare_uuids);
@@ -223,10 +222,8 @@ static void remove_rows(struct writer *w, const struct pg_result *res,
                         void (*take)(void *ctx, const struct row *row), void *ctx)
 {
         size_t n = (size_t)pg_result_rows(res);
-        struct uuid *ids = malloc((n ? n : 1) * sizeof(*ids));
+        struct uuid *ids = must_malloc((n ? n : 1) * sizeof(*ids));
 
-        if (!ids)
-                abort();
         for (size_t i = 0; i < n; i++)
                 ids[i] = pg_result_uuid(res, (int)i, 0);
         qsort(ids, n, sizeof(*ids), compare_uuids);

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/state_machine.h"
 #include "spool/spool_job.h"
 
@@ -239,10 +240,9 @@ static void finish_writing(struct spool *s)
 
 static struct spool_chunk *new_chunk(const struct spool *s)
 {
-        struct spool_chunk *chunk = calloc(1, sizeof(*chunk) + s->job.records_len * sizeof(chunk->lines[0]));
+        struct spool_chunk *chunk =
+                must_calloc(1, sizeof(*chunk) + s->job.records_len * sizeof(chunk->lines[0]));
 
-        if (!chunk)
-                abort();
         chunk->generation = s->generation;
         chunk->left = s->job.records_len;
         for (size_t i = 0; i < s->job.records_len; i++) {
@@ -422,9 +422,7 @@ int spool_open(struct spool *s, uv_loop_t *loop, const char *dir, uint64_t max_b
         s->retry.data = s;
         if (!spool_on(s))
                 return 0;
-        j->records = calloc(SPOOL_CHUNK_LINES, sizeof(*j->records));
-        if (!j->records)
-                abort();
+        j->records = must_calloc(SPOOL_CHUNK_LINES, sizeof(*j->records));
         status = spool_file_open(&j->file, dir, max_bytes, j->aside);
         snprintf(ret_error, SPOOL_ERROR_BYTES, "%s", j->file.error);
         if (j->aside[0])
