@@ -187,14 +187,13 @@ SELECT k.id, k.object_id, (dense_rank() OVER (ORDER BY k.object_id))::integer, p
 FROM known k LEFT JOIN known p ON p.id = k.parent_id
 $$;
 
--- The row that was collected last of each object and period, has_more if there are several, and what is around it: periods of
--- one object that hang together have the same stretch. Days are the account's; from_at and to_at may be given instead of a
--- day. Periods that begin before the range and reach into it are there, too.
+-- The row that was collected last of each object and period, and what is around it. Days are the account's; from_at and to_at
+-- may be given instead of a day. Periods that begin before the range and reach into it are there, too.
 --
 -- A restatement may come at any time after its period began, so later chunks are all read. Earlier ones are not: a row that
 -- was collected more than 31 days before its period began is a plan, and does not count. The planner sees one scan of
--- spending, whose bounds are constants, one sort, and windows of the same order. Rows are kept short, for they are sorted and
--- kept: what is usual is NULL.
+-- spending, whose bounds are constants, one sort, and one window. Rows are kept short, for they are sorted and kept: what is
+-- usual is NULL.
 CREATE FUNCTION boris_ingestd_newest(
     from_day date, to_day date, account uuid, object uuid, from_at timestamptz, to_at timestamptz)
 RETURNS TABLE (
@@ -205,8 +204,9 @@ RETURNS TABLE (
     collected_at timestamptz, collected_before timestamptz, currency text, amount_cents bigint, impressions bigint,
     clicks bigint, conversions bigint,
     fractional boolean, outside boolean, reaches_out boolean, -- true or NULL; outside: begins before the range
-    contains boolean, -- another period, or crosses it
-    has_more boolean, nested boolean, stretch bigint)
+    has_more boolean,        -- true if this collection, or another connection's of the same moment, has more rows
+    container timestamptz,   -- the end of the longest earlier period of the object that reaches into this one, else NULL
+    tangled boolean)         -- true if that period, or another one in it, does not simply contain this one, else NULL
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
 WITH object AS MATERIALIZED (
     SELECT id, number, nullif(place, 1) AS place, coalesce($5, $1::timestamp AT TIME ZONE zone) AS from_at,
@@ -227,27 +227,21 @@ WITH object AS MATERIALIZED (
       AND CASE WHEN s.period_start < o.to_at AND s.period_end > o.from_at AND s.collected_at >= s.period_start - interval '744 hours'
           THEN true ELSE false END -- one condition: the planner would multiply its guesses of three
     OFFSET 0 -- what is computed of metrics is computed here: metrics are not sorted
-), newest AS (
-    SELECT * FROM (
-        SELECT *, row_number() OVER collection AS newness, lead(collected_at) OVER collection AS next_at,
-               lead(place) OVER collection AS next_place
-        FROM found
-        WINDOW collection AS (PARTITION BY number, period_start, period_end ORDER BY collected_at DESC, place NULLS FIRST)
-    ) AS numbered WHERE newness < 2
-), bounded AS (
-    SELECT *, coalesce(max(period_end) OVER objects <= period_start, true) AS begins,
-           lead(period_start) OVER objects AS next_start, lag(period_start) OVER objects AS previous_start
-    FROM newest WINDOW objects AS (PARTITION BY number ORDER BY period_start, period_end
-                                   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+), around AS (
+    SELECT *, lag(period_start) OVER earlier AS before_start, lag(period_end) OVER earlier AS before_end,
+           lead(period_start) OVER earlier AS after_start, lead(period_end) OVER earlier AS after_end,
+           lead(collected_at) OVER earlier AS after_collected, max(period_end) OVER earlier AS reached
+    FROM found WINDOW earlier AS (PARTITION BY number ORDER BY period_start, period_end DESC, collected_at DESC, place NULLS FIRST
+                                  ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 )
-SELECT number, place, period_start, period_end, stored_end, collected_at, next_at, currency, amount_cents, impressions, clicks,
-       conversions, fractional, outside, reaches_out,
-       coalesce(next_start < period_end AND next_start > period_start OR previous_start = period_start, false),
-       coalesce(next_at = collected_at AND next_place IS NOT DISTINCT FROM place, false),
-       NOT begins OR reaches_out IS NOT NULL OR coalesce(next_start < period_end, false),
-       (number::bigint << 32) + count(*) FILTER (WHERE begins) OVER (PARTITION BY number ORDER BY period_start, period_end
-                                                                     ROWS UNBOUNDED PRECEDING)
-FROM bounded
+SELECT number, place, period_start, period_end, stored_end, collected_at,
+       CASE WHEN after_start = period_start AND after_end = period_end THEN after_collected END,
+       currency, amount_cents, impressions, clicks, conversions, fractional, outside, reaches_out,
+       CASE WHEN after_collected = collected_at AND after_start = period_start AND after_end = period_end THEN true END,
+       CASE WHEN reached > period_start THEN reached END,
+       CASE WHEN reached > period_start AND (period_end > reached OR before_end > period_start AND before_end < reached) THEN true END
+FROM around
+WHERE before_start IS DISTINCT FROM period_start OR before_end IS DISTINCT FROM period_end
 $$;
 
 -- --- remainders ---
@@ -259,31 +253,40 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 SELECT CASE WHEN later AND own * (own - coalesce(below, 0)) <= 0 THEN 0 ELSE own - coalesce(below, 0) END
 $$;
 
--- The four sums of an object and period as they were at a moment: of the first collection at or after it.
-CREATE FUNCTION boris_ingestd_as_of(object uuid, starts timestamptz, ends timestamptz, currency text, moment timestamptz)
-RETURNS numeric[]
+-- The four sums of objects and periods as they were at a moment of each: of the first collection at or after it. Called once for
+-- all that belongs together, for a plan of many chunks takes long to start.
+CREATE FUNCTION boris_ingestd_as_of(
+    objects uuid[], starts timestamptz[], ends timestamptz[], currencies text[], moments timestamptz[])
+RETURNS TABLE (place integer, amount_cents numeric, impressions numeric, clicks numeric, conversions numeric)
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-WITH same AS MATERIALIZED (
-    SELECT a.platform, a.external_id AS account, o.external_id AS object
-    FROM public.ad_objects o JOIN public.ad_accounts b ON b.id = o.ad_account_id
-    JOIN public.platform_connections c ON c.id = b.platform_connection_id
-    CROSS JOIN LATERAL (SELECT c.platform, b.external_id) AS a WHERE o.id = $1
-), rows AS MATERIALIZED (
-    SELECT s.*, dense_rank() OVER (ORDER BY s.collected_at, s.ad_object_id) AS collection
-    FROM same JOIN public.ad_accounts b ON b.external_id = same.account
-    JOIN public.platform_connections c ON c.id = b.platform_connection_id AND c.platform = same.platform
-    JOIN public.ad_objects o ON o.ad_account_id = b.id AND o.external_id = same.object
-    JOIN public.spending s ON s.ad_object_id = o.id
-    WHERE s.collected_at >= $5 AND s.period_start = $2 AND public.boris_ingestd_period_end(s.period_end) = $3
-      AND s.currency = $4
+WITH asked AS MATERIALIZED (
+    SELECT a.place::integer, a.object, a.starts, a.ends, a.currency, a.moment
+    FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY AS a (object, starts, ends, currency, moment, place)
+), same AS MATERIALIZED ( -- what several platform connections brought
+    SELECT o.id AS object, p.id
+    FROM public.ad_objects o JOIN public.ad_accounts a ON a.id = o.ad_account_id
+    JOIN public.platform_connections c ON c.id = a.platform_connection_id
+    JOIN public.ad_accounts b ON b.external_id = a.external_id
+    JOIN public.platform_connections d ON d.id = b.platform_connection_id AND d.platform = c.platform
+    JOIN public.ad_objects p ON p.ad_account_id = b.id AND p.external_id = o.external_id
+    WHERE o.id = ANY ($1)
+), stored AS MATERIALIZED (
+    SELECT same.object, s.ad_object_id, s.period_start, public.boris_ingestd_period_end(s.period_end) AS ends, s.currency,
+           s.collected_at, s.amount_cents, s.impressions, s.clicks, s.conversions, s.metrics
+    FROM same JOIN public.spending s ON s.ad_object_id = same.id
+    WHERE s.collected_at >= (SELECT min(moment) FROM asked)
+), collection AS (
+    SELECT a.place, s.*, dense_rank() OVER (PARTITION BY a.place ORDER BY s.collected_at, s.ad_object_id) AS collection
+    FROM asked a JOIN stored s ON s.object = a.object AND s.period_start = a.starts AND s.ends = a.ends AND s.currency = a.currency
+    WHERE s.collected_at >= a.moment
 ), families AS (
-    SELECT CASE WHEN bool_or(d.known <> '') OVER () THEN d.known ELSE d.texts END AS family, r.*
-    FROM rows r, LATERAL public.boris_ingestd_dimensions(public.boris_ingestd_shape(r.metrics)) AS d WHERE collection = 1
+    SELECT CASE WHEN bool_or(d.known <> '') OVER (PARTITION BY place) THEN d.known ELSE d.texts END AS family, c.*
+    FROM collection c, LATERAL public.boris_ingestd_dimensions(public.boris_ingestd_shape(c.metrics)) AS d WHERE collection = 1
 )
-SELECT ARRAY[sum(amount_cents), sum(impressions), sum(clicks), sum(conversions)]
-FROM families GROUP BY family
-ORDER BY CASE family WHEN '' THEN 0 ELSE cardinality(string_to_array(family, ', ')) END, abs(sum(amount_cents)) DESC,
-         family COLLATE "C" LIMIT 1
+SELECT DISTINCT ON (place) place, sum(amount_cents), sum(impressions), sum(clicks), sum(conversions)
+FROM families GROUP BY place, family
+ORDER BY place, CASE family WHEN '' THEN 0 ELSE cardinality(string_to_array(family, ', ')) END, abs(sum(amount_cents)) DESC,
+         family COLLATE "C"
 $$;
 
 -- Of periods that hang together, in the order of their starts, the longest first: those that count, each with the shortest one
@@ -291,7 +294,7 @@ $$;
 -- collected later counts.
 CREATE FUNCTION boris_ingestd_untangle(starts timestamptz[], ends timestamptz[], collected timestamptz[])
 RETURNS TABLE (place integer, above integer)
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE ROWS 20 AS $$
 DECLARE
     counted integer[] := ARRAY(SELECT generate_subscripts(starts, 1));
     stack integer[] := '{}';
@@ -331,10 +334,10 @@ BEGIN
 END
 $$;
 
--- Each object once, with the ad set and the campaign that it belongs to, and the object at the top.
+-- Each object once, with the object at the top, and the numbers of the ad set and the campaign that it belongs to.
 CREATE FUNCTION boris_ingestd_tree(account uuid, object uuid)
 RETURNS TABLE (object_id uuid, number integer, zone text, platform public.platform, account_external_id text, external_id text,
-               type public.ad_object_type, name text, top uuid, ad_set uuid, campaign uuid)
+               type public.ad_object_type, name text, top uuid, ad_set integer, campaign integer)
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
 WITH node AS MATERIALIZED (
     SELECT DISTINCT ON (object_id) * FROM public.boris_ingestd_objects($1, $2)
@@ -342,9 +345,8 @@ WITH node AS MATERIALIZED (
 )
 SELECT n.object_id, n.number, n.zone, n.platform, n.account_external_id, n.external_id, n.type, n.name,
        coalesce(g.object_id, p.object_id, n.object_id),
-       CASE WHEN n.type = 'AD_SET' THEN n.object_id WHEN p.type = 'AD_SET' THEN p.object_id END,
-       CASE 'CAMPAIGN'::public.ad_object_type WHEN n.type THEN n.object_id WHEN p.type THEN p.object_id
-       WHEN g.type THEN g.object_id END
+       CASE 'AD_SET'::public.ad_object_type WHEN n.type THEN n.number WHEN p.type THEN p.number END,
+       CASE 'CAMPAIGN'::public.ad_object_type WHEN n.type THEN n.number WHEN p.type THEN p.number WHEN g.type THEN g.number END
 FROM node n LEFT JOIN node p ON p.object_id = n.parent_id LEFT JOIN node g ON g.object_id = p.parent_id
 $$;
 
@@ -354,23 +356,23 @@ $$;
 CREATE FUNCTION boris_ingestd_pieces(
     from_day date, to_day date, account uuid, object uuid, from_at timestamptz, to_at timestamptz, rules boolean)
 RETURNS TABLE (
-    object_id uuid, period_start timestamptz, period_end timestamptz, collected_at timestamptz, currency text,
+    number integer, period_start timestamptz, period_end timestamptz, collected_at timestamptz, currency text,
     amount_cents numeric, impressions numeric, clicks numeric, conversions numeric, records bigint, fractional bigint,
     breakdown text, part text)
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
 WITH several AS MATERIALIZED (
     SELECT * FROM public.boris_ingestd_newest($1, $2, $3, $4, $5, $6)
 ), present AS MATERIALIZED ( -- what there is of each object: what there is not, is not looked for below
-    SELECT number, bool_or(has_more) AS has_more, bool_or(contains) AS contains,
-           max(period_end) FILTER (WHERE reaches_out AND outside IS NULL) AS reach
+    SELECT number, bool_or(has_more) AS has_more, bool_or(tangled) AS tangled, max(container) AS container,
+           max(period_end) FILTER (WHERE reaches_out AND outside IS NOT TRUE) AS reach
     FROM several GROUP BY number
-), rest AS MATERIALIZED ( -- what begins after the range, in a period that reaches out of it; of stretch 0
+), rest AS MATERIALIZED ( -- what begins after the range, in a period that reaches out of it
     SELECT l.number, l.place, l.period_start, l.period_end, l.stored_end, l.collected_at, l.collected_before, l.currency,
-           l.amount_cents, l.impressions, l.clicks, l.conversions, l.fractional, true AS outside, l.reaches_out, l.contains,
-           l.has_more, true AS nested, l.number::bigint << 32 AS stretch
+           l.amount_cents, l.impressions, l.clicks, l.conversions, l.fractional, true AS outside, l.reaches_out, l.has_more,
+           l.container, l.tangled
     FROM (SELECT max(reach) AS until FROM present WHERE $7) AS reach,
          LATERAL public.boris_ingestd_newest($2, NULL, $3, $4, $6, reach.until) AS l
-    WHERE reach.until IS NOT NULL AND l.outside IS NULL
+    WHERE reach.until IS NOT NULL AND l.outside IS NOT TRUE
 ), raw AS NOT MATERIALIZED (
     SELECT * FROM several
     UNION ALL SELECT * FROM rest
@@ -378,14 +380,14 @@ WITH several AS MATERIALIZED (
 -- Breakdowns: one family of each object, period and collection.
 known AS MATERIALIZED (
     SELECT id, number, nullif(place, 1) AS place FROM public.boris_ingestd_objects($3, $4)
-), shaped AS MATERIALIZED (
+), shaped AS (
     SELECT m.number, m.period_start, m.period_end, nullif(s.period_end, m.period_end) AS stored_end, m.collected_at, m.outside,
-           m.reaches_out, m.contains, m.nested, m.stretch, s.currency, s.amount_cents, s.impressions, s.clicks, s.conversions,
+           m.container, s.currency, s.amount_cents, s.impressions, s.clicks, s.conversions,
            public.boris_ingestd_fractional(s.conversions, s.metrics) AS fractional,
            coalesce((SELECT string_agg('-' || key, E'\n')
                      FROM jsonb_object_keys(CASE jsonb_typeof(s.metrics) WHEN 'object' THEN s.metrics END) AS key
                      WHERE key = ANY (public.boris_ingestd_dimension_names()) AND s.metrics -> key <> 'null'),
-                    public.boris_ingestd_shape(s.metrics)) AS shape
+                    public.boris_ingestd_shape(s.metrics)) COLLATE "C" AS shape
     FROM raw m
     JOIN known o ON o.number = m.number AND o.place IS NOT DISTINCT FROM m.place
     -- coalesce() keeps indexes out of this join: one scan and a hash table, whatever the planner guesses
@@ -395,22 +397,21 @@ known AS MATERIALIZED (
     WHERE m.has_more AND ((SELECT bool_or(has_more) FROM present) OR EXISTS (SELECT FROM rest))
       AND s.collected_at >= (coalesce($5 AT TIME ZONE 'UTC', $1::timestamp - interval '15 hours') - interval '31 days')
                             AT TIME ZONE 'UTC'
-), shapes AS MATERIALIZED (
-    SELECT shape, d.known, d.texts
-    FROM (SELECT DISTINCT shape FROM shaped) AS s, LATERAL public.boris_ingestd_dimensions(s.shape) AS d
-), of_shape AS (
+    OFFSET 0 -- metrics are not sorted
+), of_shape AS MATERIALIZED (
     SELECT number, period_start, period_end, shape, collected_at, currency, max(stored_end) AS stored_end,
            sum(amount_cents) AS amount_cents, sum(impressions) AS impressions, sum(clicks) AS clicks,
            sum(conversions) AS conversions, count(*) AS records, count(*) FILTER (WHERE fractional) AS fractional,
-           bool_or(outside) AS outside, bool_or(reaches_out) AS reaches_out, bool_or(contains) AS contains,
-           bool_or(nested) AS nested, min(stretch) AS stretch
+           bool_or(outside) AS outside, max(container) AS container
     FROM shaped GROUP BY number, period_start, period_end, shape, collected_at, currency
+), shapes AS MATERIALIZED (
+    SELECT shape, d.known, d.texts
+    FROM (SELECT DISTINCT shape FROM of_shape) AS s, LATERAL public.boris_ingestd_dimensions(s.shape) AS d
 ), of_family AS (
     SELECT number, period_start, period_end, family, collected_at, currency, max(stored_end) AS stored_end,
            sum(amount_cents) AS amount_cents, sum(impressions) AS impressions, sum(clicks) AS clicks,
            sum(conversions) AS conversions, sum(records)::bigint AS records, sum(fractional)::bigint AS fractional,
-           bool_or(outside) AS outside, bool_or(reaches_out) AS reaches_out, bool_or(contains) AS contains,
-           bool_or(nested) AS nested, min(stretch) AS stretch,
+           bool_or(outside) AS outside, max(container) AS container,
            CASE family WHEN '' THEN 0 ELSE cardinality(string_to_array(family, ', ')) END AS dimensions,
            max(abs(sum(amount_cents))) OVER (PARTITION BY number, period_start, period_end, family) AS largest
     FROM (
@@ -426,76 +427,97 @@ known AS MATERIALIZED (
         FROM of_family
     ) AS choices WHERE choice < 2
 ), latest AS NOT MATERIALIZED (
-    SELECT number, period_start, period_end, stored_end, collected_at, nullif(collected_before, collected_at) AS collected_before,
-           currency, amount_cents, impressions, clicks, conversions, 1::bigint AS records,
-           CASE WHEN fractional THEN 1::bigint ELSE 0 END AS fractional, NULL::text AS breakdown, outside, reaches_out, contains,
-           nested, stretch
-    FROM raw WHERE NOT has_more
+    SELECT number, period_start, period_end, stored_end, collected_at, collected_before, currency, amount_cents, impressions,
+           clicks, conversions, 1::bigint AS records, CASE WHEN fractional THEN 1::bigint ELSE 0 END AS fractional,
+           NULL::text AS breakdown, outside, container
+    FROM raw WHERE has_more IS NOT TRUE
     UNION ALL
-    SELECT number, period_start, period_end, stored_end, collected_at, collected_at, currency, amount_cents, impressions, clicks,
-           conversions, records, fractional, nullif(family, ''), outside, reaches_out, contains, nested, stretch
+    SELECT number, period_start, period_end, stored_end, collected_at, collected_at, currency, amount_cents, impressions,
+           clicks, conversions, records, fractional, nullif(family, ''), outside, container
     FROM family
 ), tree AS MATERIALIZED (
     SELECT number, object_id, type, ad_set, campaign FROM public.boris_ingestd_tree($3, $4)
 ),
--- Hours and their day: stretches with periods that contain others. In most of them one contains all others.
-stretch AS MATERIALIZED (
-    SELECT stretch, count(*) FILTER (WHERE contains) = 1
-           AND min(period_start) = min(period_start) FILTER (WHERE contains) AND max(period_end) = max(period_end) FILTER (WHERE contains)
-           AND coalesce(max(collected_before) FILTER (WHERE NOT contains) < max(collected_at) FILTER (WHERE contains), true)
-           AND bool_or(reaches_out) IS NULL AND min(currency) = max(currency) AS simple,
-           max(collected_at) FILTER (WHERE NOT contains) AS latest_below,
-           sum(amount_cents) FILTER (WHERE NOT contains) AS amount_below,
-           sum(impressions) FILTER (WHERE NOT contains) AS impressions_below,
-           sum(clicks) FILTER (WHERE NOT contains) AS clicks_below,
-           sum(conversions) FILTER (WHERE NOT contains) AS conversions_below
-    FROM latest WHERE nested AND (SELECT bool_or(contains) FROM present)
-    GROUP BY stretch HAVING bool_or(contains)
-), reaching AS MATERIALIZED ( -- stretches that go on in rest
-    SELECT DISTINCT number, stretch FROM several WHERE reaches_out AND EXISTS (SELECT FROM rest)
-), tangled AS MATERIALIZED (
-    SELECT stretch FROM stretch WHERE NOT simple
-    UNION SELECT stretch FROM reaching
-    UNION SELECT number::bigint << 32 FROM reaching
+-- Hours and their day. In most cases one period contains others, which do not overlap each other.
+below AS MATERIALIZED (
+    SELECT number, container, currency, max(collected_at) AS latest_below, max(collected_before) AS latest_before,
+           sum(amount_cents) AS amount_below, sum(impressions) AS impressions_below, sum(clicks) AS clicks_below,
+           sum(conversions) AS conversions_below
+    FROM latest WHERE container IS NOT NULL AND (SELECT max(container) FROM present) IS NOT NULL
+    GROUP BY number, container, currency
+), tangled AS MATERIALIZED ( -- objects with other cases
+    SELECT number FROM present WHERE tangled
+    UNION
+    SELECT number FROM present WHERE reach IS NOT NULL AND EXISTS (SELECT FROM rest)
+    UNION
+    SELECT l.number
+    FROM latest l JOIN below b ON b.number = l.number AND b.container = l.period_end AND b.currency = l.currency
+    WHERE l.container IS NULL AND b.latest_before >= l.collected_at
+      AND (SELECT max(latest_before) FROM below) IS NOT NULL
+), began AS (
+    SELECT *, coalesce(max(period_end) OVER (PARTITION BY number, currency ORDER BY period_start, period_end DESC
+                                             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) <= period_start, true) AS begins
+    FROM latest WHERE number IN (SELECT number FROM tangled) AND EXISTS (SELECT FROM tangled)
 ), numbered AS MATERIALIZED (
-    SELECT l.*, row_number() OVER () AS n,
-           CASE WHEN l.stretch IN (SELECT stretch FROM reaching) THEN l.number::bigint << 32 ELSE l.stretch END AS knot
-    FROM latest l WHERE l.nested AND l.stretch IN (SELECT stretch FROM tangled) AND EXISTS (SELECT FROM tangled)
+    SELECT *, row_number() OVER () AS n,
+           count(*) FILTER (WHERE begins) OVER (PARTITION BY number, currency ORDER BY period_start, period_end DESC
+                                                ROWS UNBOUNDED PRECEDING) AS knot
+    FROM began
 ), untangled AS MATERIALIZED (
-    SELECT j.*, u.above
+    SELECT j.*, u.above, u.above_collected
     FROM (
-        SELECT t.ns[u.place] AS n, t.ns[u.above] AS above
+        SELECT t.ns[u.place] AS n, t.ns[u.above] AS above, t.collected[u.above] AS above_collected
         FROM (
             SELECT array_agg(n ORDER BY period_start, period_end DESC) AS ns,
                    array_agg(period_start ORDER BY period_start, period_end DESC) AS starts,
                    array_agg(period_end ORDER BY period_start, period_end DESC) AS ends,
                    array_agg(collected_at ORDER BY period_start, period_end DESC) AS collected
-            FROM numbered GROUP BY knot, currency
+            FROM numbered GROUP BY number, currency, knot
         ) AS t, LATERAL public.boris_ingestd_untangle(t.starts, t.ends, t.collected) AS u
     ) AS u JOIN numbered j ON j.n = u.n
-), explained AS MATERIALIZED (
-    SELECT n, max(collected_at) AS latest_below, sum(coalesce(old[1], amount_cents)) AS amount_below,
-           sum(coalesce(old[2], impressions)) AS impressions_below, sum(coalesce(old[3], clicks)) AS clicks_below,
-           sum(coalesce(old[4], conversions)) AS conversions_below
+), restated AS MATERIALIZED ( -- inner periods that were collected again after what contains them: as they were then
+    SELECT aboves[o.place] AS n, sum(o.amount_cents - coalesce(amounts[o.place], 0)) AS amount_change,
+           sum(o.impressions - coalesce(impressions_now[o.place], 0)) AS impressions_change,
+           sum(o.clicks - coalesce(clicks_now[o.place], 0)) AS clicks_change,
+           sum(o.conversions - coalesce(conversions_now[o.place], 0)) AS conversions_change
     FROM (
-        SELECT a.n, b.collected_at, b.amount_cents, b.impressions, b.clicks, b.conversions,
-               CASE WHEN b.collected_before >= a.collected_at
-               THEN public.boris_ingestd_as_of(t.object_id, b.period_start, b.period_end, b.currency, a.collected_at) END AS old
-        FROM untangled a JOIN untangled b ON b.above = a.n JOIN tree t ON t.number = b.number
-    ) AS pairs GROUP BY n
+        SELECT array_agg(u.above) AS aboves, array_agg(t.object_id) AS objects, array_agg(u.period_start) AS starts,
+               array_agg(u.period_end) AS ends, array_agg(u.currency) AS currencies, array_agg(u.above_collected) AS moments,
+               array_agg(u.amount_cents) AS amounts, array_agg(u.impressions) AS impressions_now,
+               array_agg(u.clicks) AS clicks_now, array_agg(u.conversions) AS conversions_now
+        FROM untangled u JOIN tree t USING (number) WHERE u.collected_before >= u.above_collected GROUP BY number
+    ) AS asked, LATERAL public.boris_ingestd_as_of(objects, starts, ends, currencies, moments) AS o
+    GROUP BY 1
+), explained AS MATERIALIZED (
+    SELECT n, latest_below, amount_below + coalesce(amount_change, 0) AS amount_below,
+           coalesce(impressions_below, 0) + coalesce(impressions_change, 0) AS impressions_below,
+           coalesce(clicks_below, 0) + coalesce(clicks_change, 0) AS clicks_below,
+           coalesce(conversions_below, 0) + coalesce(conversions_change, 0) AS conversions_below
+    FROM (
+        SELECT above AS n, max(collected_at) AS latest_below, sum(amount_cents) AS amount_below,
+               sum(impressions) AS impressions_below, sum(clicks) AS clicks_below, sum(conversions) AS conversions_below
+        FROM untangled WHERE above IS NOT NULL GROUP BY above
+    ) AS inner_periods LEFT JOIN restated USING (n)
 ), piece AS NOT MATERIALIZED (
     SELECT number, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions,
            clicks, conversions, records, fractional, breakdown, outside, NULL::text AS part
-    FROM latest WHERE NOT contains AND (NOT nested OR NOT EXISTS (SELECT FROM tangled) OR stretch NOT IN (SELECT stretch FROM tangled))
+    FROM latest
+    WHERE NOT EXISTS (SELECT FROM below) AND (NOT EXISTS (SELECT FROM tangled) OR number NOT IN (SELECT number FROM tangled))
     UNION ALL
-    SELECT l.number, l.period_start, l.period_end, l.collected_at, NULL, l.currency,
-           public.boris_ingestd_remainder(amount_cents, amount_below, latest_below > collected_at),
-           public.boris_ingestd_remainder(impressions, impressions_below, latest_below > collected_at),
-           public.boris_ingestd_remainder(clicks, clicks_below, latest_below > collected_at),
-           public.boris_ingestd_remainder(conversions, conversions_below, latest_below > collected_at),
-           records, fractional, breakdown, outside, 'not attributed to shorter periods'
-    FROM latest l JOIN stretch s USING (stretch)
-    WHERE l.contains AND s.simple AND EXISTS (SELECT FROM stretch) AND stretch NOT IN (SELECT stretch FROM tangled)
+    SELECT l.number, l.period_start, l.period_end, l.collected_at, CASE WHEN b.number IS NULL THEN l.collected_before END AS collected_before,
+           l.currency,
+           CASE WHEN b.number IS NULL THEN amount_cents
+           ELSE public.boris_ingestd_remainder(amount_cents, amount_below, latest_below > collected_at) END AS amount_cents,
+           CASE WHEN b.number IS NULL THEN impressions
+           ELSE public.boris_ingestd_remainder(impressions, impressions_below, latest_below > collected_at) END AS impressions,
+           CASE WHEN b.number IS NULL THEN clicks
+           ELSE public.boris_ingestd_remainder(clicks, clicks_below, latest_below > collected_at) END AS clicks,
+           CASE WHEN b.number IS NULL THEN conversions
+           ELSE public.boris_ingestd_remainder(conversions, conversions_below, latest_below > collected_at) END AS conversions,
+           records, fractional, breakdown, outside, CASE WHEN b.number IS NOT NULL THEN 'not attributed to shorter periods' END AS part
+    FROM latest l LEFT JOIN below b ON l.container IS NULL AND b.number = l.number AND b.container = l.period_end
+                                       AND b.currency = l.currency
+    WHERE EXISTS (SELECT FROM below) AND (NOT EXISTS (SELECT FROM tangled) OR l.number NOT IN (SELECT number FROM tangled))
     UNION ALL
     SELECT u.number, u.period_start, u.period_end, u.collected_at, u.collected_before, u.currency,
            u.amount_cents, u.impressions, u.clicks, u.conversions, u.records, u.fractional, u.breakdown, u.outside, NULL
@@ -511,135 +533,186 @@ stretch AS MATERIALIZED (
 ),
 -- Campaign, ad set and ad: first each ad set and its ads, then each campaign and all below it.
 upper AS MATERIALIZED (
-    SELECT number, object_id FROM tree WHERE type <> 'AD'
+    SELECT number FROM tree WHERE type <> 'AD'
     AND number IN (SELECT p.number FROM present p UNION ALL SELECT r.number FROM rest r)
 ), place_in_tree AS MATERIALIZED (
     SELECT t.number, t.object_id, s.number AS ad_set, c.number AS campaign
-    FROM tree t LEFT JOIN upper s ON s.object_id = t.ad_set LEFT JOIN upper c ON c.object_id = t.campaign
+    FROM tree t LEFT JOIN upper s ON s.number = t.ad_set LEFT JOIN upper c ON c.number = t.campaign
 ), placed AS MATERIALIZED (
-    SELECT p.*, t.object_id, t.ad_set, t.campaign
+    SELECT p.*, t.ad_set, t.campaign
     FROM piece p JOIN place_in_tree t USING (number)
     WHERE (t.ad_set IS NOT NULL OR t.campaign IS NOT NULL) AND EXISTS (SELECT FROM upper)
       AND (p.part IS NULL OR (p.amount_cents, coalesce(p.impressions, 0), coalesce(p.clicks, 0), coalesce(p.conversions, 0)) <> (0, 0, 0, 0))
 ),
-in_ad_set_begins AS (
-    SELECT *, number = ad_set AS own,
-           coalesce(max(period_end) OVER (PARTITION BY ad_set ORDER BY period_start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
-                    <= period_start, true) AS begins
-    FROM placed WHERE ad_set IS NOT NULL
-), in_ad_set_stretch AS (
-    SELECT *, count(*) FILTER (WHERE begins) OVER (PARTITION BY ad_set ORDER BY period_start ROWS UNBOUNDED PRECEDING) AS stretch,
-           row_number() OVER (PARTITION BY ad_set ORDER BY period_start ROWS UNBOUNDED PRECEDING) AS n
-    FROM in_ad_set_begins
-), in_ad_set_own AS (
-    SELECT *, min(collected_at) FILTER (WHERE own) OVER (PARTITION BY ad_set, stretch, currency) AS own_collected,
-           count(*) FILTER (WHERE NOT own) OVER (PARTITION BY ad_set, stretch) AS below_any
-    FROM in_ad_set_stretch
-), in_ad_set_old AS (
-    SELECT *, CASE WHEN NOT own AND part IS NULL AND collected_before >= own_collected
-              THEN public.boris_ingestd_as_of(object_id, period_start, period_end, currency, own_collected) END AS old
-    FROM in_ad_set_own
-), in_ad_set_sums AS (
-    SELECT *, count(*) FILTER (WHERE NOT own) OVER sums AS below, min(n) FILTER (WHERE own) OVER sums AS first_own,
-           max(collected_at) FILTER (WHERE NOT own) OVER sums > own_collected AS later,
-           min(period_start) FILTER (WHERE own) OVER sums AS own_start, max(period_end) FILTER (WHERE own) OVER sums AS own_end,
-           bool_or(outside) FILTER (WHERE own) OVER sums AS own_outside,
-           sum(records) FILTER (WHERE own) OVER sums AS own_records, sum(fractional) FILTER (WHERE own) OVER sums AS own_fractional,
-           sum(amount_cents) FILTER (WHERE own) OVER sums AS own_amount,
-           sum(impressions) FILTER (WHERE own) OVER sums AS own_impressions,
-           sum(clicks) FILTER (WHERE own) OVER sums AS own_clicks,
-           sum(conversions) FILTER (WHERE own) OVER sums AS own_conversions,
-           sum(coalesce(old[1], amount_cents)) FILTER (WHERE NOT own) OVER sums AS below_amount,
-           sum(coalesce(old[2], impressions)) FILTER (WHERE NOT own) OVER sums AS below_impressions,
-           sum(coalesce(old[3], clicks)) FILTER (WHERE NOT own) OVER sums AS below_clicks,
-           sum(coalesce(old[4], conversions)) FILTER (WHERE NOT own) OVER sums AS below_conversions
-    FROM in_ad_set_old WINDOW sums AS (PARTITION BY ad_set, stretch, currency)
+in_ad_set_periods AS ( -- what an ad_set and the objects below it have of each period
+    SELECT ad_set, number = ad_set AS own, period_start, period_end, currency, min(collected_at) AS first_collected,
+           max(collected_at) AS last_collected, max(collected_before) FILTER (WHERE part IS NULL) AS collected_before,
+           bool_or(outside) AS outside, min(breakdown) AS breakdown, sum(records) AS records, sum(fractional) AS fractional,
+           min(campaign) AS campaign_of, sum(amount_cents) AS amount_cents, sum(impressions) AS impressions,
+           sum(clicks) AS clicks, sum(conversions) AS conversions
+    FROM placed WHERE ad_set IS NOT NULL GROUP BY ad_set, number = ad_set, period_start, period_end, currency
+), in_ad_set_rows AS MATERIALIZED ( -- periods that hang together have the same stretch
+    SELECT *, count(*) FILTER (WHERE begins) OVER (PARTITION BY ad_set ORDER BY period_start ROWS UNBOUNDED PRECEDING) AS stretch
+    FROM (
+        SELECT *, coalesce(max(period_end) OVER (PARTITION BY ad_set ORDER BY period_start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+                           <= period_start, true) AS begins
+        FROM in_ad_set_periods
+    ) AS began
+), in_ad_set_sums AS MATERIALIZED (
+    SELECT *, sum(below) OVER (PARTITION BY ad_set, stretch) AS below_any
+    FROM (
+        SELECT ad_set, stretch, currency, count(*) FILTER (WHERE NOT own) AS below,
+               min(first_collected) FILTER (WHERE own) AS own_collected, max(last_collected) FILTER (WHERE NOT own) AS latest_below,
+               max(collected_before) FILTER (WHERE NOT own) AS latest_before,
+               min(period_start) FILTER (WHERE own) AS own_start, max(period_end) FILTER (WHERE own) AS own_end,
+               bool_or(outside) FILTER (WHERE own) AS own_outside, min(breakdown) FILTER (WHERE own) AS breakdown,
+               sum(records) FILTER (WHERE own) AS records, sum(fractional) FILTER (WHERE own) AS fractional,
+               min(campaign_of) AS campaign_of,
+               sum(period_end - period_start) FILTER (WHERE own) < max(period_end) - min(period_start) AS own_is_shorter,
+               sum(amount_cents) FILTER (WHERE own) AS own_amount, sum(impressions) FILTER (WHERE own) AS own_impressions,
+               sum(clicks) FILTER (WHERE own) AS own_clicks, sum(conversions) FILTER (WHERE own) AS own_conversions,
+               sum(amount_cents) FILTER (WHERE NOT own) AS amount_below, sum(impressions) FILTER (WHERE NOT own) AS impressions_below,
+               sum(clicks) FILTER (WHERE NOT own) AS clicks_below, sum(conversions) FILTER (WHERE NOT own) AS conversions_below
+        FROM in_ad_set_rows GROUP BY ad_set, stretch, currency
+    ) AS summed
+), in_ad_set_restated AS MATERIALIZED ( -- what was collected again after an ad_set: as it was then
+    SELECT ad_set, stretches[o.place] AS stretch, currencies[o.place] AS currency,
+           sum(o.amount_cents - coalesce(amounts[o.place], 0)) AS amount_change,
+           sum(o.impressions - coalesce(impressions_now[o.place], 0)) AS impressions_change,
+           sum(o.clicks - coalesce(clicks_now[o.place], 0)) AS clicks_change,
+           sum(o.conversions - coalesce(conversions_now[o.place], 0)) AS conversions_change
+    FROM (
+        SELECT s.ad_set, array_agg(stretch) AS stretches, array_agg(t.object_id) AS objects, array_agg(r.period_start) AS starts,
+               array_agg(r.period_end) AS ends, array_agg(currency) AS currencies, array_agg(s.own_collected) AS moments,
+               array_agg(r.amount_cents) AS amounts, array_agg(r.impressions) AS impressions_now,
+               array_agg(r.clicks) AS clicks_now, array_agg(r.conversions) AS conversions_now
+        FROM in_ad_set_sums s JOIN in_ad_set_rows p USING (ad_set, stretch, currency)
+        JOIN placed r USING (ad_set, period_start, period_end, currency) JOIN tree t ON t.number = r.number
+        WHERE NOT p.own AND r.number <> r.ad_set AND r.part IS NULL AND r.collected_before >= s.own_collected
+          AND (SELECT bool_or(latest_before >= own_collected) FROM in_ad_set_sums)
+        GROUP BY s.ad_set
+    ) AS asked, LATERAL public.boris_ingestd_as_of(objects, starts, ends, currencies, moments) AS o
+    GROUP BY 1, 2, 3
 ), in_ad_set_rest AS (
-    SELECT *, public.boris_ingestd_remainder(own_amount, below_amount, later) AS amount_rest,
-           public.boris_ingestd_remainder(own_impressions, below_impressions, later) AS impressions_rest,
-           public.boris_ingestd_remainder(own_clicks, below_clicks, later) AS clicks_rest,
-           public.boris_ingestd_remainder(own_conversions, below_conversions, later) AS conversions_rest
-    FROM in_ad_set_sums WHERE own AND below_any > 0 AND below = below_any AND n = first_own
-), in_ad_set AS (
-    SELECT number, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions,
-           clicks, conversions, records, fractional, breakdown, outside, part, object_id, ad_set, campaign
-    FROM in_ad_set_sums WHERE NOT own OR below_any = 0
+    SELECT ad_set, own_start, own_end, own_collected, currency, records::bigint, fractional::bigint, breakdown, own_outside, campaign_of,
+           public.boris_ingestd_remainder(own_amount, coalesce(amount_below, 0) + coalesce(amount_change, 0), latest_below > own_collected OR own_is_shorter) AS amount,
+           public.boris_ingestd_remainder(own_impressions, coalesce(impressions_below, 0) + coalesce(impressions_change, 0),
+                                          latest_below > own_collected OR own_is_shorter) AS impressions,
+           public.boris_ingestd_remainder(own_clicks, coalesce(clicks_below, 0) + coalesce(clicks_change, 0), latest_below > own_collected OR own_is_shorter) AS clicks,
+           public.boris_ingestd_remainder(own_conversions, coalesce(conversions_below, 0) + coalesce(conversions_change, 0),
+                                          latest_below > own_collected OR own_is_shorter) AS conversions
+    FROM in_ad_set_sums LEFT JOIN in_ad_set_restated USING (ad_set, stretch, currency)
+    WHERE own_collected IS NOT NULL AND below > 0 AND below = below_any
+), after_ad_sets AS MATERIALIZED (
+    SELECT * FROM placed WHERE ad_set IS NULL OR number <> ad_set
     UNION ALL
-    SELECT number, own_start, own_end, collected_at, NULL, currency, amount_rest, impressions_rest, clicks_rest,
-           conversions_rest, own_records::bigint, own_fractional::bigint, breakdown, own_outside, 'not attributed to ads', object_id, ad_set,
-           campaign
+    SELECT * FROM placed
+    WHERE number = ad_set AND (ad_set, period_start, period_end, currency) IN (
+        SELECT ad_set, period_start, period_end, currency FROM in_ad_set_rows JOIN in_ad_set_sums USING (ad_set, stretch, currency)
+        WHERE own AND below_any = 0)
+    UNION ALL
+    SELECT ad_set, own_start, own_end, own_collected, NULL, currency, amount, impressions, clicks, conversions, records, fractional,
+           breakdown, own_outside, 'not attributed to ads', ad_set, campaign_of
     FROM in_ad_set_rest
-    WHERE (amount_rest, coalesce(impressions_rest, 0), coalesce(clicks_rest, 0), coalesce(conversions_rest, 0)) <> (0, 0, 0, 0)
+    WHERE (amount, coalesce(impressions, 0), coalesce(clicks, 0), coalesce(conversions, 0)) <> (0, 0, 0, 0)
 ),
-after_ad_sets AS (
-    SELECT * FROM placed WHERE ad_set IS NULL
-    UNION ALL SELECT * FROM in_ad_set
-),
-in_campaign_begins AS (
-    SELECT *, number = campaign AS own,
-           coalesce(max(period_end) OVER (PARTITION BY campaign ORDER BY period_start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
-                    <= period_start, true) AS begins
-    FROM after_ad_sets WHERE campaign IS NOT NULL
-), in_campaign_stretch AS (
-    SELECT *, count(*) FILTER (WHERE begins) OVER (PARTITION BY campaign ORDER BY period_start ROWS UNBOUNDED PRECEDING) AS stretch,
-           row_number() OVER (PARTITION BY campaign ORDER BY period_start ROWS UNBOUNDED PRECEDING) AS n
-    FROM in_campaign_begins
-), in_campaign_own AS (
-    SELECT *, min(collected_at) FILTER (WHERE own) OVER (PARTITION BY campaign, stretch, currency) AS own_collected,
-           count(*) FILTER (WHERE NOT own) OVER (PARTITION BY campaign, stretch) AS below_any
-    FROM in_campaign_stretch
-), in_campaign_old AS (
-    SELECT *, CASE WHEN NOT own AND part IS NULL AND collected_before >= own_collected
-              THEN public.boris_ingestd_as_of(object_id, period_start, period_end, currency, own_collected) END AS old
-    FROM in_campaign_own
-), in_campaign_sums AS (
-    SELECT *, count(*) FILTER (WHERE NOT own) OVER sums AS below, min(n) FILTER (WHERE own) OVER sums AS first_own,
-           max(collected_at) FILTER (WHERE NOT own) OVER sums > own_collected AS later,
-           min(period_start) FILTER (WHERE own) OVER sums AS own_start, max(period_end) FILTER (WHERE own) OVER sums AS own_end,
-           bool_or(outside) FILTER (WHERE own) OVER sums AS own_outside,
-           sum(records) FILTER (WHERE own) OVER sums AS own_records, sum(fractional) FILTER (WHERE own) OVER sums AS own_fractional,
-           sum(amount_cents) FILTER (WHERE own) OVER sums AS own_amount,
-           sum(impressions) FILTER (WHERE own) OVER sums AS own_impressions,
-           sum(clicks) FILTER (WHERE own) OVER sums AS own_clicks,
-           sum(conversions) FILTER (WHERE own) OVER sums AS own_conversions,
-           sum(coalesce(old[1], amount_cents)) FILTER (WHERE NOT own) OVER sums AS below_amount,
-           sum(coalesce(old[2], impressions)) FILTER (WHERE NOT own) OVER sums AS below_impressions,
-           sum(coalesce(old[3], clicks)) FILTER (WHERE NOT own) OVER sums AS below_clicks,
-           sum(coalesce(old[4], conversions)) FILTER (WHERE NOT own) OVER sums AS below_conversions
-    FROM in_campaign_old WINDOW sums AS (PARTITION BY campaign, stretch, currency)
+in_campaign_periods AS ( -- what a campaign and the objects below it have of each period
+    SELECT campaign, number = campaign AS own, period_start, period_end, currency, min(collected_at) AS first_collected,
+           max(collected_at) AS last_collected, max(collected_before) FILTER (WHERE part IS NULL) AS collected_before,
+           bool_or(outside) AS outside, min(breakdown) AS breakdown, sum(records) AS records, sum(fractional) AS fractional,
+           min(campaign) AS campaign_of, sum(amount_cents) AS amount_cents, sum(impressions) AS impressions,
+           sum(clicks) AS clicks, sum(conversions) AS conversions
+    FROM after_ad_sets WHERE campaign IS NOT NULL GROUP BY campaign, number = campaign, period_start, period_end, currency
+), in_campaign_rows AS MATERIALIZED ( -- periods that hang together have the same stretch
+    SELECT *, count(*) FILTER (WHERE begins) OVER (PARTITION BY campaign ORDER BY period_start ROWS UNBOUNDED PRECEDING) AS stretch
+    FROM (
+        SELECT *, coalesce(max(period_end) OVER (PARTITION BY campaign ORDER BY period_start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+                           <= period_start, true) AS begins
+        FROM in_campaign_periods
+    ) AS began
+), in_campaign_sums AS MATERIALIZED (
+    SELECT *, sum(below) OVER (PARTITION BY campaign, stretch) AS below_any
+    FROM (
+        SELECT campaign, stretch, currency, count(*) FILTER (WHERE NOT own) AS below,
+               min(first_collected) FILTER (WHERE own) AS own_collected, max(last_collected) FILTER (WHERE NOT own) AS latest_below,
+               max(collected_before) FILTER (WHERE NOT own) AS latest_before,
+               min(period_start) FILTER (WHERE own) AS own_start, max(period_end) FILTER (WHERE own) AS own_end,
+               bool_or(outside) FILTER (WHERE own) AS own_outside, min(breakdown) FILTER (WHERE own) AS breakdown,
+               sum(records) FILTER (WHERE own) AS records, sum(fractional) FILTER (WHERE own) AS fractional,
+               min(campaign_of) AS campaign_of,
+               sum(period_end - period_start) FILTER (WHERE own) < max(period_end) - min(period_start) AS own_is_shorter,
+               sum(amount_cents) FILTER (WHERE own) AS own_amount, sum(impressions) FILTER (WHERE own) AS own_impressions,
+               sum(clicks) FILTER (WHERE own) AS own_clicks, sum(conversions) FILTER (WHERE own) AS own_conversions,
+               sum(amount_cents) FILTER (WHERE NOT own) AS amount_below, sum(impressions) FILTER (WHERE NOT own) AS impressions_below,
+               sum(clicks) FILTER (WHERE NOT own) AS clicks_below, sum(conversions) FILTER (WHERE NOT own) AS conversions_below
+        FROM in_campaign_rows GROUP BY campaign, stretch, currency
+    ) AS summed
+), in_campaign_restated AS MATERIALIZED ( -- what was collected again after a campaign: as it was then
+    SELECT campaign, stretches[o.place] AS stretch, currencies[o.place] AS currency,
+           sum(o.amount_cents - coalesce(amounts[o.place], 0)) AS amount_change,
+           sum(o.impressions - coalesce(impressions_now[o.place], 0)) AS impressions_change,
+           sum(o.clicks - coalesce(clicks_now[o.place], 0)) AS clicks_change,
+           sum(o.conversions - coalesce(conversions_now[o.place], 0)) AS conversions_change
+    FROM (
+        SELECT s.campaign, array_agg(stretch) AS stretches, array_agg(t.object_id) AS objects, array_agg(r.period_start) AS starts,
+               array_agg(r.period_end) AS ends, array_agg(currency) AS currencies, array_agg(s.own_collected) AS moments,
+               array_agg(r.amount_cents) AS amounts, array_agg(r.impressions) AS impressions_now,
+               array_agg(r.clicks) AS clicks_now, array_agg(r.conversions) AS conversions_now
+        FROM in_campaign_sums s JOIN in_campaign_rows p USING (campaign, stretch, currency)
+        JOIN after_ad_sets r USING (campaign, period_start, period_end, currency) JOIN tree t ON t.number = r.number
+        WHERE NOT p.own AND r.number <> r.campaign AND r.part IS NULL AND r.collected_before >= s.own_collected
+          AND (SELECT bool_or(latest_before >= own_collected) FROM in_campaign_sums)
+        GROUP BY s.campaign
+    ) AS asked, LATERAL public.boris_ingestd_as_of(objects, starts, ends, currencies, moments) AS o
+    GROUP BY 1, 2, 3
 ), in_campaign_rest AS (
-    SELECT *, public.boris_ingestd_remainder(own_amount, below_amount, later) AS amount_rest,
-           public.boris_ingestd_remainder(own_impressions, below_impressions, later) AS impressions_rest,
-           public.boris_ingestd_remainder(own_clicks, below_clicks, later) AS clicks_rest,
-           public.boris_ingestd_remainder(own_conversions, below_conversions, later) AS conversions_rest
-    FROM in_campaign_sums WHERE own AND below_any > 0 AND below = below_any AND n = first_own
+    SELECT campaign, own_start, own_end, own_collected, currency, records::bigint, fractional::bigint, breakdown, own_outside, campaign_of,
+           public.boris_ingestd_remainder(own_amount, coalesce(amount_below, 0) + coalesce(amount_change, 0), latest_below > own_collected OR own_is_shorter) AS amount,
+           public.boris_ingestd_remainder(own_impressions, coalesce(impressions_below, 0) + coalesce(impressions_change, 0),
+                                          latest_below > own_collected OR own_is_shorter) AS impressions,
+           public.boris_ingestd_remainder(own_clicks, coalesce(clicks_below, 0) + coalesce(clicks_change, 0), latest_below > own_collected OR own_is_shorter) AS clicks,
+           public.boris_ingestd_remainder(own_conversions, coalesce(conversions_below, 0) + coalesce(conversions_change, 0),
+                                          latest_below > own_collected OR own_is_shorter) AS conversions
+    FROM in_campaign_sums LEFT JOIN in_campaign_restated USING (campaign, stretch, currency)
+    WHERE own_collected IS NOT NULL AND below > 0 AND below = below_any
 ), in_campaign AS (
-    SELECT number, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions,
-           clicks, conversions, records, fractional, breakdown, outside, part, object_id, ad_set, campaign
-    FROM in_campaign_sums WHERE NOT own OR below_any = 0
+    SELECT * FROM after_ad_sets WHERE campaign IS NULL OR number <> campaign
     UNION ALL
-    SELECT number, own_start, own_end, collected_at, NULL, currency, amount_rest, impressions_rest, clicks_rest,
-           conversions_rest, own_records::bigint, own_fractional::bigint, breakdown, own_outside, 'not attributed to ads', object_id, ad_set,
-           campaign
+    SELECT * FROM after_ad_sets
+    WHERE number = campaign AND (campaign, period_start, period_end, currency) IN (
+        SELECT campaign, period_start, period_end, currency FROM in_campaign_rows JOIN in_campaign_sums USING (campaign, stretch, currency)
+        WHERE own AND below_any = 0)
+    UNION ALL
+    SELECT campaign, own_start, own_end, own_collected, NULL, currency, amount, impressions, clicks, conversions, records, fractional,
+           breakdown, own_outside, 'not attributed to ads', NULL::integer, campaign_of
     FROM in_campaign_rest
-    WHERE (amount_rest, coalesce(impressions_rest, 0), coalesce(clicks_rest, 0), coalesce(conversions_rest, 0)) <> (0, 0, 0, 0)
+    WHERE (amount, coalesce(impressions, 0), coalesce(clicks, 0), coalesce(conversions, 0)) <> (0, 0, 0, 0)
 )
-SELECT p.object_id, p.period_start, p.period_end, p.collected_at, p.currency, p.amount_cents, p.impressions, p.clicks,
+SELECT p.number, p.period_start, p.period_end, p.collected_at, p.currency, p.amount_cents, p.impressions, p.clicks,
        p.conversions, p.records, p.fractional, p.breakdown, p.part
 FROM (
-    SELECT p.*, t.object_id, NULL::integer AS ad_set, NULL::integer AS campaign
-    FROM piece p JOIN place_in_tree t USING (number)
-    WHERE t.ad_set IS NULL AND t.campaign IS NULL
+    SELECT p.number, p.period_start, p.period_end, p.collected_at, p.currency, p.amount_cents, p.impressions, p.clicks,
+           p.conversions, p.records, p.fractional, p.breakdown, p.outside, p.part
+    FROM piece p
+    WHERE (NOT EXISTS (SELECT FROM upper)
+           OR p.number NOT IN (SELECT number FROM place_in_tree WHERE ad_set IS NOT NULL OR campaign IS NOT NULL))
       AND (p.part IS NULL OR (p.amount_cents, coalesce(p.impressions, 0), coalesce(p.clicks, 0), coalesce(p.conversions, 0)) <> (0, 0, 0, 0))
-    UNION ALL SELECT * FROM after_ad_sets WHERE campaign IS NULL
-    UNION ALL SELECT * FROM in_campaign
+    UNION ALL
+    SELECT number, period_start, period_end, collected_at, currency, amount_cents, impressions, clicks, conversions, records,
+           fractional, breakdown, outside, part
+    FROM in_campaign
 ) AS p
-WHERE p.outside IS NULL AND $7
+WHERE p.outside IS NOT TRUE AND $7
 UNION ALL
-SELECT t.object_id, l.period_start, coalesce(l.stored_end, l.period_end), l.collected_at, l.currency, l.amount_cents, l.impressions,
-       l.clicks, l.conversions, l.records, l.fractional, l.breakdown, NULL
-FROM latest l JOIN tree t USING (number) WHERE l.outside IS NULL AND NOT $7
+SELECT number, period_start, coalesce(stored_end, period_end), collected_at, currency, amount_cents, impressions, clicks,
+       conversions, records, fractional, breakdown, NULL
+FROM latest WHERE outside IS NOT TRUE AND NOT $7
 $$;
+
+-- The functions for everybody. They are not inlined into the caller's query: its planner would guess millions of rows, and
+-- compile a plan of fifty chunks for longer than the plan runs. The query is planned for its own arguments, which leaves out
+-- chunks, and hash tables of at most 8 times work_mem replace sorts. Not marked parallel safe, so that the query itself may
+-- use parallel workers.
 
 -- What was collected last, of each object and period that begins in the range: sums of one breakdown.
 CREATE FUNCTION boris_ingestd_latest(
@@ -648,10 +721,15 @@ CREATE FUNCTION boris_ingestd_latest(
 RETURNS TABLE (
     object_id uuid, breakdown text, period_start timestamptz, period_end timestamptz, collected_at timestamptz, currency text,
     amount_cents numeric, impressions numeric, clicks numeric, conversions numeric, records bigint, fractional bigint)
-LANGUAGE sql STABLE PARALLEL SAFE AS $$
-SELECT object_id, breakdown, period_start, period_end, collected_at, currency, amount_cents, impressions, clicks,
-       conversions, records, fractional
-FROM public.boris_ingestd_pieces($1, $2, $3, $4, $5, $6, false)
+LANGUAGE plpgsql STABLE SET jit = off SET hash_mem_multiplier = 8 SET enable_mergejoin = off AS $$
+BEGIN
+    RETURN QUERY EXECUTE '
+        SELECT t.object_id, p.breakdown, p.period_start, p.period_end, p.collected_at, p.currency, p.amount_cents,
+               p.impressions, p.clicks, p.conversions, p.records, p.fractional
+        FROM public.boris_ingestd_pieces($1, $2, $3, $4, $5, $6, false) AS p
+        JOIN public.boris_ingestd_tree($3, $4) AS t USING (number)'
+    USING from_day, to_day, account, object, from_at, to_at;
+END
 $$;
 
 -- Rows that may be added up: no money is in two of them.
@@ -664,12 +742,16 @@ RETURNS TABLE (
     campaign_id uuid, part text, breakdown text,
     period_start timestamptz, period_end timestamptz, local_start timestamp, collected_at timestamptz, currency text,
     amount_cents numeric, impressions numeric, clicks numeric, conversions numeric, records bigint, fractional bigint)
-LANGUAGE sql STABLE PARALLEL SAFE AS $$
-SELECT t.platform, t.account_external_id, t.zone, t.object_id, t.external_id, t.type, t.name, t.top, p.part, p.breakdown,
-       p.period_start, p.period_end, p.period_start AT TIME ZONE t.zone, p.collected_at, p.currency,
-       p.amount_cents, p.impressions, p.clicks, p.conversions, p.records, p.fractional
-FROM public.boris_ingestd_pieces($1, $2, $3, $4, $5, $6, true) AS p
-JOIN public.boris_ingestd_tree($3, $4) AS t USING (object_id)
+LANGUAGE plpgsql STABLE SET jit = off SET hash_mem_multiplier = 8 SET enable_mergejoin = off AS $$
+BEGIN
+    RETURN QUERY EXECUTE '
+        SELECT t.platform, t.account_external_id, t.zone, t.object_id, t.external_id, t.type, t.name, t.top, p.part, p.breakdown,
+               p.period_start, p.period_end, p.period_start AT TIME ZONE t.zone, p.collected_at, p.currency,
+               p.amount_cents, p.impressions, p.clicks, p.conversions, p.records, p.fractional
+        FROM public.boris_ingestd_pieces($1, $2, $3, $4, $5, $6, true) AS p
+        JOIN public.boris_ingestd_tree($3, $4) AS t USING (number)'
+    USING from_day, to_day, account, object, from_at, to_at;
+END
 $$;
 
 -- Each stored row of an object, of the periods that begin in the range, and why it counts or not. An account's own days.
@@ -679,7 +761,7 @@ CREATE FUNCTION boris_ingestd_explain(
 RETURNS TABLE (
     period_start timestamptz, period_end timestamptz, collected_at timestamptz, currency text, amount_cents bigint,
     breakdown text, counted numeric, reason text)
-LANGUAGE sql STABLE PARALLEL SAFE AS $$
+LANGUAGE sql STABLE AS $$
 WITH latest AS MATERIALIZED (
     SELECT l.*, public.boris_ingestd_period_end(l.period_end) AS ends
     FROM public.boris_ingestd_latest($1, $2, $3, $4, $5, $6) AS l WHERE l.object_id = $4

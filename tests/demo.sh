@@ -2,6 +2,7 @@
 # From a bare checkout to spending in a hypertable: installs what is missing, builds, starts a private TimescaleDB,
 # migrates, runs the daemon, streams a day of spending through its socket, shows what arrived, cleans up.
 # With DATABASE_URL set that database is used; the demo's own rows are removed from it in the end.
+# demo.sh --nats: the same day goes through a stream of NATS JetStream and boris-ingestd-relay, past kill -9.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,8 +18,12 @@ ingestd=build/release/src/boris-ingestd
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ingestd-XXXXXX")
 daemon=
+relays=()
 connections= # made by this run: with DATABASE_URL, these and what hangs on them are removed, and nothing else
 cleanup() {
+        for pid in "${relays[@]}"; do
+                kill "$pid" 2>/dev/null || true
+        done
         [ -z "$daemon" ] || { kill "$daemon" 2>/dev/null && wait "$daemon"; } || true
         [ -n "$private" ] || [ -z "$connections" ] ||
                 sql -c "DELETE FROM platform_connections WHERE id IN ($connections)" || true
@@ -48,6 +53,12 @@ while IFS=$'\t' read -r id platform _; do
         connections+="${connections:+, }'$id'"
 done <"$dir/connections.tsv"
 "$ingestd" connection list
+
+if [ "${1:-}" = --nats ]; then
+        # shellcheck source=tests/lib/demo_nats.sh
+        source tests/lib/demo_nats.sh
+        exit
+fi
 
 step "4. The daemon"
 "$ingestd" run --config /dev/null --set listen.unix="$dir/ingest.sock" --set http.listen= 2>"$dir/log" &

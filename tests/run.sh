@@ -75,6 +75,7 @@ fi
 timed build release
 timed build asan
 [ $# -gt 0 ] || timed build tsan boris-ingestd test_spool test_log
+[ ! -x build/release/src/boris-ingestd-relay ] || timed tests/lib/nats_server.sh >/dev/null
 [ -z "$trees" ] || wait "$trees" || echo "no trees to boot: the tests of the package will say so" >&2
 shared_server_start
 

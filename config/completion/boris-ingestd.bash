@@ -49,9 +49,11 @@ _boris_ingestd()
         "" | help) candidates="run migrate check validate connection send top rejects spool hierarchy report help --version --help" ;;
         migrate) candidates="--status" ;;
         check) candidates="--config-only" ;;
-        connection) candidates="create list delete" ;;
+        connection) candidates="create update show reencrypt list delete" ;;
         "connection create") candidates="META GOOGLE_ADS TIKTOK --id --file" ;;
         "connection create "*) candidates="--id --file" ;;
+        "connection update"*) candidates="--file" ;;
+        "connection show"*) candidates="--to-terminal" ;;
         "connection delete"*) candidates="--yes" ;;
         top) candidates="--url --once" ;;
         rejects) candidates="list replay" ;;

@@ -21,6 +21,8 @@ enum fk_check {
         FK_CHECK_BATCH, /* once for all objects of a batch */
 };
 
+struct client_section;
+
 /* Every setting of the INI file (contract: config/boris-ingestd.ini documents each with its default).
  * Strings are owned by the struct; NULL or "" never both: an unset string is "". */
 struct config {
@@ -43,6 +45,7 @@ struct config {
                 char *tls_cert;     /* PEM files for it, all "" for no TLS */
                 char *tls_key;
                 char *tls_client_ca;
+                char *tls_client_crl; /* "" for none */
         } listen;
         struct {
                 size_t max_line_bytes;    /* 1024..67108864, without the line's end */
@@ -94,6 +97,12 @@ struct config {
                 enum log_level level;
                 enum log_format format;
         } log;
+        struct {
+                char *key_file; /* "" for none */
+                bool require;   /* no plain credentials */
+        } credentials;
+        struct client_section *clients; /* in the file's order; see client_section.h */
+        size_t clients_len;
 };
 
 /* Whether @text has the form section.key=value, as config_load's overrides must have. */

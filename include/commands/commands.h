@@ -25,6 +25,15 @@ int command_check(const struct config *config, bool config_only);
 int command_connection_create(const struct config *config, const char *platform, const char *id,
                               const char *file);
 
+/* Replaces the credentials of connection @id, read likewise. */
+int command_connection_update(const struct config *config, const char *id, const char *file);
+
+/* Prints the credentials of connection @id; onto a terminal only where it is told to. */
+int command_connection_show(const struct config *config, const char *id, bool to_terminal);
+
+/* Encrypts all credentials with the first key of credentials.key_file. */
+int command_connection_reencrypt(const struct config *config);
+
 /* Prints a line for each platform connection, never its credentials. */
 int command_connection_list(const struct config *config);
 

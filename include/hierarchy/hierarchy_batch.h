@@ -61,6 +61,7 @@ struct hierarchy_account {
         struct uuid connection_id;
         struct json_string external_id; /* in the line of the first object that names it */
         struct block *block;            /* where that is; the account holds a reference */
+        struct rules *client;           /* likewise: by whose rules it is found; may be NULL */
 };
 
 /* Spending that has to wait until the batch is written. */

@@ -24,6 +24,8 @@ struct hierarchy_statements {
         size_t asked_cap;
         uint32_t *numbers; /* of each account of the batch, in the statement in flight; 0: not in it */
         size_t numbers_cap;
+        uint32_t accounts; /* that the statement in flight names */
+        size_t places;     /* where it looks for them */
         struct buf params[HIERARCHY_PARAMS_MAX];
 };
 

@@ -73,8 +73,9 @@ void ad_object_list_deinit(struct ad_object_list *list);
 /* --- for pg_conn --- */
 
 /* Ad objects by their external ids, many at once. Parameters:
- * $1 text[], $2 uuid[], $3 text[] each account that is asked for: platform, connection (NULL: any), external
- * id; $4 int4[], $5 text[] each key: the number of its account, from 1, and the object's external id. One row
+ * $1 text[], $2 uuid[], $3 text[], $4 int4[] each place of an account that is asked for: platform, connection (NULL: any),
+ * external id, and the account's number, from 1 without a gap; an account that may be reached through some connections only
+ * has a place for each. $5 int4[], $6 text[] each key: the number of its account, from 1, and the object's external id. One row
  * a key, in any order: the key's number from 1 (int4), how many accounts match (int8),
  * and the ad object's id, NULL where there is none or where not exactly one account matches. */
 extern const char ad_object_lookup_sql[];
@@ -83,8 +84,8 @@ extern const char ad_object_lookup_sql[];
  * (int4), platform (text), connection (uuid), the account's and the object's external id (text). */
 extern const char ad_object_names_sql[];
 
-/* What an upsert of ad objects needs to know first. Parameters as above, then $6 text[] the types that the
- * objects are to have and $7 text[] the external ids of their parents (NULL: none). One row a key, in their
+/* What an upsert of ad objects needs to know first. Parameters as above, then $7 text[] the types that the
+ * objects are to have and $8 text[] the external ids of their parents (NULL: none). One row a key, in their
  * order: the key's number, how many accounts match, the account's id (all zeros where not exactly one); the
  * object's id and type (text), NULL where it is new; how many children it has, 0 where its type stays; its
  * parent so far, and the parent to be with its type, NULL where there is none. */

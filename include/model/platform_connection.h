@@ -1,6 +1,7 @@
 #ifndef MODEL_PLATFORM_CONNECTION_H
 #define MODEL_PLATFORM_CONNECTION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,5 +45,47 @@ struct platform_connection_summary {
 /* All connections, oldest first. On success *ret, an array of *ret_len elements, is to be freed with free().
  */
 int platform_connection_list(struct db *db, struct platform_connection_summary **ret, size_t *ret_len);
+
+/* --- credentials --- */
+
+/* A random id, for a row whose credentials are bound to it. */
+int platform_connection_new_id(struct db *db, struct uuid *ret);
+
+/* ERR_NOT_FOUND, or ERR_INVALID where the credentials are no JSON that jsonb can hold. */
+int platform_connection_update(struct db *db, const struct uuid *id, struct slice credentials);
+
+/* A row's credentials as jsonb prints them: to be wiped. */
+struct platform_connection_secret {
+        struct uuid id;
+        struct slice credentials; /* writable */
+};
+
+struct platform_connection_secrets {
+        struct platform_connection_secret *rows;
+        size_t len;
+        struct pg_result *result; /* which holds them */
+};
+
+/* Those of connection @id, or of all (NULL), oldest first; with @lock nobody else changes them before the transaction ends. On
+ * success *ret is to be freed with platform_connection_secrets_wipe. */
+int platform_connection_secrets(struct db *db, const struct uuid *id, bool lock,
+                                struct platform_connection_secrets *ret);
+void platform_connection_secrets_wipe(struct platform_connection_secrets *s);
+
+/* How a row's credentials are kept. */
+struct platform_connection_keeping {
+        struct uuid id;
+        char *header; /* the protected header of the JWE; NULL where they are plain */
+};
+
+struct platform_connection_keepings {
+        bool permitted; /* this role may look; else there are no rows */
+        struct platform_connection_keeping *rows;
+        size_t len;
+};
+
+/* Reads no plain credentials. On success *ret is to be freed. */
+int platform_connection_keepings(struct db *db, struct platform_connection_keepings *ret);
+void platform_connection_keepings_deinit(struct platform_connection_keepings *k);
 
 #endif

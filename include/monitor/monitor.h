@@ -36,6 +36,7 @@ struct monitor {
         bool reload_failed;    /* the configuration in use is not the one in the file */
         int64_t configured_us; /* since the Unix epoch, when the one in use was read */
         int64_t expires_s;     /* since the Unix epoch, when the certificate expires; 0 without TLS */
+        int64_t crl_expires_s; /* likewise, the first revocation list; 0 without one */
         struct list waiting;   /* requests, for a report that was asked for after them */
         struct stats stats;    /* the last one */
         struct history history;
@@ -63,7 +64,7 @@ static inline void monitor_set_trouble(struct monitor *m, const char *trouble)
 
 /* The configuration was read, at the start or by a reload; if not @successful, the one before stays in use. @expires_s: when
  * the certificate in use expires, in seconds since the Unix epoch; 0 without TLS. */
-void monitor_on_configured(struct monitor *m, bool successful, int64_t expires_s);
+void monitor_on_configured(struct monitor *m, bool successful, int64_t expires_s, int64_t crl_expires_s);
 
 /* The daemon is stopping. */
 void monitor_drain(struct monitor *m);

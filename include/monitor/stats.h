@@ -7,6 +7,7 @@
 
 #include "base/histogram.h"
 #include "wire/acks.h"
+#include "wire/rules.h"
 #include "wire/reject.h"
 
 /* What a worker tells about itself: plain copies, filled in its own thread, so that no thread counts in
@@ -20,8 +21,9 @@
         X(SPOOL, "spool")                   /* it is full, fails, or is to become empty first */             \
         X(REPLIES_UNREAD, "replies_unread") /* by this client */                                             \
         X(UNKNOWN_OBJECTS, "unknown_objects")                                                                \
-        X(HIERARCHY, "hierarchy") /* its records are being written */                                        \
-        X(BAD_ROWS, "bad_rows")   /* are looked for in what it sent */
+        X(HIERARCHY, "hierarchy")       /* its records are being written */                                  \
+        X(BAD_ROWS, "bad_rows")         /* are looked for in what it sent */                                 \
+        X(CLIENT_LIMIT, "client_limit") /* of its section */
 
 enum pause_reason {
 #define X(name, text) PAUSE_##name,
@@ -56,6 +58,12 @@ struct stats_connection {
         uint64_t connected_us;
         uint64_t last_line_us;
         enum pause_reason paused;
+        char section[CLIENT_NAME_BYTES]; /* the name of its [client NAME]; "" for none */
+};
+
+/* What the clients of a section did. */
+struct stats_section {
+        struct rules_tally tally; /* without its next */
 };
 
 struct stats_reject {
@@ -147,6 +155,8 @@ struct stats {
         /* Only where they were asked for; owned. */
         struct stats_connection *connections; /* those with the oldest lines first, and at most so many */
         size_t connections_len;
+        struct stats_section *sections; /* of each [client NAME] */
+        size_t sections_len;
         struct stats_reject *latest; /* newest first, at most so many */
         size_t latest_len;
 };
@@ -162,6 +172,9 @@ uint64_t stats_earlier(uint64_t a, uint64_t b);
 
 /* Adds to r->connections, which it makes. Those with the oldest lines stay where there are too many. */
 void stats_add_connection(struct stats *r, const struct stats_connection *c);
+
+/* Adds to r->sections, which it makes. */
+void stats_add_section(struct stats *r, const struct stats_section *c);
 
 /* The latest refused lines of a worker. Zeroed at first. */
 struct reject_ring {

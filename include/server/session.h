@@ -13,6 +13,7 @@
 #include "server/client_log.h"
 #include "server/received.h"
 #include "wire/acks.h"
+#include "wire/rules.h"
 #include "wire/line.h"
 #include "wire/reply.h"
 
@@ -21,11 +22,14 @@
 struct session;
 struct sessions;
 struct transport;
+struct peer;
 
 struct session_ops {
-        /* A client has connected, and shown its certificate where it uses TLS: NULL, or the word that it is
-         * turned away with ("too_many_connections"). */
-        const char *(*admit)(void *ctx, const struct session *s);
+        /* A client has connected, and shown its certificate where it uses TLS: NULL, and s->client is set, or the word that
+         * it is turned away with ("too_many_connections"). */
+        const char *(*admit)(void *ctx, struct session *s);
+        /* The rules have changed: sets s->client. NULL, or the word that the session is to end with. */
+        const char *(*admit_again)(void *ctx, struct session *s);
         /* A session is gone: closed, and all its lines settled. */
         void (*on_gone)(void *ctx);
 };
@@ -78,13 +82,15 @@ struct session {
         struct list all;
         struct list waiting;
         struct list dirty;
-        struct list stranger;          /* in set->strangers while it is in that place */
-        struct transport *io;          /* NULL when it is closed */
-        uint64_t number;               /* for people: the daemon's n-th connection */
-        bool denied;                   /* for admit */
+        struct list stranger; /* in set->strangers while it is in that place */
+        struct transport *io; /* NULL when it is closed */
+        uint64_t number;      /* for people: the daemon's n-th connection */
+        bool denied;          /* for admit */
+        bool own;             /* the daemon's own client: it may write what those may for whom it sends */
         char peer[SESSION_PEER_BYTES]; /* for people: "uid 1000, pid 4711", "127.0.0.1 port 5000" */
         enum session_state state;
         enum session_place place;
+        struct rules *client;      /* what it may write, by the rules of now; NULL: there are none */
         uint64_t source;           /* the host that it came from, as a number; 0 for this one */
         bool has_spoken;           /* bytes came from it */
         const char *refused;       /* the reason for which it is turned away; NULL: it is not */
@@ -118,6 +124,7 @@ struct session_socket {
         int fd; /* non-blocking */
         bool tcp;
         bool denied;     /* for admit: who may connect says no */
+        bool own;        /* the daemon's own client */
         uint64_t number; /* for people: the daemon's n-th connection */
 };
 
@@ -152,6 +159,12 @@ void session_end_idle(struct session *s);
  * although it could have sent the line's end, where the room is @wanted. */
 bool session_waits_for_memory(const struct session *s);
 void session_end_unfinished(struct session *s, bool wanted);
+
+/* The rules or the certificates have changed: asks admit_again if it is a client, and ends it if it is none any more. */
+void session_admit_again(struct session *s);
+
+/* What is known of its peer: see peers.h. To be deinitialised. */
+void session_peer(const struct session *s, struct peer *ret);
 
 /* The descriptor of a session that is not read from, whose end nobody would notice; else -1. */
 int session_unwatched(const struct session *s);

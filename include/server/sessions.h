@@ -70,6 +70,9 @@ void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_o
 /* Changes session_limits.idle_ms. */
 void sessions_set_idle(struct sessions *set, unsigned idle_ms);
 
+/* The rules have changed, for open connections, too. */
+void sessions_admit_again(struct sessions *set);
+
 /* No session reads any more. Lines received are settled, then each client is told the last ack and
  * "shutdown". When on_gone has come for the last one, sessions_empty holds. */
 void sessions_drain(struct sessions *set);

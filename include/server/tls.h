@@ -10,11 +10,14 @@
 /* TLS 1.3 for TCP clients, who must show a certificate (OpenSSL). No call touches a socket: bytes that came
  * are put in, bytes to be sent are taken out, so that nothing blocks. */
 
+struct peer;
+
 enum { TLS_ERROR_BYTES = 512, TLS_NAME_BYTES = 64 };
 
 /* What the daemon shows, and whom it trusts. */
 struct tls_server {
         void *ctx; /* SSL_CTX; NULL where there is no TLS */
+        int64_t crl_expires_s; /* 0 without a list */
 };
 
 /* A client's connection. */
@@ -31,11 +34,17 @@ enum tls_result {
         TLS_BROKEN, /* no TLS, no certificate, or one that is not trusted */
 };
 
-/* Reads the PEM files: a certificate with its chain, its key, and the authorities of which one must have
- * signed a client's certificate. 0, or an ERR code with one line in @ret_error; *s is unchanged then, so that
+/* The PEM files of a server. */
+struct tls_files {
+        const char *cert; /* with its chain */
+        const char *key;
+        const char *client_ca;  /* the authorities of which one must have signed a client's certificate */
+        const char *client_crl; /* what these have revoked, by each of the chain; "" for none */
+};
+
+/* Reads the files. 0, or an ERR code with one line in @ret_error; *s is unchanged then, so that
  * it may be called again for other files. */
-int tls_server_load(struct tls_server *s, const char *cert, const char *key, const char *client_ca,
-                    char ret_error[TLS_ERROR_BYTES]);
+int tls_server_load(struct tls_server *s, const struct tls_files *files, char ret_error[TLS_ERROR_BYTES]);
 
 /* *to becomes the same as *from, which may be loaded again or deinitialised without it. */
 void tls_server_share(struct tls_server *to, const struct tls_server *from);
@@ -44,6 +53,12 @@ void tls_server_deinit(struct tls_server *s);
 
 /* When the first certificate of the chain that the daemon shows expires, in seconds since the Unix epoch; 0 without TLS. */
 int64_t tls_server_expires_s(const struct tls_server *s);
+
+/* When the first revocation list expires, after which no client is admitted; likewise, 0 without any. */
+int64_t tls_server_crl_expires_s(const struct tls_server *s);
+
+/* Whether a client of @t is still trusted by @s, which was loaded later than the one that it was greeted by. */
+bool tls_still_trusted(const struct tls *t, const struct tls_server *s);
 
 /* A connection that is to be greeted. It keeps what it needs of @s. */
 void tls_init(struct tls *t, const struct tls_server *s);
@@ -64,8 +79,11 @@ bool tls_greeted(const struct tls *t);
 /* The common name in it; "" for none. */
 void tls_name(const struct tls *t, char ret[TLS_NAME_BYTES]);
 
+/* Adds the names in it to @peer: the subject's alternative ones and its common ones. */
+void tls_identify(const struct tls *t, struct peer *peer);
+
 /* Why tls_read told TLS_BROKEN. */
-void tls_reason(char ret[TLS_ERROR_BYTES]);
+void tls_reason(const struct tls *t, char ret[TLS_ERROR_BYTES]);
 
 /* Encrypts bytes for the client, who must have been greeted. */
 void tls_write(struct tls *t, const char *data, size_t len);

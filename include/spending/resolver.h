@@ -17,6 +17,7 @@
 #include "spending/object_cache.h"
 #include "spending/recheck.h"
 #include "spending/row.h"
+#include "wire/rules.h"
 
 /* Finds each row's ad object: in the cache, or by a query for many rows at once on a connection of its own.
  * Rows that wait for the query are held here; nothing else waits for them.
@@ -124,6 +125,9 @@ void resolver_again_take(struct resolver *r, const struct row *row);
 /* The hierarchy was changed: unknown objects may be there now; with @new_accounts, what was one account may
  * be several now. */
 void resolver_hierarchy_changed(struct resolver *r, bool new_accounts);
+
+/* There are other clients from now on, which are borrowed: nothing is remembered for those before. */
+void resolver_clients_changed(struct resolver *r, struct rules *const *clients, size_t len);
 
 /* Gives up all rows, and the connection where it is asking: @cb takes over each line. */
 void resolver_evacuate(struct resolver *r, const char *why, line_take_cb *cb, void *ctx);

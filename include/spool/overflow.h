@@ -28,6 +28,8 @@ struct overflow_ops {
         bool (*waits)(void *ctx);
         /* Whether all database connections are there. */
         bool (*connected)(void *ctx);
+        /* By which rules to judge a line that was received under the name @origin, see rules.h: a reference, NULL for none. */
+        struct rules *(*rules_of)(void *ctx, const char *origin);
         /* Whether what became of replayed lines is on record: rejects are in their file. */
         bool (*on_record)(void *ctx);
 };
@@ -96,6 +98,9 @@ static inline void overflow_note_progress(struct overflow *o)
 {
         o->settled_at = uv_now(o->loop);
 }
+
+/* The rules of who may write what have changed: what is replayed and not settled is replayed again. */
+void overflow_judge_again(struct overflow *o);
 
 /* The daemon stops: nothing is replayed any more. */
 void overflow_drain(struct overflow *o);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/client_section.h"
 #include "base/slice.h"
 
 /* The file that holds spooled lines: a SQLite database, DIR/spool.db, in WAL mode with synchronous=FULL, so
@@ -87,6 +88,7 @@ struct spool_record {
         uint64_t connection;
         uint64_t line;
         char peer[SPOOL_PEER_BYTES];
+        char client[CLIENT_ORIGIN_BYTES]; /* the sender's section, see rules.h; "" for none */
         struct slice text;
 };
 

@@ -56,7 +56,8 @@ enum record_kind {
         X(PLATFORM_DATA, "platformData", FIELD_OF_O)                                                         \
         X(TIMEZONE, "timezone", FIELD_OF_C)                                                                  \
         X(CLIENT, "client", FIELD_OF_H)                                                                      \
-        X(VERSION, "version", FIELD_OF_H)
+        X(VERSION, "version", FIELD_OF_H)                                                                    \
+        X(ON_BEHALF_OF, "onBehalfOf", FIELD_OF_H)
 
 enum field {
 #define X(name, text, kinds) FIELD_##name,

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 
+#include "base/client_section.h"
 #include "wire/fields.h"
 
 /* The optional first line of a connection, which names the client: {"kind":"hello","client":"meta-sync",
@@ -14,6 +15,8 @@ enum { HELLO_TEXT_BYTES = 64 };
 struct hello {
         char client[HELLO_TEXT_BYTES + 1];  /* 1 to 64 bytes */
         char version[HELLO_TEXT_BYTES + 1]; /* "" where the client told none */
+        char on_behalf_of
+                [CLIENT_ORIGIN_BYTES]; /* the origin of the lines that follow (rules.h); "" for none */
 };
 
 /* @line_number: from 1. False: the line is refused. */

@@ -11,10 +11,14 @@
 #include "wire/receipt.h"
 #include "wire/reject.h"
 
+struct rules;
+
 /* A line on its way, and where it came from. Whoever holds one settles it exactly once. */
 struct line {
-        struct block *block;         /* where its bytes are; the line holds a reference */
-        struct slice text;           /* as it was sent, in the block */
+        struct block *block; /* where its bytes are; the line holds a reference */
+        struct slice text;   /* as it was sent, in the block */
+        struct rules
+                *client; /* of its sender, of which the line holds a reference; NULL: there are no rules */
         struct line_source *source;  /* a session, or the spool */
         struct spool_line *in_spool; /* its place there, if that is its source; else NULL */
         uint64_t number;             /* of the client's connection, from 1 */
@@ -28,6 +32,7 @@ struct line_from {
         const char *peer;    /* borrowed */
         uint64_t connection; /* the daemon's n-th */
         uint64_t line;       /* of that connection, from 1 */
+        const char *client;  /* its section's name, borrowed; NULL or "" for none */
 };
 
 struct line_source_ops {

@@ -15,7 +15,8 @@
         X(AMBIGUOUS_ACCOUNT, "ambiguous_account")                                                            \
         X(UNKNOWN_AD_OBJECT, "unknown_ad_object")                                                            \
         X(REFUSED_BY_DATABASE, "refused_by_database")                                                        \
-        X(ID_CONFLICT, "id_conflict")
+        X(ID_CONFLICT, "id_conflict")                                                                        \
+        X(NOT_PERMITTED, "not_permitted")
 
 enum reject_code {
 #define X(name, text) REJECT_##name,

@@ -1,12 +1,10 @@
 /* One table names every setting with its type, range and default; defaults, file and --set all go through it.
  */
-#include "base/config.h"
+#include "base/config_settings.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,35 +13,10 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include <ini.h>
-
+#include "base/client_section.h"
 #include "base/err.h"
+#include "base/ini_file.h"
 
-enum setting_type {
-        TYPE_STRING,
-        TYPE_PATH,    /* at most so long, or "" */
-        TYPE_FILE,    /* a path that may be "credential:NAME" */
-        TYPE_ADDRESS, /* "", host:port or [v6]:port */
-        TYPE_UINT,
-        TYPE_SIZE,
-        TYPE_MODE,
-        TYPE_SWITCH, /* on or off */
-        TYPE_LEVEL,
-        TYPE_FORMAT,
-        TYPE_FK_CHECK,
-};
-
-struct setting {
-        const char *section;
-        const char *key;
-        const char *def;
-        enum setting_type type;
-        size_t offset;
-        uint64_t min;
-        uint64_t max;
-};
-
-#define AT(member)      offsetof(struct config, member)
 #define KB              UINT64_C(1024)
 #define MB              (KB * KB)
 #define GB              (MB * KB)
@@ -52,7 +25,7 @@ struct setting {
 #define PASSWORD_FILE   CREDENTIAL "boris-ingestd.password"
 #define PATH_BYTES      (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 
-static const struct setting settings[] = {
+const struct setting config_settings[] = {
         {"daemon", "workers", "1", TYPE_UINT, AT(daemon.workers), 1, 64},
         {"database", "url", "", TYPE_STRING, AT(database.url), 0, 0},
         {"database", "password_file", PASSWORD_FILE, TYPE_FILE, AT(database.password_file), 0,
@@ -67,6 +40,7 @@ static const struct setting settings[] = {
         {"listen", "tls_cert", "", TYPE_FILE, AT(listen.tls_cert), 0, FILE_PATH_BYTES},
         {"listen", "tls_key", "", TYPE_FILE, AT(listen.tls_key), 0, FILE_PATH_BYTES},
         {"listen", "tls_client_ca", "", TYPE_FILE, AT(listen.tls_client_ca), 0, FILE_PATH_BYTES},
+        {"listen", "tls_client_crl", "", TYPE_FILE, AT(listen.tls_client_crl), 0, FILE_PATH_BYTES},
         {"limits", "max_line_bytes", "1048576", TYPE_SIZE, AT(limits.max_line_bytes), KB, 64 * MB},
         {"limits", "max_connections", "1024", TYPE_UINT, AT(limits.max_connections), 1, 65536},
         {"limits", "idle_ms", "3600000", TYPE_UINT, AT(limits.idle_ms), 0, 604800000},
@@ -99,18 +73,22 @@ static const struct setting settings[] = {
         {"relay", "http_listen", "127.0.0.1:9465", TYPE_ADDRESS, AT(relay.http_listen), 0, 0},
         {"log", "level", "info", TYPE_LEVEL, AT(log.level), 0, 0},
         {"log", "format", "auto", TYPE_FORMAT, AT(log.format), 0, 0},
+        {"credentials", "key_file", "", TYPE_FILE, AT(credentials.key_file), 0, FILE_PATH_BYTES},
+        {"credentials", "require", "off", TYPE_SWITCH, AT(credentials.require), 0, 0},
 };
 
 enum {
-        SETTINGS = sizeof(settings) / sizeof(settings[0]),
-        NAME_BYTES = 50,                      /* of a section or key, with its NUL */
-        WHERE_BYTES = CONFIG_ERROR_BYTES / 2, /* of "FILE:LINE", so that the rest of a message fits */
+        SETTINGS = sizeof(config_settings) / sizeof(config_settings[0]),
+        NAME_BYTES = INI_FILE_SECTION_BYTES, /* of a section or key, with its NUL */
 };
 
-static void *field(struct config *config, const struct setting *s)
-{
-        return (char *)config + s->offset;
-}
+const size_t config_settings_len = SETTINGS;
+
+_Static_assert((int)SETTINGS <= (int)CONFIG_SETTINGS_MAX &&
+                       (int)INI_FILE_ERROR_BYTES == (int)CONFIG_ERROR_BYTES,
+               "room for all");
+
+#define fail ini_file_fail
 
 /* --- values: each reader returns whether the value keeps to the setting's rule --- */
 
@@ -164,16 +142,6 @@ static int read_word(const char *const *words, const char *value)
         return -1;
 }
 
-static bool read_switch(const char *value, bool *ret)
-{
-        static const char *const words[] = {"off", "on", NULL};
-        int found = read_word(words, value);
-
-        if (found >= 0)
-                *ret = found > 0;
-        return found >= 0;
-}
-
 static bool read_level(const char *value, enum log_level *ret)
 {
         static const char *const words[] = {"error", "warn", "info", "debug", NULL};
@@ -191,6 +159,16 @@ static bool read_format(const char *value, enum log_format *ret)
 
         if (found >= 0)
                 *ret = (enum log_format)found;
+        return found >= 0;
+}
+
+static bool read_switch(const char *value, bool *ret)
+{
+        static const char *const words[] = {"off", "on", NULL};
+        int found = read_word(words, value);
+
+        if (found >= 0)
+                *ret = found > 0;
         return found >= 0;
 }
 
@@ -261,53 +239,38 @@ static bool set(struct config *config, const struct setting *s, const char *valu
 
         switch (s->type) {
         case TYPE_STRING:
-                return read_string(value, field(config, s));
+                return read_string(value, config_field(config, s));
         case TYPE_PATH:
-                return strlen(value) <= s->max && read_string(value, field(config, s));
+                return strlen(value) <= s->max && read_string(value, config_field(config, s));
         case TYPE_FILE:
-                return read_file_path(s, value, field(config, s));
+                return read_file_path(s, value, config_field(config, s));
         case TYPE_ADDRESS:
-                return (!*value || is_address(value)) && read_string(value, field(config, s));
+                return (!*value || is_address(value)) && read_string(value, config_field(config, s));
         case TYPE_UINT:
                 if (!read_number(s, value, &number))
                         return false;
-                *(unsigned *)field(config, s) = (unsigned)number;
+                *(unsigned *)config_field(config, s) = (unsigned)number;
                 return true;
         case TYPE_SIZE:
                 if (!read_number(s, value, &number))
                         return false;
-                *(size_t *)field(config, s) = (size_t)number;
+                *(size_t *)config_field(config, s) = (size_t)number;
                 return true;
         case TYPE_MODE:
-                return read_mode(s, value, field(config, s));
-        case TYPE_SWITCH:
-                return read_switch(value, field(config, s));
+                return read_mode(s, value, config_field(config, s));
         case TYPE_LEVEL:
-                return read_level(value, field(config, s));
+                return read_level(value, config_field(config, s));
         case TYPE_FORMAT:
-                return read_format(value, field(config, s));
+                return read_format(value, config_field(config, s));
         case TYPE_FK_CHECK:
-                return read_fk_check(value, field(config, s));
+                return read_fk_check(value, config_field(config, s));
+        case TYPE_SWITCH:
+                return read_switch(value, config_field(config, s));
         }
         return false; /* there is no other type */
 }
 
 /* --- errors: the value is never told, it may be a secret --- */
-
-static int __attribute__((format(printf, 2, 3))) fail(char *ret_error, const char *fmt, ...)
-{
-        va_list args;
-
-        va_start(args, fmt);
-        vsnprintf(ret_error, CONFIG_ERROR_BYTES, fmt, args);
-        va_end(args);
-        /* It is to stay one line, and harmless to a terminal, whatever a path holds. */
-        for (char *p = ret_error; *p; p++) {
-                if (iscntrl((unsigned char)*p))
-                        *p = '?';
-        }
-        return ERR_CONFIG;
-}
 
 /* @value of the setting, found at @where, was refused: tells the rule. */
 static int fail_rule(const struct setting *s, const char *where, char *ret_error)
@@ -330,9 +293,6 @@ static int fail_rule(const struct setting *s, const char *where, char *ret_error
         case TYPE_MODE:
                 rule = "must be an octal file mode from 0000 to 0777";
                 break;
-        case TYPE_SWITCH:
-                rule = "must be on or off";
-                break;
         case TYPE_LEVEL:
                 rule = "must be error, warn, info or debug";
                 break;
@@ -341,6 +301,9 @@ static int fail_rule(const struct setting *s, const char *where, char *ret_error
                 break;
         case TYPE_FK_CHECK:
                 rule = "must be row or batch";
+                break;
+        case TYPE_SWITCH:
+                rule = "must be on or off";
                 break;
         case TYPE_STRING:
                 break;
@@ -364,7 +327,7 @@ static int check_section(const char *where, const char *section, char *ret_error
         if (!is_name(section))
                 return fail(ret_error, "%s: unknown section", where);
         for (size_t i = 0; i < SETTINGS; i++) {
-                if (strcmp(settings[i].section, section) == 0)
+                if (strcmp(config_settings[i].section, section) == 0)
                         return 0;
         }
         return fail(ret_error, "%s: unknown section [%s]", where, section);
@@ -377,7 +340,7 @@ static int assign(struct config *config, const char *where, const char *section,
         int err = check_section(where, section, ret_error);
 
         for (size_t i = 0; i < SETTINGS && err == 0; i++) {
-                const struct setting *s = &settings[i];
+                const struct setting *s = &config_settings[i];
 
                 if (strcmp(s->section, section) != 0 || strcmp(s->key, key) != 0)
                         continue;
@@ -396,114 +359,35 @@ static int assign(struct config *config, const char *where, const char *section,
 
 /* --- the file --- */
 
-/* inih parses. What it passes over in silence is looked after here, where it gets its lines from: it cuts
- * lines that are longer than its buffer or hold a NUL, takes an indented line for a second value of the key
- * before, ignores what stands behind a [section], and does not tell of one without keys. Nor does it tell its
- * handler the line (Debian builds it without INI_HANDLER_LINENO). */
-struct file {
-        FILE *stream;
-        char name[WHERE_BYTES - 16]; /* the path's end, where the path is so long that it hides the message */
-        unsigned line;
-        bool seen[SETTINGS];
+struct loading {
         struct config *config;
-        char *ret_error;
-        int err;
+        bool seen[SETTINGS];
 };
 
-static void format_where(const struct file *f, char ret[WHERE_BYTES])
+static int on_section(void *ctx, const char *where, const char *section, char *ret_error)
 {
-        snprintf(ret, WHERE_BYTES, "%s:%u", f->name, f->line);
+        struct loading *l = ctx;
+
+        return client_section_is(section) ? client_section_begin(l->config, where, section, ret_error)
+                                          : check_section(where, section, ret_error);
 }
 
-/* @line begins with its first visible character. */
-static int check_line(const struct file *f, const char *line)
+static int on_setting(void *ctx, const char *where, const char *section, const char *key, const char *value,
+                      char *ret_error)
 {
-        const char *end = strchr(line, ']');
-        char here[WHERE_BYTES];
-        char section[NAME_BYTES + 1];
+        struct loading *l = ctx;
 
-        if (line[0] != '[' || !end) /* without the bracket inih refuses it */
-                return 0;
-        format_where(f, here);
-        snprintf(section, sizeof(section), "%.*s", (int)(end - line - 1), line + 1);
-        end += 1 + strspn(end + 1, " \t\r");
-        if (*end && *end != ';' && *end != '#')
-                return fail(f->ret_error,
-                            "%s: a setting must stand on a line of its own, below its [section]", here);
-        return check_section(here, section, f->ret_error);
+        return client_section_is(section)
+                       ? client_section_set(l->config, where, section, key, value, ret_error)
+                       : assign(l->config, where, section, key, value, l->seen, ret_error);
 }
 
-/* inih's reader, like fgets: a line without its end and indentation. Newer versions of inih take a full
- * buffer for the first part of a longer line; none is filled. */
-static char *next_line(char *buf, int size, void *arg)
-{
-        static const char bom[] = "\xef\xbb\xbf";
-        struct file *f = arg;
-        const char *start = buf;
-        int len = 0;
-        int c;
-
-        if (f->err)
-                return NULL;
-        f->line++;
-        while ((c = getc(f->stream)) != EOF && c != '\n' && c != '\0' && len < size - 2)
-                buf[len++] = (char)c;
-        buf[len] = '\0';
-        if (ferror(f->stream))
-                f->err = fail(f->ret_error, "%s: %s", f->name, strerror(errno));
-        else if (c == '\0')
-                f->err = fail(f->ret_error, "%s:%u: the line holds a NUL byte", f->name, f->line);
-        else if (c != EOF && c != '\n')
-                f->err = fail(f->ret_error,
-                              "%s:%u: the line is longer than %d bytes; a long database.url may stand in "
-                              "$DATABASE_URL instead",
-                              f->name, f->line, size - 2);
-        if (f->err || (c == EOF && len == 0))
-                return NULL;
-        if (f->line == 1 && strncmp(buf, bom, strlen(bom)) == 0)
-                start += strlen(bom);
-        start += strspn(start, " \t\r\v\f");
-        memmove(buf, start, strlen(start) + 1);
-        f->err = check_line(f, buf);
-        return f->err ? NULL : buf;
-}
-
-static int on_setting(void *arg, const char *section, const char *key, const char *value)
-{
-        struct file *f = arg;
-        char here[WHERE_BYTES];
-
-        if (f->err)
-                return 1;
-        format_where(f, here);
-        f->err = assign(f->config, here, section, key, value, f->seen, f->ret_error);
-        return 1;
-}
-
-/* With @optional, a file that does not exist is as good as an empty one. */
 static int load_file(struct config *config, const char *path, bool optional, char *ret_error)
 {
-        struct file f = {.config = config, .ret_error = ret_error};
-        size_t len = strlen(path);
-        int bad_line;
+        static const struct ini_file_ops ops = {on_section, on_setting};
+        struct loading l = {.config = config};
 
-        if (len < sizeof(f.name))
-                snprintf(f.name, sizeof(f.name), "%s", path);
-        else
-                snprintf(f.name, sizeof(f.name), "...%s", path + len - (sizeof(f.name) - 4));
-        f.stream = fopen(path, "re");
-        if (!f.stream && optional && (errno == ENOENT || errno == ENOTDIR))
-                return 0;
-        if (!f.stream)
-                return fail(ret_error, "%s: %s", f.name, strerror(errno));
-        bad_line = ini_parse_stream(next_line, &f, on_setting, &f);
-        if (bad_line > 0 && (!f.err || (unsigned)bad_line < f.line)) /* the first fault is told */
-                f.err = fail(ret_error, "%s:%d: neither [section] nor key = value nor a comment", f.name,
-                             bad_line);
-        else if (bad_line < 0 && !f.err)
-                f.err = fail(ret_error, "%s: cannot be parsed: out of memory", f.name);
-        fclose(f.stream);
-        return f.err;
+        return ini_file_read(path, optional, &ops, &l, ret_error);
 }
 
 /* --- all together --- */
@@ -629,6 +513,9 @@ static int check_together(const struct config *config, char *ret_error)
             !config->listen.tls_cert[0] != !config->listen.tls_client_ca[0])
                 return fail(ret_error,
                             "listen.tls_cert, listen.tls_key and listen.tls_client_ca belong together");
+        if (config->listen.tls_client_crl[0] && !config->listen.tls_cert[0])
+                return fail(ret_error,
+                            "listen.tls_client_crl needs listen.tls_cert, tls_key and tls_client_ca");
         return 0;
 }
 
@@ -640,8 +527,8 @@ int config_load(struct config *config, const char *path, const char *const *over
         *config = (struct config){0};
         read_string("", &config->database.password);
         for (size_t i = 0; i < SETTINGS && err == 0; i++)
-                err = assign(config, "default", settings[i].section, settings[i].key, settings[i].def, NULL,
-                             ret_error);
+                err = assign(config, "default", config_settings[i].section, config_settings[i].key,
+                             config_settings[i].def, NULL, ret_error);
         if (err == 0)
                 err = load_file(config, path ? path : CONFIG_DEFAULT_PATH, !path, ret_error);
         for (size_t i = 0; i < overrides_len && err == 0; i++)
@@ -649,123 +536,6 @@ int config_load(struct config *config, const char *path, const char *const *over
         if (err == 0 && !config->database.url[0] && getenv("DATABASE_URL"))
                 read_string(getenv("DATABASE_URL"), &config->database.url);
         return err ? err : check_together(config, ret_error);
-}
-
-/* --- while the daemon runs --- */
-
-static bool is_same(const struct setting *s, const struct config *a, const struct config *b)
-{
-        const void *x = (const char *)a + s->offset;
-        const void *y = (const char *)b + s->offset;
-
-        switch (s->type) {
-        case TYPE_STRING:
-        case TYPE_PATH:
-        case TYPE_FILE:
-        case TYPE_ADDRESS:
-                return strcmp(*(char *const *)x, *(char *const *)y) == 0;
-        case TYPE_SIZE:
-                return *(const size_t *)x == *(const size_t *)y;
-        case TYPE_UINT:
-        case TYPE_MODE:
-                return *(const unsigned *)x == *(const unsigned *)y;
-        case TYPE_SWITCH:
-                return *(const bool *)x == *(const bool *)y;
-        case TYPE_LEVEL:
-                return *(const enum log_level *)x == *(const enum log_level *)y;
-        case TYPE_FORMAT:
-                return *(const enum log_format *)x == *(const enum log_format *)y;
-        case TYPE_FK_CHECK:
-                return *(const enum fk_check *)x == *(const enum fk_check *)y;
-        }
-        return true;
-}
-
-static bool is_tls(const struct setting *s)
-{
-        return s->offset == AT(listen.tls_cert) || s->offset == AT(listen.tls_key) ||
-               s->offset == AT(listen.tls_client_ca);
-}
-
-/* What a running daemon takes over. */
-static const size_t any_time[] = {
-        AT(listen.allow_users), AT(listen.allow_groups),  AT(listen.tls_cert),
-        AT(listen.tls_key),     AT(listen.tls_client_ca), AT(limits.max_connections),
-        AT(limits.idle_ms),     AT(limits.memory_bytes),  AT(batch.rows),
-        AT(batch.bytes),        AT(batch.linger_ms),      AT(shutdown.timeout_ms),
-        AT(log.level),
-};
-
-static bool is_any_time(const struct setting *s)
-{
-        for (size_t i = 0; i < sizeof(any_time) / sizeof(any_time[0]); i++) {
-                if (any_time[i] == s->offset)
-                        return true;
-        }
-        return false;
-}
-
-/* Certificates can be changed, but not that there are any: without them, TCP may be bound to loopback only.
- */
-static bool is_taken_over(const struct setting *s, const struct config *running, const struct config *fresh)
-{
-        if (is_tls(s) && !running->listen.tls_cert[0] != !fresh->listen.tls_cert[0])
-                return false;
-        if (s->offset == AT(limits.memory_bytes) &&
-            fresh->limits.memory_bytes / 4 / running->daemon.workers < running->limits.max_line_bytes)
-                return false;
-        return is_any_time(s);
-}
-
-static bool is_changed(const struct setting *s, const struct config *running, const struct config *fresh)
-{
-        bool same_secret = s->offset != AT(database.password_file) ||
-                           strcmp(running->database.password, fresh->database.password) == 0;
-
-        return !is_same(s, running, fresh) || !same_secret;
-}
-
-static void put_name(char ret[CONFIG_NAMES_BYTES], const struct setting *s)
-{
-        size_t len = strlen(ret);
-
-        snprintf(ret + len, CONFIG_NAMES_BYTES - len, "%s%s.%s", len > 0 ? ", " : "", s->section, s->key);
-}
-
-/* Strings change places: each config frees what it holds then. */
-static void take_over(const struct setting *s, struct config *running, struct config *fresh)
-{
-        char *mine = field(running, s);
-        char *theirs = field(fresh, s);
-        size_t bytes = s->type == TYPE_UINT || s->type == TYPE_MODE ? sizeof(unsigned)
-                       : s->type == TYPE_SIZE                       ? sizeof(size_t)
-                       : s->type == TYPE_LEVEL                      ? sizeof(enum log_level)
-                                                                    : sizeof(char *);
-
-        for (size_t i = 0; i < bytes; i++) {
-                char byte = mine[i];
-
-                mine[i] = theirs[i];
-                theirs[i] = byte;
-        }
-}
-
-void config_take_over(struct config *running, struct config *fresh, char ret_applied[CONFIG_NAMES_BYTES],
-                      char ret_restart[CONFIG_NAMES_BYTES])
-{
-        bool taken[SETTINGS];
-
-        ret_applied[0] = '\0';
-        ret_restart[0] = '\0';
-        for (size_t i = 0; i < SETTINGS; i++)
-                taken[i] = is_taken_over(&settings[i], running, fresh);
-        for (size_t i = 0; i < SETTINGS; i++) {
-                if (!is_changed(&settings[i], running, fresh))
-                        continue;
-                put_name(taken[i] ? ret_applied : ret_restart, &settings[i]);
-                if (taken[i])
-                        take_over(&settings[i], running, fresh);
-        }
 }
 
 void config_deinit(struct config *config)
@@ -780,9 +550,11 @@ void config_deinit(struct config *config)
         free(config->listen.tls_cert);
         free(config->listen.tls_key);
         free(config->listen.tls_client_ca);
+        free(config->listen.tls_client_crl);
         free(config->spool.dir);
         free(config->rejects.file);
         free(config->http.listen);
+        free(config->credentials.key_file);
         free(config->relay.servers);
         free(config->relay.stream);
         free(config->relay.subject);
@@ -793,5 +565,6 @@ void config_deinit(struct config *config)
         free(config->relay.tls_cert);
         free(config->relay.tls_key);
         free(config->relay.http_listen);
+        client_sections_deinit(config);
         *config = (struct config){0};
 }

@@ -291,7 +291,7 @@ static bool on_closing(struct client *c, const char *why)
 {
         if (strcmp(why, "not_allowed") == 0)
                 return fail_hopelessly(
-                        c, "the daemon does not admit this user (listen.allow_users, allow_groups)", "");
+                        c, "the daemon does not admit this user (listen.allow_users, allow_groups, [client NAME])", "");
         if (strcmp(why, "too_many_connections") == 0)
                 return fail(c, "the daemon has too many connections (limits.max_connections)", "");
         return fail(c, "the daemon closed the connection: ", why);

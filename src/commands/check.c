@@ -12,6 +12,7 @@
 #include "base/address.h"
 #include "base/visible.h"
 #include "commands/command.h"
+#include "commands/secrets.h"
 #include "model/catalogue.h"
 #include "model/fits.h"
 #include "model/inspect.h"
@@ -19,6 +20,7 @@
 #include "model/pooler.h"
 #include "model/report.h"
 #include "server/access.h"
+#include "server/clients.h"
 #include "server/listener.h"
 #include "server/tls.h"
 
@@ -208,6 +210,68 @@ static void check_schema(struct check *c, const struct server_facts *server)
                 check_time_zones(c);
 }
 
+/* --- credentials --- */
+
+/* Where the keys cannot be read, that was told with the configuration. */
+static void load_keys(const struct config *config, struct jwk_set *ret)
+{
+        char error[JWK_ERROR_BYTES];
+
+        *ret = (struct jwk_set){0};
+        if (config->credentials.key_file[0] && jwk_set_load(ret, config->credentials.key_file, error) != 0)
+                jwk_set_deinit(ret);
+}
+
+static void report_row(struct check *c, const struct config *config, enum secrets_keeping keeping,
+                       const char *id, const char *kid)
+{
+        const char *mood = config->credentials.require ? "" : "warning: ";
+
+        if (keeping == SECRETS_PLAIN)
+                report(c, !config->credentials.require,
+                       "%scredentials: those of connection %s are plain: run boris-ingestd connection reencrypt",
+                       mood, id);
+        else if (keeping == SECRETS_OLD)
+                report(c, true,
+                       "warning: credentials: those of connection %s are encrypted with the old key %s: run boris-ingestd "
+                       "connection reencrypt",
+                       id, kid);
+        else if (keeping == SECRETS_FOREIGN)
+                report(c, false,
+                       "credentials: those of connection %s are encrypted with key %s, which credentials.key_file lacks",
+                       id, kid[0] ? kid : "without a kid");
+}
+
+/* Which rows are not encrypted with the current key. Without keys nobody wants that, unless they are required. */
+static void check_credentials(struct check *c, const struct config *config)
+{
+        struct platform_connection_keepings all;
+        struct jwk_set keys;
+        size_t good = 0;
+
+        if (!config->credentials.key_file[0] && !config->credentials.require)
+                return;
+        load_keys(config, &keys);
+        if (platform_connection_keepings(&c->db, &all) != 0)
+                report_error(c, "credentials");
+        else if (!all.permitted)
+                report(c, true, "credentials: not looked at: this role may not read them");
+        for (size_t i = 0; i < all.len; i++) {
+                char id[UUID_TEXT_LEN + 1];
+                char kid[JWK_KID_BYTES];
+                enum secrets_keeping keeping = secrets_keeping(&keys, &all.rows[i], kid);
+
+                uuid_format(&all.rows[i].id, id);
+                report_row(c, config, keeping, id, kid);
+                good += keeping == SECRETS_CURRENT;
+        }
+        if (all.permitted && good == all.len)
+                report(c, true, "credentials: all of %zu connections are encrypted with the current key",
+                       good);
+        platform_connection_keepings_deinit(&all);
+        jwk_set_deinit(&keys);
+}
+
 /* --- what the configuration names --- */
 
 static void check_tcp(struct check *c, const struct config *config)
@@ -236,8 +300,10 @@ static void check_tls(struct check *c, const struct config *config)
                 report(c, true,
                        "certificates: not looked at: systemd gives these credentials to the daemon only");
         else if (config->listen.tls_cert[0] &&
-                 tls_server_load(&tls, config->listen.tls_cert, config->listen.tls_key,
-                                 config->listen.tls_client_ca, error) != 0)
+                 tls_server_load(&tls,
+                                 &(struct tls_files){config->listen.tls_cert, config->listen.tls_key,
+                                                     config->listen.tls_client_ca, config->listen.tls_client_crl},
+                                 error) != 0)
                 report(c, false, "configuration: %s", error);
         tls_server_deinit(&tls);
 }
@@ -252,12 +318,56 @@ static void check_access(struct check *c, const struct config *config)
         access_deinit(&access);
 }
 
+/* Such a section is no fault: a configuration may be for several machines. */
+static void check_clients(struct check *c, const struct config *config)
+{
+        char error[CONFIG_ERROR_BYTES];
+        struct clients clients;
+        int err = clients_read(&clients, config, error);
+
+        if (err)
+                report(c, false, "configuration: %s", error);
+        for (size_t i = 0; i < clients.len && !err; i++) {
+                const char *why = clients_unmatched(&clients, i, config);
+
+                if (why)
+                        report(c, true, "warning: no client can match [client %s]: %s",
+                               clients.items[i]->name, why);
+        }
+        clients_deinit(&clients);
+}
+
 static void check_password_file(struct check *c, const struct config *config)
 {
         char why[CONFIG_ERROR_BYTES];
 
         if (config_check_password_file(config, why))
                 report(c, true, "warning: %s", why);
+}
+
+/* Others must not read it, nor change it. */
+static void check_key_file(struct check *c, const struct config *config)
+{
+        const char *path = config->credentials.key_file;
+        char error[JWK_ERROR_BYTES];
+        struct jwk_set keys = {0};
+        struct stat st;
+
+        if (!path[0] && config->credentials.require)
+                report(c, false,
+                       "configuration: credentials.require is on, but credentials.key_file is empty");
+        if (!path[0])
+                return;
+        if (strncmp(path, "credential:", 11) == 0)
+                report(c, true,
+                       "credentials.key_file: not looked at: systemd gives this credential to the daemon only");
+        else if (jwk_set_load(&keys, path, error) != 0)
+                report(c, false, "configuration: %s", error);
+        else if (stat(path, &st) == 0 && (st.st_mode & 0027) != 0)
+                report(c, true,
+                       "warning: credentials.key_file %s: its mode %04o lets others read or change it (chmod 600, or 640)",
+                       path, (unsigned)st.st_mode & 07777);
+        jwk_set_deinit(&keys);
 }
 
 static void check_url(struct check *c, const struct config *config)
@@ -304,7 +414,9 @@ static void check_configuration(struct check *c, const struct config *config)
         check_tcp(c, config);
         check_tls(c, config);
         check_access(c, config);
+        check_clients(c, config);
         check_password_file(c, config);
+        check_key_file(c, config);
         check_http(c, config);
         check_path(c, "rejects.file", config->rejects.file, false);
         check_path(c, "spool.dir", config->spool.dir, true);
@@ -321,6 +433,8 @@ static void check_database(struct check *c, const struct config *config)
         } else if (check_server(c, &server)) {
                 check_migrations(c);
                 check_schema(c, &server);
+                if (!c->missing)
+                        check_credentials(c, config);
         }
         db_close(&c->db);
 }
@@ -329,6 +443,8 @@ int command_check(const struct config *config, bool config_only)
 {
         struct check c = {0};
 
+        if (config->credentials.key_file[0])
+                secrets_hide();
         check_configuration(&c, config);
         if (!config_only)
                 check_database(&c, config);

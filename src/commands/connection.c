@@ -1,89 +1,53 @@
 #include "commands/commands.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/json.h"
 #include "base/rfc3339.h"
+#include "base/visible.h"
 #include "commands/command.h"
+#include "commands/secrets.h"
 #include "model/platform_connection.h"
 
-enum { CREDENTIALS_MAX = 1 << 20 };
-
-/* All of @file, or of standard input where that is NULL. */
-static int read_credentials(const char *file, struct buf *out)
-{
-        int fd = file ? open(file, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-        ssize_t n;
-
-        if (fd < 0)
-                return command_fail(FAILED, "cannot read the credentials: %s: %s", file, strerror(errno));
-        if (isatty(fd))
-                fputs("Credentials as a JSON object, then Ctrl-D:\n", stderr);
-        buf_reserve(out, CREDENTIALS_MAX + 1); /* at once, so that no copy of a secret is left behind */
-        do {
-                n = read(fd, out->data + out->len, CREDENTIALS_MAX + 1 - out->len);
-                if (n > 0)
-                        out->len += (size_t)n;
-        } while (n > 0 && out->len <= CREDENTIALS_MAX);
-        if (file)
-                close(fd);
-        if (n < 0)
-                return command_fail(FAILED, "cannot read the credentials: look at where they come from");
-        if (out->len > CREDENTIALS_MAX)
-                return command_fail(FAILED, "the credentials are longer than 1 MiB: send less");
-        return 0;
-}
-
-/* What is wrong must be told without a piece of it. */
-static int validate_credentials(struct slice text)
-{
-        struct json_scratch scratch = {0};
-        struct json_reader reader;
-        struct json_value value;
-        int status = 0;
-
-        json_reader_init(&reader, text, &scratch);
-        if (!json_read(&reader, &value) || !json_finish(&reader))
-                status = command_fail(FAILED, "the credentials are no valid JSON (%s): give a JSON object",
-                                      reader.error);
-        else if (value.type != JSON_OBJECT)
-                status = command_fail(FAILED, "the credentials must be a JSON object");
-        if (scratch.text.data)
-                explicit_bzero(scratch.text.data, scratch.text.cap);
-        json_scratch_deinit(&scratch);
-        return status;
-}
-
-static int insert_connection(const struct config *config, const struct platform_connection_new *row)
+static int insert(struct db *db, const struct platform_connection_new *row)
 {
         char text[UUID_TEXT_LEN + 1];
         struct uuid id;
-        struct db db;
-        int status = command_open_database(&db, config);
-        int err = status ? ERR_DB : platform_connection_insert(&db, row, &id);
+        int err = platform_connection_insert(db, row, &id);
 
         if (err == 0) {
                 uuid_format(&id, text);
                 puts(text);
-        } else if (err == ERR_EXISTS) {
-                status = command_fail(
+                return DONE;
+        }
+        if (err == ERR_EXISTS)
+                return command_fail(
                         FAILED,
                         "a connection of this id is there already: leave --id out, or give another one");
-        } else if (err == ERR_INVALID) {
-                status = command_fail(FAILED, "the database refuses the credentials: %s: change them",
-                                      db.error);
-        } else if (status == 0) {
-                status = command_fail_db(&db, "cannot store the connection");
-        }
-        db_close(&db);
+        if (err == ERR_INVALID)
+                return command_fail(FAILED, "the database refuses the credentials: %s: change them",
+                                    db->error);
+        return command_fail_db(db, "cannot store the connection");
+}
+
+/* Encrypted credentials are bound to the id, which must be known before. */
+static int insert_with_id(struct db *db, struct platform_connection_new *row, struct uuid *id,
+                          const struct jwk_set *keys)
+{
+        struct buf stored = {0};
+        int status = DONE;
+
+        if (!row->id && platform_connection_new_id(db, id) != 0)
+                return command_fail_db(db, "cannot store the connection");
+        row->id = id;
+        secrets_put(keys, id, row->credentials, &stored);
+        row->credentials = (struct slice){stored.data, stored.len};
+        status = insert(db, row);
+        secrets_wipe(&stored);
         return status;
 }
 
@@ -92,7 +56,9 @@ int command_connection_create(const struct config *config, const char *platform,
 {
         struct platform_connection_new row = {0};
         struct buf input = {0};
+        struct jwk_set keys;
         struct uuid uuid;
+        struct db db = {0};
         int status;
 
         if (!platform_parse(slice_str(platform), &row.platform))
@@ -101,26 +67,64 @@ int command_connection_create(const struct config *config, const char *platform,
         if (id && !uuid_parse(slice_str(id), &uuid))
                 return command_fail(USAGE, "--id must be a UUID; see boris-ingestd --help");
         row.id = id ? &uuid : NULL;
-        status = read_credentials(file, &input);
+        secrets_hide();
+        status = secrets_load_keys(config, &keys);
+        if (status == 0)
+                status = secrets_read(file, &input);
         row.credentials = (struct slice){input.data, input.len};
         if (status == 0)
-                status = validate_credentials(row.credentials);
+                status = command_open_database(&db, config);
         if (status == 0)
-                status = insert_connection(config, &row);
-        if (input.data)
-                explicit_bzero(input.data, input.cap);
-        buf_deinit(&input);
+                status = insert_with_id(&db, &row, &uuid, &keys);
+        db_close(&db);
+        secrets_wipe(&input);
+        jwk_set_deinit(&keys);
         return status;
+}
+
+/* Behind a line of the list: how the credentials are kept, where this role may see that. */
+static void print_keeping(const struct jwk_set *keys, const struct platform_connection_keepings *all,
+                          const struct uuid *id)
+{
+        char kid[JWK_KID_BYTES];
+
+        for (size_t i = 0; i < all->len; i++) {
+                if (!uuid_eq(&all->rows[i].id, id))
+                        continue;
+                switch (secrets_keeping(keys, &all->rows[i], kid)) {
+                case SECRETS_PLAIN:
+                        fputs(", plain credentials", stdout);
+                        break;
+                case SECRETS_CURRENT:
+                        fputs(", encrypted", stdout);
+                        break;
+                case SECRETS_OLD:
+                        fputs(", encrypted with an old key", stdout);
+                        break;
+                case SECRETS_FOREIGN:
+                        fputs(keys->len > 0 ? ", encrypted with an unknown key" : ", encrypted", stdout);
+                        break;
+                }
+                if (kid[0])
+                        fputs(" (kid ", stdout);
+                visible_put(stdout, kid);
+                fputs(kid[0] ? ")" : "", stdout);
+        }
 }
 
 int command_connection_list(const struct config *config)
 {
         struct platform_connection_summary *list = NULL;
+        struct platform_connection_keepings keepings = {0};
+        struct jwk_set keys = {0};
         size_t len = 0;
-        struct db db;
-        int status = command_open_database(&db, config);
+        struct db db = {0};
+        int status = config->credentials.key_file[0] ? secrets_load_keys(config, &keys) : DONE;
 
-        if (status == 0 && platform_connection_list(&db, &list, &len) != 0)
+        if (status == 0)
+                status = command_open_database(&db, config);
+        if (status == 0 && (platform_connection_list(&db, &list, &len) != 0 ||
+                            platform_connection_keepings(&db, &keepings) != 0))
                 status = command_fail_db(&db, "cannot list the connections");
         for (size_t i = 0; i < len; i++) {
                 char id[UUID_TEXT_LEN + 1];
@@ -128,10 +132,14 @@ int command_connection_list(const struct config *config)
 
                 uuid_format(&list[i].id, id);
                 rfc3339_format(list[i].created_at, created);
-                printf("%s %-10s created %s, %lld ad accounts\n", id, platform_name(list[i].platform),
-                       created, (long long)list[i].accounts);
+                printf("%s %-10s created %s, %lld ad accounts", id, platform_name(list[i].platform), created,
+                       (long long)list[i].accounts);
+                print_keeping(&keys, &keepings, &list[i].id);
+                putchar('\n');
         }
         free(list);
+        platform_connection_keepings_deinit(&keepings);
+        jwk_set_deinit(&keys);
         db_close(&db);
         return status;
 }

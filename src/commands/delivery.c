@@ -236,7 +236,7 @@ int deliver(struct delivery_source *source, const struct config *config,
 {
         static const struct client_ops ops = {on_read, on_reject, on_trouble, on_turn, NULL};
         const char *no_color = getenv("NO_COLOR");
-        struct client_options client_options = {.input_fd = source->fd};
+        struct client_options client_options = {.input_fd = source->fd, .hello = source->hello};
         struct delivery d = {.source = source, .json = options->json};
         int status = read_options(config, options, &client_options);
         enum client_end end;
@@ -254,6 +254,7 @@ int deliver(struct delivery_source *source, const struct config *config,
         client_options.turn_ms = d.bar ? DRAW_MS : -1;
         client_init(&d.client, &client_options, &ops, &d);
         end = client_run(&d.client);
+        source->delivered = end == CLIENT_DONE;
         erase_bar(&d);
         print_totals(&d);
         status = tell_end(&d, end);

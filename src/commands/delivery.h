@@ -26,6 +26,8 @@ struct delivery_source {
         int fd;               /* that is waited for; -1 for none */
         uint64_t bytes_total; /* 0: nobody knows */
         const char *error;
+        const char *hello; /* as in client_options */
+        bool delivered;    /* set: every line is settled */
 };
 
 /* Sends all lines; prints rejects as they become final, then the totals. Returns the process's exit status.

@@ -32,6 +32,22 @@ static int connection_create(const struct arguments *a, struct config *config)
         return command_connection_create(config, a->words[2], a->options[OPTION_ID], a->options[OPTION_FILE]);
 }
 
+static int connection_update(const struct arguments *a, struct config *config)
+{
+        return command_connection_update(config, a->words[2], a->options[OPTION_FILE]);
+}
+
+static int connection_show(const struct arguments *a, struct config *config)
+{
+        return command_connection_show(config, a->words[2], a->options[OPTION_TO_TERMINAL] != NULL);
+}
+
+static int connection_reencrypt(const struct arguments *a, struct config *config)
+{
+        (void)a;
+        return command_connection_reencrypt(config);
+}
+
 static int connection_list(const struct arguments *a, struct config *config)
 {
         (void)a;
@@ -176,6 +192,24 @@ static const struct command commands[] = {
          connection_create,
          "create a platform connection, print its uuid",
          "PLATFORM is META, GOOGLE_ADS or TIKTOK. The credentials, a JSON object, are read from standard input or FILE."},
+        {{"connection", "update"},
+         "ID",
+         OPTION(FILE),
+         connection_update,
+         "replace the credentials of a platform connection",
+         "The credentials, a JSON object, are read from standard input or FILE."},
+        {{"connection", "show"},
+         "ID",
+         OPTION(TO_TERMINAL),
+         connection_show,
+         "print the credentials of a platform connection",
+         "Encrypted credentials are decrypted with the keys in credentials.key_file."},
+        {{"connection", "reencrypt"},
+         NULL,
+         0,
+         connection_reencrypt,
+         "encrypt all credentials with the current key",
+         "The current key is the first one in credentials.key_file. All or, if it is stopped, none are moved to it."},
         {{"connection", "list"},
          NULL,
          0,

@@ -32,7 +32,7 @@ void reject_entries_close(struct reject_entries_file *f)
 
 /* --- an entry --- */
 
-enum text { TEXT_TIME, TEXT_CODE, TEXT_FIELD, TEXT_MESSAGE, TEXT_RECORD, TEXTS };
+enum text { TEXT_TIME, TEXT_CODE, TEXT_FIELD, TEXT_MESSAGE, TEXT_CLIENT, TEXT_RECORD, TEXTS };
 
 /* Where the texts of an object's members begin in f->texts, each with a NUL behind it; -1 for none. */
 struct members {
@@ -53,7 +53,7 @@ static size_t put_text(struct buf *out, const struct json_value *value)
 
 static bool read_members(struct reject_entries_file *f, struct slice line, struct members *ret)
 {
-        static const char *const names[TEXTS] = {"time", "code", "field", "message", "record"};
+        static const char *const names[TEXTS] = {"time", "code", "field", "message", "client", "record"};
         struct json_reader reader;
         struct json_string key;
         struct json_value value;
@@ -151,6 +151,7 @@ static bool read_entry(struct reject_entries_file *f, struct slice line, struct 
         ret->code = text_at(f, members.at[TEXT_CODE]);
         ret->field = text_at(f, members.at[TEXT_FIELD]);
         ret->message = text_at(f, members.at[TEXT_MESSAGE]);
+        ret->client = text_at(f, members.at[TEXT_CLIENT]);
         ret->account = text_at(f, named.account);
         ret->platform = text_at(f, named.platform);
         if (members.at[TEXT_RECORD] >= 0 && !members.lossy)

@@ -20,6 +20,7 @@ struct reject_entry {
         const char *message;
         const char *account;  /* the external id of the ad account that the record names */
         const char *platform; /* as the record has it */
+        const char *client;   /* the name of the sender's section */
         struct slice record;  /* the line as it was sent; ptr NULL if the file does not have all of it */
 };
 

@@ -1,5 +1,7 @@
 #include "daemon/fresh.h"
 
+#include "server/clients.h"
+
 _Static_assert((int)CONFIG_ERROR_BYTES >= (int)ACCESS_ERROR_BYTES &&
                        (int)CONFIG_ERROR_BYTES >= (int)TLS_ERROR_BYTES,
                "one place for all errors");
@@ -8,7 +10,9 @@ int fresh_read_tls(const struct config *c, struct tls_server *ret, char ret_erro
 {
         if (!c->listen.tls_cert[0])
                 return 0;
-        return tls_server_load(ret, c->listen.tls_cert, c->listen.tls_key, c->listen.tls_client_ca,
+        return tls_server_load(ret,
+                               &(struct tls_files){c->listen.tls_cert, c->listen.tls_key, c->listen.tls_client_ca,
+                                                   c->listen.tls_client_crl},
                                ret_error);
 }
 
@@ -24,6 +28,12 @@ int fresh_read(struct fresh *f, const struct config_source *from, bool with_tls,
         if (!err)
                 err = access_init(&f->access, f->config.listen.allow_users, f->config.listen.allow_groups,
                                   ret_error);
+        if (!err) {
+                struct clients clients;
+
+                err = clients_read(&clients, &f->config, ret_error);
+                clients_deinit(&clients);
+        }
         if (!err && with_tls)
                 err = fresh_read_tls(&f->config, &f->tls, ret_error);
         return err;

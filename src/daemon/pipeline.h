@@ -12,6 +12,7 @@
 #include "daemon/reject_file.h"
 #include "hierarchy/hierarchy.h"
 #include "monitor/stats.h"
+#include "server/clients.h"
 #include "server/session.h"
 #include "spending/batcher.h"
 #include "spending/resolver.h"
@@ -44,6 +45,9 @@ struct pipeline {
         uint64_t rejected[REJECT_CODES]; /* of both */
         struct reject_ring latest;
         size_t resting_bytes; /* of lines that are retried from time to time, see batcher.h */
+
+        struct clients clients; /* who may write what; none: everybody everything */
+        uv_timer_t pace;        /* runs while a client waits for its rate */
 };
 
 /* Opens all stages. @clock is the daemon's, borrowed. @on_hierarchy is called when accounts or objects were written. 0, or a code of enum err
@@ -60,6 +64,12 @@ void pipeline_close(struct pipeline *p);
 
 /* When the loop has ended. */
 void pipeline_deinit(struct pipeline *p);
+
+/* Takes over the rules of who may write what: for lines that are received from now on. */
+void pipeline_set_clients_take(struct pipeline *p, struct clients *clients);
+
+/* The rules for @sender, NULL for the daemon itself, when it sends again the lines of the client @owner. One reference. */
+struct rules *pipeline_client_for(const struct pipeline *p, const char *owner, struct rules *sender);
 
 /* What sessions hand their lines to. */
 struct session_sink pipeline_sink(struct pipeline *p);

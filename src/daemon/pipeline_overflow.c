@@ -99,6 +99,14 @@ static bool connected(void *ctx)
         return all;
 }
 
+/* The rules of today. A line without a name was received when there were none. */
+static struct rules *rules_of(void *ctx, const char *origin)
+{
+        const struct pipeline *p = ctx;
+
+        return p->clients.len == 0 || !origin[0] ? NULL : clients_rules_of(&p->clients, origin);
+}
+
 static bool on_record(void *ctx)
 {
         return reject_file_at_rest(((const struct pipeline *)ctx)->rejects);
@@ -112,6 +120,7 @@ int pipeline_open_overflow(struct pipeline *p)
                                                 .memory_full = is_full,
                                                 .waits = waits,
                                                 .connected = connected,
+                                                .rules_of = rules_of,
                                                 .on_record = on_record};
         const struct config *c = p->config;
         const struct overflow_config config = {c->spool.dir, c->spool.max_bytes};

@@ -57,6 +57,8 @@ static void put_entry(struct reject_entries *to, const struct line_from *from, s
         snprintf(numbers, sizeof(numbers), ",\"connection\":%" PRIu64 ",\"line\":%" PRIu64, from->connection,
                  from->line);
         put_str(out, numbers);
+        if (from->client && from->client[0])
+                put_member(out, ",\"client\":", from->client);
         put_member(out, ",\"code\":", reject_code_name(reject->code));
         if (reject->field[0])
                 put_member(out, ",\"field\":", reject->field);
@@ -430,8 +432,13 @@ static bool is_to_be_kept(const struct reject_file *r, struct slice text, const 
                (reject->code == REJECT_UNKNOWN_ACCOUNT || reject->code == REJECT_UNKNOWN_AD_OBJECT);
 }
 
-static void put_line(struct reject_entries *to, struct slice text)
+/* The sender's section stands before it, where there is one: see unknown_lines.c. */
+static void put_line(struct reject_entries *to, const struct line_from *from, struct slice text)
 {
+        if (from->client && from->client[0]) {
+                put_str(&to->text, from->client);
+                put_str(&to->text, "\t");
+        }
         buf_put(&to->text, text.ptr, text.len);
         put_str(&to->text, "\n");
         to->lines++;
@@ -457,7 +464,7 @@ void reject_file_add(struct reject_file *r, const struct line_from *from, struct
         }
         r->lost += !recorded;
         if (is_to_be_kept(r, text, reject))
-                put_line(&r->waiting[REJECT_TO_UNKNOWN], text);
+                put_line(&r->waiting[REJECT_TO_UNKNOWN], from, text);
         uv_mutex_unlock(&r->lock);
         uv_async_send(&r->wake);
 }

@@ -17,9 +17,9 @@
 /* The reject file: every refused line with its reason, for operators, as JSON Lines:
  *
  *   {"time":"2026-11-23T17:00:00.000000Z","peer":"uid 1000, pid 4711","connection":3,"line":17,
- *    "code":"bad_value","field":"amountCents","message":"...","record":"the line as it was sent"}
+ *    "client":"meta-sync","code":"bad_value","field":"amountCents","message":"...","record":"the line as it was sent"}
  *
- * "field" is absent where the reason is no single field's, "record" where the line was too long to be kept. What
+ * "client" is the name of the sender's section, absent where there is none; "field" is absent where the reason is no single field's, "record" where the line was too long to be kept. What
  * is not UTF-8 in a line stands there as U+FFFD, and "lossy":true says so. A record longer than
  * REJECTS_RECORD_BYTES is cut, and "cut":true says so.
  *

@@ -6,6 +6,7 @@
  * database is away, or the daemon stops, lines stay where they are. */
 #include "daemon/unknown_lines.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,6 +20,7 @@
 #include <sys/socket.h>
 #include <xxhash.h>
 
+#include "base/client_section.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "daemon/decoded.h"
@@ -115,6 +117,30 @@ static void write_back(struct unknown_lines *u)
         unlink(taken);
 }
 
+/* --- a line --- */
+
+/* "NAME<tab>{...}", or the record alone: no record begins as a name does. */
+static size_t read_name(const char *text, size_t len)
+{
+        size_t n = 0;
+
+        while (n < len && (isalnum((unsigned char)text[n]) || (text[n] && strchr("-_.+", text[n]))))
+                n++;
+        return n < len && n < CLIENT_ORIGIN_BYTES && text[n] == '\t' ? n : 0;
+}
+
+static struct slice record_of(const struct unknown_lines *u, const struct unknown_line *l)
+{
+        size_t skip = l->name_len > 0 ? l->name_len + 1 : 0;
+
+        return (struct slice){u->text.data + l->at + skip, l->len - skip};
+}
+
+static struct slice name_of(const struct unknown_lines *u, const struct unknown_line *l)
+{
+        return (struct slice){u->text.data + l->at, l->name_len};
+}
+
 /* --- which lines may be sent --- */
 
 static bool has_identity(const struct spending_record *rec)
@@ -146,8 +172,7 @@ static bool look_up(struct unknown_lines *u, struct db *db)
         bool ok = true;
 
         for (size_t i = 0; i < u->len && ok; i++) {
-                struct line line = {.text = {u->text.data + u->lines[i].at, u->lines[i].len},
-                                    .receipt = {1, 1}};
+                struct line line = {.text = record_of(u, &u->lines[i]), .receipt = {1, 1}};
                 struct decoded decoded;
                 struct reject reject;
 
@@ -214,7 +239,8 @@ static void cut_lines(struct unknown_lines *u)
                 if (u->len == u->cap)
                         u->lines = array_grow(u->lines, &u->cap, sizeof(*u->lines));
                 if (len > 0)
-                        u->lines[u->len++] = (struct unknown_line){.at = at, .len = len};
+                        u->lines[u->len++] = (struct unknown_line){
+                                .at = at, .len = len, .name_len = read_name(start, len)};
                 at += len + 1;
         }
 }
@@ -240,6 +266,24 @@ static bool read_lines(struct unknown_lines *u)
         return u->len > 0;
 }
 
+/* A connection is for one sender's lines: the first one's. Others have their turn in a later job. */
+static void choose_sender(struct unknown_lines *u)
+{
+        const struct unknown_line *first = NULL;
+
+        for (size_t i = 0; i < u->len; i++) {
+                struct unknown_line *l = &u->lines[i];
+
+                if (!l->ready)
+                        continue;
+                if (!first)
+                        first = l;
+                l->ready = slice_eq(name_of(u, l), name_of(u, first));
+                u->ready -= !l->ready;
+        }
+        u->sender = first ? name_of(u, first) : SLICE_LIT("");
+}
+
 static void prepare(uv_work_t *work)
 {
         struct unknown_lines *u = work->data;
@@ -258,7 +302,9 @@ static void prepare(uv_work_t *work)
         drop_repeated(u);
         if (db_open(&db, u->config->database.url) == 0)
                 ok = look_up(u, &db);
-        if (!ok)
+        if (ok)
+                choose_sender(u);
+        else
                 u->len = 0; /* another time */
         if (!ok)
                 log_debug("lines of unknown ad objects: %s", db.error);
@@ -305,10 +351,17 @@ static bool receive(struct unknown_lines *u, struct buf *replies)
 
 static void put_ready(const struct unknown_lines *u, struct buf *out)
 {
+        static const char hello[] = "{\"kind\":\"hello\",\"client\":\"boris-ingestd\",\"onBehalfOf\":\"";
+
+        if (u->sender.len > 0) {
+                buf_put(out, hello, sizeof(hello) - 1);
+                buf_put(out, u->sender.ptr, u->sender.len);
+                buf_put(out, "\"}\n", 3);
+        }
         for (size_t i = 0; i < u->len; i++) {
                 if (!u->lines[i].ready)
                         continue;
-                buf_put(out, u->text.data + u->lines[i].at, u->lines[i].len);
+                buf_put(out, record_of(u, &u->lines[i]).ptr, record_of(u, &u->lines[i]).len);
                 buf_put(out, "\n", 1);
         }
 }
@@ -363,6 +416,7 @@ static void send_lines(uv_work_t *work)
         if (u->fd >= 0) {
                 converse(u);
                 close(u->fd);
+                u->settled -= u->settled > 0 && u->sender.len > 0; /* the hello */
                 drop_settled(u);
         }
         if (u->taken || u->settled > 0)

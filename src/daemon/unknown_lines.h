@@ -9,11 +9,13 @@
 
 #include "base/buf.h"
 #include "base/config.h"
+#include "base/slice.h"
 #include "daemon/reject_file.h"
 
 /* rejects.replay_unknown: spending lines that were rejected because their ad account or ad object is unknown are sent again once
  * it exists. The lines lie in FILE.unknown, beside rejects.file; a line that is rejected again is recorded again, and comes
- * back by that way. Only lines with collectedAt or id are kept: sent twice, they are duplicates. */
+ * back by that way. Only lines with collectedAt or id are kept: sent twice, they are duplicates. Each is judged by
+ * the rules of who sent it first. */
 
 enum unknown_state {
         UNKNOWN_OFF,
@@ -26,7 +28,8 @@ enum unknown_state {
 struct unknown_line {
         size_t at; /* in text */
         size_t len;
-        bool kept; /* else it is no line for this */
+        size_t name_len; /* of its sender's section, which stands before it with a tab; 0: none */
+        bool kept;       /* else it is no line for this */
         bool ready;
 };
 
@@ -45,9 +48,10 @@ struct unknown_lines {
         struct unknown_line *lines;
         size_t len;
         size_t cap;
-        bool taken;     /* there are new lines among them */
-        size_t ready;   /* lines that may be sent */
-        size_t settled; /* of these, the first so many */
+        bool taken;          /* there are new lines among them */
+        size_t ready;        /* lines that may be sent: those of one sender */
+        struct slice sender; /* the name of its section, in text; "" for none */
+        size_t settled;      /* of these, the first so many */
         uint64_t dropped;
         int fd; /* of the client; -1: there is nothing to send */
 };

@@ -12,6 +12,8 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "server/clients.h"
+#include "server/peers.h"
 
 /* --- sessions --- */
 
@@ -41,7 +43,40 @@ static void log_refusal(struct worker *w, const struct session *s, const char *w
                           s->number, s->peer, why, refusals);
 }
 
-static const char *admit(void *ctx, const struct session *s)
+static struct rules *find_client(struct worker *w, const struct session *s)
+{
+        struct rules *found;
+        struct peer peer;
+
+        session_peer(s, &peer);
+        found = clients_match(&w->pipeline.clients, &peer);
+        peer_deinit(&peer);
+        return found;
+}
+
+/* By the sections [client NAME]. */
+static const char *admit_client(struct worker *w, struct session *s)
+{
+        struct rules *found = find_client(w, s);
+        char why[96];
+
+        if (!found) {
+                w->sessions.refusals[REFUSED_NOT_ALLOWED]++;
+                log_refusal(w, s, "no section [client NAME] names it");
+                return "not_allowed";
+        }
+        if (!rules_connect(found)) {
+                snprintf(why, sizeof(why), "max_connections of [client %.32s] is %u", found->name,
+                         found->max_connections);
+                w->sessions.refusals[REFUSED_TOO_MANY]++;
+                log_refusal(w, s, why);
+                return "too_many_connections";
+        }
+        s->client = rules_ref(found);
+        return NULL;
+}
+
+static const char *admit(void *ctx, struct session *s)
 {
         struct worker *w = ctx;
         char why[64];
@@ -57,7 +92,38 @@ static const char *admit(void *ctx, const struct session *s)
                 log_refusal(w, s, why);
                 return "too_many_connections";
         }
-        return NULL;
+        return w->pipeline.clients.len > 0 && !s->own ? admit_client(w, s) : NULL;
+}
+
+/* The rules of now for a session that had those of @before. NULL: it has no section any more. */
+static struct rules *find_again(struct worker *w, const struct session *s, const struct rules *before)
+{
+        struct rules *found = s->own ? NULL : find_client(w, s);
+
+        if (s->own)
+                return before ? pipeline_client_for(&w->pipeline, before->origin, NULL) : NULL;
+        return found && before && before->owner
+                       ? pipeline_client_for(&w->pipeline, before->owner->origin, found)
+                       : rules_ref(found);
+}
+
+static const char *admit_again(void *ctx, struct session *s)
+{
+        struct worker *w = ctx;
+        struct rules *before = s->client;
+        bool ruled = w->pipeline.clients.len > 0;
+        bool lost;
+
+        s->client = ruled ? find_again(w, s, before) : NULL;
+        lost = ruled && !s->client && !s->own;
+        if (lost) /* what is received, and not decided yet, is not permitted */
+                s->client = rules_new_gone(before ? before->name : "?");
+        if (s->client)
+                rules_connect_again(s->client);
+        if (before)
+                rules_disconnect(before);
+        rules_unref(before);
+        return lost ? "not_allowed" : NULL;
 }
 
 static void on_hierarchy(void *ctx, bool new_accounts)
@@ -71,6 +137,8 @@ static void fill_stats(struct worker *w, struct stats *ret, enum stats_detail de
 {
         ret->taken_us = clock_monotonic_us();
         sessions_stats(&w->sessions, ret, detail, w->number);
+        for (const struct rules_tally *t = w->tallies; t && detail >= STATS_STEP; t = t->next)
+                stats_add_section(ret, &(struct stats_section){.tally = *t});
         pipeline_stats(&w->pipeline, ret, detail);
 }
 
@@ -141,6 +209,7 @@ static void deliver_tls(struct message *m, void *ctx)
         tls_server_deinit(&w->tls);
         w->tls = t->tls;
         free(t);
+        sessions_admit_again(&w->sessions);
 }
 
 void worker_set_tls(struct worker *w, const struct tls_server *tls)
@@ -150,6 +219,44 @@ void worker_set_tls(struct worker *w, const struct tls_server *tls)
         t->message.deliver = deliver_tls;
         tls_server_share(&t->tls, tls);
         post(w, &t->message);
+}
+
+struct clients_message {
+        struct message message;
+        struct clients clients;
+};
+
+static void set_clients_take(struct worker *w, struct clients *clients)
+{
+        for (size_t i = 0; i < clients->len; i++)
+                clients->items[i]->tally = rules_tally_of(&w->tallies, clients->items[i]->name);
+        pipeline_set_clients_take(&w->pipeline, clients);
+}
+
+static void deliver_clients(struct message *m, void *ctx)
+{
+        struct clients_message *c = container_of(m, struct clients_message, message);
+        struct worker *w = ctx;
+
+        if (w->finished) {
+                clients_deinit(&c->clients);
+        } else {
+                set_clients_take(w, &c->clients);
+                sessions_admit_again(&w->sessions);
+        }
+        free(c);
+}
+
+void worker_set_clients_take(struct worker *w, struct clients *clients)
+{
+        struct clients_message *c = new_message(sizeof(*c));
+
+        c->message.deliver = deliver_clients;
+        c->clients = *clients;
+        if (mailbox_post_take(&w->inbox, &c->message))
+                return;
+        clients_deinit(&c->clients);
+        free(c);
 }
 
 struct config_message {
@@ -283,7 +390,8 @@ static void on_finish(uv_timer_t *timer)
 
 static void open_sessions(struct worker *w)
 {
-        static const struct session_ops ops = {.admit = admit, .on_gone = on_gone};
+        static const struct session_ops ops = {
+                .admit = admit, .admit_again = admit_again, .on_gone = on_gone};
         const struct session_limits limits = {w->config.limits.max_line_bytes, w->config.limits.idle_ms,
                                               &w->tls};
         const struct session_sink sink = pipeline_sink(&w->pipeline);
@@ -304,6 +412,11 @@ int worker_open(struct worker *w, unsigned number, const struct config *share, s
         err = pipeline_open(&w->pipeline, &w->loop, &w->config, rejects, clock, on_hierarchy, w);
         open_sessions(w);
         return err;
+}
+
+void worker_begin_clients_take(struct worker *w, struct clients *clients)
+{
+        set_clients_take(w, clients);
 }
 
 static void run(void *arg)
@@ -338,6 +451,7 @@ void worker_join(struct worker *w)
 void worker_deinit(struct worker *w)
 {
         pipeline_deinit(&w->pipeline);
+        rules_tallies_free(w->tallies);
         tls_server_deinit(&w->tls);
         mailbox_deinit(&w->inbox);
         if (uv_loop_close(&w->loop) != 0)

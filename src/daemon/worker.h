@@ -48,6 +48,7 @@ struct worker {
         struct tls_server tls;
         struct sessions sessions;
         struct pipeline pipeline;
+        struct rules_tally *tallies; /* of all clients that there have been */
         struct log_limit refusals;
         bool draining;
         bool finished;
@@ -59,6 +60,9 @@ struct worker {
 int worker_open(struct worker *w, unsigned number, const struct config *share, struct reject_file *rejects,
                 struct receipt_clock *clock, const struct worker_ops *ops, void *ctx);
 
+/* Before worker_start: worker_set_clients_take at once. */
+void worker_begin_clients_take(struct worker *w, struct clients *clients);
+
 /* Begins the thread. 0 or a libuv error. */
 int worker_start(struct worker *w);
 
@@ -67,6 +71,9 @@ void worker_connect_take(struct worker *w, const struct session_socket *socket);
 
 /* TLS clients that come from now on see what @tls has now. */
 void worker_set_tls(struct worker *w, const struct tls_server *tls);
+
+/* Takes over @clients: from now on they say who may write what, on open connections, too. */
+void worker_set_clients_take(struct worker *w, struct clients *clients);
 
 /* From now on it goes by what @share says of [limits] and [batch]. */
 void worker_set_config(struct worker *w, const struct config *share);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "server/clients.h"
 
 /* --- their words, in their threads --- */
 
@@ -137,6 +138,44 @@ static struct config config_share(const struct config *config, unsigned i, unsig
         return share;
 }
 
+/* 0, or ERR_CONFIG once the log was told why. */
+static int read_clients(struct workers *ws, const struct config *config, struct clients *ret)
+{
+        char error[CONFIG_ERROR_BYTES];
+        int err = clients_read(ret, config, error);
+
+        if (err)
+                log_error("%s", error);
+        for (size_t i = 0; i < ret->len && !err; i++)
+                ret->items[i]->quota = rules_quota_of(&ws->quotas, ret->items[i]->name);
+        return err;
+}
+
+/* Of a worker that is not started. */
+static int begin_clients(struct workers *ws, struct worker *w, const struct config *config)
+{
+        struct clients clients;
+        int err = read_clients(ws, config, &clients);
+
+        if (err)
+                clients_deinit(&clients);
+        else
+                worker_begin_clients_take(w, &clients);
+        return err;
+}
+
+void workers_set_clients(struct workers *ws, const struct config *config)
+{
+        for (unsigned i = 0; i < ws->len; i++) {
+                struct clients clients;
+
+                if (read_clients(ws, config, &clients) == 0)
+                        worker_set_clients_take(&ws->items[i], &clients);
+                else
+                        clients_deinit(&clients);
+        }
+}
+
 int workers_open(struct workers *ws, uv_loop_t *loop, const struct config *config,
                  struct reject_file *rejects, void (*ended)(void *ctx), void *ctx)
 {
@@ -154,6 +193,8 @@ int workers_open(struct workers *ws, uv_loop_t *loop, const struct config *confi
 
                 err = worker_open(&ws->items[ws->len], ws->len + 1, &share, rejects, &ws->receipt_clock, &ops,
                                   ws);
+                if (!err)
+                        err = begin_clients(ws, &ws->items[ws->len], config);
         }
         return err;
 }
@@ -259,5 +300,6 @@ void workers_deinit(struct workers *ws)
         for (unsigned i = 0; i < ws->len; i++)
                 worker_deinit(&ws->items[i]);
         free(ws->items);
+        rules_quotas_free(ws->quotas);
         mailbox_deinit(&ws->inbox);
 }

@@ -19,6 +19,7 @@ struct workers {
         unsigned next;  /* which gets the next client */
         unsigned alive; /* started, and not joined */
         struct receipt_clock receipt_clock;
+        struct rules_quota *quotas; /* of all clients that there have been */
         void (*on_ended)(void *ctx);
         void *ctx;
 };
@@ -41,6 +42,9 @@ void workers_connect_take(struct workers *ws, const struct session_socket *socke
 
 /* See worker_set_config; @config is the daemon's. */
 void workers_set_config(struct workers *ws, const struct config *config);
+
+/* The sections [client NAME] of @config apply from now on, to open connections, too. */
+void workers_set_clients(struct workers *ws, const struct config *config);
 
 /* TLS clients that come from now on see what @tls has now. */
 void workers_set_tls(struct workers *ws, const struct tls_server *tls);

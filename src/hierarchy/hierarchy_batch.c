@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "base/memory.h"
+#include "wire/rules.h"
 #include "wire/name_key.h"
 
 enum { NOT_HERE = -1 }; /* a key's value: referred to, but no row of the batch */
@@ -16,6 +17,7 @@ enum key_kind {
         KEY_OBJECT,  /* an object, as a row or as a parent: its row */
         KEY_ACCOUNT, /* an account, as a row or as an object's: its row */
         KEY_NAMED,   /* an account with all by which an object names it: its number */
+        KEY_SCOPED,  /* the same of one that a client finds through its own connections only */
 };
 
 struct hierarchy_batch *hierarchy_batch_new(struct memory *memory, uint64_t number)
@@ -35,6 +37,8 @@ void hierarchy_batch_free(struct hierarchy_batch *b)
         assert(!b->followers && list_empty(&b->queue));
         for (size_t i = 0; i < b->accounts_len; i++)
                 block_unref(b->accounts[i].block);
+        for (size_t i = 0; i < b->accounts_len; i++)
+                rules_unref(b->accounts[i].client);
         memory_sub(b->memory, b->cap * sizeof(*b->rows) + b->accounts_cap * sizeof(*b->accounts));
         key_table_deinit(&b->keys);
         free(b->rows);
@@ -67,13 +71,18 @@ static struct name_key object_key(const struct ad_object_record *rec, struct jso
         return k;
 }
 
-static struct name_key named_account_key(const struct ad_object_record *rec)
+/* The client's mark takes the place of the connection that the record does not name. */
+static struct name_key named_account_key(const struct ad_object_record *rec, const struct rules *client)
 {
+        bool scoped = rules_is_scoped(client, rec->has_connection);
+        struct uuid connection = rec->connection_id;
         struct name_key k;
 
+        if (scoped)
+                memcpy(&connection, &client->mark, sizeof(connection));
         k.len = 0;
-        name_key_tag(&k, KEY_NAMED);
-        name_key_account(&k, rec->platform, rec->has_connection ? &rec->connection_id : NULL,
+        name_key_tag(&k, scoped ? KEY_SCOPED : KEY_NAMED);
+        name_key_account(&k, rec->platform, scoped || rec->has_connection ? &connection : NULL,
                          rec->account_external_id);
         return k;
 }
@@ -96,9 +105,9 @@ static struct hierarchy_row *push(struct hierarchy_batch *b, const struct hierar
 }
 
 static uint32_t account_number(struct hierarchy_batch *b, const struct ad_object_record *rec,
-                               struct block *block)
+                               const struct line *line)
 {
-        const struct name_key key = named_account_key(rec);
+        const struct name_key key = named_account_key(rec, line->client);
         int32_t *number = key_table_add(&b->keys, &key, (int32_t)b->accounts_len + 1);
 
         if ((size_t)*number <= b->accounts_len)
@@ -110,7 +119,8 @@ static uint32_t account_number(struct hierarchy_batch *b, const struct ad_object
                 .has_connection = rec->has_connection,
                 .connection_id = rec->connection_id,
                 .external_id = rec->account_external_id,
-                .block = block_ref(block),
+                .block = block_ref(line->block),
+                .client = rules_ref(line->client),
         };
         return (uint32_t)b->accounts_len;
 }
@@ -139,7 +149,7 @@ static bool add_object(struct hierarchy_batch *b, const struct hierarchy_row *ro
         key_table_add(&b->keys, &account, NOT_HERE);
         added = push(b, row);
         added->lock = lock_number(&account);
-        added->account_number = account_number(b, rec, row->line.block);
+        added->account_number = account_number(b, rec, &row->line);
         added->parent_row = NOT_HERE;
         if (rec->has_parent) {
                 const struct name_key parent = object_key(rec, rec->parent_external_id);

@@ -10,6 +10,7 @@
 #include "model/ad_object.h"
 #include "model/fits.h"
 #include "pg/pg_array.h"
+#include "wire/rules.h"
 
 enum { LOCKS_CLASS = 1651470953 }; /* the first number of our advisory locks: "bori" */
 
@@ -60,16 +61,16 @@ static void begin_params(struct hierarchy_statements *s, const enum pg_oid *oids
         }
 }
 
-/* Sends @sql; the first @accounts_params parameters have @accounts elements, the others one for each row asked
+/* Sends @sql; the first @places_params parameters have @places elements, the others one for each row asked
  * for. */
 static void send_query(struct hierarchy_statements *s, struct pg_conn *conn, const char *sql, int params_len,
-                       int accounts_params, size_t accounts)
+                       int places_params, size_t places)
 {
         const char *params[HIERARCHY_PARAMS_MAX];
         int bytes[HIERARCHY_PARAMS_MAX];
 
         for (int i = 0; i < params_len; i++) {
-                pg_array_set_len(&s->params[i], i < accounts_params ? accounts : s->asked_len);
+                pg_array_set_len(&s->params[i], i < places_params ? places : s->asked_len);
                 params[i] = s->params[i].data;
                 bytes[i] = (int)s->params[i].len;
         }
@@ -113,11 +114,24 @@ void hierarchy_send_begin(const struct hierarchy_statements *s, struct pg_conn *
         pg_conn_command(conn, sql);
 }
 
+static void add_platforms(struct buf *param, const struct rules *client)
+{
+        char platforms[RULES_PLATFORMS_BYTES];
+
+        if (!client || rules_any_platform(client)) {
+                pg_array_add(param, NULL, 0);
+                return;
+        }
+        rules_list_platforms(client, platforms);
+        pg_array_add_str(param, platforms);
+}
+
 bool hierarchy_send_accounts(struct hierarchy_statements *s, struct pg_conn *conn)
 {
-        static const enum pg_oid oids[] = {PG_OID_UUID, PG_OID_TEXT, PG_OID_TEXT, PG_OID_TEXT, PG_OID_TEXT};
+        static const enum pg_oid oids[] = {PG_OID_UUID, PG_OID_TEXT, PG_OID_TEXT,
+                                           PG_OID_TEXT, PG_OID_TEXT, PG_OID_TEXT};
 
-        begin_params(s, oids, 5);
+        begin_params(s, oids, 6);
         for (size_t i = s->start; i < s->end; i++) {
                 const struct hierarchy_row *row = &s->batch->rows[i];
                 const struct ad_account_record *rec = &row->rec.account;
@@ -130,10 +144,11 @@ bool hierarchy_send_accounts(struct hierarchy_statements *s, struct pg_conn *con
                 add_nullable(&s->params[2], rec->has_name, rec->name);
                 pg_array_add(&s->params[3], rec->currency, sizeof(rec->currency));
                 pg_array_add_text(&s->params[4], rec->timezone);
+                add_platforms(&s->params[5], row->line.client);
         }
         if (s->asked_len == 0)
                 return false;
-        send_query(s, conn, ad_account_upsert_sql, 5, 0, 0);
+        send_query(s, conn, ad_account_upsert_sql, 6, 0, 0);
         return true;
 }
 
@@ -150,18 +165,37 @@ static void forget_numbers(struct hierarchy_statements *s)
                 memset(s->numbers, 0, len * sizeof(*s->numbers));
 }
 
-/* The number of the row's account among the *accounts that the statement names so far. */
-static uint32_t name_account(struct hierarchy_statements *s, const struct hierarchy_row *row,
-                             uint32_t *accounts)
+static void add_place(struct hierarchy_statements *s, const struct hierarchy_account *a,
+                      const struct uuid *connection)
+{
+        pg_array_add_str(&s->params[0], platform_name(a->platform));
+        pg_array_add_uuid(&s->params[1], connection);
+        pg_array_add_text(&s->params[2], a->external_id);
+        pg_array_add_i32(&s->params[3], (int32_t)s->accounts);
+        s->places++;
+}
+
+static void add_places(struct hierarchy_statements *s, const struct hierarchy_account *a)
+{
+        if (!rules_is_scoped(a->client, a->has_connection)) {
+                add_place(s, a, a->has_connection ? &a->connection_id : NULL);
+                return;
+        }
+        for (size_t i = 0; i < a->client->connections_len; i++)
+                add_place(s, a, &a->client->connections[i]);
+        if (a->client->connections_len == 0)
+                add_place(s, a, &(struct uuid){0}); /* which is no connection's */
+}
+
+/* The number of the row's account among those that the statement names so far. */
+static uint32_t name_account(struct hierarchy_statements *s, const struct hierarchy_row *row)
 {
         const struct hierarchy_account *a = &s->batch->accounts[row->account_number - 1];
         uint32_t *number = &s->numbers[row->account_number - 1];
 
         if (*number == 0) {
-                *number = ++*accounts;
-                pg_array_add_str(&s->params[0], platform_name(a->platform));
-                pg_array_add_uuid(&s->params[1], a->has_connection ? &a->connection_id : NULL);
-                pg_array_add_text(&s->params[2], a->external_id);
+                *number = ++s->accounts;
+                add_places(s, a);
         }
         return *number;
 }
@@ -169,10 +203,11 @@ static uint32_t name_account(struct hierarchy_statements *s, const struct hierar
 bool hierarchy_send_resolve(struct hierarchy_statements *s, struct pg_conn *conn)
 {
         static const enum pg_oid oids[] = {PG_OID_TEXT, PG_OID_UUID, PG_OID_TEXT, PG_OID_INT4,
-                                           PG_OID_TEXT, PG_OID_TEXT, PG_OID_TEXT};
-        uint32_t accounts = 0;
+                                           PG_OID_INT4, PG_OID_TEXT, PG_OID_TEXT, PG_OID_TEXT};
 
-        begin_params(s, oids, 7);
+        begin_params(s, oids, 8);
+        s->accounts = 0;
+        s->places = 0;
         forget_numbers(s);
         for (size_t i = s->start; i < s->end; i++) {
                 const struct hierarchy_row *row = &s->batch->rows[i];
@@ -181,14 +216,14 @@ bool hierarchy_send_resolve(struct hierarchy_statements *s, struct pg_conn *conn
                 if (row->kind != RECORD_AD_OBJECT)
                         continue;
                 ask_for(s, i);
-                pg_array_add_i32(&s->params[3], (int32_t)name_account(s, row, &accounts));
-                pg_array_add_text(&s->params[4], rec->external_id);
-                pg_array_add_str(&s->params[5], ad_object_type_name(rec->type));
-                add_nullable(&s->params[6], rec->has_parent, rec->parent_external_id);
+                pg_array_add_i32(&s->params[4], (int32_t)name_account(s, row));
+                pg_array_add_text(&s->params[5], rec->external_id);
+                pg_array_add_str(&s->params[6], ad_object_type_name(rec->type));
+                add_nullable(&s->params[7], rec->has_parent, rec->parent_external_id);
         }
         if (s->asked_len == 0)
                 return false;
-        send_query(s, conn, ad_object_resolve_sql, 7, 3, accounts);
+        send_query(s, conn, ad_object_resolve_sql, 8, 4, s->places);
         return true;
 }
 

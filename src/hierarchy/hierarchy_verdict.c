@@ -1,6 +1,7 @@
 #include "hierarchy/hierarchy_verdict.h"
 
 #include "base/uuid.h"
+#include "wire/rules.h"
 #include "wire/refusal.h"
 
 static bool may_be_parent(enum ad_object_type parent, enum ad_object_type child)
@@ -83,6 +84,10 @@ void hierarchy_describe(const struct hierarchy_row *row, struct reject *ret)
         char parent[EXTERNAL_ID_MAX + 1];
 
         if (row->verdict == HIERARCHY_UNKNOWN_CONNECTION) {
+                if (row->line.client && !rules_any_platform(row->line.client)) {
+                        rules_refuse_connection(row->line.client, &row->rec.account.connection_id, ret);
+                        return;
+                }
                 uuid_format(&row->rec.account.connection_id, text);
                 reject_set(ret, REJECT_BAD_VALUE, "connectionId",
                            "no platform connection %s: make it with boris-ingestd connection create", text);
@@ -93,6 +98,10 @@ void hierarchy_describe(const struct hierarchy_row *row, struct reject *ret)
                 external_id_decode(rec->parent_external_id, parent);
         switch (row->verdict) {
         case HIERARCHY_NOT_ONE_ACCOUNT:
+                if (row->accounts == 0 && rules_is_scoped(row->line.client, rec->has_connection)) {
+                        rules_refuse_account(row->line.client, account, ret);
+                        break;
+                }
                 refuse_account(ret, row->accounts, rec->platform, account,
                                rec->has_connection ? &rec->connection_id : NULL);
                 break;

@@ -31,9 +31,10 @@ const char ad_account_watch_sql[] =
         "SELECT u.*, c.known, " \
         "c.known AND (a.id IS NULL OR " DIFFERS("a", "u") ") AS differs " \
         "FROM unnest((SELECT $1::uuid[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), " \
-        "(SELECT $5::text[])) " \
-        "WITH ORDINALITY AS u (connection_id, external_id, name, currency, timezone, n) " \
-        "CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM platform_connections c WHERE c.id = u.connection_id) AS known " \
+        "(SELECT $5::text[]), (SELECT $6::text[])) " \
+        "WITH ORDINALITY AS u (connection_id, external_id, name, currency, timezone, platforms, n) " \
+        "CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM platform_connections c WHERE c.id = u.connection_id " \
+        "AND (u.platforms IS NULL OR c.platform::text = ANY (string_to_array(u.platforms, ' ')))) AS known " \
         "OFFSET 0) c " \
         "LEFT JOIN LATERAL (SELECT a.* FROM ad_accounts a " \
         "WHERE a.platform_connection_id = u.connection_id AND a.external_id = u.external_id OFFSET 0) a ON true" \
@@ -64,9 +65,10 @@ const char ad_account_probe_sql[] = DB_PROBE_LOCKS
         "LOOP BEGIN "
         "EXECUTE $sql$" UPSERT_SQL
         "$sql$ INTO n, outcome USING ARRAY[a.connection], ARRAY[given], ARRAY[given], "
-        "ARRAY[a.currency], ARRAY[a.timezone]; " DB_PROBE_OUTCOME "EXECUTE $sql$" UPSERT_SQL
+        "ARRAY[a.currency], ARRAY[a.timezone], ARRAY[NULL::text]; " DB_PROBE_OUTCOME
+        "EXECUTE $sql$" UPSERT_SQL
         "$sql$ INTO n, outcome USING ARRAY[a.connection], ARRAY[given], ARRAY['another name'], "
-        "ARRAY[a.currency], ARRAY[a.timezone]; " DB_PROBE_OUTCOME
+        "ARRAY[a.currency], ARRAY[a.timezone], ARRAY[NULL::text]; " DB_PROBE_OUTCOME
         "SET CONSTRAINTS ALL IMMEDIATE; RETURN; " DB_PROBE_END;
 
 const char ad_account_unlocked_sql[] = DB_PROBE_LOCKS

@@ -63,9 +63,10 @@ static const char lineage_sql[] =
  * it runs. */
 #define ACCOUNTS_SQL                                                                                         \
         "WITH asked AS ("                                                                                    \
-        "SELECT u.n, count(a.id) AS matches, (array_agg(a.id))[1] AS id "                                    \
-        "FROM unnest($1::text[], $2::uuid[], $3::text[]) "                                                   \
-        "WITH ORDINALITY AS u (platform, connection_id, external_id, n) "                                    \
+        "SELECT u.n, count(a.id) AS matches, "                                                               \
+        "(array_agg(a.id) FILTER (WHERE a.id IS NOT NULL))[1] AS id "                                        \
+        "FROM unnest($1::text[], $2::uuid[], $3::text[], $4::int4[]) "                                       \
+        "AS u (platform, connection_id, external_id, n) "                                                    \
         "LEFT JOIN (ad_accounts a JOIN platform_connections c ON c.id = a.platform_connection_id) "          \
         "ON a.external_id = u.external_id AND c.platform = u.platform::platform "                            \
         "AND (u.connection_id IS NULL OR c.id = u.connection_id) "                                           \
@@ -80,7 +81,7 @@ const char ad_object_lookup_sql[] =
         ACCOUNTS_SQL "SELECT k.n::int4, account.matches[k.account], "
                      "(SELECT o.id FROM ad_objects o "
                      "WHERE o.ad_account_id = account.ids[k.account] AND o.external_id = k.external_id) "
-                     "FROM account, unnest((SELECT $4::int4[]), (SELECT $5::text[])) "
+                     "FROM account, unnest((SELECT $5::int4[]), (SELECT $6::text[])) "
                      "WITH ORDINALITY AS k (account, external_id, n)";
 
 /* For what stands about planner and arrays above. */
@@ -99,8 +100,8 @@ const char ad_object_resolve_sql[] = ACCOUNTS_SQL
         "CASE WHEN o.type::text <> k.type "
         "THEN (SELECT count(*) FROM ad_objects c WHERE c.parent_id = o.id) ELSE 0 END, o.parent_id, "
         "p.id, p.type "
-        "FROM account, unnest((SELECT $4::int4[]), (SELECT $5::text[]), (SELECT $6::text[]), "
-        "(SELECT $7::text[])) WITH ORDINALITY AS k (account, external_id, type, parent_external_id, n) "
+        "FROM account, unnest((SELECT $5::int4[]), (SELECT $6::text[]), (SELECT $7::text[]), "
+        "(SELECT $8::text[])) WITH ORDINALITY AS k (account, external_id, type, parent_external_id, n) "
         "LEFT JOIN LATERAL (SELECT o.id, o.type, o.parent_id FROM ad_objects o "
         "WHERE o.ad_account_id = account.ids[k.account] AND o.external_id = k.external_id OFFSET 0) o ON true "
         "LEFT JOIN LATERAL (SELECT p.id, p.type FROM ad_objects p "

@@ -1,9 +1,12 @@
 #include "model/platform_connection.h"
 
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "base/memory.h"
+#include "base/jwe.h"
 
 static const char insert_sql[] =
         "INSERT INTO platform_connections (id, platform, credentials) "
@@ -98,4 +101,121 @@ int platform_connection_list(struct db *db, struct platform_connection_summary *
         *ret = list;
         *ret_len = (size_t)len;
         return 0;
+}
+
+/* --- credentials --- */
+
+int platform_connection_new_id(struct db *db, struct uuid *ret)
+{
+        struct pg_result *res;
+        int err = db_query_row(db, "SELECT gen_random_uuid()", NULL, &res);
+
+        if (err)
+                return err;
+        *ret = db_uuid(res, 0, 0);
+        db_result_free(res);
+        return 0;
+}
+
+int platform_connection_update(struct db *db, const struct uuid *id, struct slice credentials)
+{
+        static const char sql[] =
+                "UPDATE platform_connections SET credentials = $2::text::jsonb, updated_at = now() "
+                "WHERE id = $1 RETURNING id";
+        struct db_params params = {0};
+        struct pg_result *res;
+        int err;
+
+        db_param_uuid(&params, id);
+        db_param_text(&params, credentials);
+        err = db_query_row(db, sql, &params, &res);
+        if (err == 0)
+                db_result_free(res);
+        return err;
+}
+
+/* FOR NO KEY UPDATE: accounts can be added meanwhile. */
+int platform_connection_secrets(struct db *db, const struct uuid *id, bool lock,
+                                struct platform_connection_secrets *ret)
+{
+        static const char look_sql[] = "SELECT id, credentials::text FROM platform_connections "
+                                       "WHERE $1::uuid IS NULL OR id = $1 ORDER BY created_at, id";
+        static const char lock_sql[] =
+                "SELECT id, credentials::text FROM platform_connections "
+                "WHERE $1::uuid IS NULL OR id = $1 ORDER BY created_at, id FOR NO KEY UPDATE";
+        struct db_params params = {0};
+        int err;
+
+        *ret = (struct platform_connection_secrets){0};
+        db_param_uuid(&params, id);
+        err = db_query(db, lock ? lock_sql : look_sql, &params, &ret->result);
+        if (err)
+                return err;
+        ret->len = (size_t)db_rows(ret->result);
+        ret->rows = calloc(ret->len + 1, sizeof(*ret->rows));
+        if (!ret->rows)
+                abort();
+        for (size_t i = 0; i < ret->len; i++) {
+                ret->rows[i].id = db_uuid(ret->result, (int)i, 0);
+                ret->rows[i].credentials = db_text(ret->result, (int)i, 1);
+        }
+        return 0;
+}
+
+void platform_connection_secrets_wipe(struct platform_connection_secrets *s)
+{
+        for (size_t i = 0; i < s->len; i++)
+                explicit_bzero((char *)(uintptr_t)s->rows[i].credentials.ptr, s->rows[i].credentials.len);
+        if (s->result)
+                db_result_free(s->result);
+        free(s->rows);
+        *s = (struct platform_connection_secrets){0};
+}
+
+static int may_read(struct db *db, bool *ret)
+{
+        static const char sql[] =
+                "SELECT has_column_privilege('platform_connections', 'credentials', 'SELECT')";
+        struct pg_result *res;
+        int err = db_query_row(db, sql, NULL, &res);
+
+        if (err)
+                return err;
+        *ret = db_bool(res, 0, 0);
+        db_result_free(res);
+        return 0;
+}
+
+int platform_connection_keepings(struct db *db, struct platform_connection_keepings *ret)
+{
+        static const char sql[] = "SELECT id, CASE WHEN " JWE_IS_ENCRYPTED_SQL(
+                "credentials") " THEN credentials ->> 'protected' END FROM platform_connections ORDER BY created_at, id";
+        struct pg_result *res;
+        int err;
+
+        *ret = (struct platform_connection_keepings){0};
+        err = may_read(db, &ret->permitted);
+        if (err || !ret->permitted)
+                return err;
+        err = db_query(db, sql, NULL, &res);
+        if (err)
+                return err;
+        ret->len = (size_t)db_rows(res);
+        ret->rows = calloc(ret->len + 1, sizeof(*ret->rows));
+        if (!ret->rows)
+                abort();
+        for (size_t i = 0; i < ret->len; i++) {
+                ret->rows[i].id = db_uuid(res, (int)i, 0);
+                ret->rows[i].header = db_text_dup(res, (int)i, 1);
+        }
+        db_result_free(res);
+        return 0;
+}
+
+void platform_connection_keepings_deinit(struct platform_connection_keepings *k)
+{
+        for (size_t i = 0; i < k->len; i++)
+                free(k->rows[i].header);
+        free(k->rows);
+        *k = (struct platform_connection_keepings){0};
 }

@@ -1,23 +1,29 @@
 #include "model/report.h"
 
-#define ARGUMENTS "($1::text::date, $2::text::date, $3, $4, $5, $6)"
+#define ARGUMENTS           "($1::text::date, $2::text::date, $3, $4, $5, $6)"
+#define ARGUMENTS_OF_PIECES "($1::text::date, $2::text::date, $3, $4, $5, $6, true)"
 
-/* $7 bucket, $8 group: account, platform, campaign or object. Names are looked up once for each group. */
+/* $7 bucket, $8 group: account, platform, campaign or object. The rows of boris_ingestd_spending, without what is not
+ * needed of them, are added up by object first, in a hash table; only the few sums are sorted. */
 static const char totals_sql[] =
-        "WITH counted AS ("
-        "SELECT time_bucket($7::text::interval, s.local_start) AS bucket, s.platform, "
-        "CASE WHEN $8 <> 'platform' THEN s.account_external_id END AS account, "
-        "CASE $8 WHEN 'campaign' THEN s.campaign_id WHEN 'object' THEN s.object_id END AS key, "
-        "CASE WHEN $8 = 'object' AND (s.part = 'not attributed to ads' OR $7 LIKE '%hours') THEN s.part END AS part, "
-        "s.currency, s.amount_cents, s.impressions, s.clicks, "
-        "s.conversions, s.records, s.object_type, s.breakdown, s.fractional "
-        "FROM boris_ingestd_spending" ARGUMENTS " AS s"
+        "WITH counted AS MATERIALIZED ("
+        "SELECT time_bucket((SELECT $7::text::interval), period_start AT TIME ZONE zone) AS bucket, object_id, part, "
+        "breakdown, currency, sum(amount_cents) AS amount, sum(impressions) AS impressions, sum(clicks) AS clicks, "
+        "sum(conversions) AS conversions, sum(records) AS records, sum(fractional) AS fractional "
+        "FROM boris_ingestd_pieces" ARGUMENTS_OF_PIECES " JOIN boris_ingestd_tree($3, $4) USING (number) "
+        "GROUP BY 1, 2, 3, 4, 5"
         "), summed AS ("
         "SELECT bucket, platform, account, key, part, currency, grouping(bucket) AS is_total, "
-        "sum(amount_cents) AS amount_sum, sum(impressions) AS impressions, sum(clicks) AS clicks, "
+        "sum(amount) AS amount_sum, sum(impressions) AS impressions, sum(clicks) AS clicks, "
         "sum(conversions) AS conversions, sum(records) AS records, "
-        "string_agg(DISTINCT object_type::text, ', ') AS levels, string_agg(DISTINCT breakdown, '; ') AS breakdowns, "
-        "nullif(sum(fractional), 0) AS fractional FROM counted "
+        "string_agg(DISTINCT type::text, ', ') AS levels, string_agg(DISTINCT breakdown, '; ') AS breakdowns, "
+        "nullif(sum(fractional), 0) AS fractional FROM ("
+        "SELECT c.*, t.platform, CASE WHEN $8 <> 'platform' THEN t.account_external_id END AS account, t.type, "
+        "CASE $8 WHEN 'campaign' THEN t.top WHEN 'object' THEN t.object_id END AS key "
+        "FROM (SELECT bucket, object_id, CASE WHEN $8 = 'object' AND (part = 'not attributed to ads' "
+        "OR $7 LIKE '%hours') THEN part END AS part, breakdown, currency, amount, impressions, clicks, conversions, "
+        "records, fractional FROM counted) AS c JOIN boris_ingestd_tree($3, $4) AS t USING (object_id)"
+        ") AS placed "
         "GROUP BY GROUPING SETS ((bucket, platform, account, key, part, currency), (currency))"
         ") SELECT to_char(bucket, CASE WHEN $7 LIKE '%hours' THEN 'YYYY-MM-DD HH24:MI' ELSE 'YYYY-MM-DD' END), "
         "platform::text, account, o.external_id, o.type::text, o.name, part, currency, amount_sum::text, impressions::text, "
@@ -46,8 +52,9 @@ static const char unknown_zones_sql[] =
         "SELECT platform::text, external_id, timezone FROM boris_ingestd_accounts() "
         "WHERE zone IS NULL AND ($1 IS NULL OR id = $1) ORDER BY platform, external_id, id";
 
-/* Compiling a plan of fifty chunks takes longer than it saves. Sums by stretch are kept in memory, 32 MB by default. */
-static const char settings_sql[] = "SET jit = off; SET hash_mem_multiplier = 8";
+/* Compiling a plan of fifty chunks takes longer than it saves. Hash tables (32 MB each by default) beat
+ * sorting for joins and sums. */
+static const char settings_sql[] = "SET jit = off; SET hash_mem_multiplier = 8; SET enable_mergejoin = off";
 
 static const struct slice groups[] = {
 #define X(name, text) {text, sizeof(text) - 1},

@@ -104,11 +104,16 @@ static void put_configuration(struct buf *out, const struct status *s)
                 seconds(out, PREFIX "tls_certificate_expires_seconds",
                         "Seconds until the certificate in use expires, or the first of its chain; negative after that.",
                         (double)s->expires_s - (double)s->now_us / 1e6);
+        if (s->crl_expires_s != 0)
+                seconds(out, PREFIX "tls_client_crl_expires_seconds",
+                        "Seconds until the first revocation list in use expires, after which no client is admitted by it.",
+                        (double)s->crl_expires_s - (double)s->now_us / 1e6);
 }
+
+static const char *const outcomes[] = {"stored", "duplicate", "rejected", "empty", "spooled"};
 
 static void put_lines(struct buf *out, const struct stats *r, uint64_t now_us)
 {
-        static const char *const outcomes[] = {"stored", "duplicate", "rejected", "empty", "spooled"};
         const char *lines = PREFIX "lines_total";
         const char *rejects = PREFIX "rejects_total";
 
@@ -126,6 +131,27 @@ static void put_lines(struct buf *out, const struct stats *r, uint64_t now_us)
                   &r->ack_latency);
         seconds(out, PREFIX "oldest_line_seconds", "Age of the oldest unacked line.",
                 age(now_us, r->oldest_us));
+}
+
+/* A section's name needs no escaping. */
+static void put_sections(struct buf *out, const struct stats *r)
+{
+        const char *connections = PREFIX "client_section_connections";
+        const char *lines = PREFIX "client_lines_total";
+
+        if (r->sections_len == 0)
+                return;
+        family(out, connections, "gauge", "Connections of the clients of each section.");
+        for (size_t i = 0; i < r->sections_len; i++)
+                labelled(out, connections, "client", r->sections[i].tally.name,
+                         r->sections[i].tally.connections);
+        family(out, lines, "counter",
+               "Settled lines of the clients of each section, by outcome, replayed spool lines included.");
+        for (size_t i = 0; i < r->sections_len; i++) {
+                for (size_t k = 0; k < LINE_OUTCOMES; k++)
+                        put(out, "%s{client=\"%s\",outcome=\"%s\"} %" PRIu64 "\n", lines,
+                            r->sections[i].tally.name, outcomes[k], r->sections[i].tally.counts[k]);
+        }
 }
 
 static void put_stages(struct buf *out, const struct stats *r)
@@ -241,6 +267,7 @@ void metrics_write(struct buf *out, const struct status *s)
         put_daemon(out, s);
         put_configuration(out, s);
         put_lines(out, s->stats, s->clock_us);
+        put_sections(out, s->stats);
         put_stages(out, s->stats);
         put_connections(out, s);
         put_database(out, &s->stats->database, s->clock_us);

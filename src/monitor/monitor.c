@@ -44,6 +44,7 @@ static void fill_status(const struct monitor *m, struct status *s)
                              .reload_failed = m->reload_failed,
                              .configured_us = m->configured_us,
                              .expires_s = m->expires_s,
+                             .crl_expires_s = m->crl_expires_s,
                              .http_requests = m->http.answered,
                              .stats = &m->stats,
                              .history = &m->history};
@@ -259,12 +260,13 @@ int monitor_open(struct monitor *m, uv_loop_t *loop, const struct config *config
         return err;
 }
 
-void monitor_on_configured(struct monitor *m, bool successful, int64_t expires_s)
+void monitor_on_configured(struct monitor *m, bool successful, int64_t expires_s, int64_t crl_expires_s)
 {
         m->reload_failed = !successful;
         if (successful)
                 m->configured_us = clock_now_us();
         m->expires_s = expires_s;
+        m->crl_expires_s = crl_expires_s;
 }
 
 void monitor_drain(struct monitor *m)

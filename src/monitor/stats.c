@@ -35,6 +35,7 @@ static void *new_array(size_t len, size_t item_bytes)
 void stats_deinit(struct stats *r)
 {
         free(r->connections);
+        free(r->sections);
         free(r->latest);
         *r = (struct stats){0};
 }
@@ -71,6 +72,26 @@ void stats_add_connection(struct stats *r, const struct stats_connection *c)
         if (r->connections_len == ROOM)
                 sort_connections(r);
         r->connections[r->connections_len++] = *c;
+}
+
+void stats_add_section(struct stats *r, const struct stats_section *c)
+{
+        size_t i = 0;
+
+        while (i < r->sections_len && strcmp(r->sections[i].tally.name, c->tally.name) != 0)
+                i++;
+        if (i == r->sections_len) {
+                r->sections = realloc(r->sections, (i + 1) * sizeof(*r->sections));
+                if (!r->sections)
+                        abort();
+                r->sections[r->sections_len++] = *c;
+                return;
+        }
+        r->sections[i].tally.connections += c->tally.connections;
+        r->sections[i].tally.lines += c->tally.lines;
+        r->sections[i].tally.held_bytes += c->tally.held_bytes;
+        for (size_t k = 0; k < LINE_OUTCOMES; k++)
+                r->sections[i].tally.counts[k] += c->tally.counts[k];
 }
 
 void reject_ring_add(struct reject_ring *ring, const char *peer, uint64_t connection, uint64_t line,
@@ -205,6 +226,8 @@ static void merge_connections(struct stats *sum, const struct stats *part)
         for (size_t i = 0; i < part->connections_len; i++)
                 stats_add_connection(sum, &part->connections[i]);
         sort_connections(sum);
+        for (size_t i = 0; i < part->sections_len; i++)
+                stats_add_section(sum, &part->sections[i]);
 }
 
 void stats_merge_take(struct stats *sum, struct stats *part)

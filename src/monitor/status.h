@@ -31,6 +31,7 @@ struct status {
         bool reload_failed;
         int64_t configured_us;     /* since the Unix epoch */
         int64_t expires_s;         /* likewise, the certificate; 0 without TLS */
+        int64_t crl_expires_s;     /* likewise, the first revocation list; 0 without one */
         const struct stats *stats; /* all workers' sum */
         const struct history *history;
         const struct process_stats *process;

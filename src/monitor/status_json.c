@@ -174,6 +174,7 @@ static void add_connection(cJSON *list, const struct stats_connection *c, uint64
         add_u64(o, "number", c->number);
         add_u64(o, "worker", c->worker);
         add_text(o, "peer", c->peer);
+        add_text(o, "section", c->section);
         add_u64(o, "lines", c->lines);
         add_u64(o, "stored", c->counts[LINE_STORED]);
         add_u64(o, "duplicate", c->counts[LINE_DUPLICATE]);
@@ -205,6 +206,26 @@ static void add_connections(cJSON *root, const struct status *s)
         add_u64(counts, "limit", s->connections_limit);
         for (size_t i = 0; i < r->connections_len; i++)
                 add_connection(list, &r->connections[i], s->clock_us);
+}
+
+static void add_clients(cJSON *root, const struct stats *r)
+{
+        cJSON *list = cJSON_AddArrayToObject(root, "clients");
+
+        for (size_t i = 0; i < r->sections_len; i++) {
+                const struct rules_tally *t = &r->sections[i].tally;
+                cJSON *o = cJSON_CreateObject();
+
+                cJSON_AddItemToArray(list, o);
+                add_text(o, "name", t->name);
+                add_u64(o, "connections", t->connections);
+                add_u64(o, "lines", t->lines);
+                add_u64(o, "stored", t->counts[LINE_STORED]);
+                add_u64(o, "duplicate", t->counts[LINE_DUPLICATE]);
+                add_u64(o, "rejected", t->counts[LINE_REJECTED]);
+                add_u64(o, "spooled", t->counts[LINE_SPOOLED]);
+                add_u64(o, "heldBytes", t->held_bytes);
+        }
 }
 
 static void add_database(cJSON *root, const struct status *s)
@@ -312,6 +333,7 @@ void status_json_write(struct buf *out, const struct status *s)
         add_ack_latency(root, s->history, &now, before);
         add_history(root, s);
         add_connections(root, s);
+        add_clients(root, s->stats);
         add_database(root, s);
         add_stages(root, s->stats, &now, before);
         add_spool(root, s);

@@ -66,7 +66,8 @@ static void read_address(const char *url, char *ret, size_t size)
         host = host ? host + 3 : url;
         at = strrchr(host, '@');
         host = at ? at + 1 : host;
-        snprintf(ret, size, "%.*s%s", (int)strcspn(host, "/"), host, strrchr(host, ':') > strrchr(host, ']') ? "" : ":4222");
+        snprintf(ret, size, "%.*s%s", (int)strcspn(host, "/"), host,
+                 strrchr(host, ':') > strrchr(host, ']') ? "" : ":4222");
 }
 
 /* Reads "INFO {...}". */
@@ -78,7 +79,9 @@ static bool read_greeting(int fd, char greeting[GREETING_BYTES])
         while (len < GREETING_BYTES - 1 && !memchr(greeting, '\n', len)) {
                 struct pollfd p = {.fd = fd, .events = POLLIN};
                 int64_t left = until - clock_monotonic_ms();
-                ssize_t n = left > 0 && poll(&p, 1, (int)left) > 0 ? recv(fd, greeting + len, GREETING_BYTES - 1 - len, 0) : 0;
+                ssize_t n = left > 0 && poll(&p, 1, (int)left) > 0
+                                    ? recv(fd, greeting + len, GREETING_BYTES - 1 - len, 0)
+                                    : 0;
 
                 if (n <= 0)
                         return false;
@@ -110,9 +113,12 @@ static void check_greeting(struct check *c, const char *address, const char *gre
         if (!version)
                 report(c, false, "server %s: its greeting names no version", address);
         else if (!is_recent(version))
-                report(c, false, "server %s: version %s: older than 2.10.23, servers lost streams: upgrade it", address, version);
+                report(c, false,
+                       "server %s: version %s: older than 2.10.23, servers lost streams: upgrade it", address,
+                       version);
         else if (!jetstream)
-                report(c, false, "server %s: JetStream is off: enable it in the server's configuration", address);
+                report(c, false, "server %s: JetStream is off: enable it in the server's configuration",
+                       address);
         else
                 report(c, true, "server %s: version %s, with JetStream", address, version);
         cJSON_Delete(info);
@@ -130,7 +136,8 @@ static void check_server(struct check *c, const char *url)
         if (fd < 0)
                 report(c, false, "server %s: %s", address, error);
         else if (!read_greeting(fd, greeting))
-                report(c, true, "server %s: it sends no greeting before TLS: its version is not known", address);
+                report(c, true, "server %s: it sends no greeting before TLS: its version is not known",
+                       address);
         else
                 check_greeting(c, address, greeting);
         if (fd >= 0)
@@ -157,8 +164,8 @@ static void check_limits(struct check *c, const jsStreamConfig *s)
         size_t window = c->config->relay.window_bytes;
 
         if (s->Replicas < REPLICAS_WANTED)
-                report(c, false, "stream %s: %" PRId64 " replica%s: messages are lost with a machine: have 3", stream, s->Replicas,
-                       s->Replicas == 1 ? "" : "s");
+                report(c, false, "stream %s: %" PRId64 " replica%s: messages are lost with a machine: have 3",
+                       stream, s->Replicas, s->Replicas == 1 ? "" : "s");
         else
                 report(c, true, "stream %s: %" PRId64 " replicas", stream, s->Replicas);
         if (s->Storage != js_FileStorage)
@@ -166,20 +173,29 @@ static void check_limits(struct check *c, const jsStreamConfig *s)
         if (s->Retention == js_LimitsPolicy)
                 report(c, true, "stream %s: retention: limits", stream);
         else
-                report(c, false, "stream %s: retention must be limits: others remove messages by consumers, which the relay "
-                                 "does not keep",
+                report(c, false,
+                       "stream %s: retention must be limits: others remove messages by consumers, which the relay "
+                       "does not keep",
                        stream);
         if (s->Discard == js_DiscardNew)
                 report(c, true, "stream %s: discard: new", stream);
         else
-                report(c, false, "stream %s: discard must be new: a full stream removes messages that were not relayed", stream);
+                report(c, false,
+                       "stream %s: discard must be new: a full stream removes messages that were not relayed",
+                       stream);
         if (s->MaxMsgsPerSubject > 0)
-                report(c, false, "stream %s: max_msgs_per_subject removes older messages of an account: set it to -1", stream);
+                report(c, false,
+                       "stream %s: max_msgs_per_subject removes older messages of an account: set it to -1",
+                       stream);
         if (s->MaxMsgSize > 0 && (size_t)s->MaxMsgSize > window)
-                report(c, false, "stream %s: max_msg_size %" PRId32 " is above relay.window_bytes %zu: raise one or lower the other",
+                report(c, false,
+                       "stream %s: max_msg_size %" PRId32
+                       " is above relay.window_bytes %zu: raise one or lower the other",
                        stream, s->MaxMsgSize, window);
         else if (natsConnection_GetMaxPayload(c->nats.connection) > (int64_t)window)
-                report(c, false, "stream %s: messages may be larger than relay.window_bytes %zu: set max_msg_size", stream, window);
+                report(c, false,
+                       "stream %s: messages may be larger than relay.window_bytes %zu: set max_msg_size",
+                       stream, window);
         else
                 report(c, true, "stream %s: every message fits into relay.window_bytes", stream);
         report(c, true,
@@ -208,15 +224,19 @@ static void check_partitions(struct check *c, const jsStreamInfo *info)
 
                 if (*token < '0' || *token > '9' || *end != '.' || n >= PARTITIONS_MAX) {
                         if (!odd)
-                                report(c, false, "partitions: messages on %s.%s are in no partition", subject, token);
+                                report(c, false, "partitions: messages on %s.%s are in no partition", subject,
+                                       token);
                         odd = true;
                 } else if (!is_mine[n] && !told[n]) {
                         told[n] = true;
-                        report(c, true, "partitions: %lu has messages and is not this relay's: another relay must have it", n);
+                        report(c, true,
+                               "partitions: %lu has messages and is not this relay's: another relay must have it",
+                               n);
                 }
         }
         if (c->wrong == wrong)
-                report(c, true, "partitions: %s of stream %s", c->config->relay.partitions, c->config->relay.stream);
+                report(c, true, "partitions: %s of stream %s", c->config->relay.partitions,
+                       c->config->relay.stream);
 }
 
 static void check_stream(struct check *c)
@@ -235,7 +255,8 @@ static void check_stream(struct check *c)
         s = js_GetStreamInfo(&info, c->js, c->config->relay.stream, &options, &code);
         if (s != NATS_OK) {
                 nats_explain(s, error);
-                report(c, false, "stream %s: %s", c->config->relay.stream, s == NATS_NOT_FOUND ? "does not exist" : error);
+                report(c, false, "stream %s: %s", c->config->relay.stream,
+                       s == NATS_NOT_FOUND ? "does not exist" : error);
                 return;
         }
         check_limits(c, info->Config);
@@ -253,13 +274,16 @@ static void check_rejects(struct check *c)
         const char *subject = c->config->relay.rejects_subject;
 
         snprintf(request, sizeof(request), "{\"subject\":\"%s.>\"}", subject);
-        if (natsConnection_RequestString(&answer, c->nats.connection, "$JS.API.STREAM.NAMES", request, API_MS) == NATS_OK)
+        if (natsConnection_RequestString(&answer, c->nats.connection, "$JS.API.STREAM.NAMES", request,
+                                         API_MS) == NATS_OK)
                 json = cJSON_ParseWithLength(natsMsg_GetData(answer), (size_t)natsMsg_GetDataLength(answer));
         streams = cJSON_GetObjectItemCaseSensitive(json, "streams");
         if (!json)
                 report(c, false, "rejects: cannot ask which stream has %s.>", subject);
         else if (cJSON_GetArraySize(streams) == 0)
-                report(c, false, "rejects: no stream has the subject %s.>: the first reject would stop its partition", subject);
+                report(c, false,
+                       "rejects: no stream has the subject %s.>: the first reject would stop its partition",
+                       subject);
         else
                 report(c, true, "rejects: stream %s", cJSON_GetStringValue(cJSON_GetArrayItem(streams, 0)));
         cJSON_Delete(json);
@@ -282,7 +306,8 @@ static void check_nats(struct check *c)
         if (!nats_open(&c->nats, c->config, error)) {
                 report(c, false, "NATS: %s", error);
         } else if (!wait_connected(&c->nats)) {
-                report(c, false, "NATS: no server takes the connection (check relay.servers, credentials_file and tls_*)");
+                report(c, false,
+                       "NATS: no server takes the connection (check relay.servers, credentials_file and tls_*)");
         } else if (natsConnection_JetStream(&c->js, c->nats.connection, NULL) == NATS_OK) {
                 check_stream(c);
                 check_rejects(c);
@@ -303,7 +328,9 @@ static void check_database(struct check *c)
         else if (db.pooled)
                 report(c, false, "database: a pooler moves sessions: connect to the server itself");
         else if (db_query(&db, "SELECT FROM public.boris_ingestd_relay LIMIT 1", NULL, &res) != 0)
-                report(c, false, "database: table boris_ingestd_relay: %s: run boris-ingestd migrate, and config/role.sql", db.error);
+                report(c, false,
+                       "database: table boris_ingestd_relay: %s: run boris-ingestd migrate, and config/role.sql",
+                       db.error);
         else {
                 db_result_free(res);
                 report(c, true, "database: table boris_ingestd_relay");
@@ -316,7 +343,8 @@ static void check_daemon(struct check *c)
         const char *path = c->config->listen.unix_path;
         const char *where = path[0] ? path : c->config->listen.tcp;
         char error[CONNECT_ERROR_BYTES];
-        int fd = path[0] ? connect_unix(path, CONNECT_MS, -1, error) : connect_tcp(where, CONNECT_MS, -1, error);
+        int fd = path[0] ? connect_unix(path, CONNECT_MS, -1, error)
+                         : connect_tcp(where, CONNECT_MS, -1, error);
 
         if (fd < 0)
                 report(c, false, "daemon %s: %s", where, error);
@@ -338,6 +366,7 @@ int relay_check(const struct config *config)
         fflush(stdout);
         if (c.wrong == 0)
                 return 0;
-        fprintf(stderr, "boris-ingestd-relay: %u of %u things are wrong: see above for each\n", c.wrong, c.done);
+        fprintf(stderr, "boris-ingestd-relay: %u of %u things are wrong: see above for each\n", c.wrong,
+                c.done);
         return 1;
 }

@@ -52,7 +52,9 @@ static void on_closed(natsConnection *connection, void *ctx)
 
         natsConnection_GetLastError(connection, &why);
         if (!atomic_exchange(&n->closed, true))
-                log_error("NATS: the connection is closed: %s", why && why[0] ? why : "unknown reason");
+                log_error(
+                        "NATS: the connection is closed: %s (check relay.servers, their user and password, credentials_file)",
+                        why && why[0] ? why : "unknown reason");
 }
 
 static void on_error(natsConnection *connection, natsSubscription *subscription, natsStatus status, void *ctx)

@@ -219,13 +219,21 @@ static void close_all(struct relay *r)
         free(r->partitions);
 }
 
+/* There are passwords in it. A sanitizer has to look into it. */
+static void hide_memory(void)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+}
+
 int relay_run(const struct config *config)
 {
         struct relay r = {.config = config};
 
         signals_block(); /* before there are threads */
         signal(SIGPIPE, SIG_IGN);
-        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* there are passwords in memory */
+        hide_memory();
         fence_install();
         if (uv_loop_init(&r.loop) != 0) {
                 log_error("no memory or descriptors for an event loop");

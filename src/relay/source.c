@@ -147,7 +147,8 @@ static bool on_data(struct source *s, natsMsg *msg, const struct delivered *d)
 /* Of a status 409: else it ends the request alone ("Batch Completed", "Message Size Exceeds MaxBytes"). */
 static bool ends_consumer(const char *description)
 {
-        return strstr(description, "Consumer") || strstr(description, "Leadership") || strstr(description, "Shutdown");
+        return strstr(description, "Consumer") || strstr(description, "Leadership") ||
+               strstr(description, "Shutdown");
 }
 
 static void on_status(struct source *s, natsMsg *msg)

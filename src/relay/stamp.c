@@ -50,7 +50,7 @@ static bool needs_stamp(struct slice line, struct json_scratch *scratch)
                       string_is((struct json_string){value.raw, value.escaped}, SLICE_LIT("spending"))))
                         return false;
         }
-        return any && json_finish(&reader);
+        return any && !reader.error && json_finish(&reader);
 }
 
 static void put_stamped(struct buf *out, struct slice line, int64_t at_us)

@@ -121,7 +121,7 @@ static void on_closed(void *ctx)
 
 static void log_reject(struct session *s, uint64_t line_no, const struct reject *reject)
 {
-        const struct line_from from = {s->peer, s->number, line_no};
+        const struct line_from from = {.peer = s->peer, .connection = s->number, .line = line_no};
 
         client_log_reject(&s->set->log, &s->log, &from, reject);
 }
@@ -138,6 +138,7 @@ static void free_session(struct session *s)
         set->notes -= s->notes;
         memory_sub(set->memory, s->counted);
         acks_deinit(&s->acks);
+        rules_unref(s->client);
         free(s);
         set->ops->on_gone(set->ctx);
 }
@@ -432,6 +433,11 @@ static void admit(struct session *s)
         session_mark_dirty(s);
 }
 
+void session_peer(const struct session *s, struct peer *ret)
+{
+        transport_identify(s->io, ret);
+}
+
 /* The client's certificate tells who it is. */
 static void on_greeted(void *ctx)
 {
@@ -521,6 +527,7 @@ static struct session *new_session(struct sessions *set, const struct session_so
         list_init(&s->stranger);
         s->number = socket->number;
         s->denied = socket->denied;
+        s->own = socket->own;
         s->last_line = uv_now(set->loop);
         s->told = s->moved = s->last_line;
         s->connected_us = clock_monotonic_us();

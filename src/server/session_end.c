@@ -58,6 +58,19 @@ void session_end_idle(struct session *s)
         }
 }
 
+void session_admit_again(struct session *s)
+{
+        const char *word;
+
+        if (s->place != PLACE_CLIENT)
+                return;
+        word = s->set->ops->admit_again(s->set->ctx, s);
+        if (!word && s->io && !transport_still_trusted(s->io))
+                word = "not_allowed";
+        if (word && s->state == SESSION_OPEN)
+                end_with(s, word);
+}
+
 bool session_waits_for_memory(const struct session *s)
 {
         return s->state == SESSION_OPEN && !s->closing && !received_may_grow(&s->received) &&

@@ -1,6 +1,7 @@
 /* A session as the source of its lines. */
 #include "base/list.h"
 #include "server/session_parts.h"
+#include "wire/rules.h"
 
 static struct session *of_source(const struct line_source *source)
 {
@@ -23,7 +24,7 @@ static struct line_from from(const struct line_source *source, const struct line
 {
         const struct session *s = of_source(source);
 
-        return (struct line_from){s->peer, s->number, line->number};
+        return (struct line_from){s->peer, s->number, line->number, line->client ? line->client->origin : ""};
 }
 
 const struct line_source_ops session_source_ops = {.settle = settle, .give_up = give_up, .from = from};

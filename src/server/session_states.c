@@ -33,6 +33,8 @@ void session_enter(struct session *s, enum session_state state)
 void session_move(struct session *s, enum session_place place)
 {
         state_machine_check(&place_machine, s->place, place);
+        if (s->client && s->place == PLACE_CLIENT)
+                rules_disconnect(s->client);
         s->set->places[s->place]--;
         list_remove(&s->stranger);
         s->place = place;

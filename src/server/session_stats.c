@@ -48,6 +48,7 @@ void session_stats(const struct session *s, struct stats *r, bool list, unsigned
         if (!list)
                 return;
         snprintf(c.peer, sizeof(c.peer), "%s", s->peer);
+        snprintf(c.section, sizeof(c.section), "%s", s->client ? s->client->name : "");
         memcpy(c.counts, s->acks.counts, sizeof(c.counts));
         stats_add_connection(r, &c);
 }

@@ -123,6 +123,12 @@ void sessions_set_idle(struct sessions *set, unsigned idle_ms)
                 uv_timer_start(&set->idle, on_idle_timer, look, look);
 }
 
+void sessions_admit_again(struct sessions *set)
+{
+        for (struct list *l = set->all.next; l != &set->all; l = l->next)
+                session_admit_again(container_of(l, struct session, all));
+}
+
 void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,
                    const struct session_sink *sink, const struct session_limits *limits)
 {

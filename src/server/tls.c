@@ -7,14 +7,17 @@
 #include <time.h>
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 #include "base/err.h"
+#include "server/peers.h"
 
 /* --- the server's side --- */
 
-void tls_reason(char ret[TLS_ERROR_BYTES])
+static void take_reason(char ret[TLS_ERROR_BYTES])
 {
         unsigned long first = ERR_peek_error();
         const char *reason = ERR_SYSTEM_ERROR(first)
@@ -25,11 +28,21 @@ void tls_reason(char ret[TLS_ERROR_BYTES])
         ERR_clear_error();
 }
 
+/* What was wrong with the certificate says more than that it was wrong. */
+void tls_reason(const struct tls *t, char ret[TLS_ERROR_BYTES])
+{
+        long verdict = t->ssl ? SSL_get_verify_result(t->ssl) : X509_V_OK;
+
+        take_reason(ret);
+        if (verdict != X509_V_OK)
+                snprintf(ret, TLS_ERROR_BYTES, "the certificate was refused: %s", X509_verify_cert_error_string(verdict));
+}
+
 static int fail(SSL_CTX *ctx, const char *what, const char *path, char ret_error[TLS_ERROR_BYTES])
 {
         char reason[TLS_ERROR_BYTES];
 
-        tls_reason(reason);
+        take_reason(reason);
         snprintf(ret_error, TLS_ERROR_BYTES, "%s %.200s: %.200s", what, path, reason);
         SSL_CTX_free(ctx);
         return ERR_CONFIG;
@@ -45,10 +58,65 @@ static int no_passphrase(char *to, int size, int writing, void *ctx)
         return -1;
 }
 
-int tls_server_load(struct tls_server *s, const char *cert, const char *key, const char *client_ca,
-                    char ret_error[TLS_ERROR_BYTES])
+/* OpenSSL itself refuses a certificate whose extended uses are others than that of a client. An authority signs
+ * clients, and is none. */
+static int verify(int ok, X509_STORE_CTX *store)
 {
+        if (ok && X509_STORE_CTX_get_error_depth(store) == 0 &&
+            X509_check_ca(X509_STORE_CTX_get_current_cert(store)) != 0) {
+                X509_STORE_CTX_set_error(store, X509_V_ERR_INVALID_PURPOSE);
+                return 0;
+        }
+        return ok;
+}
+
+/* INT64_MAX if OpenSSL cannot tell. */
+static int64_t seconds_of(const ASN1_TIME *time)
+{
+        struct tm tm;
+
+        return time && ASN1_TIME_to_tm(time, &tm) == 1 ? timegm(&tm) : INT64_MAX;
+}
+
+/* All lists of the file; 0 where there is none. */
+static size_t add_lists(X509_STORE *store, BIO *file, int64_t *ret_expires_s)
+{
+        size_t lists = 0;
+        X509_CRL *crl;
+
+        *ret_expires_s = INT64_MAX;
+        while ((crl = PEM_read_bio_X509_CRL(file, NULL, NULL, NULL))) {
+                int64_t expires_s = seconds_of(X509_CRL_get0_nextUpdate(crl));
+
+                if (X509_STORE_add_crl(store, crl) == 1)
+                        lists++;
+                if (expires_s < *ret_expires_s)
+                        *ret_expires_s = expires_s;
+                X509_CRL_free(crl);
+        }
+        return lists;
+}
+
+/* From then on each certificate of a chain must be on no list of its authority, and each authority must have one. */
+static bool load_crl(SSL_CTX *ctx, const char *path, int64_t *ret_expires_s)
+{
+        X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+        BIO *file = BIO_new_file(path, "r");
+        bool loaded = file && add_lists(store, file, ret_expires_s) > 0;
+
+        BIO_free(file);
+        if (loaded)
+                ERR_clear_error(); /* of the file's end */
+        return loaded && X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL) == 1;
+}
+
+int tls_server_load(struct tls_server *s, const struct tls_files *files, char ret_error[TLS_ERROR_BYTES])
+{
+        const char *cert = files->cert;
+        const char *key = files->key;
+        const char *client_ca = files->client_ca;
         SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+        int64_t crl_expires_s = 0;
         STACK_OF(X509_NAME) * authorities;
 
         ERR_clear_error();
@@ -64,24 +132,46 @@ int tls_server_load(struct tls_server *s, const char *cert, const char *key, con
             !(authorities = SSL_load_client_CA_file(client_ca)))
                 return fail(ctx, "listen.tls_client_ca", client_ca, ret_error);
         SSL_CTX_set_client_CA_list(ctx, authorities);
-        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+        if (files->client_crl[0] && !load_crl(ctx, files->client_crl, &crl_expires_s))
+                return fail(ctx, "listen.tls_client_crl", files->client_crl, ret_error);
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, verify);
         /* no sessions are resumed: each connection shows its certificate to the authorities of today */
         SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
         SSL_CTX_set_num_tickets(ctx, 0);
         SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
         SSL_CTX_free(s->ctx);
         s->ctx = ctx;
+        s->crl_expires_s = crl_expires_s;
         return 0;
 }
 
-/* INT64_MAX if OpenSSL cannot tell. */
 static int64_t expires_s(const X509 *cert)
 {
-        struct tm tm;
+        return cert ? seconds_of(X509_get0_notAfter(cert)) : INT64_MAX;
+}
 
-        if (!cert || ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
-                return INT64_MAX;
-        return timegm(&tm);
+int64_t tls_server_crl_expires_s(const struct tls_server *s)
+{
+        return s->ctx ? s->crl_expires_s : 0;
+}
+
+/* By the same rules as a greeting. */
+bool tls_still_trusted(const struct tls *t, const struct tls_server *s)
+{
+        X509_STORE_CTX *check = X509_STORE_CTX_new();
+        X509 *cert = SSL_get1_peer_certificate(t->ssl);
+        bool trusted = check && cert &&
+                       X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(s->ctx), cert, SSL_get_peer_cert_chain(t->ssl)) == 1 &&
+                       X509_STORE_CTX_set_default(check, "ssl_client") == 1;
+
+        if (trusted) {
+                X509_STORE_CTX_set_verify_cb(check, verify);
+                trusted = X509_verify_cert(check) == 1;
+        }
+        X509_STORE_CTX_free(check);
+        X509_free(cert);
+        ERR_clear_error();
+        return trusted;
 }
 
 int64_t tls_server_expires_s(const struct tls_server *s)
@@ -111,7 +201,7 @@ void tls_server_share(struct tls_server *to, const struct tls_server *from)
 void tls_server_deinit(struct tls_server *s)
 {
         SSL_CTX_free(s->ctx);
-        s->ctx = NULL;
+        *s = (struct tls_server){0};
 }
 
 /* --- a connection --- */
@@ -207,6 +297,43 @@ void tls_name(const struct tls *t, char ret[TLS_NAME_BYTES])
                 if (*c < 0x20 || *c > 0x7e)
                         *c = '?'; /* it goes into logs */
         }
+}
+
+static void add_string(struct peer *peer, const ASN1_STRING *text)
+{
+        unsigned char *utf8 = NULL;
+        int len = ASN1_STRING_to_UTF8(&utf8, text);
+
+        if (len > 0)
+                peer_add_name(peer, (const char *)utf8, (size_t)len);
+        OPENSSL_free(utf8);
+}
+
+static void add_alternative_names(struct peer *peer, const X509 *cert)
+{
+        GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+
+        for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) { /* -1 without any */
+                const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+
+                if (name->type == GEN_DNS || name->type == GEN_EMAIL || name->type == GEN_URI)
+                        add_string(peer, name->d.ia5);
+        }
+        GENERAL_NAMES_free(names);
+}
+
+void tls_identify(const struct tls *t, struct peer *peer)
+{
+        X509 *cert = SSL_get1_peer_certificate(t->ssl);
+        const X509_NAME *subject = cert ? X509_get_subject_name(cert) : NULL;
+        int i = -1;
+
+        if (!cert)
+                return;
+        add_alternative_names(peer, cert);
+        while ((i = X509_NAME_get_index_by_NID(subject, NID_commonName, i)) >= 0)
+                add_string(peer, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, i)));
+        X509_free(cert);
 }
 
 void tls_write(struct tls *t, const char *data, size_t len)

@@ -203,7 +203,7 @@ static void on_tls_broken(struct transport *t)
         char reason[TLS_ERROR_BYTES];
         uv_buf_t alert;
 
-        tls_reason(reason);
+        tls_reason(&t->tls, reason);
         tls_take(&t->tls, &t->wire);
         alert = uv_buf_init(t->wire.data, (unsigned)t->wire.len);
         if (t->sending.len == 0 && alert.len > 0)
@@ -392,6 +392,22 @@ void transport_peer(const struct transport *t, char ret[TRANSPORT_PEER_BYTES])
                 tls_name(&t->tls, name);
                 snprintf(ret + len, TRANSPORT_PEER_BYTES - len, ", certificate of %s", name);
         }
+}
+
+void transport_identify(const struct transport *t, struct peer *ret)
+{
+        uv_os_fd_t fd;
+
+        *ret = (struct peer){0};
+        if (!t->tcp && uv_fileno(&t->uv.handle, &fd) == 0)
+                peer_of_socket(ret, fd);
+        if (t->has_tls && t->state == TRANSPORT_OPEN)
+                tls_identify(&t->tls, ret);
+}
+
+bool transport_still_trusted(const struct transport *t)
+{
+        return !t->has_tls || t->state != TRANSPORT_OPEN || !t->server->ctx || tls_still_trusted(&t->tls, t->server);
 }
 
 uint64_t transport_source(const struct transport *t)

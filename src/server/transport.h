@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "base/buf.h"
+#include "server/peers.h"
 #include "server/tls.h"
 
 /* A client's byte stream, plain or TLS: bytes in and out, the greeting, the half-close, and the peer's name.
@@ -87,6 +88,12 @@ static inline bool transport_alive(const struct transport *t)
 /* Who the client is, for people: "uid 1000, pid 4711", "127.0.0.1 port 5000", and behind it the name in its
  * certificate. */
 void transport_peer(const struct transport *t, char ret[TRANSPORT_PEER_BYTES]);
+
+/* Who the client is, for rules: by the kernel's word of a Unix socket, and by its certificate. To be deinitialised. */
+void transport_identify(const struct transport *t, struct peer *ret);
+
+/* Whether the client's certificate is trusted by what the server has now; true without TLS. */
+bool transport_still_trusted(const struct transport *t);
 
 /* The host that a TCP client came from, of IPv6 the network of 64 bits; 0 for others. */
 uint64_t transport_source(const struct transport *t);

@@ -8,19 +8,20 @@
 /* The columns of ad_object_lookup_sql's result. */
 enum { COLUMN_KEY = 0, COLUMN_ACCOUNTS = 1, COLUMN_OBJECT = 2 };
 
-/* The first parameters are arrays of accounts, the others of keys. */
-enum { ACCOUNT_PARAMS = 3 };
+/* The first parameters are arrays of places, the others of keys. */
+enum { PLACE_PARAMS = 4 };
 
 void lookup_begin(struct lookup *l)
 {
-        static const enum pg_oid oids[LOOKUP_PARAMS] = {PG_OID_TEXT, PG_OID_UUID, PG_OID_TEXT, PG_OID_INT4,
-                                                        PG_OID_TEXT};
+        static const enum pg_oid oids[LOOKUP_PARAMS] = {PG_OID_TEXT, PG_OID_UUID, PG_OID_TEXT,
+                                                        PG_OID_INT4, PG_OID_INT4, PG_OID_TEXT};
 
         for (size_t i = 0; i < LOOKUP_PARAMS; i++) {
                 l->params[i].len = 0;
                 pg_array_begin(&l->params[i], oids[i], 0); /* the length follows, see lookup_send */
         }
         l->accounts_len = 0;
+        l->places_len = 0;
         l->keys_len = 0;
 }
 
@@ -30,6 +31,27 @@ void lookup_deinit(struct lookup *l)
                 buf_deinit(&l->params[i]);
 }
 
+static void add_place(struct lookup *l, const struct miss *m, const struct uuid *connection)
+{
+        pg_array_add_str(&l->params[0], platform_name(m->platform));
+        pg_array_add_uuid(&l->params[1], connection);
+        pg_array_add(&l->params[2], m->account, m->account_len);
+        pg_array_add_i32(&l->params[3], l->accounts_len);
+        l->places_len++;
+}
+
+static void add_places(struct lookup *l, const struct miss *m)
+{
+        if (!rules_is_scoped(m->client, m->has_connection)) {
+                add_place(l, m, m->has_connection ? &m->connection_id : NULL);
+                return;
+        }
+        for (size_t i = 0; i < m->client->connections_len; i++)
+                add_place(l, m, &m->client->connections[i]);
+        if (m->client->connections_len == 0)
+                add_place(l, m, &(struct uuid){0}); /* which is no connection's */
+}
+
 /* The number, from 1, of the miss's account among those of this question; 0 where there are too many. */
 static int32_t account_number(struct lookup *l, const struct miss *m)
 {
@@ -37,13 +59,10 @@ static int32_t account_number(struct lookup *l, const struct miss *m)
                 if (XXH128_isEqual(l->accounts[i], m->account_key))
                         return i + 1;
         }
-        if (l->accounts_len == LOOKUP_ACCOUNTS_MAX)
+        if (l->accounts_len == LOOKUP_ACCOUNTS_MAX || l->places_len >= LOOKUP_PLACES_MAX)
                 return 0;
         l->accounts[l->accounts_len++] = m->account_key;
-        pg_array_add(&l->params[0], platform_name(m->platform), strlen(platform_name(m->platform)));
-        pg_array_add(&l->params[1], m->has_connection ? m->connection_id.bytes : NULL,
-                     sizeof(m->connection_id.bytes));
-        pg_array_add(&l->params[2], m->account, m->account_len);
+        add_places(l, m);
         return l->accounts_len;
 }
 
@@ -53,8 +72,8 @@ bool lookup_add(struct lookup *l, const struct miss *miss)
 
         if (account == 0)
                 return false;
-        pg_array_add_i32(&l->params[3], account);
-        pg_array_add(&l->params[4], miss->object, miss->object_len);
+        pg_array_add_i32(&l->params[4], account);
+        pg_array_add(&l->params[5], miss->object, miss->object_len);
         l->keys_len++;
         return true;
 }
@@ -65,7 +84,7 @@ void lookup_send(struct lookup *l, struct pg_conn *conn)
         int bytes[LOOKUP_PARAMS];
 
         for (int i = 0; i < LOOKUP_PARAMS; i++) {
-                pg_array_set_len(&l->params[i], (size_t)(i < ACCOUNT_PARAMS ? l->accounts_len : l->keys_len));
+                pg_array_set_len(&l->params[i], i < PLACE_PARAMS ? l->places_len : (size_t)l->keys_len);
                 params[i] = l->params[i].data;
                 bytes[i] = (int)l->params[i].len;
         }

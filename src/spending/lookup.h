@@ -13,13 +13,15 @@
 enum {
         LOOKUP_KEYS_MAX = 10000,   /* objects asked for in one question */
         LOOKUP_ACCOUNTS_MAX = 256, /* accounts in one question */
-        LOOKUP_PARAMS = 5,
+        LOOKUP_PLACES_MAX = 4096,  /* at which no further account is asked for */
+        LOOKUP_PARAMS = 6,
 };
 
 struct lookup {
         struct buf params[LOOKUP_PARAMS];
         XXH128_hash_t accounts[LOOKUP_ACCOUNTS_MAX]; /* by their keys */
         int32_t accounts_len;
+        size_t places_len; /* where they are looked for: one for each, or one for each platform connection of a client */
         int32_t keys_len;
 };
 

@@ -55,13 +55,14 @@ struct miss *misses_find(struct misses *m, XXH128_hash_t key)
         return NULL;
 }
 
-struct miss *misses_add(struct misses *m, const struct spending_record *rec, XXH128_hash_t key,
-                        XXH128_hash_t account_key)
+struct miss *misses_add(struct misses *m, const struct row *row, XXH128_hash_t account_key)
 {
+        const struct spending_record *rec = &row->rec;
         struct miss *miss = must_malloc(sizeof(*miss));
 
-        miss->key = key;
+        miss->key = row->key_hash;
         miss->account_key = account_key;
+        miss->client = rules_ref(row->line.client);
         miss->rows = NULL;
         miss->rows_end = &miss->rows;
         miss->deadline = 0;
@@ -87,6 +88,7 @@ void misses_free(struct misses *m, struct miss *miss)
         list_remove(&miss->order);
         m->len--;
         memory_sub(m->memory, sizeof(*miss));
+        rules_unref(miss->client);
         free(miss);
 }
 

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/memory.h"
 #include "spending/row.h"
+#include "wire/rules.h"
 #include "wire/name_key.h"
 
 /* Objects that are asked for, each with the rows that want it. */
@@ -28,6 +29,7 @@ struct miss {
         struct list order;  /* the owner's */
         XXH128_hash_t key;
         XXH128_hash_t account_key;
+        struct rules *client;    /* whose rules it is found by; may be NULL */
         struct parked_row *rows; /* in order of arrival */
         struct parked_row **rows_end;
         uint64_t deadline; /* of the first row, as there */
@@ -56,9 +58,8 @@ void misses_deinit(struct misses *m);
 /* One that is not hidden, or NULL. */
 struct miss *misses_find(struct misses *m, XXH128_hash_t key);
 
-/* A miss for what @rec names, without rows and in no order. */
-struct miss *misses_add(struct misses *m, const struct spending_record *rec, XXH128_hash_t key,
-                        XXH128_hash_t account_key);
+/* A miss for what @row names, without rows and in no order. */
+struct miss *misses_add(struct misses *m, const struct row *row, XXH128_hash_t account_key);
 
 /* Its rows must have left. */
 void misses_free(struct misses *m, struct miss *miss);

@@ -97,6 +97,8 @@ static void describe(const struct miss *m, int64_t accounts, struct reject *ret)
 {
         if (accounts == 1)
                 refuse_object(ret, "externalId", m->object, m->account);
+        else if (accounts == 0 && rules_is_scoped(m->client, m->has_connection))
+                rules_refuse_account(m->client, m->account, ret);
         else
                 refuse_account(ret, accounts, m->platform, m->account,
                                m->has_connection ? &m->connection_id : NULL);

@@ -23,6 +23,12 @@ void recheck_deinit(struct recheck *c)
         free(c->asked);
 }
 
+void recheck_set_clients(struct recheck *c, struct rules *const *clients, size_t len)
+{
+        c->clients = clients;
+        c->clients_len = len;
+}
+
 /* --- rounds --- */
 
 static void begin_round(struct recheck *c)
@@ -108,8 +114,9 @@ bool recheck_ask(struct recheck *c, struct pg_conn *conn)
 
 /* --- its answer --- */
 
-static bool names_key(const struct recheck *c, const struct pg_result *res, int row,
-                      const struct uuid *connection, XXH128_hash_t key)
+/* What the row is called, hashed, with or without its connection. */
+static bool read_name(const struct recheck *c, const struct pg_result *res, int row,
+                      const struct uuid *connection, XXH128_hash_t *ret)
 {
         struct slice account = pg_result_text(res, row, COLUMN_ACCOUNT);
         struct slice object = pg_result_text(res, row, COLUMN_OBJECT);
@@ -121,15 +128,40 @@ static bool names_key(const struct recheck *c, const struct pg_result *res, int 
                 return false;
         name_key_account(&name, platform, connection, (struct json_string){account, false});
         name_key_id(&name, (struct json_string){object, false});
-        return XXH128_isEqual(name_key_hash(&name, c->secret), key);
+        *ret = name_key_hash(&name, c->secret);
+        return true;
 }
 
-/* Whether the object is still called what the entry's key says, with or without its connection. */
+/* Whether the client still finds the object without its connection. */
+static bool is_in_scope(const struct rules *client, const struct uuid *connection)
+{
+        for (size_t i = 0; i < client->connections_len; i++) {
+                if (uuid_eq(&client->connections[i], connection))
+                        return true;
+        }
+        return client->any_connection;
+}
+
+/* Whether the object is still called what the entry's key says, with or without its connection, by some client. */
 static bool is_right(const struct recheck *c, const struct pg_result *res, int row, XXH128_hash_t key)
 {
         struct uuid connection = pg_result_uuid(res, row, COLUMN_CONNECTION);
+        XXH128_hash_t without;
+        XXH128_hash_t with;
 
-        return names_key(c, res, row, NULL, key) || names_key(c, res, row, &connection, key);
+        if (!read_name(c, res, row, NULL, &without) || !read_name(c, res, row, &connection, &with))
+                return false;
+        if (XXH128_isEqual(without, key) || XXH128_isEqual(with, key))
+                return true;
+        for (size_t i = 0; i < c->clients_len; i++) {
+                const struct rules *client = c->clients[i];
+
+                if (XXH128_isEqual(rules_mark(client, with), key))
+                        return true;
+                if (XXH128_isEqual(rules_mark(client, without), key))
+                        return is_in_scope(client, &connection);
+        }
+        return false;
 }
 
 /* Marks them as free entries are, so that they stay. */

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "pg/pg_conn.h"
 #include "spending/object_cache.h"
+#include "wire/rules.h"
 #include "wire/name_key.h"
 
 /* Compares what the object cache holds with the database, a part at a time: somebody may have renamed or moved
@@ -39,12 +40,17 @@ struct recheck {
         struct buf param; /* array of ids */
         struct object_cache_entry *asked;
         size_t asked_len;
-        uint64_t forgotten; /* since the start */
+        uint64_t forgotten;           /* since the start */
+        struct rules *const *clients; /* borrowed: whose marks entries may bear */
+        size_t clients_len;
 };
 
 void recheck_init(struct recheck *c, struct object_cache *cache, const struct name_key_secret *secret,
                   unsigned period_ms);
 void recheck_deinit(struct recheck *c);
+
+/* Other clients, from now on. */
+void recheck_set_clients(struct recheck *c, struct rules *const *clients, size_t len);
 
 /* How often recheck_tick is to be called. */
 static inline unsigned recheck_tick_ms(const struct recheck *c)

@@ -34,8 +34,9 @@ static void start_query(struct resolver *r);
 
 /* --- misses --- */
 
-/* Hashes what a record is resolved by; without the object that is its account's key. */
-static XXH128_hash_t make_key(const struct resolver *r, const struct spending_record *rec, bool with_object)
+/* Hashes what a record is resolved by, and by whose rules; without the object that is its account's key. */
+static XXH128_hash_t make_key(const struct resolver *r, const struct spending_record *rec,
+                              const struct rules *client, bool with_object)
 {
         struct name_key k;
 
@@ -44,15 +45,31 @@ static XXH128_hash_t make_key(const struct resolver *r, const struct spending_re
                          rec->account_external_id);
         if (with_object)
                 name_key_id(&k, rec->external_id);
-        return name_key_hash(&k, &r->secret);
+        return rules_mark(client, name_key_hash(&k, &r->secret));
+}
+
+/* Once for all rows of a miss, and of what the cache remembers then. */
+static bool is_permitted(const struct row *row, struct reject *ret_reject)
+{
+        const struct spending_record *rec = &row->rec;
+
+        return rules_permits(row->line.client, rec->platform,
+                             rec->has_connection ? &rec->connection_id : NULL, rec->account_external_id,
+                             ret_reject);
 }
 
 static void park_take(struct resolver *r, const struct row *row)
 {
         struct miss *m = misses_find(&r->misses, row->key_hash);
+        struct line line = row->line;
+        struct reject reject;
 
+        if (!m && !is_permitted(row, &reject)) {
+                r->ops->settle(r->ctx, &line, LINE_REJECTED, &reject);
+                return;
+        }
         if (!m) {
-                m = misses_add(&r->misses, &row->rec, row->key_hash, make_key(r, &row->rec, false));
+                m = misses_add(&r->misses, row, make_key(r, &row->rec, row->line.client, false));
                 list_append(&r->waiting, &m->order);
         }
         parking_add_take(r, m, row);
@@ -63,7 +80,7 @@ bool resolver_resolve(struct resolver *r, struct row *row)
 {
         const struct uuid *object;
 
-        row->key_hash = make_key(r, &row->rec, true);
+        row->key_hash = make_key(r, &row->rec, row->line.client, true);
         object = r->distrusted ? NULL : object_cache_get(&r->cache, row->key_hash);
         if (object) {
                 r->hits++;
@@ -288,6 +305,12 @@ void resolver_hierarchy_changed(struct resolver *r, bool new_accounts)
         retry(r, true);
 }
 
+void resolver_clients_changed(struct resolver *r, struct rules *const *clients, size_t len)
+{
+        object_cache_clear(&r->cache);
+        recheck_set_clients(&r->recheck, clients, len);
+}
+
 void resolver_drain(struct resolver *r)
 {
         r->draining = true;
@@ -362,7 +385,8 @@ static void on_known(struct resolver *r, struct miss *m, const struct uuid *obje
 {
         struct parked_row *rows = m->rows;
 
-        object_cache_put(&r->cache, m->key, object);
+        if (!m->client || !m->client->retired)
+                object_cache_put(&r->cache, m->key, object);
         misses_free(&r->misses, m);
         while (rows) {
                 struct row row = parking_take(r, &rows);

@@ -27,13 +27,11 @@ enum {
         LITTLE_BYTES = 1 << 20,
 };
 
-static const char why_given_up[] = "no progress; its lines are spooled";
-
 #define BIT(name) STATE_BIT(OVERFLOW_##name)
 
 static const struct state states[OVERFLOW_STATES] = {
         [OVERFLOW_DIRECT] = {"DIRECT", BIT(SPOOLING)},
-        [OVERFLOW_SPOOLING] = {"SPOOLING", BIT(REPLAYING) | BIT(DIRECT)},
+        [OVERFLOW_SPOOLING] = {"SPOOLING", BIT(SPOOLING) | BIT(REPLAYING) | BIT(DIRECT)},
         [OVERFLOW_REPLAYING] = {"REPLAYING", BIT(SPOOLING) | BIT(DIRECT)},
 };
 
@@ -87,16 +85,28 @@ static void on_evacuated(void *ctx, struct line *line)
         overflow_keep_take(ctx, line);
 }
 
+/* All goes into the spool, or stays there. */
+static void spool_all(struct overflow *o, const char *why)
+{
+        enter(o, OVERFLOW_SPOOLING);
+        o->ops->evacuate(o->ctx, why, on_evacuated, o);
+        spool_rewind(&o->spool);
+        o->settled_at = uv_now(o->loop);
+        spool_kick(&o->spool);
+}
+
 static void divert(struct overflow *o)
 {
         if (o->state == OVERFLOW_DIRECT)
                 log_warn("no answer from the database for %" PRIu64 " ms: spooling to %s",
                          uv_now(o->loop) - o->settled_at, o->spool.dir);
-        enter(o, OVERFLOW_SPOOLING);
-        o->ops->evacuate(o->ctx, why_given_up, on_evacuated, o);
-        spool_rewind(&o->spool);
-        o->settled_at = uv_now(o->loop);
-        spool_kick(&o->spool);
+        spool_all(o, "no progress; its lines are spooled");
+}
+
+void overflow_judge_again(struct overflow *o)
+{
+        if (o->tally.in_flight > 0)
+                spool_all(o, "the rules of clients have changed");
 }
 
 /* --- out of the spool --- */
@@ -126,6 +136,7 @@ static void on_drained(void *ctx, struct line *line)
         struct overflow *o = ctx;
 
         line->source = &o->source;
+        line->client = o->ops->rules_of(o->ctx, line->in_spool->from.client);
         o->tally.in_flight++;
         o->ops->route(o->ctx, line);
 }

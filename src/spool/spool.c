@@ -251,7 +251,8 @@ static struct spool_chunk *new_chunk(const struct spool *s)
 
                 *line = (struct spool_line){.chunk = chunk, .id = r->id, .bytes = r->text.len};
                 memcpy(line->peer, r->peer, sizeof(line->peer));
-                line->from = (struct line_from){line->peer, r->connection, r->line};
+                memcpy(line->client, r->client, sizeof(line->client));
+                line->from = (struct line_from){line->peer, r->connection, r->line, line->client};
         }
         return chunk;
 }

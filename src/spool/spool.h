@@ -30,6 +30,7 @@ struct spool_line {
         size_t bytes;
         struct line_from from; /* as it was when the line was received */
         char peer[SPOOL_PEER_BYTES];
+        char client[CLIENT_ORIGIN_BYTES];
 };
 
 struct spool_ops {

@@ -25,14 +25,16 @@ enum {
 static const char columns_sql[] =
         "id INTEGER PRIMARY KEY AUTOINCREMENT, received INTEGER NOT NULL, hash INTEGER NOT NULL, "
         "peer TEXT NOT NULL, connection INTEGER NOT NULL, line INTEGER NOT NULL, text BLOB NOT NULL, "
-        "receipt INTEGER NOT NULL DEFAULT 0";
+        "receipt INTEGER NOT NULL DEFAULT 0, client TEXT NOT NULL DEFAULT ''";
 static const char insert_sql[] =
-        "INSERT INTO lines (received, hash, peer, connection, line, text, receipt) VALUES (?, ?, ?, ?, ?, ?, ?)";
+        "INSERT INTO lines (received, hash, peer, connection, line, text, receipt, client) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
 static const char erase_sql[] = "DELETE FROM lines WHERE id = ?";
-static const char read_sql[] =
-        "SELECT id, received, hash, peer, connection, line, text, receipt FROM lines WHERE id > ? ORDER BY id LIMIT 1";
-static const char read_old_sql[] =
-        "SELECT id, received, hash, peer, connection, line, text, 0 FROM lines WHERE id > ? ORDER BY id LIMIT 1";
+/* The present format, and those of earlier versions. */
+#define READ_SQL(rest)                                                                                       \
+        "SELECT id, received, hash, peer, connection, line, text, " rest                                     \
+        " FROM lines WHERE id > ? ORDER BY id LIMIT 1"
+static const char *const read_sql[] = {READ_SQL("receipt, client"), READ_SQL("receipt, ''"),
+                                       READ_SQL("0, ''")};
 
 /* --- opening --- */
 
@@ -45,25 +47,37 @@ static void close_database(struct spool_file *f)
         f->insert = f->erase = f->read = f->db = NULL;
 }
 
-/* Files of format 1 may have no receipt; their lines get the number 0. */
-static enum spool_status add_receipt(struct spool_file *f)
+/* Earlier versions know fewer columns. They can use the file again: they name columns, and the new ones have defaults. */
+static enum spool_status add_column(struct spool_file *f, const char *name, const char *type)
 {
-        static const char sql[] =
-                "BEGIN IMMEDIATE; ALTER TABLE lines ADD COLUMN receipt INTEGER NOT NULL DEFAULT 0; "
-                "ALTER TABLE damaged ADD COLUMN receipt INTEGER NOT NULL DEFAULT 0; COMMIT";
+        char sql[300];
 
-        if (sqlite3_table_column_metadata(f->db, NULL, "lines", "receipt", NULL, NULL, NULL, NULL, NULL) ==
+        if (sqlite3_table_column_metadata(f->db, NULL, "lines", name, NULL, NULL, NULL, NULL, NULL) ==
             SQLITE_OK)
                 return SPOOL_OK;
+        snprintf(
+                sql, sizeof(sql),
+                "BEGIN IMMEDIATE; ALTER TABLE lines ADD COLUMN %s %s; ALTER TABLE damaged ADD COLUMN %s %s; COMMIT",
+                name, type, name, type);
         return spool_sql_execute(f, sql);
+}
+
+/* Files of format 1 may have no receipt; their lines get the number 0. */
+static enum spool_status add_columns(struct spool_file *f)
+{
+        enum spool_status status = add_column(f, "receipt", "INTEGER NOT NULL DEFAULT 0");
+
+        return status == SPOOL_OK ? add_column(f, "client", "TEXT NOT NULL DEFAULT ''") : status;
 }
 
 /* A reader may open a file of an earlier format. */
 static enum spool_status prepare_read(struct spool_file *f)
 {
-        enum spool_status status = spool_sql_prepare(f, read_sql, &f->read);
+        enum spool_status status = SPOOL_FAILED;
 
-        return status == SPOOL_OK ? status : spool_sql_prepare(f, read_old_sql, &f->read);
+        for (size_t i = 0; i < sizeof(read_sql) / sizeof(read_sql[0]) && status != SPOOL_OK; i++)
+                status = spool_sql_prepare(f, read_sql[i], &f->read);
+        return status;
 }
 
 /* A new file, or one of an earlier version. */
@@ -108,8 +122,8 @@ static enum spool_status set_up(struct spool_file *f)
                 return SPOOL_FAILED;
         }
         f->adopted = version > 0 && version < SPOOL_SQL_VERSION;
-        if (status == SPOOL_OK && f->adopted)
-                status = add_receipt(f);
+        if (status == SPOOL_OK && version > 0)
+                status = add_columns(f);
         if (status == SPOOL_OK && version < SPOOL_SQL_VERSION)
                 status = make_tables(f);
         if (status == SPOOL_OK)

@@ -27,6 +27,7 @@ static enum spool_status add_lines(struct spool_job *j)
                                               .text = p->line.text};
 
                 snprintf(record.peer, sizeof(record.peer), "%s", p->from.peer);
+                snprintf(record.client, sizeof(record.client), "%s", p->from.client ? p->from.client : "");
                 status = spool_file_add(&j->file, &record);
         }
         return status;

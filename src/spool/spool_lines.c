@@ -21,6 +21,7 @@ int spool_file_next(struct spool_file *f, int64_t id, struct buf *text, struct s
 {
         sqlite3_stmt *s = f->read;
         const char *peer;
+        const char *client;
         const void *blob;
         int code;
 
@@ -40,7 +41,9 @@ int spool_file_next(struct spool_file *f, int64_t id, struct buf *text, struct s
                 .receipt = (uint64_t)sqlite3_column_int64(s, 7),
         };
         peer = (const char *)sqlite3_column_text(s, 3);
+        client = (const char *)sqlite3_column_text(s, 8);
         snprintf(ret->peer, sizeof(ret->peer), "%s", peer ? peer : "?");
+        snprintf(ret->client, sizeof(ret->client), "%s", client ? client : "");
         blob = sqlite3_column_blob(s, 6);
         text->len = 0;
         buf_put(text, blob ? blob : "", (size_t)sqlite3_column_bytes(s, 6));
@@ -140,6 +143,7 @@ enum spool_status spool_file_add(struct spool_file *f, const struct spool_record
         sqlite3_bind_int64(s, 5, (int64_t)record->line);
         sqlite3_bind_blob64(s, 6, record->text.ptr, record->text.len, SQLITE_STATIC);
         sqlite3_bind_int64(s, 7, (int64_t)record->receipt);
+        sqlite3_bind_text(s, 8, record->client, -1, SQLITE_STATIC);
         status = spool_sql_step(f, s);
         if (status == SPOOL_OK)
                 f->change.last = sqlite3_last_insert_rowid(f->db);

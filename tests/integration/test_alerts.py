@@ -2,6 +2,7 @@
 and not before, config/README.md describes each, and every metric in them is one that a daemon tells."""
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -10,6 +11,7 @@ import unittest
 import urllib.request
 
 from lib.harness import ROOT, TestCase, record, tls_settings
+from lib.relay import RELAY, Relay
 
 ALERTS = ROOT / "config/alerts.yml"
 DASHBOARD = ROOT / "config/grafana-dashboard.json"
@@ -35,6 +37,8 @@ HEALTHY = {
     "boris_ingestd_reject_file_lost_lines_total": "0x720", "boris_ingestd_reject_file_failing": "0x720",
     "boris_ingestd_memory_used_bytes": "10x720", "boris_ingestd_memory_limit_bytes": "100x720",
     "boris_ingestd_cache_objects": "500x720", "boris_ingestd_cache_objects_limit": "1000x720",
+    'boris_ingestd_relay_lease{partition="0"}': "1x720", 'boris_ingestd_relay_lag_seconds{partition="0"}': "0x720",
+    "boris_ingestd_relay_nats_connected": "1x720", 'boris_ingestd_relay_rewinds_total{partition="0"}': "0x720",
     "boris_ingestd_cache_hits_total": "0+59000x720", "boris_ingestd_cache_misses_total": "0+1000x720",
 }
 
@@ -69,6 +73,10 @@ CASES = {
     "DescriptorsNearLimit": ({"process_open_fds": "40x9 1270x60"}, "19m", "20m"),
     "CacheTooSmall": ({"boris_ingestd_cache_objects": "1000x200", "boris_ingestd_cache_misses_total": "0+20000x200"},
                       "110m", "130m"),
+    "RelayNoLease": ({'boris_ingestd_relay_lease{partition="0"}': "1x9 0x20"}, "11m", "12m"),
+    "RelayDisconnected": ({"boris_ingestd_relay_nats_connected": "1x9 0x20"}, "11m", "12m"),
+    "RelayLag": ({'boris_ingestd_relay_lag_seconds{partition="0"}': "0x9 301x20"}, "14m", "15m"),
+    "RelayRewound": ({'boris_ingestd_relay_rewinds_total{partition="0"}': "0x9 1x20"}, "9m", "11m"),
 }
 
 
@@ -184,6 +192,13 @@ class Names(TestCase):
         daemon.send(record())
         with urllib.request.urlopen(f"{daemon.http()}/metrics") as answer:
             told = set(re.findall(r"^# TYPE (\w+) ", answer.read().decode(), re.M))
+        if os.access(RELAY, os.X_OK):
+            relay = Relay(self.db, None, daemon, relay__servers="nats://127.0.0.1:1", relay__partitions="0")
+            self.addCleanup(relay.close)
+            with urllib.request.urlopen(f"{relay.http()}/metrics") as answer:
+                told |= set(re.findall(r"^# TYPE (\w+) ", answer.read().decode(), re.M))
+        else:
+            told |= {name for name in metrics_in(ALERTS.read_text() + DASHBOARD.read_text()) if "_relay_" in name}
         wanted = metrics_in(ALERTS.read_text()) | metrics_in("\n".join(expressions(json.loads(DASHBOARD.read_text()))))
         self.assertGreater(len(wanted), 30)
         self.assertEqual(wanted - told, set())

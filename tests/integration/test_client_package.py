@@ -1,13 +1,15 @@
 """The TypeScript package as its users get it: packed, installed, imported in each way; its validator beside the daemon's decoder."""
 
+import base64
 import json
+import os
 import pathlib
 import shutil
 import subprocess
 import tempfile
 import unittest
 
-from lib.harness import ROOT, TestCase, account, ad_object, encode, record
+from lib.harness import ROOT, TestCase, account, ad_object, encode, record, run_ingestd
 from lib.npm import client_package, need_node, packages, run_npm
 
 HERE = ROOT / "tests/integration/client_package"
@@ -34,8 +36,9 @@ class Project:
             if script.name != "package.json":
                 shutil.copy(script, self.place)
 
-    def run(self, *command):
-        done = subprocess.run(command, cwd=self.place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
+    def run(self, *command, stdin=None):
+        done = subprocess.run(command, cwd=self.place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
+                              input=stdin)
         if done.returncode:
             raise AssertionError(f"{command}: {done.stdout}")
         return done.stdout
@@ -97,6 +100,30 @@ class Package(unittest.TestCase):
 
     def test_credentials(self):
         self.assertEqual(self.project.run("node", "jwe.mjs").strip(), "good")
+
+
+class Rows(TestCase):
+    """Credentials that the commands encrypt are read by jose, and those of the package by the commands."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.project = Project(cls)
+        super().setUpClass()
+
+    def test_both_ways(self):
+        key = {"kty": "oct", "kid": "2026", "k": base64.urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()}
+        path = self.project.place / "keys.json"
+        path.write_text(json.dumps({"keys": [key]}))
+        option = f"--set=credentials.key_file={path}"
+        secret = {"accessToken": "\u00e4\ud83d\ude00", "nested": [1, {"a": None}]}
+        made = run_ingestd(self.db, "connection", "create", "META", option, stdin=json.dumps(secret)).stdout.strip()
+        stored = self.db.value(f"SELECT credentials FROM platform_connections WHERE id = '{made}'")
+        self.assertEqual(json.loads(self.project.run("node", "jwe_row.mjs", "decrypt", made, json.dumps(key), stdin=stored)), secret)
+        theirs = self.project.run("node", "jwe_row.mjs", "encrypt", made, json.dumps(key), stdin=json.dumps(secret | {"n": 2}))
+        self.db.execute(f"UPDATE platform_connections SET credentials = $j${theirs}$j$ WHERE id = '{made}'")
+        shown = run_ingestd(self.db, "connection", "show", made, option)
+        self.assertEqual(json.loads(shown.stdout), secret | {"n": 2}, shown.stderr)
+        self.assertIn("(kid 2026)", run_ingestd(self.db, "connection", "list", option).stdout)
 
 
 class Judges(TestCase):

@@ -308,27 +308,30 @@ struct asked_key {
         const struct uuid *id; /* expected; NULL: none */
 };
 
-static void assert_lookup(const struct asked_account *accounts, size_t accounts_len,
+/* @numbers: of the accounts; NULL: their places. */
+static void assert_lookup(const struct asked_account *accounts, size_t accounts_len, const int32_t *numbers,
                           const struct asked_key *keys, size_t keys_len)
 {
-        struct buf arrays[5] = {{0}};
+        struct buf arrays[6] = {{0}};
         PGresult *res;
 
         pg_array_begin(&arrays[0], PG_OID_TEXT, accounts_len);
         pg_array_begin(&arrays[1], PG_OID_UUID, accounts_len);
         pg_array_begin(&arrays[2], PG_OID_TEXT, accounts_len);
+        pg_array_begin(&arrays[3], PG_OID_INT4, accounts_len);
         for (size_t i = 0; i < accounts_len; i++) {
                 pg_array_add_str(&arrays[0], accounts[i].platform);
                 pg_array_add_uuid(&arrays[1], accounts[i].connection_id);
                 pg_array_add_str(&arrays[2], accounts[i].external_id);
+                pg_array_add_i32(&arrays[3], numbers ? numbers[i] : (int32_t)i + 1);
         }
-        pg_array_begin(&arrays[3], PG_OID_INT4, keys_len);
-        pg_array_begin(&arrays[4], PG_OID_TEXT, keys_len);
+        pg_array_begin(&arrays[4], PG_OID_INT4, keys_len);
+        pg_array_begin(&arrays[5], PG_OID_TEXT, keys_len);
         for (size_t i = 0; i < keys_len; i++) {
-                pg_array_add_i32(&arrays[3], keys[i].account);
-                pg_array_add_str(&arrays[4], keys[i].external_id);
+                pg_array_add_i32(&arrays[4], keys[i].account);
+                pg_array_add_str(&arrays[5], keys[i].external_id);
         }
-        res = query_arrays(ad_object_lookup_sql, arrays, 5);
+        res = query_arrays(ad_object_lookup_sql, arrays, 6);
         assert_int_equal(PQntuples(res), keys_len);
         for (int i = 0; i < PQntuples(res); i++) {
                 const struct asked_key *key = &keys[get_i32(res, i, 0) - 1];
@@ -369,8 +372,21 @@ static void test_lookup(void **state)
                         {2, "AD", 1, NULL},          {2, "ad ", 1, NULL},
                 };
 
-                assert_lookup(accounts, ARRAY_LEN(accounts), keys, ARRAY_LEN(keys));
-                assert_lookup(accounts, ARRAY_LEN(accounts), keys, 0);
+                assert_lookup(accounts, ARRAY_LEN(accounts), NULL, keys, ARRAY_LEN(keys));
+                assert_lookup(accounts, ARRAY_LEN(accounts), NULL, keys, 0);
+        }
+        { /* an account with several places */
+                const struct uuid nobody = {{0}};
+                const struct asked_account places[] = {
+                        {"META", &nobody, "act"}, {"META", &connection_id, "act"},
+                        {"META", &other, "act"},  {"META", &connection_id, "act"},
+                        {"META", &nobody, "act"},
+                };
+                const int32_t numbers[] = {1, 1, 2, 2, 3};
+                const struct asked_key keys[] = {
+                        {1, "ad", 1, &object_id}, {2, "ad", 2, NULL}, {3, "ad", 0, NULL}};
+
+                assert_lookup(places, ARRAY_LEN(places), numbers, keys, ARRAY_LEN(keys));
         }
 }
 
@@ -414,9 +430,9 @@ static void test_plans(void **state)
                                        "generate_series(1, 20000) n"));
         assert_db_ok(&d, db_run(&d.db, "SET jit_above_cost = 10000")); /* what a million objects cost, here */
         assert_probes("lookup", ad_object_lookup_sql,
-                      "'{META}', '{NULL}', '{act}', " MANY("1") ", " MANY("'5'::text"));
+                      "'{META}', '{NULL}', '{act}', '{1}', " MANY("1") ", " MANY("'5'::text"));
         assert_probes("resolve", ad_object_resolve_sql,
-                      "'{META}', '{NULL}', '{act}', " MANY("1") ", " MANY("'5'::text") ", " MANY(
+                      "'{META}', '{NULL}', '{act}', '{1}', " MANY("1") ", " MANY("'5'::text") ", " MANY(
                               "'AD'::text") ", " MANY("'6'::text"));
         assert_probes(
                 "upsert", ad_object_upsert_sql,

@@ -5,6 +5,8 @@ import pathlib
 import re
 import signal
 import subprocess
+import tempfile
+import time
 import unittest
 import urllib.error
 import urllib.request
@@ -21,13 +23,13 @@ def lines(*records):
 class RelayCase(TestCase):
     """One server of NATS for all tests of a class, with fresh streams for each."""
 
-    servers_count = 1
+    servers_more, servers_options = "", {}
 
     @classmethod
     def setUpClass(cls):
         need_relay()
         super().setUpClass()
-        cls.nats = NatsServers(cls.servers_count)
+        cls.nats = NatsServers(1, more=cls.servers_more, **cls.servers_options)
         cls.addClassCleanup(cls.nats.close)
 
     def setUp(self):
@@ -229,6 +231,50 @@ class Faults(RelayCase):
         self.position(3)
         self.assertEqual(self.db.count(), 3000)
         self.assertNotIn("warn", relay.log())
+
+
+class Security(RelayCase):
+    """A server that asks for a certificate or a password."""
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="ingestd-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.key, cls.cert = f"{folder.name}/key", f"{folder.name}/cert"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+                        "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", cls.key, "-out", cls.cert],
+                       check=True, capture_output=True)
+        cls.servers_more = f"""
+            authorization {{ user: tester, password: s3cret }}
+            tls {{ cert_file: "{cls.cert}", key_file: "{cls.key}", ca_file: "{cls.cert}", verify: true }}"""
+        cls.servers_options = {"user": ("tester", "s3cret"), "tls": (cls.key, cls.cert)}
+        super().setUpClass()
+
+    def test_tls_and_password(self):
+        self.db.add_account()
+        relay = self.relay(relay__servers=f"tls://tester:s3cret@localhost:{self.nats.ports[0]}", relay__tls_ca=self.cert,
+                           relay__tls_cert=self.cert, relay__tls_key=self.key, log__level="debug")
+        last = self.publish(record())
+        wait_until(lambda: self.db.count() == 1, relay.log, 20)
+        self.position(last)
+        self.assertNotIn("s3cret", relay.log())
+
+    def test_wrong_password(self):
+        """It ends, and says why: the service manager starts it again."""
+        relay = self.relay(relay__servers=f"tls://tester:hunter2@localhost:{self.nats.ports[0]}", relay__tls_ca=self.cert,
+                           relay__tls_cert=self.cert, relay__tls_key=self.key)
+        self.assertEqual(relay.process.wait(60), 1)
+        self.assertRegex(relay.log(), "NATS: the connection is closed: .*check relay.servers, their user and password")
+        self.assertNotIn("hunter2", relay.log())
+
+    def test_certificate_of_nobody_we_know(self):
+        """Nothing is sent to such a server."""
+        relay = self.relay(relay__servers=f"tls://tester:s3cret@localhost:{self.nats.ports[0]}", relay__tls_cert=self.cert,
+                           relay__tls_key=self.key)
+        self.publish(record())
+        time.sleep(2)
+        self.assertEqual(self.db.value("SELECT coalesce(max(sequence), 0) FROM boris_ingestd_relay"), "0")
+        self.assertNotIn("s3cret", relay.log())
 
 
 class Telling(RelayCase):

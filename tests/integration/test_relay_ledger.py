@@ -2,12 +2,14 @@
 daemon and PostgreSQL are killed, stopped and paused at random; in the end every published line is stored once or rejected
 once, in order for each account.
 
-LEDGER_ROUNDS faults in a row (5 unless told); LEDGER_SEED repeats a run: it is printed when one fails."""
+LEDGER_ROUNDS faults in a row (5 unless told); LEDGER_SEED repeats a run: it is printed when one fails; LEDGER_PAUSE is the
+seconds between two messages of a producer."""
 
 import collections
 import json
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -20,6 +22,7 @@ from lib.relay import Relay, need_relay
 ROUNDS = int(os.environ.get("LEDGER_ROUNDS", "5"))
 SEED = int(os.environ.get("LEDGER_SEED", random.randrange(10**6)))
 BAD = {"amountCents": 1.5}, {"currency": "usd"}, {"externalId": "nobody"}, {"amountCents": 13_000_013}
+PAUSE = float(os.environ.get("LEDGER_PAUSE", "0.15"))
 LEASE_MS = 2000
 
 
@@ -80,7 +83,7 @@ class Producer(threading.Thread):
                 message = self.make_message()
                 self.last = self.publish(b"".join(encode(line) + b"\n" for line in message))
                 self.messages += 1
-                time.sleep(0.15)
+                time.sleep(PAUSE)
         except BaseException as error:
             self.error = error
 
@@ -200,6 +203,10 @@ class Ledger(TestCase):
     def wait_settled(self):
         """The positions are at each partition's last message."""
         messages = read_stream(self.nats, "BORIS")
+        ids = collections.Counter(re.search("Nats-Msg-Id: (\\S+)", message["headers"])[1] for message in messages)
+        for producer in self.producers:
+            want = [f"{producer.number}-{n}" for n in range(producer.messages)]
+            self.assertEqual([name for name in want if ids[name] != 1], [], f"the stream itself lost or doubled messages of {producer.number}")
         last = {}
         for message in messages:
             last[message["subject"].split(".")[2]] = message["seq"]

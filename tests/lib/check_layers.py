@@ -27,7 +27,7 @@ LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in fol
 FOREIGN = {
     "libpq-fe.h": {"pg/pg_attempt", "pg/pg_conn", "pg/pg_result", "model"},
     "cjson/cJSON.h": {"wire/reply", "monitor/status_json", "commands", "client", "relay"},
-    "ini.h": {"base/config"},
+    "ini.h": {"base/ini_file"},
     "sqlite3.h": {"spool/spool_file", "spool/spool_lines", "spool/spool_sql"},
     "openssl/ssl.h": {"server/tls", "pg/pg_conn"},
     "systemd/sd-daemon.h": {"daemon/service"},

@@ -332,8 +332,8 @@ def assert_conservation(log):
 class Daemon:
     """The daemon under test. Its log goes to a file; close() fails on what a sanitizer said in it."""
 
-    def __init__(self, db, program=INGESTD, env=None, wrapper=(), pass_fds=(), **settings):
-        """settings: section__key=value; env: what is to be added to the environment; wrapper: a program with arguments
+    def __init__(self, db, program=INGESTD, env=None, wrapper=(), pass_fds=(), config="", **settings):
+        """settings: section__key=value; config: the text of a configuration file besides; env: what is to be added to the environment; wrapper: a program with arguments
         that executes the daemon; pass_fds: descriptors that it inherits"""
         self.program = program
         self.wrapper = wrapper or os.environ.get("INGESTD_WRAPPER", "").split()
@@ -341,6 +341,8 @@ class Daemon:
         self.dir = tempfile.mkdtemp(prefix="ingestd-")
         self.socket = f"{self.dir}/ingest.sock"
         self.log_path = pathlib.Path(self.dir, "log")
+        self.config_path = pathlib.Path(self.dir, "ini")
+        self.config_path.write_text(config)
         self.env = dict(os.environ, DATABASE_URL=db.daemon_url) | (env or {})
         self.settings = {"listen.unix": self.socket, "http.listen": ""}
         self.settings |= {key.replace("__", "."): value for key, value in settings.items()}
@@ -349,7 +351,7 @@ class Daemon:
         self.start()
 
     def start(self, wait=True):
-        args = [*self.wrapper, self.program, "run", "--config", "/dev/null"]
+        args = [*self.wrapper, self.program, "run", "--config", str(self.config_path)]
         for key, value in self.settings.items():
             args += ["--set", f"{key}={value}"]
         before = len(self.log())
@@ -380,6 +382,14 @@ class Daemon:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def reload(self, config=None):
+        """SIGHUP, with the text of another configuration file; returns what the log says of it."""
+        if config is not None:
+            self.config_path.write_text(config)
+        before = len(self.log())
+        self.signal(signal.SIGHUP)
+        return wait_until(lambda: re.search(r"SIGHUP: .*", self.log()[before:]), "reload")[0]
 
     def stop(self, timeout=30):
         """SIGTERM; returns the exit status."""

@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -32,7 +33,8 @@ class Msg:
 class NatsClient:
     """One connection, for one thread. Requests wait for their own answer; what comes for subscriptions meanwhile is kept."""
 
-    def __init__(self, port, timeout=5):
+    def __init__(self, port, timeout=5, user=None, tls=None):
+        """tls: key and certificate, which is the authority, too"""
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.rest, self.kept, self.sids = b"", [], 0
@@ -41,9 +43,14 @@ class NatsClient:
         except (OSError, NatsError):
             self.close()
             raise
+        if tls:
+            context = ssl.create_default_context(cafile=tls[1])
+            context.load_cert_chain(tls[1], tls[0])
+            self.sock = context.wrap_socket(self.sock, server_hostname="localhost")
         self.inbox = f"_INBOX.{uuid.uuid4().hex}"
-        self._send(b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"lang":"test","version":"0",'
-                   b'"protocol":1}\r\n')
+        options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "lang": "test", "version": "0",
+                   "protocol": 1} | ({"user": user[0], "pass": user[1]} if user else {})
+        self._send(b"CONNECT " + json.dumps(options).encode() + b"\r\n")
         self.subscribe(f"{self.inbox}.*")
 
     def _send(self, data):
@@ -142,7 +149,9 @@ class NatsClient:
 class NatsServers:
     """Servers that form a cluster; each may be killed, stopped and started. partitions: of the subject mapping."""
 
-    def __init__(self, count=3, partitions=4, sync="2m"):
+    def __init__(self, count=3, partitions=4, sync="2m", more="", user=None, tls=None):
+        """@more: of the servers' configuration; @user, @tls: with which the tests' own clients connect"""
+        self.more, self.user, self.tls = more, user, tls
         self.program = server_program()
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ingestd-"))
         base = random.randrange(15000, 29000)
@@ -160,6 +169,7 @@ class NatsServers:
             server_name: n{n}
             listen: 127.0.0.1:{self.ports[n]}
             jetstream {{ store_dir: "{self.dir}/n{n}", max_mem: 256M, max_file: 8G, sync_interval: {self.sync} }}
+            {self.more}
             mappings {{ "boris.in.*.*": "boris.p.{{{{partition({self.partitions},1,2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}" }}
             """ + (f"cluster {{ name: test, listen: 127.0.0.1:{self.cluster_ports[n]}, routes: [{routes}] }}"
                    if len(self.ports) > 1 else "")
@@ -186,7 +196,7 @@ class NatsServers:
         """A connection to any server that answers."""
         for port in random.sample(self.ports, len(self.ports)):
             try:
-                return NatsClient(port, timeout)
+                return NatsClient(port, timeout, self.user, self.tls)
             except (OSError, NatsError):
                 pass
         raise NatsError("no server answers")

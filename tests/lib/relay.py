@@ -26,8 +26,9 @@ class Relay:
         self.dir = tempfile.mkdtemp(prefix="ingestd-")
         self.log_path = pathlib.Path(self.dir, "log")
         self.env = dict(os.environ, DATABASE_URL=db.daemon_url) | (env or {})
-        self.settings = {"relay.servers": servers.urls(), "relay.http_listen": "127.0.0.1:0",
-                         "relay.partitions": f"0-{servers.partitions - 1}", "listen.unix": daemon.socket}
+        self.settings = {"relay.http_listen": "127.0.0.1:0", "listen.unix": daemon.socket}
+        if servers:
+            self.settings |= {"relay.servers": servers.urls(), "relay.partitions": f"0-{servers.partitions - 1}"}
         self.settings |= {key.replace("__", "."): value for key, value in settings.items()}
         self.start()
 

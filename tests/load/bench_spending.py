@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How long boris_ingestd_spending takes over 52 weeks, next to a plain DISTINCT ON over the same rows, in one run: seconds on the
-clock and of the server's CPU. Three kinds of rows: days that are restated three times, hours and their day, days in two
-breakdowns.
+clock and of the server's CPU. Four kinds of rows: days that are restated three times, hours and their day, days in two
+breakdowns, and campaigns, ad sets and ads whose days are restated three times.
 
     bench_spending.py [--rows 500000] [--rounds 3]"""
 
@@ -24,7 +24,16 @@ KINDS = {  # rows per object and day, and where they come from
                            "'{}'::jsonb FROM generate_series(0, 23) AS h UNION ALL SELECT d, d + interval '1 day', 1, '{}')"),
     "breakdowns": (6, "generate_series(1, 6) AS r (n), LATERAL (SELECT d, d + interval '1 day', 1, CASE WHEN r.n < 4 "
                       "THEN jsonb_build_object('age', r.n::text) ELSE jsonb_build_object('device', r.n::text) END)"),
+    "levels": (4, "generate_series(1, 4) AS r (n), LATERAL (SELECT d, d + interval '1 day', r.n, '{}'::jsonb)"),
 }
+FLAT = """INSERT INTO ad_objects (ad_account_id, external_id, type, status)
+        SELECT id, n, 'AD', 'ACTIVE' FROM a, generate_series(1, {objects}) AS n"""
+TREE = """, c AS (INSERT INTO ad_objects (ad_account_id, external_id, type, status)
+              SELECT id, 'c' || n, 'CAMPAIGN', 'ACTIVE' FROM a, generate_series(1, greatest(1, {objects} / 19)) AS n RETURNING *),
+        s AS (INSERT INTO ad_objects (ad_account_id, external_id, type, status, parent_id)
+              SELECT ad_account_id, external_id || 's' || n, 'AD_SET', 'ACTIVE', id FROM c, generate_series(1, 3) AS n RETURNING *)
+        INSERT INTO ad_objects (ad_account_id, external_id, type, status, parent_id)
+        SELECT ad_account_id, external_id || 'a' || n, 'AD', 'ACTIVE', id FROM s, generate_series(1, 5) AS n"""
 
 
 def fill(db, rows, kind):
@@ -34,8 +43,7 @@ def fill(db, rows, kind):
         WITH c AS (INSERT INTO platform_connections (platform, credentials) VALUES ('META', '{{}}') RETURNING id),
         a AS (INSERT INTO ad_accounts (platform_connection_id, external_id, currency, timezone)
               SELECT id, 'act_1', 'USD', 'UTC' FROM c RETURNING id)
-        INSERT INTO ad_objects (ad_account_id, external_id, type, status)
-        SELECT id, n, 'AD', 'ACTIVE' FROM a, generate_series(1, {max(1, rows // 364 // per_day)}) AS n;
+        {(TREE if kind == "levels" else FLAT).format(objects=max(1, rows // 364 // per_day))};
         INSERT INTO spending SELECT gen_random_uuid(), o.id, d + p.n * interval '1 day 3 hours', p.s, p.e,
             (random() * 1000)::int, 'USD', 100, 3, 1, p.m || '{{"ctr": "0.155", "actions": [{{"action_type": "x", "value": "1"}}]}}'
         FROM generate_series('2025-11-24Z'::timestamptz, '2026-11-22Z', '1 day') AS d, ad_objects AS o, {source} AS p (s, e, n, m);""")

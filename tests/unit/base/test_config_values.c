@@ -1,6 +1,8 @@
 /* Settings: defaults, ranges and words, and that config/boris-ingestd.ini documents each. */
 #include "config_file.h"
 
+#include "base/client_section.h"
+
 static void assert_defaults(const struct config *c)
 {
         assert_int_equal(c->daemon.workers, 1);
@@ -379,6 +381,37 @@ static void test_take_over(void **state)
         config_deinit(&running);
 }
 
+static void test_client_sections(void **state)
+{
+        static const char text[] = "[client a]\npeer = user:x\naccounts = 1 2\naccounts = 3\n[limits]\nidle_ms = 5\n"
+                                   "[client b.c-d_e]\nmax_connections = 7\nmemory_percent = 50\n";
+        char applied[CONFIG_NAMES_BYTES];
+        char restart[CONFIG_NAMES_BYTES];
+        struct config running;
+        struct config fresh;
+
+        (void)state;
+        load_text(&running, text);
+        assert_int_equal(running.clients_len, 2);
+        assert_string_equal(running.clients[0].name, "a");
+        assert_string_equal(running.clients[0].peer.text, "user:x");
+        assert_string_equal(running.clients[0].accounts.text, "1 2 3");
+        assert_int_equal(running.clients[0].memory_percent, 100);
+        assert_string_equal(running.clients[1].name, "b.c-d_e");
+        assert_int_equal(running.clients[1].max_connections, 7);
+        assert_int_equal(running.clients[1].memory_percent, 50);
+        load_text(&fresh, text);
+        config_take_over(&running, &fresh, applied, restart);
+        assert_string_equal(applied, "");
+        config_deinit(&fresh);
+        load_text(&fresh, "[limits]\nidle_ms = 5\n");
+        config_take_over(&running, &fresh, applied, restart);
+        assert_string_equal(applied, "[client] sections");
+        assert_int_equal(running.clients_len, 0);
+        config_deinit(&fresh);
+        config_deinit(&running);
+}
+
 /* The longest line stays what it was, so memory must suffice for that. */
 static void test_take_over_memory(void **state)
 {
@@ -429,6 +462,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_take_over),
+                cmocka_unit_test(test_client_sections),
                 cmocka_unit_test(test_take_over_tls),
                 cmocka_unit_test(test_take_over_memory),
                 cmocka_unit_test(test_password_file),

@@ -17,7 +17,19 @@ static void test_numbers_and_ranges(void **state)
 
 static void test_what_is_none(void **state)
 {
-        static const char *const texts[] = {"", ",", "x", "-1", "1-", "3-1", "1024", "0-1024", "1,1", "0-3,2", "1x", "1--2", "99999999999999999999"};
+        static const char *const texts[] = {"",
+                                            ",",
+                                            "x",
+                                            "-1",
+                                            "1-",
+                                            "3-1",
+                                            "1024",
+                                            "0-1024",
+                                            "1,1",
+                                            "0-3,2",
+                                            "1x",
+                                            "1--2",
+                                            "99999999999999999999"};
         unsigned n[PARTITIONS_MAX];
 
         (void)state;

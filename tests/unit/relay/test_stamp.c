@@ -30,10 +30,12 @@ static void test_spending_without_collected_at_is_stamped(void **state)
         (void)state;
         expect("{\"a\":1}\n", "{\"collectedAt\":\"1970-01-01T00:00:01.000001Z\",\"a\":1}\n");
         expect("{\"a\":1}", "{\"collectedAt\":\"1970-01-01T00:00:01.000001Z\",\"a\":1}\n");
-        expect("\n {\"kind\":\"spending\"}\r\n", "\n {\"collectedAt\":\"1970-01-01T00:00:01.000002Z\",\"kind\":\"spending\"}\r\n");
+        expect("\n {\"kind\":\"spending\"}\r\n",
+               "\n {\"collectedAt\":\"1970-01-01T00:00:01.000002Z\",\"kind\":\"spending\"}\r\n");
         expect("{\"metrics\":{\"collectedAt\":1}}\n",
                "{\"collectedAt\":\"1970-01-01T00:00:01.000001Z\",\"metrics\":{\"collectedAt\":1}}\n");
-        expect("{\"kind\":\"sp\\u0065nding\"}\n", "{\"collectedAt\":\"1970-01-01T00:00:01.000001Z\",\"kind\":\"sp\\u0065nding\"}\n");
+        expect("{\"kind\":\"sp\\u0065nding\"}\n",
+               "{\"collectedAt\":\"1970-01-01T00:00:01.000001Z\",\"kind\":\"sp\\u0065nding\"}\n");
 }
 
 static void test_other_lines_stay_as_they_are(void **state)

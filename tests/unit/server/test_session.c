@@ -49,7 +49,7 @@ static bool has_room(const struct fixture *f)
         return f->pending_len < IN_FLIGHT && f->room;
 }
 
-static const char *admit(void *ctx, const struct session *s)
+static const char *admit(void *ctx, struct session *s)
 {
         struct fixture *f = ctx;
 

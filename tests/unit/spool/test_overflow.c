@@ -153,7 +153,7 @@ static void feed(struct spool *p)
                         continue;
                 story->cursor = i + 1;
                 story->stored[i].id = i;
-                story->stored[i].from = (struct line_from){"somebody", 1, i + 1};
+                story->stored[i].from = (struct line_from){"somebody", 1, i + 1, "somebody's"};
                 story->places[i] = FED;
                 story->lines[i].in_spool = &story->stored[i];
                 story->lines[i].block = block_ref(story->block);
@@ -267,6 +267,13 @@ static bool is_connected(void *ctx)
         return ((const struct story *)ctx)->connected;
 }
 
+static struct rules *rules_of(void *ctx, const char *origin)
+{
+        (void)ctx;
+        assert_string_equal(origin, "somebody's");
+        return NULL;
+}
+
 static bool on_record(void *ctx)
 {
         (void)ctx;
@@ -313,7 +320,7 @@ static void leave_unsettled(struct line_source *source, const struct line *line)
 static struct line_from from_client(const struct line_source *source, const struct line *line)
 {
         (void)source;
-        return (struct line_from){"somebody", 1, line->number};
+        return (struct line_from){"somebody", 1, line->number, "somebody's"};
 }
 
 static void send_next(struct story *s)
@@ -374,7 +381,7 @@ static void go_on(struct story *s)
 
 static void happen(struct story *s)
 {
-        switch (choose(s->choices, 10)) {
+        switch (choose(s->choices, 11)) {
         case 1:
                 send_next(s);
                 break;
@@ -402,6 +409,9 @@ static void happen(struct story *s)
         case 9:
                 s->draining = true;
                 overflow_drain(&s->overflow);
+                break;
+        case 10:
+                overflow_judge_again(&s->overflow);
                 break;
         default:
                 go_on(s);
@@ -452,6 +462,7 @@ static void tell(struct choices *choices)
                                                 .memory_full = is_full,
                                                 .waits = waits,
                                                 .connected = is_connected,
+                                                .rules_of = rules_of,
                                                 .on_record = on_record};
         static const struct overflow_config config = {.dir = "a folder", .max_bytes = 1 << 20};
         static struct story s;

@@ -83,7 +83,7 @@ static void add_lines(struct owner *o)
                 line.receipt = (struct receipt){(int64_t)line.number * 10, UINT64_MAX - line.number};
                 line.text.ptr = line.block->data;
                 line.text.len = (size_t)snprintf(line.block->data, 32, "line %u", o->added);
-                spool_add_take(&o->spool, &line, &(struct line_from){"uid 1", 1, line.number});
+                spool_add_take(&o->spool, &line, &(struct line_from){"uid 1", 1, line.number, "meta"});
         }
 }
 

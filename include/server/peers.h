@@ -1,0 +1,49 @@
+#ifndef PEERS_H
+#define PEERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <sys/types.h>
+
+#include "base/client_section.h"
+
+/* Who is a client of a section: "user:NAME", "group:NAME" by what the kernel says of the peer of a Unix socket, "certificate:NAME"
+ * by the names in a TLS client's certificate. */
+
+/* What is known of a peer. */
+struct peer {
+        bool has_user; /* of a Unix socket */
+        uid_t user;
+        gid_t *groups; /* the peer's own and its supplementary ones, when it connected */
+        size_t groups_len;
+        char *names; /* in its certificate, each with a NUL behind it */
+        size_t names_len;
+};
+
+/* Reads it from a connected Unix socket. To be deinitialised. */
+void peer_of_socket(struct peer *p, int fd);
+
+/* One more name. */
+void peer_add_name(struct peer *p, const char *name, size_t len);
+
+void peer_deinit(struct peer *p);
+
+struct peers {
+        uid_t *users;
+        size_t users_len;
+        gid_t *groups;
+        size_t groups_len;
+        char **names;
+        size_t names_len;
+        size_t unknown; /* users and groups that this system does not know */
+};
+
+/* Asks the system for names. 0, or ERR_CONFIG with one line in @ret_error; to be deinitialised in either case. */
+int peers_read(struct peers *p, const struct client_section *section, char ret_error[CONFIG_ERROR_BYTES]);
+
+void peers_deinit(struct peers *p);
+
+bool peers_have(const struct peers *list, const struct peer *peer);
+
+#endif

@@ -1,0 +1,16 @@
+#ifndef BASE64URL_H
+#define BASE64URL_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+
+/* RFC 4648 section 5, without padding, as RFC 7515 has it. */
+
+void base64url_put(struct buf *out, const void *data, size_t len);
+
+/* Appends the bytes; false for any other text, also one that another text stands for, too. */
+bool base64url_read(struct buf *out, struct slice text);
+
+#endif

@@ -1,0 +1,138 @@
+#include "base/ini_file.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <ini.h>
+
+#include "base/err.h"
+
+int ini_file_fail(char ret_error[INI_FILE_ERROR_BYTES], const char *fmt, ...)
+{
+        va_list args;
+
+        va_start(args, fmt);
+        vsnprintf(ret_error, INI_FILE_ERROR_BYTES, fmt, args);
+        va_end(args);
+        for (char *p = ret_error; *p; p++) {
+                if (iscntrl((unsigned char)*p))
+                        *p = '?';
+        }
+        return ERR_CONFIG;
+}
+
+/* inih parses. What it passes over in silence is looked after here, where it gets its lines from: it cuts
+ * lines that are longer than its buffer or hold a NUL, takes an indented line for a second value of the key
+ * before, ignores what stands behind a [section], and does not tell of one without keys. Nor does it tell its
+ * handler the line (Debian builds it without INI_HANDLER_LINENO). */
+struct file {
+        FILE *stream;
+        char name[INI_FILE_WHERE_BYTES -
+                  16]; /* the path's end, where the path is so long that it hides the message */
+        unsigned line;
+        const struct ini_file_ops *ops;
+        void *ctx;
+        char *ret_error;
+        int err;
+};
+
+static void format_where(const struct file *f, char ret[INI_FILE_WHERE_BYTES])
+{
+        snprintf(ret, INI_FILE_WHERE_BYTES, "%s:%u", f->name, f->line);
+}
+
+/* @line begins with its first visible character. */
+static int check_line(const struct file *f, const char *line)
+{
+        const char *end = strchr(line, ']');
+        char here[INI_FILE_WHERE_BYTES];
+        char section[INI_FILE_SECTION_BYTES + 1];
+
+        if (line[0] != '[' || !end) /* without the bracket inih refuses it */
+                return 0;
+        format_where(f, here);
+        snprintf(section, sizeof(section), "%.*s", (int)(end - line - 1), line + 1);
+        end += 1 + strspn(end + 1, " \t\r");
+        if (*end && *end != ';' && *end != '#')
+                return ini_file_fail(f->ret_error,
+                                     "%s: a setting must stand on a line of its own, below its [section]",
+                                     here);
+        return f->ops->on_section(f->ctx, here, section, f->ret_error);
+}
+
+/* inih's reader, like fgets: a line without its end and indentation. Newer versions of inih take a full
+ * buffer for the first part of a longer line; none is filled. */
+static char *next_line(char *buf, int size, void *arg)
+{
+        static const char bom[] = "\xef\xbb\xbf";
+        struct file *f = arg;
+        const char *start = buf;
+        int len = 0;
+        int c;
+
+        if (f->err)
+                return NULL;
+        f->line++;
+        while ((c = getc(f->stream)) != EOF && c != '\n' && c != '\0' && len < size - 2)
+                buf[len++] = (char)c;
+        buf[len] = '\0';
+        if (ferror(f->stream))
+                f->err = ini_file_fail(f->ret_error, "%s: %s", f->name, strerror(errno));
+        else if (c == '\0')
+                f->err = ini_file_fail(f->ret_error, "%s:%u: the line holds a NUL byte", f->name, f->line);
+        else if (c != EOF && c != '\n')
+                f->err = ini_file_fail(
+                        f->ret_error,
+                        "%s:%u: the line is longer than %d bytes; a long database.url may stand in "
+                        "$DATABASE_URL instead",
+                        f->name, f->line, size - 2);
+        if (f->err || (c == EOF && len == 0))
+                return NULL;
+        if (f->line == 1 && strncmp(buf, bom, strlen(bom)) == 0)
+                start += strlen(bom);
+        start += strspn(start, " \t\r\v\f");
+        memmove(buf, start, strlen(start) + 1);
+        f->err = check_line(f, buf);
+        return f->err ? NULL : buf;
+}
+
+static int on_setting(void *arg, const char *section, const char *key, const char *value)
+{
+        struct file *f = arg;
+        char here[INI_FILE_WHERE_BYTES];
+
+        if (f->err)
+                return 1;
+        format_where(f, here);
+        f->err = f->ops->on_setting(f->ctx, here, section, key, value, f->ret_error);
+        return 1;
+}
+
+int ini_file_read(const char *path, bool optional, const struct ini_file_ops *ops, void *ctx,
+                  char ret_error[INI_FILE_ERROR_BYTES])
+{
+        struct file f = {.ops = ops, .ctx = ctx, .ret_error = ret_error};
+        size_t len = strlen(path);
+        int bad_line;
+
+        if (len < sizeof(f.name))
+                snprintf(f.name, sizeof(f.name), "%s", path);
+        else
+                snprintf(f.name, sizeof(f.name), "...%s", path + len - (sizeof(f.name) - 4));
+        f.stream = fopen(path, "re");
+        if (!f.stream && optional && (errno == ENOENT || errno == ENOTDIR))
+                return 0;
+        if (!f.stream)
+                return ini_file_fail(ret_error, "%s: %s", f.name, strerror(errno));
+        bad_line = ini_parse_stream(next_line, &f, on_setting, &f);
+        if (bad_line > 0 && (!f.err || (unsigned)bad_line < f.line)) /* the first fault is told */
+                f.err = ini_file_fail(ret_error, "%s:%d: neither [section] nor key = value nor a comment",
+                                      f.name, bad_line);
+        else if (bad_line < 0 && !f.err)
+                f.err = ini_file_fail(ret_error, "%s: cannot be parsed: out of memory", f.name);
+        fclose(f.stream);
+        return f.err;
+}
