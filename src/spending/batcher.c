@@ -194,9 +194,3 @@ struct batch *batcher_take_any(struct batcher *b)
         }
         return batch;
 }
-
-void batcher_stats(const struct batcher *b, struct stats *r)
-{
-        r->batches_waiting += b->sealed_len;
-        r->bad_rows += b->doubtful_rows;
-}

@@ -543,7 +543,7 @@ static void on_lost(void *ctx)
         }
 }
 
-/* --- the beginning and the end --- */
+/* --- the beginning --- */
 
 void resolver_open(struct resolver *r, uv_loop_t *loop, const struct resolver_config *config,
                    struct memory *memory, const struct resolver_ops *ops, void *ctx)
@@ -572,46 +572,4 @@ void resolver_open(struct resolver *r, uv_loop_t *loop, const struct resolver_co
         uv_timer_init(loop, &r->retry);
         r->retry.data = r;
         pg_conn_open(&r->conn, loop, config->url, "resolver", &conn_ops, r);
-}
-
-static void on_retry_closed(uv_handle_t *handle)
-{
-        struct resolver *r = handle->data;
-
-        lookup_deinit(&r->lookup);
-        recheck_deinit(&r->recheck);
-        object_cache_deinit(&r->cache);
-        misses_deinit(&r->misses);
-        if (r->close_cb)
-                r->close_cb(r);
-}
-
-static void on_tick_closed(uv_handle_t *handle)
-{
-        struct resolver *r = handle->data;
-
-        uv_close((uv_handle_t *)&r->retry, on_retry_closed);
-}
-
-static void on_conn_closed(struct pg_conn *conn)
-{
-        struct resolver *r = container_of(conn, struct resolver, conn);
-
-        uv_close((uv_handle_t *)&r->tick, on_tick_closed);
-}
-
-void resolver_close(struct resolver *r, void (*cb)(struct resolver *))
-{
-        assert(resolver_empty(r));
-        r->close_cb = cb;
-        pg_conn_close(&r->conn, on_conn_closed);
-}
-
-void resolver_stats(const struct resolver *r, struct stats *stats)
-{
-        stats->cache_hits += r->hits;
-        stats->cache_misses += r->cache_misses;
-        stats->cache_objects += r->cache.len;
-        stats->cache_limit += r->cache.max_len;
-        stats->lookup_rows += r->parked;
 }

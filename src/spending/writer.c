@@ -479,11 +479,3 @@ void writer_close(struct writer *w, void (*cb)(struct writer *))
                 writer_return_batch(w);
         pg_conn_close(&w->conn, on_conn_closed);
 }
-
-void writer_stats(const struct writer *w, struct stats *r)
-{
-        r->batches += w->batches;
-        r->batch_rows += w->rows;
-        r->batch_failures += w->failures;
-        histogram_merge(&r->commit, &w->commit);
-}
