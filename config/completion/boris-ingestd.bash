@@ -38,7 +38,7 @@ _boris_ingestd()
         --by) candidates="account platform campaign object" ;;
         --format) candidates="table csv json" ;;
         --bucket) candidates="1h 1d 1w 1mon" ;;
-        --id | --field | --account | --object | --connection | --from | --to | --tcp | --retry | --url | =) return ;;
+        --id | --field | --account | --object | --connection | --from | --to | --tcp | --retry | --from-line | --url | =) return ;;
         esac
         if [ -n "$candidates" ]; then
                 mapfile -t COMPREPLY < <(compgen -W "$candidates" -- "$cur")
@@ -48,12 +48,13 @@ _boris_ingestd()
         case ${words[*]} in
         "" | help) candidates="run migrate check validate connection send top rejects spool hierarchy report help --version --help" ;;
         migrate) candidates="--status" ;;
-        check) candidates="--config-only" ;;
+        check) candidates="--config-only --format" ;;
         connection) candidates="create update show reencrypt list delete" ;;
         "connection create") candidates="META GOOGLE_ADS TIKTOK --id --file" ;;
         "connection create "*) candidates="--id --file" ;;
         "connection update"*) candidates="--file" ;;
         "connection show"*) candidates="--to-terminal" ;;
+        "connection list") candidates="--format" ;;
         "connection delete"*) candidates="--yes" ;;
         top) candidates="--url --once" ;;
         rejects) candidates="list replay" ;;
@@ -65,7 +66,7 @@ _boris_ingestd()
         "rejects list "*) candidates="$entries --format" ;;
         send | "rejects replay")
                 candidates=$delivery
-                [ "${words[*]}" = send ] || candidates="$delivery $entries"
+                [ "${words[*]}" = send ] && candidates="$delivery --from-line" || candidates="$delivery $entries"
                 compopt -o filenames
                 mapfile -t COMPREPLY < <(compgen -f -- "$cur")
                 ;;
@@ -75,11 +76,12 @@ _boris_ingestd()
                 mapfile -t COMPREPLY < <(compgen -f -- "$cur")
                 ;;
         "validate "*) candidates="--json --against-database" ;;
-        "send "*) candidates=$delivery ;;
+        "send "*) candidates="$delivery --from-line" ;;
         "rejects replay "*) candidates="$delivery $entries" ;;
         spool) candidates="status verify export" ;;
+        "spool status") candidates="--file --format" ;;
         "spool "*) candidates="--file" ;;
-        hierarchy) candidates="--account --object --connection --platform" ;;
+        hierarchy) candidates="--account --object --connection --platform --format" ;;
         report) candidates="--account --object --connection --platform --from --to --bucket --by --format --latest --explain" ;;
         esac
         mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -W "$candidates --config --set" -- "$cur")

@@ -110,7 +110,7 @@ bool config_is_override(const char *text);
 
 /* Fills @config with the defaults, then with @path (NULL: CONFIG_DEFAULT_PATH where it exists), then with
  * the @overrides, each "section.key=value", in their order; database.url falls back to $DATABASE_URL.
- * Files named "credential:NAME" are those of $CREDENTIALS_DIRECTORY, where this process may enter it. Sizes take the suffixes K, M, G, T (powers of 1024);
+ * Files named "credential:NAME" are those of $CREDENTIALS_DIRECTORY, where this process may enter it. Sizes and durations take units (units.h);
  * unix_mode is octal. On failure returns a code of enum err and writes to @ret_error one line without a line
  * end that names file and line (or "--set"), section.key, and the rule that was broken; neither a value of
  * database.url nor the password is ever in it.
@@ -137,6 +137,10 @@ struct config_source {
  * be after a restart. */
 void config_take_over(struct config *running, struct config *fresh, char ret_applied[CONFIG_NAMES_BYTES],
                       char ret_restart[CONFIG_NAMES_BYTES]);
+
+/* How many connections to the database a daemon has at most: for writing, look-ups and hierarchy in each worker, one that watches the
+ * tables, and one now and then for rejects.replay_unknown. */
+unsigned config_database_connections(const struct config *config);
 
 /* Whether listen.allow_users or listen.allow_groups keeps some local users out. */
 bool config_restricts_users(const struct config *config);

@@ -2,6 +2,7 @@
 #define LOG_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Logging to standard error, one line an event, or where that is systemd's journal to it, with fields. Foreign
@@ -83,5 +84,10 @@ struct log_limit {
 
 /* It happened once more, at loop time @now_ms: how often since the last line, or 0 where none is due yet. */
 uint64_t log_limit_pass(struct log_limit *l, uint64_t now_ms);
+
+/* Whether no thread asked the same of @text within the last minute: what several connections meet at once is logged
+ * once. log_news_over forgets all texts. */
+bool log_is_news(const char *text);
+void log_news_over(void);
 
 #endif

@@ -27,16 +27,18 @@ enum { ARGUMENTS_OVERRIDES_MAX = 64 };
         X(BY, "by", "WORD", "account, platform, campaign or object")                                         \
         X(LATEST, "latest", NULL, "print the latest record of each object and period instead")               \
         X(EXPLAIN, "explain", NULL, "print each stored row of an object, and why it counts or not")          \
-        X(FORMAT, "format", "WORD", "table, csv or json")                                                    \
+        X(FORMAT, "format", "WORD", "table, csv or json; check and spool status: table or json")             \
         X(SOCKET, "socket", "PATH", "the daemon's Unix socket (default: listen.unix)")                       \
         X(TCP, "tcp", "HOST:PORT", "the daemon's TCP address; without TLS")                                  \
-        X(RETRY, "retry", "SECONDS",                                                                         \
-          "give up after SECONDS without progress (default: 60); if set, also retry the first connection")   \
+        X(RETRY, "retry", "TIME",                                                                            \
+          "give up after TIME (90, 30s, 1h) without progress (default: 60s); if set, also retry the first "  \
+          "connection")                                                                                      \
+        X(FROM_LINE, "from-line", "N", "begin with line N, where an earlier send ended")                     \
         X(JSON, "json", NULL, "print JSON")                                                                  \
         X(AGAINST_DATABASE, "against-database", NULL,                                                        \
           "say what would be stored, duplicate or rejected; nothing is written")                             \
         X(URL, "url", "http://HOST:PORT", "the daemon's status address (default: http.listen)")              \
-        X(ONCE, "once", NULL, "print once and exit (default if stdout is not a terminal)")
+        X(ONCE, "once", NULL, "print once and exit (default if stdout is not a terminal, or TERM=dumb)")
 
 enum argument_option {
 #define X(name, text, value, doc) OPTION_##name,

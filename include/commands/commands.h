@@ -7,6 +7,8 @@
 #include "commands/arguments.h"
 #include "commands/delivery.h"
 
+/* A @format, here and below, is "table", "csv" or "json"; NULL: "table". */
+
 /* Runs the command that the arguments ask for, the daemon included, with the configuration that they name.
  * Returns the process's exit status; wrong usage is told before any other fault. */
 int commands_run(const struct arguments *a);
@@ -18,7 +20,7 @@ int commands_run(const struct arguments *a);
 int command_migrate(const struct config *config, bool status_only);
 
 /* Looks at configuration and, unless @config_only, database and schema, a line for each; 1 where anything is wrong. */
-int command_check(const struct config *config, bool config_only);
+int command_check(const struct config *config, bool config_only, const char *format);
 
 /* Reads a JSON object of credentials from @file, or from standard input where that is NULL; prints the new
  * connection's uuid. @id may be NULL. */
@@ -35,7 +37,7 @@ int command_connection_show(const struct config *config, const char *id, bool to
 int command_connection_reencrypt(const struct config *config);
 
 /* Prints a line for each platform connection, never its credentials. */
-int command_connection_list(const struct config *config);
+int command_connection_list(const struct config *config, const char *format);
 
 /* Deletes a connection and all that belongs to it. Without @yes it asks first. */
 int command_connection_delete(const struct config *config, const char *id, bool yes);
@@ -74,7 +76,7 @@ int command_top(const struct config *config, const char *url, bool once);
 
 /* These look into the spool, or into @file where it is not NULL. Status: how much lies there, and since when.
  * Verify: 1 where it is not whole. Export: the lines as they were sent, in order of arrival. */
-int command_spool_status(const struct config *config, const char *file);
+int command_spool_status(const struct config *config, const char *file, const char *format);
 int command_spool_verify(const struct config *config, const char *file);
 int command_spool_export(const struct config *config, const char *file);
 
@@ -87,7 +89,7 @@ struct account_options {
 };
 
 /* Prints an account's hierarchy as a tree, or one object's lineage in it. */
-int command_hierarchy(const struct config *config, const struct account_options *options);
+int command_hierarchy(const struct config *config, const struct account_options *options, const char *format);
 
 struct report_options {
         struct account_options of; /* account NULL: of all */

@@ -31,7 +31,7 @@ bool db_url_valid(const char *url);
 
 #define DB_BAD_URL                                                                                           \
         "database.url is no valid libpq conninfo or URL: in a URL, special characters of a value must be "   \
-        "percent-encoded ('@' as %40)"
+        "percent-encoded ('@' as %40), and no quotes may stand around it"
 
 /* The end of a probe (ad_object_probe_sql, ad_account_probe_sql), after a statement for
  * one candidate: on to the next one where it failed, and with the last failure where all did. All is rolled

@@ -20,6 +20,15 @@ struct server_facts {
 
 int inspect_server(struct db *db, struct server_facts *ret);
 
+/* How many connections there may be; -1 for no limit. */
+struct connection_limits {
+        int64_t role;
+        int64_t database;
+        int64_t server; /* for ordinary roles */
+};
+
+int inspect_connections(struct db *db, struct connection_limits *ret);
+
 struct hypertable_facts {
         bool exists;
         char column[64];   /* what spending is partitioned by */

@@ -1,6 +1,8 @@
 #ifndef MODEL_SESSION_H
 #define MODEL_SESSION_H
 
+#include "model/session_host.h"
+
 /* A role and a database can carry a default for almost every setting. These statements fix those that a promise
  * rests on or that change what a statement means; fits.h verifies what the role may not set. Settings that
  * only cost time, or that belong to the operator's triggers (DateStyle, TimeZone, row_security, ...), stay.
@@ -12,6 +14,10 @@ extern const char session_command_sql[];
 /* For the daemon's connections; then the first look (fits.h). */
 extern const char session_daemon_sql[];
 
+/* Connections use this password where the url has none, or the first line of @file, which is read for each connection: the
+ * password may be rotated. "": libpq's own means. To be called before there are threads. */
+void session_use_password(const char *password, const char *file);
+
 enum session_outcome {
         SESSION_FAILED, /* no connection, or it broke: PQerrorMessage tells why */
         SESSION_SILENT, /* connected, but the server or pooler answers nothing */
@@ -22,6 +28,11 @@ enum session_outcome {
 /* Connects with these parameters (PQconnectdbParams, with expand_dbname). @ret_pg: PGconn, in each case; to be given to PQfinish.
  * Blocks, for a bounded time. */
 enum session_outcome session_connect(const char *const *keywords, const char *const *values, void **ret_pg);
+
+/* The same, where the url, the value of "dbname", names several hosts: @last, which served last, is tried first, so that a dead
+ * host before it does not cost its timeout each time. *last becomes the one that it is connected to. */
+enum session_outcome session_connect_again(const char *const *keywords, const char *const *values,
+                                           struct session_host *last, void **ret_pg);
 
 #define SESSION_SILENT_TEXT "the server took the connection and answers nothing"
 

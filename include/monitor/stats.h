@@ -42,6 +42,8 @@ const char *refusal_reason_name(enum refusal_reason reason);
 
 enum {
         STATS_PEER_BYTES = 128,
+        STATS_CLIENT_BYTES = 65,
+        STATS_CLIENTS_MAX = 32,
         STATS_ERROR_BYTES = 512,
         STATS_CONNECTIONS_MAX = 200,
         STATS_REJECTS_MAX = 50,
@@ -51,6 +53,8 @@ struct stats_connection {
         uint64_t number; /* the daemon's n-th */
         unsigned worker; /* from 1 */
         char peer[STATS_PEER_BYTES];
+        char client[STATS_CLIENT_BYTES]; /* as its hello names it; "" for none, here and below */
+        char version[STATS_CLIENT_BYTES];
         uint64_t lines;                 /* received */
         uint64_t counts[LINE_OUTCOMES]; /* of those that are acked */
         uint64_t in_flight;             /* those that are not */
@@ -66,10 +70,17 @@ struct stats_section {
         struct rules_tally tally; /* without its next */
 };
 
+/* Clients that share a name. */
+struct stats_client {
+        char name[STATS_CLIENT_BYTES];
+        unsigned open; /* connections */
+};
+
 struct stats_reject {
         int64_t time_us; /* since the Unix epoch */
         uint64_t connection;
-        uint64_t line; /* of that connection */
+        uint64_t line;  /* of that connection */
+        uint64_t times; /* the same reject came so often; all above is of the last time */
         char peer[STATS_PEER_BYTES];
         struct reject reject;
 };
@@ -152,6 +163,10 @@ struct stats {
         struct stats_spool spool;
         struct stats_reject_file rejects_file; /* the main thread's to fill */
 
+        /* By the names that clients gave; those that found no room count as unnamed. Only where it is told more than counts. */
+        struct stats_client clients[STATS_CLIENTS_MAX];
+        size_t clients_len;
+
         /* Only where they were asked for; owned. */
         struct stats_connection *connections; /* those with the oldest lines first, and at most so many */
         size_t connections_len;
@@ -173,13 +188,17 @@ uint64_t stats_earlier(uint64_t a, uint64_t b);
 /* Adds to r->connections, which it makes. Those with the oldest lines stay where there are too many. */
 void stats_add_connection(struct stats *r, const struct stats_connection *c);
 
+/* Counts @open more connections of clients called @name. */
+void stats_add_client(struct stats *r, const char *name, unsigned open);
+
 /* Adds to r->sections, which it makes. */
 void stats_add_section(struct stats *r, const struct stats_section *c);
 
-/* The latest refused lines of a worker. Zeroed at first. */
+/* The latest rejects of a worker, each once however often it came. Zeroed at first. */
 struct reject_ring {
         struct stats_reject items[STATS_REJECTS_MAX];
-        uint64_t added;
+        uint8_t order[STATS_REJECTS_MAX]; /* their places, newest first */
+        size_t len;
 };
 
 void reject_ring_add(struct reject_ring *ring, const char *peer, uint64_t connection, uint64_t line,

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/slice.h"
 #include "base/uuid.h"
+#include "model/session_host.h"
 #include "pg/sqlstate.h"
 
 /* One connection to PostgreSQL, joined to the loop: it connects by itself, again and again with growing
@@ -57,13 +58,14 @@ struct pg_conn {
         const struct pg_conn_ops *ops;
         void *ctx;
         enum pg_conn_state state;
-        void *pg;          /* PGconn */
-        uv_poll_t *poll;   /* on its socket; freed by its close callback */
-        uv_timer_t timer;  /* of WAITING */
-        void *attempt;     /* struct pg_attempt, of CONNECTING */
-        void *result;      /* PGresult of the command so far */
-        void *answer;      /* PGresult of the owner's command, in VERIFY */
-        unsigned failures; /* in a row */
+        void *pg;                 /* PGconn */
+        uv_poll_t *poll;          /* on its socket; freed by its close callback */
+        uv_timer_t timer;         /* of WAITING */
+        void *attempt;            /* struct pg_attempt, of CONNECTING */
+        struct session_host last; /* that it was connected to */
+        void *result;             /* PGresult of the command so far */
+        void *answer;             /* PGresult of the owner's command, in VERIFY */
+        unsigned failures;        /* in a row */
         bool flushing;
         bool doubt;        /* a look is due as soon as no transaction is open */
         bool gave_up;      /* its owner did, over an error, and it has not served since */
@@ -92,6 +94,12 @@ void pg_conn_give_up(struct pg_conn *c, const char *what, const struct pg_error 
 /* The same without an error of the database's: it does not answer, or is not needed. Nothing happens where
  * there is no connection. */
 void pg_conn_drop(struct pg_conn *c, const char *why);
+
+/* The same for a connection that another one is to have: the next attempt comes late. */
+void pg_conn_yield(struct pg_conn *c, const char *why);
+
+/* Makes the next attempt now, if one is waited for. */
+void pg_conn_hurry(struct pg_conn *c);
 
 /* The connection has served its purpose, so that the pauses are short again. An owner that gives up says so
  * only when it got on with its work: each new connection succeeds with its first commands. */

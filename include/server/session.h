@@ -13,6 +13,7 @@
 #include "server/client_log.h"
 #include "server/received.h"
 #include "wire/acks.h"
+#include "wire/hello.h"
 #include "wire/rules.h"
 #include "wire/line.h"
 #include "wire/reply.h"
@@ -87,7 +88,9 @@ struct session {
         uint64_t number;      /* for people: the daemon's n-th connection */
         bool denied;          /* for admit */
         bool own;             /* the daemon's own client: it may write what those may for whom it sends */
-        char peer[SESSION_PEER_BYTES]; /* for people: "uid 1000, pid 4711", "127.0.0.1 port 5000" */
+        char peer
+                [SESSION_PEER_BYTES]; /* for people: "uid 1000, pid 4711", "meta-sync (127.0.0.1 port 5000)" */
+        struct hello hello;           /* what the client calls itself, made visible; "" for nothing */
         enum session_state state;
         enum session_place place;
         struct rules *client;      /* what it may write, by the rules of now; NULL: there are none */
@@ -136,6 +139,9 @@ int session_accept_take(struct sessions *set, const struct session_socket *socke
 void session_settle(struct session *s, uint64_t line_no, enum line_outcome outcome,
                     const struct reject *reject);
 
+/* The client's first line says what it is called. */
+void session_set_hello(struct session *s, const struct hello *hello);
+
 /* One of its lines in flight will never be settled: no ack will cover it, nor any later line. Only while the
  * set is draining. */
 void session_abandon(struct session *s);
@@ -175,7 +181,7 @@ void session_on_gone(struct session *s);
 /* Of a client that is not read from: finds out in time whether it is still there. */
 void session_probe(struct session *s);
 
-/* Adds a client to @r's numbers, and with @list to its connections; worker number @worker has it. */
-void session_stats(const struct session *s, struct stats *r, bool list, unsigned worker);
+/* Adds a client to @r's numbers and lists, as @detail says; worker number @worker has it. */
+void session_stats(const struct session *s, struct stats *r, enum stats_detail detail, unsigned worker);
 
 #endif

@@ -15,4 +15,7 @@ struct row {
  * many others. */
 void row_detach(struct row *row);
 
+/* Whether its sender may write what the record names: the same for all rows of a sender and an account. */
+bool row_permitted(const struct row *row, struct reject *ret_reject);
+
 #endif

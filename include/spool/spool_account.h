@@ -16,6 +16,7 @@
 enum spool_account_status {
         SPOOL_ACCOUNT_READ,
         SPOOL_ACCOUNT_MISSING, /* there is no file */
+        SPOOL_ACCOUNT_NEWER,   /* a newer version wrote it */
         SPOOL_ACCOUNT_DAMAGED, /* no entry is whole, or the file cannot be read */
 };
 

@@ -16,6 +16,7 @@
 #include "base/client_section.h"
 #include "base/err.h"
 #include "base/ini_file.h"
+#include "base/units.h"
 
 #define KB              UINT64_C(1024)
 #define MB              (KB * KB)
@@ -43,14 +44,14 @@ const struct setting config_settings[] = {
         {"listen", "tls_client_crl", "", TYPE_FILE, AT(listen.tls_client_crl), 0, FILE_PATH_BYTES},
         {"limits", "max_line_bytes", "1048576", TYPE_SIZE, AT(limits.max_line_bytes), KB, 64 * MB},
         {"limits", "max_connections", "1024", TYPE_UINT, AT(limits.max_connections), 1, 65536},
-        {"limits", "idle_ms", "3600000", TYPE_UINT, AT(limits.idle_ms), 0, 604800000},
+        {"limits", "idle_ms", "3600000", TYPE_MS, AT(limits.idle_ms), 0, 604800000},
         {"limits", "memory_bytes", "256M", TYPE_SIZE, AT(limits.memory_bytes), 16 * MB, 1024 * GB},
         {"batch", "rows", "10000", TYPE_UINT, AT(batch.rows), 1, 1000000},
         {"batch", "bytes", "8M", TYPE_SIZE, AT(batch.bytes), 64 * KB, GB / 2},
-        {"batch", "linger_ms", "50", TYPE_UINT, AT(batch.linger_ms), 0, 60000},
+        {"batch", "linger_ms", "50", TYPE_MS, AT(batch.linger_ms), 0, 60000},
         {"resolve", "cache_objects", "1000000", TYPE_SIZE, AT(resolve.cache_objects), 0, 100000000},
-        {"resolve", "unknown_grace_ms", "0", TYPE_UINT, AT(resolve.unknown_grace_ms), 0, 86400000},
-        {"resolve", "recheck_ms", "20000", TYPE_UINT, AT(resolve.recheck_ms), 1000, 3600000},
+        {"resolve", "unknown_grace_ms", "0", TYPE_MS, AT(resolve.unknown_grace_ms), 0, 86400000},
+        {"resolve", "recheck_ms", "20000", TYPE_MS, AT(resolve.recheck_ms), 1000, 3600000},
         {"spool", "dir", "", TYPE_PATH, AT(spool.dir), 0, FILE_PATH_BYTES},
         {"spool", "max_bytes", "4G", TYPE_SIZE, AT(spool.max_bytes), MB, 1024 * GB},
         {"rejects", "file", "", TYPE_PATH, AT(rejects.file), 0, FILE_PATH_BYTES},
@@ -58,14 +59,14 @@ const struct setting config_settings[] = {
         {"rejects", "keep", "4", TYPE_UINT, AT(rejects.keep), 0, 1000},
         {"rejects", "replay_unknown", "off", TYPE_SWITCH, AT(rejects.replay_unknown), 0, 0},
         {"http", "listen", "127.0.0.1:9464", TYPE_ADDRESS, AT(http.listen), 0, 0},
-        {"shutdown", "timeout_ms", "25000", TYPE_UINT, AT(shutdown.timeout_ms), 0, 600000},
+        {"shutdown", "timeout_ms", "25000", TYPE_MS, AT(shutdown.timeout_ms), 0, 600000},
         {"relay", "servers", "nats://127.0.0.1:4222", TYPE_STRING, AT(relay.servers), 0, 0},
         {"relay", "stream", "BORIS", TYPE_STRING, AT(relay.stream), 0, 0},
         {"relay", "subject", "boris.p", TYPE_STRING, AT(relay.subject), 0, 0},
         {"relay", "partitions", "0-3", TYPE_STRING, AT(relay.partitions), 0, 0},
         {"relay", "window_bytes", "16M", TYPE_SIZE, AT(relay.window_bytes), 64 * KB, GB},
         {"relay", "rejects_subject", "boris.rejects", TYPE_STRING, AT(relay.rejects_subject), 0, 0},
-        {"relay", "lease_ms", "3000", TYPE_UINT, AT(relay.lease_ms), 2000, 60000},
+        {"relay", "lease_ms", "3000", TYPE_MS, AT(relay.lease_ms), 2000, 60000},
         {"relay", "credentials_file", "", TYPE_FILE, AT(relay.credentials_file), 0, FILE_PATH_BYTES},
         {"relay", "tls_ca", "", TYPE_FILE, AT(relay.tls_ca), 0, FILE_PATH_BYTES},
         {"relay", "tls_cert", "", TYPE_FILE, AT(relay.tls_cert), 0, FILE_PATH_BYTES},
@@ -92,33 +93,23 @@ _Static_assert((int)SETTINGS <= (int)CONFIG_SETTINGS_MAX &&
 
 /* --- values: each reader returns whether the value keeps to the setting's rule --- */
 
-/* A whole number with an optional K, M, G or T. False for anything else, and for overflow. */
-static bool parse_number(const char *value, bool suffixes, uint64_t *ret)
-{
-        static const char letters[] = "KMGT";
-        char *end;
-        const char *letter;
-
-        if (*value < '0' || *value > '9')
-                return false;
-        errno = 0;
-        *ret = strtoull(value, &end, 10);
-        if (errno)
-                return false;
-        if (suffixes && *end && (letter = strchr(letters, *end))) {
-                unsigned shift = 10 * (unsigned)(letter - letters + 1);
-
-                if (*ret > UINT64_MAX >> shift)
-                        return false;
-                *ret <<= shift;
-                end++;
-        }
-        return *end == '\0';
-}
-
 static bool read_number(const struct setting *s, const char *value, uint64_t *ret)
 {
-        return parse_number(value, s->type != TYPE_UINT, ret) && *ret >= s->min && *ret <= s->max;
+        const char *end;
+        bool ok;
+
+        switch (s->type) {
+        case TYPE_SIZE:
+                ok = units_size(value, ret);
+                break;
+        case TYPE_MS:
+                ok = units_duration(value, 1, ret);
+                break;
+        default:
+                end = units_number(value, ret);
+                ok = end && *end == '\0';
+        }
+        return ok && *ret >= s->min && *ret <= s->max;
 }
 
 static bool read_mode(const struct setting *s, const char *value, unsigned *ret)
@@ -226,10 +217,12 @@ static bool is_host(const char *host, size_t len)
 static bool is_address(const char *value)
 {
         const char *colon = strrchr(value, ':');
+        const char *end = NULL;
         uint64_t port;
 
-        return colon && is_host(value, (size_t)(colon - value)) && parse_number(colon + 1, false, &port) &&
-               port <= UINT16_MAX;
+        if (colon && is_host(value, (size_t)(colon - value)))
+                end = units_number(colon + 1, &port);
+        return end && *end == '\0' && port <= UINT16_MAX;
 }
 
 /* False, and the setting as it was, where @value breaks the setting's rule. */
@@ -247,6 +240,7 @@ static bool set(struct config *config, const struct setting *s, const char *valu
         case TYPE_ADDRESS:
                 return (!*value || is_address(value)) && read_string(value, config_field(config, s));
         case TYPE_UINT:
+        case TYPE_MS:
                 if (!read_number(s, value, &number))
                         return false;
                 *(unsigned *)config_field(config, s) = (unsigned)number;
@@ -279,10 +273,13 @@ static int fail_rule(const struct setting *s, const char *where, char *ret_error
 
         switch (s->type) {
         case TYPE_UINT:
+        case TYPE_MS:
         case TYPE_SIZE:
                 return fail(ret_error, "%s: %s.%s must be a whole number from %" PRIu64 " to %" PRIu64 "%s",
                             where, s->section, s->key, s->min, s->max,
-                            s->type == TYPE_UINT ? "" : " (suffixes K, M, G, T)");
+                            s->type == TYPE_UINT ? ""
+                            : s->type == TYPE_MS ? " (suffixes ms, s, m, h, d)"
+                                                 : " (suffixes K, M, G, T)");
         case TYPE_PATH:
         case TYPE_FILE:
                 return fail(ret_error, "%s: %s.%s must be a path of at most %" PRIu64 " bytes", where,
@@ -482,6 +479,14 @@ bool config_check_password_file(const struct config *config, char ret_why[CONFIG
                 "database.password_file %.200s: its mode %04o lets others read or change it (chmod 600, or 640)",
                 path, st.st_mode & 07777);
         return true;
+}
+
+unsigned config_database_connections(const struct config *config)
+{
+        unsigned workers = config->daemon.workers;
+        unsigned writers = config->database.writers > workers ? config->database.writers : workers;
+
+        return writers + 2 * workers + 1 + config->rejects.replay_unknown;
 }
 
 bool config_restricts_users(const struct config *config)

@@ -19,6 +19,7 @@ static bool is_same(const struct setting *s, const struct config *a, const struc
         case TYPE_SIZE:
                 return *(const size_t *)x == *(const size_t *)y;
         case TYPE_UINT:
+        case TYPE_MS:
         case TYPE_MODE:
                 return *(const unsigned *)x == *(const unsigned *)y;
         case TYPE_LEVEL:
@@ -120,10 +121,11 @@ static void take_over(const struct setting *s, struct config *running, struct co
 {
         char *mine = config_field(running, s);
         char *theirs = config_field(fresh, s);
-        size_t bytes = s->type == TYPE_UINT || s->type == TYPE_MODE ? sizeof(unsigned)
-                       : s->type == TYPE_SIZE                       ? sizeof(size_t)
-                       : s->type == TYPE_LEVEL                      ? sizeof(enum log_level)
-                                                                    : sizeof(char *);
+        size_t bytes = s->type == TYPE_UINT || s->type == TYPE_MS || s->type == TYPE_MODE ? sizeof(unsigned)
+                       : s->type == TYPE_SWITCH                                           ? sizeof(bool)
+                       : s->type == TYPE_SIZE                                             ? sizeof(size_t)
+                       : s->type == TYPE_LEVEL ? sizeof(enum log_level)
+                                               : sizeof(char *);
 
         for (size_t i = 0; i < bytes; i++) {
                 char byte = mine[i];
@@ -133,6 +135,19 @@ static void take_over(const struct setting *s, struct config *running, struct co
         }
 }
 
+/* The file is read again for each connection. */
+static void take_password(struct config *running, struct config *fresh, char ret_applied[CONFIG_NAMES_BYTES])
+{
+        char *mine = running->database.password;
+
+        if (strcmp(running->database.password_file, fresh->database.password_file) != 0 ||
+            strcmp(mine, fresh->database.password) == 0)
+                return;
+        snprintf(ret_applied, CONFIG_NAMES_BYTES, "database.password_file");
+        running->database.password = fresh->database.password;
+        fresh->database.password = mine;
+}
+
 void config_take_over(struct config *running, struct config *fresh, char ret_applied[CONFIG_NAMES_BYTES],
                       char ret_restart[CONFIG_NAMES_BYTES])
 {
@@ -140,6 +155,7 @@ void config_take_over(struct config *running, struct config *fresh, char ret_app
 
         ret_applied[0] = '\0';
         ret_restart[0] = '\0';
+        take_password(running, fresh, ret_applied);
         for (size_t i = 0; i < config_settings_len; i++)
                 taken[i] = is_taken_over(&config_settings[i], running, fresh);
         for (size_t i = 0; i < config_settings_len; i++) {

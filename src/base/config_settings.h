@@ -14,6 +14,7 @@ enum setting_type {
         TYPE_FILE,    /* a path that may be "credential:NAME" */
         TYPE_ADDRESS, /* "", host:port or [v6]:port */
         TYPE_UINT,
+        TYPE_MS, /* a duration, stored in milliseconds */
         TYPE_SIZE,
         TYPE_MODE,
         TYPE_LEVEL,

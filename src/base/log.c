@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <xxhash.h>
 
 #include "base/clock.h"
 #include "base/log_queue.h"
@@ -19,6 +21,8 @@
 enum {
         LINE_BYTES = 2048,
         ENTRY_BYTES = 4096,
+        NEWS_TEXTS = 16,
+        NEWS_MS = 60000,
         REPEAT_MS = 10000, /* how long a repeated event may be held back */
 };
 
@@ -302,6 +306,43 @@ void log_event(enum log_level level, const struct log_fields *fields, const char
                 log_queue_put(&f.item, level == LOG_LEVEL_ERROR);
         else
                 write_item(&f.item);
+}
+
+/* --- what is news --- */
+
+static struct {
+        pthread_mutex_t lock;
+        struct {
+                uint64_t hash;
+                int64_t at_ms;
+        } texts[NEWS_TEXTS];
+        size_t next; /* to be overwritten */
+} news = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+bool log_is_news(const char *text)
+{
+        uint64_t hash = XXH3_64bits(text, strlen(text));
+        int64_t now = clock_monotonic_ms();
+        bool known = false;
+
+        pthread_mutex_lock(&news.lock);
+        for (size_t i = 0; i < NEWS_TEXTS; i++)
+                known |= news.texts[i].hash == hash && news.texts[i].at_ms > 0 &&
+                         now - news.texts[i].at_ms < NEWS_MS;
+        if (!known) {
+                news.texts[news.next].hash = hash;
+                news.texts[news.next].at_ms = now;
+                news.next = (news.next + 1) % NEWS_TEXTS;
+        }
+        pthread_mutex_unlock(&news.lock);
+        return !known;
+}
+
+void log_news_over(void)
+{
+        pthread_mutex_lock(&news.lock);
+        memset(news.texts, 0, sizeof(news.texts));
+        pthread_mutex_unlock(&news.lock);
 }
 
 uint64_t log_limit_pass(struct log_limit *l, uint64_t now_ms)

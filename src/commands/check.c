@@ -1,6 +1,7 @@
 #include "commands/commands.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #include "base/visible.h"
 #include "commands/command.h"
 #include "commands/secrets.h"
+#include "commands/table.h"
 #include "model/catalogue.h"
 #include "model/fits.h"
 #include "model/inspect.h"
@@ -24,7 +26,11 @@
 #include "server/listener.h"
 #include "server/tls.h"
 
+enum { RESULT_BYTES = 4096 };
+
 struct check {
+        struct table table; /* of the results, for programs */
+        bool json;
         struct db db;
         bool missing; /* tables are */
         unsigned done;
@@ -40,9 +46,16 @@ static bool report(struct check *c, bool ok, const char *fmt, ...)
 
         c->done++;
         c->wrong += !ok;
-        fputs(ok ? "ok     " : "wrong  ", stdout);
         va_start(args, fmt);
-        visible_vprint_line(stdout, fmt, args);
+        if (c->json) {
+                char text[RESULT_BYTES];
+
+                vsnprintf(text, sizeof(text), fmt, args);
+                table_add(&c->table, (const char *[]){ok ? "ok" : "wrong", text});
+        } else {
+                fputs(ok ? "ok     " : "wrong  ", stdout);
+                visible_vprint_line(stdout, fmt, args);
+        }
         va_end(args);
         return ok;
 }
@@ -85,6 +98,30 @@ static bool check_server(struct check *c, struct server_facts *facts)
                        facts->encoding);
         check_timescaledb(c, facts);
         return true;
+}
+
+static bool check_limit(struct check *c, int64_t limit, unsigned needed, const char *whose,
+                        const char *remedy)
+{
+        return limit < 0 || limit >= needed ||
+               report(c, false,
+                      "connections: the daemon uses %u, %s allows %" PRId64
+                      ": it runs fewer writers, and with less than 4 none: %s, or lower database.writers",
+                      needed, whose, limit, remedy);
+}
+
+static void check_connections(struct check *c, const struct config *config)
+{
+        unsigned needed = config_database_connections(config);
+        struct connection_limits limits;
+
+        if (inspect_connections(&c->db, &limits) != 0)
+                report_error(c, "connections");
+        else if (check_limit(c, limits.role, needed, "the role", "raise the role's CONNECTION LIMIT") &&
+                 check_limit(c, limits.database, needed, "the database",
+                             "raise the database's CONNECTION LIMIT") &&
+                 check_limit(c, limits.server, needed, "the server", "raise max_connections"))
+                report(c, true, "connections: the daemon uses up to %u", needed);
 }
 
 static void check_migrations(struct check *c)
@@ -302,7 +339,8 @@ static void check_tls(struct check *c, const struct config *config)
         else if (config->listen.tls_cert[0] &&
                  tls_server_load(&tls,
                                  &(struct tls_files){config->listen.tls_cert, config->listen.tls_key,
-                                                     config->listen.tls_client_ca, config->listen.tls_client_crl},
+                                                     config->listen.tls_client_ca,
+                                                     config->listen.tls_client_crl},
                                  error) != 0)
                 report(c, false, "configuration: %s", error);
         tls_server_deinit(&tls);
@@ -429,8 +467,10 @@ static void check_database(struct check *c, const struct config *config)
         struct server_facts server;
 
         if (db_open(&c->db, config->database.url) != 0) {
-                report(c, false, "database: %s%s", c->db.error, command_connect_advice(config));
+                if (db_url_valid(config->database.url)) /* else check_url has told */
+                        report(c, false, "database: %s (%s)", c->db.error, command_connect_advice(&c->db));
         } else if (check_server(c, &server)) {
+                check_connections(c, config);
                 check_migrations(c);
                 check_schema(c, &server);
                 if (!c->missing)
@@ -439,15 +479,25 @@ static void check_database(struct check *c, const struct config *config)
         db_close(&c->db);
 }
 
-int command_check(const struct config *config, bool config_only)
+int command_check(const struct config *config, bool config_only, const char *format_text)
 {
-        struct check c = {0};
+        static const struct table_column columns[] = {{"result", TABLE_KEEP, false},
+                                                      {"what", TABLE_KEEP, false}};
+        struct check c = {.table = {.columns = columns, .columns_len = 2}};
+        enum table_format format;
+        int status = command_read_format(format_text, false, &format);
 
+        if (status != DONE)
+                return status;
+        c.json = format == TABLE_JSON;
         if (config->credentials.key_file[0])
                 secrets_hide();
         check_configuration(&c, config);
         if (!config_only)
                 check_database(&c, config);
+        if (c.json)
+                table_print(&c.table, stdout, format, NULL);
+        table_deinit(&c.table);
         if (c.wrong > 0)
                 return command_fail(FAILED, "%u of %u things are wrong: see above for each", c.wrong, c.done);
         return DONE;

@@ -3,15 +3,18 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/visible.h"
 #include "model/ad_object.h"
+#include "model/connect_fault.h"
 #include "pg/sqlstate.h"
 #include "wire/reply.h"
 
-int command_fail(enum exit_status status, const char *fmt, ...)
+int command_fail(int status, const char *fmt, ...)
 {
         va_list args;
 
@@ -20,7 +23,23 @@ int command_fail(enum exit_status status, const char *fmt, ...)
         va_start(args, fmt);
         visible_vprint_line(stderr, fmt, args);
         va_end(args);
-        return (int)status;
+        return status;
+}
+
+int command_read_format(const char *text, bool csv, enum table_format *ret)
+{
+        *ret = TABLE_TEXT;
+        if (!text || (table_format_parse(slice_str(text), ret) && (csv || *ret != TABLE_CSV)))
+                return DONE;
+        return command_fail(USAGE, "--format must be table%s or json; see boris-ingestd --help",
+                            csv ? ", csv" : "");
+}
+
+bool command_terminal_is_dumb(void)
+{
+        const char *term = getenv("TERM");
+
+        return term && strcmp(term, "dumb") == 0;
 }
 
 void command_print_reject(bool json, uint64_t line, const char *code, const char *field, const char *message)
@@ -54,19 +73,21 @@ int command_fail_db(const struct db *db, const char *what)
         return command_fail(FAILED, "%s: %s: %s", what, db->error, command_advice(db));
 }
 
-const char *command_connect_advice(const struct config *config)
+const char *command_connect_advice(const struct db *db)
 {
-        return db_url_valid(config->database.url)
-                       ? " (check database.url or $DATABASE_URL, and whether the server runs)"
-                       : "";
+        const char *advice = connect_advice(db->error);
+
+        return advice ? advice : "check database.url or $DATABASE_URL, and whether the server runs";
 }
 
 int command_open_database(struct db *db, const struct config *config)
 {
         if (db_open(db, config->database.url) == 0)
                 return 0;
-        return command_fail(FAILED, "cannot connect to the database: %s%s", db->error,
-                            command_connect_advice(config));
+        if (!db_url_valid(config->database.url))
+                return command_fail(FAILED, "cannot connect to the database: %s", db->error);
+        return command_fail(FAILED, "cannot connect to the database: %s (%s)", db->error,
+                            command_connect_advice(db));
 }
 
 int command_read_account(const struct account_options *options, struct command_account *ret)

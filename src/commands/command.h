@@ -6,6 +6,7 @@
 
 #include "base/config.h"
 #include "commands/commands.h"
+#include "commands/table.h"
 #include "model/ad_account.h"
 #include "model/db.h"
 
@@ -14,7 +15,13 @@
 enum exit_status { DONE, FAILED, USAGE };
 
 /* Tells what went wrong, one line on standard error; returns @status. */
-int command_fail(enum exit_status status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int command_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* NULL is "table". 0, or USAGE once it is told; @csv: whether that is a format, too. */
+int command_read_format(const char *text, bool csv, enum table_format *ret);
+
+/* A terminal that can only print (TERM=dumb). */
+bool command_terminal_is_dumb(void);
 
 /* What a command says last when lines were rejected: how many, of how many (uint64_t). */
 #define COMMAND_REJECTED_FORMAT "%" PRIu64 " of %" PRIu64 " lines were rejected: see above for each"
@@ -27,8 +34,8 @@ int command_fail_db(const struct db *db, const char *what);
 
 const char *command_advice(const struct db *db);
 
-/* What to do where the database cannot be connected to; to be put behind the reason. */
-const char *command_connect_advice(const struct config *config);
+/* What to do where the database cannot be connected to. */
+const char *command_connect_advice(const struct db *db);
 
 /* 0, or FAILED once it is told; @db is to be closed in either case. */
 int command_open_database(struct db *db, const struct config *config);

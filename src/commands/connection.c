@@ -11,6 +11,7 @@
 #include "base/visible.h"
 #include "commands/command.h"
 #include "commands/secrets.h"
+#include "commands/table.h"
 #include "model/platform_connection.h"
 
 static int insert(struct db *db, const struct platform_connection_new *row)
@@ -82,61 +83,100 @@ int command_connection_create(const struct config *config, const char *platform,
         return status;
 }
 
-/* Behind a line of the list: how the credentials are kept, where this role may see that. */
-static void print_keeping(const struct jwk_set *keys, const struct platform_connection_keepings *all,
-                          const struct uuid *id)
-{
+/* How a connection's credentials are kept, as far as this role may see that. */
+struct keeping {
+        const char *words; /* NULL: it may not */
         char kid[JWK_KID_BYTES];
+};
+
+static struct keeping find_keeping(const struct jwk_set *keys, const struct platform_connection_keepings *all,
+                                   const struct uuid *id)
+{
+        struct keeping ret = {NULL, ""};
 
         for (size_t i = 0; i < all->len; i++) {
                 if (!uuid_eq(&all->rows[i].id, id))
                         continue;
-                switch (secrets_keeping(keys, &all->rows[i], kid)) {
+                switch (secrets_keeping(keys, &all->rows[i], ret.kid)) {
                 case SECRETS_PLAIN:
-                        fputs(", plain credentials", stdout);
+                        ret.words = "plain credentials";
                         break;
                 case SECRETS_CURRENT:
-                        fputs(", encrypted", stdout);
+                        ret.words = "encrypted";
                         break;
                 case SECRETS_OLD:
-                        fputs(", encrypted with an old key", stdout);
+                        ret.words = "encrypted with an old key";
                         break;
                 case SECRETS_FOREIGN:
-                        fputs(keys->len > 0 ? ", encrypted with an unknown key" : ", encrypted", stdout);
+                        ret.words = keys->len > 0 ? "encrypted with an unknown key" : "encrypted";
                         break;
                 }
-                if (kid[0])
-                        fputs(" (kid ", stdout);
-                visible_put(stdout, kid);
-                fputs(kid[0] ? ")" : "", stdout);
         }
+        return ret;
 }
 
-int command_connection_list(const struct config *config)
+static void print_summary(const struct platform_connection_summary *c, const struct keeping *k)
 {
+        char id[UUID_TEXT_LEN + 1];
+        char created[RFC3339_TEXT_BYTES];
+
+        uuid_format(&c->id, id);
+        rfc3339_format(c->created_at, created);
+        printf("%s %-10s created %s, %lld ad accounts%s%s", id, platform_name(c->platform), created,
+               (long long)c->accounts, k->words ? ", " : "", k->words ? k->words : "");
+        fputs(k->kid[0] ? " (kid " : "", stdout);
+        visible_put(stdout, k->kid);
+        puts(k->kid[0] ? ")" : "");
+}
+
+static void add_summary(struct table *t, const struct platform_connection_summary *c, const struct keeping *k)
+{
+        char id[UUID_TEXT_LEN + 1];
+        char created[RFC3339_TEXT_BYTES];
+        char accounts[24];
+        const char *cells[] = {id,       platform_name(c->platform), created, accounts,
+                               k->words, k->kid[0] ? k->kid : NULL};
+
+        uuid_format(&c->id, id);
+        rfc3339_format(c->created_at, created);
+        snprintf(accounts, sizeof(accounts), "%" PRId64, c->accounts);
+        table_add(t, cells);
+}
+
+int command_connection_list(const struct config *config, const char *format_text)
+{
+        static const struct table_column columns[] = {
+                {"id", TABLE_KEEP, false},          {"platform", TABLE_KEEP, false},
+                {"created_at", TABLE_KEEP, false},  {"accounts", TABLE_KEEP, true},
+                {"credentials", TABLE_KEEP, false}, {"kid", TABLE_KEEP, false},
+        };
+        struct table t = {.columns = columns, .columns_len = sizeof(columns) / sizeof(columns[0])};
         struct platform_connection_summary *list = NULL;
         struct platform_connection_keepings keepings = {0};
         struct jwk_set keys = {0};
+        enum table_format format;
         size_t len = 0;
         struct db db = {0};
-        int status = config->credentials.key_file[0] ? secrets_load_keys(config, &keys) : DONE;
+        int status = command_read_format(format_text, true, &format);
 
-        if (status == 0)
+        if (status == DONE && config->credentials.key_file[0])
+                status = secrets_load_keys(config, &keys);
+        if (status == DONE)
                 status = command_open_database(&db, config);
-        if (status == 0 && (platform_connection_list(&db, &list, &len) != 0 ||
-                            platform_connection_keepings(&db, &keepings) != 0))
+        if (status == DONE && (platform_connection_list(&db, &list, &len) != 0 ||
+                               platform_connection_keepings(&db, &keepings) != 0))
                 status = command_fail_db(&db, "cannot list the connections");
         for (size_t i = 0; i < len; i++) {
-                char id[UUID_TEXT_LEN + 1];
-                char created[RFC3339_TEXT_BYTES];
+                struct keeping k = find_keeping(&keys, &keepings, &list[i].id);
 
-                uuid_format(&list[i].id, id);
-                rfc3339_format(list[i].created_at, created);
-                printf("%s %-10s created %s, %lld ad accounts", id, platform_name(list[i].platform), created,
-                       (long long)list[i].accounts);
-                print_keeping(&keys, &keepings, &list[i].id);
-                putchar('\n');
+                if (format == TABLE_TEXT)
+                        print_summary(&list[i], &k);
+                else
+                        add_summary(&t, &list[i], &k);
         }
+        if (status == DONE && format != TABLE_TEXT)
+                table_print(&t, stdout, format, NULL);
+        table_deinit(&t);
         free(list);
         platform_connection_keepings_deinit(&keepings);
         jwk_set_deinit(&keys);

@@ -12,6 +12,7 @@
 
 #include "base/address.h"
 #include "base/clock.h"
+#include "base/units.h"
 #include "commands/command.h"
 #include "commands/human.h"
 #include "commands/progress.h"
@@ -30,19 +31,23 @@ struct delivery {
         int64_t begun_ms;
         int64_t drawn_ms;
         char trouble[TEXT_BYTES];
-        bool warned; /* of lines that may be stored twice */
+        bool warned;            /* of lines that may be stored twice */
+        uint64_t before;        /* lines before the first one to be sent */
+        uint64_t to_skip;       /* of these, still to be read */
+        uint64_t skipped_bytes; /* of those that were */
 };
 
 /* --- signals --- */
 
 static int stop_fd = -1;
+static volatile sig_atomic_t stop_signal;
 
 /* The second one ends the process, as it does without us. */
 static void on_signal(int number)
 {
         ssize_t n = write(stop_fd, &(uint64_t){1}, sizeof(uint64_t));
 
-        (void)number;
+        stop_signal = number;
         (void)n; /* there is always room for a first one */
 }
 
@@ -88,11 +93,33 @@ static void draw_bar(struct delivery *d)
 
 /* --- what the client tells --- */
 
+/* Drops what belongs to lines before the first one to be sent, of the bytes behind @at. */
+static void skip_lines(struct delivery *d, struct buf *out, size_t at)
+{
+        const char *start = out->data + at;
+        const char *end = out->data + out->len;
+        const char *p = start;
+
+        while (d->to_skip > 0 && p < end) {
+                const char *newline = memchr(p, '\n', (size_t)(end - p));
+
+                d->to_skip -= newline != NULL;
+                p = newline ? newline + 1 : end;
+        }
+        d->skipped_bytes += (uint64_t)(p - start);
+        memmove(out->data + at, p, (size_t)(end - p));
+        out->len = at + (size_t)(end - p);
+}
+
 static enum client_input on_read(void *ctx, struct buf *out)
 {
-        const struct delivery *d = ctx;
+        struct delivery *d = ctx;
+        size_t at = out->len;
+        enum client_input input = d->source->read(d->source->ctx, out);
 
-        return d->source->read(d->source->ctx, out);
+        if (d->to_skip > 0 && out->len > at)
+                skip_lines(d, out, at);
+        return input;
 }
 
 static void on_reject(void *ctx, const struct client_reject *reject)
@@ -100,7 +127,7 @@ static void on_reject(void *ctx, const struct client_reject *reject)
         struct delivery *d = ctx;
 
         erase_bar(d);
-        command_print_reject(d->json, reject->line, reject->code, reject->field, reject->message);
+        command_print_reject(d->json, d->before + reject->line, reject->code, reject->field, reject->message);
 }
 
 static void on_trouble(void *ctx, int pause_ms, uint64_t anonymous, uint64_t first)
@@ -123,7 +150,7 @@ static void on_trouble(void *ctx, int pause_ms, uint64_t anonymous, uint64_t fir
         fprintf(stderr,
                 "boris-ingestd: warning: lines have neither collectedAt nor id: those that were sent but not acked, line "
                 "%" PRIu64 " the first, may be stored twice\n",
-                first);
+                d->before + first);
 }
 
 static void on_turn(void *ctx)
@@ -137,7 +164,7 @@ static void on_turn(void *ctx)
                 return;
         d->drawn_ms = now;
         d->progress.lines = d->client.counts.lines;
-        d->progress.bytes = d->client.bytes;
+        d->progress.bytes = d->client.bytes + d->skipped_bytes;
         d->progress.rejected = d->client.counts.rejected;
         d->progress.spooled = d->client.counts.spooled;
         progress_update(&d->progress, (double)(now - d->begun_ms) / 1000);
@@ -178,14 +205,16 @@ static int tell_end(const struct delivery *d, enum client_end end)
 {
         const struct client *c = &d->client;
         const char *name = d->source->name;
-        char settled[64] = "nothing is settled";
+        uint64_t lines = d->before + c->counts.lines;
+        char settled[128] = "nothing is settled";
 
         if (c->counts.lines > 0)
-                snprintf(settled, sizeof(settled), "the first %" PRIu64 " lines are settled",
-                         c->counts.lines);
+                snprintf(settled, sizeof(settled), "the first %" PRIu64 " lines are settled", lines);
         switch (end) {
         case CLIENT_STOPPED:
-                return command_fail(FAILED, "interrupted: %s of %s", settled, name);
+                return command_fail(128 + stop_signal,
+                                    "interrupted: %s of %s (continue with --from-line %" PRIu64 ")", settled,
+                                    name, lines + 1);
         case CLIENT_NO_INPUT:
                 return command_fail(FAILED, "cannot read on from %s: %s: %s", name, d->source->error,
                                     settled);
@@ -196,6 +225,8 @@ static int tell_end(const struct delivery *d, enum client_end end)
         case CLIENT_DONE:
                 break;
         }
+        if (d->to_skip > 0)
+                return command_fail(FAILED, "%s has no line %" PRIu64, name, d->before + 1);
         if (c->counts.rejected > 0)
                 return command_fail(FAILED, COMMAND_REJECTED_FORMAT, c->counts.rejected, c->counts.lines);
         return DONE;
@@ -205,29 +236,38 @@ static int tell_end(const struct delivery *d, enum client_end end)
 static int read_options(const struct config *config, const struct delivery_options *options,
                         struct client_options *ret)
 {
-        int64_t seconds = RETRY_SECONDS;
+        uint64_t retry_ms = RETRY_SECONDS * 1000;
         char host[ADDRESS_HOST_BYTES];
         const char *port;
-        char *end;
 
         if (options->socket && options->tcp)
                 return command_fail(USAGE, "either --socket or --tcp; see boris-ingestd --help");
         if (options->tcp && !address_split(options->tcp, host, &port))
                 return command_fail(USAGE, "--tcp must be host:port or [v6]:port; see boris-ingestd --help");
-        if (options->retry) {
-                seconds = strtol(options->retry, &end, 10);
-                if (*end || end == options->retry || seconds < 0 || seconds > RETRY_SECONDS_MAX)
-                        return command_fail(USAGE,
-                                            "--retry must be seconds from 0 to %d; see boris-ingestd --help",
-                                            RETRY_SECONDS_MAX);
-        }
+        if (options->retry && (!units_duration(options->retry, 1000, &retry_ms) ||
+                               retry_ms > RETRY_SECONDS_MAX * UINT64_C(1000)))
+                return command_fail(USAGE,
+                                    "--retry must be seconds from 0 to %d, or a duration like 30s or 1h; see "
+                                    "boris-ingestd --help",
+                                    RETRY_SECONDS_MAX);
         ret->path = options->tcp ? NULL : options->socket ? options->socket : config->listen.unix_path;
         ret->tcp = options->tcp;
-        ret->retry_ms = seconds * 1000;
+        ret->retry_ms = (int64_t)retry_ms;
         ret->retry_at_first = options->retry != NULL;
         if (ret->path && !ret->path[0])
                 return command_fail(FAILED,
                                     "listen.unix is empty: say where the daemon is with --socket or --tcp");
+        return DONE;
+}
+
+static int read_from_line(const char *text, uint64_t *ret_before)
+{
+        const char *end = units_number(text, ret_before);
+
+        if (!end || *end || *ret_before == 0)
+                return command_fail(USAGE,
+                                    "--from-line must be a line's number, from 1; see boris-ingestd --help");
+        --*ret_before;
         return DONE;
 }
 
@@ -241,9 +281,12 @@ int deliver(struct delivery_source *source, const struct config *config,
         int status = read_options(config, options, &client_options);
         enum client_end end;
 
+        if (status == DONE && options->from_line)
+                status = read_from_line(options->from_line, &d.before);
         if (status != DONE)
                 return status;
-        d.bar = isatty(STDERR_FILENO);
+        d.to_skip = d.before;
+        d.bar = isatty(STDERR_FILENO) && !command_terminal_is_dumb();
         d.color = !no_color || !no_color[0];
         d.progress.name = source->name;
         d.progress.bytes_total = source->bytes_total;

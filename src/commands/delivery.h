@@ -14,8 +14,9 @@
 struct delivery_options {
         const char *socket; /* instead of listen.unix */
         const char *tcp;    /* instead of a Unix socket */
-        const char *retry;  /* seconds */
-        bool json;          /* rejects and totals are JSON lines */
+        const char *retry;  /* a duration */
+        const char *from_line;
+        bool json; /* rejects and totals are JSON lines */
 };
 
 struct delivery_source {

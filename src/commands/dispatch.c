@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "model/session.h"
 
 static int run(const struct arguments *a, struct config *config)
 {
@@ -24,7 +25,7 @@ static int migrate(const struct arguments *a, struct config *config)
 
 static int check(const struct arguments *a, struct config *config)
 {
-        return command_check(config, a->options[OPTION_CONFIG_ONLY] != NULL);
+        return command_check(config, a->options[OPTION_CONFIG_ONLY] != NULL, a->options[OPTION_FORMAT]);
 }
 
 static int connection_create(const struct arguments *a, struct config *config)
@@ -50,8 +51,7 @@ static int connection_reencrypt(const struct arguments *a, struct config *config
 
 static int connection_list(const struct arguments *a, struct config *config)
 {
-        (void)a;
-        return command_connection_list(config);
+        return command_connection_list(config, a->options[OPTION_FORMAT]);
 }
 
 static int connection_delete(const struct arguments *a, struct config *config)
@@ -62,7 +62,8 @@ static int connection_delete(const struct arguments *a, struct config *config)
 static struct delivery_options delivery_options(const struct arguments *a)
 {
         return (struct delivery_options){a->options[OPTION_SOCKET], a->options[OPTION_TCP],
-                                         a->options[OPTION_RETRY], a->options[OPTION_JSON] != NULL};
+                                         a->options[OPTION_RETRY], a->options[OPTION_FROM_LINE],
+                                         a->options[OPTION_JSON] != NULL};
 }
 
 static int send_lines(const struct arguments *a, struct config *config)
@@ -110,7 +111,7 @@ static int rejects_replay(const struct arguments *a, struct config *config)
 
 static int spool_status(const struct arguments *a, struct config *config)
 {
-        return command_spool_status(config, a->options[OPTION_FILE]);
+        return command_spool_status(config, a->options[OPTION_FILE], a->options[OPTION_FORMAT]);
 }
 
 static int spool_verify(const struct arguments *a, struct config *config)
@@ -133,7 +134,7 @@ static int hierarchy(const struct arguments *a, struct config *config)
 {
         struct account_options options = account_options(a);
 
-        return command_hierarchy(config, &options);
+        return command_hierarchy(config, &options, a->options[OPTION_FORMAT]);
 }
 
 static int report(const struct arguments *a, struct config *config)
@@ -182,7 +183,7 @@ static const struct command commands[] = {
          "Drizzle created are compared and adopted."},
         {{"check"},
          NULL,
-         OPTION(CONFIG_ONLY),
+         OPTION(CONFIG_ONLY) | OPTION(FORMAT),
          check,
          "check configuration, database and schema",
          "Exit status 1 if anything is wrong; each fault is printed with what to do."},
@@ -212,7 +213,7 @@ static const struct command commands[] = {
          "The current key is the first one in credentials.key_file. All or, if it is stopped, none are moved to it."},
         {{"connection", "list"},
          NULL,
-         0,
+         OPTION(FORMAT),
          connection_list,
          "list platform connections, without credentials",
          NULL},
@@ -224,17 +225,23 @@ static const struct command commands[] = {
          NULL},
         {{"send"},
          "FILE",
-         DELIVERY_OPTIONS,
+         DELIVERY_OPTIONS | OPTION(FROM_LINE),
          send_lines,
          "send a file's lines (-: standard input) to the daemon",
-         "Unacked lines are resent on a new connection. Ctrl-C settles what was sent; a second one stops immediately."},
+         "Unacked lines are resent on a new connection. Ctrl-C settles what was sent and prints with which line to continue; a "
+         "second one stops immediately."},
         {{"validate"},
          "FILE",
          OPTION(JSON) | OPTION(AGAINST_DATABASE),
          validate_lines,
          "judge a file's lines (-: standard input) without the daemon",
          "Prints the rejects that send would print; the exit status is the same."},
-        {{"top"}, NULL, OPTION(URL) | OPTION(ONCE), top, "live view of the daemon; press q to quit", NULL},
+        {{"top"},
+         NULL,
+         OPTION(URL) | OPTION(ONCE),
+         top,
+         "live view of the daemon; press q to quit",
+         "Keys: q quits, s sorts the clients by lag, lines, rejected, age or name; arrows, PgUp, PgDn, g and G scroll them."},
         {{"rejects", "list"},
          "FILE",
          REJECT_OPTIONS | OPTION(FORMAT),
@@ -249,7 +256,7 @@ static const struct command commands[] = {
          "--code, --account, --field, --from and --to choose the entries, as for rejects list."},
         {{"spool", "status"},
          NULL,
-         OPTION(FILE),
+         OPTION(FILE) | OPTION(FORMAT),
          spool_status,
          "print how much is spooled, and since when",
          NULL},
@@ -262,7 +269,7 @@ static const struct command commands[] = {
          "FILE is a spool that was set aside."},
         {{"hierarchy"},
          NULL,
-         ACCOUNT_OPTIONS,
+         ACCOUNT_OPTIONS | OPTION(FORMAT),
          hierarchy,
          "print an account's ad objects as a tree",
          "If an ad account is reachable through several platform connections, add --connection or --platform."},
@@ -452,9 +459,7 @@ int commands_run(const struct arguments *a)
                 fprintf(stderr, "boris-ingestd: %s\n", error);
         } else {
                 log_init(config.log.level, config.log.format);
-                if (config.database.password[0])
-                        setenv("PGPASSWORD", config.database.password,
-                               1); /* libpq's default, where the url has none */
+                session_use_password(config.database.password, config.database.password_file);
                 status = command->run(a, &config);
         }
         config_deinit(&config);

@@ -16,6 +16,52 @@ static const struct table_column columns[] = {
         {"records", TABLE_KEEP, true}, {"last collected", TABLE_KEEP, false}, {"name", TABLE_SHRINK, false},
 };
 
+/* For programs. */
+static const struct table_column plain_columns[] = {
+        {"platform", TABLE_KEEP, false},       {"connection", TABLE_KEEP, false},
+        {"account", TABLE_KEEP, false},        {"object", TABLE_KEEP, false},
+        {"depth", TABLE_KEEP, true},           {"type", TABLE_KEEP, false},
+        {"status", TABLE_KEEP, false},         {"records", TABLE_KEEP, true},
+        {"last_collected", TABLE_KEEP, false}, {"name", TABLE_KEEP, false},
+};
+
+static void add_plain_node(struct table *t, const struct ad_account *account,
+                           const struct ad_object_node *node)
+{
+        char connection[UUID_TEXT_LEN + 1];
+        char depth[24];
+        char records[24];
+        char collected[RFC3339_TEXT_BYTES];
+        const char *cells[] = {platform_name(account->platform),
+                               connection,
+                               account->external_id,
+                               node->external_id,
+                               depth,
+                               ad_object_type_name(node->type),
+                               ad_object_status_name(node->status),
+                               records,
+                               node->records ? collected : NULL,
+                               node->name};
+
+        uuid_format(&account->platform_connection_id, connection);
+        snprintf(depth, sizeof(depth), "%" PRId64, node->depth);
+        snprintf(records, sizeof(records), "%" PRId64, node->records);
+        rfc3339_format(node->last_collected_at, collected);
+        table_add(t, cells);
+}
+
+static void print_plain(const struct ad_account *account, const struct ad_object_list *nodes,
+                        enum table_format format)
+{
+        struct table t = {.columns = plain_columns,
+                          .columns_len = sizeof(plain_columns) / sizeof(plain_columns[0])};
+
+        for (size_t i = 0; i < nodes->len; i++)
+                add_plain_node(&t, account, &nodes->rows[i]);
+        table_print(&t, stdout, format, NULL);
+        table_deinit(&t);
+}
+
 static void add_node(struct table *t, const struct ad_object_node *node)
 {
         char object[OBJECT_BYTES];
@@ -45,7 +91,7 @@ static void print(const struct ad_account *account, const struct ad_object_list 
         table_deinit(&t);
 }
 
-static int print_hierarchy(struct db *db, const struct command_account *asked)
+static int print_hierarchy(struct db *db, const struct command_account *asked, enum table_format format)
 {
         struct ad_account_list accounts;
         struct ad_object_list nodes = {0};
@@ -59,18 +105,25 @@ static int print_hierarchy(struct db *db, const struct command_account *asked)
                             : ad_object_tree(db, &accounts.rows[0].id, &nodes);
         if (err)
                 status = command_fail_db(db, "cannot read the hierarchy");
-        else
+        else if (format == TABLE_TEXT)
                 print(&accounts.rows[0], &nodes);
+        else
+                print_plain(&accounts.rows[0], &nodes, format);
         ad_object_list_deinit(&nodes);
         ad_account_list_deinit(&accounts);
         return status;
 }
 
-int command_hierarchy(const struct config *config, const struct account_options *options)
+int command_hierarchy(const struct config *config, const struct account_options *options,
+                      const char *format_text)
 {
         struct command_account asked;
+        enum table_format format;
         struct db db;
-        int status = command_read_account(options, &asked);
+        int status = command_read_format(format_text, true, &format);
+
+        if (status == 0)
+                status = command_read_account(options, &asked);
 
         if (status == 0 && !asked.external_id)
                 status = command_fail(USAGE, "hierarchy needs an --account; see boris-ingestd --help");
@@ -78,7 +131,7 @@ int command_hierarchy(const struct config *config, const struct account_options 
                 return status;
         status = command_open_database(&db, config);
         if (status == 0)
-                status = print_hierarchy(&db, &asked);
+                status = print_hierarchy(&db, &asked, format);
         db_close(&db);
         return status;
 }

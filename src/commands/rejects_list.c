@@ -143,16 +143,16 @@ static void print(struct groups *groups, enum table_format format)
 
 int command_rejects_list(const char *path, const struct reject_options *options)
 {
-        enum table_format format = TABLE_TEXT;
+        enum table_format format;
         struct reject_entries_file file;
         struct reject_filter filter;
         struct reject_entry entry;
         struct groups groups = {0};
         int status;
 
-        if (options->format && !table_format_parse(slice_str(options->format), &format))
-                return command_fail(USAGE, "--format must be table, csv or json; see boris-ingestd --help");
-        status = reject_filter_read(options, &filter);
+        status = command_read_format(options->format, true, &format);
+        if (status == DONE)
+                status = reject_filter_read(options, &filter);
         if (status)
                 return status;
         status = reject_entries_open(&file, path);

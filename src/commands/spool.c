@@ -12,6 +12,7 @@
 #include "base/rfc3339.h"
 #include "base/visible.h"
 #include "commands/command.h"
+#include "commands/table.h"
 #include "spool/spool_account.h"
 #include "spool/spool_file.h"
 
@@ -51,21 +52,64 @@ static int open_file(struct spool_file *f, const struct config *config, const ch
         return DONE;
 }
 
-int command_spool_status(const struct config *config, const char *file)
+static void print_status(const struct spool_file *f)
 {
-        struct spool_file f;
-        int status = open_file(&f, config, file, false);
+        printf("file: %s\nlines: %" PRIu64 "\nbytes: %" PRIu64 "\n", f->path, f->contents.lines,
+               f->contents.bytes);
+        put_time("oldest", f->contents.oldest);
+        put_time("newest", f->contents.newest);
+        printf("damaged lines: %" PRIu64 "\n", f->contents.damaged);
+        printf("missing lines: %" PRIu64 "\nlost lines: %" PRIu64 "\n", f->findings.lost, f->tally.lost);
+        put_time("lost at", f->tally.lost_us);
+}
 
-        if (status == DONE) {
-                printf("file: %s\nlines: %" PRIu64 "\nbytes: %" PRIu64 "\n", f.path, f.contents.lines,
-                       f.contents.bytes);
-                put_time("oldest", f.contents.oldest);
-                put_time("newest", f.contents.newest);
-                printf("damaged lines: %" PRIu64 "\n", f.contents.damaged);
-                printf("missing lines: %" PRIu64 "\nlost lines: %" PRIu64 "\n", f.findings.lost,
-                       f.tally.lost);
-                put_time("lost at", f.tally.lost_us);
-        }
+/* NULL for no time. */
+static const char *time_text(int64_t unix_us, char ret[RFC3339_TEXT_BYTES])
+{
+        rfc3339_format(unix_us, ret);
+        return unix_us ? ret : NULL;
+}
+
+static void print_status_json(const struct spool_file *f)
+{
+        enum { NUMBERS = 5 };
+        static const struct table_column columns[] = {
+                {"file", TABLE_KEEP, false},         {"lines", TABLE_KEEP, true},
+                {"bytes", TABLE_KEEP, true},         {"oldest", TABLE_KEEP, false},
+                {"newest", TABLE_KEEP, false},       {"damaged_lines", TABLE_KEEP, true},
+                {"missing_lines", TABLE_KEEP, true}, {"lost_lines", TABLE_KEEP, true},
+                {"lost_at", TABLE_KEEP, false},
+        };
+        const uint64_t numbers[NUMBERS] = {f->contents.lines, f->contents.bytes, f->contents.damaged,
+                                           f->findings.lost, f->tally.lost};
+        struct table t = {.columns = columns, .columns_len = sizeof(columns) / sizeof(columns[0])};
+        char n[NUMBERS][24];
+        char oldest[RFC3339_TEXT_BYTES];
+        char newest[RFC3339_TEXT_BYTES];
+        char lost[RFC3339_TEXT_BYTES];
+
+        for (int i = 0; i < NUMBERS; i++)
+                snprintf(n[i], sizeof(n[i]), "%" PRIu64, numbers[i]);
+        table_add(&t, (const char *[]){f->path, n[0], n[1], time_text(f->contents.oldest, oldest),
+                                       time_text(f->contents.newest, newest), n[2], n[3], n[4],
+                                       time_text(f->tally.lost_us, lost)});
+        table_print_object(&t, stdout);
+        table_deinit(&t);
+}
+
+int command_spool_status(const struct config *config, const char *file, const char *format_text)
+{
+        enum table_format format;
+        struct spool_file f;
+        int status = command_read_format(format_text, false, &format);
+
+        if (status != DONE)
+                return status;
+        status = open_file(&f, config, file, false);
+        if (status == DONE && format == TABLE_JSON)
+                print_status_json(&f);
+        else if (status == DONE)
+                print_status(&f);
         spool_file_close(&f);
         return status;
 }

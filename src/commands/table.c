@@ -131,6 +131,12 @@ static void print_json_row(const struct table *t, FILE *out, size_t row)
         cJSON_Delete(object);
 }
 
+void table_print_object(const struct table *t, FILE *out)
+{
+        print_json_row(t, out, 0);
+        fputc('\n', out);
+}
+
 static void print_json(const struct table *t, FILE *out)
 {
         fputs("[\n", out);

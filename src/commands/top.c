@@ -24,7 +24,14 @@
 #include "commands/top_view.h"
 #include "base/visible.h"
 
-enum { REFRESH_MS = 1000, TIMEOUT_MS = 2000, ADDRESS_BYTES = 300, TROUBLE_BYTES = 600 };
+enum {
+        PAGE = 10,
+        EVERYTHING = 1000000,
+        REFRESH_MS = 1000,
+        TIMEOUT_MS = 2000,
+        ADDRESS_BYTES = 300,
+        TROUBLE_BYTES = 600
+};
 
 struct top {
         char address[ADDRESS_BYTES]; /* host:port */
@@ -32,6 +39,8 @@ struct top {
         char trouble[TROUBLE_BYTES]; /* why there is no later one; "" for none */
         bool color;
         bool keys; /* standard input is a terminal */
+        enum top_order order;
+        size_t first; /* client that is seen first */
         struct termios before;
         sigset_t signals;
         int signal_fd;
@@ -156,7 +165,12 @@ static void give_terminal_back(const struct top *t)
 
 static void draw(const struct top *t)
 {
-        struct top_window window = {.columns = 80, .rows = 24, .terminal = true, .color = t->color};
+        struct top_window window = {.columns = 80,
+                                    .rows = 24,
+                                    .order = t->order,
+                                    .first = t->first,
+                                    .terminal = true,
+                                    .color = t->color};
         struct buf out = {0};
         struct winsize size;
 
@@ -190,14 +204,70 @@ static bool on_signal(struct top *t)
         return info.ssi_signo == SIGTSTP || info.ssi_signo == SIGWINCH;
 }
 
+static size_t count_clients(const struct top *t)
+{
+        int len = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(t->status, "connections"));
+
+        return len > 0 ? (size_t)len : 0;
+}
+
+static void scroll(struct top *t, int lines)
+{
+        size_t last = count_clients(t) > 0 ? count_clients(t) - 1 : 0;
+        size_t first = t->first < last ? t->first : last;
+
+        if (lines < 0)
+                t->first = first > (size_t)-lines ? first - (size_t)-lines : 0;
+        else
+                t->first = first + (size_t)lines < last ? first + (size_t)lines : last;
+}
+
+/* What the terminal sends for a key. */
+static void use_key(struct top *t, const char *key)
+{
+        static const struct {
+                const char *key;
+                int lines;
+        } keys[] = {{"\033[A", -1},
+                    {"\033OA", -1},
+                    {"k", -1},
+                    {"\033[B", 1},
+                    {"\033OB", 1},
+                    {"j", 1},
+                    {"\033[5~", -PAGE},
+                    {"\033[6~", PAGE},
+                    {" ", PAGE},
+                    {"\033[H", -EVERYTHING},
+                    {"\033[1~", -EVERYTHING},
+                    {"g", -EVERYTHING},
+                    {"\033[F", EVERYTHING},
+                    {"\033[4~", EVERYTHING},
+                    {"G", EVERYTHING}};
+
+        if (strcmp(key, "s") == 0) {
+                t->order = (t->order + 1) % TOP_ORDERS;
+                t->first = 0;
+        }
+        for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+                if (strcmp(key, keys[i].key) == 0)
+                        scroll(t, keys[i].lines);
+        }
+        draw(t);
+}
+
+/* False: it is to end. */
 static bool on_key(struct top *t)
 {
-        char key;
-        ssize_t n = read(STDIN_FILENO, &key, 1);
+        char key[8] = "";
+        ssize_t n = read(STDIN_FILENO, key, sizeof(key) - 1);
 
         if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
                 t->keys = false; /* its end */
-        return n != 1 || (key != 'q' && key != 'Q');
+        if (n > 0 && (key[0] == 'q' || key[0] == 'Q'))
+                return false;
+        if (n > 0)
+                use_key(t, key);
+        return true;
 }
 
 static void watch(struct top *t)
@@ -249,7 +319,7 @@ int command_top(const struct config *config, const char *url, bool once)
 
         if (status != DONE)
                 return status;
-        status = once || !isatty(STDOUT_FILENO) ? print_once(&t) : show(&t);
+        status = once || !isatty(STDOUT_FILENO) || command_terminal_is_dumb() ? print_once(&t) : show(&t);
         cJSON_Delete(t.status);
         return status;
 }

@@ -3,13 +3,16 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "commands/human.h"
 #include "base/visible.h"
 
 enum {
-        TEXT_BYTES = 1024,
+        TEXT_BYTES = 2048,
+        LINE_BYTES = 4096,
+        PIECES_MAX = 64,
         LABEL_COLUMNS = 11,
         NUMBER_COLUMNS = 13,
         SPARK_MAX = 300,
@@ -19,6 +22,7 @@ enum {
         REJECTS_MAX = 10,
         ROWS_FEW = 32, /* in a lower window all stands closer, so that some clients can be seen */
         REJECTS_MAX_FEW = 1,
+        CONNECTIONS_MAX = 1000,
         COLUMNS_UNBOUND = 120, /* for what adapts to the window's width */
 };
 
@@ -87,11 +91,20 @@ static char *as_plain(double n, char ret[HUMAN_BYTES])
 
 enum style { PLAIN, BOLD, DIM, GOOD, WARN, BAD };
 
+/* The line that is being written. */
+struct piece {
+        size_t at; /* in text, where it begins */
+        enum style style;
+};
+
 struct screen {
         const struct top_window *window;
         struct buf *out;
         unsigned row;
-        unsigned column;
+        char text[LINE_BYTES];
+        size_t len;
+        struct piece pieces[PIECES_MAX];
+        size_t pieces_len;
 };
 
 static void put_raw(struct screen *s, const char *text)
@@ -104,16 +117,69 @@ static unsigned width_of(const struct screen *s)
         return s->window->columns ? s->window->columns : COLUMNS_UNBOUND;
 }
 
+/* The last row is the footer's. */
+static unsigned last_row(const struct screen *s)
+{
+        return s->window->rows > 1 ? s->window->rows - 1 : s->window->rows;
+}
+
 static bool is_below(const struct screen *s)
 {
-        return s->window->rows > 0 && s->row > s->window->rows;
+        return s->window->rows > 0 && s->row > last_row(s);
+}
+
+/* Where the first @columns characters of @text end. */
+static size_t bytes_of(const char *text, size_t columns)
+{
+        const char *p = text;
+
+        for (; *p; p++) {
+                if (((unsigned char)*p & 0xc0) != 0x80 && columns-- == 0)
+                        break;
+        }
+        return (size_t)(p - text);
+}
+
+/* Writes the pieces of the line up to the byte @end. */
+static void put_pieces(struct screen *s, size_t end)
+{
+        static const char *const codes[] = {"", "\033[1m", "\033[2m", "\033[32m", "\033[33m", "\033[31m"};
+
+        for (size_t i = 0; i < s->pieces_len && s->pieces[i].at < end; i++) {
+                size_t at = s->pieces[i].at;
+                size_t next = i + 1 < s->pieces_len && s->pieces[i + 1].at < end ? s->pieces[i + 1].at : end;
+                bool styled = s->window->color && s->pieces[i].style != PLAIN;
+
+                put_raw(s, styled ? codes[s->pieces[i].style] : "");
+                buf_put(s->out, s->text + at, next - at);
+                put_raw(s, styled ? "\033[0m" : "");
+        }
+}
+
+/* Ends the line: what is too wide for the window ends with "…". */
+static void flush_line(struct screen *s)
+{
+        size_t end = s->len;
+
+        while (end > 0 && s->text[end - 1] == ' ')
+                end--;
+        s->text[end] = '\0';
+        if (s->window->columns > 0 && visible_length(s->text) > s->window->columns) {
+                put_pieces(s, bytes_of(s->text, s->window->columns - 1));
+                put_raw(s, "…");
+        } else {
+                put_pieces(s, end);
+        }
+        s->len = 0;
+        s->pieces_len = 0;
 }
 
 /* Begins a line. */
 static void line(struct screen *s)
 {
+        if (!is_below(s))
+                flush_line(s);
         s->row++;
-        s->column = 0;
         if (s->row > 1 && !is_below(s))
                 put_raw(s, s->window->terminal ? "\033[K\r\n" : "\n");
 }
@@ -129,44 +195,28 @@ static void gap(struct screen *s)
                 line(s);
 }
 
-/* Cuts @text to what is left of the line. */
-static void clip(const struct screen *s, char *text)
-{
-        size_t left = s->window->columns > s->column ? s->window->columns - s->column : 0;
-
-        if (s->window->columns == 0)
-                return;
-        for (char *p = text; *p; p++) {
-                if (((unsigned char)*p & 0xc0) != 0x80 && left-- == 0) {
-                        *p = '\0';
-                        return;
-                }
-        }
-}
-
 /* All texts come through here: none of them moves the cursor. */
 static void put(struct screen *s, enum style style, const char *fmt, ...)
         __attribute__((format(printf, 3, 4)));
 
 static void put(struct screen *s, enum style style, const char *fmt, ...)
 {
-        static const char *const codes[] = {"", "\033[1m", "\033[2m", "\033[32m", "\033[33m", "\033[31m"};
-        bool styled = s->window->color && style != PLAIN;
         char text[TEXT_BYTES];
         char shown[TEXT_BYTES];
         va_list args;
+        size_t len;
 
-        if (is_below(s))
+        if (is_below(s) || s->pieces_len == PIECES_MAX)
                 return;
         va_start(args, fmt);
         vsnprintf(text, sizeof(text), fmt, args);
         va_end(args);
-        visible_copy(text, shown, sizeof(shown));
-        clip(s, shown);
-        s->column += (unsigned)visible_length(shown);
-        put_raw(s, styled ? codes[style] : "");
-        put_raw(s, shown);
-        put_raw(s, styled ? "\033[0m" : "");
+        len = strlen(visible_copy(text, shown, sizeof(shown)));
+        if (len >= sizeof(s->text) - s->len)
+                return;
+        s->pieces[s->pieces_len++] = (struct piece){s->len, style};
+        memcpy(s->text + s->len, shown, len);
+        s->len += len;
 }
 
 static void put_spaces(struct screen *s, size_t n)
@@ -190,12 +240,10 @@ static void cell(struct screen *s, enum style style, const char *text, size_t wi
         len = visible_length(shown);
         if (right && len < width)
                 put_spaces(s, width - len);
-        if (len > width) {
-                struct screen bound = {.window = &(struct top_window){.columns = (unsigned)width}};
-
-                clip(&bound, shown);
-        }
-        put(s, style, "%s", shown);
+        if (len > width)
+                put(s, style, "%.*s…", (int)bytes_of(shown, width - 1), shown);
+        else
+                put(s, style, "%s", shown);
         if (!right && len < width)
                 put_spaces(s, width - len);
 }
@@ -374,6 +422,8 @@ static void put_rejects(struct screen *s, const cJSON *status)
                         break;
                 label(s, "");
                 put(s, DIM, "%.8s  ", strlen(text_at(item, "time")) > 11 ? text_at(item, "time") + 11 : "");
+                if (number_at(item, "times") > 1)
+                        put(s, BOLD, "× %s  ", show(number_at(item, "times"), as_count).text);
                 put(s, PLAIN, "#%s line %s  %s%s%s: %s", show(number_at(item, "connection"), as_plain).text,
                     show(number_at(item, "line"), as_plain).text, text_at(item, "code"), field[0] ? " " : "",
                     field, text_at(item, "message"));
@@ -408,21 +458,33 @@ static void put_connection(struct screen *s, const cJSON *status, size_t peer_wi
         put(s, WARN, "  %s", paused);
 }
 
-static void put_connections(struct screen *s, const cJSON *status)
-{
-        int room = (int)width_of(s) - TABLE_COLUMNS;
-        size_t peer_width = room < PEER_MIN ? PEER_MIN : room > PEER_MAX ? PEER_MAX : (size_t)room;
-        const cJSON *item;
+static const struct {
+        const char *name;
+        const char *path; /* a number, the largest first; NULL: the client's name */
+} orders[TOP_ORDERS] = {[TOP_BY_LAG] = {"lag", "lagSeconds"},
+                        [TOP_BY_LINES] = {"lines", "lines"},
+                        [TOP_BY_REJECTED] = {"rejected", "rejected"},
+                        [TOP_BY_NUMBER] = {"newest", "number"},
+                        [TOP_BY_CLIENT] = {"client", NULL}};
 
-        label(s, "clients");
-        put(s, PLAIN, "%s of %s connected  ", COUNT("connectionCounts.open"),
-            COUNT("connectionCounts.limit"));
-        put(s, number_at(status, "connectionCounts.paused") > 0 ? WARN : PLAIN, "%s paused",
-            COUNT("connectionCounts.paused"));
-        put(s, PLAIN, "  %s accepted, %s turned away since the start", COUNT("connectionCounts.accepted"),
-            COUNT("connectionCounts.refused"));
-        if (cJSON_GetArraySize(value_at(status, "connections")) == 0)
-                return;
+static int compare_connections(const void *x, const void *y, void *ctx)
+{
+        const char *path = orders[*(const enum top_order *)ctx].path;
+        const cJSON *a = *(const cJSON *const *)x;
+        const cJSON *b = *(const cJSON *const *)y;
+        double left = fmax(path ? number_at(a, path) : 0, -1); /* NAN is -1 */
+        double right = fmax(path ? number_at(b, path) : 0, -1);
+        int names = path ? 0 : strcmp(text_at(a, "peer"), text_at(b, "peer"));
+
+        if (left != right)
+                return left < right ? 1 : -1;
+        left = fmax(number_at(a, "number"), -1);
+        right = fmax(number_at(b, "number"), -1);
+        return names ? names : (left > right) - (left < right);
+}
+
+static void put_header(struct screen *s, size_t peer_width)
+{
         gap(s);
         line(s);
         cell(s, DIM, "#", 5, true);
@@ -431,15 +493,82 @@ static void put_connections(struct screen *s, const cJSON *status)
         for (size_t i = 0; i < COLUMNS; i++)
                 cell(s, DIM, columns[i].name, columns[i].width, true);
         put(s, DIM, "  paused");
-        cJSON_ArrayForEach(item, value_at(status, "connections"))
+}
+
+/* What the footer says of the list. */
+struct listed {
+        size_t first; /* from 1; 0: none is seen */
+        size_t last;
+        size_t len;
+};
+
+static struct listed put_list(struct screen *s, const cJSON *list, size_t peer_width)
+{
+        const cJSON *items[CONNECTIONS_MAX];
+        struct listed ret = {0, 0, 0};
+        enum top_order order = s->window->order;
+        size_t first = s->window->first;
+        const cJSON *item;
+
+        cJSON_ArrayForEach(item, list)
         {
-                put_connection(s, item, peer_width);
+                if (ret.len < CONNECTIONS_MAX)
+                        items[ret.len++] = item;
         }
+        qsort_r(items, ret.len, sizeof(items[0]), compare_connections, &order);
+        if (first >= ret.len)
+                first = ret.len - 1;
+        for (size_t i = first; i < ret.len; i++) {
+                put_connection(s, items[i], peer_width);
+                if (is_below(s))
+                        break;
+                ret.first = first + 1;
+                ret.last = i + 1;
+        }
+        return ret;
+}
+
+static struct listed put_connections(struct screen *s, const cJSON *status)
+{
+        int room = (int)width_of(s) - TABLE_COLUMNS;
+        size_t peer_width = room < PEER_MIN ? PEER_MIN : room > PEER_MAX ? PEER_MAX : (size_t)room;
+        const cJSON *list = value_at(status, "connections");
+
+        label(s, "clients");
+        put(s, PLAIN, "%s of %s connected  ", COUNT("connectionCounts.open"),
+            COUNT("connectionCounts.limit"));
+        put(s, number_at(status, "connectionCounts.paused") > 0 ? WARN : PLAIN, "%s paused",
+            COUNT("connectionCounts.paused"));
+        put(s, PLAIN, "  %s accepted, %s turned away", COUNT("connectionCounts.accepted"),
+            COUNT("connectionCounts.refused"));
+        if (cJSON_GetArraySize(list) == 0)
+                return (struct listed){0, 0, 0};
+        put_header(s, peer_width);
+        return put_list(s, list, peer_width);
+}
+
+/* In the last row, whatever there was no room for. */
+static void put_footer(struct screen *s, const struct listed *listed)
+{
+        bool cut = is_below(s);
+
+        if (!cut)
+                flush_line(s);
+        for (unsigned row = cut ? last_row(s) : s->row; row < s->window->rows; row++)
+                put_raw(s, "\033[K\r\n");
+        s->row = 1;
+        put(s, DIM, "q quit  s sort: %s  ↑↓ PgUp PgDn scroll", orders[s->window->order].name);
+        if (listed->last > 0)
+                put(s, DIM, "  clients %zu-%zu of %zu", listed->first, listed->last, listed->len);
+        if (cut)
+                put(s, WARN, "  … more below");
+        flush_line(s);
 }
 
 void top_view_put(const cJSON *status, const char *trouble, const struct top_window *window, struct buf *out)
 {
         struct screen s = {.window = window, .out = out};
+        struct listed listed = {0, 0, 0};
 
         if (window->terminal)
                 put_raw(&s, "\033[H");
@@ -459,7 +588,12 @@ void top_view_put(const cJSON *status, const char *trouble, const struct top_win
                 put_spool(&s, status);
                 put_memory(&s, status);
                 put_rejects(&s, status);
-                put_connections(&s, status);
+                listed = put_connections(&s, status);
+        }
+        if (window->terminal && window->rows > 1) {
+                put_footer(&s, &listed);
+        } else {
+                flush_line(&s);
         }
         put_raw(&s, window->terminal ? "\033[K\033[J" : "\n");
 }

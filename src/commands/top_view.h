@@ -2,6 +2,7 @@
 #define TOP_VIEW_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include <cjson/cJSON.h>
 
@@ -9,10 +10,14 @@
 
 /* What the daemon tells of itself (/status.json), in lines for people. */
 
+enum top_order { TOP_BY_LAG, TOP_BY_LINES, TOP_BY_REJECTED, TOP_BY_NUMBER, TOP_BY_CLIENT, TOP_ORDERS };
+
 struct top_window {
-        unsigned columns; /* longer lines are cut; 0 for no bound */
-        unsigned rows;    /* what comes below is left out; 0 for no bound */
-        bool terminal;    /* drawn over what stands there; else plain lines */
+        unsigned columns;     /* longer lines are cut, and end with "…"; 0 for no bound */
+        unsigned rows;        /* what comes below is left out, and the last row says so; 0 for no bound */
+        enum top_order order; /* of the clients */
+        size_t first;         /* client in the list that is seen first, from 0 */
+        bool terminal;        /* drawn over what stands there; else plain lines */
         bool color;
 };
 

@@ -31,7 +31,6 @@
 #include "monitor/monitor.h"
 #include "monitor/status_line.h"
 #include "server/access.h"
-#include "server/clients.h"
 #include "server/listener.h"
 
 enum {
@@ -85,7 +84,8 @@ static int connect_myself(void *ctx)
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
                 return -1;
         monitor_on_accepted(&d->monitor);
-        workers_connect_take(&d->workers, &(struct session_socket){.fd = ends[0], .own = true, .number = ++d->accepted});
+        workers_connect_take(&d->workers,
+                             &(struct session_socket){.fd = ends[0], .own = true, .number = ++d->accepted});
         return ends[1];
 }
 
@@ -257,7 +257,6 @@ static int check_plain_tcp(const struct daemon *d, const struct config *c, const
 static void use_fresh(struct daemon *d, struct fresh *f)
 {
         const struct access old_access = d->access;
-        bool had_clients = d->config->clients_len > 0;
         char applied[CONFIG_NAMES_BYTES];
         char restart[CONFIG_NAMES_BYTES];
 
@@ -273,10 +272,7 @@ static void use_fresh(struct daemon *d, struct fresh *f)
         log_set_level(d->config->log.level);
         raise_descriptor_limit(d->config);
         workers_set_config(&d->workers, d->config);
-        if (d->config->clients_len > 0 || had_clients)
-                workers_set_clients(&d->workers,
-                                    d->config); /* also where only users and groups have changed */
-        clients_warn_unmatched(d->config);
+        workers_set_clients(&d->workers, d->config);
         log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_RELOADED),
                   "SIGHUP: configuration read again%s%s%s%s%s", applied[0] ? "; changed: " : "", applied,
                   d->tls.ctx ? "; certificates read again" : "", restart[0] ? "; needs a restart: " : "",
@@ -543,7 +539,6 @@ static int start(struct daemon *d)
         if (err)
                 return err;
         note_reload(d, true);
-        clients_warn_unmatched(c);
         workers_start(&d->workers);
         if (c->rejects.replay_unknown)
                 unknown_lines_start(&d->unknown, c, &d->rejects, connect_myself, d);

@@ -1,5 +1,7 @@
 #include "daemon/decoded.h"
 
+#include "wire/rules.h"
+
 #include "hierarchy/hierarchy_record.h"
 #include "spending/spending_record.h"
 
@@ -37,4 +39,18 @@ void decoded_reject_long(struct reject *ret, size_t max_line_bytes)
 {
         reject_set(ret, REJECT_LINE_TOO_LONG, NULL, "a line must not be longer than %zu bytes",
                    max_line_bytes);
+}
+
+bool decoded_permitted(const struct decoded *d, struct reject *ret_reject)
+{
+        const struct hierarchy_row *h = &d->as.hierarchy;
+
+        if (d->kind == RECORD_SPENDING)
+                return row_permitted(&d->as.spending, ret_reject);
+        if (d->kind == RECORD_AD_ACCOUNT)
+                return rules_permits_account(h->line.client, &h->rec.account.connection_id,
+                                             h->rec.account.external_id, ret_reject);
+        return rules_permits(h->line.client, h->rec.object.platform,
+                             h->rec.object.has_connection ? &h->rec.object.connection_id : NULL,
+                             h->rec.object.account_external_id, ret_reject);
 }

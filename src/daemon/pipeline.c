@@ -29,8 +29,6 @@
 #include "daemon/pipeline_parts.h"
 #include "spending/spending_record.h"
 
-enum { PACE_MS = 10 }; /* between looks whether a client may send more */
-
 /* --- lines among which a bad one is looked for --- */
 
 static void mark_doubtful_line(struct line *line)
@@ -167,30 +165,12 @@ static void on_aside_abandoned(void *ctx, struct line *line)
         on_abandoned(ctx, line);
 }
 
-/* By the record's own words. Of spending the resolver asks this, once for many lines. */
-static bool permits(const struct decoded *d, struct reject *ret_reject)
-{
-        const struct spending_record *s = &d->as.spending.rec;
-        const struct hierarchy_row *h = &d->as.hierarchy;
-
-        if (d->kind == RECORD_SPENDING)
-                return rules_permits(d->as.spending.line.client, s->platform,
-                                     s->has_connection ? &s->connection_id : NULL, s->account_external_id,
-                                     ret_reject);
-        if (d->kind == RECORD_AD_ACCOUNT)
-                return rules_permits_account(h->line.client, &h->rec.account.connection_id,
-                                             h->rec.account.external_id, ret_reject);
-        return rules_permits(h->line.client, h->rec.object.platform,
-                             h->rec.object.has_connection ? &h->rec.object.connection_id : NULL,
-                             h->rec.object.account_external_id, ret_reject);
-}
-
 static void route(struct pipeline *p, struct line *line, struct decoded *decoded)
 {
         struct line_source *source = line->source;
         struct reject reject;
 
-        if (decoded->kind != RECORD_SPENDING && !permits(decoded, &reject)) {
+        if (decoded->kind != RECORD_SPENDING && !decoded_permitted(decoded, &reject)) {
                 end_line(p, line, LINE_REJECTED, &reject);
                 return;
         }
@@ -215,31 +195,6 @@ void pipeline_route_take(struct pipeline *p, struct line *line)
                 route(p, line, &decoded);
 }
 
-struct rules *pipeline_client_for(const struct pipeline *p, const char *owner, struct rules *sender)
-{
-        struct rules *found = clients_rules_of(&p->clients, owner);
-        struct rules *both;
-
-        if (!sender)
-                return found;
-        both = rules_new_for(found, sender);
-        rules_unref(found);
-        return both;
-}
-
-/* The client names itself, and maybe another one whose lines it sends again: from the next line on both must permit them. */
-static void on_hello(struct pipeline *p, struct session *s, const struct hello *hello)
-{
-        struct rules *before = s->client;
-
-        if (!hello->on_behalf_of[0] || p->clients.len == 0 || (!before && !s->own))
-                return;
-        s->client = pipeline_client_for(p, hello->on_behalf_of, before);
-        if (!before)
-                rules_connect_again(s->client);
-        rules_unref(before);
-}
-
 static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice text, struct block *block)
 {
         struct pipeline *p = ctx;
@@ -260,11 +215,11 @@ static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice
         } else if (!decoded_read(&p->reader, &line, &decoded, &reject)) {
                 end_line(p, &line, LINE_REJECTED, &reject);
         } else if (decoded.kind == RECORD_HELLO) {
-                on_hello(p, s, &decoded.as.hello);
+                pipeline_on_hello(p, s, &decoded.as.hello);
                 end_line(p, &line, LINE_EMPTY, NULL);
         } else if (!overflow_diverts(&p->overflow)) {
                 route(p, &line, &decoded);
-        } else if (!permits(&decoded, &reject)) {
+        } else if (!decoded_permitted(&decoded, &reject)) {
                 end_line(p, &line, LINE_REJECTED, &reject);
         } else {
                 overflow_add_take(&p->overflow, &line);
@@ -282,14 +237,6 @@ static void on_too_long(void *ctx, struct session *s, uint64_t line_no)
                 rules_take_line(line.client, 0);
         decoded_reject_long(&reject, p->config->limits.max_line_bytes);
         end_line(p, &line, LINE_REJECTED, &reject);
-}
-
-void pipeline_set_clients_take(struct pipeline *p, struct clients *clients)
-{
-        clients_deinit(&p->clients);
-        p->clients = *clients;
-        resolver_clients_changed(&p->resolver, p->clients.items, p->clients.len);
-        overflow_judge_again(&p->overflow);
 }
 
 void pipeline_hierarchy_changed(struct pipeline *p, bool new_accounts)
@@ -348,21 +295,6 @@ static bool has_room_for_doubtful(const struct pipeline *p)
                p->resting_bytes < p->memory.limit / 4;
 }
 
-/* Sessions get their turns when the loop wakes. */
-static void on_pace(uv_timer_t *timer)
-{
-        (void)timer;
-}
-
-static bool is_within_limits(struct pipeline *p, const struct session *s)
-{
-        if (!s->client || p->ending || rules_may_send(s->client, p->memory.limit))
-                return true;
-        if (!uv_is_active((uv_handle_t *)&p->pace))
-                uv_timer_start(&p->pace, on_pace, PACE_MS, 0);
-        return false;
-}
-
 /* Of a session alone. */
 static enum pause_reason why_paused_alone(const struct pipeline *p, const struct line_source *source)
 {
@@ -379,7 +311,7 @@ static enum pause_reason why_paused(void *ctx, const struct session *s)
 {
         struct pipeline *p = ctx;
 
-        if (s && !is_within_limits(p, s))
+        if (s && !pipeline_within_limits(p, s))
                 return PAUSE_CLIENT_LIMIT;
         if (overflow_diverts(&p->overflow))
                 return overflow_has_room(&p->overflow) ? PAUSE_NONE : PAUSE_SPOOL;
@@ -512,6 +444,7 @@ int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *conf
         uv_timer_init(loop, &p->pace);
         p->reader = decoded_reader(config->limits.max_line_bytes);
         open_stages(p);
+        pipeline_open_crowding(p);
         return pipeline_open_overflow(p);
 }
 
@@ -530,6 +463,7 @@ void pipeline_close(struct pipeline *p)
 {
         assert(p->direct.in_flight == 0);
         p->ending = true;
+        uv_close((uv_handle_t *)&p->crowding, NULL);
         overflow_end(&p->overflow);
         for (unsigned i = 0; i < p->config->database.writers; i++)
                 writer_close(&p->writers[i], NULL);

@@ -19,6 +19,7 @@
 #include "spending/writer.h"
 #include "spool/overflow.h"
 #include "wire/fields.h"
+#include "wire/hello.h"
 #include "wire/line.h"
 #include "wire/receipt.h"
 
@@ -38,6 +39,7 @@ struct pipeline {
         struct writer_config writer_config;
         struct writer *writers;
         struct receipts receipts;
+        uv_timer_t crowding; /* looks whether writers must make room for the other connections */
         bool ending;
         bool evacuating; /* no writer gets a batch */
 
@@ -70,6 +72,12 @@ void pipeline_set_clients_take(struct pipeline *p, struct clients *clients);
 
 /* The rules for @sender, NULL for the daemon itself, when it sends again the lines of the client @owner. One reference. */
 struct rules *pipeline_client_for(const struct pipeline *p, const char *owner, struct rules *sender);
+
+/* The client names itself, and maybe another one whose lines it sends again: from the next line on both must permit them. */
+void pipeline_on_hello(struct pipeline *p, struct session *s, const struct hello *hello);
+
+/* Whether the limits of the client's section let it send a line now; where not, it is looked at again soon. */
+bool pipeline_within_limits(struct pipeline *p, const struct session *s);
 
 /* What sessions hand their lines to. */
 struct session_sink pipeline_sink(struct pipeline *p);

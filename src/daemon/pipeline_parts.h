@@ -5,7 +5,7 @@
 
 #include "daemon/pipeline.h"
 
-/* Between pipeline.c, pipeline_overflow.c and pipeline_stats.c. */
+/* Between pipeline.c, pipeline_crowding.c, pipeline_overflow.c and pipeline_stats.c. */
 
 /* Sends a line on its way into the stages: takes over it. */
 void pipeline_route_take(struct pipeline *p, struct line *line);
@@ -23,6 +23,11 @@ bool pipeline_stages_have_room(const struct pipeline *p);
 
 /* 0, or a code of enum err once the log was told why. */
 int pipeline_open_overflow(struct pipeline *p);
+
+/* --- pipeline_crowding.c --- */
+
+/* Begins to look whether the connections that are needed most can be had. */
+void pipeline_open_crowding(struct pipeline *p);
 
 /* --- pipeline_stats.c --- */
 

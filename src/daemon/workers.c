@@ -164,8 +164,15 @@ static int begin_clients(struct workers *ws, struct worker *w, const struct conf
         return err;
 }
 
+/* Also where the sections are the same: users and groups may have changed. */
 void workers_set_clients(struct workers *ws, const struct config *config)
 {
+        bool ruled = ws->ruled;
+
+        ws->ruled = config->clients_len > 0;
+        if (!ws->ruled && !ruled)
+                return;
+        clients_warn_unmatched(config);
         for (unsigned i = 0; i < ws->len; i++) {
                 struct clients clients;
 
@@ -196,6 +203,8 @@ int workers_open(struct workers *ws, uv_loop_t *loop, const struct config *confi
                 if (!err)
                         err = begin_clients(ws, &ws->items[ws->len], config);
         }
+        ws->ruled = config->clients_len > 0;
+        clients_warn_unmatched(config);
         return err;
 }
 

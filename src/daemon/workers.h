@@ -20,6 +20,7 @@ struct workers {
         unsigned alive; /* started, and not joined */
         struct receipt_clock receipt_clock;
         struct rules_quota *quotas; /* of all clients that there have been */
+        bool ruled;                 /* there are sections [client NAME] */
         void (*on_ended)(void *ctx);
         void *ctx;
 };

@@ -3,6 +3,7 @@
  * says. Not at once, since poolers refuse such a packet. */
 #include "model/session.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,8 @@
 
 enum {
         ANSWER_MS = 10000,
-        PARAMETERS_MAX = 16,
+        PARAMETERS_MAX = 20,
+        PASSWORD_BYTES = 1024,
         WITH_TRANSACTION_TIMEOUT = 170000, /* PostgreSQL's number of the version that has it */
 };
 
@@ -70,7 +72,8 @@ static char *options_without_limits(PGconn *pg, int version)
         return options;
 }
 
-enum session_outcome session_connect(const char *const *keywords, const char *const *values, void **ret_pg)
+static enum session_outcome connect_with(const char *const *keywords, const char *const *values,
+                                         void **ret_pg)
 {
         const char *more_keywords[PARAMETERS_MAX];
         const char *more_values[PARAMETERS_MAX];
@@ -96,4 +99,114 @@ enum session_outcome session_connect(const char *const *keywords, const char *co
         *ret_pg = PQconnectdbParams(more_keywords, more_values, 1);
         free(options);
         return set_up(*ret_pg, more_keywords, more_values);
+}
+
+/* --- the password --- */
+
+#define PASSWORD_FILE "BORIS_INGESTD_PASSWORD_FILE" /* in the environment, as libpq has its defaults there */
+
+void session_use_password(const char *password, const char *file)
+{
+        if (!password[0])
+                return;
+        setenv("PGPASSWORD", password, 1);
+        setenv(PASSWORD_FILE, file, 1);
+}
+
+/* The first line of the file, "" where there is none to be read. */
+static void read_password(char ret[PASSWORD_BYTES])
+{
+        const char *path = getenv(PASSWORD_FILE);
+        FILE *f = path ? fopen(path, "re") : NULL;
+
+        if (!f || !fgets(ret, PASSWORD_BYTES, f))
+                ret[0] = '\0';
+        if (f)
+                fclose(f);
+        ret[strcspn(ret, "\r\n")] = '\0';
+}
+
+/* What stands first is a default that the url may replace. */
+enum session_outcome session_connect(const char *const *keywords, const char *const *values, void **ret_pg)
+{
+        const char *more_keywords[PARAMETERS_MAX] = {"password"};
+        const char *more_values[PARAMETERS_MAX];
+        char password[PASSWORD_BYTES];
+        enum session_outcome outcome;
+        size_t n = 0;
+
+        read_password(password);
+        more_values[0] = password[0] ? password : NULL;
+        for (; n < PARAMETERS_MAX - 2 && keywords[n]; n++) {
+                more_keywords[n + 1] = keywords[n];
+                more_values[n + 1] = values[n];
+        }
+        more_keywords[n + 1] = NULL;
+        more_values[n + 1] = NULL;
+        outcome = connect_with(more_keywords, more_values, ret_pg);
+        explicit_bzero(password, sizeof(password));
+        return outcome;
+}
+
+/* --- several hosts --- */
+
+static bool has_several_hosts(const char *url)
+{
+        PQconninfoOption *options = PQconninfoParse(url, NULL);
+        bool several = false;
+
+        for (PQconninfoOption *o = options; o && o->keyword; o++)
+                several |= strcmp(o->keyword, "host") == 0 && o->val && strchr(o->val, ',');
+        PQconninfoFree(options);
+        return several;
+}
+
+static const char *value_of(const char *const *keywords, const char *const *values, const char *keyword)
+{
+        for (size_t i = 0; keywords[i]; i++) {
+                if (strcmp(keywords[i], keyword) == 0)
+                        return values[i];
+        }
+        return "";
+}
+
+/* What stands behind the url replaces what it says. */
+static enum session_outcome connect_to(const struct session_host *host, const char *const *keywords,
+                                       const char *const *values, void **ret_pg)
+{
+        const char *more_keywords[PARAMETERS_MAX];
+        const char *more_values[PARAMETERS_MAX];
+        size_t n = 0;
+
+        for (; n < PARAMETERS_MAX - 4 && keywords[n]; n++) {
+                more_keywords[n] = keywords[n];
+                more_values[n] = values[n];
+        }
+        more_keywords[n] = "host";
+        more_values[n++] = host->host;
+        more_keywords[n] = "port";
+        more_values[n++] = host->port;
+        more_keywords[n] = NULL;
+        more_values[n] = NULL;
+        return session_connect(more_keywords, more_values, ret_pg);
+}
+
+enum session_outcome session_connect_again(const char *const *keywords, const char *const *values,
+                                           struct session_host *last, void **ret_pg)
+{
+        bool several = has_several_hosts(value_of(keywords, values, "dbname"));
+        enum session_outcome outcome = SESSION_FAILED;
+
+        *ret_pg = NULL;
+        if (several && last->host[0])
+                outcome = connect_to(last, keywords, values, ret_pg);
+        if (outcome == SESSION_FAILED || outcome == SESSION_SILENT) {
+                PQfinish(*ret_pg);
+                outcome = session_connect(keywords, values, ret_pg);
+        }
+        if (several && outcome == SESSION_OPEN) {
+                snprintf(last->host, sizeof(last->host), "%s", PQhost(*ret_pg));
+                snprintf(last->port, sizeof(last->port), "%s", PQport(*ret_pg));
+        }
+        return outcome;
 }

@@ -1,5 +1,5 @@
 /* https://prometheus.io/docs/instrumenting/exposition_formats/ Each family once, with HELP and TYPE before
- * it; no label's value needs escaping: all are words of ours, but the version. */
+ * it. Labels are words of ours, but for the version and the names of clients, which are escaped. */
 #include "monitor/status.h"
 
 #include <inttypes.h>
@@ -179,6 +179,23 @@ static void put_stages(struct buf *out, const struct stats *r)
         gauge(out, PREFIX "memory_limit_bytes", "Memory limit at which clients are paused.", r->memory_limit);
 }
 
+/* A name has no line's end: it was made visible. */
+static void put_client(struct buf *out, const char *name, unsigned open)
+{
+        put(out, PREFIX "client_connections{client=\"");
+        for (const char *p = name; *p; p++)
+                put(out, "%s%c", *p == '"' || *p == '\\' ? "\\" : "", *p);
+        put(out, "\"} %u\n", open);
+}
+
+static void put_clients(struct buf *out, const struct stats *r)
+{
+        family(out, PREFIX "client_connections", "gauge",
+               "Client connections by the name in the client's hello; clients without one are left out.");
+        for (size_t i = 0; i < r->clients_len; i++)
+                put_client(out, r->clients[i].name, r->clients[i].open);
+}
+
 static void put_connections(struct buf *out, const struct status *s)
 {
         const struct stats *r = s->stats;
@@ -270,6 +287,7 @@ void metrics_write(struct buf *out, const struct status *s)
         put_sections(out, s->stats);
         put_stages(out, s->stats);
         put_connections(out, s);
+        put_clients(out, s->stats);
         put_database(out, &s->stats->database, s->clock_us);
         put_files(out, s->stats, s->now_us);
         put_log(out);

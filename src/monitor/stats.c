@@ -94,26 +94,63 @@ void stats_add_section(struct stats *r, const struct stats_section *c)
                 r->sections[i].tally.counts[k] += c->tally.counts[k];
 }
 
+void stats_add_client(struct stats *r, const char *name, unsigned open)
+{
+        size_t i = 0;
+
+        while (i < r->clients_len && strcmp(r->clients[i].name, name) != 0)
+                i++;
+        if (i == STATS_CLIENTS_MAX)
+                return;
+        if (i == r->clients_len)
+                snprintf(r->clients[r->clients_len++].name, STATS_CLIENT_BYTES, "%s", name);
+        r->clients[i].open += open;
+}
+
+static bool is_same(const struct reject *a, const struct reject *b)
+{
+        return a->code == b->code && strcmp(a->field, b->field) == 0 && strcmp(a->message, b->message) == 0;
+}
+
+/* The rank of the item to be used for @reject: its own, or that of the oldest. */
+static size_t rank_for(struct reject_ring *ring, const struct reject *reject)
+{
+        for (size_t i = 0; i < ring->len; i++) {
+                if (is_same(&ring->items[ring->order[i]].reject, reject))
+                        return i;
+        }
+        if (ring->len == STATS_REJECTS_MAX)
+                return ring->len - 1;
+        ring->order[ring->len] = (uint8_t)ring->len;
+        return ring->len++;
+}
+
 void reject_ring_add(struct reject_ring *ring, const char *peer, uint64_t connection, uint64_t line,
                      const struct reject *reject)
 {
-        struct stats_reject *item = &ring->items[ring->added++ % STATS_REJECTS_MAX];
+        size_t rank = rank_for(ring, reject);
+        uint8_t place = ring->order[rank];
+        struct stats_reject *item = &ring->items[place];
 
+        memmove(ring->order + 1, ring->order, rank);
+        ring->order[0] = place;
+        if (item->times == 0 || !is_same(&item->reject, reject)) {
+                item->times = 0;
+                item->reject = *reject;
+        }
+        item->times++;
         item->time_us = clock_now_us();
         item->connection = connection;
         item->line = line;
         snprintf(item->peer, sizeof(item->peer), "%s", peer);
-        item->reject = *reject;
 }
 
 void stats_add_latest(struct stats *r, const struct reject_ring *ring)
 {
-        size_t len = ring->added < STATS_REJECTS_MAX ? (size_t)ring->added : STATS_REJECTS_MAX;
-
         r->latest = new_array(STATS_REJECTS_MAX, sizeof(*r->latest));
-        r->latest_len = len;
-        for (size_t i = 0; i < len; i++)
-                r->latest[i] = ring->items[(ring->added - 1 - i) % STATS_REJECTS_MAX];
+        r->latest_len = ring->len;
+        for (size_t i = 0; i < ring->len; i++)
+                r->latest[i] = ring->items[ring->order[i]];
 }
 
 static int compare_rejects(const void *a, const void *b)
@@ -122,6 +159,24 @@ static int compare_rejects(const void *a, const void *b)
         const struct stats_reject *y = b;
 
         return (x->time_us < y->time_us) - (x->time_us > y->time_us);
+}
+
+/* Workers reject for the same reasons. */
+static size_t join_same(struct stats_reject *all, size_t len)
+{
+        size_t kept = 0;
+
+        for (size_t i = 0; i < len; i++) {
+                size_t same = 0;
+
+                while (same < kept && !is_same(&all[same].reject, &all[i].reject))
+                        same++;
+                if (same == kept)
+                        all[kept++] = all[i];
+                else
+                        all[same].times += all[i].times;
+        }
+        return kept;
 }
 
 static void merge_latest(struct stats *sum, const struct stats *part)
@@ -137,6 +192,7 @@ static void merge_latest(struct stats *sum, const struct stats *part)
         if (part->latest_len > 0)
                 memcpy(all + sum->latest_len, part->latest, part->latest_len * sizeof(*all));
         qsort(all, len, sizeof(*all), compare_rejects);
+        len = join_same(all, len);
         free(sum->latest);
         sum->latest = all;
         sum->latest_len = len < STATS_REJECTS_MAX ? len : STATS_REJECTS_MAX;
@@ -223,6 +279,8 @@ static void merge_connections(struct stats *sum, const struct stats *part)
                 sum->paused[i] += part->paused[i];
         add_counts(sum->refused, part->refused, REFUSAL_REASONS);
         sum->oldest_us = stats_earlier(sum->oldest_us, part->oldest_us);
+        for (size_t i = 0; i < part->clients_len; i++)
+                stats_add_client(sum, part->clients[i].name, part->clients[i].open);
         for (size_t i = 0; i < part->connections_len; i++)
                 stats_add_connection(sum, &part->connections[i]);
         sort_connections(sum);

@@ -174,6 +174,8 @@ static void add_connection(cJSON *list, const struct stats_connection *c, uint64
         add_u64(o, "number", c->number);
         add_u64(o, "worker", c->worker);
         add_text(o, "peer", c->peer);
+        add_text(o, "client", c->client);
+        add_text(o, "version", c->version);
         add_text(o, "section", c->section);
         add_u64(o, "lines", c->lines);
         add_u64(o, "stored", c->counts[LINE_STORED]);
@@ -301,6 +303,7 @@ static void add_latest(cJSON *root, const struct stats *r)
                 add_u64(o, "connection", reject->connection);
                 add_text(o, "peer", reject->peer);
                 add_u64(o, "line", reject->line);
+                add_u64(o, "times", reject->times);
                 add_text(o, "code", reject_code_name(reject->reject.code));
                 add_text(o, "field", reject->reject.field);
                 add_text(o, "message", reject->reject.message);

@@ -19,7 +19,7 @@ static void on_work(uv_work_t *work)
         const char *values[] = {"10", "30", "10", "3", "30000", "boris-ingestd", a->url, "UTF8", NULL};
 
         if (db_url_valid(a->url))
-                a->outcome = session_connect(keywords, values, &a->pg);
+                a->outcome = session_connect_again(keywords, values, &a->last, &a->pg);
 }
 
 static void on_worked(uv_work_t *work, int status)
@@ -33,12 +33,13 @@ static void on_worked(uv_work_t *work, int status)
         free(a);
 }
 
-struct pg_attempt *pg_attempt_start(uv_loop_t *loop, const char *url,
+struct pg_attempt *pg_attempt_start(uv_loop_t *loop, const char *url, const struct session_host *last,
                                     void (*cb)(void *ctx, struct pg_attempt *a), void *ctx)
 {
         struct pg_attempt *a = must_calloc(1, sizeof(*a));
 
         a->url = must_strdup(url);
+        a->last = *last;
         a->outcome = SESSION_FAILED;
         a->cb = cb;
         a->ctx = ctx;

@@ -10,14 +10,15 @@
 struct pg_attempt {
         uv_work_t work;
         char *url;
-        void *pg; /* PGconn; NULL where the URL is of no use */
+        struct session_host last; /* see session_connect_again */
+        void *pg;                 /* PGconn; NULL where the URL is of no use */
         enum session_outcome outcome;
         void (*cb)(void *ctx, struct pg_attempt *a);
         void *ctx;
 };
 
 /* @cb is called from the loop when it is over, @a is freed after it. Who wants to keep a->pg sets it to NULL. */
-struct pg_attempt *pg_attempt_start(uv_loop_t *loop, const char *url,
+struct pg_attempt *pg_attempt_start(uv_loop_t *loop, const char *url, const struct session_host *last,
                                     void (*cb)(void *ctx, struct pg_attempt *a), void *ctx);
 
 /* Its callback comes all the same, sooner where it has not begun. */

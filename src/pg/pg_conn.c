@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "model/connect_fault.h"
 #include "model/fits.h"
 #include "model/pooler.h"
 #include "model/session.h"
@@ -33,6 +34,7 @@
 enum {
         PAUSE_MIN_MS = 100,
         PAUSE_MAX_MS = 10000,
+        YIELD_FAILURES = 8,    /* after so many the pause is the longest */
         PAUSE_UNFIT_MS = 1000, /* somebody may be about to mend it */
         ANSWER_MS = 30000,     /* the longest that a command in flight may neither read nor write */
 };
@@ -161,11 +163,13 @@ static void close_and_pause(struct pg_conn *c, const char *why)
                 c->ops->on_lost(c->ctx);
 }
 
-/* @sqlstate: NULL where it is no error of the server's. */
+/* @sqlstate: NULL where it is no error of the server's. Several connections that are lost for one reason are logged once. */
 static void lose(struct pg_conn *c, const char *why, const char *sqlstate)
 {
-        log_event(LOG_LEVEL_WARN, LOG_FIELDS(.message_id = LOG_ID_DATABASE_AWAY, .sqlstate = sqlstate),
-                  "database, %s: connection lost: %s", c->name, why);
+        if (log_is_news(why))
+                log_event(LOG_LEVEL_WARN,
+                          LOG_FIELDS(.message_id = LOG_ID_DATABASE_AWAY, .sqlstate = sqlstate),
+                          "database, %s: %s%s", c->name, sqlstate ? "" : "connection lost: ", why);
         c->unfit[0] = '\0';
         close_and_pause(c, why);
 }
@@ -178,7 +182,7 @@ static void lose_unfit(struct pg_conn *c, const char *why)
                 close_and_pause(c, why);
                 return;
         }
-        if (strcmp(c->unfit, why) != 0)
+        if (strcmp(c->unfit, why) != 0 && log_is_news(why))
                 log_event(LOG_LEVEL_WARN, LOG_FIELDS(.message_id = LOG_ID_DATABASE_AWAY),
                           "database, %s: the database does not fit, nothing is written: %s", c->name, why);
         snprintf(c->unfit, sizeof(c->unfit), "%s", why);
@@ -203,6 +207,18 @@ void pg_conn_give_up(struct pg_conn *c, const char *what, const struct pg_error 
                  error->sqlstate, advice ? ": " : "", advice ? advice : "");
         c->gave_up = true;
         lose(c, why, error->sqlstate);
+}
+
+void pg_conn_yield(struct pg_conn *c, const char *why)
+{
+        c->failures = YIELD_FAILURES;
+        pg_conn_drop(c, why);
+}
+
+void pg_conn_hurry(struct pg_conn *c)
+{
+        if (c->state == PG_CONN_WAITING)
+                uv_timer_start(&c->timer, on_pause_over, 0, 0);
 }
 
 void pg_conn_drop(struct pg_conn *c, const char *why)
@@ -240,9 +256,13 @@ static void await_answer(struct pg_conn *c)
 
 static void on_attempt_failed(struct pg_conn *c, const char *error)
 {
-        if ((c->failures & (c->failures - 1)) == 0) /* the first, second, fourth, eighth … time */
+        const char *advice = connect_advice(error);
+
+        if (log_is_news(error)) /* one line for all connections, and another one each minute */
                 log_event(LOG_LEVEL_WARN, LOG_FIELDS(.message_id = LOG_ID_DATABASE_AWAY),
-                          "database, %s: cannot connect (attempt %u): %s", c->name, c->failures + 1, error);
+                          "database: cannot connect: %s (%s)", error,
+                          advice ? advice
+                                 : "check database.url or $DATABASE_URL, and whether the server runs");
         c->connect_failures++;
         c->unfit[0] = '\0';
         note_error(c, error);
@@ -287,6 +307,7 @@ static void on_attempted(void *ctx, struct pg_attempt *attempt)
                 on_attempt_failed(c, pg_attempt_error(attempt));
                 return;
         }
+        c->last = attempt->last;
         c->pg = attempt->pg;
         attempt->pg = NULL;
         PQsetNoticeReceiver(c->pg, on_notice, c);
@@ -301,7 +322,7 @@ static void on_attempted(void *ctx, struct pg_attempt *attempt)
 static void start_attempt(struct pg_conn *c)
 {
         pg_conn_enter(c, PG_CONN_CONNECTING);
-        c->attempt = pg_attempt_start(c->loop, c->url, on_attempted, c);
+        c->attempt = pg_attempt_start(c->loop, c->url, &c->last, on_attempted, c);
 }
 
 void pg_conn_open(struct pg_conn *c, uv_loop_t *loop, const char *url, const char *name,
@@ -344,6 +365,8 @@ static void on_setup(struct pg_conn *c, PGresult *res)
 {
         if (!judge_look_take(c, res))
                 return;
+        if (c->failures > 0)
+                log_news_over();
         if (c->failures > 0)
                 log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_DATABASE_BACK),
                           "database, %s: connected", c->name);

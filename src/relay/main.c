@@ -6,6 +6,7 @@
 
 #include "base/config.h"
 #include "base/log.h"
+#include "model/session.h"
 #include "relay/partition_list.h"
 #include "relay/relay.h"
 
@@ -62,15 +63,14 @@ static int run(const struct arguments *a, int (*command)(const struct config *co
         int status = FAILED;
 
         if (config_load(&config, a->config_path, (const char *const *)a->overrides, a->overrides_len,
-                        error) != 0) {
+                        error) != 0 ||
+            config_read_password(&config, error) != 0) {
                 fprintf(stderr, "boris-ingestd-relay: %s\n", error);
         } else if (!relay_settings_check(&config, rule)) {
                 fprintf(stderr, "boris-ingestd-relay: %s\n", rule);
         } else {
                 log_init(config.log.level, config.log.format);
-                if (config.database.password[0])
-                        setenv("PGPASSWORD", config.database.password,
-                               1); /* libpq's default, where the url has none */
+                session_use_password(config.database.password, config.database.password_file);
                 status = command(&config);
         }
         config_deinit(&config);

@@ -88,7 +88,7 @@ void client_log_reject(struct client_log *l, struct client_log_entry *entry, con
         tell_later(l);
 }
 
-/* "bad_json 100, bad_value 197 (amountCents)"; returns how many that are. */
+/* "bad_json × 100, bad_value (amountCents) × 197"; returns how many that are. */
 static uint64_t list_codes(const struct client_log_rejects *r, char *out, size_t size)
 {
         size_t len = 0;
@@ -99,9 +99,9 @@ static uint64_t list_codes(const struct client_log_rejects *r, char *out, size_t
 
                 if (r->counts[i] == 0 || len >= size)
                         continue;
-                len += (size_t)snprintf(out + len, size - len, "%s%s %" PRIu64 "%s%s%s", sum > 0 ? ", " : "",
-                                        reject_code_name(i), r->counts[i], field[0] ? " (" : "", field,
-                                        field[0] ? ")" : "");
+                len += (size_t)snprintf(out + len, size - len, "%s%s%s%s%s × %" PRIu64, sum > 0 ? ", " : "",
+                                        reject_code_name(i), field[0] ? " (" : "", field, field[0] ? ")" : "",
+                                        r->counts[i]);
                 sum += r->counts[i];
         }
         return sum;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/visible.h"
 #include "server/session_parts.h"
 #include "server/sessions.h"
 
@@ -26,7 +27,17 @@ static enum pause_reason why_paused(const struct session *s)
         return s->set->sink.ops->why_paused(s->set->sink.ctx, s);
 }
 
-void session_stats(const struct session *s, struct stats *r, bool list, unsigned worker)
+void session_set_hello(struct session *s, const struct hello *hello)
+{
+        char peer[sizeof(s->peer) + sizeof(hello->client) + 8];
+
+        visible_copy(hello->client, s->hello.client, sizeof(s->hello.client));
+        visible_copy(hello->version, s->hello.version, sizeof(s->hello.version));
+        snprintf(peer, sizeof(peer), "%s (%s)", s->hello.client, s->peer);
+        visible_copy(peer, s->peer, sizeof(s->peer));
+}
+
+void session_stats(const struct session *s, struct stats *r, enum stats_detail detail, unsigned worker)
 {
         struct stats_connection c;
 
@@ -45,8 +56,12 @@ void session_stats(const struct session *s, struct stats *r, bool list, unsigned
         r->oldest_us = stats_earlier(r->oldest_us, c.oldest_us);
         if (c.paused != PAUSE_NONE)
                 r->paused[c.paused]++;
-        if (!list)
+        if (detail >= STATS_STEP && s->hello.client[0])
+                stats_add_client(r, s->hello.client, 1);
+        if (detail < STATS_LISTS)
                 return;
+        snprintf(c.client, sizeof(c.client), "%s", s->hello.client);
+        snprintf(c.version, sizeof(c.version), "%s", s->hello.version);
         snprintf(c.peer, sizeof(c.peer), "%s", s->peer);
         snprintf(c.section, sizeof(c.section), "%s", s->client ? s->client->name : "");
         memcpy(c.counts, s->acks.counts, sizeof(c.counts));

@@ -167,7 +167,7 @@ void sessions_stats(struct sessions *set, struct stats *r, enum stats_detail det
                 set->ack_max_us = 0;
         memcpy(r->refused, set->refusals, sizeof(r->refused));
         for (struct list *l = set->all.next; l != &set->all; l = l->next)
-                session_stats(container_of(l, struct session, all), r, detail == STATS_LISTS, worker);
+                session_stats(container_of(l, struct session, all), r, detail, worker);
 }
 
 void sessions_drain(struct sessions *set)

@@ -48,23 +48,13 @@ static XXH128_hash_t make_key(const struct resolver *r, const struct spending_re
         return rules_mark(client, name_key_hash(&k, &r->secret));
 }
 
-/* Once for all rows of a miss, and of what the cache remembers then. */
-static bool is_permitted(const struct row *row, struct reject *ret_reject)
-{
-        const struct spending_record *rec = &row->rec;
-
-        return rules_permits(row->line.client, rec->platform,
-                             rec->has_connection ? &rec->connection_id : NULL, rec->account_external_id,
-                             ret_reject);
-}
-
 static void park_take(struct resolver *r, const struct row *row)
 {
         struct miss *m = misses_find(&r->misses, row->key_hash);
         struct line line = row->line;
         struct reject reject;
 
-        if (!m && !is_permitted(row, &reject)) {
+        if (!m && !row_permitted(row, &reject)) {
                 r->ops->settle(r->ctx, &line, LINE_REJECTED, &reject);
                 return;
         }

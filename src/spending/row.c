@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "wire/rules.h"
+
 /* @text, a part of @from, in @to, its copy. */
 static void move(struct slice *text, struct slice from, struct slice to)
 {
@@ -23,4 +25,13 @@ void row_detach(struct row *row)
         row->line.text = to;
         block_unref(row->line.block);
         row->line.block = block;
+}
+
+bool row_permitted(const struct row *row, struct reject *ret_reject)
+{
+        const struct spending_record *rec = &row->rec;
+
+        return rules_permits(row->line.client, rec->platform,
+                             rec->has_connection ? &rec->connection_id : NULL, rec->account_external_id,
+                             ret_reject);
 }

@@ -56,6 +56,15 @@ static bool parse_entry(const char *bytes, uint64_t *ret_turn, struct spool_tall
         return memcmp(bytes, expected, ENTRY_BYTES) == 0;
 }
 
+static bool is_newer(const char *bytes)
+{
+        char head[64];
+        unsigned format;
+
+        snprintf(head, sizeof(head), "%.*s", (int)sizeof(head) - 1, bytes);
+        return sscanf(head, "boris-ingestd spool account %u ", &format) == 1 && format > FORMAT;
+}
+
 /* The later entry of those that are whole. */
 static enum spool_account_status read_entries(int fd, uint64_t *ret_turn, struct spool_tally *ret)
 {
@@ -68,6 +77,8 @@ static enum spool_account_status read_entries(int fd, uint64_t *ret_turn, struct
                 struct spool_tally tally;
                 uint64_t turn;
 
+                if (is_newer(bytes + i * ENTRY_BYTES))
+                        return SPOOL_ACCOUNT_NEWER;
                 if (!parse_entry(bytes + i * ENTRY_BYTES, &turn, &tally) || turn < *ret_turn)
                         continue;
                 *ret_turn = turn;

@@ -99,6 +99,19 @@ static enum spool_status make_tables(struct spool_file *f)
         return code == SQLITE_OK ? SPOOL_OK : spool_sql_fail_opening(f, code);
 }
 
+/* A file of a later version is left alone. */
+static enum spool_status read_version(struct spool_file *f, int64_t *ret)
+{
+        enum spool_status status = spool_sql_number(f, "PRAGMA user_version", ret);
+
+        if (status != SPOOL_OK || *ret <= SPOOL_SQL_VERSION)
+                return status;
+        snprintf(f->error, sizeof(f->error),
+                 "%.400s has format %lld, this version knows %d (use the newer boris-ingestd)", f->path,
+                 (long long)*ret, SPOOL_SQL_VERSION);
+        return SPOOL_FAILED;
+}
+
 /* Writes nothing into a file of the present version: there may be no room for it. */
 static enum spool_status set_up(struct spool_file *f)
 {
@@ -114,13 +127,7 @@ static enum spool_status set_up(struct spool_file *f)
         code = sqlite3_exec(f->db, sql, NULL, NULL, NULL);
         status = code == SQLITE_OK ? SPOOL_OK : spool_sql_fail_opening(f, code);
         if (status == SPOOL_OK)
-                status = spool_sql_number(f, "PRAGMA user_version", &version);
-        if (status == SPOOL_OK && version > SPOOL_SQL_VERSION) {
-                snprintf(f->error, sizeof(f->error),
-                         "%.400s has format %lld, this version knows %d (use the newer boris-ingestd)",
-                         f->path, (long long)version, SPOOL_SQL_VERSION);
-                return SPOOL_FAILED;
-        }
+                status = read_version(f, &version);
         f->adopted = version > 0 && version < SPOOL_SQL_VERSION;
         if (status == SPOOL_OK && version > 0)
                 status = add_columns(f);
@@ -191,6 +198,15 @@ static void find_missing(struct spool_file *f, enum spool_account_status status,
         f->tally.lost_us = account->lost_us;
 }
 
+static enum spool_status refuse_account(struct spool_file *f, const char *dir)
+{
+        snprintf(
+                f->error, sizeof(f->error),
+                "%.400s/spool.account has a format that this version does not know (use the newer boris-ingestd)",
+                dir);
+        return SPOOL_FAILED;
+}
+
 /* The file as it is becomes what the account says. What is missing is told once: it counts as erased from then
  * on. */
 static enum spool_status settle_account(struct spool_file *f)
@@ -200,6 +216,8 @@ static enum spool_status settle_account(struct spool_file *f)
         uint64_t inside = spool_tally_missing(NULL, &f->tally, f->contents.lines);
         char sql[100];
 
+        if (read == SPOOL_ACCOUNT_NEWER)
+                return refuse_account(f, f->dir);
         find_missing(f, read, &account);
         if (inside > 0) {
                 snprintf(sql, sizeof(sql), "UPDATE account SET erased = erased + %llu",
@@ -221,12 +239,17 @@ static enum spool_status open_database(struct spool_file *f, int flags)
         int code = sqlite3_open_v2(f->path, (sqlite3 **)&f->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
         enum spool_status status;
         int64_t has_account;
+        int64_t version = 0;
 
         if (code != SQLITE_OK)
                 return spool_sql_fail(f, code);
         sqlite3_extended_result_codes(f->db, 1);
         sqlite3_busy_timeout(f->db, BUSY_MS);
-        status = flags & SQLITE_OPEN_READWRITE ? set_up(f) : SPOOL_OK;
+        if (flags & SQLITE_OPEN_READWRITE)
+                status = set_up(f);
+        else /* of a damaged file what can be read is */
+                status = read_version(f, &version) != SPOOL_OK && version > SPOOL_SQL_VERSION ? SPOOL_FAILED
+                                                                                              : SPOOL_OK;
         if (status == SPOOL_OK)
                 status = prepare_read(f);
         if (status == SPOOL_OK)
@@ -345,6 +368,8 @@ enum spool_status spool_file_open_read_only(struct spool_file *f, const char *pa
         snprintf(f->path, sizeof(f->path), "%s", path);
         if (dir)
                 read = spool_account_read(dir, &account);
+        if (read == SPOOL_ACCOUNT_NEWER)
+                return refuse_account(f, dir);
         status = open_database(f, SQLITE_OPEN_READONLY);
         if (status == SPOOL_OK && dir)
                 find_missing(f, read, &account);

@@ -10,7 +10,7 @@ import unittest
 import urllib.request
 
 from integration.test_tls import Tls
-from lib.harness import Replies, TestCase, account, ad_object, encode, record, run_ingestd, wait_until
+from lib.harness import Replies, account, ad_object, encode, make_crl, record, run_ingestd, wait_until
 
 # Sends standard input, prints what is replied.
 PEER = """
@@ -400,16 +400,8 @@ class Attacker(Clients):
 class Certificates(Clients):
     """Which certificates are clients, and whose."""
 
-    def revoke(self, *names, days="2"):
-        """A list of the authority, in which these certificates are."""
-        index = pathlib.Path(self.path("index"))
-        index.touch()
-        config = pathlib.Path(self.path("ca.cnf"))
-        config.write_text(f"[ca]\ndefault_ca=x\n[x]\ndatabase={index}\ndefault_md=sha256\n"
-                          f"certificate={self.path('ca.crt')}\nprivate_key={self.path('ca.key')}\n")
-        for name in names:
-            self.openssl("ca", "-config", config, "-revoke", self.path(f"{name}.crt"))
-        self.openssl("ca", "-config", config, "-gencrl", "-crldays", days, "-out", self.path("crl"))
+    def revoke(self, *names):
+        make_crl(self.folder, self.path("ca.crt"), self.path("ca.key"), [self.path(f"{name}.crt") for name in names])
 
     def assert_admitted(self, d, name):
         client = self.client(d, name=name)

@@ -4,9 +4,10 @@
 import gzip
 import json
 import unittest
+import urllib.request
 
 
-from lib.harness import TestCase, encode, record
+from lib.harness import TestCase, encode, record, run_ingestd
 
 BOM = b"\xef\xbb\xbf"
 HELLO = {"kind": "hello", "client": "meta-sync", "version": "1.2"}
@@ -27,6 +28,32 @@ class FirstLine(TestCase):
             self.assertEqual(replies.counts(), (2, 1, 0, 0))
             self.assertEqual(replies.rejects, {})
         self.assertEqual(self.db.count(), 3)
+
+    def get(self, d, path):
+        with urllib.request.urlopen(d.http() + path, timeout=60) as response:
+            return response.read().decode()
+
+    def test_the_name_is_seen(self):
+        d = self.daemon(http__listen="127.0.0.1:0")
+        named = [d.client() for _ in range(2)]
+        for client in named:
+            client.send(HELLO | {"client": 'meta "\\\n\x1b[31m'}, record(amountCents=1.5))
+            client.wait_ack(2)
+        other = d.client()
+        other.send(record())
+        other.wait_ack(1)
+        status = json.loads(self.get(d, "/status.json"))
+        self.assertEqual([(c["client"], c["version"]) for c in sorted(status["connections"], key=lambda c: c["number"])],
+                         [('meta "\\??[31m', "1.2")] * 2 + [(None, None)])
+        self.assertRegex(status["connections"][0]["peer"] + status["connections"][1]["peer"], r'meta "\\\?\?\[31m \(uid \d+, pid \d+\)')
+        self.assertEqual([(r["times"], r["code"]) for r in status["latestRejects"]], [(2, "bad_value")])
+        self.assertIn('boris_ingestd_client_connections{client="meta \\"\\\\??[31m"} 2\n', self.get(d, "/metrics"))
+        self.assertRegex(d.log(), r'connection \d+ of meta "\\\?\?\[31m \(uid \d+, pid \d+\): line 2 rejected: bad_value')
+        self.assertNotIn("\x1b", d.log())
+        top = run_ingestd(None, "top", "--once", "--config", "/dev/null", "--url", d.http())
+        self.assertIn('meta "\\??[31m (uid', top.stdout)
+        for client in (*named, other):
+            client.close()
 
     def test_a_bad_hello(self):
         for hello, code, field in [({"kind": "hello"}, "missing_field", "client"),

@@ -17,7 +17,7 @@ import urllib.parse
 from contextlib import ExitStack, closing
 
 
-from lib.harness import ROOT, TestCase, ad_object, numbered, record, run_ingestd, tls_settings, wait_until
+from lib.harness import ROOT, TestCase, ad_object, make_crl, numbered, record, run_ingestd, tls_settings, wait_until
 
 TOOL = ROOT / "tests/lib/tool.sh"
 PREFIX = "boris_ingestd_"
@@ -212,7 +212,10 @@ class Prometheus(HttpCase):
     def test_promtool_has_nothing_to_say(self):
         need_tools()
         with tempfile.TemporaryDirectory() as folder:
-            daemon, page = self.watched(spool__dir=folder + "/spool", rejects__file=folder + "/rejects", **tls_settings(folder))
+            tls = tls_settings(folder)
+            crl = make_crl(folder, tls["listen__tls_cert"], tls["listen__tls_key"])
+            daemon, page = self.watched(spool__dir=folder + "/spool", rejects__file=folder + "/rejects", listen__tls_client_crl=crl,
+                                        config=f"[client me]\npeer = user:{os.getuid()}\n", **tls)
             daemon.send(*numbered(10), "{")
             answer = page.get("/metrics")
             self.assertEqual(answer.headers["Content-Type"], "text/plain; version=0.0.4; charset=utf-8")

@@ -55,7 +55,7 @@ class Bound(TestCase):
 
     def test_short_connections_with_a_bad_line_each(self):
         self.assert_bounded(b"{bad\n", (r" closed: 1 lines, ", r"\d+ more connections closed: \d+ lines",
-                                        r"line 1 rejected: bad_json", r"\d+ connections: \d+ more lines rejected in \d+ s: bad_json \d+"))
+                                        r"line 1 rejected: bad_json", r"\d+ connections: \d+ more lines rejected in \d+ s: bad_json × \d+"))
 
     def test_short_connections_with_an_empty_line_each(self):
         self.assert_bounded(b"\n", (r"\d+ more connections closed: \d+ lines", ))

@@ -258,6 +258,22 @@ class Send(SendCase, TestCase):
         self.assert_totals(out, 3, 3, 0, 0)
         self.assertEqual(err, "")
 
+    def test_from_a_line_on(self):
+        d = self.daemon()
+        path = self.file(text(*numbered(3), b"nonsense", *numbered(2, start=10)))
+        out, _ = self.send(path, "--socket", d.socket, "--from-line", "3", status=1)
+        self.assert_totals(out, 4, 3, 0, 1)
+        self.assertIn("line 4: bad_json", out)
+        self.assertEqual(self.db.value("SELECT string_agg(amount_cents::text, ' ' ORDER BY amount_cents) FROM spending"), "2 10 11")
+        _, err = self.send(path, "--socket", d.socket, "--from-line", "8", status=1)
+        self.assertIn("has no line 8", err)
+        for wrong in ("0", "-1", "x", "1x", ""):
+            self.send(path, "--socket", d.socket, "--from-line", wrong, status=2)
+        out, _ = self.send(path, "--socket", d.socket, "--from-line", "6", "--retry", "1m", "--json")
+        self.assertEqual(json.loads(out)["duplicate"], 1)
+        for wrong in ("1w", "-1s", "h", "1.5s"):
+            self.send(path, "--socket", d.socket, "--retry", wrong, status=2)
+
     def test_interrupted(self):
         d = self.daemon()
         process = self.popen("-", "--socket", d.socket)
@@ -265,9 +281,10 @@ class Send(SendCase, TestCase):
         process.stdin.flush()
         wait_until(lambda: self.db.count() == 500, "stored")
         process.send_signal(signal.SIGINT)
-        self.assertEqual(process.wait(60), 1)
+        self.assertEqual(process.wait(60), 130)
         self.assert_totals(process.stdout.read().decode(), 500, 500, 0, 0)
-        self.assertEqual(process.stderr.read(), b"boris-ingestd: interrupted: the first 500 lines are settled of standard input\n")
+        self.assertEqual(process.stderr.read(), b"boris-ingestd: interrupted: the first 500 lines are settled of standard input "
+                                                b"(continue with --from-line 501)\n")
         # what is sent is waited for, a second signal ends that
         d.signal(signal.SIGSTOP)
         try:

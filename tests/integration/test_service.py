@@ -533,7 +533,7 @@ class Logs(TestCase):
         for number, line in enumerate(told[:3], 1):
             self.assertRegex(line, rf"info connection 1 of uid \d+, pid \d+: line {number} rejected: bad_value \(amountCents\)$")
         self.assertRegex(told[3], r"info connection 1 of uid \d+, pid \d+: 397 more lines rejected in \d+ s: "
-                                  r"bad_json 100, unknown_field 100, bad_value 197 \(amountCents\)$")
+                                  r"bad_json × 100, unknown_field × 100, bad_value \(amountCents\) × 197$")
         self.assertNotIn("s3cr3t", d.log())
 
     def test_the_journal_gets_fields(self):

@@ -200,12 +200,17 @@ class Damage(unittest.TestCase):
     def test_a_spool_of_a_later_version_is_refused(self):
         spool = pathlib.Path(tempfile.mkdtemp(dir=self.folder)) / "spool"
         shutil.copytree(self.spool, spool)
-        with sqlite3.connect(spool / "spool.db") as db:
-            db.execute("PRAGMA user_version = 9")
-        done = run_ingestd(None, "run", "--config", "/dev/null", "--set", "database.url=postgresql://127.0.0.1:1/x",
-                           "--set", f"spool.dir={spool}", "--set", f"listen.unix={self.folder}/s")
-        self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stderr, r"format 9.*use the newer boris-ingestd")
+        account = spool / "spool.account"
+        present = account.read_bytes()
+        for newer, words in ((lambda: account.write_bytes(present.replace(b"account 1 ", b"account 2 ")), "spool.account has a format"),
+                             (lambda: sqlite3.connect(spool / "spool.db").execute("PRAGMA user_version = 9"), "format 9")):
+            account.write_bytes(present)
+            newer()
+            for command in ("run", "spool status"):
+                done = run_ingestd(None, *command.split(), "--config", "/dev/null", "--set", "database.url=postgresql://127.0.0.1:1/x",
+                                   "--set", f"spool.dir={spool}", "--set", f"listen.unix={self.folder}/s")
+                self.assertEqual(done.returncode, 1)
+                self.assertRegex(done.stderr, rf"{words}.*use the newer boris-ingestd")
 
 
 if __name__ == "__main__":

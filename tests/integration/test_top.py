@@ -71,7 +71,7 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-            os.execve(args[0], args, dict(os.environ, **env))
+            os.execve(args[0], args, {**os.environ, "TERM": "xterm", **env})
         self.shown = ""
         self.status = None
 
@@ -195,6 +195,52 @@ class Top(unittest.TestCase):
                          {"\x1b[?1049h", "\x1b[?25l", "\x1b[?7l", "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"})
         self.assertEqual(terminal.shown.count("\x1b[2J"), 1)
         self.assertEqual(len(re.findall("\x1b", terminal.shown)), len(SEQUENCES.findall(terminal.shown)))
+
+    def clients(self, terminal):
+        terminal.read()
+        return [int(n) for n in re.findall(r"^ *(\d+)  uid 0", terminal.frame(), re.M)]
+
+    def test_what_is_cut_says_so(self):
+        terminal = self.top()
+        terminal.wait_for("uid 0")
+        whole = self.once("--url", self.answers.url).stdout.splitlines()
+        for text in terminal.frame().split("\r\n")[:-1]:
+            begins = [line for line in whole if line.startswith(text[:10])]
+            self.assertTrue(text.endswith("…") or "uid 0" in text or "▁" in text or not text or text in begins, text)
+        self.assertIn("…", terminal.frame())
+
+    def test_keys(self):
+        terminal = self.top()
+        terminal.wait_for(r"q quit  s sort: lag .* clients 1-\d+ of 42$")
+        self.assertEqual(self.clients(terminal)[0], 1)
+        terminal.press(b"\x1b[B")
+        terminal.wait_for("clients 2-")
+        terminal.press(b"\x1b[6~")
+        terminal.wait_for("clients 12-")
+        terminal.press(b"k")
+        terminal.wait_for("clients 11-")
+        self.assertEqual(self.clients(terminal)[0], 11)
+        terminal.press(b"G")
+        terminal.wait_for("clients 42-42 of 42")
+        terminal.press(b"g")
+        terminal.wait_for("clients 1-")
+        for name, first in (("lines", 1), ("rejected", 1), ("newest", 42), ("client", 1), ("lag", 1)):
+            terminal.press(b"s")
+            terminal.wait_for(f"s sort: {name} ")
+            self.assertEqual(self.clients(terminal)[0], first, name)
+        terminal.press(b"q")
+        self.assertEqual(terminal.wait(), 0)
+
+    def test_a_dumb_terminal(self):
+        terminal = self.top(TERM="dumb")
+        self.assertEqual(terminal.wait(), 0)
+        self.assertNotIn("\x1b", terminal.shown)
+        self.assertIn("1,234,567", terminal.shown)
+
+    def test_the_same_reject_often(self):
+        status = STATUS | {"latestRejects": [STATUS["latestRejects"][0] | {"times": 10}]}
+        self.answers.body = json.dumps(status).encode()
+        self.assertIn("11:49:58  × 10  #3 line 17", self.once("--url", self.answers.url).stdout)
 
     def test_no_color(self):
         terminal = self.top(NO_COLOR="1")

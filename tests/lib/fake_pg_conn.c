@@ -79,6 +79,16 @@ void pg_conn_drop(struct pg_conn *c, const char *why)
                 lose(c);
 }
 
+void pg_conn_yield(struct pg_conn *c, const char *why)
+{
+        pg_conn_drop(c, why);
+}
+
+void pg_conn_hurry(struct pg_conn *c)
+{
+        assert_false(pg_conn_connected(c));
+}
+
 void pg_conn_served(struct pg_conn *c)
 {
         c->failures = 0;

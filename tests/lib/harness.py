@@ -318,6 +318,19 @@ def tls_settings(folder):
     return {"listen__tcp": "127.0.0.1:0", "listen__tls_cert": cert, "listen__tls_key": key, "listen__tls_client_ca": cert}
 
 
+def make_crl(folder, cert, key, revoked=(), days=2):
+    """A list of the authority @cert, made in @folder, in which the certificates @revoked are, and those of earlier calls."""
+    index, config, crl = f"{folder}/index", f"{folder}/ca.cnf", f"{folder}/crl"
+    pathlib.Path(index).touch()
+    pathlib.Path(config).write_text(f"[ca]\ndefault_ca=x\n[x]\ndatabase={index}\ndefault_md=sha256\ncertificate={cert}\n"
+                                    f"private_key={key}\n")
+    for one in revoked:
+        subprocess.run(["openssl", "ca", "-config", config, "-revoke", one], check=True, capture_output=True)
+    subprocess.run(["openssl", "ca", "-config", config, "-gencrl", "-crldays", str(days), "-out", crl], check=True,
+                   capture_output=True)
+    return crl
+
+
 def assert_conservation(log):
     """Every received line is in exactly one of the other counts, for each connection and in total."""
     for line in re.findall(r"(?:closed|stopped|status): (?!spool).*", log):

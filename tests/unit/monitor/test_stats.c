@@ -74,10 +74,9 @@ static void test_latest(void **state)
         (void)state;
         assert_non_null(rings);
         for (uint64_t line = 1; line <= 130; line++) {
-                reject_set(&reject, REJECT_BAD_VALUE, "f", "m");
+                reject_set(&reject, REJECT_BAD_VALUE, "f", "m %d", (int)line);
                 reject_ring_add(&rings[line % 2], "p", 1 + line % 2, line, &reject);
-                rings[line % 2].items[(rings[line % 2].added - 1) % STATS_REJECTS_MAX].time_us =
-                        (int64_t)line;
+                rings[line % 2].items[rings[line % 2].order[0]].time_us = (int64_t)line;
         }
         for (int i = 0; i < 2; i++) {
                 struct stats part = make_part(1);
@@ -89,6 +88,36 @@ static void test_latest(void **state)
         assert_int_equal(sum.latest_len, STATS_REJECTS_MAX);
         for (size_t i = 0; i < sum.latest_len; i++)
                 assert_int_equal(sum.latest[i].line, 130 - i);
+        stats_deinit(&sum);
+        free(rings);
+}
+
+/* The same reject is one of the latest, however often it came, and whichever worker it came to. */
+static void test_latest_counts(void **state)
+{
+        struct reject_ring *rings = calloc(2, sizeof(*rings));
+        struct stats sum = {0};
+        struct reject reject;
+
+        (void)state;
+        assert_non_null(rings);
+        for (uint64_t line = 1; line <= 90; line++) {
+                reject_set(&reject, line % 3 ? REJECT_BAD_VALUE : REJECT_BAD_JSON, "f", "m");
+                reject_ring_add(&rings[line % 2], "p", 1, line, &reject);
+                rings[line % 2].items[rings[line % 2].order[0]].time_us = (int64_t)line;
+        }
+        for (int i = 0; i < 2; i++) {
+                struct stats part = make_part(1);
+
+                stats_add_latest(&part, &rings[i]);
+                assert_int_equal(part.latest_len, 2);
+                stats_merge_take(&sum, &part);
+        }
+        assert_int_equal(sum.latest_len, 2);
+        assert_int_equal(sum.latest[0].times, 30);
+        assert_int_equal(sum.latest[0].line, 90);
+        assert_int_equal(sum.latest[1].times, 60);
+        assert_int_equal(sum.latest[1].line, 89);
         stats_deinit(&sum);
         free(rings);
 }
@@ -249,6 +278,7 @@ int main(void)
                 cmocka_unit_test(test_sum),
                 cmocka_unit_test(test_connections),
                 cmocka_unit_test(test_latest),
+                cmocka_unit_test(test_latest_counts),
                 cmocka_unit_test(test_history),
                 cmocka_unit_test_setup_teardown(test_readiness, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_metrics, setup, teardown),
