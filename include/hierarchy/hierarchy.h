@@ -13,11 +13,12 @@
 #include "hierarchy/hierarchy_batch.h"
 #include "hierarchy/hierarchy_writer.h"
 #include "monitor/stats.h"
+#include "pg/pace.h"
 #include "wire/line.h"
 
 /* Writes hierarchy records: gathers them into batches and writes one batch after the other on a connection of
- * its own. Spending that came behind hierarchy records on the same client's connection waits here until those
- * are written, so that it finds their objects.
+ * its own. What comes while it is writing is the next batch. Spending that came behind hierarchy records on the same
+ * client's connection waits here until those are written, so that it finds their objects.
  *
  * Records that cannot be written, while others can, step aside with what depends on them (hierarchy_aside.h): they
  * and others are tried in turn. */
@@ -40,18 +41,14 @@ struct hierarchy_ops {
         void (*on_written)(void *ctx, bool new_accounts);
 };
 
-struct hierarchy_limits {
-        size_t rows;
-        size_t bytes;
-        unsigned linger_ms;
-};
-
 struct hierarchy {
         struct hierarchy_writer writer;
-        uv_timer_t linger;
-        uv_timer_t wake; /* when a batch that stepped aside is due */
+        uv_timer_t gather; /* when the idle writer takes the open batch */
+        uv_timer_t wake;   /* when a batch that stepped aside is due */
         struct memory *memory;
-        struct hierarchy_limits limits;
+        struct pace pace;
+        uint64_t taken_us; /* clock_monotonic_us when the writer took its batch */
+        uint64_t done_at;  /* loop time in ms of the last commit */
         const struct hierarchy_ops *ops;
         void *ctx;
         struct hierarchy_batch *open; /* takes records; NULL: none */
@@ -67,10 +64,10 @@ struct hierarchy {
 };
 
 void hierarchy_open(struct hierarchy *h, uv_loop_t *loop, const char *url, struct memory *memory,
-                    const struct hierarchy_limits *limits, const struct hierarchy_ops *ops, void *ctx);
+                    const struct pace_limits *limits, const struct hierarchy_ops *ops, void *ctx);
 
 /* From the next record on. */
-void hierarchy_set_limits(struct hierarchy *h, const struct hierarchy_limits *limits);
+void hierarchy_set_limits(struct hierarchy *h, const struct pace_limits *limits);
 
 /* Everything must have been settled. @cb may be NULL. */
 void hierarchy_close(struct hierarchy *h, void (*cb)(struct hierarchy *));
@@ -93,13 +90,13 @@ bool hierarchy_hold_take(struct hierarchy *h, const struct row *row);
 /* Whether who has lines aside may send more. */
 static inline bool hierarchy_has_room_aside(const struct hierarchy *h)
 {
-        return h->aside.lines < h->limits.rows;
+        return h->aside.lines < h->pace.limits.rows;
 }
 
 /* Whether anything waits for the database, but for what stepped aside while that works. */
 static inline bool hierarchy_waits(const struct hierarchy *h)
 {
-        return h->writer.batch || h->sealed_len > 0 ||
+        return h->writer.batch || h->sealed_len > 0 || h->open ||
                (!hierarchy_aside_empty(&h->aside) && !pg_conn_connected(&h->writer.conn));
 }
 
@@ -112,6 +109,9 @@ static inline bool hierarchy_has_room(const struct hierarchy *h)
 /* Gives up all that is not written, and the connection where it is writing: @cb takes over each line, of
  * records and of spending behind them, in no particular order. */
 void hierarchy_evacuate(struct hierarchy *h, const char *why, line_take_cb *cb, void *ctx);
+
+/* No more lines are on their way: the open batch is written now, if the writer is idle. */
+void hierarchy_hurry(struct hierarchy *h);
 
 /* From now on no batch waits for more records; those that stepped aside are tried once more, and abandoned. */
 void hierarchy_drain(struct hierarchy *h);

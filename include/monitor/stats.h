@@ -141,6 +141,8 @@ struct stats {
         uint64_t batch_rows;
         uint64_t batch_failures;
         uint64_t batches_waiting;
+        uint64_t batch_target; /* rows that a batch should have; of all workers the largest, here and below */
+        uint64_t batch_gap_us; /* between small commits at least */
         uint64_t lookup_rows;
         uint64_t unknown_rows;
         uint64_t hierarchy_rows;

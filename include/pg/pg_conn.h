@@ -36,6 +36,8 @@ struct pg_conn_ops {
         /* For an owner that decides by what it reads: each result is handed over only when the database
          * still fits after it. */
         bool verify_answers;
+        /* Prepares statements of the owner's, in each new session; runs whether or not the database fits. NULL: none. */
+        const char *prepare_sql;
 };
 
 enum pg_conn_state {

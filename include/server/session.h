@@ -43,6 +43,8 @@ struct session_sink_ops {
                         struct block *block);
         /* The same for a line that was longer than max_line, and is gone. */
         void (*on_too_long)(void *ctx, struct session *s, uint64_t line_no);
+        /* The client has shut down its sending side, and all of its lines were taken. */
+        void (*on_ended)(void *ctx, const struct session *s);
         /* Why no further line should be taken now: of any session, or with @s also of this one. PAUSE_NONE: one may be.
          * Asked again each loop turn. */
         enum pause_reason (*why_paused)(void *ctx, const struct session *s);

@@ -57,8 +57,8 @@ int64_t tls_server_expires_s(const struct tls_server *s);
 /* When the first revocation list expires, after which no client is admitted; likewise, 0 without any. */
 int64_t tls_server_crl_expires_s(const struct tls_server *s);
 
-/* Whether a client of @t is still trusted by @s, which was loaded later than the one that it was greeted by. */
-bool tls_still_trusted(const struct tls *t, const struct tls_server *s);
+/* Whether the client's certificate is revoked by a list of @s, which was loaded later than the one that greeted it. */
+bool tls_is_revoked(const struct tls *t, const struct tls_server *s);
 
 /* A connection that is to be greeted. It keeps what it needs of @s. */
 void tls_init(struct tls *t, const struct tls_server *s);

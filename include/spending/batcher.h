@@ -8,67 +8,83 @@
 
 #include "base/list.h"
 #include "monitor/stats.h"
+#include "pg/pace.h"
 #include "spending/batch.h"
 
-/* Gathers rows into batches, seals a batch on rows, bytes or age, and keeps the sealed ones until a writer
- * takes them.
+/* Gathers rows into batches for the writers.
+ *
+ * Rows gather in the open batch until a writer takes it. An idle writer takes what a turn of the loop brings, but keeps the gap
+ * (pace.h) from the last commit. Rows that come while one writer is busy are the next batch: that writer takes them. Others
+ * stay out of it until the batch is worth a commit of its own, or the busy writer takes longer than usual.
+ *
+ * A full batch is sealed, and while one waits there is no room. If more comes all the same, from the resolver, say, another
+ * batch is opened.
+ *
+ * While clients send in bulk, rows of clients that send little gather in a quick batch, small and written before the
+ * others, each time but one. So these clients wait for a writer, but not for the bulk of others to be written.
  *
  * Doubtful batches, in which a bad row is looked for, take many statements: they stand aside, so that they
  * take no room and others pass them. Where both wait, writers get one of the others and one of them in turn.
  */
 struct batcher {
         uv_loop_t *loop;
-        uv_timer_t linger;
-        uv_timer_t wake; /* when a doubtful batch is due */
+        uv_timer_t gather; /* when an idle writer takes the open batch at the latest */
+        uv_timer_t wake;   /* when a doubtful batch is due */
         struct memory *memory;
-        size_t max_rows;
-        size_t max_bytes;
-        unsigned linger_ms;
-        size_t max_sealed; /* at so many sealed batches there is no room */
+        struct pace pace;
         struct batch *open;
-        size_t last_len; /* rows of the batch before: so many are expected again */
+        struct batch *quick;
+        bool quick_last;  /* the last batch taken was a quick one */
+        uint64_t bulk_at; /* loop time in ms when a batch was last taken that was worth a writer of its own */
+        uint64_t committed_at; /* loop time in ms of the last commit */
+        size_t last_len;       /* rows of the batch before: so many are expected again */
         struct list sealed;
         size_t sealed_len;
         struct list doubtful;
         size_t doubtful_rows;
         size_t resting_rows; /* of these, in batches that are tried again from time to time, others proceed */
         bool doubtful_next;  /* the last batch taken was none of these */
-        void (*on_sealed)(void *ctx); /* a batch waits to be taken */
+        void (*on_waiting)(void *ctx); /* a batch may be taken */
         void *ctx;
         void (*close_cb)(struct batcher *);
 };
 
-struct batcher_limits {
-        size_t rows;
-        size_t bytes;
-        unsigned linger_ms;
-        size_t sealed; /* batches */
-};
-
-void batcher_init(struct batcher *b, uv_loop_t *loop, struct memory *memory,
-                  const struct batcher_limits *limits, void (*on_sealed)(void *ctx), void *ctx);
+void batcher_init(struct batcher *b, uv_loop_t *loop, struct memory *memory, const struct pace_limits *limits,
+                  void (*on_waiting)(void *ctx), void *ctx);
 
 /* From the next row on. */
-void batcher_set_limits(struct batcher *b, const struct batcher_limits *limits);
+void batcher_set_limits(struct batcher *b, const struct pace_limits *limits);
 
 /* All batches must have been taken. @cb may be NULL. */
 void batcher_close(struct batcher *b, void (*cb)(struct batcher *));
 
 static inline bool batcher_has_room(const struct batcher *b)
 {
-        return b->sealed_len < b->max_sealed;
+        return b->sealed_len == 0;
 }
 
-/* Takes over *row. */
-void batcher_add_take(struct batcher *b, const struct row *row);
+/* For clients that send little. */
+static inline bool batcher_has_quick_room(const struct batcher *b)
+{
+        return b->sealed_len <= 1 && (!b->quick || b->quick->len < pace_quick(&b->pace));
+}
 
-/* Seals the open batch, if it has rows, without waiting. */
-void batcher_seal(struct batcher *b);
+/* Takes over *row. @little: its client sends little. */
+void batcher_add_take(struct batcher *b, const struct row *row, bool little);
+
+/* No more rows are on their way: an idle writer takes the open batch now. */
+void batcher_hurry(struct batcher *b);
+
+/* The same from now on. */
+void batcher_drain(struct batcher *b);
+
+/* A batch was committed, @us after it was taken. */
+void batcher_committed(struct batcher *b, const struct batch *batch, uint64_t us);
 
 /* Whether who has rows in doubtful batches may send more. */
 static inline bool batcher_has_room_for_doubtful(const struct batcher *b)
 {
-        return b->doubtful_rows < b->max_rows;
+        return b->doubtful_rows < b->pace.limits.rows;
 }
 
 /* Puts a batch back that was taken: before all others, or a doubtful one among these, the smaller ones first. */
@@ -77,22 +93,22 @@ void batcher_return(struct batcher *b, struct batch *batch);
 /* Resting batches are due now. */
 void batcher_wake(struct batcher *b);
 
-/* Whether a batch waits that should be written soon. */
+/* Whether rows wait that should be written soon. */
 static inline bool batcher_waits(const struct batcher *b)
 {
-        return b->sealed_len > 0 || b->doubtful_rows > b->resting_rows;
+        return b->sealed_len > 0 || b->open || b->quick || b->doubtful_rows > b->resting_rows;
 }
 
-/* The batch to be tried next, or NULL. */
-struct batch *batcher_take(struct batcher *b);
+/* For an idle writer, while @busy others have a batch: the batch to be written next, or NULL, where on_waiting follows. */
+struct batch *batcher_take(struct batcher *b, unsigned busy);
 
-/* The same, whether it is due or not. */
+/* Any batch, whether it is due or not. */
 struct batch *batcher_take_any(struct batcher *b);
 
 /* True where no row is here. */
 static inline bool batcher_empty(const struct batcher *b)
 {
-        return b->sealed_len == 0 && list_empty(&b->doubtful) && !b->open;
+        return b->sealed_len == 0 && list_empty(&b->doubtful) && !b->open && !b->quick;
 }
 
 /* Adds what waits to @r. */

@@ -11,7 +11,7 @@
 
 /* Asks a blocking connection for the ad objects of records, by the resolver's statement. */
 
-enum { LOOKUP_BLOCKING_PARAMS = 5 };
+enum { LOOKUP_BLOCKING_PARAMS = 6 };
 
 /* Zeroed before the first use. */
 struct lookup_blocking {

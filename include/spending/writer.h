@@ -25,6 +25,8 @@ struct writer;
 struct writer_ops {
         /* Connected and without a batch: writer_write may be called. */
         void (*on_idle)(void *ctx, struct writer *w);
+        /* A batch is committed, @us after it was taken; its rows' fates follow. */
+        void (*on_committed)(void *ctx, const struct batch *batch, uint64_t us);
         /* A row's fate. */
         line_settle_cb *settle;
         /* The row's ad object has gone from the database: takes over *row. */

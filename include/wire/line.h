@@ -61,9 +61,17 @@ struct line_source {
         const struct line_source_ops *ops;
         struct line_tally *tally; /* of its kind */
         uint64_t last_hierarchy;  /* the hierarchy batch of its latest hierarchy line; 0: none */
-        size_t unknown;           /* its lines that wait for an unknown object */
-        size_t doubtful;          /* its lines in batches in which a bad one is looked for */
+        uint64_t in_flight;       /* its lines that are not settled */
+        size_t unknown;           /* of these, waiting for an unknown object */
+        size_t doubtful;          /* likewise, in batches in which a bad one is looked for */
 };
+
+/* A line of the source begins its way. */
+static inline void line_begin(struct line_source *source)
+{
+        source->tally->in_flight++;
+        source->in_flight++;
+}
 
 /* The line's end: counts it, reports it to its source, lets its memory go. */
 void line_settle(struct line *line, enum line_outcome outcome, const struct reject *reject);

@@ -135,7 +135,7 @@ static void judge_write(struct against *a, struct judged *j, const struct pg_res
 
 static void judge_account(struct against *a, struct judged *j, struct hierarchy_row *row)
 {
-        enum { COLUMN_KNOWN = 2, PARAMS = 5 };
+        enum { COLUMN_KNOWN = 2, PARAMS = 6 };
         const struct ad_account_record *rec = &row->rec.account;
         struct pg_result *res;
         struct reject reject;
@@ -150,6 +150,7 @@ static void judge_account(struct against *a, struct judged *j, struct hierarchy_
                 array_text_add_uuid(&a->params[2], NULL);
         array_text_add(&a->params[3], (struct slice){rec->currency, sizeof(rec->currency)});
         array_text_add_json(&a->params[4], rec->timezone);
+        array_text_add_uuid(&a->params[5], NULL); /* of any platform */
         res = a->failed ? NULL : ask(a, ad_account_upsert_sql, PARAMS);
         if (res && !pg_result_bool(res, 0, COLUMN_KNOWN)) {
                 row->verdict = HIERARCHY_UNKNOWN_CONNECTION;
@@ -172,7 +173,7 @@ static void add_nullable(struct array_text *param, bool has, struct json_string 
 /* What the daemon asks of an object before it writes it. */
 static bool resolve_object(struct against *a, struct hierarchy_row *row)
 {
-        enum { PARAMS = 7 };
+        enum { PARAMS = 8 };
         const struct ad_object_record *rec = &row->rec.object;
         struct hierarchy_batch batch = {.rows = row, .len = 1};
         struct hierarchy_answer answer;
@@ -183,9 +184,10 @@ static bool resolve_object(struct against *a, struct hierarchy_row *row)
         array_text_add_uuid(&a->params[1], rec->has_connection ? &rec->connection_id : NULL);
         array_text_add_json(&a->params[2], rec->account_external_id);
         array_text_add_i64(&a->params[3], 1);
-        array_text_add_json(&a->params[4], rec->external_id);
-        array_text_add(&a->params[5], slice_str(ad_object_type_name(rec->type)));
-        add_nullable(&a->params[6], rec->has_parent, rec->parent_external_id);
+        array_text_add_i64(&a->params[4], 1);
+        array_text_add_json(&a->params[5], rec->external_id);
+        array_text_add(&a->params[6], slice_str(ad_object_type_name(rec->type)));
+        add_nullable(&a->params[7], rec->has_parent, rec->parent_external_id);
         res = ask(a, ad_object_resolve_sql, PARAMS);
         row->parent_row = -1;
         if (res && hierarchy_read_answer(res, 0, &answer))

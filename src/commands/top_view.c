@@ -362,9 +362,11 @@ static void put_database(struct screen *s, const cJSON *status)
         put(s, connected ? GOOD : BAD, "%s", state);
         if (!connected)
                 put(s, BAD, " for %s", SPAN("database.awaySeconds"));
-        put(s, PLAIN, "  %s of %s connections  %s reconnects  %s batches, commit p50 %s  p99 %s",
+        put(s, PLAIN,
+            "  %s of %s connections  %s reconnects  %s batches, commit p50 %s  p99 %s  target %s rows  gap %s",
             COUNT("database.connected"), COUNT("database.connections"), COUNT("database.reconnects"),
-            COUNT("batches.written"), SPAN("batches.commitP50Seconds"), SPAN("batches.commitP99Seconds"));
+            COUNT("batches.written"), SPAN("batches.commitP50Seconds"), SPAN("batches.commitP99Seconds"),
+            COUNT("batches.targetRows"), SPAN("batches.gapSeconds"));
         if (connected || !error[0])
                 return;
         label(s, "");

@@ -11,7 +11,7 @@
  * the database makes no progress, good lines go to the spool instead; they are replayed later as if a session
  * sent them (overflow.c).
  *
- * Backpressure is one question, why_paused: sessions stop taking lines while sealed batches or many unresolved
+ * Backpressure is one question, why_paused: sessions stop taking lines while a full batch or many unresolved
  * rows wait, or the memory limit is reached; and those with hierarchy records, unknown objects or doubtful
  * rows in flight while there are too many of these. A line is settled exactly once, by the stage that ends its
  * way: the decoder and the resolver reject it, a writer or the hierarchy reports the database's outcome, the
@@ -27,7 +27,11 @@
 #include "base/memory.h"
 #include "daemon/decoded.h"
 #include "daemon/pipeline_parts.h"
+#include "server/sessions.h"
 #include "spending/spending_record.h"
+
+/* A client sends little that has so few lines here, or a part so small of what a client has on average. */
+enum { LITTLE_LINES = 16, LITTLE_PART = 4 };
 
 /* --- lines among which a bad one is looked for --- */
 
@@ -119,8 +123,11 @@ static void on_abandoned(void *ctx, struct line *line)
 
 static void add_resolved_take(struct pipeline *p, struct row *row)
 {
+        const struct line_source *source = row->line.source;
+        bool little = !source->ops->acked && source->in_flight <= LITTLE_LINES;
+
         spending_record_derive_id(&row->rec);
-        batcher_add_take(&p->batcher, row);
+        batcher_add_take(&p->batcher, row, little);
 }
 
 static void on_resolved(void *ctx, const struct row *row)
@@ -207,7 +214,7 @@ static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice
         struct decoded decoded;
         struct reject reject;
 
-        p->direct.in_flight++;
+        line_begin(line.source);
         if (line.client)
                 rules_take_line(line.client, line.text.len);
         if (line.text.len == 0) { /* a byte order mark alone */
@@ -232,7 +239,7 @@ static void on_too_long(void *ctx, struct session *s, uint64_t line_no)
         struct line line = {.client = rules_ref(s->client), .source = &s->line_source, .number = line_no};
         struct reject reject;
 
-        p->direct.in_flight++;
+        line_begin(line.source);
         if (line.client)
                 rules_take_line(line.client, 0);
         decoded_reject_long(&reject, p->config->limits.max_line_bytes);
@@ -295,6 +302,21 @@ static bool has_room_for_doubtful(const struct pipeline *p)
                p->resting_bytes < p->memory.limit / 4;
 }
 
+/* A client that has much less here than others does not wait for the room that these have filled. */
+static bool sends_little(const struct pipeline *p, const struct session *s)
+{
+        uint64_t share = p->direct.in_flight / (LITTLE_PART * ((uint64_t)sessions_clients(s->set) + 1));
+
+        return s->in_flight < (share > LITTLE_LINES ? share : LITTLE_LINES);
+}
+
+/* For rows of any session, or with @s of this one. */
+static bool has_room_for_rows(const struct pipeline *p, const struct session *s)
+{
+        return batcher_has_room(&p->batcher) ||
+               (batcher_has_quick_room(&p->batcher) && (!s || sends_little(p, s)));
+}
+
 /* Of a session alone. */
 static enum pause_reason why_paused_alone(const struct pipeline *p, const struct line_source *source)
 {
@@ -315,17 +337,29 @@ static enum pause_reason why_paused(void *ctx, const struct session *s)
                 return PAUSE_CLIENT_LIMIT;
         if (overflow_diverts(&p->overflow))
                 return overflow_has_room(&p->overflow) ? PAUSE_NONE : PAUSE_SPOOL;
-        if (!batcher_has_room(&p->batcher) || !resolver_has_room(&p->resolver))
+        if (!has_room_for_rows(p, s) || !resolver_has_room(&p->resolver))
                 return PAUSE_DATABASE;
         if (pipeline_memory_full(p))
                 return pipeline_database_up(p) ? PAUSE_MEMORY : PAUSE_DATABASE;
         return s ? why_paused_alone(p, &s->line_source) : PAUSE_NONE;
 }
 
+static void on_ended(void *ctx, const struct session *s)
+{
+        struct pipeline *p = ctx;
+
+        if (p->direct.in_flight > s->in_flight || p->overflow.tally.in_flight > 0)
+                return; /* others' lines may join the batch */
+        batcher_hurry(&p->batcher);
+        hierarchy_hurry(&p->hierarchy);
+}
+
 struct session_sink pipeline_sink(struct pipeline *p)
 {
-        static const struct session_sink_ops ops = {
-                .on_line = on_line, .on_too_long = on_too_long, .why_paused = why_paused};
+        static const struct session_sink_ops ops = {.on_line = on_line,
+                                                    .on_too_long = on_too_long,
+                                                    .on_ended = on_ended,
+                                                    .why_paused = why_paused};
 
         return (struct session_sink){.ops = &ops,
                                      .ctx = p,
@@ -336,16 +370,25 @@ struct session_sink pipeline_sink(struct pipeline *p)
 
 /* --- batches --- */
 
+static unsigned busy_writers(const struct pipeline *p)
+{
+        unsigned busy = 0;
+
+        for (unsigned i = 0; i < p->config->database.writers; i++)
+                busy += p->writers[i].batch != NULL;
+        return busy;
+}
+
 static void on_writer_idle(void *ctx, struct writer *w)
 {
         struct pipeline *p = ctx;
-        struct batch *batch = batcher_take(&p->batcher);
+        struct batch *batch = batcher_take(&p->batcher, busy_writers(p));
 
         if (batch)
                 writer_write_take(w, batch);
 }
 
-static void on_sealed(void *ctx)
+static void on_batch_waits(void *ctx)
 {
         struct pipeline *p = ctx;
 
@@ -353,6 +396,11 @@ static void on_sealed(void *ctx)
                 if (writer_idle(&p->writers[i]))
                         on_writer_idle(p, &p->writers[i]);
         }
+}
+
+static void on_committed(void *ctx, const struct batch *batch, uint64_t us)
+{
+        batcher_committed(&((struct pipeline *)ctx)->batcher, batch, us);
 }
 
 /* The daemon is to end, and these rows would wait for longer. */
@@ -382,25 +430,18 @@ static void on_return(void *ctx, struct batch *batch)
 
 /* --- the beginning and the end --- */
 
-static struct batcher_limits batcher_limits(const struct config *c)
+static struct pace_limits pace_limits(const struct config *c)
 {
-        return (struct batcher_limits){c->batch.rows, c->batch.bytes, c->batch.linger_ms,
-                                       c->database.writers};
-}
-
-static struct hierarchy_limits hierarchy_limits(const struct config *c)
-{
-        return (struct hierarchy_limits){c->batch.rows, c->batch.bytes, c->batch.linger_ms};
+        return (struct pace_limits){c->batch.rows, c->batch.bytes, c->batch.linger_ms};
 }
 
 void pipeline_limits_changed(struct pipeline *p)
 {
-        const struct batcher_limits batcher = batcher_limits(p->config);
-        const struct hierarchy_limits hierarchy = hierarchy_limits(p->config);
+        const struct pace_limits limits = pace_limits(p->config);
 
         p->memory.limit = p->config->limits.memory_bytes;
-        batcher_set_limits(&p->batcher, &batcher);
-        hierarchy_set_limits(&p->hierarchy, &hierarchy);
+        batcher_set_limits(&p->batcher, &limits);
+        hierarchy_set_limits(&p->hierarchy, &limits);
 }
 
 static void open_stages(struct pipeline *p)
@@ -415,18 +456,18 @@ static void open_stages(struct pipeline *p)
                                                            .on_abandoned = on_aside_abandoned,
                                                            .on_written = on_written};
         static const struct writer_ops writer_ops = {.on_idle = on_writer_idle,
+                                                     .on_committed = on_committed,
                                                      .settle = settle,
                                                      .on_missing = on_missing,
                                                      .on_return = on_return};
         const struct config *c = p->config;
-        const struct batcher_limits b_limits = batcher_limits(c);
-        const struct hierarchy_limits h_limits = hierarchy_limits(c);
+        const struct pace_limits limits = pace_limits(c);
         const struct resolver_config resolver = {c->database.url, c->resolve.cache_objects,
                                                  c->resolve.unknown_grace_ms, c->resolve.recheck_ms};
 
-        batcher_init(&p->batcher, p->loop, &p->memory, &b_limits, on_sealed, p);
+        batcher_init(&p->batcher, p->loop, &p->memory, &limits, on_batch_waits, p);
         resolver_open(&p->resolver, p->loop, &resolver, &p->memory, &resolver_ops, p);
-        hierarchy_open(&p->hierarchy, p->loop, c->database.url, &p->memory, &h_limits, &hierarchy_ops, p);
+        hierarchy_open(&p->hierarchy, p->loop, c->database.url, &p->memory, &limits, &hierarchy_ops, p);
         p->writer_config = (struct writer_config){c->database.url, c->database.fk_check == FK_CHECK_BATCH};
         p->writers = must_calloc(c->database.writers, sizeof(*p->writers));
         for (unsigned i = 0; i < c->database.writers; i++)
@@ -451,8 +492,7 @@ int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *conf
 void pipeline_drain(struct pipeline *p)
 {
         p->ending = true;
-        p->batcher.linger_ms = 0;
-        batcher_seal(&p->batcher);
+        batcher_drain(&p->batcher);
         batcher_wake(&p->batcher);
         hierarchy_drain(&p->hierarchy);
         resolver_drain(&p->resolver);

@@ -25,7 +25,6 @@ static void gather_batches(struct pipeline *p, struct evacuated *e)
 {
         struct batch *b;
 
-        batcher_seal(&p->batcher);
         while ((b = batcher_take_any(&p->batcher))) {
                 for (size_t i = 0; i < b->len; i++)
                         gather(e, &b->rows[i].line);

@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
+
 static void start_next(struct hierarchy *h);
 
 /* --- gathering --- */
@@ -15,21 +17,39 @@ static void seal(struct hierarchy *h)
         struct hierarchy_batch *b = h->open;
 
         h->open = NULL;
-        uv_timer_stop(&h->linger);
+        uv_timer_stop(&h->gather);
         list_append(&h->sealed, &b->queue);
         h->sealed_len++;
         start_next(h);
 }
 
-static void on_linger_over(uv_timer_t *timer)
+static void on_gathered(uv_timer_t *timer);
+
+/* The idle writer takes the open batch, but keeps the gap from the last commit. */
+static void seal_if_idle(struct hierarchy *h)
 {
-        seal(timer->data);
+        uint64_t now = uv_now(h->gather.loop);
+        uint64_t due;
+
+        if (!h->open || !hierarchy_writer_idle(&h->writer))
+                return;
+        due = h->done_at + pace_wait_ms(&h->pace, h->open->len, h->open->bytes);
+        if (due > now)
+                uv_timer_start(&h->gather, on_gathered, due - now, 0);
+        else
+                seal(h);
 }
 
+static void on_gathered(uv_timer_t *timer)
+{
+        seal_if_idle(timer->data);
+}
+
+/* The idle writer takes it when the loop has read what has come. */
 static void open_batch(struct hierarchy *h)
 {
         h->open = hierarchy_batch_new(h->memory, ++h->last);
-        uv_timer_start(&h->linger, on_linger_over, h->limits.linger_ms, 0);
+        uv_timer_start(&h->gather, on_gathered, 0, 0);
 }
 
 uint64_t hierarchy_add_take(struct hierarchy *h, const struct hierarchy_row *row)
@@ -44,7 +64,7 @@ uint64_t hierarchy_add_take(struct hierarchy *h, const struct hierarchy_row *row
                 hierarchy_batch_add_take(h->open, row);
         }
         number = h->open->number;
-        if (h->open->len >= h->limits.rows || h->open->bytes >= h->limits.bytes)
+        if (pace_full(&h->pace, h->open->len, h->open->bytes))
                 seal(h);
         return number;
 }
@@ -82,15 +102,21 @@ bool hierarchy_hold_take(struct hierarchy *h, const struct row *row)
         return true;
 }
 
-void hierarchy_set_limits(struct hierarchy *h, const struct hierarchy_limits *limits)
+void hierarchy_set_limits(struct hierarchy *h, const struct pace_limits *limits)
 {
-        h->limits = *limits;
+        pace_set_limits(&h->pace, limits);
+}
+
+void hierarchy_hurry(struct hierarchy *h)
+{
+        h->done_at = 0; /* long ago */
+        seal_if_idle(h);
 }
 
 void hierarchy_drain(struct hierarchy *h)
 {
         h->draining = true;
-        h->limits.linger_ms = 0;
+        h->pace.limits.linger_ms = 0;
         if (h->open)
                 seal(h);
         hierarchy_aside_hurry(&h->aside);
@@ -154,7 +180,7 @@ static struct hierarchy_batch *take_sealed(struct hierarchy *h)
 
 static struct hierarchy_batch *take_next(struct hierarchy *h)
 {
-        struct hierarchy_batch *due = hierarchy_aside_next(&h->aside, uv_now(h->linger.loop));
+        struct hierarchy_batch *due = hierarchy_aside_next(&h->aside, uv_now(h->gather.loop));
         struct hierarchy_batch *b;
 
         if (due && h->turn == HIERARCHY_TURN_ASIDE) {
@@ -163,7 +189,7 @@ static struct hierarchy_batch *take_next(struct hierarchy *h)
         }
         h->turn = HIERARCHY_TURN_ASIDE;
         b = take_sealed(h);
-        return b ? b : hierarchy_aside_next(&h->aside, uv_now(h->linger.loop));
+        return b ? b : hierarchy_aside_next(&h->aside, uv_now(h->gather.loop));
 }
 
 static void on_wake(uv_timer_t *timer)
@@ -174,13 +200,14 @@ static void on_wake(uv_timer_t *timer)
 static void start_next(struct hierarchy *h)
 {
         struct hierarchy_batch *b;
-        uint64_t now = uv_now(h->linger.loop);
+        uint64_t now = uv_now(h->gather.loop);
         uint64_t due;
 
         if (!hierarchy_writer_idle(&h->writer))
                 return;
         b = take_next(h);
         if (b) {
+                h->taken_us = clock_monotonic_us();
                 hierarchy_writer_write_take(&h->writer, b);
                 return;
         }
@@ -189,9 +216,14 @@ static void start_next(struct hierarchy *h)
                 uv_timer_start(&h->wake, on_wake, due > now ? due - now : 0, 0);
 }
 
+/* What gathered while the writer was busy is its next batch. */
 static void on_idle(void *ctx)
 {
-        start_next(ctx);
+        struct hierarchy *h = ctx;
+
+        if (h->sealed_len == 0 && !uv_is_active((uv_handle_t *)&h->gather))
+                seal_if_idle(h);
+        start_next(h);
 }
 
 static void settle(void *ctx, struct line *line, enum line_outcome outcome, const struct reject *reject)
@@ -210,7 +242,12 @@ static void on_written(void *ctx, bool new_accounts)
 
 static void on_done(void *ctx, struct hierarchy_batch *b)
 {
-        finish_batch(ctx, b);
+        struct hierarchy *h = ctx;
+
+        h->done_at = uv_now(h->gather.loop);
+        if (b->aside == 0) /* else much of the time went into something else */
+                pace_learn(&h->pace, b->len, b->bytes, clock_monotonic_us() - h->taken_us);
+        finish_batch(h, b);
 }
 
 static void abandon(void *ctx, struct line *line)
@@ -263,7 +300,7 @@ void hierarchy_evacuate(struct hierarchy *h, const char *why, line_take_cb *cb, 
                 evacuate_batch(h, b, cb, ctx);
         }
         if (h->open) {
-                uv_timer_stop(&h->linger);
+                uv_timer_stop(&h->gather);
                 evacuate_batch(h, h->open, cb, ctx);
                 h->open = NULL;
         }
@@ -275,7 +312,7 @@ void hierarchy_evacuate(struct hierarchy *h, const char *why, line_take_cb *cb, 
 /* --- the beginning and the end --- */
 
 void hierarchy_open(struct hierarchy *h, uv_loop_t *loop, const char *url, struct memory *memory,
-                    const struct hierarchy_limits *limits, const struct hierarchy_ops *ops, void *ctx)
+                    const struct pace_limits *limits, const struct hierarchy_ops *ops, void *ctx)
 {
         static const struct hierarchy_writer_ops writer_ops = {.on_idle = on_idle,
                                                                .settle = settle,
@@ -283,10 +320,11 @@ void hierarchy_open(struct hierarchy *h, uv_loop_t *loop, const char *url, struc
                                                                .on_done = on_done,
                                                                .on_aside = on_aside};
 
-        *h = (struct hierarchy){.memory = memory, .limits = *limits, .ops = ops, .ctx = ctx};
+        *h = (struct hierarchy){.memory = memory, .ops = ops, .ctx = ctx};
+        pace_init(&h->pace, limits);
         list_init(&h->sealed);
-        uv_timer_init(loop, &h->linger);
-        h->linger.data = h;
+        uv_timer_init(loop, &h->gather);
+        h->gather.data = h;
         uv_timer_init(loop, &h->wake);
         h->wake.data = h;
         hierarchy_aside_init(&h->aside, memory);
@@ -302,7 +340,7 @@ static void on_timers_closed(uv_handle_t *handle)
                 h->close_cb(h);
 }
 
-static void on_linger_closed(uv_handle_t *handle)
+static void on_gather_closed(uv_handle_t *handle)
 {
         struct hierarchy *h = handle->data;
 
@@ -313,7 +351,7 @@ static void on_writer_closed(struct hierarchy_writer *w)
 {
         struct hierarchy *h = container_of(w, struct hierarchy, writer);
 
-        uv_close((uv_handle_t *)&h->linger, on_linger_closed);
+        uv_close((uv_handle_t *)&h->gather, on_gather_closed);
 }
 
 void hierarchy_close(struct hierarchy *h, void (*cb)(struct hierarchy *))

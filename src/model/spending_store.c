@@ -22,16 +22,19 @@
 /* Triggers that can change or drop a row before it is stored (pg_trigger.h: ROW, BEFORE, INSERT). ts_insert_blocker
  * keeps rows out of the hypertable's own, empty, table, into which TimescaleDB's COPY puts none. */
 #define HAS_ROW_TRIGGERS_SQL                                                                                 \
-        "EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'spending'::regclass AND NOT tgisinternal "          \
+        "EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('spending') AND NOT tgisinternal "       \
         "AND tgenabled <> 'D' AND tgtype & 7 = 7 AND tgname <> 'ts_insert_blocker')"
 
-#define CHECK_ROW_TRIGGERS_SQL                                                                               \
-        "IF " HAS_ROW_TRIGGERS_SQL " THEN RAISE 'row triggers' USING ERRCODE = '" SPENDING_ROW_TRIGGERS      \
-        "'; END IF; "
+/* The number of buckets must not be 0: SPENDING_ROW_TRIGGERS. That it is one is not seen before the statement runs. */
+#define CHECK_ROW_TRIGGERS_SQL "EXECUTE boris_ingestd_row_triggers; "
+
+const char spending_prepare_sql[] =
+        "PREPARE boris_ingestd_row_triggers AS "
+        "SELECT width_bucket(1::float8, 0, 2, (random() * 0)::int4) WHERE " HAS_ROW_TRIGGERS_SQL "; ";
 
 const char spending_bare_copy_sql[] = COPY_SQL;
 
-const char spending_copy_sql[] = HOLD_SQL "DO $check$ BEGIN " CHECK_ROW_TRIGGERS_SQL "END $check$; " COPY_SQL;
+const char spending_copy_sql[] = HOLD_SQL CHECK_ROW_TRIGGERS_SQL COPY_SQL;
 
 const char spending_open_copy_sql[] = "BEGIN; " HOLD_SQL COPY_SQL;
 
@@ -56,9 +59,8 @@ const char spending_checked_copy_obstacle_sql[] =
  * planner would compare each of its elements with its statistics, for as long as it takes to find the objects. */
 void spending_checked_copy_begin(struct buf *out)
 {
-        static const char text[] =
-                HOLD_SQL "DO $check$ BEGIN " CHECK_ROW_TRIGGERS_SQL
-                         "IF (SELECT count(*) FROM (SELECT FROM ad_objects WHERE id = ANY ((SELECT '{";
+        static const char text[] = HOLD_SQL CHECK_ROW_TRIGGERS_SQL
+                "DO $check$ BEGIN IF (SELECT count(*) FROM (SELECT FROM ad_objects WHERE id = ANY ((SELECT '{";
 
         buf_put(out, text, sizeof(text) - 1);
 }

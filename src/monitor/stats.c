@@ -253,6 +253,11 @@ static void merge_lines(struct stats *sum, const struct stats *part)
                 sum->ack_max_us = part->ack_max_us;
 }
 
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+        return a > b ? a : b;
+}
+
 static void merge_stages(struct stats *sum, const struct stats *part)
 {
         histogram_merge(&sum->commit, &part->commit);
@@ -260,6 +265,8 @@ static void merge_stages(struct stats *sum, const struct stats *part)
         sum->batch_rows += part->batch_rows;
         sum->batch_failures += part->batch_failures;
         sum->batches_waiting += part->batches_waiting;
+        sum->batch_target = larger(sum->batch_target, part->batch_target);
+        sum->batch_gap_us = larger(sum->batch_gap_us, part->batch_gap_us);
         sum->lookup_rows += part->lookup_rows;
         sum->unknown_rows += part->unknown_rows;
         sum->hierarchy_rows += part->hierarchy_rows;

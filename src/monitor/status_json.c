@@ -253,6 +253,8 @@ static void add_stages(cJSON *root, const struct stats *r, const struct sample *
 
         add_u64(batches, "written", r->batches);
         add_u64(batches, "rows", r->batch_rows);
+        add_u64(batches, "targetRows", r->batch_target);
+        add_number(batches, "gapSeconds", (double)r->batch_gap_us / 1e6);
         add_number(batches, "commitP50Seconds", histogram_quantile(&commits, 0.5));
         add_number(batches, "commitP99Seconds", histogram_quantile(&commits, 0.99));
         add_u64(cache, "objects", r->cache_objects);

@@ -193,8 +193,7 @@ static void lose_with_libpq_reason(struct pg_conn *c)
 {
         char why[256];
 
-        strncpy(why, PQerrorMessage(c->pg), sizeof(why) - 1);
-        why[sizeof(why) - 1] = '\0';
+        snprintf(why, sizeof(why), "%s", PQerrorMessage(c->pg));
         lose(c, why[0] ? why : "the socket failed", NULL);
 }
 
@@ -287,7 +286,8 @@ static bool send_setup(struct pg_conn *c)
         char *sql;
         bool sent;
 
-        if (asprintf(&sql, "%s%s", session_daemon_sql, fits_prepare_sql) < 0)
+        if (asprintf(&sql, "%s%s%s", session_daemon_sql, c->ops->prepare_sql ? c->ops->prepare_sql : "",
+                     fits_prepare_sql) < 0)
                 abort();
         sent = PQsendQuery(c->pg, sql) && PQflush(c->pg) >= 0;
         free(sql);
@@ -459,8 +459,7 @@ static void on_command_over(struct pg_conn *c)
         if (PQstatus(c->pg) != CONNECTION_OK || is_fatal(res)) {
                 char why[256];
 
-                strncpy(why, PQresultErrorMessage(res), sizeof(why) - 1);
-                why[sizeof(why) - 1] = '\0';
+                snprintf(why, sizeof(why), "%s", PQresultErrorMessage(res));
                 PQclear(res);
                 lose(c, why, NULL);
                 return;

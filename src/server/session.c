@@ -368,6 +368,8 @@ static void take_lines(struct session *s)
                 s->unfinished_since = s->last_line;
                 arrivals_note(&s->arrivals, s->acked, s->acks.begun, s->read_us);
         }
+        if (s->client_ended && s->in_flight > 0 && !s->received.unparsed)
+                s->set->sink.ops->on_ended(s->set->sink.ctx, s);
         received_tidy(&s->received);
         count_memory(s);
 }

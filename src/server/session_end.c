@@ -65,7 +65,7 @@ void session_admit_again(struct session *s)
         if (s->place != PLACE_CLIENT)
                 return;
         word = s->set->ops->admit_again(s->set->ctx, s);
-        if (!word && s->io && !transport_still_trusted(s->io))
+        if (!word && s->io && transport_is_revoked(s->io))
                 word = "not_allowed";
         if (word && s->state == SESSION_OPEN)
                 end_with(s, word);

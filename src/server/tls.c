@@ -35,7 +35,8 @@ void tls_reason(const struct tls *t, char ret[TLS_ERROR_BYTES])
 
         take_reason(ret);
         if (verdict != X509_V_OK)
-                snprintf(ret, TLS_ERROR_BYTES, "the certificate was refused: %s", X509_verify_cert_error_string(verdict));
+                snprintf(ret, TLS_ERROR_BYTES, "the certificate was refused: %s",
+                         X509_verify_cert_error_string(verdict));
 }
 
 static int fail(SSL_CTX *ctx, const char *what, const char *path, char ret_error[TLS_ERROR_BYTES])
@@ -155,23 +156,32 @@ int64_t tls_server_crl_expires_s(const struct tls_server *s)
         return s->ctx ? s->crl_expires_s : 0;
 }
 
-/* By the same rules as a greeting. */
-bool tls_still_trusted(const struct tls *t, const struct tls_server *s)
+/* Whatever else is wrong by now does not end a connection that was good when it began. */
+static int note_revoked(int ok, X509_STORE_CTX *store)
+{
+        bool *revoked = X509_STORE_CTX_get_app_data(store);
+
+        *revoked |= !ok && X509_STORE_CTX_get_error(store) == X509_V_ERR_CERT_REVOKED;
+        return 1;
+}
+
+bool tls_is_revoked(const struct tls *t, const struct tls_server *s)
 {
         X509_STORE_CTX *check = X509_STORE_CTX_new();
         X509 *cert = SSL_get1_peer_certificate(t->ssl);
-        bool trusted = check && cert &&
-                       X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(s->ctx), cert, SSL_get_peer_cert_chain(t->ssl)) == 1 &&
-                       X509_STORE_CTX_set_default(check, "ssl_client") == 1;
+        bool revoked = false;
 
-        if (trusted) {
-                X509_STORE_CTX_set_verify_cb(check, verify);
-                trusted = X509_verify_cert(check) == 1;
+        if (check && cert &&
+            X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(s->ctx), cert,
+                                SSL_get_peer_cert_chain(t->ssl)) == 1) {
+                X509_STORE_CTX_set_app_data(check, &revoked);
+                X509_STORE_CTX_set_verify_cb(check, note_revoked);
+                X509_verify_cert(check);
         }
         X509_STORE_CTX_free(check);
         X509_free(cert);
         ERR_clear_error();
-        return trusted;
+        return revoked;
 }
 
 int64_t tls_server_expires_s(const struct tls_server *s)

@@ -405,9 +405,10 @@ void transport_identify(const struct transport *t, struct peer *ret)
                 tls_identify(&t->tls, ret);
 }
 
-bool transport_still_trusted(const struct transport *t)
+bool transport_is_revoked(const struct transport *t)
 {
-        return !t->has_tls || t->state != TRANSPORT_OPEN || !t->server->ctx || tls_still_trusted(&t->tls, t->server);
+        return t->has_tls && t->state == TRANSPORT_OPEN && t->server->ctx &&
+               tls_is_revoked(&t->tls, t->server);
 }
 
 uint64_t transport_source(const struct transport *t)

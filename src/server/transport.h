@@ -92,8 +92,8 @@ void transport_peer(const struct transport *t, char ret[TRANSPORT_PEER_BYTES]);
 /* Who the client is, for rules: by the kernel's word of a Unix socket, and by its certificate. To be deinitialised. */
 void transport_identify(const struct transport *t, struct peer *ret);
 
-/* Whether the client's certificate is trusted by what the server has now; true without TLS. */
-bool transport_still_trusted(const struct transport *t);
+/* Whether the client's certificate is on a revocation list that the server has now. */
+bool transport_is_revoked(const struct transport *t);
 
 /* The host that a TCP client came from, of IPv6 the network of 64 bits; 0 for others. */
 uint64_t transport_source(const struct transport *t);

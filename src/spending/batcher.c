@@ -2,23 +2,19 @@
 
 #include <assert.h>
 
-void batcher_init(struct batcher *b, uv_loop_t *loop, struct memory *memory,
-                  const struct batcher_limits *limits, void (*on_sealed)(void *ctx), void *ctx)
+enum { BULK_MS = 4 * PACE_COMMIT_MS }; /* for so long clients are expected to go on sending in bulk */
+
+/* --- the beginning and the end --- */
+
+void batcher_init(struct batcher *b, uv_loop_t *loop, struct memory *memory, const struct pace_limits *limits,
+                  void (*on_waiting)(void *ctx), void *ctx)
 {
-        *b = (struct batcher){
-                .loop = loop,
-                .memory = memory,
-                .max_rows = limits->rows,
-                .max_bytes = limits->bytes,
-                .linger_ms = limits->linger_ms,
-                .max_sealed = limits->sealed,
-                .on_sealed = on_sealed,
-                .ctx = ctx,
-        };
+        *b = (struct batcher){.loop = loop, .memory = memory, .on_waiting = on_waiting, .ctx = ctx};
+        pace_init(&b->pace, limits);
         list_init(&b->sealed);
         list_init(&b->doubtful);
-        uv_timer_init(loop, &b->linger);
-        b->linger.data = b;
+        uv_timer_init(loop, &b->gather);
+        b->gather.data = b;
         uv_timer_init(loop, &b->wake);
         b->wake.data = b;
 }
@@ -31,15 +27,7 @@ static void on_wake_closed(uv_handle_t *handle)
                 b->close_cb(b);
 }
 
-void batcher_set_limits(struct batcher *b, const struct batcher_limits *limits)
-{
-        b->max_rows = limits->rows;
-        b->max_bytes = limits->bytes;
-        b->linger_ms = limits->linger_ms;
-        b->max_sealed = limits->sealed;
-}
-
-static void on_linger_closed(uv_handle_t *handle)
+static void on_gather_closed(uv_handle_t *handle)
 {
         struct batcher *b = handle->data;
 
@@ -50,45 +38,144 @@ void batcher_close(struct batcher *b, void (*cb)(struct batcher *))
 {
         assert(batcher_empty(b));
         b->close_cb = cb;
-        uv_close((uv_handle_t *)&b->linger, on_linger_closed);
+        uv_close((uv_handle_t *)&b->gather, on_gather_closed);
 }
 
-void batcher_seal(struct batcher *b)
+/* --- gathering --- */
+
+static void on_gathered(uv_timer_t *timer)
+{
+        struct batcher *b = timer->data;
+
+        b->on_waiting(b->ctx);
+}
+
+static void gather_for(struct batcher *b, uint64_t ms)
+{
+        uv_timer_start(&b->gather, on_gathered, ms, 0);
+}
+
+void batcher_set_limits(struct batcher *b, const struct pace_limits *limits)
+{
+        pace_set_limits(&b->pace, limits);
+        if (b->open)
+                gather_for(b, 0);
+}
+
+static struct batch *close_batch(struct batcher *b)
 {
         struct batch *batch = b->open;
 
-        if (!batch)
-                return;
         b->open = NULL;
         b->last_len = batch->len;
-        uv_timer_stop(&b->linger);
-        list_append(&b->sealed, &batch->queue);
+        if (batch->len >= pace_worth(&b->pace))
+                b->bulk_at = uv_now(b->loop);
+        if (!b->quick)
+                uv_timer_stop(&b->gather);
+        return batch;
+}
+
+static void seal(struct batcher *b)
+{
+        list_append(&b->sealed, &close_batch(b)->queue);
         b->sealed_len++;
-        b->on_sealed(b->ctx);
+        b->on_waiting(b->ctx);
 }
 
-static void on_linger_over(uv_timer_t *timer)
+/* An idle writer takes the batch when the loop has read what has come. */
+static struct batch *open_batch(struct batcher *b, size_t expected)
 {
-        batcher_seal(timer->data);
+        struct batch *batch = batch_new(b->memory, expected);
+
+        batch->opened = uv_now(b->loop);
+        gather_for(b, 0);
+        return batch;
 }
 
-void batcher_add_take(struct batcher *b, const struct row *row)
+static bool belongs_to_quick(const struct batcher *b)
 {
-        if (!b->open) {
-                b->open = batch_new(b->memory, b->last_len ? b->last_len : 1);
-                b->open->opened = uv_now(b->loop);
-                uv_timer_start(&b->linger, on_linger_over, b->linger_ms, 0);
+        return b->bulk_at > 0 && uv_now(b->loop) - b->bulk_at < BULK_MS &&
+               (!b->quick || b->quick->len < pace_quick(&b->pace));
+}
+
+static void add_quick_take(struct batcher *b, const struct row *row)
+{
+        if (!b->quick)
+                b->quick = open_batch(b, 1);
+        batch_add_take(b->quick, row);
+}
+
+void batcher_add_take(struct batcher *b, const struct row *row, bool little)
+{
+        if (little && belongs_to_quick(b)) {
+                add_quick_take(b, row);
+                return;
         }
+        if (!b->open)
+                b->open = open_batch(b, b->last_len ? b->last_len : 1);
         batch_add_take(b->open, row);
-        if (b->open->len >= b->max_rows || b->open->bytes >= b->max_bytes)
-                batcher_seal(b);
+        if (pace_full(&b->pace, b->open->len, b->open->bytes))
+                seal(b);
+        else if (b->open->len == pace_worth(&b->pace))
+                b->on_waiting(b->ctx);
 }
+
+void batcher_hurry(struct batcher *b)
+{
+        if (!b->open)
+                return;
+        b->open->opened = 0; /* long ago, both */
+        b->committed_at = 0;
+        b->on_waiting(b->ctx);
+}
+
+void batcher_drain(struct batcher *b)
+{
+        b->pace.limits.linger_ms = 0;
+        batcher_hurry(b);
+}
+
+void batcher_committed(struct batcher *b, const struct batch *batch, uint64_t us)
+{
+        b->committed_at = uv_now(b->loop);
+        if (!batch->doubtful) /* else much of the time went into something else */
+                pace_learn(&b->pace, batch->len, batch->bytes, us);
+}
+
+/* For how many ms more an idle writer leaves the open batch alone. */
+static uint64_t open_waits_ms(const struct batcher *b, unsigned busy)
+{
+        const struct batch *batch = b->open;
+        uint64_t since = busy > 0 ? batch->opened : b->committed_at;
+        uint64_t wait =
+                busy > 0 ? pace_wait_busy_ms(&b->pace) : pace_wait_ms(&b->pace, batch->len, batch->bytes);
+        uint64_t due = since + wait;
+        uint64_t now = uv_now(b->loop);
+
+        return due > now && batch->len < pace_worth(&b->pace) ? due - now : 0;
+}
+
+/* The open batch, where an idle writer should take it now. */
+static struct batch *take_open(struct batcher *b, unsigned busy)
+{
+        uint64_t ms;
+
+        if (!b->open)
+                return NULL;
+        ms = open_waits_ms(b, busy);
+        if (ms == 0)
+                return close_batch(b);
+        gather_for(b, ms);
+        return NULL;
+}
+
+/* --- doubtful batches --- */
 
 static void on_wake(uv_timer_t *timer)
 {
         struct batcher *b = timer->data;
 
-        b->on_sealed(b->ctx);
+        b->on_waiting(b->ctx);
 }
 
 /* Small ones first: so a bad row is soon found, and few batches wait. */
@@ -120,8 +207,10 @@ void batcher_return(struct batcher *b, struct batch *batch)
                 list_prepend(&b->sealed, &batch->queue);
                 b->sealed_len++;
         }
-        b->on_sealed(b->ctx);
+        b->on_waiting(b->ctx);
 }
+
+/* --- taking --- */
 
 static struct batch *take_sealed(struct batcher *b)
 {
@@ -170,17 +259,45 @@ void batcher_wake(struct batcher *b)
                 if (batch->due > 0)
                         batch->due = 1; /* long ago */
         }
-        b->on_sealed(b->ctx);
+        b->on_waiting(b->ctx);
 }
 
-struct batch *batcher_take(struct batcher *b)
+static struct batch *take_quick(struct batcher *b)
 {
-        struct batch *batch = b->doubtful_next ? take_doubtful(b) : take_sealed(b);
+        struct batch *batch = b->quick;
+
+        b->quick = NULL;
+        b->quick_last |= batch != NULL;
+        return batch;
+}
+
+static struct batch *take_bulk(struct batcher *b, unsigned busy)
+{
+        struct batch *batch = take_sealed(b);
+
+        if (!batch)
+                batch = take_open(b, busy);
+        b->quick_last &= !batch;
+        return batch;
+}
+
+static struct batch *take_ordinary(struct batcher *b, unsigned busy)
+{
+        struct batch *batch = b->quick_last ? NULL : take_quick(b);
+
+        if (!batch)
+                batch = take_bulk(b, busy);
+        return batch ? batch : take_quick(b);
+}
+
+struct batch *batcher_take(struct batcher *b, unsigned busy)
+{
+        struct batch *batch = b->doubtful_next ? take_doubtful(b) : take_ordinary(b, busy);
 
         if (batch)
                 b->doubtful_next = !b->doubtful_next;
         else
-                batch = b->doubtful_next ? take_sealed(b) : take_doubtful(b);
+                batch = b->doubtful_next ? take_ordinary(b, busy) : take_doubtful(b);
         return batch;
 }
 
@@ -188,6 +305,10 @@ struct batch *batcher_take_any(struct batcher *b)
 {
         struct batch *batch = take_sealed(b);
 
+        if (!batch && b->open)
+                return close_batch(b);
+        if (!batch)
+                batch = take_quick(b);
         if (!batch && !list_empty(&b->doubtful)) {
                 batch = container_of(b->doubtful.next, struct batch, queue);
                 remove_doubtful(b, batch);

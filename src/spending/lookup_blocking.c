@@ -21,9 +21,10 @@ void lookup_blocking_add(struct lookup_blocking *l, const struct spending_record
                 array_text_add(&p[0], slice_str(platform_name(rec->platform)));
                 array_text_add_uuid(&p[1], rec->has_connection ? &rec->connection_id : NULL);
                 array_text_add_json(&p[2], rec->account_external_id);
+                array_text_add_i64(&p[3], l->accounts);
         }
-        array_text_add_i64(&p[3], l->accounts);
-        array_text_add_json(&p[4], rec->external_id);
+        array_text_add_i64(&p[4], l->accounts);
+        array_text_add_json(&p[5], rec->external_id);
         l->last = *rec;
         l->len++;
 }

@@ -14,6 +14,8 @@ void writer_stats(const struct writer *w, struct stats *r)
 void batcher_stats(const struct batcher *b, struct stats *r)
 {
         r->batches_waiting += b->sealed_len;
+        r->batch_target = b->pace.rows;
+        r->batch_gap_us = pace_gap_us(&b->pace);
         r->bad_rows += b->doubtful_rows;
 }
 

@@ -85,11 +85,13 @@ static void settle_row(struct writer *w, const struct batch *b, size_t i, enum f
 static void settle_all(struct writer *w, const struct fates *fates)
 {
         struct batch *b = writer_detach_batch(w);
+        uint64_t us = clock_monotonic_us() - w->taken_us;
 
         w->batches++;
         w->rows += b->len;
         w->proven = uv_now(w->conn.loop);
-        histogram_add(&w->commit, clock_monotonic_us() - w->taken_us, 1);
+        histogram_add(&w->commit, us, 1);
+        w->ops->on_committed(w->ctx, b, us);
         portion_written(b, &w->weeks);
         for (size_t i = 0; i < b->len; i++)
                 settle_row(w, b, i, fates ? fates->of[i] : FATE_INSERTED);
@@ -442,6 +444,7 @@ void writer_open(struct writer *w, uv_loop_t *loop, const struct writer_config *
                 .on_writable = on_writable,
                 .on_result = on_result,
                 .on_lost = on_lost,
+                .prepare_sql = spending_prepare_sql,
         };
 
         *w = (struct writer){.config = config, .ops = ops, .ctx = ctx};

@@ -137,7 +137,7 @@ static void on_drained(void *ctx, struct line *line)
 
         line->source = &o->source;
         line->client = o->ops->rules_of(o->ctx, line->in_spool->from.client);
-        o->tally.in_flight++;
+        line_begin(line->source);
         o->ops->route(o->ctx, line);
 }
 

@@ -16,6 +16,7 @@ void line_settle(struct line *line, enum line_outcome outcome, const struct reje
 
         source->tally->counts[outcome]++;
         source->tally->in_flight--;
+        source->in_flight--;
         if (line->client && line->client->tally)
                 line->client->tally->counts[outcome]++;
         source->ops->settle(source, line, outcome, reject);
@@ -28,6 +29,7 @@ void line_give_up(struct line *line)
 
         source->tally->abandoned++;
         source->tally->in_flight--;
+        source->in_flight--;
         source->ops->give_up(source, line);
         release(line);
 }

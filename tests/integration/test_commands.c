@@ -102,14 +102,14 @@ static int run(enum command command, const char *input, size_t input_len)
                 status = command_migrate(&config, command == STATUS);
                 break;
         case CHECK:
-                status = command_check(&config, false);
+                status = command_check(&config, false, "table");
                 break;
         case CREATE:
                 status = command_connection_create(&config, create_arguments.platform, create_arguments.id,
                                                    NULL);
                 break;
         case LIST:
-                status = command_connection_list(&config);
+                status = command_connection_list(&config, "table");
                 break;
         }
         restore(&streams[0], NULL, 0);

@@ -465,13 +465,18 @@ class BadRows(TestCase):
         """More than fits between the two: the daemon has the server's word before it has sent the last row, and the server
         says nothing more then."""
         self.db.execute("CREATE SEQUENCE tries; GRANT USAGE ON SEQUENCE tries TO PUBLIC")  # no ROLLBACK takes it back
-        self.db.refuse_inserts("spending", "pg_advisory_xact_lock(7)::text = '' AND nextval('tries') = 1")
+        self.db.refuse_inserts("spending", "NEW.amount_cents > 0 AND pg_advisory_xact_lock(7)::text = '' AND nextval('tries') = 1")
         self.db.execute("ALTER FUNCTION refuse() SET lock_timeout = 0")
-        daemon = self.daemon(batch__bytes="64M", batch__linger_ms=3000)
-        lines = numbered(3000, metrics={"text": "x" * 10000})
+        daemon = self.daemon(database__writers=1, limits__max_line_bytes="32M")
+        large = record(amountCents=1000, metrics={"text": "x" * 20_000_000})
         with self.db.holding("DO $$ BEGIN PERFORM pg_advisory_xact_lock(7); END $$"):
-            client = daemon.client()
-            client.feed(*lines, half_close=True)
+            with self.db.locked("spending", "ACCESS EXCLUSIVE"):
+                client = daemon.client()
+                client.send(record(amountCents=0))  # the only writer waits with it, and the others become one batch
+                time.sleep(0.5)
+                client.send(*numbered(50, 1))
+                client.feed(large, half_close=True).join()
+                time.sleep(0.5)
             waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE '%COPY spending (id%'"
             wait_until(lambda: self.db.value(waits) == "1", "the first row waits")
             time.sleep(1)  # until the daemon has sent what goes between them
@@ -482,7 +487,7 @@ class BadRows(TestCase):
                    "the server has refused it")
         time.sleep(0.5)
         daemon.signal(signal.SIGCONT)
-        self.assertEqual(client.finish().counts(), (3000, 3000, 0, 0))
+        self.assertEqual(client.finish().counts(), (52, 52, 0, 0))
 
     def test_locks_of_others_are_waited_for(self):
         d = self.daemon()

@@ -488,11 +488,11 @@ class Stopping(TestCase):
             client = d.client()
             idle = d.client()
             lines = [record(amountCents=n, collectedAt=None) for n in range(3000)]
+            before = self.db.count()
             client.send(*lines)
             client.send_bytes(b'{"half a li')
             wait_until(lambda: "accepted" in d.log() or True, "")
             time.sleep(0.3)
-            before = self.db.count()
             started = time.monotonic()
             d.signal(number)
             replies = client.drain()

@@ -202,7 +202,7 @@ class Ledger(TestCase):
 
     def wait_settled(self):
         """The positions are at each partition's last message."""
-        messages = read_stream(self.nats, "BORIS")
+        messages = self.messages = read_stream(self.nats, "BORIS")
         ids = collections.Counter(re.search("Nats-Msg-Id: (\\S+)", message["headers"])[1] for message in messages)
         for producer in self.producers:
             want = [f"{producer.number}-{n}" for n in range(producer.messages)]
@@ -231,6 +231,16 @@ class Ledger(TestCase):
         self.assertEqual([entry for entry in entries if entry["record"] in wrong][:5], [], f"{len(wrong)} good lines rejected")
         self.assertEqual(list(want - got)[:5], [], "bad lines were not rejected")
 
+    def find(self, producer, amounts):
+        """Where in the stream these lines are: subject, sequence, line and how many lines the message has."""
+        found = []
+        for message in self.messages:
+            for n, line in enumerate(message["data"].splitlines(), 1):
+                record = json.loads(line)
+                if record.get("accountExternalId") == producer.account and record.get("amountCents") in amounts:
+                    found.append((message["subject"], message["seq"], n, message["data"].count(b"\n"), message["time"]))
+        return found + [relay.log()[-20000:] for relay in self.relays] + [self.ingestd.log()[-5000:]] if amounts else None
+
     def assert_stored(self, producer):
         rows = self.db.value(f"""SELECT coalesce(json_agg(amount_cents ORDER BY amount_cents), '[]') FROM spending s
                                  JOIN ad_objects o ON o.id = s.ad_object_id JOIN ad_accounts a ON a.id = o.ad_account_id
@@ -238,7 +248,7 @@ class Ledger(TestCase):
         rows = collections.Counter(json.loads(rows))
         want = collections.Counter(producer.good)
         self.assertEqual(rows - want, {}, "stored twice")
-        self.assertEqual(want - rows, {}, "not stored")
+        self.assertEqual(want - rows, {}, f"not stored: {self.find(producer, want - rows)}")
         if producer.renames:
             self.assertEqual(self.db.value(f"SELECT name FROM ad_objects WHERE external_id = '{producer.number} 1'"),
                              f"Name {producer.renames}", "out of order")

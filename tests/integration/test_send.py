@@ -169,12 +169,12 @@ class Send(SendCase, TestCase):
         self.resume(lambda d: d.stop(), via_pipe=False)
 
     def test_lines_that_may_be_stored_twice(self):
-        d = self.daemon(batch__linger_ms="60000")
+        d = self.daemon()
         path = self.file(text(record(), record(collectedAt=None), {"kind": "adAccount"}, record(collectedAt=None)))
-        process = self.popen(path, "--socket", d.socket)
-        wait_until(lambda: self.has_taken(d, 4), "the lines are there")
-        d.kill()
-        d.settings["batch.linger_ms"] = "50"
+        with self.db.locked("spending", "ACCESS EXCLUSIVE"):
+            process = self.popen(path, "--socket", d.socket)
+            wait_until(lambda: self.has_taken(d, 4), "the lines are there")
+            d.kill()
         d.start()
         out, err = self.finish(process, 1)
         self.assert_totals(out, 4, 3, 0, 1)

@@ -424,18 +424,28 @@ class Reload(TestCase):
         self.assertEqual(d.log().count("accepted from"), 1)
 
     def test_batches(self):
-        d = self.configured("[batch]\nlinger_ms = 60000\n")
+        """Lines that come while every writer waits for a lock would be one batch."""
+        d = self.configured("[batch]\nrows = 9000\n")
         client = d.client()
-        said = d.reload("[batch]\nlinger_ms = 60000\nrows = 2\n")
-        self.assertEqual(said, f"{self.READ}; changed: batch.rows")
-        client.send(record(), record(amountCents=2))
-        client.wait_ack(2)
-        d.reload("[batch]\nlinger_ms = 60000\nbytes = 64K\n")
-        client.send(*[record(amountCents=n, metrics={"x": "y" * 40000}) for n in (3, 4)])
-        client.wait_ack(4)
-        d.reload("[batch]\nlinger_ms = 1\n")
-        client.send(record(amountCents=5))
-        client.wait_ack(5)
+
+        def transactions_of(lines):
+            with self.db.locked("spending", "ACCESS EXCLUSIVE"):
+                client.feed(*lines)  # more than the daemon takes while nothing is written
+                time.sleep(0.5)
+            sent.extend(lines)
+            client.wait_ack(len(sent))
+            count = int(self.db.value("SELECT count(DISTINCT xmin::text) FROM spending")) - sum(counts)
+            counts.append(count)
+            return count
+
+        sent, counts = [], []
+        self.assertLess(transactions_of(numbered(20)), 10)
+        self.assertEqual(d.reload("[batch]\nrows = 2\n"), f"{self.READ}; changed: batch.rows")
+        self.assertGreaterEqual(transactions_of(numbered(20, 100)), 10)
+        self.assertEqual(d.reload("[batch]\nrows = 2\nlinger_ms = 1\n"), f"{self.READ}; changed: batch.linger_ms")
+        d.reload("[batch]\nbytes = 64K\n")
+        wide = [record(amountCents=1000 + n, metrics={"x": "y" * 40000}) for n in range(20)]
+        self.assertGreaterEqual(transactions_of(wide), 10)
         client.finish()
 
     def test_memory(self):

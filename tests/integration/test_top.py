@@ -28,7 +28,7 @@ STATUS = {
     "connections": [{"number": n, "peer": "uid 0, pid 7\x1b[2J\x9b日本語" * n, "lines": 100000, "stored": 90000, "rejected": 2,
                      "inFlight": 10000, "lagSeconds": 42.5 - n, "paused": "database" if n == 1 else None} for n in range(1, 43)],
     "database": {"state": "away", "connections": 3, "connected": 0, "awaySeconds": 12.0, "reconnects": 4, "lastError": "refused\x1b]0;x\x07"},
-    "batches": {"written": 123, "commitP50Seconds": 0.012, "commitP99Seconds": 0.03},
+    "batches": {"written": 123, "targetRows": 3400, "gapSeconds": 0.0005, "commitP50Seconds": 0.012, "commitP99Seconds": 0.03},
     "cache": {"objects": 3000, "limit": 1000000, "hits": 999000, "misses": 1000},
     "memory": {"usedBytes": 12582912, "limitBytes": 268435456},
     "spool": {"state": "filling", "lines": 1234, "bytes": 12345678, "maxBytes": 4294967296, "oldestSeconds": 3.5},

@@ -1,11 +1,12 @@
-"""A plot of rows/s by way: a bar to the median, a dot for each round, a line at @base. SVG, for light and dark pages."""
+"""Plots as SVG, for light and dark pages: rows/s by way, with a bar to the median, a dot for each round, a line at @base; and
+latency by load, with a bar from p50 to p99."""
 
 import math
 from collections.abc import Sequence
 from statistics import median
 from xml.sax.saxutils import escape
 
-from bench_ways import Run, Way
+from bench_ways import DaemonWay, Run, Way
 
 WIDTH, LEFT, RIGHT, TOP, LINE = 800, 20, 90, 62, 46
 BAR_Y, BAR = 20, 14  # below the label's line
@@ -67,4 +68,39 @@ def plot(ways: Sequence[Way], runs: dict[str, list[Run]], base: str, title: str)
         parts.append(f'  <text x="{float(x(max(rates))) + 10:.1f}" y="{y + BAR_Y + 11.5}">{median(rates):,.0f}</text>\n')
     at = x(median(run.rate for run in runs[base]))
     parts.append(f'  <line class="base" x1="{at}" y1="{TOP - 6}" x2="{at}" y2="{bottom}"/>\n')
+    return "".join(parts) + "</svg>\n"
+
+
+def plot_latency(lines: Sequence[tuple[str, DaemonWay, list[Run]]]) -> str:
+    """A bar from p50 to p99 for each load and daemon; the last daemon in colour. A logarithmic scale."""
+    def of(runs: list[Run], name: str) -> float:
+        return max(0.01, median(run.latency_ms[name] for run in runs))
+
+    line, left = 24, 300
+    height = TOP + line * len(lines) + 24
+    low = math.floor(math.log10(min(of(runs, "p50") for _, _, runs in lines)))
+    high = math.ceil(math.log10(max(of(runs, "p99") for _, _, runs in lines)))
+    last = lines[-1][1].name
+
+    def x(ms: float) -> float:
+        return left + (WIDTH - left - RIGHT) * (math.log10(ms) - low) / max(1, high - low)
+
+    bottom = height - 24
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
+        f'role="img">\n  <title>Ack latency by load</title>\n  <style>{STYLE}  </style>\n'
+        f'  <rect class="page" width="{WIDTH}" height="{height}" rx="6"/>\n'
+        f'  <text class="title" x="{LEFT}" y="26">From line to ack, in milliseconds</text>\n'
+        f'  <text class="small" x="{LEFT}" y="44">each bar reaches from the median to p99</text>\n'
+    ]
+    for power in range(low, high + 1):
+        at = f"{x(10.0**power):.1f}"
+        parts.append(f'  <line class="grid" x1="{at}" y1="{TOP - 6}" x2="{at}" y2="{bottom}"/>\n'
+                     f'  <text class="small" x="{at}" y="{bottom + 15}" text-anchor="middle">{10.0**power:g}</text>\n')
+    for i, (label, way, runs) in enumerate(lines):
+        p50, p99, y = of(runs, "p50"), of(runs, "p99"), TOP + i * line
+        parts.append(f'  <text class="small" x="{left - 10}" y="{y + 12}" text-anchor="end">{escape(label)}</text>\n'
+                     f'  <rect class="{"daemon" if way.name == last else "rival"}" x="{x(p50):.1f}" y="{y + 2}" '
+                     f'width="{max(2.0, x(p99) - x(p50)):.1f}" height="{BAR}"/>\n'
+                     f'  <text class="small" x="{x(p99) + 6:.1f}" y="{y + 12}">{p50:,.1f} … {p99:,.1f}</text>\n')
     return "".join(parts) + "</svg>\n"

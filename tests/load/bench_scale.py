@@ -1,19 +1,16 @@
-"""How the rate changes as the work grows, and how long an ack takes."""
+"""How the rate changes as the work grows."""
 
-import json
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 
-from bench_data import LOAD, Data, Shape, run_tool
+from bench_data import Data, Shape
 from bench_report import describe, markdown, microseconds, ratio_text, ratios_to, spread, thousands, wal_text
-from bench_ways import DaemonWay, Run, Way, cpu_of, measure
+from bench_ways import Run, Way, measure
 from lib.harness import Server, psql
 
-PACE = 1000  # records/s
-PACED_SECONDS = 15
 Progress = Callable[[str], None]
 
 
@@ -166,30 +163,3 @@ class Scale:
     def close(self) -> None:
         for data in self.datas.values():
             data.close()
-
-
-# --- latency ---
-
-
-class PacedWay(DaemonWay):
-    """The daemon, fed at a steady rate by replay."""
-
-    def run(self, data: Data) -> Run:
-        assert self.daemon
-        before = cpu_of(self.daemon.process.pid)
-        result = json.loads(run_tool(LOAD / "replay", "--socket", self.daemon.socket, "--connections", self.connections,
-                                     "--rate", PACE, "--quiet", "--json", "-", data.lines))
-        self.memory_peak = max(self.memory_peak, self.daemon.memory_peak())
-        return Run(result["stored"], result["seconds"], cpu_of(self.daemon.process.pid) - before,
-                   latency_ms=result["latency_ms"])
-
-
-def latency_table(lines: Sequence[tuple[str, DaemonWay, list[Run]]]) -> str:
-    def milliseconds(runs: list[Run], name: str) -> str:
-        return f"{median(run.latency_ms[name] for run in runs):,.1f}"
-
-    return markdown(["load", "records/s", "p50 ms", "p99 ms", "max ms", "memory MB"], [
-        [label, thousands(median(run.rate for run in runs)), milliseconds(runs, "p50"), milliseconds(runs, "p99"),
-         f"{max(run.latency_ms['max'] for run in runs):,.1f}", f"{way.memory_peak / 1e6:.0f}"]
-        for label, way, runs in lines
-    ])

@@ -17,7 +17,9 @@ from line_source import LineSource, skip_lines
 COUNTS = ("stored", "duplicate", "rejected", "spooled")
 PIECE_BYTES = 256 * 1024
 KEPT_BYTES = 64 * 1024 * 1024  # of all connections' pieces, and of what --resume keeps to send it again
-TICK = 0.002  # how often --rate looks for lines that are due
+TICK = 0.002  # how often --rate looks for lines that are due, at high rates
+TICK_SLOW = 0.0002  # the same at up to SLOW lines/s
+SLOW = 2000
 MAX_BACKOFF = 5.0
 MAX_PROBLEMS = 20
 
@@ -288,7 +290,7 @@ class Replay:
                     link = self.links[(turn + i) % len(self.links)]
                     if link.sending() and not len(link.out):
                         self.pump(link)
-                wait = min(wait, max(TICK, self.began + self.lines / self.args.rate - time.monotonic()))
+                wait = min(wait, max(TICK_SLOW if self.args.rate <= SLOW else TICK, self.began + self.lines / self.args.rate - time.monotonic()))
             for key, events in self.selector.select(wait):
                 self.on_event(key.data, events)
             self.after_events(time.monotonic())

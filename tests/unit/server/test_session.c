@@ -79,6 +79,12 @@ static enum pause_reason why_paused(void *ctx, const struct session *s)
         return has_room(f) && (!s || has_room_for(f, s)) ? PAUSE_NONE : PAUSE_DATABASE;
 }
 
+static void on_ended(void *ctx, const struct session *s)
+{
+        (void)ctx;
+        (void)s;
+}
+
 static void on_gone(void *ctx)
 {
         struct fixture *f = ctx;
@@ -89,8 +95,10 @@ static void on_gone(void *ctx)
 static int setup(void **state)
 {
         static const struct session_ops ops = {.admit = admit, .on_gone = on_gone};
-        static const struct session_sink_ops sink_ops = {
-                .on_line = on_line, .on_too_long = on_too_long, .why_paused = why_paused};
+        static const struct session_sink_ops sink_ops = {.on_line = on_line,
+                                                         .on_too_long = on_too_long,
+                                                         .on_ended = on_ended,
+                                                         .why_paused = why_paused};
         static const struct session_limits limits = {.max_line = MAX_LINE};
         struct fixture *f = calloc(1, sizeof(*f));
         const struct session_sink sink = {.ops = &sink_ops, .ctx = f, .memory = &f->memory};

@@ -66,6 +66,12 @@ static void on_return(void *ctx, struct batch *batch)
                 writer_write_take(&s->writer, take_next(s));
 }
 
+static void on_committed(void *ctx, const struct batch *batch, uint64_t us)
+{
+        (void)us;
+        assert_true(((struct story *)ctx)->committing && batch->len > 0);
+}
+
 static void settle(void *ctx, struct line *line, enum line_outcome outcome, const struct reject *reject)
 {
         struct story *s = ctx;
@@ -319,8 +325,11 @@ static void answer(struct story *s)
 
 static void begin(struct story *s, const struct writer_config *config)
 {
-        static const struct writer_ops ops = {
-                .on_idle = on_idle, .settle = settle, .on_missing = on_missing, .on_return = on_return};
+        static const struct writer_ops ops = {.on_idle = on_idle,
+                                              .on_committed = on_committed,
+                                              .settle = settle,
+                                              .on_missing = on_missing,
+                                              .on_return = on_return};
 
         memory_init(&s->memory, 1 << 20);
         assert_int_equal(uv_loop_init(&s->loop), 0);

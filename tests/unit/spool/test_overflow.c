@@ -332,7 +332,7 @@ static void send_next(struct story *s)
                 return;
         s->sent++;
         line.block = block_ref(s->block);
-        s->tally.in_flight++;
+        line_begin(&s->client);
         if (overflow_diverts(&s->overflow))
                 overflow_add_take(&s->overflow, &line);
         else

@@ -1,0 +1,68 @@
+#ifndef PACE_H
+#define PACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* How large a batch becomes and how long it gathers, learned from what the last commits took. Each lane of records has
+ * one.
+ *
+ * The target is what one writer commits in PACE_COMMIT_MS. A batch at its target is full.
+ *
+ * A commit has a fixed cost, whatever the number of its rows. A batch whose rows cost less than that gathers for a part of
+ * this time, the gap, after the commit before it, so that a steady trickle of records does not keep the server busy with
+ * commits. */
+
+enum {
+        PACE_COMMIT_MS = 50,
+        PACE_ROWS_MIN = 100, /* a target is no smaller, but for the limits */
+        PACE_BYTES_MIN = 64 * 1024,
+};
+
+struct pace_limits {
+        size_t rows;
+        size_t bytes;
+        unsigned linger_ms;
+};
+
+struct pace {
+        struct pace_limits limits;
+        size_t rows;       /* the target: at one of both a batch is full */
+        size_t bytes;      /* of the rows' lines */
+        uint64_t fixed_us; /* what a commit takes beside its rows, smoothed; 0: none was seen yet */
+};
+
+void pace_init(struct pace *p, const struct pace_limits *limits);
+void pace_set_limits(struct pace *p, const struct pace_limits *limits);
+
+/* A batch of so many rows was committed, @us after a writer took it. */
+void pace_learn(struct pace *p, size_t rows, size_t bytes, uint64_t us);
+
+static inline bool pace_full(const struct pace *p, size_t rows, size_t bytes)
+{
+        return rows >= p->rows || bytes >= p->bytes;
+}
+
+/* So many rows are worth another writer, while one is busy. */
+static inline size_t pace_worth(const struct pace *p)
+{
+        return p->rows / 4 + 1;
+}
+
+/* Rows that a quick batch has at most. */
+static inline size_t pace_quick(const struct pace *p)
+{
+        return p->rows / 8 + 1;
+}
+
+/* The gap: from one small commit's end to the beginning of the next at least. */
+uint64_t pace_gap_us(const struct pace *p);
+
+/* How long such a batch waits at most, since the last commit, while every writer is idle. */
+unsigned pace_wait_ms(const struct pace *p, size_t rows, size_t bytes);
+
+/* The same, since its first row, while another writer is busy, which is expected to be free by then. */
+unsigned pace_wait_busy_ms(const struct pace *p);
+
+#endif

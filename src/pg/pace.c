@@ -1,0 +1,97 @@
+#include "pg/pace.h"
+
+enum {
+        START_ROWS = 1000,
+        START_BYTES = 512 * 1024,
+        GAP_PART = 2,       /* of what a commit takes beside its rows */
+        SMALL_PART = 4,     /* of a target is small */
+        TARGET_INERTIA = 4, /* the last batch counts for one of so many */
+        FIXED_INERTIA = 8,
+};
+
+static size_t within(size_t n, size_t least, size_t most)
+{
+        if (n < least)
+                n = least;
+        return n > most ? most : n;
+}
+
+static void clamp(struct pace *p)
+{
+        p->rows = within(p->rows, PACE_ROWS_MIN, p->limits.rows);
+        p->bytes = within(p->bytes, PACE_BYTES_MIN, p->limits.bytes);
+}
+
+void pace_set_limits(struct pace *p, const struct pace_limits *limits)
+{
+        p->limits = *limits;
+        clamp(p);
+}
+
+void pace_init(struct pace *p, const struct pace_limits *limits)
+{
+        *p = (struct pace){.rows = START_ROWS, .bytes = START_BYTES};
+        pace_set_limits(p, limits);
+}
+
+/* The target, or what it becomes where a batch of @size shows something of it. */
+static size_t approach(size_t target, size_t size, uint64_t us)
+{
+        uint64_t right;
+
+        if (size < target / 2) /* most of its time does not come from its size */
+                return target;
+        right = (uint64_t)size * PACE_COMMIT_MS * 1000 / (us > 0 ? us : 1);
+        if (right > target)
+                return target + (size_t)((right - target) / TARGET_INERTIA);
+        return target - (size_t)((target - right) / TARGET_INERTIA);
+}
+
+/* What rows take in a commit, by the target. */
+static uint64_t rows_us(const struct pace *p, size_t rows, size_t bytes)
+{
+        uint64_t by_rows = (uint64_t)rows * PACE_COMMIT_MS * 1000 / p->rows;
+        uint64_t by_bytes = (uint64_t)bytes * PACE_COMMIT_MS * 1000 / p->bytes;
+
+        return by_rows > by_bytes ? by_rows : by_bytes;
+}
+
+static void learn_fixed(struct pace *p, uint64_t of_rows, uint64_t us)
+{
+        uint64_t fixed = us > of_rows ? us - of_rows : 0;
+
+        p->fixed_us = p->fixed_us > 0 ? (p->fixed_us * (FIXED_INERTIA - 1) + fixed) / FIXED_INERTIA : fixed;
+}
+
+void pace_learn(struct pace *p, size_t rows, size_t bytes, uint64_t us)
+{
+        if (rows <= p->rows / SMALL_PART && bytes <= p->bytes / SMALL_PART)
+                learn_fixed(p, rows_us(p, rows, bytes), us);
+        p->rows = approach(p->rows, rows, us);
+        p->bytes = approach(p->bytes, bytes, us);
+        clamp(p);
+}
+
+static uint64_t at_most_linger(const struct pace *p, uint64_t us)
+{
+        uint64_t linger_us = (uint64_t)p->limits.linger_ms * 1000;
+
+        return us < linger_us ? us : linger_us;
+}
+
+uint64_t pace_gap_us(const struct pace *p)
+{
+        return at_most_linger(p, p->fixed_us / GAP_PART);
+}
+
+unsigned pace_wait_ms(const struct pace *p, size_t rows, size_t bytes)
+{
+        if (rows_us(p, rows, bytes) >= p->fixed_us)
+                return 0;
+        return (unsigned)((pace_gap_us(p) + 999) / 1000);
+}
+
+unsigned pace_wait_busy_ms(const struct pace *p)
+{
+        return (unsigned)(at_most_linger(p, 2 * p->fixed_us + 1000) / 1000);
+}
