@@ -43,7 +43,13 @@ static inline void memory_add(struct memory *m, size_t bytes)
 
 void memory_sub(struct memory *m, size_t bytes);
 
-/* Returns a counted array of @cap items (at least one) of @item_bytes each. */
+/* As their namesakes of libc, but they never return NULL: a process without memory aborts. */
+void *must_malloc(size_t bytes);
+void *must_calloc(size_t len, size_t item_bytes);
+void *must_realloc(void *memory, size_t bytes);
+char *must_strdup(const char *text);
+
+/* A counted array of @cap items, at least one, of @item_bytes each. */
 void *memory_array(struct memory *m, size_t cap, size_t item_bytes);
 
 /* Doubles an array of *cap items of @item_bytes each and returns its new address. Start with *cap 0 and

@@ -12,6 +12,7 @@
 #include "hierarchy/hierarchy_aside.h"
 #include "hierarchy/hierarchy_batch.h"
 #include "hierarchy/hierarchy_writer.h"
+#include "monitor/stats.h"
 #include "pg/pace.h"
 #include "wire/line.h"
 
@@ -69,7 +70,7 @@ void hierarchy_open(struct hierarchy *h, uv_loop_t *loop, const char *url, struc
 /* From the next record on. */
 void hierarchy_set_limits(struct hierarchy *h, const struct pace_limits *limits);
 
-/* All lines must have been settled. */
+/* Everything must have been settled. @cb may be NULL. */
 void hierarchy_close(struct hierarchy *h, void (*cb)(struct hierarchy *));
 
 /* Takes over *row. Returns the number of its batch, for the two functions below. */
@@ -117,5 +118,8 @@ void hierarchy_hurry(struct hierarchy *h);
 
 /* From now on no batch waits for more records; those that stepped aside are tried once more, and abandoned. */
 void hierarchy_drain(struct hierarchy *h);
+
+/* Adds what waits to @r. */
+void hierarchy_stats(const struct hierarchy *h, struct stats *r);
 
 #endif

@@ -87,8 +87,7 @@ struct pg_conn {
 void pg_conn_open(struct pg_conn *c, uv_loop_t *loop, const char *url, const char *name,
                   const struct pg_conn_ops *ops, void *ctx);
 
-/* Closes the connection without cancelling anything on the server. The only later callback is @cb, which may
- * free @c. */
+/* Cancels nothing on the server; no callback comes after it but @cb, which may be NULL: then @c may be freed. */
 void pg_conn_close(struct pg_conn *c, void (*cb)(struct pg_conn *));
 
 /* Drops the connection because of the failed command @what, as if the server had closed it: on_lost follows,

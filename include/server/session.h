@@ -31,22 +31,31 @@ struct session_ops {
         const char *(*admit)(void *ctx, struct session *s);
         /* The rules have changed: sets s->client. NULL, or the word that the session is to end with. */
         const char *(*admit_again)(void *ctx, struct session *s);
-        /* A line that is not empty. The owner calls session_settle exactly once, immediately or later; until
-         * then @s exists. @block contains the line's bytes. */
+        /* A session is gone: closed, and all its lines settled. */
+        void (*on_gone)(void *ctx);
+};
+
+/* Where the lines go. */
+struct session_sink_ops {
+        /* A line that is not empty. Its fate is to be told with session_settle, once, now or later; until then @s stays.
+         * @block holds the line's bytes. */
         void (*on_line)(void *ctx, struct session *s, uint64_t line_no, struct slice line,
                         struct block *block);
         /* As on_line, for a line longer than max_line, whose bytes were dropped. */
         void (*on_too_long)(void *ctx, struct session *s, uint64_t line_no);
         /* The client has shut down its sending side, and all of its lines were taken. */
         void (*on_ended)(void *ctx, const struct session *s);
-        /* False where no further line should be taken now, of any session or of this one; asked again each
-         * loop turn. */
-        bool (*has_room)(void *ctx);
-        bool (*has_room_for)(void *ctx, const struct session *s);
-        /* Which of these refuses, for display; PAUSE_NONE if both accept now. */
-        enum pause_reason (*why_no_room)(void *ctx, const struct session *s);
-        /* A session has ended: closed, and all its lines settled. */
-        void (*on_gone)(void *ctx);
+        /* Why no further line should be taken now: of any session, or with @s also of this one. PAUSE_NONE: one may be.
+         * Asked again each loop turn. */
+        enum pause_reason (*why_paused)(void *ctx, const struct session *s);
+};
+
+struct session_sink {
+        const struct session_sink_ops *ops;
+        void *ctx;
+        struct memory *memory;    /* counts what sessions hold */
+        struct line_tally *tally; /* of all their lines; the sink counts those in flight */
+        bool with_spool;          /* acks say how many lines are spooled */
 };
 
 enum session_state {
@@ -72,6 +81,7 @@ enum { SESSION_PEER_BYTES = 128 };
 
 struct session {
         struct sessions *set;
+        struct line_source line_source;
         struct list all;
         struct list waiting;
         struct list dirty;
@@ -111,12 +121,7 @@ struct session {
         struct arrivals arrivals; /* times by clock_monotonic_us */
         struct client_log_entry log;
 
-        /* For use by the sink. */
-        uint64_t hierarchy_batch; /* the last batch with a record of this session; 0: none */
-        size_t unknown;           /* number of rows that wait for an unknown object */
-        size_t doubtful;          /* number of rows in batches in which a bad row is searched for */
-
-        struct buf out; /* replies to be sent */
+        struct buf out; /* replies to send */
 };
 
 /* The socket of a client that has connected. */

@@ -21,9 +21,8 @@ enum { SESSIONS_STRANGERS_MAX = 1024 };
 
 struct session_limits {
         size_t max_line;              /* bytes */
-        unsigned idle_ms;             /* time without a whole line after which a session ends; 0: never */
-        bool with_spool;              /* acks contain the number of spooled lines */
-        const struct tls_server *tls; /* for TCP; its ctx is NULL without TLS, and may change */
+        unsigned idle_ms;             /* after so long without a whole line a session is ended; 0: never */
+        const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none, and may change */
 };
 
 struct sessions {
@@ -33,7 +32,8 @@ struct sessions {
         uv_timer_t hangups;   /* for finding clients that are gone */
         const struct session_ops *ops;
         void *ctx;
-        struct memory *memory;
+        struct session_sink sink;
+        struct memory *memory; /* the sink's */
         struct receiving receiving;
         size_t notes; /* bytes of replies, and of notes about unacked lines */
         unsigned idle_ms;
@@ -43,9 +43,8 @@ struct sessions {
         struct list strangers;
         _Atomic unsigned places[SESSION_PLACES]; /* sessions per place; other threads may read this */
         bool draining;
-        bool ending;                  /* no more lines will be settled */
-        bool with_spool;              /* acks contain the number of spooled lines */
-        const struct tls_server *tls; /* for TCP; its ctx is NULL without TLS */
+        bool ending;                  /* nothing more is settled */
+        const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none */
         struct log_limit tls_failures;
         struct log_limit http_requests;
         struct client_log log;
@@ -65,7 +64,7 @@ static inline unsigned sessions_clients(const struct sessions *set)
 }
 
 void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,
-                   struct memory *memory, const struct session_limits *limits);
+                   const struct session_sink *sink, const struct session_limits *limits);
 
 /* Changes session_limits.idle_ms. */
 void sessions_set_idle(struct sessions *set, unsigned idle_ms);

@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "base/list.h"
+#include "monitor/stats.h"
 #include "pg/pace.h"
 #include "spending/batch.h"
 
@@ -53,7 +54,7 @@ void batcher_init(struct batcher *b, uv_loop_t *loop, struct memory *memory, con
 /* From the next row on. */
 void batcher_set_limits(struct batcher *b, const struct pace_limits *limits);
 
-/* All batches must have been taken. */
+/* All batches must have been taken. @cb may be NULL. */
 void batcher_close(struct batcher *b, void (*cb)(struct batcher *));
 
 static inline bool batcher_has_room(const struct batcher *b)
@@ -108,5 +109,8 @@ static inline bool batcher_empty(const struct batcher *b)
 {
         return b->sealed_len == 0 && list_empty(&b->doubtful) && !b->open && !b->quick;
 }
+
+/* Adds what waits to @r. */
+void batcher_stats(const struct batcher *b, struct stats *r);
 
 #endif

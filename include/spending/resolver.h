@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "monitor/stats.h"
 #include "pg/pg_conn.h"
 #include "spending/lookup.h"
 #include "spending/miss.h"
@@ -111,7 +112,7 @@ struct resolver {
 void resolver_open(struct resolver *r, uv_loop_t *loop, const struct resolver_config *config,
                    struct memory *memory, const struct resolver_ops *ops, void *ctx);
 
-/* All rows must have left. */
+/* All rows must have left. @cb may be NULL. */
 void resolver_close(struct resolver *r, void (*cb)(struct resolver *));
 
 /* Finds the ad object of row->rec. Returns true if the cache contained it: ad_object_id is set and *row
@@ -150,5 +151,8 @@ static inline bool resolver_empty(const struct resolver *r)
 {
         return r->parked == 0 && r->unknown_bytes == 0;
 }
+
+/* Adds its cache, and what waits, to @r. */
+void resolver_stats(const struct resolver *r, struct stats *stats);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/histogram.h"
+#include "monitor/stats.h"
 #include "pg/pg_conn.h"
 #include "spending/batch.h"
 #include "spending/copy_format.h"
@@ -103,7 +104,8 @@ struct writer {
 void writer_open(struct writer *w, uv_loop_t *loop, const struct writer_config *config, unsigned number,
                  const struct writer_ops *ops, void *ctx);
 
-/* Returns a batch being written first (on_return). The only later callback is @cb, which may free @w. */
+/* A batch in hand is returned first (on_return); then nothing is called but @cb, which may be NULL: then @w may
+ * be freed. */
 void writer_close(struct writer *w, void (*cb)(struct writer *));
 
 static inline bool writer_idle(const struct writer *w)
@@ -117,5 +119,8 @@ void writer_drop(struct writer *w, const char *why);
 /* Writes @batch, which the idle writer takes over: each row ends in settle or on_missing, or comes back with
  * on_return if the connection is lost. */
 void writer_write_take(struct writer *w, struct batch *batch);
+
+/* Adds what it has written to @r. */
+void writer_stats(const struct writer *w, struct stats *r);
 
 #endif

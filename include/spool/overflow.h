@@ -6,44 +6,108 @@
 
 #include <uv.h>
 
+#include "base/memory.h"
+#include "monitor/stats.h"
+#include "spool/spool.h"
 #include "wire/line.h"
 
-/* Decides when lines go to the spool, and when they go to the database again. */
+/* When lines go to the spool, which is here, and when they go to the database again. */
 
-struct pipeline;
-struct spool_ops;
-
-/* The callbacks for the spool of a pipeline; their ctx is the pipeline. */
-extern const struct spool_ops overflow_spool_ops;
-
-struct overflow {
-        uv_timer_t look;
-        bool diverting; /* all lines go to the spool, and spooled lines are replayed */
-        bool advancing; /* replay makes progress: replayed lines were settled since it began or stalled */
-        uint64_t added_bytes;   /* added to the spool since the diversion began */
-        uint64_t drained_bytes; /* replayed since the diversion began */
+/* The side of the stages. */
+struct overflow_ops {
+        /* Sends a line on its way into the stages: takes over it. */
+        void (*route)(void *ctx, struct line *line);
+        /* Gives up all lines in the stages, and the connections that are busy with some, for the reason @why: @cb gets
+         * @cb_ctx, and takes over the lines in the order in which they were received. */
+        void (*evacuate)(void *ctx, const char *why, line_take_cb *cb, void *cb_ctx);
+        /* Whether the stages have room for any line. */
+        bool (*has_room)(void *ctx);
+        /* Whether the memory limit keeps all clients waiting, and will not for long. */
+        bool (*memory_full)(void *ctx);
+        /* Whether anything waits for the database's answer; what gathers in a batch does not. */
+        bool (*waits)(void *ctx);
+        /* Whether all database connections are there. */
+        bool (*connected)(void *ctx);
+        /* By which rules to judge a line that was received under the name @origin, see rules.h: a reference, NULL for none. */
+        struct rules *(*rules_of)(void *ctx, const char *origin);
+        /* Whether what became of replayed lines is on record: rejects are in their file. */
+        bool (*on_record)(void *ctx);
 };
 
-/* To be called when the spool is open; without a spool nothing is diverted. */
-void overflow_open(struct pipeline *p);
-void overflow_close(struct pipeline *p);
+struct overflow_config {
+        const char *dir; /* borrowed; "" for no spool */
+        uint64_t max_bytes;
+};
 
-/* True if the spool can accept lines now. */
-bool overflow_has_room(const struct pipeline *p);
+enum overflow_state {
+        OVERFLOW_DIRECT,   /* lines go to the database */
+        OVERFLOW_SPOOLING, /* lines go to the spool, and the database has settled nothing since */
+        OVERFLOW_REPLAYING, /* lines go to the spool, which gets emptier; all that lies there goes before them */
+        OVERFLOW_STATES,
+};
 
-/* Takes over a valid line. */
-void overflow_add_take(struct pipeline *p, struct line *line);
+struct overflow {
+        uv_loop_t *loop;
+        struct memory *memory;
+        uint64_t max_bytes;
+        struct spool spool;
+        const struct overflow_ops *ops;
+        void *ctx;
+        struct line_source source; /* of replayed lines */
+        /* What lay in the spool at the start and was added is the sum of these counts, of what lies there, and of what was
+         * lost in damaged files. */
+        struct line_tally tally;
+        uv_timer_t look;
+        enum overflow_state state;
+        bool ending;
+        uint64_t settled_at;     /* loop time in ms when the database last settled a line */
+        uint64_t added_bytes;    /* since the state began */
+        uint64_t replayed_bytes; /* likewise */
+};
 
-/* Takes over a line that the stages gave up: adds it to the spool, or leaves it there. */
-void overflow_keep_take(struct pipeline *p, struct line *line);
+/* Opens the spool; without one every line goes to the database. 0, or a code of enum err once the log was told why; to be
+ * closed in either case. */
+int overflow_open(struct overflow *o, uv_loop_t *loop, const struct overflow_config *config,
+                  struct memory *memory, const struct overflow_ops *ops, void *ctx);
 
-/* The stages settled a replayed line. */
-void overflow_on_settled(struct pipeline *p, struct line *line);
+/* Nothing may be replayed any more. The loop ends its work. */
+void overflow_close(struct overflow *o);
 
-/* The rules of who may write what have changed: what is drained and not settled is drained again. */
-void overflow_judge_again(struct pipeline *p);
+static inline bool overflow_on(const struct overflow *o)
+{
+        return spool_on(&o->spool);
+}
 
-/* Gives up all replayed, unsettled lines: they stay in the spool. */
-void overflow_end(struct pipeline *p);
+/* Whether lines of clients go to the spool. */
+static inline bool overflow_diverts(const struct overflow *o)
+{
+        return o->state != OVERFLOW_DIRECT;
+}
+
+/* Whether lines may go into the spool now. */
+bool overflow_has_room(const struct overflow *o);
+
+/* Takes over a good line of a client. */
+void overflow_add_take(struct overflow *o, const struct line *line);
+
+/* Takes over a line that the stages gave up: it goes into the spool, or stays there. */
+void overflow_keep_take(struct overflow *o, struct line *line);
+
+/* The database settled a line. */
+static inline void overflow_note_progress(struct overflow *o)
+{
+        o->settled_at = uv_now(o->loop);
+}
+
+/* The rules of who may write what have changed: what is replayed and not settled is replayed again. */
+void overflow_judge_again(struct overflow *o);
+
+/* The daemon stops: nothing is replayed any more. */
+void overflow_drain(struct overflow *o);
+
+/* All that is replayed and not settled is given up: it stays in the spool. */
+void overflow_end(struct overflow *o);
+
+void overflow_stats(const struct overflow *o, struct stats *r);
 
 #endif

@@ -2,6 +2,7 @@
 #define LINE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/memory.h"
@@ -18,18 +19,15 @@ struct line {
         struct slice text;   /* as sent; points into the block */
         struct rules
                 *client; /* of its sender, of which the line holds a reference; NULL: there are no rules */
-        void *origin;    /* a session, or for a replayed line a struct spool_line */
-        uint64_t number; /* line number within the session, from 1 */
+        struct line_source *source;  /* a session, or the spool */
+        struct spool_line *in_spool; /* its place there, if that is its source; else NULL */
+        uint64_t number;             /* of the client's connection, from 1 */
         struct receipt receipt;
-        bool drained;  /* the line was read from the spool */
-        bool doubtful; /* the pipeline has counted it in a doubtful batch */
-        bool resting;  /* the pipeline has counted it in a resting batch */
+        bool doubtful; /* it is counted as in a doubtful batch, by the pipeline */
+        bool resting;  /* it is counted as in a resting batch, by the pipeline */
 };
 
-/* The line is over: gives back its block and its client. */
-void line_release(struct line *line);
-
-/* Who sent a line, for messages. */
+/* Who sent a line, for people. */
 struct line_from {
         const char *peer;    /* borrowed */
         uint64_t connection; /* number of the connection, counted from the daemon's start */
@@ -37,7 +35,51 @@ struct line_from {
         const char *client;  /* its section's name, borrowed; NULL or "" for none */
 };
 
-/* Settles a line: notifies its origin and releases its memory. @reject is set for LINE_REJECTED only. */
+struct line_source_ops {
+        /* The line is settled; @reject is given for LINE_REJECTED only. */
+        void (*settle)(struct line_source *source, const struct line *line, enum line_outcome outcome,
+                       const struct reject *reject);
+        /* Nobody will settle the line. */
+        void (*give_up)(struct line_source *source, const struct line *line);
+        struct line_from (*from)(const struct line_source *source, const struct line *line);
+        /* Its lines were acked before. So they are older than those of other sources, and nobody is told if one is
+         * rejected. */
+        bool acked;
+};
+
+/* Lines of all sources of a kind. */
+struct line_tally {
+        uint64_t counts[LINE_OUTCOMES]; /* settled */
+        uint64_t in_flight;             /* not settled */
+        uint64_t unknown;               /* of these, waiting for an unknown object */
+        uint64_t resting;               /* likewise, retried from time to time */
+        uint64_t abandoned;             /* given up */
+};
+
+/* Embedded in whatever hands lines to the stages. */
+struct line_source {
+        const struct line_source_ops *ops;
+        struct line_tally *tally; /* of its kind */
+        uint64_t last_hierarchy;  /* the hierarchy batch of its latest hierarchy line; 0: none */
+        uint64_t in_flight;       /* its lines that are not settled */
+        size_t unknown;           /* of these, waiting for an unknown object */
+        size_t doubtful;          /* likewise, in batches in which a bad one is looked for */
+};
+
+/* A line of the source begins its way. */
+static inline void line_begin(struct line_source *source)
+{
+        source->tally->in_flight++;
+        source->in_flight++;
+}
+
+/* The line's end: counts it, reports it to its source, lets its memory go. */
+void line_settle(struct line *line, enum line_outcome outcome, const struct reject *reject);
+
+/* The same for a line that nobody will settle. */
+void line_give_up(struct line *line);
+
+/* For what takes over the line's outcome. @reject is given for LINE_REJECTED only. */
 typedef void line_settle_cb(void *ctx, struct line *line, enum line_outcome outcome,
                             const struct reject *reject);
 

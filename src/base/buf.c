@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+
 void buf_deinit(struct buf *b)
 {
         free(b->data);
@@ -16,9 +18,7 @@ char *buf_reserve(struct buf *b, size_t len)
         while (cap - b->len < len)
                 cap *= 2;
         if (cap != b->cap) {
-                b->data = realloc(b->data, cap);
-                if (!b->data)
-                        abort();
+                b->data = must_realloc(b->data, cap);
                 b->cap = cap;
         }
         return b->data + b->len;

@@ -11,6 +11,7 @@
 
 #include "base/json_escape.h"
 #include "base/json_number.h"
+#include "base/memory.h"
 #include "base/utf8.h"
 
 enum { FEW_KEYS = 12 };
@@ -38,9 +39,7 @@ static void *grow(void *array, size_t *cap, size_t need, size_t size)
                 return array;
         while (want < need)
                 want *= 2;
-        array = realloc(array, want * size);
-        if (!array)
-                abort();
+        array = must_realloc(array, want * size);
         *cap = want;
         return array;
 }

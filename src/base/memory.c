@@ -2,8 +2,36 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { SPARE_MAX = 64, FIRST_ITEMS = 64 };
+
+static void *must(void *memory)
+{
+        if (!memory)
+                abort();
+        return memory;
+}
+
+void *must_malloc(size_t bytes)
+{
+        return must(malloc(bytes));
+}
+
+void *must_calloc(size_t len, size_t item_bytes)
+{
+        return must(calloc(len, item_bytes));
+}
+
+void *must_realloc(void *memory, size_t bytes)
+{
+        return must(realloc(memory, bytes));
+}
+
+char *must_strdup(const char *text)
+{
+        return must(strdup(text));
+}
 
 void memory_init(struct memory *m, size_t limit)
 {
@@ -30,18 +58,13 @@ void memory_sub(struct memory *m, size_t bytes)
 void *array_grow(void *items, size_t *cap, size_t item_bytes)
 {
         *cap = *cap ? *cap * 2 : FIRST_ITEMS;
-        items = realloc(items, *cap * item_bytes);
-        if (!items)
-                abort();
-        return items;
+        return must_realloc(items, *cap * item_bytes);
 }
 
 void *memory_array(struct memory *m, size_t cap, size_t item_bytes)
 {
-        void *items = malloc(cap * item_bytes);
+        void *items = must_malloc(cap * item_bytes);
 
-        if (!items)
-                abort();
         memory_add(m, cap * item_bytes);
         return items;
 }
@@ -57,8 +80,7 @@ void *memory_grow(struct memory *m, void *items, size_t *cap, size_t item_bytes)
 
 static struct block *init_block(struct block *b, struct memory *m, size_t cap)
 {
-        if (!b)
-                abort();
+        must(b);
         b->memory = m;
         b->next = NULL;
         b->cap = cap;

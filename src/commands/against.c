@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "commands/command.h"
 #include "hierarchy/hierarchy_statements.h"
 #include "hierarchy/hierarchy_verdict.h"
@@ -19,9 +20,7 @@
 void judged_reject(struct judged *j, const struct reject *reject)
 {
         j->outcome = LINE_REJECTED;
-        j->reject = malloc(sizeof(*j->reject));
-        if (!j->reject)
-                abort();
+        j->reject = must_malloc(sizeof(*j->reject));
         *j->reject = *reject;
 }
 
@@ -313,10 +312,8 @@ static struct record record_of(const struct spending_record *rec, bool any_time)
 
 static void add_record(void **tree, const struct record *record)
 {
-        struct record *copy = malloc(sizeof(*copy));
+        struct record *copy = must_malloc(sizeof(*copy));
 
-        if (!copy)
-                abort();
         *copy = *record;
         if (!tsearch(copy, tree, compare_records))
                 abort();

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/config.h"
+#include "base/memory.h"
 
 /* Keys for argp: options of single commands, then those of all commands. */
 enum { KEY_FIRST = 256, KEY_CONFIG = KEY_FIRST + OPTIONS, KEY_SET };
@@ -23,10 +24,8 @@ int arguments_usage(const char *what, const char *word)
  * read a process's arguments. */
 static char *take_secret(char *argument)
 {
-        char *copy = strdup(argument);
+        char *copy = must_strdup(argument);
 
-        if (!copy)
-                abort();
         memset(argument, 'x', strlen(argument));
         return copy;
 }

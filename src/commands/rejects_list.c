@@ -59,10 +59,8 @@ static char *copy(const char *text, size_t len)
 
 static struct group *new_group(const struct reject_entry *e)
 {
-        struct group *g = calloc(1, sizeof(*g));
+        struct group *g = must_calloc(1, sizeof(*g));
 
-        if (!g)
-                abort();
         *g = (struct group){.code = copy(e->code, strlen(e->code)),
                             .field = copy(e->field, strlen(e->field)),
                             .account = copy(e->account, strlen(e->account)),

@@ -5,6 +5,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/memory.h"
 #include "base/visible.h"
 #include "commands/table_text.h"
 
@@ -34,17 +35,10 @@ void table_add(struct table *t, const char *const *cells)
 {
         if (t->rows == t->cap) {
                 t->cap = t->cap ? t->cap * 2 : 16;
-                t->cells = realloc(t->cells, t->cap * t->columns_len * sizeof(*t->cells));
-                if (!t->cells)
-                        abort();
+                t->cells = must_realloc(t->cells, t->cap * t->columns_len * sizeof(*t->cells));
         }
-        for (size_t i = 0; i < t->columns_len; i++) {
-                char *copy = cells[i] ? strdup(cells[i]) : NULL;
-
-                if (cells[i] && !copy)
-                        abort();
-                t->cells[t->rows * t->columns_len + i] = copy;
-        }
+        for (size_t i = 0; i < t->columns_len; i++)
+                t->cells[t->rows * t->columns_len + i] = cells[i] ? must_strdup(cells[i]) : NULL;
         t->rows++;
 }
 

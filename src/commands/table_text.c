@@ -8,6 +8,7 @@
 
 #include <sys/ioctl.h>
 
+#include "base/memory.h"
 #include "base/visible.h"
 #include "commands/cells.h"
 
@@ -23,10 +24,8 @@ enum {
 static char *shown_copy(const char *text)
 {
         size_t size = strlen(text) + 1;
-        char *copy = malloc(size);
+        char *copy = must_malloc(size);
 
-        if (!copy)
-                abort();
         return visible_copy(text, copy, size);
 }
 
@@ -40,9 +39,7 @@ static struct table shown_table(const struct table *t)
                               .cap = t->rows};
         size_t cells = t->rows * t->columns_len;
 
-        shown.cells = calloc(cells + 1, sizeof(*shown.cells));
-        if (!shown.cells)
-                abort();
+        shown.cells = must_calloc(cells + 1, sizeof(*shown.cells));
         for (size_t i = 0; i < cells; i++)
                 shown.cells[i] = shown_copy(t->cells[i] ? t->cells[i] : "");
         return shown;
@@ -168,11 +165,9 @@ static void drop(const struct table *t, struct layout *layout)
 
 static struct layout lay_out(const struct table *t, size_t available)
 {
-        struct layout layout = {calloc(t->columns_len + 1, sizeof(*layout.widths)),
-                                calloc(t->columns_len + 1, sizeof(*layout.above)), available};
+        struct layout layout = {must_calloc(t->columns_len + 1, sizeof(*layout.widths)),
+                                must_calloc(t->columns_len + 1, sizeof(*layout.above)), available};
 
-        if (!layout.widths || !layout.above)
-                abort();
         for (size_t c = 0; c < t->columns_len; c++)
                 layout.widths[c] = width_of(t, c);
         move_above(t, &layout, t->rows - t->totals);
@@ -359,11 +354,9 @@ void table_print_text(const struct table *t, FILE *out, const struct table_bars 
         bool has_room = false;
         struct layout layout =
                 bars ? lay_out_with_bars(&shown, &has_room) : lay_out(&shown, terminal_cells());
-        struct largest *known = calloc(t->rows + 1, sizeof(*known));
+        struct largest *known = must_calloc(t->rows + 1, sizeof(*known));
         size_t known_len = 0;
 
-        if (!known)
-                abort();
         print_above(&shown, out, &layout);
         print_line(&shown, out, &layout, NULL, true);
         fputc('\n', out);

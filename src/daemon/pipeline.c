@@ -11,7 +11,7 @@
  * the database makes no progress, good lines go to the spool instead; they are replayed later as if a session
  * sent them (overflow.c).
  *
- * Backpressure is one question, has_room: sessions stop taking lines while a full batch or many unresolved
+ * Backpressure is one question, why_paused: sessions stop taking lines while a full batch or many unresolved
  * rows wait, or the memory limit is reached; and those with hierarchy records, unknown objects or doubtful
  * rows in flight while there are too many of these. A line is settled exactly once, by the stage that ends its
  * way: the decoder and the resolver reject it, a writer or the hierarchy reports the database's outcome, the
@@ -24,12 +24,11 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "daemon/decoded.h"
-#include "model/connect_fault.h"
+#include "daemon/pipeline_parts.h"
 #include "server/sessions.h"
 #include "spending/spending_record.h"
-
-enum { CROWDING_MS = 1000 };
 
 /* A client sends little that has so few lines here, or a part so small of what a client has on average. */
 enum { LITTLE_LINES = 16, LITTLE_PART = 4 };
@@ -41,8 +40,7 @@ static void mark_doubtful_line(struct line *line)
         if (line->doubtful)
                 return;
         line->doubtful = true;
-        if (!line->drained)
-                ((struct session *)line->origin)->doubtful++;
+        line->source->doubtful++;
 }
 
 static void mark_doubtful(struct batch *batch)
@@ -56,7 +54,7 @@ static void mark_resting_line(struct pipeline *p, struct line *line)
         if (line->resting)
                 return;
         line->resting = true;
-        *(line->drained ? &p->drained_resting : &p->resting) += 1;
+        line->source->tally->resting++;
         p->resting_bytes += line->text.len;
 }
 
@@ -71,12 +69,11 @@ static void mark_resting(struct pipeline *p, struct batch *batch)
         batch_trim(batch);
 }
 
-static void unmark(struct pipeline *p, struct line *line)
+void pipeline_unmark(struct pipeline *p, struct line *line)
 {
-        if (line->doubtful && !line->drained)
-                ((struct session *)line->origin)->doubtful--;
+        line->source->doubtful -= line->doubtful;
         if (line->resting) {
-                *(line->drained ? &p->drained_resting : &p->resting) -= 1;
+                line->source->tally->resting--;
                 p->resting_bytes -= line->text.len;
         }
         line->doubtful = false;
@@ -85,39 +82,23 @@ static void unmark(struct pipeline *p, struct line *line)
 
 /* --- the end of a line --- */
 
-static struct line_from line_from(const struct line *line)
+static void note_reject(struct pipeline *p, const struct line *line, const struct reject *reject)
 {
-        if (line->drained)
-                return ((const struct spool_line *)line->origin)->from;
-        return (struct line_from){((const struct session *)line->origin)->peer,
-                                  ((const struct session *)line->origin)->number, line->number,
-                                  line->client ? line->client->origin : ""};
+        const struct line_source_ops *source = line->source->ops;
+        struct line_from from = source->from(line->source, line);
+
+        reject_file_add(p->rejects, &from, line->text, reject, source->acked ? REJECT_SPOOLED : REJECT_TOLD);
+        reject_ring_add(&p->latest, from.peer, from.connection, from.line, reject);
+        p->rejected[reject->code]++;
 }
 
 static void end_line(struct pipeline *p, struct line *line, enum line_outcome outcome,
                      const struct reject *reject)
 {
-        unmark(p, line);
-        if (line->client && line->client->tally)
-                line->client->tally->counts[outcome]++;
-        if (outcome == LINE_REJECTED) {
-                struct line_from from = line_from(line);
-
-                reject_file_add(p->rejects, &from, line->text, reject,
-                                line->drained ? REJECT_SPOOLED : REJECT_TOLD);
-                reject_ring_add(&p->latest, from.peer, from.connection, from.line, reject);
-                p->rejected[reject->code]++;
-        }
-        if (line->drained) {
-                p->drained_counts[outcome]++;
-                p->drained_in_flight--;
-                overflow_on_settled(p, line);
-        } else {
-                p->counts[outcome]++;
-                p->in_flight--;
-                session_settle(line->origin, line->number, outcome, reject);
-        }
-        line_release(line);
+        pipeline_unmark(p, line);
+        if (outcome == LINE_REJECTED)
+                note_reject(p, line, reject);
+        line_settle(line, outcome, reject);
 }
 
 /* Called by a stage. */
@@ -125,34 +106,26 @@ static void settle(void *ctx, struct line *line, enum line_outcome outcome, cons
 {
         struct pipeline *p = ctx;
 
-        p->settled_at = uv_now(p->loop);
+        overflow_note_progress(&p->overflow);
         end_line(p, line, outcome, reject);
-}
-
-void pipeline_abandon_take(struct pipeline *p, struct line *line)
-{
-        p->abandoned++;
-        p->in_flight--;
-        session_abandon(line->origin);
-        line_release(line);
 }
 
 static void on_abandoned(void *ctx, struct line *line)
 {
         struct pipeline *p = ctx;
 
-        if (spool_on(&p->spool))
-                overflow_keep_take(p, line);
+        if (overflow_on(&p->overflow))
+                overflow_keep_take(&p->overflow, line);
         else
-                pipeline_abandon_take(p, line);
+                line_give_up(line);
 }
 
 /* --- a line's way --- */
 
 static void add_resolved_take(struct pipeline *p, struct row *row)
 {
-        const struct line *line = &row->line;
-        bool little = !line->drained && ((const struct session *)line->origin)->in_flight <= LITTLE_LINES;
+        const struct line_source *source = row->line.source;
+        bool little = !source->ops->acked && source->in_flight <= LITTLE_LINES;
 
         spending_record_derive_id(&row->rec);
         batcher_add_take(&p->batcher, row, little);
@@ -170,7 +143,7 @@ static void on_missing(void *ctx, const struct row *row)
         struct pipeline *p = ctx;
         struct row missing = *row;
 
-        unmark(p, &missing.line);
+        pipeline_unmark(p, &missing.line);
         resolver_again_take(&p->resolver, &missing);
 }
 
@@ -184,7 +157,7 @@ static void on_follower(void *ctx, const struct row *row)
 {
         struct row ready = *row;
 
-        unmark(ctx, &ready.line);
+        pipeline_unmark(ctx, &ready.line);
         resolve(ctx, &ready);
 }
 
@@ -196,12 +169,13 @@ static void on_aside(void *ctx, struct line *line)
 
 static void on_aside_abandoned(void *ctx, struct line *line)
 {
-        unmark(ctx, line);
+        pipeline_unmark(ctx, line);
         on_abandoned(ctx, line);
 }
 
-static void route(struct pipeline *p, struct line *line, struct decoded *decoded, uint64_t *hierarchy_batch)
+static void route(struct pipeline *p, struct line *line, struct decoded *decoded)
 {
+        struct line_source *source = line->source;
         struct reject reject;
 
         if (decoded->kind != RECORD_SPENDING && !decoded_permitted(decoded, &reject)) {
@@ -209,17 +183,15 @@ static void route(struct pipeline *p, struct line *line, struct decoded *decoded
                 return;
         }
         if (decoded->kind != RECORD_SPENDING)
-                *hierarchy_batch = hierarchy_add_take(&p->hierarchy, &decoded->as.hierarchy);
-        else if (hierarchy_pending(&p->hierarchy, *hierarchy_batch))
-                hierarchy_follow_take(&p->hierarchy, *hierarchy_batch, &decoded->as.spending);
+                source->last_hierarchy = hierarchy_add_take(&p->hierarchy, &decoded->as.hierarchy);
+        else if (hierarchy_pending(&p->hierarchy, source->last_hierarchy))
+                hierarchy_follow_take(&p->hierarchy, source->last_hierarchy, &decoded->as.spending);
         else if (!hierarchy_hold_take(&p->hierarchy, &decoded->as.spending))
                 resolve(p, &decoded->as.spending);
 }
 
 void pipeline_route_take(struct pipeline *p, struct line *line)
 {
-        uint64_t *hierarchy_batch =
-                line->drained ? &p->drained_hierarchy : &((struct session *)line->origin)->hierarchy_batch;
         struct decoded decoded;
         struct reject reject;
 
@@ -228,22 +200,22 @@ void pipeline_route_take(struct pipeline *p, struct line *line)
         else if (decoded.kind == RECORD_HELLO)
                 end_line(p, line, LINE_EMPTY, NULL);
         else
-                route(p, line, &decoded, hierarchy_batch);
+                route(p, line, &decoded);
 }
 
-void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,
-                      struct block *block)
+static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice text, struct block *block)
 {
+        struct pipeline *p = ctx;
         struct line line = {.block = block_ref(block),
                             .text = line_no == 1 ? fields_without_bom(text) : text,
                             .client = rules_ref(s->client),
-                            .origin = s,
+                            .source = &s->line_source,
                             .number = line_no,
                             .receipt = receipts_next(&p->receipts, uv_now(p->loop))};
         struct decoded decoded;
         struct reject reject;
 
-        p->in_flight++;
+        line_begin(line.source);
         if (line.client)
                 rules_take_line(line.client, line.text.len);
         if (line.text.len == 0) { /* only a byte order mark */
@@ -253,21 +225,22 @@ void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, s
         } else if (decoded.kind == RECORD_HELLO) {
                 pipeline_on_hello(p, s, &decoded.as.hello);
                 end_line(p, &line, LINE_EMPTY, NULL);
-        } else if (!p->overflow.diverting) {
-                route(p, &line, &decoded, &s->hierarchy_batch);
+        } else if (!overflow_diverts(&p->overflow)) {
+                route(p, &line, &decoded);
         } else if (!decoded_permitted(&decoded, &reject)) {
                 end_line(p, &line, LINE_REJECTED, &reject);
         } else {
-                overflow_add_take(p, &line);
+                overflow_add_take(&p->overflow, &line);
         }
 }
 
-void pipeline_on_too_long(struct pipeline *p, struct session *s, uint64_t line_no)
+static void on_too_long(void *ctx, struct session *s, uint64_t line_no)
 {
-        struct line line = {.client = rules_ref(s->client), .origin = s, .number = line_no};
+        struct pipeline *p = ctx;
+        struct line line = {.client = rules_ref(s->client), .source = &s->line_source, .number = line_no};
         struct reject reject;
 
-        p->in_flight++;
+        line_begin(line.source);
         if (line.client)
                 rules_take_line(line.client, 0);
         decoded_reject_long(&reject, p->config->limits.max_line_bytes);
@@ -289,122 +262,11 @@ static void on_written(void *ctx, bool new_accounts)
 
 static void on_unknown(void *ctx, const struct line *line, bool waits)
 {
-        struct pipeline *p = ctx;
         uint64_t change = waits ? 1 : (uint64_t)-1;
 
-        if (line->drained) {
-                p->drained_unknown += change;
-        } else {
-                p->unknown += change;
-                ((struct session *)line->origin)->unknown += change;
-        }
-}
-
-/* --- reports --- */
-
-/* Returns the connection that has worked for longest or, if none works, the one lost last. */
-static const struct pg_conn *best_writer(const struct pipeline *p)
-{
-        const struct pg_conn *best = &p->writers[0].conn;
-
-        for (unsigned i = 1; i < p->config->database.writers && best->away_us > 0; i++) {
-                const struct pg_conn *c = &p->writers[i].conn;
-
-                if (c->away_us == 0 || c->away_us > best->away_us)
-                        best = c;
-        }
-        return best;
-}
-
-/* True if lines can be stored, as far as is known. */
-static bool database_up(const struct pipeline *p)
-{
-        return pg_conn_good(best_writer(p)) && pg_conn_good(&p->resolver.conn) &&
-               pg_conn_good(&p->hierarchy.writer.conn);
-}
-
-/* @needed: without this connection some kind of line cannot be stored. */
-static void report_conn(const struct pg_conn *c, bool needed, struct stats_database *d)
-{
-        d->wanted++;
-        d->connected += pg_conn_connected(c);
-        d->lost += c->lost;
-        d->failures += c->connect_failures;
-        d->reconnects += c->connects > 0 ? c->connects - 1 : 0;
-        if (!needed || pg_conn_good(c))
-                return;
-        d->up = false;
-        d->failed |= c->error[0] != '\0';
-        d->away_us = stats_earlier(d->away_us, c->away_us);
-        if (!d->error[0])
-                memcpy(d->error, c->error, sizeof(d->error));
-}
-
-static void stats_database(const struct pipeline *p, struct stats_database *d)
-{
-        const struct pg_conn *best = best_writer(p);
-
-        d->up = true;
-        report_conn(&p->resolver.conn, true, d);
-        report_conn(&p->hierarchy.writer.conn, true, d);
-        for (unsigned i = 0; i < p->config->database.writers; i++)
-                report_conn(&p->writers[i].conn, &p->writers[i].conn == best, d);
-}
-
-static void report_batches(const struct pipeline *p, struct stats *r)
-{
-        for (unsigned i = 0; i < p->config->database.writers; i++) {
-                const struct writer *w = &p->writers[i];
-
-                r->batches += w->batches;
-                r->batch_rows += w->rows;
-                r->batch_failures += w->failures;
-                histogram_merge(&r->commit, &w->commit);
-        }
-        r->batches_waiting = p->batcher.sealed_len;
-        r->batch_target = p->batcher.pace.rows;
-        r->batch_gap_us = pace_gap_us(&p->batcher.pace);
-        r->bad_rows = p->batcher.doubtful_rows + p->hierarchy.aside.lines;
-        r->lookup_rows = p->resolver.parked;
-        r->unknown_rows = p->unknown + p->drained_unknown;
-        r->hierarchy_rows = p->hierarchy.followers;
-}
-
-static void stats_spool(const struct pipeline *p, struct stats_spool *s)
-{
-        s->on = spool_on(&p->spool);
-        if (!s->on)
-                return;
-        s->diverting = p->overflow.diverting;
-        s->advancing = p->overflow.advancing;
-        s->failing = spool_failing(&p->spool);
-        s->before = p->spool.found;
-        s->lines = p->spool.lines;
-        s->bytes = p->spool.bytes;
-        s->max_bytes = p->config->spool.max_bytes;
-        s->lost_lines = p->spool.lost;
-        s->oldest_us = p->spool.lines > 0 ? p->spool.oldest_us : 0;
-}
-
-void pipeline_stats(const struct pipeline *p, struct stats *r, enum stats_detail detail)
-{
-        for (size_t i = 0; i < LINE_OUTCOMES; i++)
-                r->counts[i] += p->counts[i];
-        memcpy(r->drained_counts, p->drained_counts, sizeof(r->drained_counts));
-        memcpy(r->rejects, p->rejected, sizeof(r->rejects));
-        r->in_flight = p->in_flight;
-        r->abandoned = p->abandoned;
-        r->cache_hits = p->resolver.hits;
-        r->cache_misses = p->resolver.cache_misses;
-        r->cache_objects = p->resolver.cache.len;
-        r->cache_limit = p->resolver.cache.max_len;
-        r->memory_used = p->memory.used;
-        r->memory_limit = p->memory.limit;
-        report_batches(p, r);
-        stats_database(p, &r->database);
-        stats_spool(p, &r->spool);
-        if (detail == STATS_LISTS)
-                stats_add_latest(r, &p->latest);
+        (void)ctx;
+        line->source->tally->unknown += change;
+        line->source->unknown += change;
 }
 
 /* --- room --- */
@@ -413,45 +275,26 @@ void pipeline_stats(const struct pipeline *p, struct stats *r, enum stats_detail
  * all others do; otherwise there would be no limit. */
 static size_t waiting_lines(const struct pipeline *p)
 {
-        return p->unknown + (p->resting_bytes < p->memory.limit / 2 ? p->resting : 0);
+        return p->direct.unknown + (p->resting_bytes < p->memory.limit / 2 ? p->direct.resting : 0);
 }
 
 /* Memory filled by lines on their way to the database will soon be free. Memory of waiting lines does not
  * count here: a client would have to wait as long as they do. */
 bool pipeline_memory_full(const struct pipeline *p)
 {
-        return memory_full(&p->memory) && p->in_flight > waiting_lines(p);
+        return memory_full(&p->memory) && p->direct.in_flight > waiting_lines(p);
 }
 
+/* For any line, of the spool, too. */
 bool pipeline_stages_have_room(const struct pipeline *p)
 {
+        const struct line_tally *replayed = &p->overflow.tally;
+
         return batcher_has_room(&p->batcher) && batcher_has_room_for_doubtful(&p->batcher) &&
                resolver_has_room(&p->resolver) && hierarchy_has_room(&p->hierarchy) &&
                hierarchy_has_room_aside(&p->hierarchy) &&
-               !(memory_full(&p->memory) && p->in_flight + p->drained_in_flight > waiting_lines(p) +
-                                                                                          p->drained_unknown +
-                                                                                          p->drained_resting);
-}
-
-bool pipeline_has_room(struct pipeline *p)
-{
-        if (p->overflow.diverting)
-                return overflow_has_room(p);
-        return batcher_has_quick_room(&p->batcher) && resolver_has_room(&p->resolver) &&
-               !pipeline_memory_full(p);
-}
-
-/* A client that has much less here than others does not wait for the room that these have filled. */
-static bool sends_little(const struct pipeline *p, const struct session *s)
-{
-        uint64_t share = p->in_flight / (LITTLE_PART * ((uint64_t)sessions_clients(s->set) + 1));
-
-        return s->in_flight < (share > LITTLE_LINES ? share : LITTLE_LINES);
-}
-
-static bool has_room_for_rows(const struct pipeline *p, const struct session *s)
-{
-        return batcher_has_room(&p->batcher) || (batcher_has_quick_room(&p->batcher) && sends_little(p, s));
+               !(memory_full(&p->memory) && p->direct.in_flight + replayed->in_flight >
+                                                    waiting_lines(p) + replayed->unknown + replayed->resting);
 }
 
 static bool has_room_for_doubtful(const struct pipeline *p)
@@ -460,38 +303,70 @@ static bool has_room_for_doubtful(const struct pipeline *p)
                p->resting_bytes < p->memory.limit / 4;
 }
 
-bool pipeline_has_room_for(struct pipeline *p, const struct session *s)
+/* A client that has much less here than others does not wait for the room that these have filled. */
+static bool sends_little(const struct pipeline *p, const struct session *s)
 {
-        if (!pipeline_within_limits(p, s))
-                return false;
-        if (p->overflow.diverting)
-                return true;
-        return has_room_for_rows(p, s) &&
-               (hierarchy_has_room(&p->hierarchy) || !hierarchy_pending(&p->hierarchy, s->hierarchy_batch)) &&
-               (s->unknown == 0 || resolver_has_room_for_unknown(&p->resolver)) &&
-               (s->doubtful == 0 || has_room_for_doubtful(p));
+        uint64_t share = p->direct.in_flight / (LITTLE_PART * ((uint64_t)sessions_clients(s->set) + 1));
+
+        return s->in_flight < (share > LITTLE_LINES ? share : LITTLE_LINES);
 }
 
-enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct session *s)
+/* For rows of any session, or with @s of this one. */
+static bool has_room_for_rows(const struct pipeline *p, const struct session *s)
 {
-        bool full = pipeline_memory_full(p);
+        return batcher_has_room(&p->batcher) ||
+               (batcher_has_quick_room(&p->batcher) && (!s || sends_little(p, s)));
+}
 
-        if (s->client && !p->ending && !rules_may_send(s->client, p->memory.limit))
-                return PAUSE_CLIENT_LIMIT;
-
-        if (p->overflow.diverting)
-                return overflow_has_room(p) ? PAUSE_NONE : PAUSE_SPOOL;
-        if (!has_room_for_rows(p, s) || !resolver_has_room(&p->resolver) || (full && !database_up(p)))
-                return PAUSE_DATABASE;
-        if (full)
-                return PAUSE_MEMORY;
-        if (!hierarchy_has_room(&p->hierarchy) && hierarchy_pending(&p->hierarchy, s->hierarchy_batch))
+/* Of a session alone. */
+static enum pause_reason why_paused_alone(const struct pipeline *p, const struct line_source *source)
+{
+        if (!hierarchy_has_room(&p->hierarchy) && hierarchy_pending(&p->hierarchy, source->last_hierarchy))
                 return PAUSE_HIERARCHY;
-        if (s->unknown > 0 && !resolver_has_room_for_unknown(&p->resolver))
+        if (source->unknown > 0 && !resolver_has_room_for_unknown(&p->resolver))
                 return PAUSE_UNKNOWN_OBJECTS;
-        if (s->doubtful > 0 && !has_room_for_doubtful(p))
+        if (source->doubtful > 0 && !has_room_for_doubtful(p))
                 return PAUSE_BAD_ROWS;
         return PAUSE_NONE;
+}
+
+static enum pause_reason why_paused(void *ctx, const struct session *s)
+{
+        struct pipeline *p = ctx;
+
+        if (s && !pipeline_within_limits(p, s))
+                return PAUSE_CLIENT_LIMIT;
+        if (overflow_diverts(&p->overflow))
+                return overflow_has_room(&p->overflow) ? PAUSE_NONE : PAUSE_SPOOL;
+        if (!has_room_for_rows(p, s) || !resolver_has_room(&p->resolver))
+                return PAUSE_DATABASE;
+        if (pipeline_memory_full(p))
+                return pipeline_database_up(p) ? PAUSE_MEMORY : PAUSE_DATABASE;
+        return s ? why_paused_alone(p, &s->line_source) : PAUSE_NONE;
+}
+
+static void on_ended(void *ctx, const struct session *s)
+{
+        struct pipeline *p = ctx;
+
+        if (p->direct.in_flight > s->in_flight || p->overflow.tally.in_flight > 0)
+                return; /* others' lines may join the batch */
+        batcher_hurry(&p->batcher);
+        hierarchy_hurry(&p->hierarchy);
+}
+
+struct session_sink pipeline_sink(struct pipeline *p)
+{
+        static const struct session_sink_ops ops = {.on_line = on_line,
+                                                    .on_too_long = on_too_long,
+                                                    .on_ended = on_ended,
+                                                    .why_paused = why_paused};
+
+        return (struct session_sink){.ops = &ops,
+                                     .ctx = p,
+                                     .memory = &p->memory,
+                                     .tally = &p->direct,
+                                     .with_spool = overflow_on(&p->overflow)};
 }
 
 /* --- batches --- */
@@ -529,19 +404,11 @@ static void on_committed(void *ctx, const struct batch *batch, uint64_t us)
         batcher_committed(&((struct pipeline *)ctx)->batcher, batch, us);
 }
 
-void pipeline_on_ended(struct pipeline *p, const struct session *s)
-{
-        if (p->in_flight > s->in_flight || p->drained_in_flight > 0)
-                return; /* others' lines may join the batch */
-        batcher_hurry(&p->batcher);
-        hierarchy_hurry(&p->hierarchy);
-}
-
 /* The daemon is to end, and these rows would wait for longer. */
 static void abandon(struct pipeline *p, struct batch *batch)
 {
         for (size_t i = 0; i < batch->len; i++) {
-                unmark(p, &batch->rows[i].line);
+                pipeline_unmark(p, &batch->rows[i].line);
                 on_abandoned(p, &batch->rows[i].line);
         }
         batch_free(batch);
@@ -562,117 +429,7 @@ static void on_return(void *ctx, struct batch *batch)
         batcher_return(&p->batcher, batch);
 }
 
-/* --- giving up --- */
-
-struct evacuated {
-        struct pipeline *p;
-        struct line *lines;
-        size_t len;
-        size_t cap;
-};
-
-static void gather(void *ctx, struct line *line)
-{
-        struct evacuated *e = ctx;
-
-        if (e->len == e->cap)
-                e->lines = array_grow(e->lines, &e->cap, sizeof(*e->lines));
-        unmark(e->p, line);
-        e->lines[e->len++] = *line;
-}
-
-static void gather_batches(struct pipeline *p, struct evacuated *e)
-{
-        struct batch *b;
-
-        while ((b = batcher_take_any(&p->batcher))) {
-                for (size_t i = 0; i < b->len; i++)
-                        gather(e, &b->rows[i].line);
-                batch_free(b);
-        }
-}
-
-/* Sorts by order of receipt; replayed lines, which the spool keeps in order, come first. */
-static int compare_received(const void *a, const void *b)
-{
-        const struct line *x = a;
-        const struct line *y = b;
-        int64_t distance = (int64_t)(x->receipt.number - y->receipt.number);
-
-        if (x->drained || y->drained)
-                return y->drained - x->drained;
-        return (distance > 0) - (distance < 0);
-}
-
-void pipeline_evacuate(struct pipeline *p, const char *why, line_take_cb *cb)
-{
-        struct evacuated e = {.p = p};
-
-        p->evacuating = true;
-        for (unsigned i = 0; i < p->config->database.writers; i++)
-                writer_drop(&p->writers[i], why);
-        hierarchy_evacuate(&p->hierarchy, why, gather, &e);
-        resolver_evacuate(&p->resolver, why, gather, &e);
-        gather_batches(p, &e);
-        p->evacuating = false;
-        if (e.len > 0)
-                qsort(e.lines, e.len, sizeof(*e.lines), compare_received);
-        for (size_t i = 0; i < e.len; i++)
-                cb(p, &e.lines[i]);
-        free(e.lines);
-}
-
-/* --- too few connections to the database --- */
-
-/* Without look-ups, or hierarchy, some lines can never be stored; with fewer writers all can. */
-static bool lacks_connection(struct pg_conn *c)
-{
-        if (pg_conn_good(c) || !connect_too_many(c->error))
-                return false;
-        pg_conn_hurry(c);
-        return true;
-}
-
-static void yield_one_writer(struct pipeline *p)
-{
-        unsigned connected = 0;
-        struct writer *last = NULL;
-
-        for (unsigned i = 0; i < p->config->database.writers; i++) {
-                if (!pg_conn_connected(&p->writers[i].conn))
-                        continue;
-                connected++;
-                last = &p->writers[i];
-        }
-        if (connected > 1)
-                pg_conn_yield(&last->conn, "its connection is needed for look-ups: the server allows too few "
-                                           "(boris-ingestd check says how many are needed)");
-}
-
-static void on_crowding_timer(uv_timer_t *timer)
-{
-        struct pipeline *p = timer->data;
-        bool lookups = lacks_connection(&p->resolver.conn);
-        bool hierarchy = lacks_connection(&p->hierarchy.writer.conn);
-
-        if (lookups || hierarchy)
-                yield_one_writer(p);
-}
-
 /* --- the beginning and the end --- */
-
-static int open_spool(struct pipeline *p)
-{
-        const struct config *c = p->config;
-        char error[SPOOL_ERROR_BYTES];
-        int err = spool_open(&p->spool, p->loop, c->spool.dir, c->spool.max_bytes, &p->memory,
-                             &overflow_spool_ops, p, error);
-
-        if (err)
-                log_error("spool.dir %s cannot be used: %s", c->spool.dir, error);
-        overflow_open(p);
-        return err;
-}
 
 static struct pace_limits pace_limits(const struct config *c)
 {
@@ -713,9 +470,7 @@ static void open_stages(struct pipeline *p)
         resolver_open(&p->resolver, p->loop, &resolver, &p->memory, &resolver_ops, p);
         hierarchy_open(&p->hierarchy, p->loop, c->database.url, &p->memory, &limits, &hierarchy_ops, p);
         p->writer_config = (struct writer_config){c->database.url, c->database.fk_check == FK_CHECK_BATCH};
-        p->writers = calloc(c->database.writers, sizeof(*p->writers));
-        if (!p->writers)
-                abort();
+        p->writers = must_calloc(c->database.writers, sizeof(*p->writers));
         for (unsigned i = 0; i < c->database.writers; i++)
                 writer_open(&p->writers[i], p->loop, &p->writer_config, i + 1, &writer_ops, p);
 }
@@ -731,35 +486,8 @@ int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *conf
         uv_timer_init(loop, &p->pace);
         p->reader = decoded_reader(config->limits.max_line_bytes);
         open_stages(p);
-        uv_timer_init(loop, &p->crowding);
-        p->crowding.data = p;
-        uv_timer_start(&p->crowding, on_crowding_timer, CROWDING_MS, CROWDING_MS);
-        return open_spool(p);
-}
-
-static void on_writer_closed(struct writer *w)
-{
-        (void)w;
-}
-
-static void on_resolver_closed(struct resolver *r)
-{
-        (void)r;
-}
-
-static void on_hierarchy_closed(struct hierarchy *h)
-{
-        (void)h;
-}
-
-static void on_spool_closed(struct spool *s)
-{
-        (void)s;
-}
-
-static void on_batcher_closed(struct batcher *b)
-{
-        (void)b;
+        pipeline_open_crowding(p);
+        return pipeline_open_overflow(p);
 }
 
 void pipeline_drain(struct pipeline *p)
@@ -769,22 +497,22 @@ void pipeline_drain(struct pipeline *p)
         batcher_wake(&p->batcher);
         hierarchy_drain(&p->hierarchy);
         resolver_drain(&p->resolver);
+        overflow_drain(&p->overflow);
 }
 
 void pipeline_close(struct pipeline *p)
 {
-        assert(p->in_flight == 0);
+        assert(p->direct.in_flight == 0);
         p->ending = true;
         uv_close((uv_handle_t *)&p->crowding, NULL);
-        overflow_end(p);
+        overflow_end(&p->overflow);
         for (unsigned i = 0; i < p->config->database.writers; i++)
-                writer_close(&p->writers[i], on_writer_closed);
-        resolver_close(&p->resolver, on_resolver_closed);
-        hierarchy_close(&p->hierarchy, on_hierarchy_closed);
-        batcher_close(&p->batcher, on_batcher_closed);
-        overflow_close(p);
+                writer_close(&p->writers[i], NULL);
+        resolver_close(&p->resolver, NULL);
+        hierarchy_close(&p->hierarchy, NULL);
+        batcher_close(&p->batcher, NULL);
+        overflow_close(&p->overflow);
         uv_close((uv_handle_t *)&p->pace, NULL);
-        spool_close(&p->spool, on_spool_closed);
 }
 
 void pipeline_deinit(struct pipeline *p)

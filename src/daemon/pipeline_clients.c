@@ -33,7 +33,7 @@ void pipeline_set_clients_take(struct pipeline *p, struct clients *clients)
         clients_deinit(&p->clients);
         p->clients = *clients;
         resolver_clients_changed(&p->resolver, p->clients.items, p->clients.len);
-        overflow_judge_again(p);
+        overflow_judge_again(&p->overflow);
 }
 
 /* Sessions get their turns when the loop wakes. */

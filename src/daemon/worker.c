@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "server/clients.h"
 #include "server/peers.h"
 
@@ -125,36 +126,6 @@ static const char *admit_again(void *ctx, struct session *s)
         return lost ? "not_allowed" : NULL;
 }
 
-static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice text, struct block *block)
-{
-        pipeline_on_line(&((struct worker *)ctx)->pipeline, s, line_no, text, block);
-}
-
-static void on_too_long(void *ctx, struct session *s, uint64_t line_no)
-{
-        pipeline_on_too_long(&((struct worker *)ctx)->pipeline, s, line_no);
-}
-
-static void on_ended(void *ctx, const struct session *s)
-{
-        pipeline_on_ended(&((struct worker *)ctx)->pipeline, s);
-}
-
-static bool has_room(void *ctx)
-{
-        return pipeline_has_room(&((struct worker *)ctx)->pipeline);
-}
-
-static bool has_room_for(void *ctx, const struct session *s)
-{
-        return pipeline_has_room_for(&((struct worker *)ctx)->pipeline, s);
-}
-
-static enum pause_reason why_no_room(void *ctx, const struct session *s)
-{
-        return pipeline_why_no_room(&((struct worker *)ctx)->pipeline, s);
-}
-
 static void on_hierarchy(void *ctx, bool new_accounts)
 {
         struct worker *w = ctx;
@@ -183,10 +154,8 @@ static void post(struct worker *w, struct message *m)
 
 static void *new_message(size_t bytes)
 {
-        void *m = calloc(1, bytes);
+        void *m = must_calloc(1, bytes);
 
-        if (!m)
-                abort();
         return m;
 }
 
@@ -421,19 +390,13 @@ static void on_finish(uv_timer_t *timer)
 
 static void open_sessions(struct worker *w)
 {
-        static const struct session_ops ops = {.admit = admit,
-                                               .admit_again = admit_again,
-                                               .on_line = on_line,
-                                               .on_too_long = on_too_long,
-                                               .on_ended = on_ended,
-                                               .has_room = has_room,
-                                               .has_room_for = has_room_for,
-                                               .why_no_room = why_no_room,
-                                               .on_gone = on_gone};
+        static const struct session_ops ops = {
+                .admit = admit, .admit_again = admit_again, .on_gone = on_gone};
         const struct session_limits limits = {w->config.limits.max_line_bytes, w->config.limits.idle_ms,
-                                              spool_on(&w->pipeline.spool), &w->tls};
+                                              &w->tls};
+        const struct session_sink sink = pipeline_sink(&w->pipeline);
 
-        sessions_init(&w->sessions, &w->loop, &ops, w, &w->pipeline.memory, &limits);
+        sessions_init(&w->sessions, &w->loop, &ops, w, &sink, &limits);
 }
 
 int worker_open(struct worker *w, unsigned number, const struct config *share, struct reject_file *rejects,

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "server/clients.h"
 
 /* --- their words, in their threads --- */
@@ -49,10 +50,8 @@ static void deliver_ended(struct message *m, void *ctx)
 static void on_ended(void *ctx, struct worker *w)
 {
         struct workers *ws = ctx;
-        struct ended_message *e = calloc(1, sizeof(*e));
+        struct ended_message *e = must_calloc(1, sizeof(*e));
 
-        if (!e)
-                abort();
         e->message.deliver = deliver_ended;
         e->worker = w;
         mailbox_post_take(&ws->inbox, &e->message);
@@ -101,15 +100,11 @@ static void deliver_stats(struct message *m, void *ctx)
 void workers_stats(struct workers *ws, enum stats_detail detail, void (*cb)(void *ctx, struct stats *sum),
                    void *ctx)
 {
-        struct stats_request *request = calloc(1, sizeof(*request));
+        struct stats_request *request = must_calloc(1, sizeof(*request));
 
-        if (!request)
-                abort();
         *request = (struct stats_request){.left = ws->len + 1, .len = ws->len, .cb = cb, .ctx = ctx};
-        request->done = calloc(ws->len, sizeof(*request->done));
-        request->reports = calloc(ws->len, sizeof(*request->reports));
-        if (!request->done || !request->reports)
-                abort();
+        request->done = must_calloc(ws->len, sizeof(*request->done));
+        request->reports = must_calloc(ws->len, sizeof(*request->reports));
         for (unsigned i = 0; i < ws->len; i++) {
                 request->done[i].message.deliver = deliver_stats;
                 request->done[i].request = request;
@@ -197,9 +192,9 @@ int workers_open(struct workers *ws, uv_loop_t *loop, const struct config *confi
         int err = 0;
 
         *ws = (struct workers){.receipt_clock.now_us = clock_now_us, .on_ended = ended, .ctx = ctx};
-        ws->items = calloc(len, sizeof(*ws->items));
-        if (!ws->items || mailbox_open(&ws->inbox, loop, ws) != 0)
-                abort(); /* at the very start */
+        ws->items = must_calloc(len, sizeof(*ws->items));
+        if (mailbox_open(&ws->inbox, loop, ws) != 0)
+                abort(); /* the process has not begun anything yet */
         for (; ws->len < len && err == 0; ws->len++) {
                 struct config share = config_share(config, ws->len, len);
 

@@ -336,7 +336,8 @@ static void on_timers_closed(uv_handle_t *handle)
         struct hierarchy *h = handle->data;
 
         hierarchy_aside_deinit(&h->aside);
-        h->close_cb(h);
+        if (h->close_cb)
+                h->close_cb(h);
 }
 
 static void on_gather_closed(uv_handle_t *handle)
@@ -358,4 +359,10 @@ void hierarchy_close(struct hierarchy *h, void (*cb)(struct hierarchy *))
         assert(!h->open && h->sealed_len == 0);
         h->close_cb = cb;
         hierarchy_writer_close(&h->writer, on_writer_closed);
+}
+
+void hierarchy_stats(const struct hierarchy *h, struct stats *r)
+{
+        r->bad_rows += h->aside.lines;
+        r->hierarchy_rows += h->followers;
 }

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "wire/name_key.h"
 
 /* The first byte of a key of the index. */
@@ -87,7 +88,7 @@ static struct name_key key_of_sender(uintptr_t sender, struct json_string accoun
 /* Lines from the spool count as sent by client 0, in order of receipt. */
 static struct name_key sender_key(const struct line *line, struct json_string account_external_id)
 {
-        return key_of_sender(line->drained ? 0 : (uintptr_t)line->origin, account_external_id);
+        return key_of_sender(line->source->ops->acked ? 0 : (uintptr_t)line->source, account_external_id);
 }
 
 /* True if the line's client has such a record in the index. A line from the spool may be any client's. */
@@ -188,10 +189,8 @@ static void need_index(struct hierarchy_aside *a)
 
 static struct held_line *new_held(struct hierarchy_aside *a)
 {
-        struct held_line *h = calloc(1, sizeof(*h));
+        struct held_line *h = must_calloc(1, sizeof(*h));
 
-        if (!h)
-                abort();
         memory_add(a->memory, sizeof(*h));
         a->lines++;
         return h;

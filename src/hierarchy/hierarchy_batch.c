@@ -6,6 +6,7 @@
 
 #include <xxhash.h>
 
+#include "base/memory.h"
 #include "wire/rules.h"
 #include "wire/name_key.h"
 
@@ -21,10 +22,8 @@ enum key_kind {
 
 struct hierarchy_batch *hierarchy_batch_new(struct memory *memory, uint64_t number)
 {
-        struct hierarchy_batch *b = calloc(1, sizeof(*b));
+        struct hierarchy_batch *b = must_calloc(1, sizeof(*b));
 
-        if (!b)
-                abort();
         list_init(&b->queue);
         b->memory = memory;
         b->number = number;
@@ -226,10 +225,8 @@ void hierarchy_row_detach(struct hierarchy_row *row)
 
 void hierarchy_batch_follow_take(struct hierarchy_batch *b, const struct row *row)
 {
-        struct follower *f = malloc(sizeof(*f));
+        struct follower *f = must_malloc(sizeof(*f));
 
-        if (!f)
-                abort();
         f->next = NULL;
         f->row = *row;
         *b->followers_end = f;

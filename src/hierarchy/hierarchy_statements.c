@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "model/ad_account.h"
 #include "model/ad_object.h"
 #include "model/fits.h"
@@ -157,9 +158,7 @@ static void forget_numbers(struct hierarchy_statements *s)
 
         if (s->numbers_cap < len) {
                 free(s->numbers);
-                s->numbers = malloc(len * sizeof(*s->numbers));
-                if (!s->numbers)
-                        abort();
+                s->numbers = must_malloc(len * sizeof(*s->numbers));
                 s->numbers_cap = len;
         }
         if (len > 0)

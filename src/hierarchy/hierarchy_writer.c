@@ -461,7 +461,8 @@ static void on_conn_closed(struct pg_conn *conn)
         struct hierarchy_writer *w = container_of(conn, struct hierarchy_writer, conn);
 
         hierarchy_statements_deinit(&w->statements);
-        w->close_cb(w);
+        if (w->close_cb)
+                w->close_cb(w);
 }
 
 void hierarchy_writer_close(struct hierarchy_writer *w, void (*cb)(struct hierarchy_writer *))

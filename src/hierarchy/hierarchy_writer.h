@@ -63,7 +63,8 @@ struct hierarchy_writer {
 void hierarchy_writer_open(struct hierarchy_writer *w, uv_loop_t *loop, const char *url,
                            const struct hierarchy_writer_ops *ops, void *ctx);
 
-/* There must be no batch. The only later callback is @cb, which may free @w. */
+/* There must be no batch in hand. Nothing is called any more but @cb, which may be NULL: then @w
+ * may be freed. */
 void hierarchy_writer_close(struct hierarchy_writer *w, void (*cb)(struct hierarchy_writer *));
 
 static inline bool hierarchy_writer_idle(const struct hierarchy_writer *w)

@@ -8,6 +8,8 @@
 
 #include <xxhash.h>
 
+#include "base/memory.h"
+
 enum { FIRST_ENTRIES = 64 };
 
 /* A hash table with open addressing and linear probing. */
@@ -67,9 +69,7 @@ static void grow(struct key_table *t)
         size_t old_cap = t->cap;
 
         t->cap = old_cap ? old_cap * 2 : FIRST_ENTRIES;
-        t->entries = calloc(t->cap, sizeof(*t->entries));
-        if (!t->entries)
-                abort();
+        t->entries = must_calloc(t->cap, sizeof(*t->entries));
         for (size_t i = 0; i < old_cap; i++) {
                 size_t place = (size_t)old[i].hash & (t->cap - 1);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "base/memory.h"
 
 /* PostgreSQL makes an update "hot" if it changes no indexed column and the page has room. */
 const char ad_account_watch_sql[] =
@@ -114,9 +115,7 @@ int ad_account_find_external(struct db *db, struct slice external_id, const enum
         if (err)
                 return err;
         ret->len = (size_t)db_rows(res);
-        ret->rows = calloc(ret->len + 1, sizeof(*ret->rows));
-        if (!ret->rows)
-                abort();
+        ret->rows = must_calloc(ret->len + 1, sizeof(*ret->rows));
         for (size_t i = 0; i < ret->len && !err; i++)
                 err = read_row(db, res, (int)i, &ret->rows[i]);
         db_result_free(res);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "base/memory.h"
 
 static const struct slice types[] = {
 #define X(name) {#name, sizeof(#name) - 1},
@@ -254,9 +255,7 @@ static int list_nodes(struct db *db, const char *sql, const struct uuid *id, str
         if (err)
                 return err;
         ret->len = (size_t)db_rows(res);
-        ret->rows = calloc(ret->len + 1, sizeof(*ret->rows));
-        if (!ret->rows)
-                abort();
+        ret->rows = must_calloc(ret->len + 1, sizeof(*ret->rows));
         for (size_t i = 0; i < ret->len && !err; i++)
                 err = read_node(db, res, (int)i, &ret->rows[i]);
         db_result_free(res);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "base/rfc3339.h"
 
 void array_text_begin(struct array_text *a)
@@ -31,10 +32,8 @@ void array_text_add(struct array_text *a, struct slice text)
 
 void array_text_add_json(struct array_text *a, struct json_string text)
 {
-        char *decoded = malloc(text.raw.len + 1);
+        char *decoded = must_malloc(text.raw.len + 1);
 
-        if (!decoded)
-                abort();
         array_text_add(a, (struct slice){decoded, json_string_decode(text, decoded)});
         free(decoded);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/memory.h"
 
 /* Each of these selects returns one row per thing: the rank of its kind, its name, its definition, the
  * statement that would add it, and whether it is harmless when unexpected. "schema" is the schema being
@@ -125,11 +126,9 @@ static const char *addition_of(const struct pg_result *expected, int row)
 static void add(struct catalogue_diff *diff, const struct pg_result *expected, int row)
 {
         size_t bytes = (diff->additions_len + 1) * sizeof(*diff->additions);
-        struct catalogue_addition *additions = realloc(diff->additions, bytes);
-        char *sql = strdup(addition_of(expected, row));
+        struct catalogue_addition *additions = must_realloc(diff->additions, bytes);
+        char *sql = must_strdup(addition_of(expected, row));
 
-        if (!additions || !sql)
-                abort();
         diff->additions = additions;
         diff->additions[diff->additions_len++] = (struct catalogue_addition){
                 .name = db_text_dup(expected, row, NAME),

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "model/session.h"
 
 /* PostgreSQL counts microseconds from 2000-01-01. */
@@ -313,8 +314,6 @@ char *db_text_dup(const struct pg_result *res, int row, int column)
 
         if (PQgetisnull(res, row, column))
                 return NULL;
-        copy = strdup(PQgetvalue(res, row, column));
-        if (!copy)
-                abort();
+        copy = must_strdup(PQgetvalue(res, row, column));
         return copy;
 }

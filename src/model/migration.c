@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/memory.h"
 #include "model/catalogue.h"
 #include "model/pooler.h"
 #include "model/repair.h"
@@ -114,16 +115,12 @@ static size_t find(struct slice name)
 
 static void list_init(struct migration_list *list, size_t applied)
 {
-        list->items = calloc(migration_files_len + applied + 1, sizeof(*list->items));
-        if (!list->items)
-                abort();
+        list->items = must_calloc(migration_files_len + applied + 1, sizeof(*list->items));
         for (list->len = 0; list->len < migration_files_len; list->len++) {
                 struct migration *m = &list->items[list->len];
 
                 m->sql = migration_files[list->len].text;
-                m->name = strdup(migration_files[list->len].name);
-                if (!m->name)
-                        abort();
+                m->name = must_strdup(migration_files[list->len].name);
         }
 }
 

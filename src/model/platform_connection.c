@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/memory.h"
 #include "base/jwe.h"
 
 static const char insert_sql[] =
@@ -85,9 +86,7 @@ int platform_connection_list(struct db *db, struct platform_connection_summary *
         if (err)
                 return err;
         len = db_rows(res);
-        list = calloc((size_t)len + 1, sizeof(*list));
-        if (!list)
-                abort();
+        list = must_calloc((size_t)len + 1, sizeof(*list));
         for (int i = 0; !err && i < len; i++) {
                 list[i].id = db_uuid(res, i, 0);
                 err = platform_read(db, db_text(res, i, 1), &list[i].platform);

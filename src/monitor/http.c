@@ -22,6 +22,7 @@
 #include "base/address.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 enum {
         CONNECTIONS_MAX = 64, /* at half of these a new one replaces the oldest */
@@ -102,9 +103,7 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **s
                 free(c);
                 return;
         }
-        c = calloc(1, sizeof(*c));
-        if (!c)
-                abort();
+        c = must_calloc(1, sizeof(*c));
         c->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
         *socket_context = c;
         list_append(&h->connections, &c->list);
@@ -232,9 +231,7 @@ static enum MHD_Result on_access(void *ctx, struct MHD_Connection *connection, c
                 *upload_len = 0;
                 return queue_response(r);
         }
-        r = calloc(1, sizeof(*r));
-        if (!r)
-                abort();
+        r = must_calloc(1, sizeof(*r));
         *request_context = r;
         list_init(&r->queue);
         r->connection = connection;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 
 const char *pause_reason_name(enum pause_reason reason)
 {
@@ -26,10 +27,8 @@ const char *refusal_reason_name(enum refusal_reason reason)
 
 static void *new_array(size_t len, size_t item_bytes)
 {
-        void *items = calloc(len, item_bytes);
+        void *items = must_calloc(len, item_bytes);
 
-        if (!items)
-                abort();
         return items;
 }
 

@@ -5,6 +5,7 @@
 
 #include <libpq-fe.h>
 
+#include "base/memory.h"
 #include "model/db.h"
 
 static void on_work(uv_work_t *work)
@@ -35,10 +36,9 @@ static void on_worked(uv_work_t *work, int status)
 struct pg_attempt *pg_attempt_start(uv_loop_t *loop, const char *url, const struct session_host *last,
                                     void (*cb)(void *ctx, struct pg_attempt *a), void *ctx)
 {
-        struct pg_attempt *a = calloc(1, sizeof(*a));
+        struct pg_attempt *a = must_calloc(1, sizeof(*a));
 
-        if (!a || !(a->url = strdup(url)))
-                abort();
+        a->url = must_strdup(url);
         a->last = *last;
         a->outcome = SESSION_FAILED;
         a->cb = cb;

@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "model/connect_fault.h"
 #include "model/fits.h"
 #include "model/pooler.h"
@@ -80,7 +81,8 @@ static void on_timer_closed(uv_handle_t *handle)
         struct pg_conn *c = handle->data;
 
         pg_conn_enter(c, PG_CONN_CLOSED);
-        c->close_cb(c);
+        if (c->close_cb)
+                c->close_cb(c);
 }
 
 static void finish_close(struct pg_conn *c)
@@ -194,8 +196,7 @@ static void lose_with_libpq_reason(struct pg_conn *c)
 {
         char why[256];
 
-        strncpy(why, PQerrorMessage(c->pg), sizeof(why) - 1);
-        why[sizeof(why) - 1] = '\0';
+        snprintf(why, sizeof(why), "%s", PQerrorMessage(c->pg));
         lose(c, why[0] ? why : "the socket failed", NULL);
 }
 
@@ -272,9 +273,7 @@ static void on_attempt_failed(struct pg_conn *c, const char *error)
 
 static bool watch_socket(struct pg_conn *c)
 {
-        c->poll = malloc(sizeof(*c->poll));
-        if (!c->poll)
-                abort();
+        c->poll = must_malloc(sizeof(*c->poll));
         if (uv_poll_init(c->loop, c->poll, PQsocket(c->pg)) != 0) {
                 free(c->poll);
                 c->poll = NULL;
@@ -464,8 +463,7 @@ static void on_command_over(struct pg_conn *c)
         if (PQstatus(c->pg) != CONNECTION_OK || is_fatal(res)) {
                 char why[256];
 
-                strncpy(why, PQresultErrorMessage(res), sizeof(why) - 1);
-                why[sizeof(why) - 1] = '\0';
+                snprintf(why, sizeof(why), "%s", PQresultErrorMessage(res));
                 PQclear(res);
                 lose(c, why, NULL);
                 return;

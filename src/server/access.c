@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/memory.h"
 #include "server/ids.h"
 #include "server/peers.h"
 
@@ -23,9 +24,7 @@ static int read_list(const char *list, const char *setting, bool (*find)(struct 
                                  (int)(len < 100 ? len : 100), word);
                         return ERR_CONFIG;
                 }
-                *ret_ids = realloc(*ret_ids, (*ret_len + 1) * sizeof(**ret_ids));
-                if (!*ret_ids)
-                        abort();
+                *ret_ids = must_realloc(*ret_ids, (*ret_len + 1) * sizeof(**ret_ids));
                 (*ret_ids)[(*ret_len)++] = id;
         }
         return 0;

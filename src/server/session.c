@@ -197,7 +197,7 @@ static void note_ack(struct session *s)
 void session_say_ack(struct session *s)
 {
         note_ack(s);
-        reply_ack(&s->out, &s->acks, s->set->with_spool);
+        reply_ack(&s->out, &s->acks, s->set->sink.with_spool);
         s->acked = s->acks.settled;
         s->ack_told = true;
         s->told = uv_now(s->set->loop);
@@ -330,28 +330,27 @@ static void on_line(struct session *s, enum frame_result result, struct slice li
         s->last_line = uv_now(s->set->loop);
         s->in_flight++;
         if (result == FRAME_TOO_LONG) {
-                s->set->ops->on_too_long(s->set->ctx, s, line_no);
+                s->set->sink.ops->on_too_long(s->set->sink.ctx, s, line_no);
         } else if (line.len == 0) {
                 s->set->empty++;
                 s->in_flight--;
                 acks_settle(&s->acks, line_no, LINE_EMPTY);
                 session_mark_dirty(s);
         } else {
-                s->set->ops->on_line(s->set->ctx, s, line_no, line, s->received.block);
+                s->set->sink.ops->on_line(s->set->sink.ctx, s, line_no, line, s->received.block);
         }
 }
 
 static bool has_room(const struct session *s)
 {
-        const struct session_ops *ops = s->set->ops;
+        const struct session_sink *sink = &s->set->sink;
 
-        return ops->has_room(s->set->ctx) && ops->has_room_for(s->set->ctx, s) && session_may_begin_lines(s);
+        return sink->ops->why_paused(sink->ctx, s) == PAUSE_NONE && session_may_begin_lines(s);
 }
 
 bool session_may_go_on(const struct session *s)
 {
-        return s->set->ops->has_room_for(s->set->ctx, s) && session_may_begin_lines(s) &&
-               (s->received.unparsed || received_may_grow(&s->received));
+        return has_room(s) && (s->received.unparsed || received_may_grow(&s->received));
 }
 
 /* Splits lines and passes them on as long as there is room. */
@@ -371,7 +370,7 @@ static void take_lines(struct session *s)
                 arrivals_note(&s->arrivals, s->acked, s->acks.begun, s->read_us);
         }
         if (s->client_ended && s->in_flight > 0 && !s->received.unparsed)
-                s->set->ops->on_ended(s->set->ctx, s);
+                s->set->sink.ops->on_ended(s->set->sink.ctx, s);
         received_tidy(&s->received);
         count_memory(s);
 }
@@ -524,6 +523,7 @@ static struct session *new_session(struct sessions *set, const struct session_so
                 return NULL;
         }
         s->set = set;
+        s->line_source = (struct line_source){.ops = &session_source_ops, .tally = set->sink.tally};
         list_init(&s->all);
         list_init(&s->waiting);
         list_init(&s->dirty);

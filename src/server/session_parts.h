@@ -3,7 +3,7 @@
 
 #include "server/session.h"
 
-/* Between session.c, session_end.c, session_states.c and session_stats.c. */
+/* Between session.c, session_end.c, session_source.c, session_states.c and session_stats.c. */
 
 /* Steps to @state, or into @place; the tables in session_states.c list what may follow what. */
 void session_enter(struct session *s, enum session_state state);
@@ -13,7 +13,10 @@ size_t session_replies_pending(const struct session *s);
 bool session_has_unread_replies(const struct session *s);
 bool session_may_begin_lines(const struct session *s);
 
-/* True if all received lines are settled. */
+/* For the line_source of a session. */
+extern const struct line_source_ops session_source_ops;
+
+/* Whether all that was received is settled. */
 bool session_settled(const struct session *s);
 
 /* Schedules session_flush for the end of the loop turn. */

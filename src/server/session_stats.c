@@ -24,7 +24,7 @@ static enum pause_reason why_paused(const struct session *s)
                 return PAUSE_NONE;
         if (!session_may_begin_lines(s) || !received_may_grow(&s->received))
                 return PAUSE_MEMORY;
-        return s->set->ops->why_no_room(s->set->ctx, s);
+        return s->set->sink.ops->why_paused(s->set->sink.ctx, s);
 }
 
 void session_set_hello(struct session *s, const struct hello *hello)

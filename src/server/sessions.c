@@ -7,8 +7,14 @@
 
 enum { HANGUPS_AT_ONCE = 256, HANGUPS_MS = 500 };
 
-/* Gives waiting sessions their turns while there is room. A session without a turn, or without room of its
- * own, comes first the next time. */
+/* For any session at all. */
+static bool has_room(const struct sessions *set)
+{
+        return set->sink.ops->why_paused(set->sink.ctx, NULL) == PAUSE_NONE;
+}
+
+/* Gives those that wait their turn while there is room; who got none, or has no room of its own, is first the
+ * next time. */
 static void give_turns(struct sessions *set)
 {
         struct list now;
@@ -17,7 +23,7 @@ static void give_turns(struct sessions *set)
         list_init(&now);
         list_init(&still);
         list_splice(&now, &set->waiting);
-        while (!list_empty(&now) && set->ops->has_room(set->ctx)) {
+        while (!list_empty(&now) && has_room(set)) {
                 struct session *s = container_of(now.next, struct session, waiting);
 
                 list_remove(&s->waiting);
@@ -62,7 +68,7 @@ static void end_unfinished(struct sessions *set)
 
         for (struct list *l = set->waiting.next; l != &set->waiting && !wanted; l = l->next)
                 wanted = session_waits_for_memory(container_of(l, struct session, waiting));
-        wanted &= set->ops->has_room(set->ctx); /* otherwise ending one would not help */
+        wanted &= has_room(set); /* else closing one would help nobody */
         for (struct list *l = set->all.next; l != &set->all; l = l->next)
                 session_end_unfinished(container_of(l, struct session, all), wanted);
 }
@@ -125,14 +131,14 @@ void sessions_admit_again(struct sessions *set)
 }
 
 void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_ops *ops, void *ctx,
-                   struct memory *memory, const struct session_limits *limits)
+                   const struct session_sink *sink, const struct session_limits *limits)
 {
         *set = (struct sessions){.loop = loop,
                                  .ops = ops,
                                  .ctx = ctx,
-                                 .memory = memory,
-                                 .receiving = {memory, limits->max_line, 0, 0},
-                                 .with_spool = limits->with_spool,
+                                 .sink = *sink,
+                                 .memory = sink->memory,
+                                 .receiving = {sink->memory, limits->max_line, 0, 0},
                                  .tls = limits->tls};
         client_log_init(&set->log, loop);
         uv_timer_init(loop, &set->idle);

@@ -3,12 +3,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
+
 struct batch *batch_new(struct memory *memory, size_t expected)
 {
-        struct batch *b = calloc(1, sizeof(*b));
+        struct batch *b = must_calloc(1, sizeof(*b));
 
-        if (!b)
-                abort();
         list_init(&b->queue);
         b->memory = memory;
         b->rows = memory_array(memory, expected, sizeof(*b->rows));
@@ -50,9 +50,7 @@ void batch_trim(struct batch *b)
                 return;
         memory_sub(b->memory, (b->cap - b->len) * sizeof(*b->rows));
         b->cap = b->len;
-        b->rows = realloc(b->rows, b->cap * sizeof(*b->rows));
-        if (!b->rows)
-                abort();
+        b->rows = must_realloc(b->rows, b->cap * sizeof(*b->rows));
 }
 
 struct batch *batch_new_part(const struct batch *b, size_t expected)

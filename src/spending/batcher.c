@@ -23,7 +23,8 @@ static void on_wake_closed(uv_handle_t *handle)
 {
         struct batcher *b = handle->data;
 
-        b->close_cb(b);
+        if (b->close_cb)
+                b->close_cb(b);
 }
 
 static void on_gather_closed(uv_handle_t *handle)

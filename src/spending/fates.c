@@ -18,10 +18,8 @@ void fates_begin(struct fates *f, size_t len)
 {
         if (f->cap < len) {
                 fates_deinit(f);
-                f->of = malloc(len * sizeof(*f->of));
-                f->chosen = malloc(len * sizeof(*f->chosen));
-                if (!f->of || !f->chosen)
-                        abort();
+                f->of = must_malloc(len * sizeof(*f->of));
+                f->chosen = must_malloc(len * sizeof(*f->chosen));
                 f->cap = len;
         }
         f->len = len;

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "base/memory.h"
+
 enum { FIRST_BUCKETS = 1024 };
 
 static struct list *bucket_of(struct misses *m, XXH128_hash_t key)
@@ -15,9 +17,7 @@ static void grow(struct misses *m)
         size_t old_len = m->buckets_len;
 
         m->buckets_len = old_len ? old_len * 2 : FIRST_BUCKETS;
-        m->buckets = malloc(m->buckets_len * sizeof(*m->buckets));
-        if (!m->buckets)
-                abort();
+        m->buckets = must_malloc(m->buckets_len * sizeof(*m->buckets));
         for (size_t i = 0; i < m->buckets_len; i++)
                 list_init(&m->buckets[i]);
         for (size_t i = 0; i < old_len; i++) {
@@ -58,10 +58,8 @@ struct miss *misses_find(struct misses *m, XXH128_hash_t key)
 struct miss *misses_add(struct misses *m, const struct row *row, XXH128_hash_t account_key)
 {
         const struct spending_record *rec = &row->rec;
-        struct miss *miss = malloc(sizeof(*miss));
+        struct miss *miss = must_malloc(sizeof(*miss));
 
-        if (!miss)
-                abort();
         miss->key = row->key_hash;
         miss->account_key = account_key;
         miss->client = rules_ref(row->line.client);

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "base/memory.h"
+
 enum { FIRST_CAP = 1024 };
 
 static bool is_free(const struct object_cache_entry *e)
@@ -64,9 +66,7 @@ static void grow(struct object_cache *c)
         size_t old_cap = c->cap;
 
         c->cap = old_cap ? old_cap * 2 : FIRST_CAP;
-        c->entries = calloc(c->cap, sizeof(*c->entries));
-        if (!c->entries)
-                abort();
+        c->entries = must_calloc(c->cap, sizeof(*c->entries));
         for (size_t i = 0; i < old_cap; i++) {
                 if (!is_free(&old[i]))
                         *find(c, old[i].key) = old[i];

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "wire/refusal.h"
 
 /* What a parked row counts in the room: with a grace, everything that it may hold during the grace. */
@@ -58,10 +59,8 @@ static bool begin_grace(struct resolver *r, struct parked_row *parked)
 
 void parking_add_take(struct resolver *r, struct miss *miss, const struct row *row)
 {
-        struct parked_row *parked = malloc(sizeof(*parked));
+        struct parked_row *parked = must_malloc(sizeof(*parked));
 
-        if (!parked)
-                abort();
         parked->row = *row;
         parked->deadline = 0;
         miss_append(miss, parked);

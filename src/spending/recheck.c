@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "model/ad_object.h"
 #include "model/platform.h"
 #include "pg/pg_array.h"
@@ -13,9 +14,7 @@ void recheck_init(struct recheck *c, struct object_cache *cache, const struct na
                   unsigned period_ms)
 {
         *c = (struct recheck){.cache = cache, .secret = secret, .period_ms = period_ms};
-        c->asked = malloc(RECHECK_OBJECTS * sizeof(*c->asked));
-        if (!c->asked)
-                abort();
+        c->asked = must_malloc(RECHECK_OBJECTS * sizeof(*c->asked));
 }
 
 void recheck_deinit(struct recheck *c)

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "model/ad_account.h"
 #include "model/ad_object.h"
 #include "spending/parking.h"
@@ -387,11 +388,9 @@ static void on_known(struct resolver *r, struct miss *m, const struct uuid *obje
 /* Returns the misses of the query in flight, indexed by their number. */
 static struct miss **number_asked(struct resolver *r)
 {
-        struct miss **asked = calloc(r->asked_len + 1, sizeof(struct miss *));
+        struct miss **asked = must_calloc(r->asked_len + 1, sizeof(struct miss *));
         size_t len = 0;
 
-        if (!asked)
-                abort();
         for (struct list *l = r->asked.next; l != &r->asked; l = l->next)
                 asked[len++] = container_of(l, struct miss, order);
         return asked;
@@ -533,7 +532,7 @@ static void on_lost(void *ctx)
         }
 }
 
-/* --- the beginning and the end --- */
+/* --- the beginning --- */
 
 void resolver_open(struct resolver *r, uv_loop_t *loop, const struct resolver_config *config,
                    struct memory *memory, const struct resolver_ops *ops, void *ctx)
@@ -562,36 +561,4 @@ void resolver_open(struct resolver *r, uv_loop_t *loop, const struct resolver_co
         uv_timer_init(loop, &r->retry);
         r->retry.data = r;
         pg_conn_open(&r->conn, loop, config->url, "resolver", &conn_ops, r);
-}
-
-static void on_retry_closed(uv_handle_t *handle)
-{
-        struct resolver *r = handle->data;
-
-        lookup_deinit(&r->lookup);
-        recheck_deinit(&r->recheck);
-        object_cache_deinit(&r->cache);
-        misses_deinit(&r->misses);
-        r->close_cb(r);
-}
-
-static void on_tick_closed(uv_handle_t *handle)
-{
-        struct resolver *r = handle->data;
-
-        uv_close((uv_handle_t *)&r->retry, on_retry_closed);
-}
-
-static void on_conn_closed(struct pg_conn *conn)
-{
-        struct resolver *r = container_of(conn, struct resolver, conn);
-
-        uv_close((uv_handle_t *)&r->tick, on_tick_closed);
-}
-
-void resolver_close(struct resolver *r, void (*cb)(struct resolver *))
-{
-        assert(resolver_empty(r));
-        r->close_cb = cb;
-        pg_conn_close(&r->conn, on_conn_closed);
 }

@@ -2,6 +2,7 @@
  * objects are sorted by the first half of their ids; random ids hardly ever share it, and ties are sorted by
  * the second half. */
 #include "spending/row_order.h"
+#include "base/memory.h"
 
 #include <assert.h>
 #include <endian.h>
@@ -24,10 +25,8 @@ static void make_room(struct row_order *o, size_t len)
         if (len <= o->cap)
                 return;
         row_order_deinit(o);
-        o->places = malloc(len * sizeof(*o->places));
-        o->spare = malloc(len * sizeof(*o->spare));
-        if (!o->places || !o->spare)
-                abort();
+        o->places = must_malloc(len * sizeof(*o->places));
+        o->spare = must_malloc(len * sizeof(*o->spare));
         o->cap = len;
 }
 

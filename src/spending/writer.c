@@ -472,7 +472,8 @@ static void on_conn_closed(struct pg_conn *conn)
         fates_deinit(&w->fates);
         probe_deinit(&w->probe);
         row_order_deinit(&w->order);
-        w->close_cb(w);
+        if (w->close_cb)
+                w->close_cb(w);
 }
 
 void writer_close(struct writer *w, void (*cb)(struct writer *))

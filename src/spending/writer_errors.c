@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "model/ad_object.h"
 #include "pg/pg_array.h"
 #include "pg/sqlstate.h"
@@ -202,10 +203,8 @@ static int compare_uuids(const void *a, const void *b)
 static void ask_for_objects(struct writer *w, enum writer_state state, const char *sql)
 {
         size_t n = w->batch->len;
-        struct uuid *ids = malloc(n * sizeof(*ids));
+        struct uuid *ids = must_malloc(n * sizeof(*ids));
 
-        if (!ids)
-                abort();
         for (size_t i = 0; i < n; i++)
                 ids[i] = w->batch->rows[i].rec.ad_object_id;
         qsort(ids, n, sizeof(*ids), compare_uuids);
@@ -223,10 +222,8 @@ static void remove_rows(struct writer *w, const struct pg_result *res,
                         void (*take)(void *ctx, const struct row *row), void *ctx)
 {
         size_t n = (size_t)pg_result_rows(res);
-        struct uuid *ids = malloc((n ? n : 1) * sizeof(*ids));
+        struct uuid *ids = must_malloc((n ? n : 1) * sizeof(*ids));
 
-        if (!ids)
-                abort();
         for (size_t i = 0; i < n; i++)
                 ids[i] = pg_result_uuid(res, (int)i, 0);
         qsort(ids, n, sizeof(*ids), compare_uuids);
@@ -269,13 +266,17 @@ static void add_to_batch(void *ctx, const struct row *row)
         batch_add_take(ctx, row);
 }
 
-/* Takes out the rows of locked objects. They rest together and the locks are read again, so that no attempt
- * waits for a lock. */
+/* The rows of locked objects rest together, and are asked for again: no try of theirs waits for the lock. NULL: there are
+ * none. */
 static struct batch *take_locked(struct writer *w, const struct pg_result *res)
 {
         struct batch *locked = batch_new_part(w->batch, w->batch->len);
 
         remove_rows(w, res, add_to_batch, locked);
+        if (locked->len == 0) {
+                batch_free(locked);
+                return NULL;
+        }
         locked->suspicion = w->batch->suspicion;
         locked->suspicion.failures++;
         locked->locked = true;
@@ -292,13 +293,14 @@ static struct batch *take_locked(struct writer *w, const struct pg_result *res)
 void writer_on_locked(struct writer *w, const struct pg_result *res)
 {
         bool was_locked = w->batch->locked;
+        struct batch *locked = take_locked(w, res);
 
-        if (pg_result_rows(res) > 0)
-                w->ops->on_return(w->ctx, take_locked(w, res));
-        else if (!was_locked) {
+        if (!locked && !was_locked) {
                 blame(w); /* another lock */
                 return;
         }
+        if (locked)
+                w->ops->on_return(w->ctx, locked);
         if (w->batch->len == 0) {
                 batch_free(writer_detach_batch(w));
                 writer_become_idle(w);

@@ -14,9 +14,11 @@
 #include "spool/overflow.h"
 
 #include <inttypes.h>
+#include <string.h>
 
+#include "base/list.h"
 #include "base/log.h"
-#include "daemon/pipeline.h"
+#include "base/state_machine.h"
 
 enum {
         AWAY_MS = 2000,
@@ -25,46 +27,57 @@ enum {
         LITTLE_BYTES = 1 << 20,
 };
 
-static const char why_given_up[] = "no progress; its lines are spooled";
+#define BIT(name) STATE_BIT(OVERFLOW_##name)
 
-static uint64_t left(const struct pipeline *p)
+static const struct state states[OVERFLOW_STATES] = {
+        [OVERFLOW_DIRECT] = {"DIRECT", BIT(SPOOLING)},
+        [OVERFLOW_SPOOLING] = {"SPOOLING", BIT(SPOOLING) | BIT(REPLAYING) | BIT(DIRECT)},
+        [OVERFLOW_REPLAYING] = {"REPLAYING", BIT(SPOOLING) | BIT(DIRECT)},
+};
+
+static const struct state_machine machine = {"overflow", states, OVERFLOW_STATES};
+
+static void enter(struct overflow *o, enum overflow_state state)
 {
-        return p->spool.lines - p->drained_unknown - p->drained_resting;
+        state_machine_check(&machine, o->state, state);
+        o->state = state;
+        o->added_bytes = 0;
+        o->replayed_bytes = 0;
+}
+
+/* Replayed lines that wait for long, and hold up no other. */
+static uint64_t set_aside(const struct overflow *o)
+{
+        return o->tally.unknown + o->tally.resting;
+}
+
+static uint64_t left(const struct overflow *o)
+{
+        return o->spool.lines - set_aside(o);
 }
 
 /* --- into the spool --- */
 
-void overflow_add_take(struct pipeline *p, struct line *line)
+void overflow_add_take(struct overflow *o, const struct line *line)
 {
-        const struct session *s = line->origin;
-        const struct line_from from = {s->peer, s->number, line->number,
-                                       line->client ? line->client->origin : ""};
+        const struct line_from from = line->source->ops->from(line->source, line);
 
-        p->overflow.added_bytes += line->text.len;
-        spool_add_take(&p->spool, line, &from);
+        o->added_bytes += line->text.len;
+        spool_add_take(&o->spool, line, &from);
 }
 
 static void on_spooled(void *ctx, struct line *line)
 {
-        struct pipeline *p = ctx;
-
-        p->counts[LINE_SPOOLED]++;
-        p->in_flight--;
-        if (line->client && line->client->tally)
-                line->client->tally->counts[LINE_SPOOLED]++;
-        session_settle(line->origin, line->number, LINE_SPOOLED, NULL);
-        line_release(line);
+        (void)ctx;
+        line_settle(line, LINE_SPOOLED, NULL);
 }
 
-void overflow_keep_take(struct pipeline *p, struct line *line)
+void overflow_keep_take(struct overflow *o, struct line *line)
 {
-        if (!line->drained) {
-                overflow_add_take(p, line);
-                return;
-        }
-        spool_forget(&p->spool, line->origin);
-        p->drained_in_flight--;
-        line_release(line);
+        if (line->in_spool)
+                line_give_up(line);
+        else
+                overflow_add_take(o, line);
 }
 
 static void on_evacuated(void *ctx, struct line *line)
@@ -72,131 +85,134 @@ static void on_evacuated(void *ctx, struct line *line)
         overflow_keep_take(ctx, line);
 }
 
-static void start_advance(struct overflow *o, bool advancing)
+/* All goes into the spool, or stays there. */
+static void spool_all(struct overflow *o, const char *why)
 {
-        o->advancing = advancing;
-        o->added_bytes = 0;
-        o->drained_bytes = 0;
+        enter(o, OVERFLOW_SPOOLING);
+        o->ops->evacuate(o->ctx, why, on_evacuated, o);
+        spool_rewind(&o->spool);
+        o->settled_at = uv_now(o->loop);
+        spool_kick(&o->spool);
 }
 
-static void divert(struct pipeline *p)
+static void divert(struct overflow *o)
 {
-        struct overflow *o = &p->overflow;
-
-        if (!o->diverting)
+        if (o->state == OVERFLOW_DIRECT)
                 log_warn("no answer from the database for %" PRIu64 " ms: spooling to %s",
-                         uv_now(p->loop) - p->settled_at, p->spool.dir);
-        o->diverting = true;
-        start_advance(o, false);
-        pipeline_evacuate(p, why_given_up, on_evacuated);
-        spool_rewind(&p->spool);
-        p->settled_at = uv_now(p->loop);
-        spool_kick(&p->spool);
+                         uv_now(o->loop) - o->settled_at, o->spool.dir);
+        spool_all(o, "no progress; its lines are spooled");
 }
 
-void overflow_judge_again(struct pipeline *p)
+void overflow_judge_again(struct overflow *o)
 {
-        if (p->drained_in_flight == 0)
-                return;
-        p->overflow.diverting = true;
-        start_advance(&p->overflow, false);
-        pipeline_evacuate(p, "the rules of clients have changed", on_evacuated);
-        spool_rewind(&p->spool);
-        p->settled_at = uv_now(p->loop);
-        spool_kick(&p->spool);
+        if (o->tally.in_flight > 0)
+                spool_all(o, "the rules of clients have changed");
 }
 
 /* --- out of the spool --- */
 
 static bool may_drain(void *ctx)
 {
-        const struct pipeline *p = ctx;
+        const struct overflow *o = ctx;
 
-        if (p->ending)
+        if (o->ending)
                 return false;
-        if (!p->overflow.advancing ||
-            memory_full(&p->memory)) /* the lines in memory may themselves be waiting for the spool */
-                return p->drained_in_flight == p->drained_unknown + p->drained_resting;
-        return pipeline_stages_have_room(p);
+        if (o->state != OVERFLOW_REPLAYING ||
+            memory_full(o->memory)) /* what fills it may wait for the spool itself */
+                return o->tally.in_flight == set_aside(o);
+        return o->ops->has_room(o->ctx);
 }
 
-/* A replayed line may be rejected, and only the reject file records that. */
+/* A replayed line may be rejected: the reject file is the only place that tells. */
 static bool may_erase(void *ctx)
 {
-        return reject_file_at_rest(((const struct pipeline *)ctx)->rejects);
-}
+        const struct overflow *o = ctx;
 
-/* Whoever sent the line first: by the rules of today. A line without a name was received when there were no rules. */
-static struct rules *find_sender(const struct pipeline *p, const struct line *line)
-{
-        const char *origin = ((const struct spool_line *)line->origin)->from.client;
-
-        return p->clients.len == 0 || !origin[0] ? NULL : clients_rules_of(&p->clients, origin);
+        return o->ops->on_record(o->ctx);
 }
 
 static void on_drained(void *ctx, struct line *line)
 {
-        struct pipeline *p = ctx;
+        struct overflow *o = ctx;
 
-        line->client = find_sender(p, line);
-        p->drained_in_flight++;
-        pipeline_route_take(p, line);
+        line->source = &o->source;
+        line->client = o->ops->rules_of(o->ctx, line->in_spool->from.client);
+        line_begin(line->source);
+        o->ops->route(o->ctx, line);
 }
 
-void overflow_on_settled(struct pipeline *p, struct line *line)
+static void settle_replayed(struct line_source *source, const struct line *line, enum line_outcome outcome,
+                            const struct reject *reject)
 {
-        struct overflow *o = &p->overflow;
+        struct overflow *o = container_of(source, struct overflow, source);
 
-        if (!o->advancing && o->diverting) {
-                log_info("the database responds again: replaying %" PRIu64 " spooled lines", p->spool.lines);
-                start_advance(o, true);
+        (void)outcome;
+        (void)reject;
+        if (o->state == OVERFLOW_SPOOLING) {
+                log_info("the database responds again: replaying %" PRIu64 " spooled lines", o->spool.lines);
+                enter(o, OVERFLOW_REPLAYING);
         }
-        o->drained_bytes += line->text.len;
-        spool_settle(&p->spool, line->origin);
+        o->replayed_bytes += line->text.len;
+        spool_settle(&o->spool, line->in_spool);
 }
 
-bool overflow_has_room(const struct pipeline *p)
+static void forget_replayed(struct line_source *source, const struct line *line)
 {
-        const struct overflow *o = &p->overflow;
-        uint64_t waiting = p->spool.bytes - p->spool.fed_bytes;
+        spool_forget(&container_of(source, struct overflow, source)->spool, line->in_spool);
+}
 
-        if (p->spool.pending_bytes >= SPOOL_PENDING_MAX || pipeline_memory_full(p))
+static struct line_from replayed_from(const struct line_source *source, const struct line *line)
+{
+        (void)source;
+        return line->in_spool->from;
+}
+
+static const struct line_source_ops source_ops = {
+        .settle = settle_replayed, .give_up = forget_replayed, .from = replayed_from, .acked = true};
+
+bool overflow_has_room(const struct overflow *o)
+{
+        uint64_t waiting = o->spool.bytes - o->spool.fed_bytes;
+
+        if (o->spool.pending_bytes >= SPOOL_PENDING_MAX || o->ops->memory_full(o->ctx))
                 return false;
-        return !o->advancing || p->ending ||
-               (waiting > LITTLE_BYTES && o->added_bytes < o->drained_bytes / 2);
+        return o->state != OVERFLOW_REPLAYING || o->ending ||
+               (waiting > LITTLE_BYTES && o->added_bytes < o->replayed_bytes / 2);
 }
 
 static void route_again(void *ctx, struct line *line)
 {
-        pipeline_route_take(ctx, line);
+        const struct overflow *o = ctx;
+
+        o->ops->route(o->ctx, line);
 }
 
-/* Ends the diversion if nothing is left in the spool. */
-static void look_for_the_end(struct pipeline *p)
+/* Ends the diversion where nothing is left. */
+static void look_for_the_end(struct overflow *o)
 {
-        if (!p->overflow.diverting || p->ending || left(p) > 0 || p->spool.working ||
-            !spool_opened(&p->spool))
+        if (!overflow_diverts(o) || o->ending || left(o) > 0 || o->spool.working || !spool_opened(&o->spool))
                 return;
-        /* lines not erased may be replayed again and would undo later ones */
-        if (!spool_at_rest(&p->spool) && (!spool_failing(&p->spool) || p->spool.settled.len > 0)) {
-                spool_flush(&p->spool);
+        /* what is not erased may be replayed again, and undo what comes later */
+        if (!spool_at_rest(&o->spool) && (!spool_failing(&o->spool) || o->spool.settled.len > 0)) {
+                spool_flush(&o->spool);
                 return;
         }
-        p->overflow.diverting = false;
+        enter(o, OVERFLOW_DIRECT);
         log_info("the spool is empty: storing directly again");
-        spool_take_back(&p->spool, route_again, p);
+        spool_take_back(&o->spool, route_again, o);
 }
 
 static void abandon(void *ctx, struct line *line)
 {
-        pipeline_abandon_take(ctx, line);
+        (void)ctx;
+        line_give_up(line);
 }
 
-/* A stopping daemon does not wait for disk space: clients resend unacked lines. */
-static void give_up_at_the_end(struct pipeline *p)
+/* A daemon that stops does not wait for room on the disk: clients send again what was not acked. */
+static void give_up_at_the_end(struct overflow *o)
 {
-        if (p->ending && spool_failing(&p->spool) && !p->spool.working)
-                spool_take_back(&p->spool, abandon, p);
+        if (o->ending && spool_failing(&o->spool) && !o->spool.working)
+                spool_take_back(&o->spool, abandon, o);
 }
 
 static void on_job_over(void *ctx)
@@ -207,74 +223,93 @@ static void on_job_over(void *ctx)
 
 /* --- looking --- */
 
-/* True if anything waits for an answer of the database; an open batch does not. */
-static bool waits(const struct pipeline *p)
-{
-        bool writing = batcher_waits(&p->batcher);
-
-        for (unsigned i = 0; i < p->config->database.writers; i++)
-                writing |= p->writers[i].batch != NULL;
-        return writing || p->resolver.parked > 0 || hierarchy_waits(&p->hierarchy);
-}
-
-static bool connected(const struct pipeline *p)
-{
-        bool all = pg_conn_connected(&p->resolver.conn) && pg_conn_connected(&p->hierarchy.writer.conn);
-
-        for (unsigned i = 0; i < p->config->database.writers; i++)
-                all &= pg_conn_connected(&p->writers[i].conn);
-        return all;
-}
-
 static void on_look(uv_timer_t *timer)
 {
-        struct pipeline *p = timer->data;
-        uint64_t now = uv_now(p->loop);
-        uint64_t patience = connected(p) ? STALLED_MS : AWAY_MS;
+        struct overflow *o = timer->data;
+        uint64_t now = uv_now(o->loop);
+        uint64_t patience = o->ops->connected(o->ctx) ? STALLED_MS : AWAY_MS;
 
-        if (!waits(p))
-                p->settled_at = now;
-        give_up_at_the_end(p);
-        look_for_the_end(p);
-        spool_kick(&p->spool);
-        if (now - p->settled_at >= patience && (!p->overflow.diverting || p->overflow.advancing) &&
-            !spool_failing(&p->spool))
-                divert(p);
+        if (!o->ops->waits(o->ctx))
+                o->settled_at = now;
+        give_up_at_the_end(o);
+        look_for_the_end(o);
+        spool_kick(&o->spool);
+        if (now - o->settled_at >= patience && o->state != OVERFLOW_SPOOLING && !spool_failing(&o->spool))
+                divert(o);
 }
 
-void overflow_open(struct pipeline *p)
-{
-        struct overflow *o = &p->overflow;
+/* --- the beginning and the end --- */
 
-        uv_timer_init(p->loop, &o->look);
-        o->look.data = p;
-        if (!spool_on(&p->spool))
-                return;
-        uv_timer_start(&o->look, on_look, LOOK_MS, LOOK_MS);
-        p->settled_at = uv_now(p->loop);
-        if (!p->config->rejects.file[0])
-                log_warn(
-                        "spool.dir is set without rejects.file: rejects of spooled lines will not be recorded");
-        o->diverting = p->spool.lines > 0 || !spool_opened(&p->spool);
-        if (p->spool.lines > 0)
-                log_info("%" PRIu64 " spooled lines found", p->spool.lines);
-}
-
-void overflow_close(struct pipeline *p)
-{
-        uv_close((uv_handle_t *)&p->overflow.look, NULL);
-}
-
-void overflow_end(struct pipeline *p)
-{
-        if (p->drained_in_flight > 0)
-                pipeline_evacuate(p, "the daemon ends", on_evacuated);
-}
-
-const struct spool_ops overflow_spool_ops = {
+static const struct spool_ops spool_ops = {
         .on_spooled = on_spooled,
         .may_drain = may_drain,
         .may_erase = may_erase,
         .on_drained = on_drained,
         .on_job_over = on_job_over,
 };
+
+static void begin(struct overflow *o)
+{
+        uv_timer_start(&o->look, on_look, LOOK_MS, LOOK_MS);
+        o->settled_at = uv_now(o->loop);
+        if (o->spool.lines > 0)
+                log_info("%" PRIu64 " spooled lines found", o->spool.lines);
+        if (o->spool.lines > 0 || !spool_opened(&o->spool))
+                enter(o, OVERFLOW_SPOOLING);
+}
+
+int overflow_open(struct overflow *o, uv_loop_t *loop, const struct overflow_config *config,
+                  struct memory *memory, const struct overflow_ops *ops, void *ctx)
+{
+        char error[SPOOL_ERROR_BYTES];
+        int err;
+
+        *o = (struct overflow){
+                .loop = loop, .memory = memory, .max_bytes = config->max_bytes, .ops = ops, .ctx = ctx};
+        o->source = (struct line_source){.ops = &source_ops, .tally = &o->tally};
+        uv_timer_init(loop, &o->look);
+        o->look.data = o;
+        err = spool_open(&o->spool, loop, config->dir, config->max_bytes, memory, &spool_ops, o, error);
+        if (err)
+                log_error("spool.dir %s cannot be used: %s", config->dir, error);
+        if (overflow_on(o))
+                begin(o);
+        return err;
+}
+
+void overflow_close(struct overflow *o)
+{
+        uv_close((uv_handle_t *)&o->look, NULL);
+        spool_close(&o->spool, NULL);
+}
+
+void overflow_drain(struct overflow *o)
+{
+        o->ending = true;
+}
+
+void overflow_end(struct overflow *o)
+{
+        o->ending = true;
+        if (o->tally.in_flight > 0)
+                o->ops->evacuate(o->ctx, "the daemon ends", on_evacuated, o);
+}
+
+void overflow_stats(const struct overflow *o, struct stats *r)
+{
+        struct stats_spool *s = &r->spool;
+
+        memcpy(r->drained_counts, o->tally.counts, sizeof(r->drained_counts));
+        s->on = overflow_on(o);
+        if (!s->on)
+                return;
+        s->diverting = overflow_diverts(o);
+        s->advancing = o->state != OVERFLOW_SPOOLING;
+        s->failing = spool_failing(&o->spool);
+        s->before = o->spool.found;
+        s->lines = o->spool.lines;
+        s->bytes = o->spool.bytes;
+        s->max_bytes = o->max_bytes;
+        s->lost_lines = o->spool.lost;
+        s->oldest_us = o->spool.lines > 0 ? o->spool.oldest_us : 0;
+}

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/state_machine.h"
 #include "spool/spool_job.h"
 
@@ -240,10 +241,9 @@ static void finish_writing(struct spool *s)
 
 static struct spool_chunk *new_chunk(const struct spool *s)
 {
-        struct spool_chunk *chunk = calloc(1, sizeof(*chunk) + s->job.records_len * sizeof(chunk->lines[0]));
+        struct spool_chunk *chunk =
+                must_calloc(1, sizeof(*chunk) + s->job.records_len * sizeof(chunk->lines[0]));
 
-        if (!chunk)
-                abort();
         chunk->generation = s->generation;
         chunk->left = s->job.records_len;
         for (size_t i = 0; i < s->job.records_len; i++) {
@@ -277,10 +277,9 @@ static void feed(struct spool *s)
         for (size_t i = 0; i < s->job.records_len; i++) {
                 struct line line = {.block = block_ref(block),
                                     .text = {text, chunk->lines[i].bytes},
-                                    .origin = &chunk->lines[i],
+                                    .in_spool = &chunk->lines[i],
                                     .number = s->job.records[i].line,
-                                    .receipt = {s->job.records[i].received_us, s->job.records[i].receipt},
-                                    .drained = true};
+                                    .receipt = {s->job.records[i].received_us, s->job.records[i].receipt}};
 
                 text += line.text.len;
                 s->ops->on_drained(s->ctx, &line);
@@ -296,7 +295,8 @@ static void on_timer_closed(uv_handle_t *handle)
         free(s->pending.items);
         free(s->settled.items);
         spool_job_deinit(&s->job);
-        s->close_cb(s);
+        if (s->close_cb)
+                s->close_cb(s);
 }
 
 static void on_job_over(uv_work_t *work, int status)
@@ -326,7 +326,7 @@ static void on_job_over(uv_work_t *work, int status)
                 finish_writing(s);
         else
                 put_back(s);
-        if (s->close_cb) {
+        if (s->closing) {
                 uv_close((uv_handle_t *)&s->retry, on_timer_closed);
                 return;
         }
@@ -396,10 +396,10 @@ void spool_kick(struct spool *s)
                 return;
         erase = may(s, MAY_ERASE) && s->settled.len > 0 && is_erasing_due(s, write) &&
                 s->ops->may_erase(s->ctx);
-        read = may(s, MAY_READ) && s->lines > s->fed && !s->close_cb &&
+        read = may(s, MAY_READ) && s->lines > s->fed && !s->closing &&
                (erase || s->cursor > 0 || s->settled.len == 0) && s->ops->may_drain(s->ctx);
         s->job.reading = read;
-        s->job.testing = may(s, MAY_TEST) && !s->close_cb && !(write || erase || read);
+        s->job.testing = may(s, MAY_TEST) && !s->closing && !(write || erase || read);
         if (write || erase || read || s->job.testing)
                 start_job(s, write, erase);
 }
@@ -424,9 +424,7 @@ int spool_open(struct spool *s, uv_loop_t *loop, const char *dir, uint64_t max_b
         s->retry.data = s;
         if (!spool_on(s))
                 return 0;
-        j->records = calloc(SPOOL_CHUNK_LINES, sizeof(*j->records));
-        if (!j->records)
-                abort();
+        j->records = must_calloc(SPOOL_CHUNK_LINES, sizeof(*j->records));
         status = spool_file_open(&j->file, dir, max_bytes, j->aside);
         snprintf(ret_error, SPOOL_ERROR_BYTES, "%s", j->file.error);
         if (j->aside[0])
@@ -446,6 +444,7 @@ int spool_open(struct spool *s, uv_loop_t *loop, const char *dir, uint64_t max_b
 
 void spool_close(struct spool *s, void (*cb)(struct spool *))
 {
+        s->closing = true;
         s->close_cb = cb;
         s->flush = true;
         if (!s->working && spool_on(s) && s->job.file.db)

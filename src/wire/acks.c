@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
+
 enum { FIRST_LINES = 64, KEEP_LINES = 4096 };
 
 static uint8_t *outcome_of(const struct acks *a, uint64_t line)
@@ -22,9 +24,7 @@ static void grow(struct acks *a)
         struct acks old = *a;
 
         a->cap = old.cap ? old.cap * 2 : FIRST_LINES;
-        a->outcomes = calloc(a->cap, sizeof(*a->outcomes));
-        if (!a->outcomes)
-                abort();
+        a->outcomes = must_calloc(a->cap, sizeof(*a->outcomes));
         for (uint64_t line = old.settled + 1; line <= old.begun; line++)
                 *outcome_of(a, line) = *outcome_of(&old, line);
         free(old.outcomes);

@@ -5,7 +5,10 @@
 
 static struct memory memory;
 static struct hierarchy_aside aside;
-static int clients[3]; /* only their addresses matter */
+static const struct line_source_ops client_ops; /* only that they are no spool counts, and who is who */
+static const struct line_source_ops spool_ops = {.acked = true};
+static struct line_source spool = {.ops = &spool_ops};
+static struct line_source clients[3] = {{.ops = &client_ops}, {.ops = &client_ops}, {.ops = &client_ops}};
 static unsigned settled;
 
 static int setup(void **state)
@@ -29,7 +32,7 @@ static struct line line(int client)
 {
         struct block *block = block_new(&memory, 1);
 
-        return (struct line){.block = block, .text = {block->data, 0}, .origin = &clients[client]};
+        return (struct line){.block = block, .text = {block->data, 0}, .source = &clients[client]};
 }
 
 /* Copies texts into the line, where a real line has them. */
@@ -246,7 +249,7 @@ static void test_out_of_the_spool_all_lines_are_one_clients(void **state)
         struct row behind = spending(1, "act");
 
         (void)state;
-        row.line.drained = behind.line.drained = true;
+        row.line.source = behind.line.source = &spool;
         add(b, row);
         hierarchy_aside_put(&aside, b);
         assert_false(spending_passes(behind));

@@ -28,6 +28,7 @@ struct story {
         size_t waiting_len;
         unsigned settled[LINES + 1]; /* how often each line was settled, by its number */
         struct block *block;         /* of all lines */
+        bool was_lost_idle;
         bool closed;
 };
 
@@ -295,7 +296,13 @@ static void end(struct story *s)
         memory_deinit(&s->memory);
 }
 
-/* One step. Returns false if nothing is left to do. */
+static void lose_idle(struct story *s)
+{
+        s->was_lost_idle = true;
+        fake_lose(&s->writer.conn);
+}
+
+/* One step. False where nothing is left to do. */
 static bool step(struct story *s)
 {
         struct pg_conn *c = &s->writer.conn;
@@ -304,6 +311,8 @@ static bool step(struct story *s)
                 fake_ready(c);
         else if (fake_sql(c))
                 answer(s);
+        else if (!s->was_lost_idle && choose(s->choices, 2) == 1)
+                lose_idle(s);
         else
                 return false;
         check_lines(s);

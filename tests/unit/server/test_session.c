@@ -44,10 +44,8 @@ static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice
         f->pending[f->pending_len++] = (struct pending){s, line_no, block_ref(block)};
 }
 
-static bool has_room(void *ctx)
+static bool has_room(const struct fixture *f)
 {
-        struct fixture *f = ctx;
-
         return f->pending_len < IN_FLIGHT && f->room;
 }
 
@@ -68,17 +66,17 @@ static void on_too_long(void *ctx, struct session *s, uint64_t line_no)
         session_settle(s, line_no, LINE_REJECTED, &reject);
 }
 
-/* Every second session is refused room earlier than the others. */
-static bool has_room_for(void *ctx, const struct session *s)
+/* Every second session is held back earlier than the others. */
+static bool has_room_for(const struct fixture *f, const struct session *s)
 {
-        struct fixture *f = ctx;
-
         return s->number % 2 == 0 || f->pending_len < IN_FLIGHT / 2;
 }
 
-static enum pause_reason why_no_room(void *ctx, const struct session *s)
+static enum pause_reason why_paused(void *ctx, const struct session *s)
 {
-        return has_room(ctx) && has_room_for(ctx, s) ? PAUSE_NONE : PAUSE_DATABASE;
+        const struct fixture *f = ctx;
+
+        return has_room(f) && (!s || has_room_for(f, s)) ? PAUSE_NONE : PAUSE_DATABASE;
 }
 
 static void on_ended(void *ctx, const struct session *s)
@@ -96,21 +94,19 @@ static void on_gone(void *ctx)
 
 static int setup(void **state)
 {
-        static const struct session_ops ops = {.admit = admit,
-                                               .on_line = on_line,
-                                               .on_too_long = on_too_long,
-                                               .on_ended = on_ended,
-                                               .has_room = has_room,
-                                               .has_room_for = has_room_for,
-                                               .why_no_room = why_no_room,
-                                               .on_gone = on_gone};
+        static const struct session_ops ops = {.admit = admit, .on_gone = on_gone};
+        static const struct session_sink_ops sink_ops = {.on_line = on_line,
+                                                         .on_too_long = on_too_long,
+                                                         .on_ended = on_ended,
+                                                         .why_paused = why_paused};
         static const struct session_limits limits = {.max_line = MAX_LINE};
         struct fixture *f = calloc(1, sizeof(*f));
+        const struct session_sink sink = {.ops = &sink_ops, .ctx = f, .memory = &f->memory};
 
         signal(SIGPIPE, SIG_IGN);
         uv_loop_init(&f->loop);
         memory_init(&f->memory, SIZE_MAX);
-        sessions_init(&f->sessions, &f->loop, &ops, f, &f->memory, &limits);
+        sessions_init(&f->sessions, &f->loop, &ops, f, &sink, &limits);
         f->room_in_percent = 100;
         *state = f;
         return 0;

@@ -50,7 +50,7 @@ static void on_drained(void *ctx, struct line *line)
 
         snprintf(expected, sizeof(expected), "line %u", (unsigned)line->number);
         assert_true(slice_eq(line->text, slice_str(expected)));
-        assert_true(line->drained && line->receipt.us == (int64_t)line->number * 10);
+        assert_true(line->in_spool && line->receipt.us == (int64_t)line->number * 10);
         assert_true(line->receipt.number == UINT64_MAX - line->number);
         for (unsigned i = 1; i < line->number; i++)
                 assert_true(o->seen[i - 1]);
@@ -60,7 +60,7 @@ static void on_drained(void *ctx, struct line *line)
                 return;
         }
         o->settled++;
-        spool_settle(&o->spool, line->origin);
+        spool_settle(&o->spool, line->in_spool);
         block_unref(line->block);
 }
 
@@ -187,7 +187,7 @@ static void test_rewind_during_a_job(void **state)
         spool_kick(&o->spool);
         assert_true(o->spool.working);
         for (unsigned i = 0; i < o->held_len; i++) {
-                spool_forget(&o->spool, o->held[i].origin);
+                spool_forget(&o->spool, o->held[i].in_spool);
                 block_unref(o->held[i].block);
         }
         memset(o->seen, 0, sizeof(o->seen));

@@ -24,7 +24,7 @@ enum {
         SPOOL_RETRY_MS = 1000,       /* interval at which a file that cannot be written is tried again */
 };
 
-/* Identifies a replayed line: its line.origin. */
+/* A drained line's place, its line.in_spool. */
 struct spool_line {
         struct spool_chunk *chunk;
         int64_t id;
@@ -41,8 +41,8 @@ struct spool_ops {
         bool (*may_drain)(void *ctx);
         /* True if settled lines may be erased now, because their outcome is recorded elsewhere. */
         bool (*may_erase)(void *ctx);
-        /* A line is replayed: line->drained is set, its origin is a struct spool_line. The callback takes it
-         * over, and calls spool_settle or spool_forget later. */
+        /* A line comes back: line->in_spool is set, its source is the owner's to set. Takes over it; it is to be
+         * settled with spool_settle or forgotten with spool_forget. */
         void (*on_drained)(void *ctx, struct line *line);
         /* A job has ended. */
         void (*on_job_over)(void *ctx);
@@ -130,6 +130,7 @@ struct spool {
         bool working;        /* a job is running */
         uv_timer_t retry;
         struct spool_job job;
+        bool closing;
         void (*close_cb)(struct spool *);
 };
 
@@ -159,7 +160,7 @@ static inline bool spool_opened(const struct spool *s)
 /* Tries a failing file again, immediately. */
 void spool_retry(struct spool *s);
 
-/* Erases settled lines, then calls @cb. No line may be pending or replayed and unsettled. */
+/* Erases what is settled, then calls @cb, which may be NULL. No line may be pending or fed. */
 void spool_close(struct spool *s, void (*cb)(struct spool *));
 
 /* Takes over *line; on_spooled follows. @from must be valid as long as the line. */

@@ -18,7 +18,6 @@
 #include "spending/resolver.h"
 #include "spending/writer.h"
 #include "spool/overflow.h"
-#include "spool/spool.h"
 #include "wire/fields.h"
 #include "wire/hello.h"
 #include "wire/line.h"
@@ -36,36 +35,21 @@ struct pipeline {
         struct reject_file *rejects; /* borrowed */
         void (*on_hierarchy)(void *ctx, bool new_accounts);
         void *ctx;
-        struct spool spool;
         struct overflow overflow;
         struct writer_config writer_config;
         struct writer *writers;
         struct receipts receipts;
-        uint64_t drained_hierarchy; /* the last batch that holds a drained record; 0: none */
-        uv_timer_t crowding;        /* looks whether writers must make room for the other connections */
+        uv_timer_t crowding; /* looks whether writers must make room for the other connections */
         bool ending;
         bool evacuating; /* writers get no batches */
 
-        /* Lines from sessions: received = counts + in_flight + abandoned. */
-        uint64_t counts[LINE_OUTCOMES];
-        uint64_t in_flight;              /* unsettled, including lines on their way to the spool */
-        uint64_t unknown;                /* of these, waiting for an unknown object */
-        uint64_t abandoned;              /* unsettled when the daemon stopped */
-        uint64_t rejected[REJECT_CODES]; /* includes replayed lines */
+        struct line_tally direct;        /* lines that sessions sent: those of the spool are the overflow's */
+        uint64_t rejected[REJECT_CODES]; /* of both */
         struct reject_ring latest;
-
-        /* Replayed lines: found at the start + added = these counts + still spooled + lost in damaged files. */
-        uint64_t drained_counts[LINE_OUTCOMES];
-        uint64_t drained_in_flight;
-        uint64_t drained_unknown;
-        /* replayed lines in batches that are retried from time to time, see batcher.h */
-        uint64_t drained_resting;
-        uint64_t resting;     /* as drained_resting, for lines from sessions */
-        size_t resting_bytes; /* of lines in both */
+        size_t resting_bytes; /* of lines that are retried from time to time, see batcher.h */
 
         struct clients clients; /* who may write what; none: everybody everything */
         uv_timer_t pace;        /* runs while a client waits for its rate */
-        uint64_t settled_at;    /* loop time in ms at which the database last settled a line */
 };
 
 /* Opens all stages. Borrows the daemon's @clock. @on_hierarchy is called when accounts or objects were
@@ -95,14 +79,8 @@ void pipeline_on_hello(struct pipeline *p, struct session *s, const struct hello
 /* Whether the limits of the client's section let it send a line now; where not, it is looked at again soon. */
 bool pipeline_within_limits(struct pipeline *p, const struct session *s);
 
-/* For struct session_ops. */
-void pipeline_on_line(struct pipeline *p, struct session *s, uint64_t line_no, struct slice text,
-                      struct block *block);
-void pipeline_on_too_long(struct pipeline *p, struct session *s, uint64_t line_no);
-void pipeline_on_ended(struct pipeline *p, const struct session *s);
-bool pipeline_has_room(struct pipeline *p);
-bool pipeline_has_room_for(struct pipeline *p, const struct session *s);
-enum pause_reason pipeline_why_no_room(const struct pipeline *p, const struct session *s);
+/* What sessions hand their lines to. */
+struct session_sink pipeline_sink(struct pipeline *p);
 
 /* Adds the stages' numbers to @r. */
 void pipeline_stats(const struct pipeline *p, struct stats *r, enum stats_detail detail);
@@ -112,24 +90,5 @@ void pipeline_limits_changed(struct pipeline *p);
 
 /* The daemon is stopping: from now on nothing waits for more lines or for unknown objects. */
 void pipeline_drain(struct pipeline *p);
-
-/* --- for overflow --- */
-
-/* True if the stages have room for any line. */
-bool pipeline_stages_have_room(const struct pipeline *p);
-
-/* True if everybody waits because of the memory limit, and that will soon change. */
-bool pipeline_memory_full(const struct pipeline *p);
-
-/* Takes over a line and sends it into the stages. */
-void pipeline_route_take(struct pipeline *p, struct line *line);
-
-/* Takes over a session's line and leaves it unsettled, since the daemon is stopping: the client will resend
- * it. */
-void pipeline_abandon_take(struct pipeline *p, struct line *line);
-
-/* Gives up all lines in the stages, and the database connections working on them, for the reason @why. @cb
- * gets @p, and the lines in the order of receipt. */
-void pipeline_evacuate(struct pipeline *p, const char *why, line_take_cb *cb);
 
 #endif
