@@ -41,7 +41,7 @@ struct pipeline {
         struct writer_config writer_config;
         struct writer *writers;
         struct receipts receipts;
-        uint64_t drained_hierarchy; /* the last batch that holds a drained record; 0: none */
+        uint64_t drained_hierarchy; /* number of the last hierarchy batch with a replayed record; 0: none */
         uv_timer_t crowding;        /* looks whether writers must make room for the other connections */
         bool ending;
         bool evacuating; /* writers get no batches */

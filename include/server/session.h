@@ -39,8 +39,8 @@ struct session_ops {
         void (*on_too_long)(void *ctx, struct session *s, uint64_t line_no);
         /* The client has shut down its sending side, and all of its lines were taken. */
         void (*on_ended)(void *ctx, const struct session *s);
-        /* False where no further line should be taken now, of any session or of this one; asked again each
-         * loop turn. */
+        /* False if no further line should be accepted now, from any session or from this one; asked again
+         * each loop turn. */
         bool (*has_room)(void *ctx);
         bool (*has_room_for)(void *ctx, const struct session *s);
         /* Which of these refuses, for display; PAUSE_NONE if both accept now. */
@@ -139,8 +139,7 @@ void session_settle(struct session *s, uint64_t line_no, enum line_outcome outco
 /* The client's first line says what it is called. */
 void session_set_hello(struct session *s, const struct hello *hello);
 
-/* One of its lines in flight will never be settled: no ack will cover it, nor any later line. Only while the
- * set is draining. */
+/* A line in flight will never be settled: no ack will cover it or a later line. Only while stopping. */
 void session_abandon(struct session *s);
 
 /* --- for sessions --- */

@@ -537,7 +537,7 @@ void pipeline_on_ended(struct pipeline *p, const struct session *s)
         hierarchy_hurry(&p->hierarchy);
 }
 
-/* The daemon is to end, and these rows would wait for longer. */
+/* The daemon is stopping, and these rows would have to wait longer. */
 static void abandon(struct pipeline *p, struct batch *batch)
 {
         for (size_t i = 0; i < batch->len; i++) {
