@@ -146,7 +146,7 @@ void config_take_over(struct config *running, struct config *fresh, char ret_app
  * tables, and one now and then for rejects.replay_unknown. */
 unsigned config_database_connections(const struct config *config);
 
-/* Whether listen.allow_users or listen.allow_groups keeps some local users out. */
+/* True if listen.allow_users or listen.allow_groups turns some local users away. */
 bool config_restricts_users(const struct config *config);
 
 /* Returns true, with the reason in *ret_why, if other users may read or change the password file. */

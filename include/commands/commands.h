@@ -9,8 +9,8 @@
 
 /* A @format, here and below, is "table", "csv" or "json"; NULL: "table". */
 
-/* Runs the command that the arguments ask for, the daemon included, with the configuration that they name.
- * Returns the process's exit status; wrong usage is told before any other fault. */
+/* Runs the command in the arguments, the daemon included, with the configuration that they name. Returns the
+ * exit status; usage errors are reported before any other error. */
 int commands_run(const struct arguments *a);
 
 /* The subcommands other than run. Each returns the exit status after printing its output: 0 done; 1 failed,
@@ -19,7 +19,8 @@ int commands_run(const struct arguments *a);
 /* Applies pending migrations; with @status_only, lists all migrations. */
 int command_migrate(const struct config *config, bool status_only);
 
-/* Looks at configuration and, unless @config_only, database and schema, a line for each; 1 where anything is wrong. */
+/* Checks the configuration and, unless @config_only, database and schema, and prints one line per check;
+ * returns 1 if any failed. */
 int command_check(const struct config *config, bool config_only, const char *format);
 
 /* Reads a JSON object of credentials from @file, or from standard input if NULL; prints the uuid of the new
@@ -36,7 +37,7 @@ int command_connection_show(const struct config *config, const char *id, bool to
 /* Encrypts all credentials with the first key of credentials.key_file. */
 int command_connection_reencrypt(const struct config *config);
 
-/* Prints a line for each platform connection, never its credentials. */
+/* Prints one line per platform connection, never its credentials. */
 int command_connection_list(const struct config *config, const char *format);
 
 /* Deletes a platform connection and everything that belongs to it. Asks first unless @yes. */
@@ -75,8 +76,8 @@ int command_rejects_list(const char *path, const struct reject_options *options)
 /* Shows the status that the daemon publishes at @url (NULL: http.listen), refreshed every second, or once. */
 int command_top(const struct config *config, const char *url, bool once);
 
-/* These look into the spool, or into @file where it is not NULL. Status: how much lies there, and since when.
- * Verify: 1 where it is not whole. Export: the lines as they were sent, in order of arrival. */
+/* These inspect the spool, or @file unless NULL. Status: how many lines it contains, and since when. Verify:
+ * returns 1 if it is damaged. Export: prints the lines as they were sent, in order of arrival. */
 int command_spool_status(const struct config *config, const char *file, const char *format);
 int command_spool_verify(const struct config *config, const char *file);
 int command_spool_export(const struct config *config, const char *file);
@@ -89,7 +90,7 @@ struct account_options {
         const char *object;
 };
 
-/* Prints an account's hierarchy as a tree, or one object's lineage in it. */
+/* Prints an account's hierarchy as a tree, or the ancestors and descendants of one object. */
 int command_hierarchy(const struct config *config, const struct account_options *options, const char *format);
 
 struct report_options {

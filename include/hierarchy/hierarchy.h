@@ -44,7 +44,7 @@ struct hierarchy_ops {
 struct hierarchy {
         struct hierarchy_writer writer;
         uv_timer_t gather; /* when the idle writer takes the open batch */
-        uv_timer_t wake;   /* when a batch that stepped aside is due */
+        uv_timer_t wake;   /* for when a batch set aside is due */
         struct memory *memory;
         struct pace pace;
         uint64_t taken_us; /* clock_monotonic_us when the writer took its batch */
@@ -67,7 +67,7 @@ struct hierarchy {
 void hierarchy_open(struct hierarchy *h, uv_loop_t *loop, const char *url, struct memory *memory,
                     const struct pace_limits *limits, const struct hierarchy_ops *ops, void *ctx);
 
-/* From the next record on. */
+/* Applies to later records. */
 void hierarchy_set_limits(struct hierarchy *h, const struct pace_limits *limits);
 
 /* Everything must have been settled. @cb may be NULL. */
@@ -116,7 +116,8 @@ void hierarchy_evacuate(struct hierarchy *h, const char *why, line_take_cb *cb, 
 /* No more lines are on their way: the open batch is written now, if the writer is idle. */
 void hierarchy_hurry(struct hierarchy *h);
 
-/* From now on no batch waits for more records; those that stepped aside are tried once more, and abandoned. */
+/* From now on batches are written without waiting for more records. Batches set aside are tried once more,
+ * then abandoned. */
 void hierarchy_drain(struct hierarchy *h);
 
 /* Adds what waits to @r. */

@@ -3,10 +3,11 @@
 
 #include "model/session_host.h"
 
-/* A role and a database can carry a default for almost every setting. These statements fix those that a promise
- * rests on or that change what a statement means; fits.h verifies what the role may not set. Settings that
- * only cost time, or that belong to the operator's triggers (DateStyle, TimeZone, row_security, ...), stay.
- * Nothing of it may be sent through a pooler that moves sessions: see pooler.h. */
+/* A role or database can carry its own default for almost every setting. These statements fix the settings
+ * that a promise depends on or that change the meaning of a statement; fits.h checks those that the role may
+ * not set. Settings that only cost time or concern the operator's triggers (DateStyle, TimeZone,
+ * row_security, ...) are left alone. None of these statements may be sent through a pooler that moves
+ * sessions: see pooler.h. */
 
 /* For commands. */
 extern const char session_command_sql[];

@@ -73,13 +73,13 @@ struct stats_section {
 /* Clients that share a name. */
 struct stats_client {
         char name[STATS_CLIENT_BYTES];
-        unsigned open; /* connections */
+        unsigned open; /* configured database connections */
 };
 
 struct stats_reject {
         int64_t time_us; /* microseconds since the Unix epoch */
         uint64_t connection;
-        uint64_t line;  /* of that connection */
+        uint64_t line;  /* line number within that connection */
         uint64_t times; /* the same reject came so often; all above is of the last time */
         char peer[STATS_PEER_BYTES];
         struct reject reject;
@@ -171,8 +171,9 @@ struct stats {
         struct stats_client clients[STATS_CLIENTS_MAX];
         size_t clients_len;
 
-        /* Only where they were asked for; owned. */
-        struct stats_connection *connections; /* those with the oldest lines first, and at most so many */
+        /* Filled on request only; owned. */
+        /* at most STATS_CONNECTIONS_MAX, those with the oldest lines first */
+        struct stats_connection *connections;
         size_t connections_len;
         struct stats_section *sections; /* of each [client NAME] */
         size_t sections_len;

@@ -61,13 +61,13 @@ struct pg_conn {
         void *ctx;
         enum pg_conn_state state;
         void *pg;                 /* PGconn */
-        uv_poll_t *poll;          /* on its socket; freed by its close callback */
-        uv_timer_t timer;         /* of WAITING */
-        void *attempt;            /* struct pg_attempt, of CONNECTING */
+        uv_poll_t *poll;          /* on the connection's socket; freed by its close callback */
+        uv_timer_t timer;         /* in state WAITING */
+        void *attempt;            /* struct pg_attempt, in state CONNECTING */
         struct session_host last; /* that it was connected to */
-        void *result;             /* PGresult of the command so far */
-        void *answer;             /* PGresult of the owner's command, in VERIFY */
-        unsigned failures;        /* in a row */
+        void *result;             /* PGresult of the command in flight, so far */
+        void *answer;             /* PGresult of the owner's command, in state VERIFY */
+        unsigned failures;        /* consecutive failures */
         bool flushing;
         bool doubt;        /* check the database as soon as no transaction is open */
         bool gave_up;      /* the owner gave up after an error, and the connection has not served since */
@@ -104,8 +104,8 @@ void pg_conn_yield(struct pg_conn *c, const char *why);
 /* Makes the next attempt now, if one is waited for. */
 void pg_conn_hurry(struct pg_conn *c);
 
-/* The connection has served its purpose, so that the pauses are short again. An owner that gives up says so
- * only when it got on with its work: each new connection succeeds with its first commands. */
+/* Call this when work succeeded on the connection: pauses are short again. Needed after pg_conn_give_up
+ * only, since the first commands of a new connection always succeed. */
 void pg_conn_served(struct pg_conn *c);
 
 /* True if a command may be started. */

@@ -144,8 +144,7 @@ void session_settle(struct session *s, uint64_t line_no, enum line_outcome outco
 /* The client's first line says what it is called. */
 void session_set_hello(struct session *s, const struct hello *hello);
 
-/* One of its lines in flight will never be settled: no ack will cover it, nor any later line. Only while the
- * set is draining. */
+/* A line in flight will never be settled: no ack will cover it or a later line. Only while stopping. */
 void session_abandon(struct session *s);
 
 /* --- for sessions --- */

@@ -36,13 +36,14 @@ struct batcher {
         bool quick_last;  /* the last batch taken was a quick one */
         uint64_t bulk_at; /* loop time in ms when a batch was last taken that was worth a writer of its own */
         uint64_t committed_at; /* loop time in ms of the last commit */
-        size_t last_len;       /* rows of the batch before: so many are expected again */
+        size_t last_len;       /* rows of the previous batch: as many are expected again */
         struct list sealed;
         size_t sealed_len;
         struct list doubtful;
         size_t doubtful_rows;
-        size_t resting_rows; /* of these, in batches that are tried again from time to time, others proceed */
-        bool doubtful_next;  /* the last batch taken was none of these */
+        /* of these, rows in batches that are retried from time to time while others proceed */
+        size_t resting_rows;
+        bool doubtful_next;            /* the last batch taken was not a doubtful one */
         void (*on_waiting)(void *ctx); /* a batch may be taken */
         void *ctx;
         void (*close_cb)(struct batcher *);
@@ -51,7 +52,7 @@ struct batcher {
 void batcher_init(struct batcher *b, uv_loop_t *loop, struct memory *memory, const struct pace_limits *limits,
                   void (*on_waiting)(void *ctx), void *ctx);
 
-/* From the next row on. */
+/* Applies to later rows. */
 void batcher_set_limits(struct batcher *b, const struct pace_limits *limits);
 
 /* All batches must have been taken. @cb may be NULL. */

@@ -27,7 +27,7 @@ struct writer_ops {
         void (*on_idle)(void *ctx, struct writer *w);
         /* A batch is committed, @us after it was taken; its rows' fates follow. */
         void (*on_committed)(void *ctx, const struct batch *batch, uint64_t us);
-        /* A row's fate. */
+        /* A row is settled. */
         line_settle_cb *settle;
         /* The row's ad object is deleted: the callback takes over *row. */
         void (*on_missing)(void *ctx, const struct row *row);

@@ -15,9 +15,9 @@
 
 enum spool_account_status {
         SPOOL_ACCOUNT_READ,
-        SPOOL_ACCOUNT_MISSING, /* there is no file */
+        SPOOL_ACCOUNT_MISSING, /* the file does not exist */
         SPOOL_ACCOUNT_NEWER,   /* a newer version wrote it */
-        SPOOL_ACCOUNT_DAMAGED, /* no entry is whole, or the file cannot be read */
+        SPOOL_ACCOUNT_DAMAGED, /* no entry is valid, or the file cannot be read */
 };
 
 /* Reads the account in directory @dir. Zeroes *ret unless it succeeds. */

@@ -23,7 +23,7 @@ enum {
         ENTRY_BYTES = 4096,
         NEWS_TEXTS = 16,
         NEWS_MS = 60000,
-        REPEAT_MS = 10000, /* how long a repeated event may be held back */
+        REPEAT_MS = 10000, /* how long a repeated event is held back at most */
 };
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"

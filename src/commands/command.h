@@ -14,7 +14,7 @@
 
 enum exit_status { DONE, FAILED, USAGE };
 
-/* Tells what went wrong, one line on standard error; returns @status. */
+/* Prints an error, one line on standard error; returns @status. */
 int command_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* NULL is "table". 0, or USAGE once it is told; @csv: whether that is a format, too. */

@@ -31,7 +31,7 @@ struct delivery {
         int64_t begun_ms;
         int64_t drawn_ms;
         char trouble[TEXT_BYTES];
-        bool warned;            /* of lines that may be stored twice */
+        bool warned;            /* the warning about lines that may be stored twice was printed */
         uint64_t before;        /* lines before the first one to be sent */
         uint64_t to_skip;       /* of these, still to be read */
         uint64_t skipped_bytes; /* of those that were */
@@ -48,7 +48,7 @@ static void on_signal(int number)
         ssize_t n = write(stop_fd, &(uint64_t){1}, sizeof(uint64_t));
 
         stop_signal = number;
-        (void)n; /* there is always room for a first one */
+        (void)n; /* cannot fail for the first signal */
 }
 
 static void catch_signals(void)

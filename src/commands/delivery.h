@@ -16,7 +16,7 @@ struct delivery_options {
         const char *tcp;    /* instead of a Unix socket */
         const char *retry;  /* a duration */
         const char *from_line;
-        bool json; /* rejects and totals are JSON lines */
+        bool json; /* print rejects and totals as JSON lines */
 };
 
 struct delivery_source {

@@ -60,8 +60,8 @@ struct table_bars {
 /* Prints the first row as a JSON object. */
 void table_print_object(const struct table *t, FILE *out);
 
-/* Prints all rows; TABLE_TEXT in as many cells a line as the terminal has ($COLUMNS, else 80, where there is none).
- * @bars, for TABLE_TEXT only, may be NULL. */
+/* Prints all rows. TABLE_TEXT uses the width of the terminal ($COLUMNS, else 80, if there is none). @bars,
+ * for TABLE_TEXT only, may be NULL. */
 void table_print(const struct table *t, FILE *out, enum table_format format, const struct table_bars *bars);
 
 #endif

@@ -255,14 +255,14 @@ static void use_key(struct top *t, const char *key)
         draw(t);
 }
 
-/* False: it is to end. */
+/* Returns false if the program must end. */
 static bool on_key(struct top *t)
 {
         char key[8] = "";
         ssize_t n = read(STDIN_FILENO, key, sizeof(key) - 1);
 
         if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
-                t->keys = false; /* its end */
+                t->keys = false; /* end of input */
         if (n > 0 && (key[0] == 'q' || key[0] == 'Q'))
                 return false;
         if (n > 0)

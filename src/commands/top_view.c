@@ -23,7 +23,7 @@ enum {
         ROWS_FEW = 32, /* below this height the layout is denser, to show some clients */
         REJECTS_MAX_FEW = 1,
         CONNECTIONS_MAX = 1000,
-        COLUMNS_UNBOUND = 120, /* for what adapts to the window's width */
+        COLUMNS_UNBOUND = 120, /* assumed width for what adapts to the window */
 };
 
 /* --- what the status says --- */
@@ -195,7 +195,7 @@ static void gap(struct screen *s)
                 line(s);
 }
 
-/* All texts come through here: none of them moves the cursor. */
+/* All text passes through here, so none can move the cursor. */
 static void put(struct screen *s, enum style style, const char *fmt, ...)
         __attribute__((format(printf, 3, 4)));
 

@@ -17,7 +17,7 @@ struct top_window {
         unsigned rows;        /* what comes below is left out, and the last row says so; 0 for no bound */
         enum top_order order; /* of the clients */
         size_t first;         /* client in the list that is seen first, from 0 */
-        bool terminal;        /* drawn over what stands there; else plain lines */
+        bool terminal;        /* draw over the previous view, not plain lines */
         bool color;
 };
 

@@ -17,7 +17,7 @@ enum {
         ANSWER_MS = 10000,
         PARAMETERS_MAX = 20,
         PASSWORD_BYTES = 1024,
-        WITH_TRANSACTION_TIMEOUT = 170000, /* PostgreSQL's number of the version that has it */
+        WITH_TRANSACTION_TIMEOUT = 170000, /* server version that introduced transaction_timeout */
 };
 
 static const char limits_sql[] =

@@ -163,7 +163,8 @@ static void put_stages(struct buf *out, const struct stats *r)
         counter(out, PREFIX "batch_failures_total", "Failed attempts to write a batch.", r->batch_failures);
         histogram(out, PREFIX "commit_seconds", "Time from handing a batch to the database to its commit.",
                   &r->commit);
-        gauge(out, PREFIX "batches_waiting", "Full batches that no writer has taken yet.", r->batches_waiting);
+        gauge(out, PREFIX "batches_waiting", "Full batches that no writer has taken yet.",
+              r->batches_waiting);
         gauge(out, PREFIX "batch_target_rows", "Rows that one writer commits in about 50 ms: a full batch.",
               r->batch_target);
         seconds(out, PREFIX "batch_gap_seconds", "Shortest time between small commits, in which rows gather.",

@@ -12,13 +12,14 @@ struct pg_attempt {
         uv_work_t work;
         char *url;
         struct session_host last; /* see session_connect_again */
-        void *pg;                 /* PGconn; NULL where the URL is of no use */
+        void *pg;                 /* PGconn; NULL if the URL is invalid */
         enum session_outcome outcome;
         void (*cb)(void *ctx, struct pg_attempt *a);
         void *ctx;
 };
 
-/* @cb is called from the loop when it is over, @a is freed after it. Who wants to keep a->pg sets it to NULL. */
+/* When the attempt ends, @cb is called from the loop, and @a is freed afterwards. To keep a->pg, @cb sets it
+ * to NULL. */
 struct pg_attempt *pg_attempt_start(uv_loop_t *loop, const char *url, const struct session_host *last,
                                     void (*cb)(void *ctx, struct pg_attempt *a), void *ctx);
 

@@ -37,8 +37,8 @@ enum {
         PAUSE_MIN_MS = 100,
         PAUSE_MAX_MS = 10000,
         YIELD_FAILURES = 8,    /* after so many the pause is the longest */
-        PAUSE_UNFIT_MS = 1000, /* somebody may be about to mend it */
-        ANSWER_MS = 30000,     /* the longest that a command in flight may neither read nor write */
+        PAUSE_UNFIT_MS = 1000, /* short: an operator may be fixing it */
+        ANSWER_MS = 30000,     /* how long a command in flight may neither read nor write */
 };
 
 static void start_attempt(struct pg_conn *c);

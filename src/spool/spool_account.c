@@ -65,7 +65,7 @@ static bool is_newer(const char *bytes)
         return sscanf(head, "boris-ingestd spool account %u ", &format) == 1 && format > FORMAT;
 }
 
-/* The later entry of those that are whole. */
+/* Reads the later of the valid entries. */
 static enum spool_account_status read_entries(int fd, uint64_t *ret_turn, struct spool_tally *ret)
 {
         char bytes[ENTRIES * ENTRY_BYTES];

@@ -112,7 +112,7 @@ static enum spool_status read_version(struct spool_file *f, int64_t *ret)
         return SPOOL_FAILED;
 }
 
-/* Writes nothing into a file of the present version: there may be no room for it. */
+/* Writes nothing to a file of the present version: there may be no space. */
 static enum spool_status set_up(struct spool_file *f)
 {
         char sql[400];
@@ -208,8 +208,7 @@ static enum spool_status refuse_account(struct spool_file *f, const char *dir)
         return SPOOL_FAILED;
 }
 
-/* The file as it is becomes what the account says. What is missing is told once: it counts as erased from then
- * on. */
+/* Makes the account match the file. Missing lines are reported once, and count as erased afterwards. */
 static enum spool_status settle_account(struct spool_file *f)
 {
         struct spool_tally account;

@@ -584,7 +584,7 @@ static void test_copy(void **state)
         copy_format_row(&data, &rows[1].rec);
         copy_format_trailer(&data);
         assert_db_ok(&d, db_run(&d.db, spending_prepare_sql));
-        assert_db_ok(&d, db_run(&d.db, fits_prepare_sql)); /* without a look nothing is copied */
+        assert_db_ok(&d, db_run(&d.db, fits_prepare_sql)); /* without the check nothing is copied */
         res = PQexec(d.db.pg, spending_copy_sql);
         assert_int_equal(PQresultStatus(res), PGRES_COPY_IN);
         PQclear(res);

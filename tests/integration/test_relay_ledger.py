@@ -201,7 +201,7 @@ class Ledger(TestCase):
                 self.assert_stored(producer)
 
     def wait_settled(self):
-        """The positions are at each partition's last message."""
+        """Waits until the positions are at each partition's last message."""
         messages = self.messages = read_stream(self.nats, "BORIS")
         ids = collections.Counter(re.search("Nats-Msg-Id: (\\S+)", message["headers"])[1] for message in messages)
         for producer in self.producers:

@@ -707,7 +707,7 @@ static void test_doubtful_batches_stand_aside(void **state)
         assert_true(batcher_has_room(&f.batcher));
         assert_false(batcher_has_room_for_doubtful(&f.batcher));
         add(&f, 4);
-        /* in turn with others, the small ones first */
+        /* in turn with other batches, small ones first */
         assert_taken(&f, 1);
         assert_taken(&f, 200);
         assert_taken(&f, 4);
