@@ -116,7 +116,7 @@ class Rows(TestCase):
         path = self.project.place / "keys.json"
         path.write_text(json.dumps({"keys": [key]}))
         option = f"--set=credentials.key_file={path}"
-        secret = {"accessToken": "\u00e4\ud83d\ude00", "nested": [1, {"a": None}]}
+        secret = {"accessToken": "\u00e4\U0001f600", "nested": [1, {"a": None}]}
         made = run_ingestd(self.db, "connection", "create", "META", option, stdin=json.dumps(secret)).stdout.strip()
         stored = self.db.value(f"SELECT credentials FROM platform_connections WHERE id = '{made}'")
         self.assertEqual(json.loads(self.project.run("node", "jwe_row.mjs", "decrypt", made, json.dumps(key), stdin=stored)), secret)
