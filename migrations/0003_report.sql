@@ -476,12 +476,12 @@ below AS MATERIALIZED (
         ) AS t, LATERAL public.boris_ingestd_untangle(t.starts, t.ends, t.collected) AS u
     ) AS u JOIN numbered j ON j.n = u.n
 ), restated AS MATERIALIZED ( -- inner periods that were collected again after what contains them: as they were then
-    SELECT aboves[o.place] AS n, sum(o.amount_cents - coalesce(amounts[o.place], 0)) AS amount_change,
+    SELECT upper_ids[o.place] AS n, sum(o.amount_cents - coalesce(amounts[o.place], 0)) AS amount_change,
            sum(o.impressions - coalesce(impressions_now[o.place], 0)) AS impressions_change,
            sum(o.clicks - coalesce(clicks_now[o.place], 0)) AS clicks_change,
            sum(o.conversions - coalesce(conversions_now[o.place], 0)) AS conversions_change
     FROM (
-        SELECT array_agg(u.above) AS aboves, array_agg(t.object_id) AS objects, array_agg(u.period_start) AS starts,
+        SELECT array_agg(u.above) AS upper_ids, array_agg(t.object_id) AS objects, array_agg(u.period_start) AS starts,
                array_agg(u.period_end) AS ends, array_agg(u.currency) AS currencies, array_agg(u.above_collected) AS moments,
                array_agg(u.amount_cents) AS amounts, array_agg(u.impressions) AS impressions_now,
                array_agg(u.clicks) AS clicks_now, array_agg(u.conversions) AS conversions_now

@@ -6,7 +6,6 @@ import os
 import pathlib
 import pty
 import resource
-import shutil
 import signal
 import subprocess
 import tempfile

@@ -1,11 +1,10 @@
 """JSON for programs: connection list, hierarchy, check, spool status; units of settings."""
 
 import json
-import pathlib
 import tempfile
 import unittest
 
-from lib.harness import TestCase, numbered, run_ingestd, wait_until
+from lib.harness import TestCase, numbered, run_ingestd
 
 
 class Formats(TestCase):

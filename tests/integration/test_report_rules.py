@@ -282,7 +282,7 @@ class Everybody(Rules):
         for month in range(1, 13):
             self.send(record(externalId="a1", collectedAt=f"2026-{month:02d}-15T00:00:00Z",
                              periodStart=f"2026-{month:02d}-14T00:00:00Z", periodEnd=f"2026-{month:02d}-15T00:00:00Z"))
-        chunks = f"""SELECT c.chunk_name AS name, c.range_end < '2026-07-09' AS early, s.seq_scan + coalesce(s.idx_scan, 0) AS scans
+        chunks = """SELECT c.chunk_name AS name, c.range_end < '2026-07-09' AS early, s.seq_scan + coalesce(s.idx_scan, 0) AS scans
                      FROM timescaledb_information.chunks c JOIN pg_stat_user_tables s
                      ON s.relname = c.chunk_name AND s.schemaname = c.chunk_schema"""
         before = self.db.query(chunks)
