@@ -340,15 +340,6 @@ void pg_conn_open(struct pg_conn *c, uv_loop_t *loop, const char *url, const cha
 
 /* --- looking whether the database fits --- */
 
-static void describe_failed_look(const struct pg_result *res, char ret_why[FITS_TEXT_BYTES])
-{
-        const char *sqlstate = pg_result_sqlstate(res);
-        const char *advice = sqlstate_advice(sqlstate);
-
-        snprintf(ret_why, FITS_TEXT_BYTES, "the tables cannot be looked at: %s (SQLSTATE %s)%s%s",
-                 pg_result_message(res), sqlstate, advice ? ": " : "", advice ? advice : "");
-}
-
 /* Takes over @res, the result of a check. Returns true if the database fits; else the connection is lost. */
 static bool judge_look_take(struct pg_conn *c, PGresult *res)
 {
@@ -356,7 +347,7 @@ static bool judge_look_take(struct pg_conn *c, PGresult *res)
         char why[FITS_TEXT_BYTES];
 
         if (!fits && !pg_result_unfit((struct pg_result *)res, why))
-                describe_failed_look((struct pg_result *)res, why);
+                pg_result_describe_look((struct pg_result *)res, why);
         PQclear(res);
         if (!fits)
                 lose_unfit(c, why);

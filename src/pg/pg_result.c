@@ -182,3 +182,12 @@ bool pg_result_doubtful(const struct pg_result *res)
         }
         return sqlstate != NULL;
 }
+
+void pg_result_describe_look(const struct pg_result *res, char ret_why[FITS_TEXT_BYTES])
+{
+        const char *sqlstate = pg_result_sqlstate(res);
+        const char *advice = sqlstate_advice(sqlstate);
+
+        snprintf(ret_why, FITS_TEXT_BYTES, "the tables cannot be looked at: %s (SQLSTATE %s)%s%s",
+                 pg_result_message(res), sqlstate, advice ? ": " : "", advice ? advice : "");
+}

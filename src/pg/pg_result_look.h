@@ -15,4 +15,7 @@ bool pg_result_unfit(const struct pg_result *res, char ret_why[FITS_TEXT_BYTES])
  * tables that fit: stored rows, missing objects, locks, and trouble of the server itself. */
 bool pg_result_doubtful(const struct pg_result *res);
 
+/* Why the check itself failed. */
+void pg_result_describe_look(const struct pg_result *res, char ret_why[FITS_TEXT_BYTES]);
+
 #endif
