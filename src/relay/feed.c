@@ -68,7 +68,7 @@ struct feed {
 static void give_up(struct feed *f, const char *why)
 {
         if (!f->error[0])
-                snprintf(f->error, FEED_ERROR_BYTES, "%s", why);
+                snprintf(f->error, FEED_ERROR_BYTES, "%.*s", FEED_ERROR_BYTES - 1, why);
         client_give_up(&f->client, why);
 }
 
