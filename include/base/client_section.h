@@ -10,7 +10,7 @@
 
 enum {
         CLIENT_NAME_BYTES = 41,    /* with its NUL */
-        CLIENT_ORIGIN_BYTES = 128, /* of a line's origin, see rules.h; likewise */
+        CLIENT_ORIGIN_BYTES = 128, /* of a line's origin (rules.h), with its NUL */
         CLIENT_WHERE_BYTES = 256,
 };
 
@@ -39,7 +39,7 @@ bool client_section_is(const char *section);
 int client_section_begin(struct config *config, const char *where, const char *section,
                          char ret_error[CONFIG_ERROR_BYTES]);
 
-/* Sets key = value of the section "client NAME", which was begun. Likewise. */
+/* Sets key = value of the section "client NAME", which was begun. Returns as client_section_begin does. */
 int client_section_set(struct config *config, const char *where, const char *section, const char *key,
                        const char *value, char ret_error[CONFIG_ERROR_BYTES]);
 

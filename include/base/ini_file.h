@@ -18,7 +18,7 @@ struct ini_file_ops {
                           const char *value, char *ret_error);
 };
 
-/* Reads the file; the first fault ends that. With @optional, a file that does not exist is as good as an empty one. */
+/* Reads the file; the first fault ends that. With @optional, a file that does not exist counts as empty. */
 int ini_file_read(const char *path, bool optional, const struct ini_file_ops *ops, void *ctx,
                   char ret_error[INI_FILE_ERROR_BYTES]);
 

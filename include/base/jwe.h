@@ -18,7 +18,7 @@
 /* Appends the JWE as JSON. */
 void jwe_encrypt(const struct jwk *key, const char *aad, struct slice plain, struct buf *out);
 
-/* Whether @json is one, and not plain JSON. False, too, where it is no JSON object. */
+/* Whether @json is a JWE. False for other JSON objects, and for text that is not a JSON object. */
 bool jwe_is(struct slice json);
 
 /* The name of the key in a protected header; false where it has none. */

@@ -49,7 +49,7 @@ void *must_calloc(size_t len, size_t item_bytes);
 void *must_realloc(void *memory, size_t bytes);
 char *must_strdup(const char *text);
 
-/* A counted array of @cap items, at least one, of @item_bytes each. */
+/* Returns a counted array of @cap items (at least one) of @item_bytes each. */
 void *memory_array(struct memory *m, size_t cap, size_t item_bytes);
 
 /* Doubles an array of *cap items of @item_bytes each and returns its new address. Start with *cap 0 and

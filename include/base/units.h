@@ -13,7 +13,7 @@ bool units_size(const char *text, uint64_t *ret);
 /* A duration with ms, s, m (or min), h or d after it; a plain number counts @plain_ms milliseconds. *ret is in milliseconds. */
 bool units_duration(const char *text, uint64_t plain_ms, uint64_t *ret);
 
-/* A whole number. Returns what is behind it, NULL where there is none or it does not fit. */
+/* Reads a whole number. Returns the text after it; NULL if there is no number or it does not fit. */
 const char *units_number(const char *text, uint64_t *ret);
 
 #endif

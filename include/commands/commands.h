@@ -28,7 +28,7 @@ int command_check(const struct config *config, bool config_only, const char *for
 int command_connection_create(const struct config *config, const char *platform, const char *id,
                               const char *file);
 
-/* Replaces the credentials of connection @id, read likewise. */
+/* Replaces the credentials of connection @id; reads them as create does. */
 int command_connection_update(const struct config *config, const char *id, const char *file);
 
 /* Prints the credentials of connection @id; onto a terminal only where it is told to. */

@@ -62,7 +62,7 @@ struct hierarchy_account {
         /* points into the line of the first object that names the account */
         struct json_string external_id;
         struct block *block;  /* contains external_id; the account holds a reference */
-        struct rules *client; /* likewise: by whose rules it is found; may be NULL */
+        struct rules *client; /* by whose rules it is found; a reference, as above; may be NULL */
 };
 
 /* A spending row that waits until the batch is written. */

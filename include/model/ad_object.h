@@ -77,7 +77,7 @@ void ad_object_list_deinit(struct ad_object_list *list);
  * external id, and the account's number, from 1 without a gap; an account that may be reached through some connections only
  * has a place for each. $5 int4[], $6 text[] each key: the number of its account, from 1, and the object's external id. One row
  * a key, in any order: the key's number from 1 (int4), how many accounts match (int8),
- * and the ad object's id, NULL where there is none or where not exactly one account matches. */
+ * and the ad object's id, NULL if there is no such object or not exactly one account matches. */
 extern const char ad_object_lookup_sql[];
 
 /* Names of ad objects. Parameter: $1 uuid[]. One result row per existing object, in any order: its number
@@ -88,7 +88,7 @@ extern const char ad_object_names_sql[];
  * objects are to have and $8 text[] the external ids of their parents (NULL: none). One row a key, in their
  * order: the key's number, how many accounts match, the account's id (all zeros where not exactly one); the
  * object's id and type (text), NULL where it is new; how many children it has, 0 where its type stays; its
- * parent so far, and the parent to be with its type, NULL where there is none. */
+ * parent so far, and the new parent with its type; NULL without one. */
 extern const char ad_object_resolve_sql[];
 
 /* Inserts objects, or updates those that differ, by (account, external id). Parameters: $1 uuid[] ids for

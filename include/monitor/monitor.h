@@ -37,7 +37,7 @@ struct monitor {
         /* when the configuration in use was read, microseconds since the Unix epoch */
         int64_t configured_us;
         int64_t expires_s;     /* when the certificate expires, seconds since the Unix epoch; 0 without TLS */
-        int64_t crl_expires_s; /* likewise, the first revocation list; 0 without one */
+        int64_t crl_expires_s; /* when the first revocation list expires; 0 without one */
         struct list waiting;   /* HTTP requests that wait for stats requested after they arrived */
         struct stats stats;    /* the latest */
         struct history history;

@@ -27,7 +27,7 @@ void clients_deinit(struct clients *c);
 /* The first one whose section names the peer; NULL where none does. */
 struct rules *clients_match(const struct clients *c, const struct peer *peer);
 
-/* The one of this name; NULL where there is none. */
+/* The section of this name; NULL if there is no such section. */
 struct rules *clients_find(const struct clients *c, const char *name);
 
 /* Those of a line's origin (rules.h): of a name without a section nothing is permitted. One reference. */

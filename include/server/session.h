@@ -31,14 +31,14 @@ struct session_ops {
         const char *(*admit)(void *ctx, struct session *s);
         /* The rules have changed: sets s->client. NULL, or the word that the session is to end with. */
         const char *(*admit_again)(void *ctx, struct session *s);
-        /* A session is gone: closed, and all its lines settled. */
+        /* A session has ended: closed, and all its lines settled. */
         void (*on_gone)(void *ctx);
 };
 
 /* Where the lines go. */
 struct session_sink_ops {
-        /* A line that is not empty. Its fate is to be told with session_settle, once, now or later; until then @s stays.
-         * @block holds the line's bytes. */
+        /* A line that is not empty. The owner calls session_settle exactly once, immediately or later; until
+         * then @s exists. @block contains the line's bytes. */
         void (*on_line)(void *ctx, struct session *s, uint64_t line_no, struct slice line,
                         struct block *block);
         /* As on_line, for a line longer than max_line, whose bytes were dropped. */
@@ -121,7 +121,7 @@ struct session {
         struct arrivals arrivals; /* times by clock_monotonic_us */
         struct client_log_entry log;
 
-        struct buf out; /* replies to send */
+        struct buf out; /* replies to be sent */
 };
 
 /* The socket of a client that has connected. */

@@ -21,8 +21,8 @@ enum { SESSIONS_STRANGERS_MAX = 1024 };
 
 struct session_limits {
         size_t max_line;              /* bytes */
-        unsigned idle_ms;             /* after so long without a whole line a session is ended; 0: never */
-        const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none, and may change */
+        unsigned idle_ms;             /* time without a whole line after which a session ends; 0: never */
+        const struct tls_server *tls; /* for TCP; its ctx is NULL without TLS, and may change */
 };
 
 struct sessions {
@@ -43,8 +43,8 @@ struct sessions {
         struct list strangers;
         _Atomic unsigned places[SESSION_PLACES]; /* sessions per place; other threads may read this */
         bool draining;
-        bool ending;                  /* nothing more is settled */
-        const struct tls_server *tls; /* for TCP; its ctx is NULL where there is none */
+        bool ending;                  /* no more lines will be settled */
+        const struct tls_server *tls; /* for TCP; its ctx is NULL without TLS */
         struct log_limit tls_failures;
         struct log_limit http_requests;
         struct client_log log;

@@ -54,7 +54,7 @@ void tls_server_deinit(struct tls_server *s);
 /* When the first certificate in the daemon's chain expires, in seconds since the Unix epoch; 0 without TLS. */
 int64_t tls_server_expires_s(const struct tls_server *s);
 
-/* When the first revocation list expires, after which no client is admitted; likewise, 0 without any. */
+/* When the first revocation list expires, after which no client is admitted, in seconds since the Unix epoch; 0 without a list. */
 int64_t tls_server_crl_expires_s(const struct tls_server *s);
 
 /* Whether the client's certificate is revoked by a list of @s, which was loaded later than the one that greeted it. */

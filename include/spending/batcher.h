@@ -17,7 +17,7 @@
  * (pace.h) from the last commit. Rows that come while one writer is busy are the next batch: that writer takes them. Others
  * stay out of it until the batch is worth a commit of its own, or the busy writer takes longer than usual.
  *
- * A full batch is sealed, and while one waits there is no room. If more comes all the same, from the resolver, say, another
+ * A full batch is sealed, and while one waits there is no room. If more rows come, from the resolver for example, another
  * batch is opened.
  *
  * While clients send in bulk, rows of clients that send little gather in a quick batch, small and written before the

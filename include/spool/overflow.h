@@ -15,7 +15,7 @@
 
 /* The side of the stages. */
 struct overflow_ops {
-        /* Sends a line on its way into the stages: takes over it. */
+        /* Takes over a line and sends it into the stages. */
         void (*route)(void *ctx, struct line *line);
         /* Gives up all lines in the stages, and the connections that are busy with some, for the reason @why: @cb gets
          * @cb_ctx, and takes over the lines in the order in which they were received. */
@@ -62,7 +62,7 @@ struct overflow {
         bool ending;
         uint64_t settled_at;     /* loop time in ms when the database last settled a line */
         uint64_t added_bytes;    /* since the state began */
-        uint64_t replayed_bytes; /* likewise */
+        uint64_t replayed_bytes; /* replayed since the diversion began */
 };
 
 /* Opens the spool; without one every line goes to the database. 0, or a code of enum err once the log was told why; to be
@@ -84,13 +84,13 @@ static inline bool overflow_diverts(const struct overflow *o)
         return o->state != OVERFLOW_DIRECT;
 }
 
-/* Whether lines may go into the spool now. */
+/* True if the spool can accept lines now. */
 bool overflow_has_room(const struct overflow *o);
 
 /* Takes over a good line of a client. */
 void overflow_add_take(struct overflow *o, const struct line *line);
 
-/* Takes over a line that the stages gave up: it goes into the spool, or stays there. */
+/* Takes over a line that the stages gave up: adds it to the spool, or leaves it there. */
 void overflow_keep_take(struct overflow *o, struct line *line);
 
 /* The database settled a line. */

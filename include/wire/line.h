@@ -23,11 +23,11 @@ struct line {
         struct spool_line *in_spool; /* its place there, if that is its source; else NULL */
         uint64_t number;             /* of the client's connection, from 1 */
         struct receipt receipt;
-        bool doubtful; /* it is counted as in a doubtful batch, by the pipeline */
-        bool resting;  /* it is counted as in a resting batch, by the pipeline */
+        bool doubtful; /* the pipeline has counted it in a doubtful batch */
+        bool resting;  /* the pipeline has counted it in a resting batch */
 };
 
-/* Who sent a line, for people. */
+/* Who sent a line, for messages. */
 struct line_from {
         const char *peer;    /* borrowed */
         uint64_t connection; /* number of the connection, counted from the daemon's start */
@@ -52,7 +52,7 @@ struct line_tally {
         uint64_t counts[LINE_OUTCOMES]; /* settled */
         uint64_t in_flight;             /* not settled */
         uint64_t unknown;               /* of these, waiting for an unknown object */
-        uint64_t resting;               /* likewise, retried from time to time */
+        uint64_t resting;               /* lines in flight that are retried from time to time */
         uint64_t abandoned;             /* given up */
 };
 
@@ -63,7 +63,7 @@ struct line_source {
         uint64_t last_hierarchy;  /* the hierarchy batch of its latest hierarchy line; 0: none */
         uint64_t in_flight;       /* its lines that are not settled */
         size_t unknown;           /* of these, waiting for an unknown object */
-        size_t doubtful;          /* likewise, in batches in which a bad one is looked for */
+        size_t doubtful;          /* lines in batches that are searched for a bad line */
 };
 
 /* A line of the source begins its way. */

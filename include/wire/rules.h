@@ -29,7 +29,7 @@ struct rules_quota {
         _Atomic unsigned connections;
 };
 
-/* What a worker counts of a client; it stays likewise. */
+/* What a worker counts for a client section; kept as long as its rules. */
 struct rules_tally {
         struct rules_tally *next;
         char name[CLIENT_NAME_BYTES];

@@ -218,7 +218,7 @@ static bool is_address(const char *value)
 {
         const char *colon = strrchr(value, ':');
         const char *end = NULL;
-        uint64_t port;
+        uint64_t port = 0;
 
         if (colon && is_host(value, (size_t)(colon - value)))
                 end = units_number(colon + 1, &port);

@@ -109,7 +109,7 @@ struct parts {
         bool other; /* any other member, which might change what the JWE means */
 };
 
-/* False where it is no JSON object. */
+/* Returns false if the text is not a JSON object. */
 static bool read_parts(struct slice json, struct parts *ret)
 {
         struct json_scratch scratch = {0};

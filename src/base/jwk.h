@@ -26,7 +26,7 @@ int jwk_set_load(struct jwk_set *s, const char *path, char ret_error[JWK_ERROR_B
 /* Wipes the keys. */
 void jwk_set_deinit(struct jwk_set *s);
 
-/* NULL where there is none of this name. */
+/* Returns NULL if no key has this id. */
 const struct jwk *jwk_set_find(const struct jwk_set *s, const char *kid);
 
 #endif

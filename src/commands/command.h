@@ -17,7 +17,7 @@ enum exit_status { DONE, FAILED, USAGE };
 /* Prints an error, one line on standard error; returns @status. */
 int command_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* NULL is "table". 0, or USAGE once it is told; @csv: whether that is a format, too. */
+/* NULL means "table". Returns 0, or USAGE after reporting the error. @csv: "csv" is a format, too. */
 int command_read_format(const char *text, bool csv, enum table_format *ret);
 
 /* A terminal that can only print (TERM=dumb). */

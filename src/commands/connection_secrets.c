@@ -127,7 +127,7 @@ struct rotation {
         uint64_t failed;
 };
 
-/* The plain text of a row, in @plain; false once it is told why not. */
+/* Decrypts a row into @plain. Returns false after reporting the error. */
 static bool open_row(struct rotation *r, const struct platform_connection_secret *row, const char *id,
                      char kid[JWK_KID_BYTES], struct buf *plain)
 {
@@ -147,7 +147,7 @@ static bool open_row(struct rotation *r, const struct platform_connection_secret
         return false;
 }
 
-/* 0, or FAILED once it is told. */
+/* Returns 0, or FAILED after reporting the error. */
 static int rotate_row(struct rotation *r, const struct platform_connection_secret *row)
 {
         struct buf plain = {0};
@@ -171,7 +171,7 @@ static int rotate_row(struct rotation *r, const struct platform_connection_secre
         return status;
 }
 
-/* One transaction: killed anywhere, it has changed nothing. Whoever else changes credentials waits for its end. */
+/* One transaction: killed anywhere, it has changed nothing. Other sessions that change credentials wait for its end. */
 static int rotate_all(struct rotation *r)
 {
         struct platform_connection_secrets secrets = {0};

@@ -14,12 +14,12 @@
 /* The process leaves no core file from now on, and no other process of its user may look into it. */
 void secrets_hide(void);
 
-/* Reads the keys of credentials.key_file, none where it is empty. 0, or FAILED once it is told; to be deinitialised in either
- * case. */
+/* Reads the keys of credentials.key_file; none if that setting is empty. Returns 0, or FAILED after reporting the error. The
+ * caller deinitialises @ret in either case. */
 int secrets_load_keys(const struct config *config, struct jwk_set *ret);
 
-/* Reads a JSON object of credentials from @file, or from standard input where that is NULL. 0, or FAILED once it is told; to be
- * wiped in either case. */
+/* Reads a JSON object of credentials from @file, or from standard input if that is NULL. Returns 0, or FAILED after reporting
+ * the error. The caller wipes the result in either case. */
 int secrets_read(const char *file, struct buf *out);
 
 /* Appends what is to be stored of @plain for connection @id: encrypted where there is a key. */

@@ -404,7 +404,7 @@ static void on_committed(void *ctx, const struct batch *batch, uint64_t us)
         batcher_committed(&((struct pipeline *)ctx)->batcher, batch, us);
 }
 
-/* The daemon is to end, and these rows would wait for longer. */
+/* The daemon is stopping, and these rows would have to wait longer. */
 static void abandon(struct pipeline *p, struct batch *batch)
 {
         for (size_t i = 0; i < batch->len; i++) {

@@ -1,4 +1,4 @@
-/* Who may write what, for the pipeline: the rules of now, who sends for whom, and the limits of a section. */
+/* Access rules in the pipeline: the present rules, clients that send on behalf of others, and the limits of a section. */
 #include "daemon/pipeline.h"
 
 enum { PACE_MS = 10 }; /* between looks whether a client may send more */

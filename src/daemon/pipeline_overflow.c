@@ -32,7 +32,7 @@ static void gather_batches(struct pipeline *p, struct evacuated *e)
         }
 }
 
-/* The order of arrival; lines that came out of the spool, which keeps their order, go first. */
+/* Sorts by order of receipt; replayed lines, which the spool keeps in order, come first. */
 static int compare_received(const void *a, const void *b)
 {
         const struct line *x = a;

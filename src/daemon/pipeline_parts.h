@@ -7,7 +7,7 @@
 
 /* Between pipeline.c, pipeline_crowding.c, pipeline_overflow.c and pipeline_stats.c. */
 
-/* Sends a line on its way into the stages: takes over it. */
+/* Takes over a line and sends it into the stages. */
 void pipeline_route_take(struct pipeline *p, struct line *line);
 
 /* The line is no more among those in which a bad one is looked for, or which are retried from time to time. */
@@ -31,7 +31,7 @@ void pipeline_open_crowding(struct pipeline *p);
 
 /* --- pipeline_stats.c --- */
 
-/* Whether lines can be stored, as far as it is known. */
+/* True if lines can be stored, as far as is known. */
 bool pipeline_database_up(const struct pipeline *p);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "daemon/pipeline_parts.h"
 
-/* The one that has been good for longest, or else is away since last. */
+/* Returns the connection that has worked for longest or, if none works, the one lost last. */
 static const struct pg_conn *best_writer(const struct pipeline *p)
 {
         const struct pg_conn *best = &p->writers[0].conn;
@@ -23,7 +23,7 @@ bool pipeline_database_up(const struct pipeline *p)
                pg_conn_good(&p->hierarchy.writer.conn);
 }
 
-/* @needed: without it no line, or no line of some kind, can be stored. */
+/* @needed: without this connection some kind of line cannot be stored. */
 static void add_conn(const struct pg_conn *c, bool needed, struct stats_database *d)
 {
         d->wanted++;

@@ -19,8 +19,8 @@
  *   {"time":"2026-11-23T17:00:00.000000Z","peer":"uid 1000, pid 4711","connection":3,"line":17,
  *    "client":"meta-sync","code":"bad_value","field":"amountCents","message":"...","record":"the line as it was sent"}
  *
- * "client" is the name of the sender's section, absent where there is none; "field" is absent where the reason is no single field's, "record" where the line was too long to be kept. What
- * is not UTF-8 in a line stands there as U+FFFD, and "lossy":true says so. A record longer than
+ * "client" is the name of the sender's section, absent without one; "field" is absent if the reason concerns no single field,
+ * "record" if the line was too long to be kept. Bytes that are not UTF-8 are replaced by U+FFFD, and "lossy":true says so. A record longer than
  * REJECTS_RECORD_BYTES is cut, and "cut":true says so.
  *
  * A line whose client was told that it is spooled has "spooled":true. The file is the only place that tells what

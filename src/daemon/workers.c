@@ -194,7 +194,7 @@ int workers_open(struct workers *ws, uv_loop_t *loop, const struct config *confi
         *ws = (struct workers){.receipt_clock.now_us = clock_now_us, .on_ended = ended, .ctx = ctx};
         ws->items = must_calloc(len, sizeof(*ws->items));
         if (mailbox_open(&ws->inbox, loop, ws) != 0)
-                abort(); /* the process has not begun anything yet */
+                abort(); /* at the very start */
         for (; ws->len < len && err == 0; ws->len++) {
                 struct config share = config_share(config, ws->len, len);
 

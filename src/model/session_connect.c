@@ -114,7 +114,7 @@ void session_use_password(const char *password, const char *file)
         setenv(PASSWORD_FILE, file, 1);
 }
 
-/* The first line of the file, "" where there is none to be read. */
+/* Reads the first line of the password file; "" if there is no such file. */
 static void read_password(char ret[PASSWORD_BYTES])
 {
         const char *path = getenv(PASSWORD_FILE);

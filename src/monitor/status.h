@@ -31,7 +31,7 @@ struct status {
         bool reload_failed;
         int64_t configured_us; /* when the configuration was read, microseconds since the Unix epoch */
         int64_t expires_s;     /* when the certificate expires, seconds since the Unix epoch; 0 without TLS */
-        int64_t crl_expires_s; /* likewise, the first revocation list; 0 without one */
+        int64_t crl_expires_s; /* when the first revocation list expires; 0 without one */
         const struct stats *stats; /* the sum of all workers */
         const struct history *history;
         const struct process_stats *process;

@@ -128,7 +128,7 @@ static void check_server(struct check *c, const char *url)
 {
         char address[300];
         char error[CONNECT_ERROR_BYTES];
-        char greeting[GREETING_BYTES];
+        char greeting[GREETING_BYTES] = "";
         int fd;
 
         read_address(url, address, sizeof(address));

@@ -16,7 +16,7 @@ bool session_may_begin_lines(const struct session *s);
 /* For the line_source of a session. */
 extern const struct line_source_ops session_source_ops;
 
-/* Whether all that was received is settled. */
+/* True if all received lines are settled. */
 bool session_settled(const struct session *s);
 
 /* Schedules session_flush for the end of the loop turn. */

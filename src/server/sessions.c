@@ -13,8 +13,8 @@ static bool has_room(const struct sessions *set)
         return set->sink.ops->why_paused(set->sink.ctx, NULL) == PAUSE_NONE;
 }
 
-/* Gives those that wait their turn while there is room; who got none, or has no room of its own, is first the
- * next time. */
+/* Gives waiting sessions their turns while there is room. A session without a turn, or without room of its
+ * own, comes first the next time. */
 static void give_turns(struct sessions *set)
 {
         struct list now;
@@ -68,7 +68,7 @@ static void end_unfinished(struct sessions *set)
 
         for (struct list *l = set->waiting.next; l != &set->waiting && !wanted; l = l->next)
                 wanted = session_waits_for_memory(container_of(l, struct session, waiting));
-        wanted &= has_room(set); /* else closing one would help nobody */
+        wanted &= has_room(set); /* otherwise ending one would not help */
         for (struct list *l = set->all.next; l != &set->all; l = l->next)
                 session_end_unfinished(container_of(l, struct session, all), wanted);
 }

@@ -80,7 +80,7 @@ static int64_t seconds_of(const ASN1_TIME *time)
         return time && ASN1_TIME_to_tm(time, &tm) == 1 ? timegm(&tm) : INT64_MAX;
 }
 
-/* All lists of the file; 0 where there is none. */
+/* Adds all lists of the file to @store and returns their number. */
 static size_t add_lists(X509_STORE *store, BIO *file, int64_t *ret_expires_s)
 {
         size_t lists = 0;

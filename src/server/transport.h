@@ -89,7 +89,8 @@ static inline bool transport_alive(const struct transport *t)
  * certificate. */
 void transport_peer(const struct transport *t, char ret[TRANSPORT_PEER_BYTES]);
 
-/* Who the client is, for rules: by the kernel's word of a Unix socket, and by its certificate. To be deinitialised. */
+/* Identifies the client: by the credentials that the kernel reports for a Unix socket, and by its certificate. The caller
+ * deinitialises @ret. */
 void transport_identify(const struct transport *t, struct peer *ret);
 
 /* Whether the client's certificate is on a revocation list that the server has now. */

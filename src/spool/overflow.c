@@ -45,7 +45,7 @@ static void enter(struct overflow *o, enum overflow_state state)
         o->replayed_bytes = 0;
 }
 
-/* Replayed lines that wait for long, and hold up no other. */
+/* The number of replayed lines that wait aside, so that others pass them. */
 static uint64_t set_aside(const struct overflow *o)
 {
         return o->tally.unknown + o->tally.resting;
@@ -118,7 +118,7 @@ static bool may_drain(void *ctx)
         if (o->ending)
                 return false;
         if (o->state != OVERFLOW_REPLAYING ||
-            memory_full(o->memory)) /* what fills it may wait for the spool itself */
+            memory_full(o->memory)) /* the lines in memory may themselves be waiting for the spool */
                 return o->tally.in_flight == set_aside(o);
         return o->ops->has_room(o->ctx);
 }
@@ -187,7 +187,7 @@ static void route_again(void *ctx, struct line *line)
         o->ops->route(o->ctx, line);
 }
 
-/* Ends the diversion where nothing is left. */
+/* Ends the diversion if nothing is left in the spool. */
 static void look_for_the_end(struct overflow *o)
 {
         if (!overflow_diverts(o) || o->ending || left(o) > 0 || o->spool.working || !spool_opened(&o->spool))

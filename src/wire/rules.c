@@ -17,7 +17,7 @@ enum {
 #define X(name) 1 << PLATFORM_##name |
         PLATFORMS_ALL = PLATFORM_MAP(X) 0,
 #undef X
-        BURST_MS = 100, /* what a client that was silent may send at once, in time of its rate */
+        BURST_MS = 100, /* a client that was silent may send the lines of so long in one burst */
         CHUNKS_PER_S = 100,
 };
 

@@ -158,7 +158,7 @@ class Matrix(Clients):
                 told = [json.loads(line) for line in pathlib.Path(f"{rejects}.spooled").read_text().splitlines()]
                 self.assertEqual([(r["code"], r["client"]) for r in told], [("not_permitted", "sync")] * len(other))
                 self.assertEqual(self.db.count(), sum("kind" not in line for line in own))
-                # who sends them again may write everything, who sent them first may not
+                # the client that replays them may write everything, the first sender may not
                 args = ["rejects", "replay", f"{rejects}.spooled", "--socket", d.socket]
                 done = run_ingestd(self.db, *args)
                 self.assertEqual(done.returncode, 1, done.stdout)

@@ -147,11 +147,13 @@ static void test_migrate(void **state)
         assert_int_equal(run(STATUS, "", 0), 0);
         assert_string_equal(
                 output,
-                "0001_schema.sql pending\n0002_timescaledb_spending.sql pending\n0003_report.sql pending\n");
+                "0001_schema.sql pending\n0002_timescaledb_spending.sql pending\n0003_report.sql pending\n"
+                "0004_relay.sql pending\n");
         assert_int_equal(run(MIGRATE, "", 0), 0);
         assert_string_equal(
                 output,
-                "0001_schema.sql applied\n0002_timescaledb_spending.sql applied\n0003_report.sql applied\n");
+                "0001_schema.sql applied\n0002_timescaledb_spending.sql applied\n0003_report.sql applied\n"
+                "0004_relay.sql applied\n");
         assert_int_equal(run(MIGRATE, "", 0), 0);
         assert_string_equal(output, "nothing to do: all 3 migrations are applied\n");
         assert_int_equal(run(STATUS, "", 0), 0);
@@ -171,7 +173,7 @@ static void test_unreachable(void **state)
         (void)state;
         set_url(url);
         assert_int_equal(run(MIGRATE, "", 0), 1);
-        assert_told("check database.url");
+        assert_told("correct host and port in database.url");
         assert_int_equal(run(LIST, "", 0), 1);
         assert_told("cannot connect to the database");
         assert_int_equal(create("META", NULL, "{}"), 1);

@@ -302,7 +302,7 @@ static void lose_idle(struct story *s)
         fake_lose(&s->writer.conn);
 }
 
-/* One step. False where nothing is left to do. */
+/* One step. Returns false if nothing is left to do. */
 static bool step(struct story *s)
 {
         struct pg_conn *c = &s->writer.conn;

@@ -66,7 +66,7 @@ static void on_too_long(void *ctx, struct session *s, uint64_t line_no)
         session_settle(s, line_no, LINE_REJECTED, &reject);
 }
 
-/* Every second session is held back earlier than the others. */
+/* Every second session is refused room earlier than the others. */
 static bool has_room_for(const struct fixture *f, const struct session *s)
 {
         return s->number % 2 == 0 || f->pending_len < IN_FLIGHT / 2;

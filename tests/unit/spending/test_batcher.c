@@ -519,7 +519,7 @@ static void test_rows_of_small_clients_have_a_bound_beside_bulk(void **state)
         for (; batcher_has_quick_room(&f.batcher); n++)
                 add_one(&f, 400, true);
         assert_int_equal(n, pace_quick(&f.batcher.pace));
-        add_one(&f, 400, true); /* it comes all the same */
+        add_one(&f, 400, true); /* a row of the resolver is added even without room */
         assert_non_null(f.batcher.open);
         commit(&f, 0);
         assert_int_equal(f.writing[0]->len, n);

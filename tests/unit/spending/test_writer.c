@@ -32,8 +32,8 @@ struct story {
         unsigned settled[LINES + 1]; /* how often each line was settled, by its number */
         unsigned outcomes[LINE_OUTCOMES];
         bool committing; /* the answer says that rows are durable */
-        bool blocked;    /* the socket takes no more for now */
-        bool obstacles;  /* something may stand against fk_by_batch */
+        bool blocked;    /* the socket accepts no more data for now */
+        bool obstacles;  /* the server may not allow fk_by_batch */
         bool closed;
 };
 

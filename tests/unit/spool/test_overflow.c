@@ -153,7 +153,7 @@ static void feed(struct spool *p)
                         continue;
                 story->cursor = i + 1;
                 story->stored[i].id = i;
-                story->stored[i].from = (struct line_from){"somebody", 1, i + 1, "somebody's"};
+                story->stored[i].from = (struct line_from){"sender", 1, i + 1, "sender's"};
                 story->places[i] = FED;
                 story->lines[i].in_spool = &story->stored[i];
                 story->lines[i].block = block_ref(story->block);
@@ -270,7 +270,7 @@ static bool is_connected(void *ctx)
 static struct rules *rules_of(void *ctx, const char *origin)
 {
         (void)ctx;
-        assert_string_equal(origin, "somebody's");
+        assert_string_equal(origin, "sender's");
         return NULL;
 }
 
@@ -320,7 +320,7 @@ static void leave_unsettled(struct line_source *source, const struct line *line)
 static struct line_from from_client(const struct line_source *source, const struct line *line)
 {
         (void)source;
-        return (struct line_from){"somebody", 1, line->number, "somebody's"};
+        return (struct line_from){"sender", 1, line->number, "sender's"};
 }
 
 static void send_next(struct story *s)
