@@ -13,14 +13,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <uv.h>
 
 #include "base/err.h"
 #include "base/log.h"
 #include "daemon/fresh.h"
+#include "daemon/process.h"
 #include "daemon/reject_file.h"
 #include "daemon/schema_check.h"
 #include "daemon/service.h"
@@ -208,22 +207,6 @@ static void on_schema_change(void *ctx)
 
 /* --- reading the configuration again --- */
 
-/* Each client needs a file descriptor; the soft limit is often 1024, the hard limit much higher. */
-static void raise_descriptor_limit(const struct config *config)
-{
-        rlim_t want = (rlim_t)config->limits.max_connections + 256 +
-                      (16 + SESSIONS_STRANGERS_MAX) * (rlim_t)config->daemon.workers;
-        struct rlimit limit;
-
-        if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want)
-                return;
-        limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
-        if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < want)
-                log_warn(
-                        "limits.max_connections is %u, but only %llu descriptors may be open (RLIMIT_NOFILE)",
-                        config->limits.max_connections, (unsigned long long)limit.rlim_cur);
-}
-
 static int load_tls(struct daemon *d)
 {
         char error[TLS_ERROR_BYTES];
@@ -271,7 +254,7 @@ static void use_fresh(struct daemon *d, struct fresh *f)
                 workers_set_tls(&d->workers, &d->tls);
         }
         log_set_level(d->config->log.level);
-        raise_descriptor_limit(d->config);
+        process_raise_descriptor_limit(d->config);
         workers_set_config(&d->workers, d->config);
         workers_set_clients(&d->workers, d->config);
         log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_RELOADED),
@@ -486,38 +469,12 @@ static int listen_all(struct daemon *d)
         return err ? err : check_plain_tcp(d, c, "");
 }
 
-/* The process holds the database's password and the certificate's key: it writes no core file, and no other
- * process of its user may read its memory. A sanitizer needs that access. */
-static void hide_memory(void)
-{
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-#endif
-}
-
 static void warn_of_password_file(const struct config *c)
 {
         char why[CONFIG_ERROR_BYTES];
 
         if (config_check_password_file(c, why))
                 log_warn("%s", why);
-}
-
-static void seed_jitter(void)
-{
-        srandom((unsigned)(uv_hrtime() ^ (uint64_t)getpid()));
-}
-
-/* Connecting to the database, the spool, the reject file and rejects.replay_unknown use libuv's thread pool.
- * A connection attempt may take ten seconds and must not delay the disk. libuv reads this variable when its
- * first thread is needed. */
-static void make_threads(const struct config *config)
-{
-        unsigned connections = config->database.writers + 3 * config->daemon.workers;
-        char threads[16];
-
-        snprintf(threads, sizeof(threads), "%u", connections + 4);
-        setenv("UV_THREADPOOL_SIZE", threads, 1);
 }
 
 static int start(struct daemon *d)
@@ -574,11 +531,8 @@ int daemon_run(struct config *config, const struct config_source *source)
         d->config = config;
         d->source = source;
         signal(SIGPIPE, SIG_IGN);
-        seed_jitter();
-        hide_memory();
+        process_prepare(config);
         warn_of_password_file(config);
-        raise_descriptor_limit(config);
-        make_threads(config);
         init_handles(d);
         listener_init(&d->listener, &d->loop, on_connection, has_room, d);
         service_init(&d->service, &d->loop, on_ask_alive, d);
