@@ -196,10 +196,8 @@ static void gap(struct screen *s)
 }
 
 /* All text passes through here, so none can move the cursor. */
-static void put(struct screen *s, enum style style, const char *fmt, ...)
-        __attribute__((format(printf, 3, 4)));
-
-static void put(struct screen *s, enum style style, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void put(struct screen *s, enum style style, const char *fmt,
+                                                      ...)
 {
         char text[TEXT_BYTES];
         char shown[TEXT_BYTES];
