@@ -16,8 +16,8 @@ static const char hypertable_sql[] =
 
 /* Superusers are not limited; reserved_connections is PostgreSQL 16's. */
 static const char connections_sql[] =
-        "SELECT (SELECT CASE WHEN rolsuper THEN -1 ELSE rolconnlimit END FROM pg_roles WHERE rolname = current_user)::int8, "
-        "(SELECT CASE WHEN (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN -1 ELSE datconnlimit END "
+        "SELECT (SELECT CASE WHEN rolsuper THEN -1 ELSE rolconnlimit END FROM pg_roles WHERE rolname = session_user)::int8, "
+        "(SELECT CASE WHEN (SELECT rolsuper FROM pg_roles WHERE rolname = session_user) THEN -1 ELSE datconnlimit END "
         "FROM pg_database WHERE datname = current_database())::int8, "
         "current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8 "
         "- coalesce(current_setting('reserved_connections', true)::int8, 0)";

@@ -74,7 +74,7 @@ class Connecting(TestCase):
         self.db.execute("ALTER TABLE ad_objects RENAME TO away")
         client = d.client()
         client.send(record(externalId="2"))
-        wait_until(lambda: "ad_objects" in d.log(), "the log says so")
+        wait_until(lambda: "tables are missing: run boris-ingestd migrate" in d.log(), "the log says so")
         self.db.execute("ALTER TABLE away RENAME TO ad_objects")
         self.assertEqual(client.finish().counts(), (1, 1, 0, 0))
         self.assertNotIn("connection lost", d.log())

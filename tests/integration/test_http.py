@@ -168,7 +168,7 @@ class Counts(HttpCase):
 
     def test_latest_rejects_are_newest_first_without_line_content(self):
         daemon, page = self.watched()
-        daemon.send(*(record(amountCents=1, bogus="TOP_SECRET") for _ in range(60)), record(currency="x"))
+        daemon.send(*(record(**{f"bogus{n}": "TOP_SECRET"}) for n in range(60)), record(currency="x"))
         text = page.get("/status.json").text
         self.assertNotIn("TOP_SECRET", text)
         latest = json.loads(text)["latestRejects"]
