@@ -499,6 +499,6 @@ int command_check(const struct config *config, bool config_only, const char *for
                 table_print(&c.table, stdout, format, NULL);
         table_deinit(&c.table);
         if (c.wrong > 0)
-                return command_fail(FAILED, "%u of %u things are wrong: see above for each", c.wrong, c.done);
+                return command_fail(FAILED, "%u of %u checks failed (see above)", c.wrong, c.done);
         return DONE;
 }

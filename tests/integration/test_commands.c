@@ -180,7 +180,7 @@ static void test_unreachable(void **state)
         assert_told("cannot connect to the database");
         assert_int_equal(run(CHECK, "", 0), 1);
         assert_contains(output, "wrong  database: ");
-        assert_told("1 of 2 things are wrong");
+        assert_told("1 of 2 checks failed");
 }
 
 /* --- check --- */
