@@ -55,6 +55,8 @@ static void on_timer(uv_timer_t *timer)
 
         if (pg_conn_ready(&c->db))
                 pg_conn_command(&c->db, FITS_LOOK_SQL);
+        else if (c->db.unfit[0]) /* a new connection's first look */
+                set_trouble(c, c->db.unfit);
         else if (c->state == SCHEMA_UNKNOWN && (c->db.connect_failures > 0 || late))
                 set_state(c, SCHEMA_AWAY);
         uv_timer_set_repeat(timer, c->state == SCHEMA_UNKNOWN ? LOOK_MS : AGAIN_MS);
