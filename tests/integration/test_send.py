@@ -222,7 +222,7 @@ class Send(SendCase, TestCase):
 
     def test_wrong_usage(self):
         path = self.file(text(record()))
-        for args, word in (([], "FILE"), ([path, "more"], "too many"), ([path, "--retry", "x"], "--retry"),
+        for args, word in (([], "FILE"), ([path, "more"], "unexpected argument"), ([path, "--retry", "x"], "--retry"),
                            ([path, "--retry", "-1"], "--retry"), ([path, "--tcp", "nonsense"], "--tcp"),
                            ([path, "--tcp", "a:1", "--socket", "b"], "--socket"), ([path, "--yes"], "--yes")):
             done = run_ingestd(None, "send", *args)
