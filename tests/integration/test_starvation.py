@@ -55,8 +55,7 @@ class Starvation(TestCase):
     def give_up(self, d, connect, half_close):
         clients = []
         for _ in range(5):
-            wait_until(lambda: self.admitted(connect), "all places are free again", timeout=20, pause=0.5)
-            clients.append(connect())
+            clients.append(wait_until(lambda: self.admitted(connect), "all places are free again", timeout=20, pause=0.5))
         for client in clients:
             fill(client, encode(record(amountCents=1)) * 1 + b"\n")
         if half_close:
@@ -65,20 +64,22 @@ class Starvation(TestCase):
             time.sleep(1)
         for client in clients:
             client.close()
-        wait_until(lambda: self.admitted(connect), "a place becomes free", timeout=20, pause=0.5)
+        wait_until(lambda: self.admitted(connect), "a place becomes free", timeout=20, pause=0.5).close()
 
     @staticmethod
     def admitted(connect):
+        """A client that was not turned away; None where it was."""
         client = connect()
-        client.sock.settimeout(0.2)
+        client.sock.settimeout(0.5)
         try:
-            return client.sock.recv(1000) == b""
+            client.sock.recv(1000)
         except TimeoutError:
-            return True
+            client.sock.settimeout(60)
+            return client
         except ConnectionResetError:
-            return False
-        finally:
-            client.close()
+            pass
+        client.close()
+        return None
 
     def test_connection_limit_excludes_clients_that_are_gone(self):
         d = self.daemon(limits__max_connections=5, limits__memory_bytes="16M", database__url=NOBODY,
