@@ -21,9 +21,11 @@ static void set_url(char *url)
                                             .tls_cert = none,
                                             .tls_key = none,
                                             .tls_client_ca = none,
+                                            .tls_client_crl = none,
                                             .allow_users = none,
                                             .allow_groups = none},
                                  .http.listen = none,
+                                 .credentials.key_file = none,
                                  .rejects.file = none,
                                  .spool.dir = none};
 }
