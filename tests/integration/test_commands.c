@@ -299,7 +299,7 @@ static void test_connection(void **state)
         assert_told("already exists");
         assert_int_equal(run(LIST, "", 0), 0);
         assert_contains(output, "0b000000-0000-4000-8000-0000000000ff TIKTOK     created 20");
-        assert_contains(output, ", 0 ad accounts\n");
+        assert_contains(output, ", 0 ad accounts, plain credentials\n");
         assert_null(strstr(output, "s3cr3t"));
 }
 
@@ -316,7 +316,7 @@ static void test_connection_refused(void **state)
                 {"{\"s3cr3t\":1,\"s3cr3t\":2}", "no valid JSON"},
                 {"[\"s3cr3t\"]", "must be a JSON object"},
                 {"\"s3cr3t\"", "must be a JSON object"},
-                {"{\"s3cr3t\":\"\\u0000\"}", "the database refuses the credentials"},
+                {"{\"s3cr3t\":\"\\u0000\"}", "the credentials hold what PostgreSQL's jsonb cannot"},
         };
         char *big = malloc((1 << 20) + 3);
 

@@ -110,9 +110,9 @@ class Notify(ServiceTest):
         self.addCleanup(empty.close)
         daemon = self.service(empty)
         self.wait_said("READY=1")
-        wait_until(lambda: "Clients wait: database: tables are missing: run boris-ingestd migrate" in self.manager.status(),
+        wait_until(lambda: "Clients wait: database: TimescaleDB is not in this database: run boris-ingestd migrate" in self.manager.status(),
                    "a status")
-        self.assertIn("tables are missing: run boris-ingestd migrate", daemon.log())
+        self.assertIn("TimescaleDB is not in this database: run boris-ingestd migrate", daemon.log())
         subprocess.run([INGESTD, "migrate"], env=dict(os.environ, DATABASE_URL=empty.url), check=True,
                        stdout=subprocess.DEVNULL)
         wait_until(lambda: "migrate" not in self.manager.status(), "a new status")
