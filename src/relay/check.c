@@ -366,7 +366,6 @@ int relay_check(const struct config *config)
         fflush(stdout);
         if (c.wrong == 0)
                 return 0;
-        fprintf(stderr, "boris-ingestd-relay: %u of %u checks failed (see above)\n", c.wrong,
-                c.done);
+        fprintf(stderr, "boris-ingestd-relay: %u of %u checks failed (see above)\n", c.wrong, c.done);
         return 1;
 }
