@@ -16,8 +16,9 @@
 
 enum {
         PACE_COMMIT_MS = 50,
-        PACE_ROWS_MIN = 100, /* a target is no smaller, but for the limits */
-        PACE_BYTES_MIN = 64 * 1024,
+        /* A target is not smaller, unless a limit is: where commits themselves are slow, small batches would store little. */
+        PACE_ROWS_MIN = 2000,
+        PACE_BYTES_MIN = 1024 * 1024,
 };
 
 struct pace_limits {

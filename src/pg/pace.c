@@ -1,8 +1,6 @@
 #include "pg/pace.h"
 
 enum {
-        START_ROWS = 1000,
-        START_BYTES = 512 * 1024,
         GAP_PART = 2,       /* of what a commit takes beside its rows */
         SMALL_PART = 4,     /* of a target is small */
         TARGET_INERTIA = 4, /* the last batch counts for one of so many */
@@ -30,7 +28,7 @@ void pace_set_limits(struct pace *p, const struct pace_limits *limits)
 
 void pace_init(struct pace *p, const struct pace_limits *limits)
 {
-        *p = (struct pace){.rows = START_ROWS, .bytes = START_BYTES};
+        *p = (struct pace){.rows = PACE_ROWS_MIN, .bytes = PACE_BYTES_MIN};
         pace_set_limits(p, limits);
 }
 

@@ -454,7 +454,7 @@ static void test_a_small_batch_teaches_no_target(void **state)
         pace_init(&p, &(struct pace_limits){.rows = 10000, .bytes = 8 << 20, .linger_ms = 50});
         for (int i = 0; i < 100; i++)
                 pace_learn(&p, 3, 1200, 300 * 1000);
-        assert_int_equal(p.rows, 1000);
+        assert_int_equal(p.rows, PACE_ROWS_MIN);
 }
 
 /* --- room --- */
