@@ -31,7 +31,7 @@ int command_connection_create(const struct config *config, const char *platform,
 /* Replaces the credentials of connection @id; reads them as create does. */
 int command_connection_update(const struct config *config, const char *id, const char *file);
 
-/* Prints the credentials of connection @id; onto a terminal only where it is told to. */
+/* Prints the credentials of connection @id; onto a terminal only with --to-terminal. */
 int command_connection_show(const struct config *config, const char *id, bool to_terminal);
 
 /* Encrypts all credentials with the first key of credentials.key_file. */

@@ -47,8 +47,8 @@ void ad_account_list_deinit(struct ad_account_list *list);
 extern const char ad_account_watch_sql[];
 
 /* For pg_conn: inserts accounts, or updates those that differ, by (connection, external id). Parameters: $1
- * uuid[] connections, then text[] external ids, names (may be NULL), currencies, timezones, and the platforms of which
- * the connection must be, with spaces between them (NULL: any); no key twice. One
+ * uuid[] connections, then text[] external ids, names (may be NULL), currencies, timezones, and the permitted
+ * platforms of the connection, separated by blanks (NULL: any); no key twice. One
  * row an account, in their order: its number from 1 (int4), its enum db_write, and two bool: whether there is
  * such a connection (else nothing is written), whether the account is new. Accounts that were written under
  * another key than given come last, without a number. */

@@ -3,10 +3,9 @@
 
 #include <stdbool.h>
 
-/* What an error text of a failed attempt to connect means. libpq gives no SQLSTATE for it, only words: the server's in its own
- * language, of which English is known. */
+/* Interprets the error text of a failed connection attempt. libpq gives no SQLSTATE for it. Only English texts are recognised. */
 
-/* What to do; NULL where the text is not known. */
+/* Returns what the operator can do; NULL if the text is not known. */
 const char *connect_advice(const char *error);
 
 /* Whether a role, database or server has no connection left. */

@@ -42,7 +42,7 @@ void migration_list_deinit(struct migration_list *list);
 typedef void migration_report_cb(void *ctx, const char *name, const char *what);
 
 /* Applies pending migrations, each file in a transaction of its own together with its row in the ledger, the
- * table boris_ingestd_migrations. Of several concurrent runs one works and the others wait. Tables that
+ * table boris_ingestd_migrations. Concurrent runs wait for each other. Tables that
  * Drizzle created are adopted: they are compared with those of the first file, and missing constraints and
  * indexes are added; any other difference is refused with ERR_SCHEMA. Once all files are applied, the
  * database is compared and repaired (repair.h); remaining differences are ERR_SCHEMA. Returns 0 or a code of

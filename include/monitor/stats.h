@@ -167,7 +167,7 @@ struct stats {
         struct stats_spool spool;
         struct stats_reject_file rejects_file; /* filled by the main thread */
 
-        /* By the names that clients gave; those that found no room count as unnamed. Only where it is told more than counts. */
+        /* Counts by the name that a client gave in its hello line; names beyond the array count as unnamed. Empty for STATS_COUNTS. */
         struct stats_client clients[STATS_CLIENTS_MAX];
         size_t clients_len;
 

@@ -37,7 +37,7 @@ struct pace {
 void pace_init(struct pace *p, const struct pace_limits *limits);
 void pace_set_limits(struct pace *p, const struct pace_limits *limits);
 
-/* A batch of so many rows was committed, @us after a writer took it. */
+/* Adapts the target to a commit: a writer took a batch of @rows rows and @bytes bytes, and committed it @us later. */
 void pace_learn(struct pace *p, size_t rows, size_t bytes, uint64_t us);
 
 static inline bool pace_full(const struct pace *p, size_t rows, size_t bytes)
@@ -45,13 +45,13 @@ static inline bool pace_full(const struct pace *p, size_t rows, size_t bytes)
         return rows >= p->rows || bytes >= p->bytes;
 }
 
-/* So many rows are worth another writer, while one is busy. */
+/* The number of rows for which a second writer starts while the first is busy. */
 static inline size_t pace_worth(const struct pace *p)
 {
         return p->rows / 4 + 1;
 }
 
-/* Rows that a quick batch has at most. */
+/* The most rows of a quick batch. */
 static inline size_t pace_quick(const struct pace *p)
 {
         return p->rows / 8 + 1;

@@ -8,8 +8,8 @@
 
 #include "base/client_section.h"
 
-/* Who is a client of a section: "user:NAME", "group:NAME" by what the kernel says of the peer of a Unix socket, "certificate:NAME"
- * by the names in a TLS client's certificate. */
+/* Finds a client's section: "user:NAME" and "group:NAME" match the credentials that the kernel reports for a Unix socket's peer,
+ * "certificate:NAME" matches the names in a TLS client's certificate. */
 
 /* What is known of a peer. */
 struct peer {

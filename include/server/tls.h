@@ -38,7 +38,8 @@ enum tls_result {
 struct tls_files {
         const char *cert; /* with its chain */
         const char *key;
-        const char *client_ca;  /* the authorities of which one must have signed a client's certificate */
+        const char
+                *client_ca; /* PEM file of authorities; one of them must have signed a client's certificate */
         const char *client_crl; /* what these have revoked, by each of the chain; "" for none */
 };
 

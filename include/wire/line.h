@@ -15,10 +15,9 @@ struct rules;
 
 /* A line being processed, and its origin. Its holder settles it exactly once. */
 struct line {
-        struct block *block; /* contains the line's bytes; the line holds a reference */
-        struct slice text;   /* as sent; points into the block */
-        struct rules
-                *client; /* of its sender, of which the line holds a reference; NULL: there are no rules */
+        struct block *block;         /* contains the line's bytes; the line holds a reference */
+        struct slice text;           /* as sent; points into the block */
+        struct rules *client;        /* the sender's rules; the line holds a reference; NULL: no rules */
         struct line_source *source;  /* a session, or the spool */
         struct spool_line *in_spool; /* its place there, if that is its source; else NULL */
         uint64_t number;             /* of the client's connection, from 1 */
@@ -42,8 +41,8 @@ struct line_source_ops {
         /* Nobody will settle the line. */
         void (*give_up)(struct line_source *source, const struct line *line);
         struct line_from (*from)(const struct line_source *source, const struct line *line);
-        /* Its lines were acked before. So they are older than those of other sources, and nobody is told if one is
-         * rejected. */
+        /* The daemon acked these lines before. They are older than those of other sources, and no client gets a reply if
+         * one is rejected. */
         bool acked;
 };
 

@@ -17,9 +17,8 @@
 /* What the client of a section [client NAME] may write. A line has the client that its sender was when it was received;
  * where there are no sections it has none, and everything is permitted.
  *
- * Nothing that a client is told of what it may not write depends on what is in the database: the record's own
- * words are judged before anything is looked up, and what they do not tell (through which platform connection an
- * account is reached) is looked up among the client's own platform connections only. So there is nothing to hide. */
+ * The reply to a line that is not permitted does not depend on the database. The worker judges the record's own names before it
+ * looks anything up. It looks for the account's platform connection among the client's own platform connections only. */
 
 /* What all workers share of a client. It stays until the daemon ends, by its name, whatever becomes of its section. */
 struct rules_quota {

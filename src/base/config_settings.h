@@ -10,7 +10,7 @@
 
 enum setting_type {
         TYPE_STRING,
-        TYPE_PATH,    /* at most so long, or "" */
+        TYPE_PATH,    /* a path of at most the length given, or "" */
         TYPE_FILE,    /* a path that may be "credential:NAME" */
         TYPE_ADDRESS, /* "", host:port or [v6]:port */
         TYPE_UINT,

@@ -127,7 +127,7 @@ int ini_file_read(const char *path, bool optional, const struct ini_file_ops *op
         if (!f.stream)
                 return ini_file_fail(ret_error, "%s: %s", f.name, strerror(errno));
         bad_line = ini_parse_stream(next_line, &f, on_setting, &f);
-        if (bad_line > 0 && (!f.err || (unsigned)bad_line < f.line)) /* the first fault is told */
+        if (bad_line > 0 && (!f.err || (unsigned)bad_line < f.line)) /* report the first fault only */
                 f.err = ini_file_fail(ret_error, "%s:%d: neither [section] nor key = value nor a comment",
                                       f.name, bad_line);
         else if (bad_line < 0 && !f.err)

@@ -513,7 +513,7 @@ static bool read_any(struct json_reader *r, struct json_value *ret, XXH128_hash_
 }
 
 /* Checks jsonb's output length of an array or object. jsonb writes out exponents and adds a blank after each
- * comma and colon (at most half as many as there are bytes); strings never become longer. */
+ * comma and colon, which lengthens the text by half at most; strings never become longer. */
 static __attribute__((noinline)) void look_at_length(struct json_reader *r, const struct json_value *value)
 {
         if (r->text_max > 0 && (value->type == JSON_ARRAY || value->type == JSON_OBJECT) &&

@@ -373,7 +373,7 @@ static void add_record_params(struct array_text *p, const struct spending_record
         array_text_add(&p[10], rec->metrics);
 }
 
-/* Chooses the rows for one query: those keyed by id alone, or the others. */
+/* Selects the rows of one query: with @any_time the rows keyed by id alone, else the others. */
 static void choose_rows(struct against *a, const struct judged *judged, bool any_time)
 {
         a->asked_len = 0;

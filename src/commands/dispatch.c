@@ -425,7 +425,7 @@ static int fail_foreign_option(const struct command *c, enum argument_option opt
         return 2;
 }
 
-/* systemd gives no credentials to the commands of ExecReload=, one of which may check the configuration. */
+/* systemd passes no credentials to ExecReload= commands, so a check before a reload cannot read them. */
 static bool needs_password(const struct arguments *a, const struct config *config)
 {
         return !a->options[OPTION_CONFIG_ONLY] || !config_credential_absent(config->database.password_file);

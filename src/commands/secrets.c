@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "base/hide_memory.h"
 #include "base/json.h"
 #include "commands/command.h"
 
@@ -19,9 +19,7 @@ void secrets_hide(void)
         static const struct rlimit none = {0, 0};
 
         setrlimit(RLIMIT_CORE, &none);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-#endif
+        hide_memory();
 }
 
 void secrets_wipe(struct buf *b)

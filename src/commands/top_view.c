@@ -311,7 +311,7 @@ static double largest(const cJSON *values)
         return most;
 }
 
-/* Draws as many of the newest values as fit, the newest at the right. */
+/* Draws the newest values that fit the width, the newest at the right. */
 static void put_spark(struct screen *s, const cJSON *status, const char *what, const char *path,
                       char *(*how)(double n, char ret[HUMAN_BYTES]))
 {

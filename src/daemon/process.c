@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <uv.h>
 
+#include "base/hide_memory.h"
 #include "base/log.h"
 #include "server/sessions.h"
 
@@ -25,15 +25,6 @@ void process_raise_descriptor_limit(const struct config *config)
                 log_warn(
                         "limits.max_connections is %u, but only %llu descriptors may be open (RLIMIT_NOFILE)",
                         config->limits.max_connections, (unsigned long long)limit.rlim_cur);
-}
-
-/* The process holds the database's password and the certificate's key: it writes no core file, and no other
- * process of its user may read its memory. A sanitizer needs that access. */
-static void hide_memory(void)
-{
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-#endif
 }
 
 static void seed_jitter(void)

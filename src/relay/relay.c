@@ -10,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/prctl.h>
 #include <uv.h>
 
+#include "base/hide_memory.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/uuid.h"
@@ -218,14 +218,6 @@ static void close_all(struct relay *r)
                 partition_join(&r->partitions[i]);
         nats_close(&r->nats);
         free(r->partitions);
-}
-
-/* There are passwords in it. A sanitizer has to look into it. */
-static void hide_memory(void)
-{
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-#endif
 }
 
 int relay_run(const struct config *config)
