@@ -125,13 +125,19 @@ const char spending_merge_ids_sql[] =
         MERGE_SQL("(SELECT u.*, min(u.n) OVER (PARTITION BY u.id) AS first_n FROM " GIVEN_SQL
                   ") AS i WHERE i.n = i.first_n AND (SELECT count(*) FROM spending s WHERE s.id = i.id) = 0");
 
-/* If several rows have the id, one equal row is enough. */
-#define COMPARE_SQL(which)                                                                                   \
-        "SELECT u.n::int4, (SELECT bool_or((s.ad_object_id, s.period_start, s.period_end, s.amount_cents, "  \
-        "s.currency, s.impressions, s.clicks, s.conversions, s.metrics::text) IS NOT DISTINCT FROM "         \
-        "(u.ad_object_id, u.period_start, u.period_end, u.amount_cents, u.currency, u.impressions, "         \
-        "u.clicks, u.conversions, u.metrics::text)) FROM spending s WHERE s.id = u.id" which                 \
-        ") FROM " GIVEN_SQL
+/* clang-format off */
+#define VALUES_SQL(row, metrics) \
+        "ROW(" row ".ad_object_id, " row ".period_start, " row ".period_end, " row ".amount_cents, " \
+        row ".currency::text, " row ".impressions, " row ".clicks, " row ".conversions, " metrics ")"
+
+/* If several rows have the id, one equal row is enough. Rows whose bytes are equal (*=, "record image"
+ * operator) need no conversion of metrics to text. */
+#define COMPARE_SQL(which) \
+        "SELECT u.n::int4, (SELECT bool_or(" \
+        VALUES_SQL("s", "s.metrics") "::record OPERATOR(pg_catalog.*=) " VALUES_SQL("u", "u.metrics") "::record OR " \
+        VALUES_SQL("s", "s.metrics::text") " IS NOT DISTINCT FROM " VALUES_SQL("u", "u.metrics::text") \
+        ") FROM spending s WHERE s.id = u.id" which ") FROM " GIVEN_SQL
+/* clang-format on */
 
 /* The two bounds exclude all other chunks from the plan. The subtraction hides the time from the index on
  * collected_at, in which all rows of a collection are equal: in a chunk without statistics the planner
