@@ -137,6 +137,19 @@ class Settings(unittest.TestCase):
                     self.assertEqual((second.counts(), second.rejects), ((11, 0, 11, 0), {}))
                     self.assertEqual(rows, expected[2])
 
+    def test_large_values_are_compressed_as_chosen(self):
+        """By lz4, which is fast, unless the operator has chosen."""
+        metrics = {f"video_views_{n}": n for n in range(1000)}
+        for setting, method in (("", "lz4"), ("default_toast_compression = 'pglz'", "pglz")):
+            account, url = self.make_role(setting)
+            d = Daemon(Via(url))
+            try:
+                self.assertEqual(d.send(record(account, 1) | {"metrics": metrics}).ack["stored"], 1)
+                self.assertEqual(psql(url, "SELECT pg_column_compression(metrics) FROM spending s JOIN ad_objects o ON o.id = s.ad_object_id "
+                                           f"JOIN ad_accounts a ON a.id = o.ad_account_id WHERE a.external_id = '{account}'").strip(), method)
+            finally:
+                d.close()
+
     def test_harmful_defaults_are_reported(self):
         server.need_private()
         for setting, told in REFUSED.items():
