@@ -16,6 +16,8 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/ingestd-matrix-XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 passed=0 failed=() skipped=0
 
+# In pipes grep reads to the end, without -q: else what writes to it may die of SIGPIPE, and with pipefail that counts.
+
 # cell NAME COMMAND...: its output is shown only where it fails.
 cell() {
         local name=$1 from=$SECONDS
@@ -96,12 +98,12 @@ install_cell() (
         cmake --install build
         ini=$dir/prefix/etc/boris-ingestd/boris-ingestd.ini
         grep -q "$dir/prefix/etc/boris-ingestd" "$dir/prefix/lib/systemd/system/boris-ingestd@.service"
-        zcat "$dir/prefix/share/man/man8/boris-ingestd.8.gz" | grep -q "$ini"
+        zcat "$dir/prefix/share/man/man8/boris-ingestd.8.gz" | grep "$ini" >/dev/null
         echo "[nonsense]" >"$ini"
         cmake --install build
         [ "$(cat "$ini")" = "[nonsense]" ]
         # the program reads it, and says so
-        "$dir/prefix/sbin/boris-ingestd" check 2>&1 | grep -qF "$ini"
+        { "$dir/prefix/sbin/boris-ingestd" check 2>&1 || true; } | grep -F "$ini" >/dev/null
         DESTDIR=$dir/stage cmake --install build
         [ -f "$dir/stage$ini" ] && [ -x "$dir/stage$dir/prefix/sbin/boris-ingestd" ]
         cmake --install build --prefix "$dir/other"
@@ -112,12 +114,12 @@ package_cell() (
         set -e
         cd "$1/build"
         cpack -G DEB -B "$dir/deb"
-        dpkg-deb -c "$dir"/deb/*.deb | grep -q ' ./etc/boris-ingestd/boris-ingestd.ini$'
+        dpkg-deb -c "$dir"/deb/*.deb | grep ' ./etc/boris-ingestd/boris-ingestd.ini$' >/dev/null
         dpkg-deb -x "$dir"/deb/*.deb "$dir/unpacked"
         grep -qaF /etc/boris-ingestd/boris-ingestd.ini "$dir/unpacked/usr/sbin/boris-ingestd"
         if grep -qaF "$dir/prefix" "$dir/unpacked/usr/sbin/boris-ingestd"; then exit 1; fi
         cpack --config CPackSourceConfig.cmake -B "$dir/archive"
-        tar -tzf "$dir"/archive/*.tar.gz | grep -q '^[^/]*/tests/run.sh$'
+        tar -tzf "$dir"/archive/*.tar.gz | grep '^[^/]*/tests/run.sh$' >/dev/null
 )
 
 install() {

@@ -451,6 +451,11 @@ static struct uuid id_of(const char *field, const char *value)
         return rec.id;
 }
 
+static const char *shown(const char *text)
+{
+        return text ? text : "(none)";
+}
+
 static void assert_same_id(const char *field, const char *value, const char *field2, const char *value2,
                            int same)
 {
@@ -458,7 +463,7 @@ static void assert_same_id(const char *field, const char *value, const char *fie
         struct uuid b = id_of(field2, value2);
 
         if (uuid_eq(&a, &b) != (same != 0))
-                fail_msg("%s=%s and %s=%s: ids %s", field, value ? value : "", field2, value2 ? value2 : "",
+                fail_msg("%s=%s and %s=%s: ids %s", shown(field), shown(value), shown(field2), shown(value2),
                          same ? "differ" : "are the same");
 }
 
