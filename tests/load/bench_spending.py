@@ -28,12 +28,13 @@ KINDS = {  # rows per object and day, and where they come from
 }
 FLAT = """INSERT INTO ad_objects (ad_account_id, external_id, type, status)
         SELECT id, n, 'AD', 'ACTIVE' FROM a, generate_series(1, {objects}) AS n"""
-TREE = """, c AS (INSERT INTO ad_objects (ad_account_id, external_id, type, status)
+# a campaign, 3 ad sets and 15 ads
+TREE = """, campaign AS (INSERT INTO ad_objects (ad_account_id, external_id, type, status)
               SELECT id, 'c' || n, 'CAMPAIGN', 'ACTIVE' FROM a, generate_series(1, greatest(1, {objects} / 19)) AS n RETURNING *),
-        s AS (INSERT INTO ad_objects (ad_account_id, external_id, type, status, parent_id)
-              SELECT ad_account_id, external_id || 's' || n, 'AD_SET', 'ACTIVE', id FROM c, generate_series(1, 3) AS n RETURNING *)
+        ad_set AS (INSERT INTO ad_objects (ad_account_id, external_id, type, status, parent_id)
+              SELECT ad_account_id, external_id || 's' || n, 'AD_SET', 'ACTIVE', id FROM campaign, generate_series(1, 3) AS n RETURNING *)
         INSERT INTO ad_objects (ad_account_id, external_id, type, status, parent_id)
-        SELECT ad_account_id, external_id || 'a' || n, 'AD', 'ACTIVE', id FROM s, generate_series(1, 5) AS n"""
+        SELECT ad_account_id, external_id || 'a' || n, 'AD', 'ACTIVE', id FROM ad_set, generate_series(1, 5) AS n"""
 
 
 def fill(db, rows, kind):
@@ -45,7 +46,7 @@ def fill(db, rows, kind):
               SELECT id, 'act_1', 'USD', 'UTC' FROM c RETURNING id)
         {(TREE if kind == "levels" else FLAT).format(objects=max(1, rows // 364 // per_day))};
         INSERT INTO spending SELECT gen_random_uuid(), o.id, d + p.n * interval '1 day 3 hours', p.s, p.e,
-            (random() * 1000)::int, 'USD', 100, 3, 1, p.m || '{{"ctr": "0.155", "actions": [{{"action_type": "x", "value": "1"}}]}}'
+            (random() * 1000)::int * CASE o.type WHEN 'AD' THEN 1 WHEN 'AD_SET' THEN 5 ELSE 15 END, 'USD', 100, 3, 1, p.m || '{{"ctr": "0.155", "actions": [{{"action_type": "x", "value": "1"}}]}}'
         FROM generate_series('2025-11-24Z'::timestamptz, '2026-11-22Z', '1 day') AS d, ad_objects AS o, {source} AS p (s, e, n, m);""")
     db.execute("VACUUM ANALYZE spending")
     return db.count()
