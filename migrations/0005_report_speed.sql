@@ -137,8 +137,12 @@ doubled AS MATERIALIZED (
            count(*) FILTER (WHERE fractional) AS fractional
     FROM shaped GROUP BY n, shape, currency
 ), shapes AS MATERIALIZED (
-    SELECT shape, d.known, d.texts
+    SELECT shape, d.known, d.texts, cardinality(string_to_array(d.known, ', ')) AS dimensions
     FROM (SELECT DISTINCT shape FROM of_shape) AS s, LATERAL public.boris_ingestd_dimensions(s.shape) AS d
+), alike AS MATERIALIZED ( -- whether each shape is a family, in one currency: then nothing needs to be added up again
+    SELECT count(DISTINCT known) = count(*) AND bool_and(known <> '' OR texts = '')
+           AND (SELECT min(currency COLLATE "C") = max(currency COLLATE "C") FROM of_shape) AS alike
+    FROM shapes
 ), of_family AS (
     SELECT n, family, currency, max(stored_end) AS stored_end,
            sum(amount_cents) AS amount_cents, sum(impressions) AS impressions, sum(clicks) AS clicks,
@@ -146,19 +150,24 @@ doubled AS MATERIALIZED (
            max(abs(sum(amount_cents))) OVER (PARTITION BY n, family) AS largest
     FROM (
         SELECT o.*, CASE WHEN bool_or(d.known <> '') OVER (PARTITION BY n) THEN d.known ELSE d.texts END COLLATE "C" AS family
-        FROM of_shape o JOIN shapes d USING (shape)
+        FROM of_shape o JOIN shapes d USING (shape) WHERE NOT (SELECT alike FROM alike)
     ) AS o
     GROUP BY n, family, currency
-), family AS MATERIALIZED (
-    SELECT d.number, d.period_start, d.period_end, f.stored_end, d.collected_at, d.collected_at AS collected_before, f.currency,
-           f.amount_cents, f.impressions, f.clicks, f.conversions, f.records, nullif(f.fractional, 0) AS fractional,
-           nullif(f.family, '') AS breakdown, d.outside, d.container
+), chosen AS (
+    (SELECT DISTINCT ON (n) n, d.known AS family, currency, stored_end, amount_cents, impressions, clicks, conversions, records, fractional
+     FROM of_shape JOIN shapes d USING (shape) WHERE (SELECT alike FROM alike)
+     ORDER BY n, d.dimensions, abs(amount_cents) DESC, d.known COLLATE "C")
+    UNION ALL
+    SELECT n, family, currency, stored_end, amount_cents, impressions, clicks, conversions, records, fractional
     FROM (
-        SELECT *, dense_rank() OVER (
-            PARTITION BY n ORDER BY CASE family WHEN '' THEN 0 ELSE cardinality(string_to_array(family, ', ')) END, largest DESC, family) AS choice
+        SELECT *, dense_rank() OVER (PARTITION BY n ORDER BY cardinality(string_to_array(family, ', ')), largest DESC, family) AS choice
         FROM of_family
-    ) AS f JOIN doubled d USING (n)
-    WHERE f.choice < 2
+    ) AS f WHERE choice < 2
+), family AS MATERIALIZED (
+    SELECT d.number, d.period_start, d.period_end, c.stored_end, d.collected_at, d.collected_at AS collected_before, c.currency,
+           c.amount_cents, c.impressions, c.clicks, c.conversions, c.records, nullif(c.fractional, 0) AS fractional,
+           nullif(c.family, '') AS breakdown, d.outside, d.container
+    FROM chosen c JOIN doubled d USING (n)
 ),
 $sql$ $outer$;
 

@@ -359,9 +359,9 @@ class Page(Rules):
 
 
 class AtRandom(Rules):
-    """A platform with campaigns, ads (some deleted before they were collected), hours and days in a zone with daylight
-    saving time. What was collected of it is collected again, with breakdowns or without. The report must show what the
-    platform shows."""
+    """A platform with campaigns, ad sets (or none between), ads (some deleted before they were collected), hours and days in a
+    zone with daylight saving time. What was collected of it is collected again, with breakdowns or without. The report must
+    show what the platform shows."""
 
     ZONES = ("America/New_York", "Europe/Prague", "Asia/Calcutta", "Australia/Lord_Howe")
 
@@ -383,6 +383,7 @@ class AtRandom(Rules):
     def simulate(self, seed):
         rng = random.Random(seed)
         zone = zoneinfo.ZoneInfo(rng.choice(self.ZONES))
+        ad_sets = rng.random() < 0.5
         days = [dt.datetime(2026, 10, 24) + dt.timedelta(days=n) for n in range(10)]
         lines, truth = [], {}
         for campaign, ads in (("c1", ("a1", "a2")), ("c2", ())):
@@ -392,7 +393,7 @@ class AtRandom(Rules):
                 while at < end.astimezone(dt.UTC):
                     hours_of_day.append((at, min(at + dt.timedelta(hours=1), end.astimezone(dt.UTC))))
                     at += dt.timedelta(hours=1)
-                deleted = rng.choice((0, 0, 50))  # of ads that are gone
+                deleted, gone = rng.choice((0, 0, 50)), rng.choice((0, 30))  # of ads that are gone, and of those of the ad set
                 spent_by = {ad: {n: rng.randrange(0, 9) for n in range(len(hours_of_day))} for ad in ads}
                 for collection in range(rng.randrange(1, 4)):
                     moment = (day + dt.timedelta(days=2 + collection)).replace(tzinfo=None)
@@ -409,17 +410,22 @@ class AtRandom(Rules):
                         if form != "day":
                             for n in known:
                                 self.collect(rng, lines, ad, *hours_of_day[n], spent_by[ad][n], moment)
-                    total = deleted + sum(sum(hours.values()) for hours in spent_by.values()) + (77 if not ads else 0)
+                    total = sum(sum(hours.values()) for hours in spent_by.values()) + (77 if not ads else 0)
+                    if ads and ad_sets:
+                        total += gone
+                        if collection > 0 or rng.random() < 0.8:
+                            self.collect(rng, lines, "s1", start, end, total, moment)
+                    total += deleted
                     self.collect(rng, lines, campaign, start, end, total, moment)
                 truth[campaign, day.date().isoformat()] = total
-        return zone.key, lines, truth
+        return zone.key, "s1" if ad_sets else "c1", lines, truth
 
     def test_random_collections_match_the_platform(self):
         for seed in range(int(os.environ.get("REPORT_SEEDS", "3"))):
             with self.subTest(seed=seed):
-                zone, lines, truth = self.simulate(seed)
+                zone, parent, lines, truth = self.simulate(seed)
                 self.db.execute("TRUNCATE spending")
-                self.send(self.account(timezone=zone), named("a1", "AD", "c1"), named("a2", "AD", "c1"))
+                self.send(self.account(timezone=zone), named("a1", "AD", parent), named("a2", "AD", parent))
                 random.Random(seed).shuffle(lines)
                 self.send(*lines)
                 found = {(row["object"], row["bucket"]): row["amount_cents"]

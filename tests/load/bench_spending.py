@@ -3,7 +3,7 @@
 clock and of the server's CPU. Four kinds of rows: days that are restated three times, hours and their day, days in two
 breakdowns, and campaigns, ad sets and ads whose days are restated three times.
 
-    bench_spending.py [--rows 500000] [--rounds 3]"""
+    bench_spending.py [--rows 500000] [--rounds 3] [--kinds levels,breakdowns]"""
 
 import argparse
 import pathlib
@@ -77,11 +77,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kinds", default=",".join(KINDS), help=", ".join(KINDS))
     options = parser.parse_args()
     server = Server()
     try:
         print("| rows | kind | DISTINCT ON s | CPU s | rules s | CPU s | × clock | × CPU |\n|" + " --- |" * 8)
-        for kind in KINDS:
+        for kind in options.kinds.split(","):
             db = Database(server)
             rows = fill(db, options.rows, kind)
             plain, rules = zip(*[(measure(db, PLAIN), measure(db, RULES)) for _ in range(options.rounds)])
