@@ -4,6 +4,7 @@ are downloaded once into the cache directory; without them the test is skipped."
 import json
 import os
 import pathlib
+import re
 import subprocess
 import unittest
 
@@ -11,6 +12,7 @@ from lib.harness import TestCase, account, ad_object, record, run_ingestd
 from lib.npm import packages
 
 HERE = pathlib.Path(__file__).resolve().parent / "drizzle"
+PAGE = HERE.parents[2] / "migrations/README.md"
 
 
 class Drizzle(TestCase):
@@ -50,6 +52,23 @@ class Drizzle(TestCase):
         # nested rows come as JSON, of which JavaScript rounds integers above 2^53: exact is what comes as columns
         self.assertIn(str(big), [row["amountCents"] for row in read["backwards"]])
         self.assertEqual({row["object"]["account"]["connection"]["id"] for row in read["backwards"]}, {connection})
+
+    def test_the_call_that_the_page_shows(self):
+        connection = self.db.create_connection()
+        replies = self.daemon().send(
+            account(connection, timezone="Europe/Prague"), ad_object("c"), ad_object("a", "AD", "c"),
+            *[record(externalId=name, amountCents=amount, periodStart="2026-11-01T23:00:00Z",
+                     periodEnd="2026-11-02T23:00:00Z") for name, amount in (("c", "9007199254740993"), ("a", 1))])
+        self.assertEqual(replies.rejects, {})
+        [sample] = re.findall(r"^```ts\n(.*?)^```", PAGE.read_text(), re.M | re.S)
+        script = self.place / "page.mjs"
+        script.write_text(
+            'import { drizzle } from "drizzle-orm/node-postgres";\nimport pg from "pg";\n'
+            "const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL });\nconst db = drizzle(pool);\n"
+            f"const [from, to, accountId] = process.argv.slice(2);\n{sample}console.log(JSON.stringify(rows));\nawait pool.end();\n")
+        account_id = self.db.value("SELECT id FROM ad_accounts")
+        self.assertEqual(json.loads(self.node("page.mjs", "2026-11-01", "2026-12-01", account_id)),
+                         [{"week": "2026-11-02", "currency": "USD", "amount_cents": "9007199254740993"}])
 
     def assert_both_ways(self):
         connection = self.node("insert.mjs")

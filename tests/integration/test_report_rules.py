@@ -4,12 +4,14 @@ everybody can call."""
 import csv
 import datetime as dt
 import io
+import json
 import os
 import random
+import re
 import unittest
 import zoneinfo
 
-from lib.harness import ad_object, psql, record, wait_until
+from lib.harness import ROOT, ad_object, psql, record, wait_until
 from test_report import Commands, named, spent
 
 DAY = ("2026-11-01", "2026-11-02")
@@ -271,12 +273,14 @@ class Everybody(Rules):
         with self.assertRaisesRegex(AssertionError, "permission denied"):
             psql(self.db.daemon_url, "SELECT credentials FROM platform_connections")
 
-    def test_totals_per_time_bucket(self):
-        self.send(spent("c1", 1000), spent("a1", 600), spent("a1", 7, day=3))
-        self.assertEqual(self.db.query(
-            "SELECT time_bucket('1 week', local_start)::date AS week, currency, sum(amount_cents) AS amount "
-            "FROM boris_ingestd_spending('2026-11-01', '2026-12-01') GROUP BY 1, 2 ORDER BY 1"),
-            [{"week": "2026-10-26", "currency": "USD", "amount": 1000}, {"week": "2026-11-02", "currency": "USD", "amount": 7}])
+    def test_the_samples_of_the_page(self):
+        """Totals per time bucket, and the latest row of each period."""
+        totals, latest = re.findall(r"^```sql\n(.*?);\n^```", (ROOT / "migrations/README.md").read_text(), re.M | re.S)
+        self.send(spent("c1", 1000), spent("a1", 600), spent("a1", 650, collectedAt=LATER), spent("a1", 7, day=3))
+        self.assertEqual(self.db.query(totals), [{"week": "2026-10-26", "currency": "USD", "amount_cents": 1050},
+                                                 {"week": "2026-11-02", "currency": "USD", "amount_cents": 7}])
+        self.assertEqual(sorted((row["period_start"][:10], row["external_id"], row["amount_cents"]) for row in self.db.query(latest)),
+                         [("2026-11-01", "a1", 650), ("2026-11-01", "c1", 1000), ("2026-11-03", "a1", 7)])
 
     def test_chunks_before_the_range_are_not_touched(self):
         for month in range(1, 13):
@@ -294,18 +298,70 @@ class Everybody(Rules):
         after = scans()
         self.assertEqual({chunk["early"] for chunk in before if after[chunk["name"]] > chunk["scans"]}, {False})
 
-    def test_the_latest_row_per_period(self):
-        self.send(spent("a1", 600), spent("a1", 650, collectedAt=LATER), spent("a1", 7, day=2))
-        self.assertEqual(self.db.query(
-            "SELECT o.external_id, l.amount_cents FROM boris_ingestd_latest('2026-11-01', '2026-12-01') l "
-            "JOIN ad_objects o ON o.id = l.object_id ORDER BY l.period_start"),
-            [{"external_id": "a1", "amount_cents": 650}, {"external_id": "a1", "amount_cents": 7}])
+
+class Page(Rules):
+    """The examples of config/report.md give what the page says."""
+
+    PAGE = (ROOT / "config/report.md").read_text()
+    MONTHS = {"October": 10, "November": 11}
+
+    def moment(self, text):
+        """Of "2 November 08:00", "1 November 00:00Z", "2 November" or, of 1 November, "07:00"."""
+        day, month, hour = re.fullmatch(r"(?:(\d+) (\w+))? ?(\d\d:\d\d)?Z?", text).groups()
+        return f"2026-{self.MONTHS[month or 'November']:02d}-{int(day or 1):02d}T{hour or '00:00'}:00Z"
+
+    def line(self, row):
+        start, end = {"": DAY, "the whole day": DAY}.get(row.get("period", "")) or row["period"].split(" to ")
+        start, end = ((DAY[0] + "T00:00:00Z", DAY[1] + "T00:00:00Z") if (start, end) == DAY else map(self.moment, (start, end)))
+        return record(externalId=row["object"].split(" of ")[0], amountCents=int(row["amount"].replace(",", "")), periodStart=start,
+                      periodEnd=end, collectedAt=self.moment(row.get("collected", "3 November")),
+                      metrics=json.loads(row["metrics"].strip("`")) if "metrics" in row else None)
+
+    def examples(self):
+        """(rule, the rows as dictionaries, the amount that the page promises)"""
+        for section in self.PAGE.split("\n## ")[1:]:
+            lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")]
+            if lines:
+                shows = re.search(r"The report shows ([\d,]+)", section)[1]
+                yield section.splitlines()[0], [dict(zip(lines[0], line)) for line in lines[2:]], int(shows.replace(",", ""))
+
+    def test_examples(self):
+        self.send(named("campaign c"), ad_object("ad 1", "AD", "campaign c"))
+        examples = list(self.examples())
+        self.assertEqual(len(examples), 5)
+        for rule, rows, shown in examples:
+            with self.subTest(rule):
+                self.db.execute("TRUNCATE spending")
+                self.send(*map(self.line, rows))
+                self.assertEqual(self.total(days=DAY if "verlap" not in rule else ("2026-10-31", "2026-11-03")), shown)
+
+    def test_what_the_text_says(self):
+        self.send(named("c"), ad_object("1", "AD", "c"))
+        self.send(spent("c", 1000), spent("1", 600), spent("1", 650, collectedAt=LATER))  # rule 3: the ads were collected again
+        self.assertEqual(self.rows(), [("1", None, 650), ("c", "not attributed to ads", 400)])
+        self.db.execute("TRUNCATE spending")
+        self.send(spent("1", 1000), spent("c", 900, collectedAt=LATER))  # a campaign that was collected last decides
+        self.assertEqual(self.total(), 900)
+        self.db.execute("TRUNCATE spending")
+        self.send(spent("1", 1000), *hours("1", {0: 100, 7: 500}))  # rule 4, by hours
+        self.assertEqual([(row["bucket"][-5:], row["part"], row["amount_cents"]) for row in self.report("--by", "object", "--bucket", "1h")],
+                         [("00:00", "not attributed to shorter periods", 400), ("00:00", None, 100), ("07:00", None, 500)])
+
+    def test_columns(self):
+        """The page lists the columns of each format, in their order."""
+        self.send(spent("a1", 1))
+        every = re.findall(r"`(bucket, [a-z_, ]+|period_start, [a-z_, ]+)`", self.PAGE)
+        for columns, args in zip(every, ((), ("--latest",), ("--explain", "--object", "a1")), strict=True):
+            [row] = self.report(*args)
+            self.assertEqual(list(row), columns.split(", "))
+            text = self.command("report", "--account", "act_1", "--from", DAY[0], "--to", DAY[1], "--format", "csv", *args)
+            self.assertEqual(text.splitlines()[0].replace('"', ""), columns.replace(", ", ","))
 
 
 class AtRandom(Rules):
-    """A platform with campaigns, ads (some deleted before they were collected), hours and days in a zone with daylight
-    saving time. What was collected of it is collected again, with breakdowns or without. The report must show what the
-    platform shows."""
+    """A platform with campaigns, ad sets (or none between), ads (some deleted before they were collected), hours and days in a
+    zone with daylight saving time. What was collected of it is collected again, with breakdowns or without. The report must
+    show what the platform shows."""
 
     ZONES = ("America/New_York", "Europe/Prague", "Asia/Calcutta", "Australia/Lord_Howe")
 
@@ -327,6 +383,7 @@ class AtRandom(Rules):
     def simulate(self, seed):
         rng = random.Random(seed)
         zone = zoneinfo.ZoneInfo(rng.choice(self.ZONES))
+        ad_sets = rng.random() < 0.5
         days = [dt.datetime(2026, 10, 24) + dt.timedelta(days=n) for n in range(10)]
         lines, truth = [], {}
         for campaign, ads in (("c1", ("a1", "a2")), ("c2", ())):
@@ -336,7 +393,7 @@ class AtRandom(Rules):
                 while at < end.astimezone(dt.UTC):
                     hours_of_day.append((at, min(at + dt.timedelta(hours=1), end.astimezone(dt.UTC))))
                     at += dt.timedelta(hours=1)
-                deleted = rng.choice((0, 0, 50))  # of ads that are gone
+                deleted, gone = rng.choice((0, 0, 50)), rng.choice((0, 30))  # of ads that are gone, and of those of the ad set
                 spent_by = {ad: {n: rng.randrange(0, 9) for n in range(len(hours_of_day))} for ad in ads}
                 for collection in range(rng.randrange(1, 4)):
                     moment = (day + dt.timedelta(days=2 + collection)).replace(tzinfo=None)
@@ -353,17 +410,22 @@ class AtRandom(Rules):
                         if form != "day":
                             for n in known:
                                 self.collect(rng, lines, ad, *hours_of_day[n], spent_by[ad][n], moment)
-                    total = deleted + sum(sum(hours.values()) for hours in spent_by.values()) + (77 if not ads else 0)
+                    total = sum(sum(hours.values()) for hours in spent_by.values()) + (77 if not ads else 0)
+                    if ads and ad_sets:
+                        total += gone
+                        if collection > 0 or rng.random() < 0.8:
+                            self.collect(rng, lines, "s1", start, end, total, moment)
+                    total += deleted
                     self.collect(rng, lines, campaign, start, end, total, moment)
                 truth[campaign, day.date().isoformat()] = total
-        return zone.key, lines, truth
+        return zone.key, "s1" if ad_sets else "c1", lines, truth
 
     def test_random_collections_match_the_platform(self):
         for seed in range(int(os.environ.get("REPORT_SEEDS", "3"))):
             with self.subTest(seed=seed):
-                zone, lines, truth = self.simulate(seed)
+                zone, parent, lines, truth = self.simulate(seed)
                 self.db.execute("TRUNCATE spending")
-                self.send(self.account(timezone=zone), named("a1", "AD", "c1"), named("a2", "AD", "c1"))
+                self.send(self.account(timezone=zone), named("a1", "AD", parent), named("a2", "AD", parent))
                 random.Random(seed).shuffle(lines)
                 self.send(*lines)
                 found = {(row["object"], row["bucket"]): row["amount_cents"]
