@@ -9,7 +9,9 @@
 /** A symmetric JSON Web Key of 256 bits. */
 export interface Key {
   kty: "oct";
+  /** The 32 bytes, in base64url. */
   k: string;
+  /** The name that encrypted credentials refer to. */
   kid: string;
 }
 
@@ -48,7 +50,8 @@ export async function encryptCredentials(credentials: object, connectionId: stri
 }
 
 /** Whether credentials are encrypted, or plain JSON. */
-export function isEncrypted(credentials: object): credentials is EncryptedCredentials {
+export function isEncrypted(credentials: unknown): credentials is EncryptedCredentials {
+  if (typeof credentials !== "object" || credentials === null) return false;
   const fields = credentials as Partial<Record<keyof EncryptedCredentials, unknown>>;
   return typeof fields.protected === "string" && typeof fields.ciphertext === "string" && typeof fields.tag === "string";
 }
