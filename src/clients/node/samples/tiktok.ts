@@ -14,8 +14,9 @@ interface Report {
 interface Reply<T> { code: number; message: string; data: { list: T[]; page_info?: { page: number; total_page: number } } }
 
 async function get<T>(path: string, parameters: Record<string, unknown>): Promise<Reply<T>["data"]> {
-  const query = Object.entries(parameters).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]);
-  const response = await fetch(`${API}/${path}/?${new URLSearchParams(query)}`, { headers: { "access-token": process.env["TIKTOK_TOKEN"] ?? "" } });
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) query.set(name, typeof value === "string" ? value : JSON.stringify(value));
+  const response = await fetch(`${API}/${path}/?${query}`, { headers: { "access-token": process.env["TIKTOK_TOKEN"] ?? "" } });
   const reply = await response.json() as Reply<T>;
   if (reply.code !== 0) throw new Error(`TikTok answered ${reply.code}: ${reply.message}`); // with status 200
   return reply.data;

@@ -8,6 +8,7 @@
 
 /** A symmetric JSON Web Key of 256 bits. */
 export interface Key {
+  /** The type of key: symmetric. */
   kty: "oct";
   /** The 32 bytes, in base64url. */
   k: string;
@@ -17,10 +18,15 @@ export interface Key {
 
 /** A flattened JWE, as stored in the column `credentials`. */
 export interface EncryptedCredentials {
+  /** The header `{"alg":"dir","enc":"A256GCM","kid":"..."}`, in base64url like the other members. */
   protected: string;
+  /** 96 random bits. */
   iv: string;
+  /** The encrypted JSON. */
   ciphertext: string;
+  /** The authentication tag. */
   tag: string;
+  /** The id of the row in platform_connections. */
   aad: string;
 }
 

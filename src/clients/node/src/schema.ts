@@ -251,6 +251,10 @@ function judge(fields: Json): void {
   kind.check(fields);
 }
 
+function verdictOf(code: RejectCode, message: string, field: string | undefined): Verdict {
+  return { ok: false, code, message, ...(field !== undefined && ALL_FIELDS.has(field) && { field }) };
+}
+
 /** Judges a line by the daemon's rules, without a database. */
 export function validateLine(line: string): Verdict {
   try {
@@ -258,9 +262,9 @@ export function validateLine(line: string): Verdict {
     judge(fields);
     return { ok: true, record: plain(fields) as Record<string, unknown> };
   } catch (error) {
-    if (error instanceof JsonError) return { ok: false, code: "bad_json", message: error.message };
+    if (error instanceof JsonError) return verdictOf("bad_json", error.message, error.field);
     if (!(error instanceof Reject)) throw error;
-    return { ok: false, code: error.code, message: error.message, ...(error.field !== undefined && { field: error.field }) };
+    return verdictOf(error.code, error.message, error.field);
   }
 }
 
@@ -282,6 +286,7 @@ interface StandardIssue {
 
 /** The Standard Schema interface, version 1 (https://standardschema.dev). */
 export interface StandardSchema<T> {
+  /** What Standard Schema prescribes. */
   readonly "~standard": {
     readonly version: 1;
     readonly vendor: "boris-ingestd-client";

@@ -7,7 +7,9 @@ import { adObjects, spending } from "./tables.js";
 /** The database of any of Drizzle's PostgreSQL drivers, or a transaction of it. */
 export interface Database {
   /* eslint-disable @typescript-eslint/no-explicit-any -- the lines of drizzle-orm type these methods differently */
+  /** Selects fields. */
   select(fields: any): any;
+  /** Selects fields of the first row for each value of `on`. */
   selectDistinctOn(on: any, fields: any): any;
   /* eslint-enable */
 }
@@ -20,7 +22,9 @@ export type Rows<Row> = QueryPromise<Row[]> & {
 
 /** A range of time; `to` is excluded. */
 export interface Range {
+  /** The first moment. */
   from: Date;
+  /** The first moment after the range. */
   to: Date;
 }
 
@@ -104,6 +108,7 @@ export function latestPerPeriod(db: Database, { accountId, from, to }: Range & {
 export interface ReportRange {
   /** A day in each account's time zone, `"2026-11-01"`, or a moment. */
   from: string | Date;
+  /** The first day or moment after the range. */
   to: string | Date;
   /** The id of one ad account. */
   accountId?: string | undefined;
