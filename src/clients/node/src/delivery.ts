@@ -11,7 +11,7 @@
 import type net from "node:net";
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 
-import { connect, placeOf, type Place, type Reply } from "./connection.js";
+import { connect, placeOf, speaksTls, tlsRequired, type Place, type Reply } from "./connection.js";
 import { encode, Encoded, helloLine } from "./encode.js";
 import { IngestError, permanentCode } from "./errors.js";
 import { Observer } from "./observe.js";
@@ -64,6 +64,7 @@ export class Delivery<R extends IngestRecord> {
   #socket: net.Socket | undefined;
   #isOpen = false;
   #wasOpen = false;
+  #heard = false; // a reply, on any connection
   #hello: string;
   #helloSent = false;
   #pumpIsDue = false;
@@ -240,7 +241,7 @@ export class Delivery<R extends IngestRecord> {
     let attempts = 0;
     while (await this.#hasWork()) {
       const before = this.#settled;
-      const error = await this.#converse();
+      const error = await this.#explain(await this.#converse());
       if (this.#stopping.signal.aborted) return;
       if (this.#window.length === 0) attempts = 0;
       else attempts = this.#settled > before ? 1 : attempts + 1;
@@ -259,6 +260,14 @@ export class Delivery<R extends IngestRecord> {
       onRetry?.(retry);
       await pause(pauseMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
     }
+  }
+
+  /** A plain connection that ended without any reply: the port may expect TLS. */
+  async #explain(error: Error): Promise<Error> {
+    const { port, tls, connectTimeoutMs } = this.#options;
+    const { signal } = this.#stopping;
+    if (port === undefined || tls || !this.#wasOpen || this.#heard || signal.aborted) return error;
+    return await speaksTls(this.#options, connectTimeoutMs, signal) ? tlsRequired() : error;
   }
 
   /** One connection, from its beginning to its end; resolves with the reason of its end. */
@@ -298,6 +307,7 @@ export class Delivery<R extends IngestRecord> {
   }
 
   #onReply(reply: Reply): void {
+    this.#heard = true;
     if (reply.ack !== undefined) {
       this.#settle(reply.ack, reply);
     } else if (reply.reject !== undefined) {

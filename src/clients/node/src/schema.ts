@@ -252,7 +252,7 @@ function judge(fields: Json): void {
 }
 
 function verdictOf(code: RejectCode, message: string, field: string | undefined): Verdict {
-  return { ok: false, code, message, ...(field !== undefined && ALL_FIELDS.has(field) && { field }) };
+  return { ok: false, code, message, ...(field !== undefined && { field }) };
 }
 
 /** Judges a line by the daemon's rules, without a database. */
@@ -262,7 +262,8 @@ export function validateLine(line: string): Verdict {
     judge(fields);
     return { ok: true, record: plain(fields) as Record<string, unknown> };
   } catch (error) {
-    if (error instanceof JsonError) return verdictOf("bad_json", error.message, error.field);
+    if (error instanceof JsonError)
+      return verdictOf("bad_json", error.message, error.field !== undefined && ALL_FIELDS.has(error.field) ? error.field : undefined);
     if (!(error instanceof Reject)) throw error;
     return verdictOf(error.code, error.message, error.field);
   }
