@@ -10,8 +10,9 @@ import tempfile
 import time
 import unittest
 
-from lib.harness import account, ad_object, numbered, record, wait_until
+from lib.harness import ROOT, account, ad_object, numbered, record, wait_until
 from lib.node_client import ClientTest, Played, Sender, counts, project, say
+from lib.npm import client_package
 
 
 class Streams(ClientTest):
@@ -152,6 +153,14 @@ class Bounds(ClientTest):
         self.assertEqual(counts(summary), (4000, 0, 0))
         self.assertLess(end["ahead"], 50, "half of them are small")
         self.assertLess(end["memory"], 200 << 20)
+
+    def test_memory_of_many_records(self):
+        """As tests/load/README.md has it for 1,000,000 records."""
+        done = subprocess.run(["node", ROOT / "tests/load/node/client.mjs", client_package(), self.daemon().socket, "200000"],
+                              stdout=subprocess.PIPE, text=True, timeout=100, check=True)
+        sent, memory = map(json.loads, done.stdout.splitlines())
+        self.assertEqual((sent["rows"], self.db.count()), (200000, 200000))
+        self.assertLess(memory["rss_mb"], 160)
 
     def test_a_slow_consumer(self):
         """It receives only rejects, and more of them than may be waiting for it."""

@@ -5,56 +5,32 @@ import base64
 import json
 import os
 import pathlib
+import random
+import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import unittest
 
-from lib.harness import ROOT, TestCase, account, ad_object, encode, record, run_ingestd
-from lib.npm import client_package, need_node, packages, run_npm
+from lib.consumer import Project
+from lib.harness import INGESTD, ROOT, TestCase, account, ad_object, encode, record, run_ingestd
+from lib.npm import need_node, run_npm
+from test_differential import OBJECTS, Odd
 
 HERE = ROOT / "tests/integration/client_package"
-
-
-class Project:
-    """A folder where the packed package is installed, with the tools and scripts of HERE."""
-
-    def __init__(self, test):
-        need_node(20)
-        folder = tempfile.TemporaryDirectory(prefix="ingestd-client-")
-        test.addClassCleanup(folder.cleanup)
-        self.place = pathlib.Path(folder.name)
-        built, tools = client_package(), packages(HERE)
-        self.tgz = self.place / run_npm(built, "npm", "pack", "--silent", "--pack-destination", self.place).strip().splitlines()[-1]
-        (self.place / "node_modules").mkdir()
-        for path in (tools / "node_modules").iterdir():
-            (self.place / "node_modules" / path.name).symlink_to(path)
-        installed = self.place / "node_modules/boris-ingestd-client"
-        installed.mkdir()
-        subprocess.run(["tar", "-xzf", self.tgz, "-C", installed, "--strip-components=1"], check=True)
-        (self.place / "package.json").write_text('{"type": "module"}')
-        for script in HERE.iterdir():
-            if script.name != "package.json":
-                shutil.copy(script, self.place)
-
-    def run(self, *command, stdin=None):
-        done = subprocess.run(command, cwd=self.place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
-                              input=stdin)
-        if done.returncode:
-            raise AssertionError(f"{command}: {done.stdout}")
-        return done.stdout
 
 
 class Package(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.project = Project(cls)
+        cls.project = Project(cls, HERE)
 
     def test_what_is_packed(self):
         names = subprocess.run(["tar", "-tzf", self.project.tgz], check=True, stdout=subprocess.PIPE, text=True).stdout.split()
         for name in ("LICENSE", "README.md", "schema.json", "dist/esm/index.js", "dist/cjs/index.js", "dist/esm/index.d.ts"):
             self.assertIn(f"package/{name}", names)
-        self.assertFalse([name for name in names if name.endswith(".ts") and not name.endswith(".d.ts")])
+        self.assertFalse([name for name in names if name.endswith(".ts") and not re.search(r"\.d\.ts$|/samples/", name)])
         package = json.loads((self.project.place / "node_modules/boris-ingestd-client/package.json").read_text())
         self.assertNotIn("dependencies", package)
         self.assertTrue(package["license"])
@@ -62,7 +38,7 @@ class Package(unittest.TestCase):
     def test_publint_and_attw_report_nothing(self):
         self.project.run("node_modules/.bin/publint" if (self.project.place / "node_modules/.bin").exists() else "publint",
                          "node_modules/boris-ingestd-client", "--strict")
-        self.project.run("node_modules/.bin/attw", str(self.project.tgz), "--no-color", "--exclude-entrypoints", "schema.json")
+        self.project.run("node_modules/.bin/attw", str(self.project.tgz), "--no-color")
 
     def compile(self, *files, **options):
         settings = {"target": "es2022", "module": "nodenext", "strict": True, "exactOptionalPropertyTypes": True, "noEmit": True,
@@ -96,6 +72,30 @@ class Package(unittest.TestCase):
                                                    "console.log(String(minorUnits('12.34', 'USD')) satisfies string);\n")
         self.assertEqual(self.project.run("node_modules/.bin/tsx", "tsx.ts").strip(), "1234")
 
+    def test_everything_public_is_documented(self):
+        self.assertEqual(self.project.run("node", "documented.mjs").strip(), "")
+
+    def test_behaviour(self):
+        self.assertEqual(self.project.run("node", "behaviour.mjs").strip(), "good")
+
+    def test_a_socket_that_the_user_may_not_open(self):
+        path = str(self.project.place / "private.sock")
+        with socket.socket(socket.AF_UNIX) as private:
+            private.bind(path)
+            private.listen()
+            root = os.getuid() == 0
+            os.chmod(path, 0o600 if root else 0)
+            os.chmod(self.project.place, 0o755)
+            done = subprocess.run(["node", "denied.mjs", path], cwd=self.project.place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                  timeout=60, **({"user": "nobody"} if root else {}))
+        self.assertEqual(done.stdout.strip(), "permission_denied EACCES 0 0 true")
+
+    def test_samples(self):
+        names = [path.name for path in (ROOT / "src/clients/node/samples").iterdir()]
+        for name in names:
+            shutil.copy(ROOT / "src/clients/node/samples" / name, self.project.place)
+        self.compile(*names)
+
     def test_conversions(self):
         self.assertEqual(self.project.run("node", "convert.mjs", "1").strip(), "good")
 
@@ -103,12 +103,37 @@ class Package(unittest.TestCase):
         self.assertEqual(self.project.run("node", "jwe.mjs").strip(), "good")
 
 
+class Debian(unittest.TestCase):
+    """The CMake target client_node, and the Debian package boris-ingestd-client-node."""
+
+    def test_it_ships_what_npm_installs(self):
+        need_node(18)
+        build = pathlib.Path(INGESTD).resolve().parents[1]
+        folder = tempfile.TemporaryDirectory(prefix="ingestd-client-")
+        self.addCleanup(folder.cleanup)
+        run_npm(build, "cmake", "--build", build, "--target", "client_node")
+        run_npm(build, "cpack", "--config", "CPackClientNodeConfig.cmake", "-G", "DEB", "-B", folder.name)
+        [deb] = pathlib.Path(folder.name).glob("boris-ingestd-client-node_*_all.deb")
+        subprocess.run(["dpkg-deb", "-x", deb, f"{folder.name}/x"], check=True)
+        files = {str(path.relative_to(f"{folder.name}/x")) for path in pathlib.Path(folder.name, "x").rglob("*") if path.is_file()}
+        [tgz] = [name for name in files if name.endswith(".tgz")]
+        self.assertRegex(tgz, r"^usr/share/boris-ingestd/boris-ingestd-client-[0-9.]+\.tgz$")
+        self.assertEqual({name for name in files if not name.startswith("usr/share/doc/boris-ingestd-client-node/")}, {tgz})
+        job = pathlib.Path(folder.name, "job")
+        job.mkdir()
+        (job / "package.json").write_text("{}")
+        run_npm(job, "npm", "install", "--offline", "--no-audit", "--no-fund", f"{folder.name}/x/{tgz}")
+        said = subprocess.run(["node", "-p", "typeof require('boris-ingestd-client').send"], cwd=job, check=True, stdout=subprocess.PIPE, text=True)
+        self.assertEqual(said.stdout.strip(), "function")
+        self.assertEqual([path.name for path in (job / "node_modules").iterdir() if not path.name.startswith(".")], ["boris-ingestd-client"])
+
+
 class Rows(TestCase):
     """Credentials that the commands encrypt are read by jose, and those of the package by the commands."""
 
     @classmethod
     def setUpClass(cls):
-        cls.project = Project(cls)
+        cls.project = Project(cls, HERE)
         super().setUpClass()
 
     def test_both_ways(self):
@@ -132,7 +157,7 @@ class Judges(TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.project = Project(cls)
+        cls.project = Project(cls, HERE)
         super().setUpClass()
 
     def lines(self, connection):
@@ -165,6 +190,46 @@ class Judges(TestCase):
         lines.append(encode(ad_object("8", "AD", "8")).decode())
         return lines
 
+    def assert_schema_agrees(self, verdict):
+        """The JSON Schema and the validator, which was compared with the daemon."""
+        if verdict["reject"] is None:
+            self.assertTrue(verdict["bySchema"], "the JSON Schema accepts it")
+        elif verdict["bySchema"]:
+            self.assertTrue(verdict["beyondSchema"], "the JSON Schema accepts it")
+
+    def test_records_of_the_differential(self):
+        """The validator and the schema give the daemon's verdict on each of the unusual records of test_differential."""
+        seed = int(os.environ.get("DIFFERENTIAL_SEED", random.randrange(10**6)))
+        odd = Odd(random.Random(seed))
+        self.db.add_account(objects=[name.replace("'", "''") for name in OBJECTS])
+        lines = [odd.record(n) for n in range(5000)]
+        replies = self.daemon().send(*lines)
+        (self.project.place / "odd").write_text("\n".join(lines) + "\n", errors="surrogatepass")
+        judged = [json.loads(text) for text in self.project.run("node", "judge.mjs", "odd").splitlines()]
+        self.assertGreater(len(replies.rejects), 100)
+        for n, (line, verdict) in enumerate(zip(lines, judged, strict=True), start=1):
+            reject = replies.rejects.get(n)
+            if reject and reject["code"] in ("unknown_ad_object", "id_conflict"):
+                reject = None
+            with self.subTest(seed=seed, line=line[:300]):
+                self.assertEqual(verdict["reject"], reject and [reject["code"], reject.get("field")])
+                self.assert_schema_agrees(verdict)
+
+    def test_replies_match_the_schema(self):
+        d = self.daemon()
+        self.db.add_account()
+        client = d.client()
+        client.send({"kind": "hello", "client": "x"}, record(), record(), record(currency="x"), record(externalId="none"), "{")
+        replies = []
+        client.sock.shutdown(socket.SHUT_WR)
+        while (reply := client.reply()) is not None:
+            replies.append(reply)
+        client.close()
+        replies.append({"closing": "shutdown"})
+        self.assertEqual(len([reply for reply in replies if "reject" in reply]), 3)
+        out = self.project.run("node", "replies.mjs", stdin="".join(json.dumps(reply) + "\n" for reply in replies + [{"ack": -1}, {}]))
+        self.assertEqual(json.loads(out), [True] * len(replies) + [False, False])
+
     def test_validator_and_daemon_agree(self):
         connection = self.db.add_account()
         lines = [line for line in self.lines(connection) if not line.startswith("\ufeff")]
@@ -184,8 +249,7 @@ class Judges(TestCase):
                     self.assertEqual(verdict["reject"] and verdict["reject"][0], "bad_json")
                     continue
                 self.assertEqual(verdict["reject"], expected)
-                if expected is None:
-                    self.assertTrue(verdict["bySchema"], "the JSON Schema takes it")
+                self.assert_schema_agrees(verdict)
 
 
 if __name__ == "__main__":

@@ -221,6 +221,13 @@ class OverTls(Tls):
         self.assertEqual((error["code"], error["settled"]), ("bad_certificate", 0))
         self.assertEqual(self.db.count(), 0)
 
+    def test_plain_text_to_a_tls_port(self):
+        options = self.options(self.daemon(**self.settings))
+        sender = Sender(self, numbered(3), {key: options[key] for key in ("host", "port")})
+        error, _ = sender.finish()
+        self.assertEqual((error["code"], error["settled"], sender.of("retry")), ("tls_required", 0, []))
+        self.assertNotIn("\n", error["message"])
+
     def test_a_daemon_of_another_name(self):
         options = self.options(self.daemon(**self.settings)) | {"maxAttempts": 1}
         options["tls"]["servername"] = "elsewhere"

@@ -22,7 +22,7 @@ TIDY = ["--extra-arg=-Wno-ignored-optimization-argument", "--extra-arg=-Wno-unkn
 # What cppcheck finds and is none: it cannot parse `? (struct uuid){0} : x`.
 CPPCHECK = ["--quiet", "--enable=warning,performance,portability", "--error-exitcode=1", "--inline-suppr",
             "--suppress=missingIncludeSystem", "--suppress=internalAstError", "-Iinclude", "-Isrc"]
-SPELLING = ["--skip=*.svg,*.png,*/corpus/*,*.jsonl", "--ignore-words-list=nam,databse,inout,hist,fo,te,ba,nd,ot,iif,datas,unparseable,upto,inflight,whats"]
+SPELLING = ["--skip=*.svg,*.png,*/corpus/*,*.jsonl,*/node_modules", "--ignore-words-list=nam,databse,inout,hist,fo,te,ba,nd,ot,iif,datas,unparseable,upto,inflight,whats,zar"]
 
 
 def skip(reason):

@@ -40,7 +40,7 @@ def packages(folder):
         place.mkdir(parents=True, exist_ok=True)
         (place / "package.json").write_bytes(wanted)
         try:
-            done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--fetch-retries=1"], cwd=place,
+            done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=1"], cwd=place,
                                   env=os.environ | {"npm_config_cache": str(CACHE / "npm")}, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, text=True, timeout=180)
         except subprocess.TimeoutExpired:
@@ -79,7 +79,7 @@ def client_package():
         if not (place / "complete").exists():
             shutil.rmtree(place, ignore_errors=True)
             shutil.copytree(source, place, ignore=shutil.ignore_patterns("node_modules", "dist", ".build-*"))
-            run_npm(place, "npm", "install", "--no-audit", "--no-fund", "--fetch-retries=1")
+            run_npm(place, "npm", "install", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=1")
             run_npm(place, "node", "build.mjs")
             (place / "complete").touch()
     return place

@@ -8,8 +8,22 @@ const random = (n) => {
   return Math.floor(state / 2 ** 32 * n);
 };
 
+// ISO 4217
+const CODES = {
+  0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+  2: `AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW CNY COP COU CRC CUP CVE CZK DKK
+    DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL
+    MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP
+    SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG`,
+  3: "BHD IQD JOD KWD LYD OMR TND",
+  4: "CLF UYW",
+};
+const currencies = Object.entries(CODES).flatMap(([exponent, codes]) => codes.split(/\s+/).map((code) => [code, Number(exponent)]));
+for (const [code, exponent] of currencies) assert.equal(currencyExponent(code), exponent, code);
+for (const code of ["XAU", "XAG", "XDR", "XXX", "XTS", "usd", "US", ""]) assert.throws(() => currencyExponent(code), code);
+
 for (let n = 0; n < 20000; n++) {
-  const currency = ["USD", "JPY", "KWD", "CLF", "EUR"][random(5)], exponent = currencyExponent(currency);
+  const [currency, exponent] = currencies[random(currencies.length)];
   const whole = String(random(10 ** random(9))), fraction = String(random(10 ** exponent || 1)).padStart(exponent, "0");
   const text = exponent ? `${whole}.${fraction}` : whole;
   assert.equal(minorUnits(text, currency), BigInt(whole + (exponent ? fraction : "")), text);
@@ -28,6 +42,14 @@ for (const bad of ["", "1e3", "1,5", "0x1", "NaN"]) assert.throws(() => minorUni
 const zones = ["UTC", "America/Los_Angeles", "Europe/Prague", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo", "Pacific/Apia", "Africa/Casablanca"];
 for (const zone of zones) {
   const local = new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short", timeStyle: "medium" });
+  for (let n = 0; n < 300; n++) {
+    const text = new Date(Date.UTC(2018, 0, 1) + random(9 * 365 * 24 * 3600) * 1000).toISOString().slice(0, 19).replace("T", " ");
+    const moment = tiktokTime(zone, text), back = local.format(new Date(moment));
+    assert.match(moment, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)$/);
+    // a local time that a clock change skips is the first that exists after it
+    if (back !== text) assert.ok(back > text && local.format(Date.parse(moment) - 1000) < text, `${zone} ${text}: ${moment}`);
+    else assert.ok(moment.startsWith(text.replace(" ", "T")), `${zone} ${text}: ${moment}`);
+  }
   let end;
   for (let day = Date.UTC(2018, 0, 1); day < Date.UTC(2027, 0, 1); day += 86_400_000) {
     const date = new Date(day).toISOString().slice(0, 10), period = dayIn(zone, date);

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { eq } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/node-postgres";
 import pg from "pg";
-import * as schema from "./schema.mjs";
+import * as schema from "boris-ingestd-client/drizzle";
 
 const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL });
-const db = drizzle(pool, { schema });
+const db = drizzle({ client: pool });
 const { platformConnections, adAccounts, adObjects, spending } = schema;
 
 const [connection] = await db.insert(platformConnections)

@@ -2,10 +2,10 @@
 import { eq } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/node-postgres";
 import pg from "pg";
-import * as schema from "./schema.mjs";
+import * as schema from "boris-ingestd-client/drizzle";
 
 const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL });
-const db = drizzle(pool, { schema });
+const db = drizzle({ client: pool, schema });
 const [connection] = await db.query.platformConnections.findMany({
   where: eq(schema.platformConnections.id, process.argv[2]),
   columns: { credentials: false },

@@ -1,9 +1,10 @@
 import { EventEmitter } from "node:events";
-import { Writable } from "node:stream";
 
 import { Delivery } from "./delivery.js";
+import { encode, Encoded } from "./encode.js";
 import { IngestError } from "./errors.js";
 import { complete, parseUrl } from "./place.js";
+import { Fifo, Queue } from "./queue.js";
 import type { AckEvent, Behaviour, Counts, IngestOptions, IngestRecord, RejectCode, RejectEvent, RetryEvent, Summary } from "./types.js";
 
 /**
@@ -11,14 +12,33 @@ import type { AckEvent, Behaviour, Counts, IngestOptions, IngestRecord, RejectCo
  * `settled`.
  */
 export type Outcome =
-  | { status: "stored" | "duplicate" | "spooled" | "settled"; index: number }
-  | { status: "rejected"; index: number; code: RejectCode; field?: string; message: string };
+  | {
+    status: "stored" | "duplicate" | "spooled" | "settled";
+    /** The record's index among those that the client accepted, from 0. */
+    index: number;
+  }
+  | {
+    status: "rejected";
+    /** The record's index among those that the client accepted, from 0. */
+    index: number;
+    code: RejectCode;
+    /** The field at fault, if it is a single one. */
+    field?: string;
+    message: string;
+  };
 
 /** The client's events and their arguments. */
 export interface ClientEvents {
-  ack: [AckEvent];
-  reject: [RejectEvent];
+  /** A connection is open; its number, from 1. */
+  connected: [connection: number];
+  /** The connection ended, for this reason. */
+  disconnected: [reason: Error];
+  /** A connection failed or broke; the next attempt follows. */
   retry: [RetryEvent];
+  /** Records are settled. */
+  ack: [AckEvent];
+  /** A record was rejected. */
+  reject: [RejectEvent];
   /** The client has failed for good; every pending write is rejected with this error. */
   failed: [Error];
   /** Everything is settled, after `close()`. */
@@ -29,46 +49,6 @@ interface Pending {
   index: number;
   resolve(outcome: Outcome): void;
   reject(error: unknown): void;
-}
-
-/** Records that were written and not taken yet, as an async iterator. */
-class Queue implements AsyncIterableIterator<IngestRecord> {
-  readonly #records: IngestRecord[] = [];
-  #ended = false;
-  #wake: (() => void) | undefined;
-  onTake: () => void = () => {};
-
-  get length(): number {
-    return this.#records.length;
-  }
-
-  push(record: IngestRecord): void {
-    this.#records.push(record);
-    this.#wake?.();
-  }
-
-  end(): void {
-    this.#ended = true;
-    this.#wake?.();
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  async next(): Promise<IteratorResult<IngestRecord, undefined>> {
-    while (this.#records.length === 0 && !this.#ended) await new Promise<void>((resolve) => { this.#wake = resolve; });
-    this.#wake = undefined;
-    const value = this.#records.shift();
-    if (value === undefined) return { done: true, value: undefined };
-    this.onTake();
-    return { done: false, value };
-  }
-
-  async return(): Promise<IteratorResult<IngestRecord, undefined>> {
-    this.end();
-    return { done: true, value: undefined };
-  }
 }
 
 const WAITING_MAX = 1000;
@@ -82,8 +62,9 @@ const WAITING_MAX = 1000;
  * ```
  */
 export class IngestClient extends EventEmitter<ClientEvents> {
-  readonly #queue = new Queue();
-  readonly #pending: Pending[] = [];
+  readonly #queue = new Queue<Encoded<IngestRecord>>();
+  readonly #pending = new Fifo<Pending>();
+  readonly #stamp: boolean;
   readonly #done: Promise<Summary>;
   #written = 0;
   #last: Counts = { stored: 0, duplicate: 0, rejected: 0 };
@@ -93,6 +74,7 @@ export class IngestClient extends EventEmitter<ClientEvents> {
   #failure: unknown;
   #closing = false;
 
+  /** Without `path` and `port`, `$BORIS_INGESTD_URL` names the daemon, else the default socket. */
   constructor(options: IngestOptions = {}) {
     super();
     const settings = complete({
@@ -102,6 +84,9 @@ export class IngestClient extends EventEmitter<ClientEvents> {
         this.emit("retry", event);
       },
     } as IngestOptions);
+    settings.onConnected = (connection) => this.emit("connected", connection);
+    settings.onDisconnected = (reason) => this.emit("disconnected", reason);
+    this.#stamp = settings.stampCollectedAt;
     this.#queue.onTake = () => {
       if (this.#queue.length < WAITING_MAX) for (const resume of this.#room.splice(0)) resume();
     };
@@ -115,21 +100,28 @@ export class IngestClient extends EventEmitter<ClientEvents> {
     return new IngestClient({ ...options, ...parseUrl(url) } as IngestOptions);
   }
 
-  /** Records that were written and are not settled. */
+  /** The number of records that were written and are not settled. */
   get pending(): number {
     return this.#pending.length;
   }
 
   /**
-   * Sends a record; resolves with its outcome once it is settled. Rejects only if the client fails. Await `ready()` between writes that
-   * are not awaited themselves.
+   * Sends a record; resolves with its outcome once it is settled. Rejects if the client fails, and for a record that JSON cannot express
+   * (`bad_record`), which harms no other record. Await `ready()` between writes that are not awaited themselves.
    */
   write(record: IngestRecord): Promise<Outcome> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#closing) return Promise.reject(new TypeError("the client is closed"));
+    let line: string;
+    try {
+      line = encode(record, this.#stamp);
+    } catch (error) {
+      const settled = this.#written - this.#pending.length;
+      return Promise.reject(new IngestError("bad_record", `the record cannot be sent: ${(error as Error).message}`, settled, error));
+    }
     return new Promise((resolve, reject) => {
       this.#pending.push({ index: this.#written++, resolve, reject });
-      this.#queue.push(record);
+      this.#queue.push(new Encoded(record, line));
     });
   }
 
@@ -142,10 +134,10 @@ export class IngestClient extends EventEmitter<ClientEvents> {
 
   /** Resolves when every record written so far is settled. */
   async flush(): Promise<void> {
-    const last = this.#pending.at(-1)?.index;
-    if (last === undefined) return;
-    while (this.#failure === undefined && (this.#pending[0]?.index ?? Infinity) <= last)
-      await new Promise<void>((resolve) => { this.#idle.push(resolve); });
+    const last = this.#pending.last?.index;
+    if (last !== undefined)
+      while (this.#failure === undefined && (this.#pending.first?.index ?? Infinity) <= last)
+        await new Promise<void>((resolve) => { this.#idle.push(resolve); });
     if (this.#failure !== undefined) throw this.#failure;
   }
 
@@ -156,6 +148,7 @@ export class IngestClient extends EventEmitter<ClientEvents> {
     return this.#done;
   }
 
+  /** The same as `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
@@ -185,7 +178,7 @@ export class IngestClient extends EventEmitter<ClientEvents> {
 
   #fail(error: unknown): void {
     this.#failure = error;
-    for (const pending of this.#pending.splice(0)) pending.reject(error);
+    for (let pending = this.#pending.shift(); pending; pending = this.#pending.shift()) pending.reject(error);
     if (error instanceof Error) this.emit("failed", error);
   }
 
@@ -193,7 +186,7 @@ export class IngestClient extends EventEmitter<ClientEvents> {
     const kinds = (["stored", "duplicate", "spooled"] as const).filter((kind) => (ack[kind] ?? 0) > (this.#last[kind] ?? 0));
     const status = kinds.length === 1 && kinds[0] !== undefined ? kinds[0] : "settled";
     this.#last = { ...ack };
-    while (this.#pending.length > 0 && (this.#pending[0] as Pending).index < ack.line) {
+    while (this.#pending.first && this.#pending.first.index < ack.line) {
       const { index, resolve } = this.#pending.shift() as Pending;
       const reject = this.#rejects.get(index);
       if (!reject) {
@@ -207,52 +200,7 @@ export class IngestClient extends EventEmitter<ClientEvents> {
   }
 }
 
-/**
- * A Node stream in object mode that sends what is written to it. Its end settles every record. Rejects are reported as events of
- * `client`; with `failOnReject` the first one destroys the stream.
- */
-export class IngestWritable extends Writable {
-  readonly client: IngestClient;
-
-  constructor(options: IngestOptions & { failOnReject?: boolean } = {}) {
-    super({ objectMode: true });
-    const { failOnReject, ...rest } = options;
-    this.client = new IngestClient(rest as IngestOptions);
-    this.client.on("failed", (error) => this.destroy(error));
-    if (failOnReject)
-      this.client.on("reject", (event) => this.destroy(new Error(`record ${event.index} was rejected: ${event.code}: ${event.message}`)));
-  }
-
-  override _write(record: IngestRecord, _encoding: string, callback: (error?: Error | null) => void): void {
-    this.client.write(record).catch(() => {}); // reported by "failed"
-    this.client.ready().then(() => callback(), callback);
-  }
-
-  override _final(callback: (error?: Error | null) => void): void {
-    this.client.close().then(() => callback(), callback);
-  }
-
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    this.client.close().catch(() => {});
-    callback(error);
-  }
-}
-
-/** A WHATWG stream that sends what is written to it. Closing it settles every record; aborting it stops after what was accepted. */
-export function ingestWritableStream(options: IngestOptions = {}): WritableStream<IngestRecord> {
-  const client = new IngestClient(options);
-  return new WritableStream<IngestRecord>({
-    async write(record) {
-      client.write(record).catch(() => {});
-      await client.ready();
-    },
-    async close() {
-      await client.close();
-    },
-    async abort() {
-      await client.close().catch((error: unknown) => {
-        if (!(error instanceof IngestError)) throw error;
-      });
-    },
-  });
+/** The same as {@link IngestClient.fromUrl}. */
+export function fromUrl(url?: string, options?: Behaviour): IngestClient {
+  return IngestClient.fromUrl(url, options);
 }

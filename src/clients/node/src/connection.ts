@@ -35,7 +35,36 @@ interface Handlers {
   onClose(error: Error): void;
 }
 
-function tlsRequired(): Error {
+/**
+ * Whether a port answers a TLS handshake. Servers that expect one close a plain connection, some of them without an answer that tells
+ * why.
+ */
+export function speaksTls({ host, port }: Place, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    let answers = false;
+    const socket = tls.connect({ host, port, rejectUnauthorized: false } as tls.ConnectionOptions);
+    const stop = () => { socket.destroy(); };
+    signal.addEventListener("abort", stop);
+    socket.setTimeout(timeoutMs, stop);
+    socket.once("secureConnect", () => {
+      answers = true;
+      stop();
+    });
+    socket.on("error", (error: NodeJS.ErrnoException) => { answers ||= isTlsAlert(error.code); });
+    socket.once("close", () => {
+      signal.removeEventListener("abort", stop);
+      resolve(answers);
+    });
+  });
+}
+
+/** An alert, such as that a certificate is required, comes from a server that speaks TLS. */
+function isTlsAlert(code: string | undefined): boolean {
+  return code !== undefined && /^ERR_SSL_.*_ALERT_/.test(code);
+}
+
+/** The error of a plain connection to a port that speaks TLS. */
+export function tlsRequired(): Error {
   return Object.assign(new Error("the port speaks TLS: give the tls option"), { code: "ERR_BORIS_TLS_REQUIRED" });
 }
 

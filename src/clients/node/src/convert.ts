@@ -11,9 +11,13 @@ const EXPONENTS: Readonly<Record<string, number>> = {
   CLF: 4, UYW: 4,
 };
 
-/** The number of decimals of a currency (ISO 4217): 2 for USD, 0 for JPY, 3 for KWD. */
+/** Codes of ISO 4217 that have no minor unit: metals, units of account, and codes for tests. */
+const WITHOUT_MINOR_UNIT = new Set(["XAG", "XAU", "XBA", "XBB", "XBC", "XBD", "XDR", "XPD", "XPT", "XSU", "XTS", "XUA", "XXX"]);
+
+/** The number of decimals of a currency (ISO 4217): 2 for USD, 0 for JPY, 3 for KWD. Throws for a code without a minor unit, such as XAU. */
 export function currencyExponent(currency: string): number {
   if (!/^[A-Z]{3}$/.test(currency)) throw new TypeError(`currency must be three capital letters, not ${JSON.stringify(currency)}`);
+  if (WITHOUT_MINOR_UNIT.has(currency)) throw new RangeError(`${currency} has no minor unit`);
   return EXPONENTS[currency] ?? 2;
 }
 

@@ -8,17 +8,25 @@
 
 /** A symmetric JSON Web Key of 256 bits. */
 export interface Key {
+  /** The type of key: symmetric. */
   kty: "oct";
+  /** The 32 bytes, in base64url. */
   k: string;
+  /** The name that encrypted credentials refer to. */
   kid: string;
 }
 
 /** A flattened JWE, as stored in the column `credentials`. */
 export interface EncryptedCredentials {
+  /** The header `{"alg":"dir","enc":"A256GCM","kid":"..."}`, in base64url like the other members. */
   protected: string;
+  /** 96 random bits. */
   iv: string;
+  /** The encrypted JSON. */
   ciphertext: string;
+  /** The authentication tag. */
   tag: string;
+  /** The id of the row in platform_connections. */
   aad: string;
 }
 
@@ -48,7 +56,8 @@ export async function encryptCredentials(credentials: object, connectionId: stri
 }
 
 /** Whether credentials are encrypted, or plain JSON. */
-export function isEncrypted(credentials: object): credentials is EncryptedCredentials {
+export function isEncrypted(credentials: unknown): credentials is EncryptedCredentials {
+  if (typeof credentials !== "object" || credentials === null) return false;
   const fields = credentials as Partial<Record<keyof EncryptedCredentials, unknown>>;
   return typeof fields.protected === "string" && typeof fields.ciphertext === "string" && typeof fields.tag === "string";
 }

@@ -11,8 +11,8 @@
 import type net from "node:net";
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 
-import { connect, placeOf, type Place, type Reply } from "./connection.js";
-import { encode, helloLine } from "./encode.js";
+import { connect, placeOf, speaksTls, tlsRequired, type Place, type Reply } from "./connection.js";
+import { encode, Encoded, helloLine } from "./encode.js";
 import { IngestError, permanentCode } from "./errors.js";
 import { Observer } from "./observe.js";
 import type { Behaviour, Counts, IngestEvent, IngestRecord, Records, RejectEvent } from "./types.js";
@@ -29,6 +29,8 @@ export type DeliveryOptions = Place & Behaviour & {
   retryMs: number;
   maxRetryMs: number;
   connectTimeoutMs: number;
+  onConnected?: (connection: number) => void;
+  onDisconnected?: (reason: Error) => void;
 };
 
 interface Entry<R> {
@@ -46,17 +48,10 @@ class Bell {
   }
 }
 
-/** The error of an aborted call: named like the signal's reason, with the number of settled records. */
-function abortError(reason: unknown, settled: number): IngestError {
-  const error = new IngestError("aborted", reason instanceof Error ? reason.message : "the call was aborted", settled, reason);
-  error.name = reason instanceof Error ? reason.name : "AbortError";
-  return error;
-}
-
 export class Delivery<R extends IngestRecord> {
   #options: DeliveryOptions;
   #observer: Observer;
-  #source: Iterator<R> | AsyncIterator<R>;
+  #source: Iterator<R | Encoded<R>> | AsyncIterator<R | Encoded<R>>;
   #pulling = false;
   #sourceEnded = false;
   #sourceError: unknown;
@@ -69,6 +64,7 @@ export class Delivery<R extends IngestRecord> {
   #socket: net.Socket | undefined;
   #isOpen = false;
   #wasOpen = false;
+  #heard = false; // a reply, on any connection
   #hello: string;
   #helloSent = false;
   #pumpIsDue = false;
@@ -86,7 +82,7 @@ export class Delivery<R extends IngestRecord> {
   #work = new Bell();
   #news = new Bell();
 
-  constructor(records: Records<R>, options: DeliveryOptions) {
+  constructor(records: Records<R> | AsyncIterable<Encoded<R>>, options: DeliveryOptions) {
     this.#options = options;
     this.#observer = new Observer(placeOf(options), options.logger, options.tracer);
     this.#hello = options.client === undefined ? "" : helloLine(options.client, options.clientVersion);
@@ -102,19 +98,19 @@ export class Delivery<R extends IngestRecord> {
   async *events(): AsyncGenerator<IngestEvent<R>, void, undefined> {
     const { signal } = this.#options;
     const onAbort = () => {
-      this.#end(abortError(signal?.reason, this.#settled));
+      this.#end(IngestError.aborted(signal?.reason, this.#settled));
       this.#halt();
     };
     let failure: unknown;
     signal?.addEventListener("abort", onAbort);
     try {
-      if (signal?.aborted) throw abortError(signal.reason, 0);
+      if (signal?.aborted) throw IngestError.aborted(signal.reason, 0);
       void this.#fill();
       this.#deliver().then(() => this.#end(this.#sourceError), (error: unknown) => this.#end(error));
       for (;;) {
         for (let event = this.#events.shift(); event; event = this.#events.shift()) {
           yield event;
-          if (signal?.aborted) throw abortError(signal.reason, this.#settled);
+          if (signal?.aborted) throw IngestError.aborted(signal.reason, this.#settled);
         }
         if (this.#isOver) break;
         this.#socket?.resume();
@@ -186,20 +182,24 @@ export class Delivery<R extends IngestRecord> {
     this.#pumpSoon();
   }
 
-  #add(record: R, index: number): number {
-    let line;
-    try {
-      line = `${encode(record, this.#options.stampCollectedAt)}\n`;
-    } catch (error) {
-      Promise.resolve(this.#source.return?.()).catch(() => {});
-      throw new IngestError("bad_record", `record ${index} cannot be sent: ${(error as Error).message}`, index, error);
-    }
+  #add(next: R | Encoded<R>, index: number): number {
+    const encoded = next instanceof Encoded ? next : this.#encode(next, index);
+    const line = `${encoded.line}\n`;
     const bytes = Buffer.byteLength(line);
-    this.#window.push({ record, line, bytes });
+    this.#window.push({ record: encoded.record, line, bytes });
     this.#windowBytes += bytes;
     this.#work.ring();
     this.#pumpSoon();
     return bytes;
+  }
+
+  #encode(record: R, index: number): Encoded<R> {
+    try {
+      return new Encoded(record, encode(record, this.#options.stampCollectedAt));
+    } catch (error) {
+      Promise.resolve(this.#source.return?.()).catch(() => {});
+      throw new IngestError("bad_record", `record ${index} cannot be sent: ${(error as Error).message}`, index, error);
+    }
   }
 
   // --- lines out ---
@@ -241,7 +241,7 @@ export class Delivery<R extends IngestRecord> {
     let attempts = 0;
     while (await this.#hasWork()) {
       const before = this.#settled;
-      const error = await this.#converse();
+      const error = await this.#explain(await this.#converse());
       if (this.#stopping.signal.aborted) return;
       if (this.#window.length === 0) attempts = 0;
       else attempts = this.#settled > before ? 1 : attempts + 1;
@@ -262,6 +262,14 @@ export class Delivery<R extends IngestRecord> {
     }
   }
 
+  /** A plain connection that ended without any reply: the port may expect TLS. */
+  async #explain(error: Error): Promise<Error> {
+    const { port, tls, connectTimeoutMs } = this.#options;
+    const { signal } = this.#stopping;
+    if (port === undefined || tls || !this.#wasOpen || this.#heard || signal.aborted) return error;
+    return await speaksTls(this.#options, connectTimeoutMs, signal) ? tlsRequired() : error;
+  }
+
   /** One connection, from its beginning to its end; resolves with the reason of its end. */
   async #converse(): Promise<Error> {
     const connection = ++this.#connections;
@@ -274,11 +282,18 @@ export class Delivery<R extends IngestRecord> {
       const onOpen = () => {
         this.#isOpen = this.#wasOpen = true;
         this.#observer.open(connection);
+        this.#options.onConnected?.(connection);
         this.#pump();
       };
-      this.#socket = connect(this.#options, { onOpen, onReply: (reply) => this.#onReply(reply), onClose });
+      try {
+        this.#socket = connect(this.#options, { onOpen, onReply: (reply) => this.#onReply(reply), onClose });
+      } catch (error) { // a PEM text of the tls option
+        const message = `cannot connect to ${placeOf(this.#options)}: ${(error as Error).message}`;
+        throw new IngestError("bad_certificate", message, this.#settled, error);
+      }
       this.#socket.on("drain", () => this.#pump());
     });
+    if (this.#isOpen) this.#options.onDisconnected?.(error);
     this.#isOpen = false;
     this.#observer.close(connection, error);
     return error;
@@ -292,6 +307,7 @@ export class Delivery<R extends IngestRecord> {
   }
 
   #onReply(reply: Reply): void {
+    this.#heard = true;
     if (reply.ack !== undefined) {
       this.#settle(reply.ack, reply);
     } else if (reply.reject !== undefined) {

@@ -1,155 +1,74 @@
 /**
- * Boris's tables for Drizzle ORM: tables, enums, relations, row types, and the two query patterns. `drizzle-kit push`, `generate` and `migrate` find no
- * difference on a database that `boris-ingestd migrate` made; leave the daemon's own tables out with `tablesFilter: ["!boris_ingestd_*"]`.
+ * Boris's tables for Drizzle ORM: tables, enums, relations, row types, and queries, for drizzle-orm 0.36 and later and for its v1 line. With
+ * {@link kit} in drizzle.config.ts, `drizzle-kit push`, `generate` and `migrate` find no difference on a database that `boris-ingestd
+ * migrate` made.
  *
  * @packageDocumentation
  */
-import { and, desc, eq, gte, lt, relations, sql, type SQL } from "drizzle-orm";
-import {
-  bigint, check, index, jsonb, pgEnum, pgTable, primaryKey, text, timestamp, unique, uuid, type AnyPgColumn, type PgDatabase,
-} from "drizzle-orm/pg-core";
+import type * as orm from "drizzle-orm";
 
-export const platform = pgEnum("platform", ["META", "GOOGLE_ADS", "TIKTOK"]);
-export const adObjectType = pgEnum("ad_object_type", ["CAMPAIGN", "AD_SET", "AD"]);
-export const adObjectStatus = pgEnum("ad_object_status", ["ACTIVE", "PAUSED", "ARCHIVED", "DELETED"]);
+import * as older from "./drizzle/relations.js";
+import * as tables from "./drizzle/tables.js";
+import * as v1 from "./drizzle/v1/relations.js";
+import type * as v1Tables from "./drizzle/v1/tables.js";
 
-const time = (name: string) => timestamp(name, { withTimezone: true });
+export * from "./drizzle/queries.js";
 
-export const platformConnections = pgTable("platform_connections", {
-  id: uuid("id").primaryKey().defaultRandom().notNull(),
-  platform: platform("platform").notNull(),
-  credentials: jsonb("credentials").notNull(),
-  createdAt: time("created_at").defaultNow().notNull(),
-  updatedAt: time("updated_at").defaultNow().notNull().$onUpdate(() => new Date()),
-});
+/** The type for the installed line of drizzle-orm. */
+type OfLine<Older, V1> = "defineRelations" extends keyof typeof orm ? V1 : Older;
 
-export const adAccounts = pgTable("ad_accounts", {
-  id: uuid("id").primaryKey().defaultRandom().notNull(),
-  platformConnectionId: uuid("platform_connection_id").notNull().references(() => platformConnections.id, { onDelete: "cascade" }),
-  externalId: text("external_id").notNull(),
-  name: text("name"),
-  currency: text("currency").notNull(),
-  timezone: text("timezone").notNull(),
-  createdAt: time("created_at").defaultNow().notNull(),
-  updatedAt: time("updated_at").defaultNow().notNull().$onUpdate(() => new Date()),
-}, (t) => [
-  unique("ad_accounts_connection_external").on(t.platformConnectionId, t.externalId),
-  index("ad_accounts_platform_connection_idx").on(t.platformConnectionId),
-]);
+/** The ad platforms. */
+export const platform = tables.platform as unknown as OfLine<typeof tables.platform, typeof v1Tables.platform>;
+/** The levels of ad objects. */
+export const adObjectType = tables.adObjectType as unknown as OfLine<typeof tables.adObjectType, typeof v1Tables.adObjectType>;
+/** The states of ad objects. */
+export const adObjectStatus = tables.adObjectStatus as unknown as OfLine<typeof tables.adObjectStatus, typeof v1Tables.adObjectStatus>;
 
-export const adObjects = pgTable("ad_objects", {
-  id: uuid("id").primaryKey().defaultRandom().notNull(),
-  adAccountId: uuid("ad_account_id").notNull().references(() => adAccounts.id, { onDelete: "cascade" }),
-  externalId: text("external_id").notNull(),
-  type: adObjectType("type").notNull(),
-  name: text("name"),
-  status: adObjectStatus("status").notNull(),
-  parentId: uuid("parent_id").references((): AnyPgColumn => adObjects.id, { onDelete: "cascade" }),
-  platformData: jsonb("platform_data"),
-  createdAt: time("created_at").defaultNow().notNull(),
-  updatedAt: time("updated_at").defaultNow().notNull().$onUpdate(() => new Date()),
-}, (t) => [
-  unique("ad_objects_account_external").on(t.adAccountId, t.externalId),
-  index("ad_objects_ad_account_idx").on(t.adAccountId),
-  index("ad_objects_parent_idx").on(t.parentId),
-  check("ad_objects_no_self_parent", sql`${t.id} <> ${t.parentId}`),
-]);
+/** OAuth grants. */
+export const platformConnections =
+  tables.platformConnections as unknown as OfLine<typeof tables.platformConnections, typeof v1Tables.platformConnections>;
+/** Ad accounts that a platform connection reaches. */
+export const adAccounts = tables.adAccounts as unknown as OfLine<typeof tables.adAccounts, typeof v1Tables.adAccounts>;
+/** Campaigns, ad sets and ads. */
+export const adObjects = tables.adObjects as unknown as OfLine<typeof tables.adObjects, typeof v1Tables.adObjects>;
+/** What an ad object cost in a period, as collected at a moment. A hypertable with the primary key (id, collected_at). */
+export const spending = tables.spending as unknown as OfLine<typeof tables.spending, typeof v1Tables.spending>;
 
-const count = (name: string) => bigint(name, { mode: "bigint" });
+/** Relations before drizzle-orm 1, for `drizzle(client, { schema })`; undefined in drizzle-orm 1. */
+export const platformConnectionsRelations =
+  older.platformConnectionsRelations as unknown as OfLine<typeof older.platformConnectionsRelations, undefined>;
+/** Relations before drizzle-orm 1; undefined in drizzle-orm 1. */
+export const adAccountsRelations = older.adAccountsRelations as unknown as OfLine<typeof older.adAccountsRelations, undefined>;
+/** Relations before drizzle-orm 1; undefined in drizzle-orm 1. */
+export const adObjectsRelations = older.adObjectsRelations as unknown as OfLine<typeof older.adObjectsRelations, undefined>;
+/** Relations before drizzle-orm 1; undefined in drizzle-orm 1. */
+export const spendingRelations = older.spendingRelations as unknown as OfLine<typeof older.spendingRelations, undefined>;
 
-/** A hypertable, so the primary key contains the partitioning column. */
-export const spending = pgTable("spending", {
-  id: uuid("id").defaultRandom().notNull(),
-  adObjectId: uuid("ad_object_id").notNull().references(() => adObjects.id, { onDelete: "cascade" }),
-  collectedAt: time("collected_at").defaultNow().notNull(),
-  periodStart: time("period_start").notNull(),
-  periodEnd: time("period_end").notNull(),
-  amountCents: count("amount_cents").notNull(),
-  currency: text("currency").notNull(),
-  impressions: count("impressions"),
-  clicks: count("clicks"),
-  conversions: count("conversions"),
-  metrics: jsonb("metrics"),
-}, (t) => [
-  primaryKey({ name: "spending_pkey", columns: [t.id, t.collectedAt] }),
-  index("spending_ad_object_idx").on(t.adObjectId),
-  index("spending_collected_at_idx").on(t.collectedAt),
-]);
+/** Relations of drizzle-orm 1, for `drizzle({ client, relations })`; undefined before drizzle-orm 1. */
+export const relations = v1.relations as unknown as OfLine<undefined, typeof v1.relations>;
 
-export const platformConnectionsRelations = relations(platformConnections, ({ many }) => ({
-  accounts: many(adAccounts),
-}));
-
-export const adAccountsRelations = relations(adAccounts, ({ one, many }) => ({
-  connection: one(platformConnections, { fields: [adAccounts.platformConnectionId], references: [platformConnections.id] }),
-  objects: many(adObjects),
-}));
-
-export const adObjectsRelations = relations(adObjects, ({ one, many }) => ({
-  account: one(adAccounts, { fields: [adObjects.adAccountId], references: [adAccounts.id] }),
-  parent: one(adObjects, { fields: [adObjects.parentId], references: [adObjects.id], relationName: "hierarchy" }),
-  children: many(adObjects, { relationName: "hierarchy" }),
-  spending: many(spending),
-}));
-
-export const spendingRelations = relations(spending, ({ one }) => ({
-  object: one(adObjects, { fields: [spending.adObjectId], references: [adObjects.id] }),
-}));
-
+/** A row of platform_connections. */
 export type PlatformConnection = typeof platformConnections.$inferSelect;
+/** A row to insert into platform_connections. */
 export type NewPlatformConnection = typeof platformConnections.$inferInsert;
+/** A row of ad_accounts. */
 export type AdAccount = typeof adAccounts.$inferSelect;
+/** A row to insert into ad_accounts. */
 export type NewAdAccount = typeof adAccounts.$inferInsert;
+/** A row of ad_objects. */
 export type AdObject = typeof adObjects.$inferSelect;
+/** A row to insert into ad_objects. */
 export type NewAdObject = typeof adObjects.$inferInsert;
+/** A row of spending. */
 export type Spending = typeof spending.$inferSelect;
+/** A row to insert into spending. */
 export type NewSpending = typeof spending.$inferInsert;
 
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- any driver's database
-type Database = PgDatabase<any, any, any>;
-
-/** A range of time; `to` is excluded. */
-export interface Range {
-  from: Date;
-  to: Date;
-}
-
-/** Boris's first query pattern: totals of an account's spending per `time_bucket`, each currency for itself. */
-export function totalsPerBucket(db: Database, { accountId, from, to, bucket = "1 day" }: Range & { accountId: string; bucket?: string }) {
-  const at = sql<Date>`time_bucket(${bucket}::interval, ${spending.periodStart})`.mapWith(spending.periodStart);
-  const total = (column: SQL | AnyPgColumn) => sql<bigint | null>`sum(${column})::int8`.mapWith(spending.amountCents);
-  return db.select({
-    bucket: at.as("bucket"),
-    currency: spending.currency,
-    amountCents: total(spending.amountCents).as("amount_cents"),
-    impressions: total(spending.impressions).as("impressions"),
-    clicks: total(spending.clicks).as("clicks"),
-    conversions: total(spending.conversions).as("conversions"),
-  })
-    .from(spending)
-    .innerJoin(adObjects, eq(adObjects.id, spending.adObjectId))
-    .where(and(eq(adObjects.adAccountId, accountId), gte(spending.periodStart, from), lt(spending.periodStart, to)))
-    .groupBy(sql`1`, spending.currency)
-    .orderBy(sql`1`, spending.currency);
-}
-
-/** Boris's second query pattern: of each object and period the row that was collected last. */
-export function latestPerPeriod(db: Database, { accountId, from, to }: Range & { accountId: string }) {
-  return db.selectDistinctOn([spending.adObjectId, spending.periodStart, spending.periodEnd], {
-    id: spending.id,
-    adObjectId: spending.adObjectId,
-    collectedAt: spending.collectedAt,
-    periodStart: spending.periodStart,
-    periodEnd: spending.periodEnd,
-    amountCents: spending.amountCents,
-    currency: spending.currency,
-    impressions: spending.impressions,
-    clicks: spending.clicks,
-    conversions: spending.conversions,
-    metrics: spending.metrics,
-  })
-    .from(spending)
-    .innerJoin(adObjects, eq(adObjects.id, spending.adObjectId))
-    .where(and(eq(adObjects.adAccountId, accountId), gte(spending.periodStart, from), lt(spending.periodStart, to)))
-    .orderBy(spending.adObjectId, spending.periodStart, spending.periodEnd, desc(spending.collectedAt));
-}
+/**
+ * What drizzle-kit must leave alone: TimescaleDB's schemas and the daemon's own tables. For drizzle.config.ts:
+ *
+ * ```ts
+ * export default defineConfig({ dialect: "postgresql", schema: "./schema.ts", ...kit });
+ * ```
+ */
+export const kit = { schemaFilter: ["public"], tablesFilter: ["!boris_ingestd_*"] };

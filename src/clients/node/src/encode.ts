@@ -5,6 +5,12 @@ import type { IngestRecord } from "./types.js";
 /** Fields that the daemon also takes as a string of digits, so that a bigint keeps every digit. */
 const INTEGERS = ["amountCents", "impressions", "clicks", "conversions"] as const;
 
+/** A record with its line. */
+export class Encoded<R extends IngestRecord> {
+  constructor(readonly record: R, readonly line: string) {}
+}
+
+const VERSION_MAX = 64;
 const CLIENT_NAME = /^[A-Za-z0-9._-]{1,64}$/;
 
 let lastStamp = 0;
@@ -74,5 +80,7 @@ export function encode(record: IngestRecord, stampCollectedAt: boolean): string 
 /** The first line of a connection, which names the client. */
 export function helloLine(client: string, version?: string): string {
   if (!CLIENT_NAME.test(client)) throw new TypeError("client must be 1 to 64 letters, digits, dots, underscores or hyphens");
+  if (version !== undefined && !(version !== "" && Buffer.byteLength(version) <= VERSION_MAX && !/[\0\p{Surrogate}]/u.test(version)))
+    throw new TypeError("clientVersion must have 1 to 64 bytes");
   return `${JSON.stringify({ kind: "hello", client, ...(version !== undefined && { version }) })}\n`;
 }

@@ -4,10 +4,12 @@ import type { IngestRecord, RejectEvent, Summary } from "./types.js";
  * Why a call failed.
  *
  * - `unreachable`: the attempts are used up; `cause` says why the last one failed.
- * - `no_socket`: there is no socket at this path (ENOENT), and there was none before.
+ * - `no_socket`: there is no socket at this path, or the path is too long, and there was none before.
+ * - `unknown_host`: the host's name does not exist (ENOTFOUND), and it did not exist before.
  * - `permission_denied`: the operating system refuses the connection (EACCES, EPERM).
  * - `not_allowed`: the daemon turned this client away.
- * - `bad_certificate`: the daemon's certificate cannot be verified, or the daemon does not accept this client's.
+ * - `bad_certificate`: the daemon's certificate cannot be verified, the daemon does not accept this client's, or a PEM text of the
+ *   `tls` option cannot be read.
  * - `wrong_host_name`: the daemon's certificate is for another name.
  * - `tls_required`: the port speaks TLS, and no `tls` option was given.
  * - `tls_not_supported`: the port does not speak TLS.
@@ -17,6 +19,7 @@ import type { IngestRecord, RejectEvent, Summary } from "./types.js";
 export type IngestErrorCode =
   | "unreachable"
   | "no_socket"
+  | "unknown_host"
   | "permission_denied"
   | "not_allowed"
   | "bad_certificate"
@@ -28,25 +31,37 @@ export type IngestErrorCode =
 
 /** The records cannot be settled. */
 export class IngestError extends Error {
+  /** Why. */
   readonly code: IngestErrorCode;
   /** The first `settled` records are settled. Send the others again. */
   readonly settled: number;
 
+  /** The message is brought on one line: those of OpenSSL end with a line break. */
   constructor(code: IngestErrorCode, message: string, settled: number, cause?: unknown) {
-    super(`${message}; ${settled} records are settled`, { cause });
+    super(`${message.trim().replace(/\s+/g, " ")}; ${settled} records are settled`, { cause });
     this.name = "IngestError";
     this.code = code;
     this.settled = settled;
+  }
+
+  /** @internal The error of an aborted call: named like the signal's reason. */
+  static aborted(reason: unknown, settled: number): IngestError {
+    const error = new IngestError("aborted", reason instanceof Error ? reason.message : "the call was aborted", settled, reason);
+    error.name = reason instanceof Error ? reason.name : "AbortError";
+    return error;
   }
 }
 
 /** Some records were rejected; every record is settled. Thrown by `send()` unless it has an `onReject`. */
 export class RejectedError<R extends IngestRecord = IngestRecord> extends Error {
+  /** Always "rejected". */
   readonly code = "rejected";
   /** The first rejects, at most {@link RejectedError.REJECTS_MAX}. */
   readonly rejects: readonly RejectEvent<R>[];
+  /** The totals. */
   readonly summary: Summary;
 
+  /** How many rejects the error holds, at most. */
   static readonly REJECTS_MAX = 20;
 
   constructor(rejects: readonly RejectEvent<R>[], summary: Summary) {
@@ -58,6 +73,8 @@ export class RejectedError<R extends IngestRecord = IngestRecord> extends Error 
     this.summary = summary;
   }
 }
+
+const NO_SOCKET_ERRORS = new Set(["ENOENT", "ENOTDIR", "ENOTSOCK", "ELOOP", "ENAMETOOLONG"]);
 
 const CERTIFICATE_ERRORS = new Set([
   "UNABLE_TO_GET_ISSUER_CERT", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "UNABLE_TO_VERIFY_LEAF_SIGNATURE", "CERT_SIGNATURE_FAILURE",
@@ -71,7 +88,8 @@ export function permanentCode(error: unknown, connectedBefore: boolean): IngestE
   if (typeof code !== "string") return undefined;
   if (code === "EACCES" || code === "EPERM") return "permission_denied";
   // a daemon that restarts removes its socket for a moment
-  if (code === "ENOENT" || code === "ENOTDIR" || code === "ENOTSOCK") return connectedBefore ? undefined : "no_socket";
+  if (NO_SOCKET_ERRORS.has(code)) return connectedBefore ? undefined : "no_socket";
+  if (code === "ENOTFOUND") return connectedBefore ? undefined : "unknown_host";
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return "wrong_host_name";
   if (CERTIFICATE_ERRORS.has(code)) return "bad_certificate";
   if (/^ERR_SSL_(TLS|SSL)V\d+_ALERT_(BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_\w+|UNKNOWN_CA|ACCESS_DENIED)/.test(code) ||

@@ -8,9 +8,10 @@ import { RejectedError } from "./errors.js";
 import { complete } from "./place.js";
 import type { IngestEvent, IngestOptions, IngestRecord, Records, RejectEvent, SendCallbacks, Summary } from "./types.js";
 
-export { IngestClient, IngestWritable, ingestWritableStream, type ClientEvents, type Outcome } from "./client.js";
+export { fromUrl, IngestClient, type ClientEvents, type Outcome } from "./client.js";
 export { IngestError, RejectedError, type IngestErrorCode } from "./errors.js";
 export { parseUrl } from "./place.js";
+export { IngestWritable, ingestWritableStream, type StreamOptions } from "./streams.js";
 export type * from "./types.js";
 
 /**

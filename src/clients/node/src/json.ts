@@ -8,7 +8,12 @@ export class JsonNumber {
 export type Json = string | boolean | null | JsonNumber | Json[] | { [key: string]: Json };
 
 /** Thrown for text that is not JSON. */
-export class JsonError extends Error {}
+export class JsonError extends Error {
+  /** @field: the member of the outermost object in whose value the error is. */
+  constructor(message: string, readonly field: string | undefined) {
+    super(message);
+  }
+}
 
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const PLAIN = /[^"\\\u0000-\u001f]*/y;
@@ -18,6 +23,7 @@ const DEPTH_MAX = 10_000;
 
 class Reader {
   #at = 0;
+  #field: string | undefined;
 
   constructor(readonly text: string) {}
 
@@ -29,7 +35,7 @@ class Reader {
   }
 
   #error(what: string): JsonError {
-    return new JsonError(`${what} (at character ${this.#at + 1})`);
+    return new JsonError(`${what} (at character ${this.#at + 1})`, this.#field);
   }
 
   #match(pattern: RegExp): string | undefined {
@@ -67,6 +73,7 @@ class Reader {
       }
     const raw = this.#match(NUMBER);
     if (raw === undefined) throw this.#error("a value is missing");
+    if (/[\w.+-]/.test(this.text[this.#at] ?? "")) throw this.#error("not a number");
     return new JsonNumber(raw);
   }
 
@@ -82,7 +89,9 @@ class Reader {
       if (key in object) throw this.#error(`duplicate key ${JSON.stringify(key)}`);
       this.#space();
       this.#expect(":");
+      if (depth === 0) this.#field = key;
       object[key] = this.#value(depth + 1);
+      if (depth === 0) this.#field = undefined;
       this.#space();
     } while (this.#take(","));
     this.#expect("}");

@@ -29,12 +29,17 @@ export function parseUrl(text: string): UnixPlace | TcpPlace {
   } catch {
     throw new TypeError("the URL is not valid");
   }
+  const known = url.protocol === "boris+tls:" ? ["cert", "key", "ca", "servername"] : [];
+  const unknown = [...url.searchParams.keys()].find((name) => !known.includes(name));
+  if (unknown !== undefined) throw new TypeError(`${url.protocol} has no parameter ${unknown}`);
+  if (url.username || url.password || url.hash) throw new TypeError("the URL has no place for a user, a password or a fragment");
   if (url.protocol === "boris+unix:") {
     if (url.host || !url.pathname) throw new TypeError("boris+unix: needs three slashes and a path");
     return { path: decodeURIComponent(url.pathname) };
   }
   if (url.protocol !== "boris+tcp:" && url.protocol !== "boris+tls:")
     throw new TypeError("the URL must begin with boris+unix:, boris+tcp: or boris+tls:");
+  if (url.pathname !== "" && url.pathname !== "/") throw new TypeError(`${url.protocol} has no path`);
   if (!url.hostname || !url.port) throw new TypeError(`${url.protocol} needs a host and a port`);
   const place: TcpPlace = { host: url.hostname.replace(/^\[(.*)\]$/, "$1"), port: Number(url.port) };
   if (url.protocol === "boris+tls:") {

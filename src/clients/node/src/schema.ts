@@ -53,11 +53,15 @@ function oneOf(fields: Fields, field: string, words: readonly string[]): string 
   return value;
 }
 
-function externalId(fields: Fields, field: string): string {
+function sized(fields: Fields, field: string, max: number, rule: string): string {
   const value = text(fields, field);
   const bytes = Buffer.byteLength(value);
-  if (bytes < 1 || bytes > EXTERNAL_ID_MAX) throw new Reject("bad_value", field, "an external id must have 1 to 255 bytes");
+  if (bytes < 1 || bytes > max) throw new Reject("bad_value", field, rule);
   return value;
+}
+
+function externalId(fields: Fields, field: string): string {
+  return sized(fields, field, EXTERNAL_ID_MAX, "an external id must have 1 to 255 bytes");
 }
 
 function optionalUuid(fields: Fields, field: string): void {
@@ -195,9 +199,7 @@ const KINDS: Readonly<Record<string, { fields: readonly string[]; check: (fields
       externalId(fields, "externalId");
       optionalText(fields, "name");
       currency(fields);
-      const bytes = Buffer.byteLength(text(fields, "timezone"));
-      if (bytes < 1 || bytes > EXTERNAL_ID_MAX)
-        throw new Reject("bad_value", "timezone", 'timezone must be a name of 1 to 255 bytes like "Europe/Prague"');
+      sized(fields, "timezone", EXTERNAL_ID_MAX, 'timezone must be a name of 1 to 255 bytes like "Europe/Prague"');
     },
   },
   adObject: {
@@ -219,21 +221,26 @@ const KINDS: Readonly<Record<string, { fields: readonly string[]; check: (fields
     },
   },
   hello: {
-    fields: ["kind", "client", "version"],
+    fields: ["kind", "client", "version", "onBehalfOf"],
     check(fields) {
-      text(fields, "client");
-      optionalText(fields, "version");
+      for (const field of ["client", "version"])
+        if (field === "client" || fields[field] !== undefined)
+          sized(fields, field, 64, "a client's name and version must be strings of 1 to 64 bytes");
+      if (fields["onBehalfOf"] === undefined) return;
+      const rule = 'onBehalfOf must be the name of a section, as the reject file has it in "client"';
+      if (!/^[\w.+-]+$/.test(sized(fields, "onBehalfOf", 127, rule))) throw new Reject("bad_value", "onBehalfOf", rule);
     },
   },
 };
+
+const ALL_FIELDS = new Set(Object.values(KINDS).flatMap((one) => one.fields));
 
 function judge(fields: Json): void {
   if (fields === null || typeof fields !== "object" || Array.isArray(fields) || fields instanceof JsonNumber)
     throw new Reject("bad_type", undefined, "a line must be a JSON object");
   const kindName = fields["kind"] === undefined ? "spending" : fields["kind"];
   const kind = typeof kindName === "string" ? KINDS[kindName] : undefined;
-  const all = new Set(Object.values(KINDS).flatMap((one) => one.fields));
-  const unknown = Object.keys(fields).find((name) => !all.has(name));
+  const unknown = Object.keys(fields).find((name) => !ALL_FIELDS.has(name));
   if (unknown !== undefined) throw new Reject("unknown_field", unknown, `a record has no ${unknown}`);
   if (!kind) {
     if (typeof kindName !== "string") throw new Reject("bad_type", "kind", "kind must be a string");
@@ -244,6 +251,10 @@ function judge(fields: Json): void {
   kind.check(fields);
 }
 
+function verdictOf(code: RejectCode, message: string, field: string | undefined): Verdict {
+  return { ok: false, code, message, ...(field !== undefined && { field }) };
+}
+
 /** Judges a line by the daemon's rules, without a database. */
 export function validateLine(line: string): Verdict {
   try {
@@ -251,9 +262,10 @@ export function validateLine(line: string): Verdict {
     judge(fields);
     return { ok: true, record: plain(fields) as Record<string, unknown> };
   } catch (error) {
-    if (error instanceof JsonError) return { ok: false, code: "bad_json", message: error.message };
+    if (error instanceof JsonError)
+      return verdictOf("bad_json", error.message, error.field !== undefined && ALL_FIELDS.has(error.field) ? error.field : undefined);
     if (!(error instanceof Reject)) throw error;
-    return { ok: false, code: error.code, message: error.message, ...(error.field !== undefined && { field: error.field }) };
+    return verdictOf(error.code, error.message, error.field);
   }
 }
 
@@ -275,6 +287,7 @@ interface StandardIssue {
 
 /** The Standard Schema interface, version 1 (https://standardschema.dev). */
 export interface StandardSchema<T> {
+  /** What Standard Schema prescribes. */
   readonly "~standard": {
     readonly version: 1;
     readonly vendor: "boris-ingestd-client";

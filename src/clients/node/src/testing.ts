@@ -18,13 +18,16 @@ export type StoredRecord = Record<string, unknown>;
 /** A verdict for one record. */
 export interface FakeReject {
   code: RejectCode;
-  field?: string;
-  message?: string;
+  /** The field at fault. */
+  field?: string | undefined;
+  /** Default: "rejected by the fake daemon". */
+  message?: string | undefined;
 }
 
+/** How a fake daemon behaves. */
 export interface FakeDaemonOptions {
   /** Judges a valid record: return a reject, or nothing to store it. */
-  judge?: (record: StoredRecord) => FakeReject | undefined;
+  judge?: ((record: StoredRecord) => FakeReject | undefined) | undefined;
 }
 
 interface Session {
@@ -39,6 +42,8 @@ interface Session {
 }
 
 /**
+ * A daemon in process.
+ *
  * ```ts
  * await using daemon = await FakeDaemon.start();
  * await send(records, { path: daemon.path });
@@ -120,6 +125,7 @@ export class FakeDaemon {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
+  /** The same as `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
@@ -162,8 +168,10 @@ export class FakeDaemon {
     session.lines++;
     if (line === "") return;
     const verdict = validateLine(line);
-    if (verdict.ok && verdict.record["kind"] === "hello" && session.lines === 1) return;
-    const reject: FakeReject | undefined = verdict.ok ? this.#judge?.(verdict.record) ?? this.#rejectNext.shift() : verdict;
+    const isHello = verdict.ok && verdict.record["kind"] === "hello";
+    if (isHello && session.lines === 1) return;
+    const reject: FakeReject | undefined = isHello ? { code: "bad_value", field: "kind", message: "a hello must be the first line of a connection" }
+      : verdict.ok ? this.#judge?.(verdict.record) ?? this.#rejectNext.shift() : verdict;
     if (reject) {
       session.rejected++;
       const { code, field, message = "rejected by the fake daemon" } = reject;

@@ -82,6 +82,7 @@ export interface Counts {
 /** The first `line` records are settled. All counts are totals. */
 export interface AckEvent extends Counts {
   type: "ack";
+  /** How many records are settled. */
   line: number;
 }
 
@@ -129,17 +130,23 @@ export type IngestEvent<R extends IngestRecord = IngestRecord> = AckEvent | Reje
 export interface UnixPlace {
   /** Default: `/run/boris-ingestd/ingest.sock`. */
   path?: string | undefined;
+  /** Not with a path. */
   host?: undefined;
+  /** Not with a path. */
   port?: undefined;
+  /** Not with a path. */
   tls?: undefined;
 }
 
 /** The daemon's TCP address. */
 export interface TcpPlace {
+  /** Not with a port. */
   path?: undefined;
   /** Default: localhost. */
   host?: string | undefined;
+  /** The port of `listen.tcp`. */
   port: number;
+  /** The client's certificate and key; required unless the daemon listens on loopback without TLS. */
   tls?: TlsOptions | undefined;
 }
 
@@ -149,8 +156,11 @@ type Pem = string | Uint8Array;
 export interface TlsOptions {
   /** The authority that signed the daemon's certificate. */
   ca?: Pem | Pem[] | undefined;
+  /** The client's certificate. */
   cert: Pem;
+  /** The client's key. */
   key: Pem;
+  /** Decrypts the key. */
   passphrase?: string | undefined;
   /** The name in the daemon's certificate, if it is not `host`. */
   servername?: string | undefined;
@@ -159,30 +169,43 @@ export interface TlsOptions {
 
 /** A connection failed or broke; the next attempt follows after `pauseMs`. */
 export interface RetryEvent {
+  /** Why it failed. */
   error: Error;
+  /** Attempts in a row that failed, from 1. */
   attempt: number;
+  /** The pause in ms before the next attempt. */
   pauseMs: number;
 }
 
 /** Where log lines go: `console`, pino, winston. */
 export interface Logger {
+  /** Connections that were opened. */
   debug?(message: string): void;
+  /** Not used. */
   info?(message: string): void;
+  /** Attempts that failed. */
   warn?(message: string): void;
+  /** Why a call failed. */
   error?(message: string): void;
 }
 
 /** The part of an OpenTelemetry span that the client uses. */
 export interface Span {
+  /** The settled records, at the end. */
   setAttribute(name: string, value: string | number | boolean): unknown;
+  /** `open` and `retry`. */
   addEvent(name: string, attributes?: Record<string, string | number | boolean>): unknown;
+  /** Why the call failed. */
   recordException(error: Error): unknown;
+  /** Code 2 (error) if the call failed. */
   setStatus(status: { code: number; message?: string }): unknown;
+  /** The call ended. */
   end(): void;
 }
 
 /** The part of an OpenTelemetry tracer that the client uses. */
 export interface Tracer {
+  /** Called once for each call, and once for each client. */
   startSpan(name: string, options?: { attributes?: Record<string, string | number | boolean> }): Span;
 }
 
@@ -213,7 +236,9 @@ export interface Behaviour {
   onRetry?: ((failure: RetryEvent) => void) | undefined;
   /** Ends the call at once. The error has the number of settled records; an unacked record may be stored or not. */
   signal?: AbortSignal | undefined;
+  /** Gets a line for each connection, retry and failure; never a record's content. */
   logger?: Logger | undefined;
+  /** Gets a span for each call. */
   tracer?: Tracer | undefined;
 }
 
@@ -224,5 +249,6 @@ export type IngestOptions = (UnixPlace | TcpPlace) & Behaviour;
 export interface SendCallbacks<R extends IngestRecord = IngestRecord> {
   /** Awaited: the daemon is slowed down to the callback's pace. With it, `send()` does not throw for rejects. */
   onReject?: ((reject: RejectEvent<R>) => void | Promise<void>) | undefined;
+  /** Awaited, as `onReject` is. */
   onAck?: ((ack: AckEvent) => void | Promise<void>) | undefined;
 }
