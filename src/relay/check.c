@@ -136,7 +136,8 @@ static void check_server(struct check *c, const char *url)
         if (fd < 0)
                 report(c, false, "server %s: %s", address, error);
         else if (!read_greeting(fd, greeting))
-                report(c, true, "server %s: it sends no greeting before TLS: its version is not known",
+                report(c, true,
+                       "warning: server %s: it sends no greeting before TLS: its version is not known",
                        address);
         else
                 check_greeting(c, address, greeting);
@@ -230,7 +231,7 @@ static void check_partitions(struct check *c, const jsStreamInfo *info)
                 } else if (!is_mine[n] && !told[n]) {
                         told[n] = true;
                         report(c, true,
-                               "partitions: %lu has messages and is not this relay's: another relay must have it",
+                               "warning: partitions: %lu has messages and is not this relay's: another relay must feed it",
                                n);
                 }
         }
