@@ -14,7 +14,7 @@ import unittest
 import urllib.error
 import urllib.request
 
-from lib.harness import TestCase, account, ad_object, encode, numbered, record, wait_until
+from lib.harness import ROOT, TestCase, account, ad_object, encode, numbered, record, wait_until
 from lib.nats import NatsError, NatsServers, mapped, read_stream
 from lib.nats_keys import Operator, Password
 from lib.nats_proxy import SkippingProxy
@@ -349,7 +349,8 @@ class Security(RelayCase):
         last = self.publish(record())
         wait_until(lambda: self.db.count() == 1, relay.log, 20)
         self.position(last)
-        self.assertNotIn("s3cret", relay.log())
+        self.assertIn("ok     stream BORIS: retention: limits", relay.check().stdout)
+        self.assertNotIn("s3cret", relay.log() + relay.check().stdout)
 
     def test_wrong_password(self):
         """It ends, and says why: the service manager starts it again."""
@@ -386,15 +387,24 @@ class Credentials(RelayCase):
         file.flush()
         return self.relay(relay__credentials_file=file.name, log__level="debug")
 
+    def permitted(self):
+        """The subjects to which the page says that the relay publishes."""
+        page = ROOT.joinpath("config/relay.md").read_text()
+        return re.findall('"([^"]+)"', re.search(r"publish: \[(.*?)\]", page, re.DOTALL)[1])
+
     def test_credentials_file(self):
+        """Of a user who may do what the page says, and nothing else."""
         self.db.add_account()
-        user = self.operator.user()
+        self.assertGreater(len(self.permitted()), 5)
+        user = self.operator.user(self.permitted(), ["_INBOX.>"])
         relay = self.start(user)
         self.position(self.publish(record(), record(amountCents=1.5)))
         self.assertEqual(self.db.count(), 1)
         self.assertEqual([entry["code"] for entry in self.rejects()], ["bad_value"])
         done = relay.check()
         self.assertIn("ok     stream BORIS: retention: limits", done.stdout)
+        self.assertIn("ok     rejects: stream REJECTS", done.stdout)
+        self.assertNotIn("Permissions Violation", relay.log())
         for text in (relay.log(), done.stdout, done.stderr):
             self.assertNotIn(user.key.seed, text)
             self.assertNotIn(user.token, text)

@@ -68,9 +68,10 @@ class Operator:
                 {self.account.public}: {self.key.token(self.account, limits=limits, mappings=mappings)}
             }}"""
 
-    def user(self):
-        key = Key("user")
-        return User(key, self.account.token(key, pub={}, sub={}, subs=NO_LIMIT, data=NO_LIMIT, payload=NO_LIMIT))
+    def user(self, publish=(), subscribe=()):
+        """Who may publish and subscribe to these subjects; all, if there are none."""
+        key, pub, sub = Key("user"), *({"allow": list(subjects)} if subjects else {} for subjects in (publish, subscribe))
+        return User(key, self.account.token(key, pub=pub, sub=sub, subs=NO_LIMIT, data=NO_LIMIT, payload=NO_LIMIT))
 
 
 class User:
