@@ -25,6 +25,7 @@ struct audit {
         struct source *all;
         struct source_message next; /* msg is NULL: none */
         int64_t next_ms;            /* when it became the next */
+        int64_t behind_ms;          /* since when what the source delivered is not reached */
         uint64_t seen;              /* all messages up to this one were looked at */
         bool begun;                 /* one was */
         struct position *taken;     /* what the source delivered and the audit has not reached, in order */
@@ -35,7 +36,7 @@ struct audit {
         char error[NATS_ERROR_BYTES];
 };
 
-enum verdict { VERDICT_PASSED, VERDICT_WAIT, VERDICT_UNKNOWN, VERDICT_SKIPPED };
+enum verdict { VERDICT_PASSED, VERDICT_WAIT, VERDICT_UNKNOWN, VERDICT_STALLED, VERDICT_SKIPPED };
 
 /* --- what the source delivered --- */
 
@@ -73,6 +74,22 @@ static enum verdict skipped(struct audit *a, uint64_t sequence)
         snprintf(a->error, sizeof(a->error), "a consumer left out message %" PRIu64 ": starting again",
                  sequence);
         return VERDICT_SKIPPED;
+}
+
+static enum verdict differs(struct audit *a)
+{
+        snprintf(a->error, sizeof(a->error),
+                 "two servers have different messages %" PRIu64 ": starting again", a->next.sequence);
+        return VERDICT_SKIPPED;
+}
+
+/* It is reported again if the next consumer does not deliver the message either. */
+static enum verdict stalled(struct audit *a)
+{
+        snprintf(a->error, sizeof(a->error),
+                 "a consumer does not deliver message %" PRIu64 ": creating another one", a->next.sequence);
+        a->next_ms = clock_monotonic_ms();
+        return VERDICT_STALLED;
 }
 
 static enum verdict read_answer(struct audit *a, natsMsg *answer)
@@ -117,6 +134,14 @@ static bool is_ours(const struct audit *a)
         return strncmp(natsMsg_GetSubject(a->next.msg), a->filter, strlen(a->filter) - 1) == 0;
 }
 
+/* With what the source delivered at or after this place. */
+static enum verdict compare(struct audit *a, const struct position *taken)
+{
+        if (taken->sequence > a->next.sequence)
+                return is_ours(a) ? skipped(a, a->next.sequence) : VERDICT_PASSED;
+        return is_ours(a) && taken->stored_ns == a->next.stored_ns ? VERDICT_PASSED : differs(a);
+}
+
 static enum verdict judge(struct audit *a, bool idle)
 {
         enum verdict verdict = VERDICT_PASSED;
@@ -129,14 +154,11 @@ static enum verdict judge(struct audit *a, bool idle)
         pass_up_to(a, a->next.sequence - 1);
         a->seen = a->next.sequence - 1;
         a->begun = true;
+        if (a->taken_len > 0)
+                return compare(a, &a->taken[a->taken_first]);
         if (!is_ours(a))
                 return VERDICT_PASSED;
-        if (a->taken_len > 0)
-                return a->taken[a->taken_first].sequence == a->next.sequence ? VERDICT_PASSED
-                                                                             : skipped(a, a->next.sequence);
-        if (idle && clock_monotonic_ms() - a->next_ms > STALL_MS)
-                return skipped(a, a->next.sequence);
-        return VERDICT_WAIT;
+        return idle && clock_monotonic_ms() - a->next_ms > STALL_MS ? stalled(a) : VERDICT_WAIT;
 }
 
 /* --- steps --- */
@@ -154,22 +176,39 @@ static void drop_next(struct audit *a)
         a->next.msg = NULL;
 }
 
+/* The audit's own consumer does not deliver what the source delivered long ago. */
+static void renew_if_behind(struct audit *a)
+{
+        int64_t now = clock_monotonic_ms();
+
+        if (a->taken_len > 0 && now - a->behind_ms <= STALL_MS)
+                return;
+        if (a->taken_len > 0 && source_idle(a->all))
+                source_renew(a->all);
+        a->behind_ms = now;
+}
+
 enum audit_result audit_step(struct audit *a, bool idle)
 {
+        static const enum audit_result results[] = {[VERDICT_WAIT] = AUDIT_FINE,
+                                                    [VERDICT_UNKNOWN] = AUDIT_TROUBLE,
+                                                    [VERDICT_STALLED] = AUDIT_STALLED,
+                                                    [VERDICT_SKIPPED] = AUDIT_SKIPPED};
+
         a->error[0] = '\0';
         if (!source_step(a->all, a->next.msg ? a->next.bytes : 0))
                 return source_changed(a->all) ? AUDIT_SKIPPED : AUDIT_TROUBLE;
         while (has_next(a)) {
                 enum verdict verdict = judge(a, idle);
 
-                if (verdict == VERDICT_WAIT)
-                        return AUDIT_FINE;
                 if (verdict != VERDICT_PASSED)
-                        return verdict == VERDICT_SKIPPED ? AUDIT_SKIPPED : AUDIT_TROUBLE;
+                        return results[verdict];
                 pass_up_to(a, a->next.sequence);
                 a->seen = a->next.sequence;
+                a->behind_ms = clock_monotonic_ms();
                 drop_next(a);
         }
+        renew_if_behind(a);
         return AUDIT_FINE;
 }
 

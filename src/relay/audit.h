@@ -9,9 +9,10 @@
 
 /* A second look at what the source of a partition delivers. Its consumer finds messages by the server's index
  * of subjects, and several releases of the server skipped messages of such consumers (nats-server #5266, #5705,
- * #6526, #6932), which nothing shows. The audit reads the heads of all messages of the stream, without a
+ * #6526, #6932), which nothing shows. And it lives on one server, whose copy of the stream may stand still or
+ * differ from the others after a crash. The audit reads the heads of all messages of the stream, without a
  * filter: their sequences leave no gap but for deleted messages. The position advances only up to where
- * the audit has found nothing that the source left out. */
+ * both agree. */
 
 struct audit;
 
@@ -30,7 +31,8 @@ bool audit_full(const struct audit *a);
 enum audit_result {
         AUDIT_FINE,
         AUDIT_TROUBLE, /* later calls try again: see audit_error */
-        AUDIT_SKIPPED, /* a message was left out: see audit_error. Both consumers must be created again. */
+        AUDIT_STALLED, /* the source does not deliver a message that is there: its consumer must be created again */
+        AUDIT_SKIPPED, /* a message was left out, or differs: the feed must begin again at the position */
 };
 
 /* @idle: the source has delivered everything it knows of, and waits for more. May block for a second. */

@@ -329,12 +329,19 @@ static void keep_lease(struct feed *f, int64_t now)
 
 static void step_audit(struct feed *f)
 {
-        if (audit_step(f->audit, source_idle(f->source)) != AUDIT_SKIPPED)
+        enum audit_result result = audit_step(f->audit, source_idle(f->source));
+
+        if (result != AUDIT_STALLED && result != AUDIT_SKIPPED)
                 return;
         pthread_mutex_lock(&f->stats->mutex);
         f->stats->facts.skips++;
         pthread_mutex_unlock(&f->stats->mutex);
-        give_up(f, audit_error(f->audit));
+        if (result == AUDIT_SKIPPED) {
+                give_up(f, audit_error(f->audit));
+                return;
+        }
+        log_warn("partition %u: %s", f->settings->partition, audit_error(f->audit));
+        source_renew(f->source);
 }
 
 static void step_source(struct feed *f, int64_t now)

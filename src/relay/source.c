@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "relay/delivered.h"
 #include "relay/inbox.h"
 
 enum {
@@ -79,35 +80,6 @@ struct source {
 
 /* --- libnats's thread --- */
 
-/* The fields of a message's reply subject:
- * $JS.ACK[.DOMAIN.ACCOUNT].STREAM.CONSUMER.DELIVERED.SEQUENCE.NUMBER.TIME.PENDING[.TOKEN] */
-struct delivered {
-        uint64_t sequence;
-        uint64_t number;
-        uint64_t stored_ns;
-        uint64_t pending;
-};
-
-static bool read_reply(const char *reply, struct delivered *ret)
-{
-        const char *tokens[16];
-        size_t n = 0;
-        size_t first;
-
-        if (!reply || strncmp(reply, "$JS.ACK.", 8) != 0)
-                return false;
-        for (const char *p = reply; p && n < 16; p = strchr(p, '.'))
-                tokens[n++] = p == reply ? p : ++p;
-        if (n < 9)
-                return false;
-        first = n >= 11 ? 7 : 5;
-        ret->sequence = strtoull(tokens[first], NULL, 10);
-        ret->number = strtoull(tokens[first + 1], NULL, 10);
-        ret->stored_ns = strtoull(tokens[first + 2], NULL, 10);
-        ret->pending = strtoull(tokens[first + 3], NULL, 10);
-        return ret->sequence > 0;
-}
-
 static void mark_broken(struct source *s, const char *why)
 {
         if (!s->broken[0])
@@ -163,14 +135,20 @@ static bool ends_consumer(const char *description)
                strstr(description, "Shutdown");
 }
 
+/* "" if it has none: libnats sets NULL. */
+static const char *header(natsMsg *msg, const char *key)
+{
+        const char *value = NULL;
+
+        return natsMsgHeader_Get(msg, key, &value) == NATS_OK && value ? value : "";
+}
+
 static void on_status(struct source *s, natsMsg *msg)
 {
-        const char *status = "";
-        const char *description = "";
+        const char *status = header(msg, "Status");
+        const char *description = header(msg, "Description");
         char why[128];
 
-        natsMsgHeader_Get(msg, "Status", &status);
-        natsMsgHeader_Get(msg, "Description", &description);
         /* a request's last message has ended it already; another one may be open */
         if (strcmp(status, "100") == 0 || strcmp(description, "Batch Completed") == 0)
                 return;
@@ -194,7 +172,7 @@ static void on_message(void *ctx, natsMsg *msg)
         pthread_mutex_lock(&s->mutex);
         if (!s->broken[0]) {
                 s->heard_ms = clock_monotonic_ms();
-                if (read_reply(natsMsg_GetReply(msg), &d))
+                if (delivered_read(natsMsg_GetReply(msg), &d))
                         taken = on_data(s, msg, &d);
                 else
                         on_status(s, msg);
@@ -538,6 +516,13 @@ const char *source_error(const struct source *s)
 bool source_changed(const struct source *s)
 {
         return s->changed;
+}
+
+void source_renew(struct source *s)
+{
+        pthread_mutex_lock(&s->mutex);
+        mark_broken(s, "it stalls");
+        pthread_mutex_unlock(&s->mutex);
 }
 
 bool source_idle(struct source *s)

@@ -237,7 +237,10 @@ class NatsServers:
                 return None
             finally:
                 client.close()
-        return wait_until(add, f"stream {name}: {getattr(self, 'last_error', '')}", 60, 0.2)
+        try:
+            return wait_until(add, f"stream {name}", 60, 0.2)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.last_error!r}") from None
 
     def stream(self, name):
         client = self.client()

@@ -15,6 +15,7 @@ static uint64_t left_out; /* by the audit's own consumer */
 static uint64_t delivered;
 static uint64_t last;
 static int64_t skew_ms;
+static int renewed;
 static struct audit *a;
 static struct nats nats;
 
@@ -62,6 +63,18 @@ bool source_step(struct source *s, size_t held)
         (void)s;
         (void)held;
         return true;
+}
+
+bool source_idle(struct source *s)
+{
+        (void)s;
+        return delivered == last || left_out > 0;
+}
+
+void source_renew(struct source *s)
+{
+        (void)s;
+        renewed++;
 }
 
 bool source_changed(const struct source *s)
@@ -115,6 +128,7 @@ static int start(void **state)
         memset(stream, 0, sizeof(stream));
         last = left_out = 0;
         skew_ms = 0;
+        renewed = 0;
         a = audit_open(&nats, "S", "boris.p.1.>", &(struct position){0});
         return 0;
 }
@@ -176,7 +190,34 @@ static void test_left_out_at_the_end(void **state)
         assert_int_equal(audit_step(a, true), AUDIT_FINE);
         skew_ms = 6000;
         assert_int_equal(audit_step(a, false), AUDIT_FINE); /* the source is busy */
-        assert_int_equal(audit_step(a, true), AUDIT_SKIPPED);
+        assert_int_equal(audit_step(a, true), AUDIT_STALLED);
+        assert_int_equal(audit_step(a, true), AUDIT_FINE); /* the next consumer may take as long */
+        skew_ms = 12000;
+        assert_int_equal(audit_step(a, true), AUDIT_STALLED);
+        assert_int_equal(passed(), 1);
+        take(2);
+        assert_int_equal(audit_step(a, true), AUDIT_FINE);
+        assert_int_equal(passed(), 2);
+}
+
+static void test_servers_that_differ(void **state)
+{
+        (void)state;
+        store("oxo");
+        take(1);
+        take(2); /* another partition's, says the audit's server */
+        assert_int_equal(audit_step(a, false), AUDIT_SKIPPED);
+        assert_int_equal(passed(), 1);
+        assert_string_equal(audit_error(a), "two servers have different messages 2: starting again");
+}
+
+static void test_messages_that_differ(void **state)
+{
+        (void)state;
+        store("oo");
+        take(1);
+        audit_add(a, &(struct position){2, 77});
+        assert_int_equal(audit_step(a, false), AUDIT_SKIPPED);
         assert_int_equal(passed(), 1);
 }
 
@@ -212,6 +253,25 @@ static void test_both_left_it_out(void **state)
         assert_int_equal(passed(), 1);
 }
 
+static void test_its_own_consumer_stalls(void **state)
+{
+        (void)state;
+        store("oo");
+        left_out = 2;
+        take(1);
+        take(2);
+        assert_int_equal(audit_step(a, true), AUDIT_FINE);
+        skew_ms = 4000;
+        assert_int_equal(audit_step(a, true), AUDIT_FINE);
+        assert_int_equal(renewed, 0);
+        skew_ms = 6000;
+        assert_int_equal(audit_step(a, true), AUDIT_FINE);
+        assert_int_equal(renewed, 1);
+        assert_int_equal(audit_step(a, true), AUDIT_FINE);
+        assert_int_equal(renewed, 1);
+        assert_int_equal(passed(), 1);
+}
+
 static void test_it_is_full(void **state)
 {
         (void)state;
@@ -234,9 +294,12 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_agreement, start, finish),
                 cmocka_unit_test_setup_teardown(test_left_out_between_others, start, finish),
                 cmocka_unit_test_setup_teardown(test_left_out_at_the_end, start, finish),
+                cmocka_unit_test_setup_teardown(test_servers_that_differ, start, finish),
+                cmocka_unit_test_setup_teardown(test_messages_that_differ, start, finish),
                 cmocka_unit_test_setup_teardown(test_deleted_messages, start, finish),
                 cmocka_unit_test_setup_teardown(test_deleted_after_it_was_delivered, start, finish),
                 cmocka_unit_test_setup_teardown(test_both_left_it_out, start, finish),
+                cmocka_unit_test_setup_teardown(test_its_own_consumer_stalls, start, finish),
                 cmocka_unit_test_setup_teardown(test_it_is_full, start, finish),
         };
 
