@@ -203,6 +203,24 @@ class Rejecting(RelayCase):
         self.assertEqual([entry["code"] for entry in self.rejects()], ["bad_value"])
         self.assertEqual(self.db.count(), 2)
 
+    def test_ack_of_a_duplicate_that_is_not_stored(self):
+        """Servers ack the repetition of a message that is not committed yet, with sequence 0: it may yet be lost."""
+        self.db.add_account()
+        client = self.nats.client()
+        self.addCleanup(client.close)
+        client.api("STREAM.DELETE.REJECTS")
+        client.subscribe("boris.rejects.>")
+        relay = self.relay()
+        last = self.publish(record(amountCents=1.5), record())
+        for answer in ('{"stream":"REJECTS","seq":0,"duplicate":true}', '{"stream":"REJECTS","seq":7,"duplicate":true}'):
+            client.publish(client.next(60).reply, answer)
+            wait_until(lambda: "acks it as a duplicate of what it has not stored yet" in relay.log(), "a warning")
+            if '"seq":0' in answer:
+                time.sleep(0.5)
+                self.assertEqual(self.db.value("SELECT max(sequence) FROM boris_ingestd_relay"), "0")
+        self.position(last)
+        self.nats.add_stream("REJECTS", ["boris.rejects.>"])
+
     def test_producers_that_ask_get_a_reply(self):
         self.db.add_account()
         self.relay()

@@ -38,7 +38,7 @@ class Producer(threading.Thread):
         self.account = f"act_{number}"
         self.rng = random.Random(f"{SEED} {number}")
         self.good, self.bad = [], collections.Counter()
-        self.messages = self.objects = self.lines = self.renames = 0
+        self.messages = self.objects = self.lines = self.renames = self.not_stored = 0
         self.closing = threading.Event()
         self.client = self.error = None
 
@@ -74,7 +74,8 @@ class Producer(threading.Thread):
             try:
                 self.client = self.client or self.ledger.nats.client(2)
                 return self.client.store(f"boris.in.META.{self.account}", text, f"{self.number}-{self.messages}", timeout=2)
-            except (OSError, NatsError, TimeoutError):
+            except (OSError, NatsError, TimeoutError) as error:
+                self.not_stored += "acked, but not stored" in str(error)
                 if self.client:
                     self.client.close()
                 self.client = None
@@ -204,6 +205,7 @@ class Ledger(TestCase):
             self.assertFalse(producer.is_alive(), "a producer does not get to its end")
             if producer.error:
                 raise producer.error
+        print(f"acks with sequence 0, published again: {sum(producer.not_stored for producer in self.producers)}")
         self.wait_settled()
         self.assert_rejects()
         for producer in self.producers:

@@ -141,6 +141,8 @@ class NatsClient:
         answer = json.loads(self.request(subject, data, headers, timeout))
         if "error" in answer:
             raise NatsError(answer["error"]["description"])
+        if answer["seq"] == 0:  # it repeats a message that is not committed yet, and may be lost
+            raise NatsError(f"acked, but not stored: {answer}")
         return answer["seq"]
 
     def close(self):
