@@ -163,6 +163,8 @@ static void check_limits(struct check *c, const jsStreamConfig *s)
 {
         const char *stream = s->Name;
         size_t window = c->config->relay.window_bytes;
+        unsigned partitions[PARTITIONS_MAX];
+        size_t consumers = 4 * partition_list_read(c->config->relay.partitions, partitions);
 
         if (s->Replicas < REPLICAS_WANTED)
                 report(c, false, "stream %s: %" PRId64 " replica%s: messages are lost with a machine: have 3",
@@ -188,6 +190,11 @@ static void check_limits(struct check *c, const jsStreamConfig *s)
                 report(c, false,
                        "stream %s: max_msgs_per_subject removes older messages of an account: set it to -1",
                        stream);
+        if (s->MaxConsumers > 0 && (size_t)s->MaxConsumers < consumers)
+                report(c, false,
+                       "stream %s: max_consumers %" PRId64
+                       ": the relay has 2 for each partition, and those of its last start for a minute: set it to -1",
+                       stream, s->MaxConsumers);
         if (s->MaxMsgSize > 0 && (size_t)s->MaxMsgSize > window)
                 report(c, false,
                        "stream %s: max_msg_size %" PRId32
