@@ -162,9 +162,6 @@ static void check_servers(struct check *c)
 static void check_limits(struct check *c, const jsStreamConfig *s)
 {
         const char *stream = s->Name;
-        size_t window = c->config->relay.window_bytes;
-        unsigned partitions[PARTITIONS_MAX];
-        size_t consumers = 4 * partition_list_read(c->config->relay.partitions, partitions);
 
         if (s->Replicas < REPLICAS_WANTED)
                 report(c, false, "stream %s: %" PRId64 " replica%s: messages are lost with a machine: have 3",
@@ -190,6 +187,15 @@ static void check_limits(struct check *c, const jsStreamConfig *s)
                 report(c, false,
                        "stream %s: max_msgs_per_subject removes older messages of an account: set it to -1",
                        stream);
+}
+
+static void check_sizes(struct check *c, const jsStreamConfig *s)
+{
+        const char *stream = s->Name;
+        size_t window = c->config->relay.window_bytes;
+        unsigned partitions[PARTITIONS_MAX];
+        size_t consumers = 4 * partition_list_read(c->config->relay.partitions, partitions);
+
         if (s->MaxConsumers > 0 && (size_t)s->MaxConsumers < consumers)
                 report(c, false,
                        "stream %s: max_consumers %" PRId64
@@ -268,6 +274,7 @@ static void check_stream(struct check *c)
                 return;
         }
         check_limits(c, info->Config);
+        check_sizes(c, info->Config);
         check_partitions(c, info);
         jsStreamInfo_Destroy(info);
 }
