@@ -45,13 +45,13 @@ struct hierarchy_row {
 
         /* Set by the writer of the batch. */
         enum hierarchy_verdict verdict;
-        enum db_write write;
+        enum db_write write; /* before the row is written: DB_WRITE_NONE if it is unchanged */
         int64_t accounts;
         enum ad_object_type other_type;
         struct uuid id;
         struct uuid account_id;
         struct uuid old_parent_id; /* all zeros: none */
-        struct uuid parent_id;     /* for an object with a parent and a good verdict */
+        struct uuid parent_id;     /* all zeros: none, or a bad verdict */
 };
 
 /* An account as objects name it. */

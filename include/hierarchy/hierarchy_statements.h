@@ -13,7 +13,7 @@
 /* The statements of a transaction that writes rows of a batch, and their answers. A row of an answer must
  * match by position and number; otherwise it is not used. */
 
-enum { HIERARCHY_PARAMS_MAX = 8 };
+enum { HIERARCHY_PARAMS_MAX = 11 };
 
 struct hierarchy_statements {
         struct hierarchy_batch *batch; /* borrowed for the transaction */
@@ -46,7 +46,8 @@ void hierarchy_statements_begin(struct hierarchy_statements *s, struct hierarchy
 void hierarchy_send_begin(const struct hierarchy_statements *s, struct pg_conn *conn);
 
 /* Each sends its statement, or returns false if no row needs it: upsert accounts; read what the database
- * contains of objects, their accounts and parents; upsert the objects with a good verdict. */
+ * contains of objects, their accounts and parents; upsert the objects that have a good verdict and are new
+ * or changed. */
 bool hierarchy_send_accounts(struct hierarchy_statements *s, struct pg_conn *conn);
 bool hierarchy_send_resolve(struct hierarchy_statements *s, struct pg_conn *conn);
 bool hierarchy_send_objects(struct hierarchy_statements *s, struct pg_conn *conn);

@@ -18,6 +18,7 @@ struct hierarchy_answer {
         bool has_object; /* the object exists */
         struct uuid object_id;
         enum ad_object_type object_type;
+        bool differs;              /* from the record, the parent apart */
         int64_t children;          /* 0 if its type stays */
         struct uuid old_parent_id; /* all zeros: none */
         bool has_parent;           /* its new parent exists */

@@ -51,10 +51,10 @@ static inline size_t pace_worth(const struct pace *p)
         return p->rows / 4 + 1;
 }
 
-/* The most rows of a quick batch. */
-static inline size_t pace_quick(const struct pace *p)
+/* True if a quick batch takes no more rows: it holds more than an eighth of the target. */
+static inline bool pace_quick_full(const struct pace *p, size_t rows, size_t bytes)
 {
-        return p->rows / 8 + 1;
+        return rows > p->rows / 8 || bytes > p->bytes / 8;
 }
 
 /* The gap: from one small commit's end to the beginning of the next at least. */

@@ -63,10 +63,15 @@ static inline bool batcher_has_room(const struct batcher *b)
         return b->sealed_len == 0;
 }
 
+static inline bool batcher_quick_takes_more(const struct batcher *b)
+{
+        return !b->quick || !pace_quick_full(&b->pace, b->quick->len, b->quick->bytes);
+}
+
 /* For clients that send little. */
 static inline bool batcher_has_quick_room(const struct batcher *b)
 {
-        return b->sealed_len <= 1 && (!b->quick || b->quick->len < pace_quick(&b->pace));
+        return b->sealed_len <= 1 && batcher_quick_takes_more(b);
 }
 
 /* Takes over *row. @little: its client sends little. */

@@ -173,7 +173,7 @@ static void add_nullable(struct array_text *param, bool has, struct json_string 
 /* Reads what the daemon reads about an object before writing it. */
 static bool resolve_object(struct against *a, struct hierarchy_row *row)
 {
-        enum { PARAMS = 8 };
+        enum { PARAMS = 11 };
         const struct ad_object_record *rec = &row->rec.object;
         struct hierarchy_batch batch = {.rows = row, .len = 1};
         struct hierarchy_answer answer;
@@ -188,6 +188,9 @@ static bool resolve_object(struct against *a, struct hierarchy_row *row)
         array_text_add_json(&a->params[5], rec->external_id);
         array_text_add(&a->params[6], slice_str(ad_object_type_name(rec->type)));
         add_nullable(&a->params[7], rec->has_parent, rec->parent_external_id);
+        add_nullable(&a->params[8], rec->has_name, rec->name);
+        array_text_add(&a->params[9], slice_str(ad_object_status_name(rec->status)));
+        array_text_add(&a->params[10], rec->platform_data);
         res = ask(a, ad_object_resolve_sql, PARAMS);
         row->parent_row = -1;
         if (res && hierarchy_read_answer(res, 0, &answer))
@@ -226,12 +229,14 @@ static void judge_object(struct against *a, struct judged *j, struct hierarchy_r
         copy_account(a, row->rec.object.account_external_id);
         if (a->failed || !resolve_object(a, row))
                 return;
-        if (row->verdict == HIERARCHY_OK) {
+        if (row->verdict != HIERARCHY_OK) {
+                hierarchy_describe(row, &reject);
+                judged_reject(j, &reject);
+        } else if (row->write == DB_WRITE_NONE) {
+                j->outcome = LINE_DUPLICATE;
+        } else {
                 write_object(a, j, row);
-                return;
         }
-        hierarchy_describe(row, &reject);
-        judged_reject(j, &reject);
 }
 
 /* --- spending lines: their objects --- */

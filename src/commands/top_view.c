@@ -515,7 +515,7 @@ static struct listed put_list(struct screen *s, const cJSON *list, size_t peer_w
                 if (ret.len < CONNECTIONS_MAX)
                         items[ret.len++] = item;
         }
-        qsort_r(items, ret.len, sizeof(items[0]), compare_connections, &order);
+        qsort_r(items, ret.len, sizeof(const cJSON *), compare_connections, &order);
         if (first >= ret.len)
                 first = ret.len - 1;
         for (size_t i = first; i < ret.len; i++) {

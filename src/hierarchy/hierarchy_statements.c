@@ -33,6 +33,7 @@ enum {
         RESOLVE_OLD_PARENT,
         RESOLVE_PARENT,
         RESOLVE_PARENT_TYPE,
+        RESOLVE_DIFFERS,
 };
 
 void hierarchy_statements_deinit(struct hierarchy_statements *s)
@@ -203,9 +204,10 @@ static uint32_t name_account(struct hierarchy_statements *s, const struct hierar
 bool hierarchy_send_resolve(struct hierarchy_statements *s, struct pg_conn *conn)
 {
         static const enum pg_oid oids[] = {PG_OID_TEXT, PG_OID_UUID, PG_OID_TEXT, PG_OID_INT4,
-                                           PG_OID_INT4, PG_OID_TEXT, PG_OID_TEXT, PG_OID_TEXT};
+                                           PG_OID_INT4, PG_OID_TEXT, PG_OID_TEXT, PG_OID_TEXT,
+                                           PG_OID_TEXT, PG_OID_TEXT, PG_OID_JSONB};
 
-        begin_params(s, oids, 8);
+        begin_params(s, oids, 11);
         s->accounts = 0;
         s->places = 0;
         forget_numbers(s);
@@ -220,10 +222,13 @@ bool hierarchy_send_resolve(struct hierarchy_statements *s, struct pg_conn *conn
                 pg_array_add_text(&s->params[5], rec->external_id);
                 pg_array_add_str(&s->params[6], ad_object_type_name(rec->type));
                 add_nullable(&s->params[7], rec->has_parent, rec->parent_external_id);
+                add_nullable(&s->params[8], rec->has_name, rec->name);
+                pg_array_add_str(&s->params[9], ad_object_status_name(rec->status));
+                pg_array_add_jsonb(&s->params[10], rec->platform_data);
         }
         if (s->asked_len == 0)
                 return false;
-        send_query(s, conn, ad_object_resolve_sql, 8, 4, s->places);
+        send_query(s, conn, ad_object_resolve_sql, 11, 4, s->places);
         return true;
 }
 
@@ -237,7 +242,8 @@ bool hierarchy_send_objects(struct hierarchy_statements *s, struct pg_conn *conn
                 const struct hierarchy_row *row = &s->batch->rows[i];
                 const struct ad_object_record *rec = &row->rec.object;
 
-                if (row->kind != RECORD_AD_OBJECT || row->verdict != HIERARCHY_OK)
+                if (row->kind != RECORD_AD_OBJECT || row->verdict != HIERARCHY_OK ||
+                    row->write == DB_WRITE_NONE)
                         continue;
                 ask_for(s, i);
                 pg_array_add_uuid(&s->params[0], &row->id);
@@ -349,6 +355,11 @@ bool hierarchy_read_answer(const struct pg_result *res, int i, struct hierarchy_
                 .has_object = !pg_result_null(res, i, RESOLVE_OBJECT),
                 .has_parent = !pg_result_null(res, i, RESOLVE_PARENT),
         };
+        if (ret->has_object) {
+                if (!is_of_bytes(res, i, RESOLVE_DIFFERS, 1))
+                        return false;
+                ret->differs = pg_result_bool(res, i, RESOLVE_DIFFERS);
+        }
         return is_numbered(res, i) && read_count(res, i, RESOLVE_ACCOUNTS, &ret->accounts) &&
                read_uuid(res, i, RESOLVE_ACCOUNT, &ret->account_id) &&
                read_uuid(res, i, RESOLVE_OBJECT, &ret->object_id) &&

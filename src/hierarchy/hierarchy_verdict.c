@@ -58,11 +58,19 @@ static enum hierarchy_verdict judge(const struct hierarchy_batch *b, size_t star
         return row->rec.object.has_parent ? find_parent(b, start, row, answer) : HIERARCHY_OK;
 }
 
+static bool is_unchanged(const struct hierarchy_row *row, const struct hierarchy_answer *answer)
+{
+        return answer->has_object && !answer->differs && uuid_eq(&row->parent_id, &row->old_parent_id);
+}
+
 void hierarchy_judge(struct hierarchy_batch *b, size_t start, size_t row,
                      const struct hierarchy_answer *answer, int64_t now_ms)
 {
-        b->rows[row].write = DB_WRITE_NONE;
-        b->rows[row].verdict = judge(b, start, &b->rows[row], answer, now_ms);
+        struct hierarchy_row *r = &b->rows[row];
+
+        r->parent_id = (struct uuid){0};
+        r->verdict = judge(b, start, r, answer, now_ms);
+        r->write = is_unchanged(r, answer) ? DB_WRITE_NONE : DB_WRITE_DONE;
 }
 
 static void describe_level(const struct hierarchy_row *row, const char *parent, struct reject *ret)

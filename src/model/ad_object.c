@@ -94,53 +94,55 @@ const char ad_object_names_sql[] =
         "CROSS JOIN LATERAL (SELECT c.id, c.platform FROM platform_connections c "
         "WHERE c.id = a.platform_connection_id OFFSET 0) c";
 
+/* Values are compared byte for byte (*<>, "record image" operators): jsonb treats 1 and 1.00 as equal, and a
+ * column's collation may treat more as equal. */
+#define COLUMNS(row)                                                                                         \
+        row ".external_id::text, " row ".type::text, " row ".name::text, " row ".status::text, " row         \
+            ".platform_data::jsonb"
+
+#define DIFFERS(columns, others) "ROW(" columns ")::record OPERATOR(pg_catalog.*<>) ROW(" others ")::record"
+
 /* OFFSET 0 keeps the subqueries index lookups, for the reasons given at ad_object_lookup_sql. */
 const char ad_object_resolve_sql[] = ACCOUNTS_SQL
         "SELECT k.n::int4, account.matches[k.account], account.ids[k.account], o.id, o.type, "
         "CASE WHEN o.type::text <> k.type "
         "THEN (SELECT count(*) FROM ad_objects c WHERE c.parent_id = o.id) ELSE 0 END, o.parent_id, "
-        "p.id, p.type "
+        "p.id, p.type, o.differs "
         "FROM account, unnest((SELECT $5::int4[]), (SELECT $6::text[]), (SELECT $7::text[]), "
-        "(SELECT $8::text[])) WITH ORDINALITY AS k (account, external_id, type, parent_external_id, n) "
-        "LEFT JOIN LATERAL (SELECT o.id, o.type, o.parent_id FROM ad_objects o "
-        "WHERE o.ad_account_id = account.ids[k.account] AND o.external_id = k.external_id OFFSET 0) o ON true "
-        "LEFT JOIN LATERAL (SELECT p.id, p.type FROM ad_objects p "
-        "WHERE p.ad_account_id = account.ids[k.account] AND p.external_id = k.parent_external_id OFFSET 0) p "
-        "ON true ORDER BY k.n";
+        "(SELECT $8::text[]), (SELECT $9::text[]), (SELECT $10::text[]), (SELECT $11::jsonb[])) "
+        "WITH ORDINALITY AS k (account, external_id, type, parent_external_id, name, status, platform_data, n) "
+        "LEFT JOIN LATERAL (SELECT o.id, o.type, o.parent_id, " DIFFERS(
+                COLUMNS("o"),
+                COLUMNS("k")) " AS differs "
+                              "FROM ad_objects o "
+                              "WHERE o.ad_account_id = account.ids[k.account] AND o.external_id = k.external_id OFFSET 0) o ON true "
+                              "LEFT JOIN LATERAL (SELECT p.id, p.type FROM ad_objects p "
+                              "WHERE p.ad_account_id = account.ids[k.account] AND p.external_id = k.parent_external_id OFFSET 0) p "
+                              "ON true ORDER BY k.n";
 
-/* Unchanged objects are skipped, since ON CONFLICT would lock them and so write to the page. Objects are
- * written in key order, so that two such statements cannot deadlock.
- *
- * Values are compared byte for byte (*<>, "record image" operators): jsonb treats 1 and 1.00 as equal, and a
- * column's collation may treat more as equal. The FULL JOIN, which cannot become a nested loop, also returns
- * rows that were written under a key that was not given. */
-#define COLUMNS(row)                                                                                         \
-        "ROW(" row ".external_id::text, " row ".type::text, " row ".name::text, " row ".status::text, " row  \
-        ".parent_id, " row ".platform_data::jsonb)::record"
+#define WRITTEN(row) COLUMNS(row) ", " row ".parent_id"
 
-#define DIFFERS(row, other) COLUMNS(row) " OPERATOR(pg_catalog.*<>) " COLUMNS(other)
-
+/* Objects are written in key order, so that two such statements cannot deadlock. The FULL JOIN, which cannot
+ * become a nested loop, also returns rows that were written under a key that was not given. */
 /* clang-format off */
 #define UPSERT_SQL \
         "WITH given AS MATERIALIZED (" \
-        "SELECT u.*, o.id IS NULL OR " DIFFERS("o", "u") " AS differs " \
+        "SELECT u.*, true AS differs " \
         "FROM unnest((SELECT $1::uuid[]), (SELECT $2::uuid[]), (SELECT $3::text[]), " \
         "(SELECT $4::text[]), (SELECT $5::text[]), (SELECT $6::text[]), (SELECT $7::uuid[]), (SELECT $8::jsonb[])) " \
         "WITH ORDINALITY " \
-        "AS u (id, ad_account_id, external_id, type, name, status, parent_id, platform_data, n) " \
-        "LEFT JOIN LATERAL (SELECT o.* FROM ad_objects o " \
-        "WHERE o.ad_account_id = u.ad_account_id AND o.external_id = u.external_id OFFSET 0) o ON true" \
+        "AS u (id, ad_account_id, external_id, type, name, status, parent_id, platform_data, n)" \
         "), written AS (" \
         "INSERT INTO ad_objects (id, ad_account_id, external_id, type, name, status, parent_id, platform_data) " \
         "SELECT g.id, g.ad_account_id, g.external_id, g.type::ad_object_type, g.name, " \
-        "g.status::ad_object_status, g.parent_id, g.platform_data FROM given g WHERE g.differs " \
+        "g.status::ad_object_status, g.parent_id, g.platform_data FROM given g " \
         "ORDER BY g.ad_account_id, g.external_id COLLATE \"C\" " \
         "ON CONFLICT (ad_account_id, external_id) DO UPDATE " \
         "SET type = excluded.type, name = excluded.name, status = excluded.status, " \
         "parent_id = excluded.parent_id, platform_data = excluded.platform_data, updated_at = now() " \
-        "WHERE " DIFFERS("ad_objects", "excluded") " " \
+        "WHERE " DIFFERS(WRITTEN("ad_objects"), WRITTEN("excluded")) " " \
         "RETURNING ad_account_id, external_id, type, name, status, parent_id, platform_data" \
-        ") SELECT g.n::int4, " DB_WRITE_SQL(DIFFERS("g", "w")) " " \
+        ") SELECT g.n::int4, " DB_WRITE_SQL(DIFFERS(WRITTEN("g"), WRITTEN("w"))) " " \
         "FROM given g FULL JOIN written w ON w.ad_account_id = g.ad_account_id " \
         "AND w.external_id::text COLLATE \"C\" = g.external_id COLLATE \"C\" ORDER BY g.n"
 /* clang-format on */

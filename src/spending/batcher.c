@@ -94,8 +94,7 @@ static struct batch *open_batch(struct batcher *b, size_t expected)
 
 static bool belongs_to_quick(const struct batcher *b)
 {
-        return b->bulk_at > 0 && uv_now(b->loop) - b->bulk_at < BULK_MS &&
-               (!b->quick || b->quick->len < pace_quick(&b->pace));
+        return b->bulk_at > 0 && uv_now(b->loop) - b->bulk_at < BULK_MS && batcher_quick_takes_more(b);
 }
 
 static void add_quick_take(struct batcher *b, const struct row *row)

@@ -432,9 +432,10 @@ static void test_plans(void **state)
         assert_db_ok(&d, db_run(&d.db, "SET jit_above_cost = 10000"));
         assert_probes("lookup", ad_object_lookup_sql,
                       "'{META}', '{NULL}', '{act}', '{1}', " MANY("1") ", " MANY("'5'::text"));
-        assert_probes("resolve", ad_object_resolve_sql,
-                      "'{META}', '{NULL}', '{act}', '{1}', " MANY("1") ", " MANY("'5'::text") ", " MANY(
-                              "'AD'::text") ", " MANY("'6'::text"));
+        assert_probes(
+                "resolve", ad_object_resolve_sql,
+                "'{META}', '{NULL}', '{act}', '{1}', " MANY("1") ", " MANY("'5'::text") ", " MANY("'AD'::text") ", " MANY(
+                        "'6'::text") ", " MANY("'x'::text") ", " MANY("'ACTIVE'::text") ", " MANY("'{}'::jsonb"));
         assert_probes(
                 "upsert", ad_object_upsert_sql,
                 MANY("gen_random_uuid()") ", " MANY("gen_random_uuid()") ", " MANY("'5'::text") ", " MANY("'AD'::text") ", " MANY(

@@ -31,7 +31,7 @@ class FullDisk(test_spool.Spool):
     def fill_by_lines(self, d):
         """Sends until the daemon pauses; returns the client, whose last lines are not acked."""
         client = d.client()
-        client.sock.settimeout(4)
+        client.sock.settimeout(10)
         start = self.sent
         with self.assertRaises(TimeoutError):
             while True:

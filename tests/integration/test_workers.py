@@ -46,7 +46,8 @@ class Workers(TestCase):
         self.daemon(database__writers=4)
         count = (f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{self.db.name}' "
                  f"AND backend_type = 'client backend' AND pid <> pg_backend_pid()")
-        wait_until(lambda: self.db.value(count) == "10", "4 writers, 3 resolvers, 3 for the hierarchy")
+        wait_until(lambda: self.db.value(count) == "11",
+                   "4 writers, 3 resolvers, 3 for the hierarchy, 1 that checks the tables")
 
     def test_the_limit_of_connections_is_the_daemons(self):
         d = self.daemon(limits__max_connections=4)

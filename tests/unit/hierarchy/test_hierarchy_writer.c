@@ -164,14 +164,14 @@ static void check_lines(const struct story *s)
 /* One of each action of sqlstate.h, with a lock. */
 static const char *const errors[] = {"23505", "23503", "40P01", "55P03", "22003", "53200", "42703"};
 
-enum { VARIANTS = 8 }; /* of an answer without an error; 0 is the expected one */
+enum { VARIANTS = 9 }; /* of an answer without an error; 0 is the expected one */
 
 /* The outcome of each account or object; the last two columns are for accounts only. */
 static struct pg_result written(const struct hierarchy_writer *w, unsigned variant)
 {
         static const enum db_write outcomes[VARIANTS] = {DB_WRITE_DONE,    DB_WRITE_NONE, DB_WRITE_SKIPPED,
                                                          DB_WRITE_CHANGED, DB_WRITE_DONE, DB_WRITE_DONE,
-                                                         DB_WRITE_DONE,    DB_WRITE_DONE};
+                                                         DB_WRITE_DONE,    DB_WRITE_DONE, DB_WRITE_DONE};
         struct pg_result res = fake_done(0);
 
         for (size_t i = variant == 4; i < w->statements.asked_len; i++) { /* 4: a row is left out */
@@ -188,20 +188,23 @@ static struct pg_result written(const struct hierarchy_writer *w, unsigned varia
 }
 
 /* What the database contains for each object: its account and its parent; variant 1: no parent, 2: no
- * account, 3: the object itself, with children. */
+ * account, 3: the object itself, with children, 8: the
+ * object as given. */
 static struct pg_result resolved(const struct hierarchy_writer *w, unsigned variant)
 {
         static const struct uuid id = {{7}};
         struct pg_result res = fake_done(0);
 
         for (size_t i = variant == 4; i < w->statements.asked_len; i++) {
+                const struct hierarchy_row *row = &w->statements.batch->rows[w->statements.asked[i]];
                 bool has_parent = variant != 1 && variant != 2;
+                bool has_object = variant == 3 || variant == 8;
 
                 fake_row(&res);
                 fake_i32(&res, (int32_t)(variant == 5 ? 1 : i + 1));
                 fake_i64(&res, variant == 2 ? 0 : 1);
                 fake_uuid(&res, &id);
-                if (variant == 3) {
+                if (has_object) {
                         fake_uuid(&res, &id);
                         fake_text(&res, "AD_SET");
                 } else {
@@ -209,7 +212,10 @@ static struct pg_result resolved(const struct hierarchy_writer *w, unsigned vari
                         fake_null(&res);
                 }
                 fake_i64(&res, variant == 3 ? 2 : 0);
-                fake_null(&res);
+                if (variant == 8 && row->rec.object.has_parent)
+                        fake_uuid(&res, &id);
+                else
+                        fake_null(&res);
                 if (has_parent) {
                         fake_uuid(&res, &id);
                         fake_text(&res, variant == 6 ? "AD" : variant == 7 ? "no type" : "CAMPAIGN");
@@ -217,6 +223,10 @@ static struct pg_result resolved(const struct hierarchy_writer *w, unsigned vari
                         fake_null(&res);
                         fake_null(&res);
                 }
+                if (has_object)
+                        fake_bool(&res, variant != 8);
+                else
+                        fake_null(&res);
         }
         return res;
 }

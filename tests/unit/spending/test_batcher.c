@@ -518,12 +518,14 @@ static void test_rows_of_small_clients_have_a_bound_beside_bulk(void **state)
         write_bulk(&f);
         for (; batcher_has_quick_room(&f.batcher); n++)
                 add_one(&f, 400, true);
-        assert_int_equal(n, pace_quick(&f.batcher.pace));
+        assert_int_equal(n, f.batcher.pace.rows / 8 + 1);
         add_one(&f, 400, true); /* a row of the resolver is added even without room */
         assert_non_null(f.batcher.open);
         commit(&f, 0);
         assert_int_equal(f.writing[0]->len, n);
         assert_true(batcher_has_quick_room(&f.batcher));
+        add_one(&f, f.batcher.pace.bytes / 8 + 1, true);
+        assert_false(batcher_has_quick_room(&f.batcher));
         stop(&f);
 }
 
