@@ -1,5 +1,3 @@
-/* The subject of an inbox is PREFIX.SLOT.GENERATION: the slot finds it, and a message for an inbox that had the
- * slot before has another generation. */
 #include "relay/inbox.h"
 
 #include <pthread.h>
@@ -7,142 +5,85 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
-
 struct inbox {
-        struct inboxes *all;
-        unsigned slot;
-        unsigned generation;
         inbox_cb *on_message;
         void *ctx;
-        char subject[160];
-};
-
-struct inboxes {
+        char subject[128];
+        natsSubscription *subscription;
         pthread_mutex_t mutex;
-        natsSubscription *subscription; /* NULL until the first is opened */
-        char prefix[120];
-        struct inbox **slots; /* NULL where one is free */
-        size_t len;
-        size_t cap;
-        unsigned generation;
+        pthread_cond_t ended;
+        bool running; /* callbacks may be called */
 };
 
-/* --- all inboxes --- */
-
-/* Returns NULL if it is closed. */
-static struct inbox *find(const struct inboxes *all, const char *subject)
-{
-        size_t len = strlen(all->prefix);
-        struct inbox *inbox;
-        char *end;
-        unsigned long slot;
-
-        if (strncmp(subject, all->prefix, len) != 0 || subject[len] != '.')
-                return NULL;
-        slot = strtoul(subject + len + 1, &end, 10);
-        inbox = *end == '.' && slot < all->len ? all->slots[slot] : NULL;
-        return inbox && strtoul(end + 1, NULL, 10) == inbox->generation ? inbox : NULL;
-}
-
-/* In libnats's thread. */
 static void on_message(natsConnection *connection, natsSubscription *subscription, natsMsg *msg, void *ctx)
 {
-        struct inboxes *all = ctx;
-        struct inbox *inbox;
+        struct inbox *inbox = ctx;
 
         (void)connection;
         (void)subscription;
-        pthread_mutex_lock(&all->mutex);
-        inbox = find(all, natsMsg_GetSubject(msg));
-        if (inbox)
-                inbox->on_message(inbox->ctx, msg);
-        pthread_mutex_unlock(&all->mutex);
-        if (!inbox)
-                natsMsg_Destroy(msg);
+        inbox->on_message(inbox->ctx, msg);
 }
 
-static natsStatus subscribe(struct inboxes *all, struct nats *nats)
+static void on_complete(void *ctx)
+{
+        struct inbox *inbox = ctx;
+
+        pthread_mutex_lock(&inbox->mutex);
+        inbox->running = false;
+        pthread_cond_signal(&inbox->ended);
+        pthread_mutex_unlock(&inbox->mutex);
+}
+
+static natsStatus subscribe(struct inbox *inbox, struct nats *nats, bool many)
 {
         natsInbox *made = NULL;
-        char pattern[sizeof(all->prefix) + 2];
+        char pattern[sizeof(inbox->subject) + 2];
         natsStatus s = natsInbox_Create(&made);
 
         if (s != NATS_OK)
                 return s;
-        snprintf(all->prefix, sizeof(all->prefix), "%s", made);
+        snprintf(inbox->subject, sizeof(inbox->subject), "%s", made);
         natsInbox_Destroy(made);
-        snprintf(pattern, sizeof(pattern), "%s.>", all->prefix);
-        s = natsConnection_Subscribe(&all->subscription, nats->connection, pattern, on_message, all);
-        if (s == NATS_OK) /* no limit: the requests of the inboxes' owners are the limit */
-                natsSubscription_SetPendingLimits(all->subscription, -1, -1);
+        snprintf(pattern, sizeof(pattern), "%s%s", inbox->subject, many ? ".*" : "");
+        s = natsConnection_Subscribe(&inbox->subscription, nats->connection, pattern, on_message, inbox);
+        if (s != NATS_OK)
+                return s;
+        natsSubscription_SetPendingLimits(inbox->subscription, -1,
+                                          -1); /* no limit: the owner's requests are the limit */
+        s = natsSubscription_SetOnCompleteCB(inbox->subscription, on_complete, inbox);
+        inbox->running = s == NATS_OK;
         return s;
 }
 
-static unsigned free_slot(struct inboxes *all)
+struct inbox *inbox_open(struct nats *nats, bool many, inbox_cb *on_message_cb, void *ctx,
+                         natsStatus *ret_status)
 {
-        for (unsigned i = 0; i < all->len; i++) {
-                if (!all->slots[i])
-                        return i;
-        }
-        if (all->len == all->cap)
-                all->slots = array_grow(all->slots, &all->cap, sizeof(struct inbox *));
-        all->slots[all->len] = NULL;
-        return (unsigned)all->len++;
-}
+        struct inbox *inbox = calloc(1, sizeof(*inbox));
 
-struct inboxes *inboxes_new(void)
-{
-        struct inboxes *all = must_calloc(1, sizeof(*all));
-
-        pthread_mutex_init(&all->mutex, NULL);
-        return all;
-}
-
-void inboxes_end(struct inboxes *all)
-{
-        natsSubscription_Destroy(all->subscription);
-        all->subscription = NULL;
-}
-
-void inboxes_free(struct inboxes *all)
-{
-        pthread_mutex_destroy(&all->mutex);
-        free(all->slots);
-        free(all);
-}
-
-/* --- one --- */
-
-struct inbox *inbox_open(struct nats *nats, inbox_cb *on_message_cb, void *ctx, natsStatus *ret_status)
-{
-        struct inboxes *all = nats->inboxes;
-        struct inbox *inbox = NULL;
-
-        pthread_mutex_lock(&all->mutex);
-        *ret_status = all->subscription ? NATS_OK : subscribe(all, nats);
-        if (*ret_status == NATS_OK) {
-                inbox = must_calloc(1, sizeof(*inbox));
-                *inbox = (struct inbox){.all = all,
-                                        .slot = free_slot(all),
-                                        .generation = ++all->generation,
-                                        .on_message = on_message_cb,
-                                        .ctx = ctx};
-                snprintf(inbox->subject, sizeof(inbox->subject), "%s.%u.%u", all->prefix, inbox->slot,
-                         inbox->generation);
-                all->slots[inbox->slot] = inbox;
-        }
-        pthread_mutex_unlock(&all->mutex);
-        return inbox;
+        if (!inbox)
+                abort();
+        inbox->on_message = on_message_cb;
+        inbox->ctx = ctx;
+        pthread_mutex_init(&inbox->mutex, NULL);
+        pthread_cond_init(&inbox->ended, NULL);
+        *ret_status = subscribe(inbox, nats, many);
+        if (*ret_status == NATS_OK)
+                return inbox;
+        inbox_close(inbox);
+        return NULL;
 }
 
 void inbox_close(struct inbox *inbox)
 {
         if (!inbox)
                 return;
-        pthread_mutex_lock(&inbox->all->mutex);
-        inbox->all->slots[inbox->slot] = NULL;
-        pthread_mutex_unlock(&inbox->all->mutex);
+        natsSubscription_Destroy(inbox->subscription);
+        pthread_mutex_lock(&inbox->mutex);
+        while (inbox->running)
+                pthread_cond_wait(&inbox->ended, &inbox->mutex);
+        pthread_mutex_unlock(&inbox->mutex);
+        pthread_cond_destroy(&inbox->ended);
+        pthread_mutex_destroy(&inbox->mutex);
         free(inbox);
 }
 

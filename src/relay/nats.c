@@ -6,7 +6,6 @@
 
 #include "base/log.h"
 #include "base/visible.h"
-#include "relay/inbox.h"
 
 enum {
         SERVERS_MAX = 32,
@@ -145,7 +144,7 @@ bool nats_open(struct nats *n, const struct config *config, char ret_error[NATS_
         natsStatus s = natsOptions_Create(&o);
         const char *what = "relay.servers";
 
-        *n = (struct nats){.inboxes = inboxes_new()};
+        *n = (struct nats){0};
         if (s == NATS_OK)
                 s = set_servers(o, config);
         if (s == NATS_OK) {
@@ -168,15 +167,10 @@ bool nats_open(struct nats *n, const struct config *config, char ret_error[NATS_
 
 void nats_close(struct nats *n)
 {
-        if (!n->inboxes)
-                return; /* it was not opened */
         atomic_store(&n->closed, true);
         natsConnection_Destroy(n->connection);
         n->connection = NULL;
-        inboxes_end(n->inboxes);
-        if (nats_CloseAndWait(2000) == NATS_OK) /* else a thread of libnats may still use them */
-                inboxes_free(n->inboxes);
-        n->inboxes = NULL;
+        nats_CloseAndWait(2000);
 }
 
 bool nats_connected(const struct nats *n)

@@ -16,7 +16,6 @@ enum { NATS_ERROR_BYTES = 512 };
 
 struct nats {
         natsConnection *connection;
-        struct inboxes *inboxes; /* inbox.h */
         atomic_uint reconnects;
         atomic_bool closed; /* permanently: libnats gave up, as when it is not authorized */
 };

@@ -151,7 +151,7 @@ static bool open_inbox(struct outbox *o)
         natsStatus status = NATS_OK;
 
         if (!o->inbox)
-                o->inbox = inbox_open(o->nats, on_message, o, &status);
+                o->inbox = inbox_open(o->nats, true, on_message, o, &status);
         if (!o->inbox)
                 fail(o, natsStatus_GetText(status));
         return o->inbox;

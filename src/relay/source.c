@@ -304,7 +304,7 @@ static bool subscribe(struct source *s)
         natsStatus status;
 
         s->expected = 1;
-        s->inbox = inbox_open(s->nats, on_message, s, &status);
+        s->inbox = inbox_open(s->nats, false, on_message, s, &status);
         return s->inbox || fail(s, "cannot subscribe", status);
 }
 
