@@ -1,53 +1,35 @@
-/* https://prometheus.io/docs/instrumenting/exposition_formats/ Each family once, with HELP and TYPE before
- * it. Labels are words of ours, but for the version and the names of clients, which are escaped. */
+/* Each family once, with HELP and TYPE before it. Labels are words of ours, but for the version and the names of
+ * clients, which are escaped. */
 #include "monitor/status.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 
 #include "base/log.h"
+#include "monitor/expose.h"
 
 #define PREFIX "boris_ingestd_"
 
-static void __attribute__((format(printf, 2, 3))) put(struct buf *out, const char *fmt, ...)
-{
-        enum { ROOM = 512 };
-        va_list args;
-        int len;
-
-        va_start(args, fmt);
-        len = vsnprintf(buf_reserve(out, ROOM), ROOM, fmt, args);
-        va_end(args);
-        out->len += len < ROOM ? (size_t)len : ROOM - 1;
-}
-
-static void family(struct buf *out, const char *name, const char *type, const char *help)
-{
-        put(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
 static void counter(struct buf *out, const char *name, const char *help, uint64_t value)
 {
-        family(out, name, "counter", help);
-        put(out, "%s %" PRIu64 "\n", name, value);
+        expose_family(out, name, "counter", help);
+        expose(out, "%s %" PRIu64 "\n", name, value);
 }
 
 static void gauge(struct buf *out, const char *name, const char *help, uint64_t value)
 {
-        family(out, name, "gauge", help);
-        put(out, "%s %" PRIu64 "\n", name, value);
+        expose_family(out, name, "gauge", help);
+        expose(out, "%s %" PRIu64 "\n", name, value);
 }
 
 static void seconds(struct buf *out, const char *name, const char *help, double value)
 {
-        family(out, name, "gauge", help);
-        put(out, "%s %.6f\n", name, value);
+        expose_family(out, name, "gauge", help);
+        expose(out, "%s %.6f\n", name, value);
 }
 
 static void labelled(struct buf *out, const char *name, const char *label, const char *word, uint64_t value)
 {
-        put(out, "%s{%s=\"%s\"} %" PRIu64 "\n", name, label, word, value);
+        expose(out, "%s{%s=\"%s\"} %" PRIu64 "\n", name, label, word, value);
 }
 
 /* Only the bounds 1, 2.5 and 5 of each decade are exported. */
@@ -62,16 +44,16 @@ static void histogram(struct buf *out, const char *name, const char *help, const
 {
         uint64_t below = 0;
 
-        family(out, name, "histogram", help);
+        expose_family(out, name, "histogram", help);
         for (size_t i = 0; i < HISTOGRAM_BOUNDS; i++) {
                 below += h->buckets[i];
                 if (is_told(i))
-                        put(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name,
-                            (double)histogram_bound_us(i) / 1e6, below);
+                        expose(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name,
+                               (double)histogram_bound_us(i) / 1e6, below);
         }
-        put(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, h->count);
-        put(out, "%s_sum %" PRIu64 ".%06" PRIu64 "\n", name, h->sum_us / 1000000, h->sum_us % 1000000);
-        put(out, "%s_count %" PRIu64 "\n", name, h->count);
+        expose(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, h->count);
+        expose(out, "%s_sum %" PRIu64 ".%06" PRIu64 "\n", name, h->sum_us / 1000000, h->sum_us % 1000000);
+        expose(out, "%s_count %" PRIu64 "\n", name, h->count);
 }
 
 /* Seconds since @then_us; 0 if @then_us is 0. */
@@ -82,8 +64,8 @@ static double age(uint64_t now_us, uint64_t then_us)
 
 static void put_daemon(struct buf *out, const struct status *s)
 {
-        family(out, PREFIX "build_info", "gauge", "Version of the running daemon.");
-        put(out, PREFIX "build_info{version=\"%s\"} 1\n", s->version);
+        expose_family(out, PREFIX "build_info", "gauge", "Version of the running daemon.");
+        expose(out, PREFIX "build_info{version=\"%s\"} 1\n", s->version);
         gauge(out, PREFIX "ready", "1 while lines can be stored or spooled.", !s->not_ready[0]);
         gauge(out, PREFIX "draining", "1 while the daemon is stopping.", s->draining);
         gauge(out, PREFIX "workers", "Threads that take lines.", s->workers);
@@ -120,11 +102,12 @@ static void put_lines(struct buf *out, const struct stats *r, uint64_t now_us)
         counter(out, PREFIX "lines_received_total", "Lines that clients sent, empty ones included.",
                 r->lines);
         counter(out, PREFIX "received_bytes_total", "Bytes that clients sent, after TLS.", r->bytes);
-        family(out, lines, "counter", "Settled lines of clients, by outcome.");
+        expose_family(out, lines, "counter", "Settled lines of clients, by outcome.");
         for (size_t i = 0; i < LINE_OUTCOMES; i++)
                 labelled(out, lines, "outcome", outcomes[i], r->counts[i]);
         gauge(out, PREFIX "lines_in_flight", "Lines received and not settled.", r->in_flight);
-        family(out, rejects, "counter", "Rejected lines by reject code, replayed spool lines included.");
+        expose_family(out, rejects, "counter",
+                      "Rejected lines by reject code, replayed spool lines included.");
         for (enum reject_code i = 0; i < REJECT_CODES; i++)
                 labelled(out, rejects, "code", reject_code_name(i), r->rejects[i]);
         histogram(out, PREFIX "ack_latency_seconds", "Time from receiving a line to its ack.",
@@ -141,16 +124,17 @@ static void put_sections(struct buf *out, const struct stats *r)
 
         if (r->sections_len == 0)
                 return;
-        family(out, connections, "gauge", "Connections of the clients of each section.");
+        expose_family(out, connections, "gauge", "Connections of the clients of each section.");
         for (size_t i = 0; i < r->sections_len; i++)
                 labelled(out, connections, "client", r->sections[i].tally.name,
                          r->sections[i].tally.connections);
-        family(out, lines, "counter",
-               "Settled lines of the clients of each section, by outcome, replayed spool lines included.");
+        expose_family(
+                out, lines, "counter",
+                "Settled lines of the clients of each section, by outcome, replayed spool lines included.");
         for (size_t i = 0; i < r->sections_len; i++) {
                 for (size_t k = 0; k < LINE_OUTCOMES; k++)
-                        put(out, "%s{client=\"%s\",outcome=\"%s\"} %" PRIu64 "\n", lines,
-                            r->sections[i].tally.name, outcomes[k], r->sections[i].tally.counts[k]);
+                        expose(out, "%s{client=\"%s\",outcome=\"%s\"} %" PRIu64 "\n", lines,
+                               r->sections[i].tally.name, outcomes[k], r->sections[i].tally.counts[k]);
         }
 }
 
@@ -169,7 +153,7 @@ static void put_stages(struct buf *out, const struct stats *r)
               r->batch_target);
         seconds(out, PREFIX "batch_gap_seconds", "Shortest time between small commits, in which rows gather.",
                 (double)r->batch_gap_us / 1e6);
-        family(out, rows, "gauge", "Rows that wait, by reason.");
+        expose_family(out, rows, "gauge", "Rows that wait, by reason.");
         labelled(out, rows, "reason", "lookup", r->lookup_rows);
         labelled(out, rows, "reason", "unknown_object", r->unknown_rows);
         labelled(out, rows, "reason", "hierarchy", r->hierarchy_rows);
@@ -186,16 +170,17 @@ static void put_stages(struct buf *out, const struct stats *r)
 /* A name has no line's end: it was made visible. */
 static void put_client(struct buf *out, const char *name, unsigned open)
 {
-        put(out, PREFIX "client_connections{client=\"");
+        expose(out, PREFIX "client_connections{client=\"");
         for (const char *p = name; *p; p++)
-                put(out, "%s%c", *p == '"' || *p == '\\' ? "\\" : "", *p);
-        put(out, "\"} %u\n", open);
+                expose(out, "%s%c", *p == '"' || *p == '\\' ? "\\" : "", *p);
+        expose(out, "\"} %u\n", open);
 }
 
 static void put_clients(struct buf *out, const struct stats *r)
 {
-        family(out, PREFIX "client_connections", "gauge",
-               "Client connections by the name in the client's hello; clients without one are left out.");
+        expose_family(
+                out, PREFIX "client_connections", "gauge",
+                "Client connections by the name in the client's hello; clients without one are left out.");
         for (size_t i = 0; i < r->clients_len; i++)
                 put_client(out, r->clients[i].name, r->clients[i].open);
 }
@@ -208,12 +193,12 @@ static void put_connections(struct buf *out, const struct status *s)
 
         gauge(out, PREFIX "connections", "Client connections.", r->open);
         gauge(out, PREFIX "connections_limit", "Maximum number of client connections.", s->connections_limit);
-        family(out, paused, "gauge", "Paused clients, by reason.");
+        expose_family(out, paused, "gauge", "Paused clients, by reason.");
         for (enum pause_reason i = 0; i < PAUSE_REASONS; i++)
                 labelled(out, paused, "reason", pause_reason_name(i), r->paused[i]);
         counter(out, PREFIX "connections_accepted_total", "Accepted connections, those turned away included.",
                 s->accepted);
-        family(out, refused, "counter", "Clients turned away, by reason.");
+        expose_family(out, refused, "counter", "Clients turned away, by reason.");
         for (enum refusal_reason i = 0; i < REFUSAL_REASONS; i++)
                 labelled(out, refused, "reason", refusal_reason_name(i), r->refused[i]);
 }
@@ -249,7 +234,7 @@ static void put_files(struct buf *out, const struct stats *r, int64_t now_us)
                       s->failing);
                 counter(out, PREFIX "spool_lost_lines_total",
                         "Lines in files that were damaged or set aside.", s->lost_lines);
-                family(out, drained, "counter", "Replayed spool lines, by outcome.");
+                expose_family(out, drained, "counter", "Replayed spool lines, by outcome.");
                 labelled(out, drained, "outcome", "stored", r->drained_counts[LINE_STORED]);
                 labelled(out, drained, "outcome", "duplicate", r->drained_counts[LINE_DUPLICATE]);
                 labelled(out, drained, "outcome", "rejected", r->drained_counts[LINE_REJECTED]);
@@ -275,8 +260,8 @@ static void put_process(struct buf *out, const struct status *s)
 
         seconds(out, "process_start_time_seconds", "Start time in seconds since the Unix epoch.",
                 (double)s->started_us / 1e6);
-        family(out, "process_cpu_seconds_total", "counter", "User and system time of all threads.");
-        put(out, "process_cpu_seconds_total %.6f\n", p->cpu_seconds);
+        expose_family(out, "process_cpu_seconds_total", "counter", "User and system time of all threads.");
+        expose(out, "process_cpu_seconds_total %.6f\n", p->cpu_seconds);
         gauge(out, "process_resident_memory_bytes", "Resident memory size in bytes.", p->resident_bytes);
         gauge(out, "process_virtual_memory_bytes", "Virtual memory size in bytes.", p->virtual_bytes);
         gauge(out, "process_open_fds", "Open file descriptors.", p->open_fds);

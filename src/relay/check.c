@@ -136,7 +136,8 @@ static void check_server(struct check *c, const char *url)
         if (fd < 0)
                 report(c, false, "server %s: %s", address, error);
         else if (!read_greeting(fd, greeting))
-                report(c, true, "server %s: it sends no greeting before TLS: its version is not known",
+                report(c, true,
+                       "warning: server %s: it sends no greeting before TLS: its version is not known",
                        address);
         else
                 check_greeting(c, address, greeting);
@@ -161,7 +162,6 @@ static void check_servers(struct check *c)
 static void check_limits(struct check *c, const jsStreamConfig *s)
 {
         const char *stream = s->Name;
-        size_t window = c->config->relay.window_bytes;
 
         if (s->Replicas < REPLICAS_WANTED)
                 report(c, false, "stream %s: %" PRId64 " replica%s: messages are lost with a machine: have 3",
@@ -187,6 +187,20 @@ static void check_limits(struct check *c, const jsStreamConfig *s)
                 report(c, false,
                        "stream %s: max_msgs_per_subject removes older messages of an account: set it to -1",
                        stream);
+}
+
+static void check_sizes(struct check *c, const jsStreamConfig *s)
+{
+        const char *stream = s->Name;
+        size_t window = c->config->relay.window_bytes;
+        unsigned partitions[PARTITIONS_MAX];
+        size_t consumers = 4 * partition_list_read(c->config->relay.partitions, partitions);
+
+        if (s->MaxConsumers > 0 && (size_t)s->MaxConsumers < consumers)
+                report(c, false,
+                       "stream %s: max_consumers %" PRId64
+                       ": the relay has 2 for each partition, and those of its last start for a minute: set it to -1",
+                       stream, s->MaxConsumers);
         if (s->MaxMsgSize > 0 && (size_t)s->MaxMsgSize > window)
                 report(c, false,
                        "stream %s: max_msg_size %" PRId32
@@ -230,7 +244,7 @@ static void check_partitions(struct check *c, const jsStreamInfo *info)
                 } else if (!is_mine[n] && !told[n]) {
                         told[n] = true;
                         report(c, true,
-                               "partitions: %lu has messages and is not this relay's: another relay must have it",
+                               "warning: partitions: %lu has messages and is not this relay's: another relay must feed it",
                                n);
                 }
         }
@@ -260,6 +274,7 @@ static void check_stream(struct check *c)
                 return;
         }
         check_limits(c, info->Config);
+        check_sizes(c, info->Config);
         check_partitions(c, info);
         jsStreamInfo_Destroy(info);
 }

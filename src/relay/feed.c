@@ -1,6 +1,7 @@
 /* The client reads lines from the source through on_read; on_turn does the rest. Messages whose lines are
  * all acked leave the front of the list of fed messages, and their rejects are published; then the position
- * advances past them, the lease is confirmed, and more messages are requested.
+ * advances past them, up to where the audit found that no message was left out; the lease is confirmed, and
+ * more messages are requested.
  *
  * Any failure other than the source's or the daemon connection's ends the feed; the next one begins at the
  * position. The source and the client retry by themselves. */
@@ -15,6 +16,7 @@
 #include "base/json_put.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "relay/audit.h"
 #include "relay/fence.h"
 #include "relay/outbox.h"
 #include "relay/source.h"
@@ -28,6 +30,7 @@ enum {
         STATS_MS = 200,
         CONNECT_MS = 1000,
         FLUSH_MS = 200,
+        LAST_AUDIT_MS = 2000, /* at a feed's end */
         REPLY_MAX_BYTES = 64 * 1024,
 };
 
@@ -50,8 +53,10 @@ struct feed {
         struct lease *lease;
         struct partition_stats *stats;
         struct client_counts before; /* lines of earlier feeds */
+        uint64_t rewinds_before;     /* of earlier feeds */
         struct client client;
         struct source *source;
+        struct audit *audit;
         struct outbox *outbox;
         struct json_scratch scratch;
         char filter[256];
@@ -131,8 +136,10 @@ static enum client_input on_read(void *ctx, struct buf *out)
         size_t enough = out->len + PIECE_BYTES;
         struct source_message message;
 
-        while (out->len < enough && source_take(f->source, &message))
+        while (out->len < enough && !audit_full(f->audit) && source_take(f->source, &message)) {
+                audit_add(f->audit, &(struct position){message.sequence, message.stored_ns});
                 feed_message(f, &message, out);
+        }
         return CLIENT_INPUT_MORE;
 }
 
@@ -281,17 +288,33 @@ static void settle_messages(struct feed *f)
 
 /* --- position and lease --- */
 
+/* Up to where the position may advance. */
+static struct position movable(const struct feed *f)
+{
+        struct position passed;
+
+        if (!audit_passed(f->audit, &passed))
+                return f->lease->position;
+        return f->settled.sequence < passed.sequence ? f->settled : passed;
+}
+
+static bool differ(struct position a, struct position b)
+{
+        return a.sequence != b.sequence || a.stored_ns != b.stored_ns;
+}
+
 static bool has_moved(const struct feed *f)
 {
-        return f->settled.sequence != f->lease->position.sequence ||
-               f->settled.stored_ns != f->lease->position.stored_ns;
+        return differ(movable(f), f->lease->position);
 }
 
 static void move_position(struct feed *f)
 {
+        struct position to = movable(f);
+
         if (f->error[0] || !flush_rejects(f))
                 return;
-        if (has_moved(f) && !lease_move(f->lease, &f->settled))
+        if (has_moved(f) && !lease_move(f->lease, &to))
                 give_up(f, f->lease->db.error);
         f->moved_ms = clock_monotonic_ms();
 }
@@ -300,6 +323,47 @@ static void keep_lease(struct feed *f, int64_t now)
 {
         if (now - f->lease->confirmed_ms >= f->lease->lease_ms / 4 && !lease_step(f->lease))
                 give_up(f, f->lease->db.error);
+}
+
+/* --- messages from NATS --- */
+
+static void step_audit(struct feed *f)
+{
+        enum audit_result result = audit_step(f->audit, source_idle(f->source));
+
+        if (result != AUDIT_STALLED && result != AUDIT_SKIPPED)
+                return;
+        pthread_mutex_lock(&f->stats->mutex);
+        f->stats->facts.skips++;
+        pthread_mutex_unlock(&f->stats->mutex);
+        if (result == AUDIT_SKIPPED) {
+                give_up(f, audit_error(f->audit));
+                return;
+        }
+        log_warn("partition %u: %s", f->settings->partition, audit_error(f->audit));
+        source_renew(f->source);
+}
+
+static void step_source(struct feed *f, int64_t now)
+{
+        source_step(f->source, f->held);
+        if (source_changed(f->source))
+                give_up(f, source_error(f->source));
+        else if (clock_monotonic_ms() - now < TURN_MS) /* else the lease comes first */
+                step_audit(f);
+}
+
+/* So that as little as possible is fed again. */
+static void end_audit(struct feed *f)
+{
+        int64_t until = clock_monotonic_ms() + LAST_AUDIT_MS;
+
+        while (!f->error[0] && differ(movable(f), f->settled) && clock_monotonic_ms() < until &&
+               !atomic_load(f->settings->abandon)) {
+                step_audit(f);
+                keep_lease(f, clock_monotonic_ms());
+                nats_Sleep(5);
+        }
 }
 
 /* --- stats --- */
@@ -323,6 +387,7 @@ static void tell_stats(struct feed *f, int64_t now)
                 waiting++;
         pthread_mutex_lock(&f->stats->mutex);
         facts->position = f->lease->position.sequence;
+        facts->rewinds = f->rewinds_before + source.rewinds;
         facts->lines = f->before;
         add_counts(&facts->lines, &f->client.counts);
         facts->held_bytes = f->held;
@@ -350,15 +415,17 @@ static void on_trouble(void *ctx, int pause_ms, uint64_t anonymous, uint64_t fir
 }
 
 /* Reports trouble that does not end the feed. */
-static void tell_trouble(struct feed *f, bool source_ok)
+static void tell_trouble(struct feed *f)
 {
+        const char *why = source_error(f->source);
         char text[PARTITION_TROUBLE_BYTES];
 
-        if (!source_ok) {
-                snprintf(text, sizeof(text), "NATS: %.500s", source_error(f->source));
+        if (!why[0])
+                why = audit_error(f->audit);
+        if (why[0]) {
+                snprintf(text, sizeof(text), "NATS: %.500s", why);
                 partition_stats_set(f->stats, PARTITION_FEEDING, text);
-        } else if (f->stats->facts.trouble[0] && (f->client.connected || list_empty(&f->fed)) &&
-                   !source_error(f->source)[0]) {
+        } else if (f->stats->facts.trouble[0] && (f->client.connected || list_empty(&f->fed))) {
                 partition_stats_set(f->stats, PARTITION_FEEDING, NULL);
         }
 }
@@ -380,8 +447,10 @@ static void on_turn(void *ctx)
         keep_lease(f, now);
         if (f->error[0])
                 return;
-        if (!f->client.stopped)
-                tell_trouble(f, source_step(f->source, f->held));
+        if (!f->client.stopped) {
+                step_source(f, now);
+                tell_trouble(f);
+        }
         if (now - f->told_ms >= STATS_MS)
                 tell_stats(f, now);
 }
@@ -405,7 +474,9 @@ static void open_feed(struct feed *f)
         list_init(&f->fed);
         f->settled = f->lease->position;
         f->before = partition_stats_read(f->stats).lines;
+        f->rewinds_before = partition_stats_read(f->stats).rewinds;
         f->source = source_open(f->settings->nats, &source, &f->lease->position);
+        f->audit = audit_open(f->settings->nats, config->relay.stream, f->filter, &f->lease->position);
         f->outbox = outbox_open(f->settings->nats, config->relay.rejects_subject);
 }
 
@@ -415,6 +486,7 @@ static void close_feed(struct feed *f)
                 free_fed(f, container_of(f->fed.next, struct fed, list));
         client_deinit(&f->client);
         source_close(f->source);
+        audit_close(f->audit);
         outbox_close(f->outbox);
         json_scratch_deinit(&f->scratch);
 }
@@ -424,9 +496,10 @@ static enum feed_end end_feed(struct feed *f, enum client_end end)
         bool settled;
 
         settle_messages(f);
+        end_audit(f);
         move_position(f);
         tell_stats(f, clock_monotonic_ms());
-        settled = list_empty(&f->fed) && !has_moved(f);
+        settled = list_empty(&f->fed) && !differ(f->settled, f->lease->position);
         if (end == CLIENT_STOPPED && settled && !f->error[0])
                 return FEED_STOPPED;
         if (!f->error[0])

@@ -22,4 +22,11 @@ void inbox_close(struct inbox *inbox);
 
 const char *inbox_subject(const struct inbox *inbox);
 
+/* Subscriptions that ended are destroyed some seconds later: libnats before 3.5 goes on using one for a moment if
+ * a message arrives while it ends (nats.c #637). */
+struct ended_subscriptions *ended_subscriptions_new(void);
+
+/* After the connection was destroyed. */
+void ended_subscriptions_free(struct ended_subscriptions *e);
+
 #endif

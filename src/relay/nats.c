@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/visible.h"
+#include "relay/inbox.h"
 
 enum {
         SERVERS_MAX = 32,
@@ -144,7 +145,7 @@ bool nats_open(struct nats *n, const struct config *config, char ret_error[NATS_
         natsStatus s = natsOptions_Create(&o);
         const char *what = "relay.servers";
 
-        *n = (struct nats){0};
+        *n = (struct nats){.ended = ended_subscriptions_new()};
         if (s == NATS_OK)
                 s = set_servers(o, config);
         if (s == NATS_OK) {
@@ -167,9 +168,13 @@ bool nats_open(struct nats *n, const struct config *config, char ret_error[NATS_
 
 void nats_close(struct nats *n)
 {
+        if (!n->ended)
+                return; /* it was not opened */
         atomic_store(&n->closed, true);
         natsConnection_Destroy(n->connection);
         n->connection = NULL;
+        ended_subscriptions_free(n->ended);
+        n->ended = NULL;
         nats_CloseAndWait(2000);
 }
 

@@ -16,6 +16,7 @@ enum { NATS_ERROR_BYTES = 512 };
 
 struct nats {
         natsConnection *connection;
+        struct ended_subscriptions *ended; /* inbox.h */
         atomic_uint reconnects;
         atomic_bool closed; /* permanently: libnats gave up, as when it is not authorized */
 };

@@ -46,6 +46,9 @@ static void fail(struct outbox *o, const char *why)
 
 /* --- acks, in libnats's thread --- */
 
+/* While a message is not committed, servers (2.10.27, for example) ack its repetition as a duplicate, with
+ * sequence 0: it may yet be lost. */
+
 static void on_answer(struct outbox *o, natsMsg *msg)
 {
         cJSON *answer = cJSON_ParseWithLength(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg));
@@ -56,10 +59,12 @@ static void on_answer(struct outbox *o, natsMsg *msg)
                 fail(o, "no stream has this subject");
         else if (why)
                 fail(o, why);
-        else if (cJSON_HasObjectItem(answer, "stream"))
-                o->acked++;
-        else
+        else if (!cJSON_HasObjectItem(answer, "stream"))
                 fail(o, "the answer is no ack of a stream's");
+        else if (!(cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(answer, "seq")) > 0))
+                fail(o, "the stream acks it as a duplicate of what it has not stored yet");
+        else
+                o->acked++;
         cJSON_Delete(answer);
 }
 

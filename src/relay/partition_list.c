@@ -65,6 +65,13 @@ static bool is_subject(const char *text)
                text[len - 1] != '.' && !strstr(text, "..");
 }
 
+static bool is_below(const char *subject, const char *other)
+{
+        size_t len = strlen(other);
+
+        return strncmp(subject, other, len) == 0 && (subject[len] == '.' || !subject[len]);
+}
+
 static bool fail(char *ret_error, const char *key, const char *rule)
 {
         snprintf(ret_error, PARTITION_LIST_ERROR_BYTES, "relay.%s %s", key, rule);
@@ -87,6 +94,9 @@ bool relay_settings_check(const struct config *config, char ret_error[PARTITION_
         if (!is_subject(config->relay.rejects_subject))
                 return fail(ret_error, "rejects_subject",
                             "must be a subject without wildcards, of at most 200 bytes");
+        if (is_below(config->relay.rejects_subject, config->relay.subject))
+                return fail(ret_error, "rejects_subject",
+                            "must not be below relay.subject: rejects would be relayed");
         if (partition_list_read(config->relay.partitions, partitions) == 0)
                 return fail(ret_error, "partitions",
                             "must be numbers and ranges from 0 to 1023, each once: 0-3,7");

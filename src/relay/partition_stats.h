@@ -39,6 +39,7 @@ struct partition_facts {
         uint64_t replies;
         uint64_t takeovers; /* leases taken from relays that did not stop in order */
         uint64_t rewinds;
+        uint64_t skips; /* how often a consumer left out a message */
         /* valid while FEEDING */
         size_t held_bytes; /* fetched and unsettled */
         uint64_t lag_messages;

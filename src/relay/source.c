@@ -4,8 +4,11 @@
  *
  * A gap in the consumer's own numbers, a status that ends the consumer, silence when the server promised
  * heartbeats, or a new connection mark the consumer as broken, and the next step creates another one that
- * starts after the last queued message. Late messages of an old consumer are recognised by its generation,
- * and dropped. */
+ * starts after the last queued message. Each consumer has an inbox of its own, so no late message of an old one
+ * arrives.
+ *
+ * A consumer reads the files of the server that it lives on, which may differ from the leader's: the last
+ * message is compared with the leader's before each new consumer. */
 #include "relay/source.h"
 
 #include <inttypes.h>
@@ -20,6 +23,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "relay/delivered.h"
 #include "relay/inbox.h"
 
 enum {
@@ -36,6 +40,8 @@ enum {
 };
 
 static const int64_t NS_PER_MS = 1000000;
+/* by how much the servers' clocks may differ: after a rewind that much is relayed again */
+static const int64_t CLOCKS_NS = 60 * INT64_C(1000000000);
 
 struct source {
         struct nats *nats;
@@ -46,8 +52,9 @@ struct source {
         struct inbox *inbox;
         char consumer[128];  /* "" for none */
         unsigned reconnects; /* reconnects of the connection when the consumer was created */
-        bool verified;       /* the position belongs to this stream */
+        bool verified;       /* the last message belongs to this stream, as its leader has it */
         bool rewound;        /* it does not, and no message has arrived since */
+        bool changed;        /* it did when it was received, and does not any more */
         int64_t next_try_ms;
         int64_t refreshed_ms;
         struct source_facts facts;
@@ -57,6 +64,7 @@ struct source {
         pthread_mutex_t mutex;
         uint64_t expected;    /* consumer's number of the next message */
         struct position last; /* the last queued message */
+        bool begun;           /* a message was queued */
         bool request_open;
         bool unbounded;        /* the next message is larger than the window: the next request has no limit */
         unsigned request_left; /* messages still to come */
@@ -71,35 +79,6 @@ struct source {
 };
 
 /* --- libnats's thread --- */
-
-/* The fields of a message's reply subject:
- * $JS.ACK[.DOMAIN.ACCOUNT].STREAM.CONSUMER.DELIVERED.SEQUENCE.NUMBER.TIME.PENDING[.TOKEN] */
-struct delivered {
-        uint64_t sequence;
-        uint64_t number;
-        uint64_t stored_ns;
-        uint64_t pending;
-};
-
-static bool read_reply(const char *reply, struct delivered *ret)
-{
-        const char *tokens[16];
-        size_t n = 0;
-        size_t first;
-
-        if (!reply || strncmp(reply, "$JS.ACK.", 8) != 0)
-                return false;
-        for (const char *p = reply; p && n < 16; p = strchr(p, '.'))
-                tokens[n++] = p == reply ? p : ++p;
-        if (n < 9)
-                return false;
-        first = n >= 11 ? 7 : 5;
-        ret->sequence = strtoull(tokens[first], NULL, 10);
-        ret->number = strtoull(tokens[first + 1], NULL, 10);
-        ret->stored_ns = strtoull(tokens[first + 2], NULL, 10);
-        ret->pending = strtoull(tokens[first + 3], NULL, 10);
-        return ret->sequence > 0;
-}
 
 static void mark_broken(struct source *s, const char *why)
 {
@@ -138,6 +117,7 @@ static bool on_data(struct source *s, natsMsg *msg, const struct delivered *d)
         s->expected++;
         s->last = (struct position){d->sequence, (int64_t)d->stored_ns};
         s->facts.pending = d->pending;
+        s->begun = true;
         s->rewound = false;
         s->unbounded = false;
         *queue_place(s) = (struct source_message){msg, d->sequence, (int64_t)d->stored_ns, bytes};
@@ -147,23 +127,30 @@ static bool on_data(struct source *s, natsMsg *msg, const struct delivered *d)
         return true;
 }
 
-/* For status 409: true if it ends the consumer; otherwise it only ends the request ("Batch Completed",
- * "Message Size Exceeds MaxBytes"). */
+/* For status 409: true if it ends the consumer; otherwise it only ends the request ("Message Size Exceeds
+ * MaxBytes"). */
 static bool ends_consumer(const char *description)
 {
         return strstr(description, "Consumer") || strstr(description, "Leadership") ||
                strstr(description, "Shutdown");
 }
 
+/* "" if it has none: libnats sets NULL. */
+static const char *header(natsMsg *msg, const char *key)
+{
+        const char *value = NULL;
+
+        return natsMsgHeader_Get(msg, key, &value) == NATS_OK && value ? value : "";
+}
+
 static void on_status(struct source *s, natsMsg *msg)
 {
-        const char *status = "";
-        const char *description = "";
+        const char *status = header(msg, "Status");
+        const char *description = header(msg, "Description");
         char why[128];
 
-        natsMsgHeader_Get(msg, "Status", &status);
-        natsMsgHeader_Get(msg, "Description", &description);
-        if (strcmp(status, "100") == 0)
+        /* a request's last message has ended it already; another one may be open */
+        if (strcmp(status, "100") == 0 || strcmp(description, "Batch Completed") == 0)
                 return;
         if (strcmp(status, "404") == 0 || strcmp(status, "408") == 0) {
                 s->request_open = false;
@@ -185,7 +172,7 @@ static void on_message(void *ctx, natsMsg *msg)
         pthread_mutex_lock(&s->mutex);
         if (!s->broken[0]) {
                 s->heard_ms = clock_monotonic_ms();
-                if (read_reply(natsMsg_GetReply(msg), &d))
+                if (delivered_read(natsMsg_GetReply(msg), &d))
                         taken = on_data(s, msg, &d);
                 else
                         on_status(s, msg);
@@ -207,6 +194,11 @@ static bool fail(struct source *s, const char *what, natsStatus status)
         return false;
 }
 
+static const char *name_of(const struct source *s)
+{
+        return s->settings.filter ? s->settings.filter : "audit";
+}
+
 static void drop_consumer(struct source *s)
 {
         char subject[512];
@@ -215,6 +207,7 @@ static void drop_consumer(struct source *s)
         s->inbox = NULL;
         s->request_open = false;
         s->broken[0] = '\0';
+        s->verified = false;
         /* otherwise the server does, after INACTIVE_MS */
         snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.DELETE.%s.%s", s->settings.stream, s->consumer);
         if (s->consumer[0] && nats_connected(s->nats))
@@ -237,40 +230,73 @@ static bool same_message(struct source *s, const struct position *at, bool *ret_
         return true;
 }
 
-/* Checks, as far as possible, that the position belongs to this stream. */
+/* The stream ends before the position. A server that leads it since a moment ago may not have read all of its
+ * log yet; it is certain only once the stream is newer than the position, or has newer messages. */
+static bool has_lost_end(struct source *s, const struct position *at, const jsStreamInfo *info,
+                         bool *ret_same)
+{
+        *ret_same = false;
+        if (info->Created > at->stored_ns || info->State.LastTime > at->stored_ns)
+                return true;
+        snprintf(s->error, sizeof(s->error),
+                 "the stream ends at message %" PRIu64 ", before the position %" PRIu64
+                 ": waiting for the rest of it, or for newer messages",
+                 info->State.LastSeq, at->sequence);
+        return false;
+}
+
+static bool compare(struct source *s, const struct position *at, const jsStreamInfo *info, bool *ret_same)
+{
+        *ret_same = true;
+        if (at->sequence > info->State.LastSeq)
+                return has_lost_end(s, at, info, ret_same);
+        return at->sequence == 0 || at->sequence < info->State.FirstSeq || same_message(s, at, ret_same);
+}
+
+/* The stream has another message in the place of the last one. */
+static bool rewind_from(struct source *s, uint64_t sequence)
+{
+        static const char why[] = "the stream was created again or lost its end";
+
+        if (s->begun) {
+                s->changed = true;
+                snprintf(s->error, sizeof(s->error), "%s", why);
+                return false;
+        }
+        if (s->settings.filter)
+                log_warn(
+                        "stream %s, %s: message %" PRIu64
+                        " is not the one that was relayed: %s; continuing with what was stored from a minute "
+                        "before it on",
+                        s->settings.stream, s->settings.filter, sequence, why);
+        s->rewound = true;
+        s->facts.rewinds++;
+        pthread_mutex_lock(&s->mutex);
+        s->last.sequence = 0;
+        pthread_mutex_unlock(&s->mutex);
+        return true;
+}
+
+/* Checks, as far as possible, that the last message belongs to this stream. */
 static bool verify(struct source *s)
 {
         struct position at = s->last;
         jsStreamInfo *info = NULL;
         jsErrCode code;
         natsStatus status = js_GetStreamInfo(&info, s->js, s->settings.stream, NULL, &code);
-        bool same = true;
-        bool ok = true;
+        bool same;
+        bool ok;
 
         if (status != NATS_OK)
                 return fail(s, "cannot ask for the stream", status);
         if (info->State.Msgs > 0)
                 s->facts.message_bytes = (double)info->State.Bytes / (double)info->State.Msgs;
-        if (at.sequence > info->State.LastSeq)
-                same = false;
-        else if (at.sequence > 0 && at.sequence >= info->State.FirstSeq)
-                ok = same_message(s, &at, &same);
+        ok = compare(s, &at, info, &same);
         jsStreamInfo_Destroy(info);
         if (!ok)
                 return false;
         s->verified = true;
-        s->rewound = !same;
-        if (same)
-                return true;
-        s->facts.rewinds++;
-        log_warn("stream %s, %s: message %" PRIu64
-                 " is not the one that was relayed: the stream was created again or lost its end; "
-                 "continuing with the first message stored after it",
-                 s->settings.stream, s->settings.filter, at.sequence);
-        pthread_mutex_lock(&s->mutex);
-        s->last.sequence = 0;
-        pthread_mutex_unlock(&s->mutex);
-        return true;
+        return same || rewind_from(s, at.sequence);
 }
 
 static bool subscribe(struct source *s)
@@ -292,11 +318,12 @@ static bool make_consumer(struct source *s)
         jsConsumerConfig_Init(&config);
         config.DeliverPolicy = s->rewound ? js_DeliverByStartTime : js_DeliverByStartSequence;
         if (s->rewound)
-                config.OptStartTime = s->last.stored_ns + 1;
+                config.OptStartTime = s->last.stored_ns > CLOCKS_NS ? s->last.stored_ns - CLOCKS_NS : 1;
         else
                 config.OptStartSeq = s->last.sequence + 1;
         config.AckPolicy = js_AckNone;
         config.FilterSubject = s->settings.filter;
+        config.HeadersOnly = !s->settings.filter;
         config.InactiveThreshold = INACTIVE_MS * NS_PER_MS;
         config.Replicas = 1;
         config.MemoryStorage = true;
@@ -304,6 +331,9 @@ static bool make_consumer(struct source *s)
         if (status != NATS_OK)
                 return fail(s, "cannot make a consumer", status);
         snprintf(s->consumer, sizeof(s->consumer), "%s", info->Name);
+        log_debug("%s: consumer %s on %s after message %" PRIu64 ", %" PRIu64 " pending", name_of(s),
+                  info->Name, info->Cluster && info->Cluster->Leader ? info->Cluster->Leader : "the server",
+                  s->last.sequence, info->NumPending);
         pthread_mutex_lock(&s->mutex);
         s->facts.pending = info->NumPending;
         pthread_mutex_unlock(&s->mutex);
@@ -329,12 +359,13 @@ static size_t room(struct source *s, size_t held)
         return used < s->settings.window_bytes ? s->settings.window_bytes - used : 0;
 }
 
-static bool request(struct source *s, size_t bytes)
+/* @bytes: 0 for no limit. */
+static bool request(struct source *s, unsigned messages, size_t bytes)
 {
         char subject[512];
         char body[160];
         int len = snprintf(body, sizeof(body),
-                           "{\"batch\":%d,\"expires\":%" PRId64 ",\"idle_heartbeat\":%" PRId64, BATCH,
+                           "{\"batch\":%u,\"expires\":%" PRId64 ",\"idle_heartbeat\":%" PRId64, messages,
                            REQUEST_MS * NS_PER_MS, HEARTBEAT_MS * NS_PER_MS);
         natsStatus status;
 
@@ -352,6 +383,7 @@ static bool request(struct source *s, size_t bytes)
  * when the window is empty. */
 static bool ask_for_more(struct source *s, size_t held)
 {
+        unsigned messages;
         size_t bytes;
         bool alone;
         bool ask;
@@ -359,16 +391,18 @@ static bool ask_for_more(struct source *s, size_t held)
         pthread_mutex_lock(&s->mutex);
         bytes = room(s, held);
         alone = held + s->queue_bytes == 0;
+        messages = s->unbounded ? 1 : BATCH;
         ask = !s->request_open && !s->broken[0] &&
               (alone || (bytes >= s->settings.window_bytes / 4 && !s->unbounded));
         if (ask) {
                 s->request_open = true;
-                s->request_left = s->unbounded ? 1 : BATCH;
+                s->request_left = messages;
                 s->heard_ms = clock_monotonic_ms();
         }
-        alone = alone && s->unbounded;
+        if (s->unbounded)
+                bytes = 0;
         pthread_mutex_unlock(&s->mutex);
-        return !ask || request(s, alone ? 0 : bytes);
+        return !ask || request(s, messages, bytes);
 }
 
 /* While the window is full no messages arrive, so the number of pending messages must be asked for. */
@@ -400,6 +434,7 @@ static bool is_usable(struct source *s)
                 mark_broken(s, "no sign of life from the consumer");
         if (s->broken[0]) {
                 snprintf(s->error, sizeof(s->error), "%s", s->broken);
+                log_debug("%s: consumer %s: %s", name_of(s), s->consumer, s->broken);
                 usable = false;
         }
         pthread_mutex_unlock(&s->mutex);
@@ -410,6 +445,8 @@ static bool step(struct source *s, size_t held)
 {
         bool full;
 
+        if (s->changed)
+                return false;
         if (!nats_connected(s->nats)) {
                 snprintf(s->error, sizeof(s->error), "not connected");
                 return false;
@@ -474,6 +511,28 @@ int source_fd(const struct source *s)
 const char *source_error(const struct source *s)
 {
         return s->error;
+}
+
+bool source_changed(const struct source *s)
+{
+        return s->changed;
+}
+
+void source_renew(struct source *s)
+{
+        pthread_mutex_lock(&s->mutex);
+        mark_broken(s, "it stalls");
+        pthread_mutex_unlock(&s->mutex);
+}
+
+bool source_idle(struct source *s)
+{
+        bool idle;
+
+        pthread_mutex_lock(&s->mutex);
+        idle = s->request_open && s->queue_len == 0 && !s->broken[0];
+        pthread_mutex_unlock(&s->mutex);
+        return idle;
 }
 
 struct source_facts source_facts(struct source *s)

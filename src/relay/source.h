@@ -14,7 +14,7 @@
 
 struct source_settings {
         const char *stream;
-        const char *filter; /* "boris.p.0.>" */
+        const char *filter; /* "boris.p.0.>"; NULL: all messages of the stream, without their contents */
         size_t window_bytes;
 };
 
@@ -27,8 +27,8 @@ struct source_message {
 
 struct source;
 
-/* @after: where to start. If the stream contains a different message at that position, starts with the first
- * message stored later than it. */
+/* @after: where to start. If the stream contains a different message at that position, starts with what was
+ * stored from a minute before it on. */
 struct source *source_open(struct nats *nats, const struct source_settings *settings,
                            const struct position *after);
 
@@ -45,6 +45,15 @@ bool source_take(struct source *s, struct source_message *ret);
 bool source_step(struct source *s, size_t held);
 
 const char *source_error(const struct source *s);
+
+/* True if the last message that it delivered is not in the stream any more: every further step fails. */
+bool source_changed(const struct source *s);
+
+/* Creates another consumer: this one does not deliver what is there. */
+void source_renew(struct source *s);
+
+/* True if everything that arrived was taken, and more was requested. */
+bool source_idle(struct source *s);
 
 struct source_facts {
         uint64_t pending;     /* messages in the stream after the last one received */

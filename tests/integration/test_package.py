@@ -21,32 +21,45 @@ PASSWORD = "only-the-daemon-knows-5f2d"
 SOCKET = "/run/boris-ingestd/ingest.sock"
 
 
-def make_package(folder):
+def make_package(folder, config="CPackConfig.cmake"):
     """The path of the package, built from the build."""
     if (BUILD / "CMakeCache.txt").read_text().find("SANITIZE:BOOL=ON") >= 0:
         raise unittest.SkipTest("a build with sanitizers is not packaged")
-    subprocess.run(["cpack", "-G", "DEB", "-B", folder], cwd=BUILD, check=True, stdout=subprocess.DEVNULL,
+    subprocess.run(["cpack", "--config", config, "-G", "DEB", "-B", folder], cwd=BUILD, check=True, stdout=subprocess.DEVNULL,
                    stderr=subprocess.DEVNULL)
     return next(pathlib.Path(folder).glob("*.deb"))
 
 
-class Package(unittest.TestCase):
+class PackageCase(unittest.TestCase):
+    config = "CPackConfig.cmake"
+
     @classmethod
     def setUpClass(cls):
         cls.dir = tempfile.mkdtemp(prefix="ingestd-")
         cls.addClassCleanup(shutil.rmtree, cls.dir)
-        cls.deb = make_package(cls.dir)
+        cls.deb = make_package(cls.dir, cls.config)
 
     def field(self, name):
         return subprocess.run(["dpkg-deb", "-f", self.deb, name], check=True, stdout=subprocess.PIPE,
                               text=True).stdout.strip()
 
-    def test_lintian_reports_nothing(self):
+    def assert_no_lintian(self):
         if not shutil.which("lintian"):
             raise unittest.SkipTest("lintian is missing")
         done = subprocess.run(["lintian", "--fail-on", "error,warning", "--allow-root", self.deb],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.assertEqual(done.returncode, 0, done.stdout)
+
+    def files(self):
+        """Mode and owner of each file."""
+        listing = subprocess.run(["dpkg-deb", "-c", self.deb], check=True, stdout=subprocess.PIPE, text=True).stdout
+        return {name.removeprefix("."): (mode, owner) for mode, owner, *_, name in
+                (line.split() for line in listing.splitlines()) if not name.endswith("/")}
+
+
+class Package(PackageCase):
+    def test_lintian_reports_nothing(self):
+        self.assert_no_lintian()
 
     def test_it_depends_on_the_libraries_that_it_is_linked_with(self):
         depends = self.field("Depends")
@@ -54,15 +67,14 @@ class Package(unittest.TestCase):
             self.assertRegex(depends, rf"\b{library}(t64)? \(>= ", depends)
 
     def test_what_is_in_it(self):
-        listing = subprocess.run(["dpkg-deb", "-c", self.deb], check=True, stdout=subprocess.PIPE, text=True).stdout
-        rights = {name.removeprefix("."): (mode, owner) for mode, owner, *_, name in
-                  (line.split() for line in listing.splitlines()) if not name.endswith("/")}
+        rights = self.files()
         for name in ("/etc/boris-ingestd/boris-ingestd.ini", "/usr/lib/systemd/system/boris-ingestd.service",
                      "/usr/share/boris-ingestd/migrations/0001_schema.sql", "/usr/share/boris-ingestd/role.sql",
                      "/usr/share/man/man8/boris-ingestd.8.gz", "/usr/share/man/man5/boris-ingestd.ini.5.gz",
                      "/usr/share/bash-completion/completions/boris-ingestd"):
             self.assertEqual(rights.pop(name), ("-rw-r--r--", "root/root"), name)
         self.assertEqual(rights.pop("/usr/sbin/boris-ingestd"), ("-rwxr-xr-x", "root/root"))
+        self.assertEqual([name for name in rights if "boris-ingestd-relay" in name], [])
 
     def test_the_program_is_hardened(self):
         def tell(*command):
@@ -79,6 +91,31 @@ class Package(unittest.TestCase):
         again = tempfile.mkdtemp(prefix="ingestd-")
         self.addCleanup(shutil.rmtree, again)
         self.assertEqual(make_package(again).read_bytes(), self.deb.read_bytes())
+
+
+@unittest.skipUnless((BUILD / "CPackRelayConfig.cmake").exists(), "the relay is not built: libnats is missing")
+class RelayPackage(PackageCase):
+    config = "CPackRelayConfig.cmake"
+
+    def test_lintian_reports_nothing(self):
+        self.assert_no_lintian()
+
+    def test_what_is_in_it(self):
+        """The program, its units and its manual: nothing that the daemon's package has, too."""
+        name = "boris-ingestd-relay"
+        rights = self.files()
+        self.assertEqual(rights.pop(f"/usr/sbin/{name}"), ("-rwxr-xr-x", "root/root"))
+        self.assertEqual(set(rights.values()), {("-rw-r--r--", "root/root")})
+        self.assertEqual(set(rights), {
+            f"/usr/lib/systemd/system/{name}.service", f"/usr/lib/systemd/system/{name}@.service", f"/usr/share/man/man8/{name}.8.gz",
+            f"/usr/share/doc/{name}/changelog.gz", f"/usr/share/doc/{name}/copyright"})
+
+    def test_what_it_depends_on(self):
+        self.assertEqual(self.field("Package"), "boris-ingestd-relay")
+        depends = self.field("Depends")
+        for library in ("libc6", r"libnats[\d.]+", "libpq5", "libuv1"):
+            self.assertRegex(depends, rf"\b{library}(t64)? \(>= ", depends)
+        self.assertRegex(depends, r"\bboris-ingestd \(>= ")
 
 
 class Booted:

@@ -1,18 +1,23 @@
 """Intake from a NATS JetStream stream: what producers publish is stored once or rejected once, in order."""
 
 import json
+import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 import urllib.error
 import urllib.request
 
-from lib.harness import TestCase, account, ad_object, encode, numbered, record, wait_until
-from lib.nats import NatsError, NatsServers, read_stream
+from lib.harness import ROOT, TestCase, account, ad_object, encode, numbered, record, wait_until
+from lib.nats import NatsError, NatsServers, mapped, read_stream
+from lib.nats_keys import Operator, Password
+from lib.nats_proxy import SkippingProxy
 from lib.relay import RELAY, Relay, need_relay
 
 
@@ -101,6 +106,53 @@ class Relaying(RelayCase):
         self.assertEqual(self.db.count(), 3)
 
 
+class Interleaving(RelayCase):
+    ACCOUNTS, ROUNDS = 100, 6
+
+    def messages(self, connection):
+        """For each account in turn: objects, and spending of these and of older ones; now and then something that is no lines."""
+        for n in range(self.ACCOUNTS):
+            yield n, lines(account(connection, f"act_{n}"))
+        for turn in range(self.ROUNDS):
+            for n in range(self.ACCOUNTS):
+                of_account = {"accountExternalId": f"act_{n}"}
+                made = [ad_object(f"{n}.{turn}", name=f"Name {turn}", **of_account), ad_object(f"{n}.0", name=f"Name {turn}", **of_account)]
+                made += [record(externalId=f"{n}.{old}", amountCents=turn, **of_account) for old in range(turn + 1)]
+                yield n, lines(*made)
+                if (n + turn) % 9 == 0:
+                    yield n, (b"", b"\xff\xfe\xfd\n", b"{\n", b"\0")[n % 4]
+
+    def test_hierarchy_and_spending_of_many_accounts(self):
+        """Each spending line finds the object that a line before it made; poison in between changes nothing."""
+        connection = self.db.create_connection()
+        messages = list(self.messages(connection))
+        half = len(messages) // 2
+        self.relays = [self.relay(relay__partitions="0,1"), self.relay(relay__partitions="2,3", relay__window_bytes="256K")]
+        for part in (messages[:half], messages[half:]):
+            for n, text in part:
+                last = self.producer.store(f"boris.in.META.act_{n}", text)
+            self.ingestd.kill()  # in the middle, and once more at the end
+            self.ingestd.start()
+        self.position(last)
+        self.position_of_all()
+        poison = sum(len(text) < 10 for _, text in messages)
+        entries = self.rejects()
+        self.assertEqual({entry["code"] for entry in entries}, {"bad_json", "bad_utf8"} & {entry["code"] for entry in entries})
+        self.assertEqual(len({(entry["sequence"], entry["line"]) for entry in entries}), poison)
+        self.assertEqual(self.db.count(), self.ACCOUNTS * self.ROUNDS * (self.ROUNDS + 1) // 2)
+        self.assertEqual(self.db.value(f"SELECT count(*) FROM ad_objects WHERE external_id LIKE '%.0' AND name = 'Name {self.ROUNDS - 1}'"),
+                         str(self.ACCOUNTS))
+        self.assertEqual(self.db.value("SELECT count(*) FROM boris_ingestd_relay WHERE sequence > 0"), "4")
+
+    def position_of_all(self):
+        """Waits until each partition is at its last message."""
+        last = {}
+        for message in read_stream(self.nats, "BORIS"):
+            last[int(message["subject"].split(".")[2])] = message["seq"]
+        wait_until(lambda: {row["partition"]: row["sequence"] for row in self.db.query("SELECT partition, sequence FROM boris_ingestd_relay")}
+                   == last, f"positions {last}", 60)
+
+
 class Rejecting(RelayCase):
     def test_rejects_are_published(self):
         """Each with its code and line, on the account's subject; the position advances past them."""
@@ -151,6 +203,24 @@ class Rejecting(RelayCase):
         self.assertEqual([entry["code"] for entry in self.rejects()], ["bad_value"])
         self.assertEqual(self.db.count(), 2)
 
+    def test_ack_of_a_duplicate_that_is_not_stored(self):
+        """Servers ack the repetition of a message that is not committed yet, with sequence 0: it may yet be lost."""
+        self.db.add_account()
+        client = self.nats.client()
+        self.addCleanup(client.close)
+        client.api("STREAM.DELETE.REJECTS")
+        client.subscribe("boris.rejects.>")
+        relay = self.relay()
+        last = self.publish(record(amountCents=1.5), record())
+        for answer in ('{"stream":"REJECTS","seq":0,"duplicate":true}', '{"stream":"REJECTS","seq":7,"duplicate":true}'):
+            client.publish(client.next(60).reply, answer)
+            wait_until(lambda: "acks it as a duplicate of what it has not stored yet" in relay.log(), "a warning")
+            if '"seq":0' in answer:
+                time.sleep(0.5)
+                self.assertEqual(self.db.value("SELECT max(sequence) FROM boris_ingestd_relay"), "0")
+        self.position(last)
+        self.nats.add_stream("REJECTS", ["boris.rejects.>"])
+
     def test_producers_that_ask_get_a_reply(self):
         self.db.add_account()
         self.relay()
@@ -186,7 +256,8 @@ class Faults(RelayCase):
         relay.start()
         self.position(7)
         self.assertEqual(self.db.count(), 12)
-        self.assertIn("continuing with the first message stored after it", relay.log())
+        wait_until(lambda: relay.metric("rewinds_total") == 1, "the metric of the alert")
+        self.assertIn("continuing with what was stored from a minute before it on", relay.log())
 
     def test_second_relay_takes_over(self):
         """Whether the first one dies, hangs or stops in order."""
@@ -234,6 +305,44 @@ class Faults(RelayCase):
         self.assertNotIn("warn", relay.log())
 
 
+class Skipping(RelayCase):
+    """A consumer that leaves out a message, as in several releases of the server."""
+
+    def setUp(self):
+        super().setUp()
+        self.db.add_account()
+        self.proxy = SkippingProxy(self.nats.ports[0], b"skip me")
+        self.addCleanup(self.proxy.close)
+
+    def assert_nothing_lost(self, relay, last, said="a consumer left out message 3: starting again"):
+        wait_until(lambda: self.db.count() == last, f"{last} rows", 60)
+        self.position(last)
+        self.assertIsNotNone(self.proxy.skipped)
+        self.assertIn(said, relay.log())
+        self.assertEqual(relay.metric("consumer_skips_total"), 1)
+
+    def mark(self, n):
+        return {"metrics": {"text": "skip me"}} if n == 3 else {}
+
+    def test_message_between_others(self):
+        relay = self.relay(relay__servers=self.proxy.url)
+        for n in range(1, 7):
+            last = self.publish(record(amountCents=n, **self.mark(n)), account=f"act_{n % 2}")
+        self.assert_nothing_lost(relay, last)
+
+    def test_message_in_a_backlog(self):
+        for n in range(1, 7):
+            last = self.publish(record(amountCents=n, **self.mark(n)))
+        self.assert_nothing_lost(self.relay(relay__servers=self.proxy.url), last)
+
+    def test_last_message(self):
+        """Nothing follows it: it is missed nevertheless."""
+        relay = self.relay(relay__servers=self.proxy.url)
+        for n in range(1, 4):
+            last = self.publish(record(amountCents=n, **self.mark(n)))
+        self.assert_nothing_lost(relay, last, "a consumer does not deliver message 3: creating another one")
+
+
 class Security(RelayCase):
     """A server that asks for a certificate or a password."""
 
@@ -248,7 +357,7 @@ class Security(RelayCase):
         cls.servers_more = f"""
             authorization {{ user: tester, password: s3cret }}
             tls {{ cert_file: "{cls.cert}", key_file: "{cls.key}", ca_file: "{cls.cert}", verify: true }}"""
-        cls.servers_options = {"user": ("tester", "s3cret"), "tls": (cls.key, cls.cert)}
+        cls.servers_options = {"user": Password("tester", "s3cret"), "tls": (cls.key, cls.cert)}
         super().setUpClass()
 
     def test_tls_and_password(self):
@@ -258,7 +367,8 @@ class Security(RelayCase):
         last = self.publish(record())
         wait_until(lambda: self.db.count() == 1, relay.log, 20)
         self.position(last)
-        self.assertNotIn("s3cret", relay.log())
+        self.assertIn("ok     stream BORIS: retention: limits", relay.check().stdout)
+        self.assertNotIn("s3cret", relay.log() + relay.check().stdout)
 
     def test_wrong_password(self):
         """It ends, and says why: the service manager starts it again."""
@@ -278,6 +388,59 @@ class Security(RelayCase):
         self.assertNotIn("s3cret", relay.log())
 
 
+class Credentials(RelayCase):
+    """A server that admits users by tokens that an operator's account has signed."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.operator = Operator({"boris.in.*.*": [{"subject": mapped(4), "weight": 100}]})
+        cls.servers_more = cls.operator.config
+        cls.servers_options = {"user": cls.operator.user(), "mappings": False}
+        super().setUpClass()
+
+    def start(self, user):
+        file = tempfile.NamedTemporaryFile("w", prefix="ingestd-")
+        self.addCleanup(file.close)
+        file.write(user.file())
+        file.flush()
+        return self.relay(relay__credentials_file=file.name, log__level="debug")
+
+    def permitted(self):
+        """The subjects to which the page says that the relay publishes."""
+        page = ROOT.joinpath("config/relay.md").read_text()
+        return re.findall('"([^"]+)"', re.search(r"publish: \[(.*?)\]", page, re.DOTALL)[1])
+
+    def test_credentials_file(self):
+        """Of a user who may do what the page says, and nothing else."""
+        self.db.add_account()
+        self.assertGreater(len(self.permitted()), 5)
+        user = self.operator.user(self.permitted(), ["_INBOX.>"])
+        relay = self.start(user)
+        self.position(self.publish(record(), record(amountCents=1.5)))
+        self.assertEqual(self.db.count(), 1)
+        self.assertEqual([entry["code"] for entry in self.rejects()], ["bad_value"])
+        done = relay.check()
+        self.assertIn("ok     stream BORIS: retention: limits", done.stdout)
+        self.assertIn("ok     rejects: stream REJECTS", done.stdout)
+        self.assertNotIn("Permissions Violation", relay.log())
+        for text in (relay.log(), done.stdout, done.stderr):
+            self.assertNotIn(user.key.seed, text)
+            self.assertNotIn(user.token, text)
+
+    def test_user_of_another_operator(self):
+        """The relay ends, and says why."""
+        relay = self.start(Operator({}).user())
+        self.assertEqual(relay.process.wait(60), 1)
+        self.assertRegex(relay.log(), "NATS: the connection is closed: .*check relay.servers, their user and password, credentials_file")
+
+    def test_file_that_is_missing(self):
+        done = subprocess.run([RELAY, "--config", "/dev/null", "--set", f"relay.servers={self.nats.urls()}",
+                               "--set", "relay.credentials_file=/nowhere"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, timeout=20, env=os.environ | {"DATABASE_URL": self.db.daemon_url})
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("credentials_file", done.stderr)
+
+
 class Telling(RelayCase):
     def get(self, relay, path):
         try:
@@ -286,10 +449,6 @@ class Telling(RelayCase):
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
-    def metric(self, text, name):
-        """The sum over all partitions."""
-        return sum(float(value) for value in re.findall(rf"^boris_ingestd_relay_{name}{{[^}}]*}} (\S+)$", text, re.MULTILINE))
-
     def test_metrics_and_readiness(self):
         self.db.add_account()
         relay = self.relay()
@@ -297,21 +456,28 @@ class Telling(RelayCase):
         self.assertEqual(self.get(relay, "/healthz")[0], 200)
         self.assertEqual(self.get(relay, "/nothing")[0], 404)
         self.position(self.publish(*numbered(5), record(currency="x"), numbered(1)[0]))
-        wait_until(lambda: self.metric(self.get(relay, "/metrics")[1], "lines_total") == 7, "metrics")
+        wait_until(lambda: relay.metric("lines_total") == 7, "metrics")
         text = self.get(relay, "/metrics")[1]
-        self.assertEqual(self.metric(text, "lease"), 4)
-        self.assertEqual(self.metric(text, "messages_total"), 1)
-        self.assertEqual(self.metric(text, "rejects_total"), 1)
-        self.assertEqual(self.metric(text, "lag_messages"), 0)
+        self.assertEqual(relay.metric("lease"), 4)
+        self.assertEqual(relay.metric("messages_total"), 1)
+        self.assertEqual(relay.metric("rejects_total"), 1)
+        self.assertEqual(relay.metric("lag_messages"), 0)
         self.assertEqual(re.findall(r'lines_total{partition="\d",outcome="(\w+)"} [1-9]', text), ["stored", "duplicate", "rejected"])
         self.ingestd.stop()
         self.publish(record(amountCents=77))
         wait_until(lambda: self.get(relay, "/readyz")[0] == 503, "not ready")
         self.assertIn("the daemon: cannot connect", self.get(relay, "/readyz")[1])
-        wait_until(lambda: self.metric(self.get(relay, "/metrics")[1], "lag_messages") == 1, "lag")
-        wait_until(lambda: self.metric(self.get(relay, "/metrics")[1], "lag_seconds") > 0.5, "lag")
+        wait_until(lambda: relay.metric("lag_messages") == 1, "lag")
+        wait_until(lambda: relay.metric("lag_seconds") > 0.5, "lag")
         self.ingestd.start()
         wait_until(lambda: self.get(relay, "/readyz") == (200, "ready\n"), "ready again")
+
+    def wrong(self, relay):
+        """What check finds wrong."""
+        done = relay.check()
+        found = re.findall("^wrong  (.*)", done.stdout, re.MULTILINE)
+        self.assertEqual(done.returncode, 1 if found else 0, done.stdout + done.stderr)
+        return found
 
     def test_check(self):
         relay = self.relay()
@@ -319,17 +485,80 @@ class Telling(RelayCase):
         self.assertEqual(done.returncode, 1)  # one replica
         self.assertEqual(re.findall("^wrong  (.*)", done.stdout, re.MULTILINE),
                          ["stream BORIS: 1 replica: messages are lost with a machine: have 3"])
-        for text in ("version 2.1", "retention: limits", "discard: new", "fits into relay.window_bytes", "fsync", "partitions: 0-3",
-                     "rejects: stream REJECTS", "boris_ingestd_relay", "daemon /"):
+        for text in ("version 2.1", "retention: limits", "discard: new", "fits into relay.window_bytes", "fsync", "sync_interval",
+                     "partitions: 0-3", "rejects: stream REJECTS", "boris_ingestd_relay", "daemon /"):
             self.assertIn(text, done.stdout)
+
+    def test_check_of_a_stream(self):
+        """Each thing that is wrong with it, alone."""
+        relay = self.relay()
+        for config, text in (({"discard": "old"}, "discard must be new"),
+                             ({"retention": "interest"}, "retention must be limits"),
+                             ({"retention": "workqueue"}, "retention must be limits"),
+                             ({"storage": "memory"}, "it is kept in memory: use file storage"),
+                             ({"max_msgs_per_subject": 5}, "max_msgs_per_subject removes older messages"),
+                             ({"max_consumers": 15}, "max_consumers 15: the relay has 2 for each partition"),
+                             ({"max_msg_size": 20 << 20}, "max_msg_size 20971520 is above relay.window_bytes")):
+            with self.subTest(config):
+                self.delete_streams()
+                self.nats.add_stream("BORIS", ["boris.p.>"], **config)
+                self.nats.add_stream("REJECTS", ["boris.rejects.>"])
+                found = [line for line in self.wrong(relay) if "1 replica" not in line]
+                self.assertEqual(len(found), 1, found)
+                self.assertIn(text, found[0])
+
+    def test_check_of_what_is_missing(self):
+        relay = self.relay(relay__window_bytes="64K", relay__partitions="1-3")
         self.delete_streams()
-        self.nats.add_stream("BORIS", ["boris.p.>"], discard="old", retention="interest")
+        self.nats.add_stream("BORIS", ["boris.p.>"])
         self.nats.add_stream("REJECTS", ["other.>"])
         self.ingestd.stop()
+        self.db.execute("ALTER TABLE boris_ingestd_relay RENAME TO gone")
         self.producer.store("boris.p.7.META.act_1", b"x")
-        done = relay.check()
-        for text in ("discard must be new", "retention must be limits", "no stream has the subject boris.rejects.>", "daemon "):
-            self.assertRegex(done.stdout, f"wrong  .*{text}")
+        self.producer.store("boris.p.nine.META.act_1", b"x")
+        found = "\n".join(self.wrong(relay))
+        for text in ("messages may be larger than relay.window_bytes 65536: set max_msg_size", "no stream has the subject boris.rejects.>",
+                     "messages on boris.p.nine.META.act_1 are in no partition", "table boris_ingestd_relay: .*: run boris-ingestd migrate",
+                     f"daemon {self.ingestd.socket}: "):
+            self.assertRegex(found, text)
+        self.assertIn("ok     warning: partitions: 7 has messages and is not this relay's", relay.check().stdout)
+        self.delete_streams()
+        self.assertIn("stream BORIS: does not exist", self.wrong(relay))
+        self.db.execute("ALTER TABLE gone RENAME TO boris_ingestd_relay")
+        for name in ("BORIS", "REJECTS"):
+            self.nats.add_stream(name, [f"{name}.x"])
+
+    def test_check_of_servers(self):
+        """Old ones, those without JetStream, what is no NATS server, and those that are away."""
+        def serve(greeting):
+            server = socket.create_server(("127.0.0.1", 0))
+            self.addCleanup(server.close)
+
+            def answer():
+                while True:
+                    try:
+                        client, _ = server.accept()
+                    except OSError:
+                        return
+                    with client:
+                        client.sendall(greeting)
+            threading.Thread(target=answer, daemon=True).start()
+            return server.getsockname()[1]
+
+        info = b'INFO {"server_id":"X","version":"%s","jetstream":%s,"headers":true,"max_payload":1048576}\r\n'
+        for greeting, text in ((info % (b"2.10.22", b"true"), "version 2.10.22: older than 2.10.23, servers lost streams"),
+                               (info % (b"2.9.99", b"true"), "version 2.9.99: older"),
+                               (info % (b"2.11.0", b"false"), "JetStream is off"),
+                               (b"INFO {}\r\n", "its greeting names no version"),
+                               (None, "Connection refused")):
+            with self.subTest(text):
+                port = serve(greeting) if greeting else 1
+                relay = self.relay(relay__servers=f"{self.nats.urls()},nats://127.0.0.1:{port}")
+                found = [line for line in self.wrong(relay) if line.startswith("server ")]
+                self.assertEqual(len(found), 1, found)
+                self.assertIn(f"server 127.0.0.1:{port}: ", found[0])
+                self.assertIn(text, found[0])
+                relay.close()
 
     def test_no_secret_is_told(self):
         servers = "nats://relay:hunter2@127.0.0.1:1," + self.nats.urls().replace("nats://", "nats://relay:hunter2@")
@@ -345,7 +574,8 @@ class Telling(RelayCase):
         for setting, word in (("relay.partitions=0-", "relay.partitions"), ("relay.partitions=1,1", "relay.partitions"),
                               ("relay.subject=a.*", "relay.subject"), ("relay.stream=a b", "relay.stream"),
                               ("relay.window_bytes=1", "relay.window_bytes"), ("relay.nothing=1", "relay.nothing"),
-                              ("relay.servers=", "relay.servers"), ("relay.tls_cert=/x", "relay.tls_cert")):
+                              ("relay.servers=", "relay.servers"),
+                              ("relay.rejects_subject=boris.p.0", "relay.rejects_subject"), ("relay.tls_cert=/x", "relay.tls_cert")):
             done = subprocess.run([RELAY, "--config", "/dev/null", "--set", setting], stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, text=True, timeout=20)
             self.assertEqual(done.returncode, 1, done.stderr)

@@ -3,13 +3,15 @@ daemon and PostgreSQL are killed, stopped and paused at random; in the end every
 once, in order for each account.
 
 LEDGER_ROUNDS faults in a row (5 unless told); LEDGER_SEED repeats a run: it is printed when one fails; LEDGER_PAUSE is the
-seconds between two messages of a producer."""
+seconds between two messages of a producer; LEDGER_KEEP is a folder for logs and streams."""
 
 import collections
 import json
 import os
+import pathlib
 import random
 import re
+import shutil
 import signal
 import threading
 import time
@@ -24,6 +26,7 @@ SEED = int(os.environ.get("LEDGER_SEED", random.randrange(10**6)))
 BAD = {"amountCents": 1.5}, {"currency": "usd"}, {"externalId": "nobody"}, {"amountCents": 13_000_013}
 PAUSE = float(os.environ.get("LEDGER_PAUSE", "0.15"))
 LEASE_MS = 2000
+KEEP = os.environ.get("LEDGER_KEEP")
 
 
 class Producer(threading.Thread):
@@ -35,7 +38,7 @@ class Producer(threading.Thread):
         self.account = f"act_{number}"
         self.rng = random.Random(f"{SEED} {number}")
         self.good, self.bad = [], collections.Counter()
-        self.messages = self.objects = self.lines = self.renames = 0
+        self.messages = self.objects = self.lines = self.renames = self.not_stored = 0
         self.closing = threading.Event()
         self.client = self.error = None
 
@@ -71,7 +74,8 @@ class Producer(threading.Thread):
             try:
                 self.client = self.client or self.ledger.nats.client(2)
                 return self.client.store(f"boris.in.META.{self.account}", text, f"{self.number}-{self.messages}", timeout=2)
-            except (OSError, NatsError, TimeoutError):
+            except (OSError, NatsError, TimeoutError) as error:
+                self.not_stored += "acked, but not stored" in str(error)
                 if self.client:
                     self.client.close()
                 self.client = None
@@ -103,7 +107,7 @@ class Ledger(TestCase):
         self.relays = [self.relay() for _ in range(2)]
 
     def relay(self, **settings):
-        relay = Relay(self.db, self.nats, self.ingestd, relay__lease_ms=LEASE_MS, **settings)
+        relay = Relay(self.db, self.nats, self.ingestd, relay__lease_ms=LEASE_MS, log__level="debug", **settings)
         self.addCleanup(relay.close)
         return relay
 
@@ -182,23 +186,43 @@ class Ledger(TestCase):
         for producer in self.producers:
             producer.start()
         with self.subTest(seed=SEED):
-            for n in range(ROUNDS):
-                time.sleep(self.rng.uniform(0.2, 1))
-                fault = faults[n] if n < len(faults) else self.rng.choice(faults)
-                print(f"fault {n}: {fault.__name__}", flush=True)
-                fault()
-            time.sleep(0.5)
-            for producer in self.producers:
-                producer.closing.set()
-            for producer in self.producers:
-                producer.join(120)
-                self.assertFalse(producer.is_alive(), "a producer does not get to its end")
-                if producer.error:
-                    raise producer.error
-            self.wait_settled()
-            self.assert_rejects()
-            for producer in self.producers:
-                self.assert_stored(producer)
+            try:
+                for n in range(ROUNDS):
+                    time.sleep(self.rng.uniform(0.2, 1))
+                    fault = faults[n] if n < len(faults) else self.rng.choice(faults)
+                    print(f"{time.strftime('%T')} fault {n}: {fault.__name__}", flush=True)
+                    fault()
+                time.sleep(0.5)
+                self.assert_ledger()
+            finally:
+                self.keep_logs()
+
+    def assert_ledger(self):
+        for producer in self.producers:
+            producer.closing.set()
+        for producer in self.producers:
+            producer.join(150)
+            self.assertFalse(producer.is_alive(), "a producer does not get to its end")
+            if producer.error:
+                raise producer.error
+        print(f"acks with sequence 0, published again: {sum(producer.not_stored for producer in self.producers)}")
+        self.wait_settled()
+        self.assert_rejects()
+        for producer in self.producers:
+            self.assert_stored(producer)
+
+    def keep_logs(self):
+        if not KEEP:
+            return
+        folder = pathlib.Path(KEEP, str(SEED))
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, log in [("daemon", self.ingestd.log()), *((f"relay{n}", relay.log()) for n, relay in enumerate(self.relays))]:
+            (folder / name).write_text(log)
+        for log in self.nats.dir.glob("*.log"):
+            shutil.copy(log, folder)
+        for name in ("BORIS", "REJECTS"):
+            (folder / f"{name}.jsonl").write_text("".join(
+                json.dumps(message | {"data": message["data"].decode()}) + "\n" for message in read_stream(self.nats, name)))
 
     def wait_settled(self):
         """Waits until the positions are at each partition's last message."""
@@ -232,14 +256,14 @@ class Ledger(TestCase):
         self.assertEqual(list(want - got)[:5], [], "bad lines were not rejected")
 
     def find(self, producer, amounts):
-        """Where in the stream these lines are: subject, sequence, line and how many lines the message has."""
+        """Where in the stream these lines are: subject, sequence, line, the message's number of lines and its time."""
         found = []
         for message in self.messages:
             for n, line in enumerate(message["data"].splitlines(), 1):
                 record = json.loads(line)
                 if record.get("accountExternalId") == producer.account and record.get("amountCents") in amounts:
                     found.append((message["subject"], message["seq"], n, message["data"].count(b"\n"), message["time"]))
-        return found + [relay.log()[-20000:] for relay in self.relays] + [self.ingestd.log()[-5000:]] if amounts else None
+        return found
 
     def assert_stored(self, producer):
         rows = self.db.value(f"""SELECT coalesce(json_agg(amount_cents ORDER BY amount_cents), '[]') FROM spending s

@@ -582,17 +582,18 @@ class Units(unittest.TestCase):
 
     def test_verify(self):
         folder = self.units()
-        for name in ("boris-ingestd.service", "boris-ingestd.socket"):
+        relay = os.access(INGESTD + "-relay", os.X_OK)
+        for name in ("boris-ingestd.service", "boris-ingestd.socket", *["boris-ingestd-relay.service"] * relay):
             done = self.analyze("verify", "--man=no", str(folder / name))
             self.assertEqual((done.returncode, done.stdout), (0, ""))
-        for name in ("boris-ingestd@.service", "boris-ingestd@.socket"):
+        for name in ("boris-ingestd@.service", "boris-ingestd@.socket", *["boris-ingestd-relay@.service"] * relay):
             instance = folder / name.replace("@", "@one")
             shutil.copy(folder / name, instance)
             done = self.analyze("verify", "--man=no", str(instance))
             self.assertEqual((done.returncode, done.stdout), (0, ""))
 
     def test_security(self):
-        for name in ("boris-ingestd.service", "boris-ingestd@.service"):
+        for name in ("boris-ingestd.service", "boris-ingestd@.service", "boris-ingestd-relay.service", "boris-ingestd-relay@.service"):
             done = self.analyze("security", "--offline=true", str(ROOT / "systemd" / name))
             self.assertLessEqual(float(re.search(r"exposure level for .*: ([\d.]+)", done.stdout)[1]), 1.5, done.stdout)
 
@@ -600,17 +601,17 @@ class Units(unittest.TestCase):
         """Except for lines that name the instance."""
         def lines(name):
             text = ROOT.joinpath("systemd", name).read_text()
-            return [line for line in text.splitlines() if line and not line.startswith("#")]
+            # the relay's instances share a user, whom the daemon's [client ...] section names
+            return [line for line in text.splitlines() if line and not line.startswith(("#", "User="))]
 
         def neutral(line):
-            line = line.replace("@%i.socket", ".socket").replace(" --config /etc/boris-ingestd/%i.ini", "")
+            line = line.replace("@%i.socket", ".socket").replace("@%i.service", ".service").replace(" --config /etc/boris-ingestd/%i.ini", "")
             line = line.replace(", instance %i", "").replace("/%i.environment", "/environment")
             line = re.sub(r"(LoadCredential=.*):boris-ingestd-%i.*", r"\1", line)
             return line.replace("boris-ingestd-%i", "boris-ingestd")
 
-        for kind in ("service", "socket"):
-            self.assertEqual([neutral(line) for line in lines(f"boris-ingestd@.{kind}")],
-                             lines(f"boris-ingestd.{kind}"))
+        for unit in ("boris-ingestd{}.service", "boris-ingestd{}.socket", "boris-ingestd-relay{}.service"):
+            self.assertEqual([neutral(line) for line in lines(unit.format("@"))], lines(unit.format("")))
 
 
 if __name__ == "__main__":

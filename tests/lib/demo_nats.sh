@@ -21,11 +21,20 @@ relay_start() {
                 --set relay.http_listen="127.0.0.1:0" 2>"$dir/relay$1" &
         relays[$1]=$!
 }
+# relay_wait NUMBER WORD: until it has said so of all its partitions
+relay_wait() {
+        for _ in $(seq 300); do
+                [ "$(grep -c "$2" "$dir/relay$1")" -lt 4 ] || return 0
+                sleep 0.1
+        done
+        cat "$dir/relay$1" >&2
+        return 1
+}
 relays=()
 relay_start 1
-while ! grep -q feeding "$dir/relay1"; do sleep 0.1; done
+relay_wait 1 feeding
 relay_start 2
-while ! grep -q standby "$dir/relay2"; do sleep 0.1; done
+relay_wait 2 standby
 "$relay" check --config /dev/null --set listen.unix="$dir/ingest.sock" --set relay.servers="$servers" || true
 
 step "6. Producers publish ad accounts and ad objects, then a day of spending; meanwhile the stream's leader and the first relay are killed"

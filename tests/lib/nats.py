@@ -35,7 +35,7 @@ class NatsClient:
     are kept."""
 
     def __init__(self, port, timeout=5, user=None, tls=None):
-        """tls: key and certificate, which is the authority, too"""
+        """@user: of nats_keys; @tls: key and certificate, which is the authority, too"""
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.rest, self.kept, self.sids = b"", [], 0
@@ -50,7 +50,7 @@ class NatsClient:
             self.sock = context.wrap_socket(self.sock, server_hostname="localhost")
         self.inbox = f"_INBOX.{uuid.uuid4().hex}"
         options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "lang": "test", "version": "0",
-                   "protocol": 1} | ({"user": user[0], "pass": user[1]} if user else {})
+                   "protocol": 1} | (user.options(self.info.get("nonce", "")) if user else {})
         self._send(b"CONNECT " + json.dumps(options).encode() + b"\r\n")
         self.subscribe(f"{self.inbox}.*")
 
@@ -141,39 +141,47 @@ class NatsClient:
         answer = json.loads(self.request(subject, data, headers, timeout))
         if "error" in answer:
             raise NatsError(answer["error"]["description"])
+        if answer["seq"] == 0:  # it repeats a message that is not committed yet, and may be lost
+            raise NatsError(f"acked, but not stored: {answer}")
         return answer["seq"]
 
     def close(self):
         self.sock.close()
 
 
+def mapped(partitions):
+    """Where a producer's subject boris.in.PLATFORM.ACCOUNT is mapped to."""
+    return f"boris.p.{{{{partition({partitions},1,2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}"
+
+
 class NatsServers:
     """Servers that form a cluster; each can be killed, stopped and started. partitions: number in the subject mapping."""
 
-    def __init__(self, count=3, partitions=4, sync="2m", more="", user=None, tls=None):
-        """@more: of the servers' configuration; @user, @tls: with which the tests' own clients connect"""
+    def __init__(self, count=3, partitions=4, sync="2m", more="", mappings=True, user=None, tls=None):
+        """@more: of the servers' configuration; @mappings: for all accounts; @user, @tls: with which the tests' own clients connect"""
         self.more, self.user, self.tls = more, user, tls
         self.program = server_program()
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ingestd-"))
         base = random.randrange(15000, 29000)
         self.ports = [base + n for n in range(count)]
         self.cluster_ports = [base + 100 + n for n in range(count)]
-        self.partitions, self.sync = partitions, sync
+        self.partitions, self.sync, self.mappings = partitions, sync, mappings
         self.processes = [None] * count
         for n in range(count):
             self.start(n)
         self.wait_ready()
 
     def config(self, n):
-        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in self.cluster_ports)
-        return f"""
+        parts = [f'''
             server_name: n{n}
             listen: 127.0.0.1:{self.ports[n]}
-            jetstream {{ store_dir: "{self.dir}/n{n}", max_mem: 256M, max_file: 8G, sync_interval: {self.sync} }}
-            {self.more}
-            mappings {{ "boris.in.*.*": "boris.p.{{{{partition({self.partitions},1,2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}" }}
-            """ + (f"cluster {{ name: test, listen: 127.0.0.1:{self.cluster_ports[n]}, routes: [{routes}] }}"
-                   if len(self.ports) > 1 else "")
+            jetstream {{ store_dir: "{self.dir}/n{n}", max_mem: 256M, max_file: 8G, sync_interval: "{self.sync}" }}''', self.more]
+        if self.mappings:
+            parts.append(f'mappings {{ "boris.in.*.*": "{mapped(self.partitions)}" }}')
+        if len(self.ports) > 1:
+            routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in self.cluster_ports)
+            parts.append(f"cluster {{ name: test, listen: 127.0.0.1:{self.cluster_ports[n]}, routes: [{routes}] }}")
+        return "\n".join(parts)
 
     def start(self, n):
         path = self.dir / f"n{n}.conf"
@@ -231,7 +239,10 @@ class NatsServers:
                 return None
             finally:
                 client.close()
-        return wait_until(add, f"stream {name}: {getattr(self, 'last_error', '')}", 60, 0.2)
+        try:
+            return wait_until(add, f"stream {name}", 60, 0.2)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.last_error!r}") from None
 
     def stream(self, name):
         client = self.client()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import unittest
+import urllib.request
 
 from lib.harness import INGESTD, SANITIZER_WORDS, wait_until
 
@@ -54,6 +55,12 @@ class Relay:
 
     def http(self):
         return re.findall(r"status and metrics: (http://.*:\d+)/", self.log())[-1]
+
+    def metric(self, name):
+        """The sum over all partitions."""
+        with urllib.request.urlopen(self.http() + "/metrics") as answer:
+            text = answer.read().decode()
+        return sum(float(value) for value in re.findall(rf"^boris_ingestd_relay_{name}{{[^}}]*}} (\S+)$", text, re.MULTILINE))
 
     def signal(self, number):
         self.process.send_signal(number)
