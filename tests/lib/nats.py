@@ -154,6 +154,16 @@ def mapped(partitions):
     return f"boris.p.{{{{partition({partitions},1,2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}"
 
 
+def is_free(port):
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
 class NatsServers:
     """Servers that form a cluster; each can be killed, stopped and started. partitions: number in the subject mapping."""
 
@@ -162,14 +172,21 @@ class NatsServers:
         self.more, self.user, self.tls = more, user, tls
         self.program = server_program()
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ingestd-"))
-        base = random.randrange(15000, 29000)
-        self.ports = [base + n for n in range(count)]
-        self.cluster_ports = [base + 100 + n for n in range(count)]
+        self.ports, self.cluster_ports = self._free_ports(count)
         self.partitions, self.sync, self.mappings = partitions, sync, mappings
         self.processes = [None] * count
         for n in range(count):
             self.start(n)
         self.wait_ready()
+
+    @staticmethod
+    def _free_ports(count):
+        """For clients and for the cluster; below those that the kernel gives to outgoing connections."""
+        while True:
+            base = random.randrange(15000, 29000)
+            ports = [base + n for n in range(2 * count)]
+            if all(is_free(port) for port in ports):
+                return ports[:count], ports[count:]
 
     def config(self, n):
         parts = [f'''
@@ -242,7 +259,8 @@ class NatsServers:
         try:
             return wait_until(add, f"stream {name}", 60, 0.2)
         except AssertionError as error:
-            raise AssertionError(f"{error}: {self.last_error!r}") from None
+            up = [n for n in range(len(self.ports)) if self.is_up(n)]
+            raise AssertionError(f"{error}: {self.last_error!r}; servers {up} run") from None
 
     def stream(self, name):
         client = self.client()
