@@ -37,8 +37,8 @@
  * waiting for an unknown object, and are never rejected. */
 
 enum {
-        RESOLVER_PARKED_ROWS = 20000, /* maximum of waiting rows: at this number there is no room */
-        RESOLVER_RETRY_MS = 1000,     /* interval at which unknown objects are looked up again */
+        RESOLVER_PARKED_ROWS = 5000, /* maximum of waiting rows: at this number there is no room */
+        RESOLVER_RETRY_MS = 1000,    /* interval at which unknown objects are looked up again */
 };
 
 /* The query in flight. */
