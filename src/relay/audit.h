@@ -9,7 +9,7 @@
 
 /* A second look at what the source of a partition delivers. Its consumer finds messages by the server's index
  * of subjects, and several releases of the server skipped messages of such consumers (nats-server #5266, #5705,
- * #6526, #6932), which nothing shows. And it lives on one server, whose copy of the stream may stand still or
+ * #6526, #6932), which nothing shows. And it lives on one server, whose copy of the stream may fall behind or
  * differ from the others after a crash. The audit reads the heads of all messages of the stream, without a
  * filter: their sequences leave no gap but for deleted messages. The position advances only up to where
  * both agree. */
