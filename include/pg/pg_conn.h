@@ -11,6 +11,7 @@
 #include "base/slice.h"
 #include "base/uuid.h"
 #include "model/session_host.h"
+#include "pg/pg_params.h"
 #include "pg/sqlstate.h"
 
 /* One database connection on the event loop. It connects by itself, retries with growing pauses, runs one
@@ -127,10 +128,9 @@ static inline bool pg_conn_good(const struct pg_conn *c)
         return c->away_us == 0;
 }
 
-/* Starts a command with binary parameters and results; requires pg_conn_ready. Copies the parameters.
- * Failures are reported by on_lost, from the loop. */
-void pg_conn_query(struct pg_conn *c, const char *sql, int params_len, const char *const *params,
-                   const int *params_bytes);
+/* Starts a command with binary results; requires pg_conn_ready. Copies the parameters; NULL: none. Failures
+ * are reported by on_lost, from the loop. */
+void pg_conn_query(struct pg_conn *c, const char *sql, const struct pg_params *params);
 
 /* Starts one or more commands without parameters; the first error ends them. For COPY ... FROM STDIN,
  * on_copy_in is called first. */

@@ -10,6 +10,7 @@
 #include "model/ad_object.h"
 #include "model/fits.h"
 #include "pg/pg_array.h"
+#include "pg/pg_params.h"
 #include "wire/rules.h"
 
 enum { LOCKS_CLASS = 1651470953 }; /* the class (first number) of our advisory locks: "bori" */
@@ -67,15 +68,12 @@ static void begin_params(struct hierarchy_statements *s, const enum pg_oid *oids
 static void send_query(struct hierarchy_statements *s, struct pg_conn *conn, const char *sql, int params_len,
                        int places_params, size_t places)
 {
-        const char *params[HIERARCHY_PARAMS_MAX];
-        int bytes[HIERARCHY_PARAMS_MAX];
+        struct pg_params params = {0};
 
-        for (int i = 0; i < params_len; i++) {
+        for (int i = 0; i < params_len; i++)
                 pg_array_set_len(&s->params[i], i < places_params ? places : s->asked_len);
-                params[i] = s->params[i].data;
-                bytes[i] = (int)s->params[i].len;
-        }
-        pg_conn_query(conn, sql, params_len, params, bytes);
+        pg_params_add_bufs(&params, s->params, params_len);
+        pg_conn_query(conn, sql, &params);
 }
 
 static void ask_for(struct hierarchy_statements *s, size_t row)

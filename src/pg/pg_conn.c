@@ -533,17 +533,16 @@ static void on_poll(uv_poll_t *poll, int status, int events)
                 (void)PQisBusy(c->pg); /* read unsolicited messages, so that they do not pile up */
 }
 
-void pg_conn_query(struct pg_conn *c, const char *sql, int params_len, const char *const *params,
-                   const int *params_bytes)
+void pg_conn_query(struct pg_conn *c, const char *sql, const struct pg_params *params)
 {
-        int formats[16];
+        static const struct pg_params none;
+        static const int formats[PG_PARAMS_MAX] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+        const struct pg_params *p = params ? params : &none;
 
-        assert(c->state == PG_CONN_READY && params_len <= 16);
-        for (int i = 0; i < params_len; i++)
-                formats[i] = 1;
+        assert(c->state == PG_CONN_READY);
         pg_conn_enter(c, PG_CONN_BUSY);
         await_answer(c);
-        if (!PQsendQueryParams(c->pg, sql, params_len, NULL, params, params_bytes, formats, 1) || !flush(c))
+        if (!PQsendQueryParams(c->pg, sql, p->len, NULL, p->values, p->bytes, formats, 1) || !flush(c))
                 lose_soon(c);
 }
 

@@ -4,6 +4,7 @@
 
 #include "model/ad_object.h"
 #include "pg/pg_array.h"
+#include "pg/pg_params.h"
 
 /* The columns of ad_object_lookup_sql's result. */
 enum { COLUMN_KEY = 0, COLUMN_ACCOUNTS = 1, COLUMN_OBJECT = 2 };
@@ -80,15 +81,12 @@ bool lookup_add(struct lookup *l, const struct miss *miss)
 
 void lookup_send(struct lookup *l, struct pg_conn *conn)
 {
-        const char *params[LOOKUP_PARAMS];
-        int bytes[LOOKUP_PARAMS];
+        struct pg_params params = {0};
 
-        for (int i = 0; i < LOOKUP_PARAMS; i++) {
+        for (int i = 0; i < LOOKUP_PARAMS; i++)
                 pg_array_set_len(&l->params[i], i < PLACE_PARAMS ? l->places_len : (size_t)l->keys_len);
-                params[i] = l->params[i].data;
-                bytes[i] = (int)l->params[i].len;
-        }
-        pg_conn_query(conn, ad_object_lookup_sql, LOOKUP_PARAMS, params, bytes);
+        pg_params_add_bufs(&params, l->params, LOOKUP_PARAMS);
+        pg_conn_query(conn, ad_object_lookup_sql, &params);
 }
 
 bool lookup_answer(const struct pg_result *res, int row, size_t asked, struct lookup_answer *ret)

@@ -6,6 +6,7 @@
 #include "model/ad_object.h"
 #include "model/platform.h"
 #include "pg/pg_array.h"
+#include "pg/pg_params.h"
 
 /* The columns of ad_object_names_sql's result. */
 enum { COLUMN_NUMBER, COLUMN_PLATFORM, COLUMN_CONNECTION, COLUMN_ACCOUNT, COLUMN_OBJECT };
@@ -87,8 +88,7 @@ void recheck_tick(struct recheck *c)
 
 bool recheck_ask(struct recheck *c, struct pg_conn *conn)
 {
-        const char *param;
-        int bytes;
+        struct pg_params params = {0};
 
         if (c->cap != c->cache->cap)
                 return false; /* until the next tick */
@@ -106,9 +106,8 @@ bool recheck_ask(struct recheck *c, struct pg_conn *conn)
         pg_array_begin(&c->param, PG_OID_UUID, c->asked_len);
         for (size_t i = 0; i < c->asked_len; i++)
                 pg_array_add_uuid(&c->param, &c->asked[i].object);
-        param = c->param.data;
-        bytes = (int)c->param.len;
-        pg_conn_query(conn, ad_object_names_sql, 1, &param, &bytes);
+        pg_params_add_bufs(&params, &c->param, 1);
+        pg_conn_query(conn, ad_object_names_sql, &params);
         return true;
 }
 

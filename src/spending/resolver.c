@@ -154,7 +154,7 @@ static void start_query(struct resolver *r)
         if (r->refresh_due) {
                 r->refresh_due = false;
                 r->question = RESOLVER_REFRESHES;
-                pg_conn_query(&r->conn, ad_account_watch_sql, 0, NULL, NULL);
+                pg_conn_query(&r->conn, ad_account_watch_sql, NULL);
                 return;
         }
         do

@@ -395,7 +395,7 @@ static void on_ready(void *ctx)
                 return;
         }
         writer_enter(w, WRITER_OBSTACLE);
-        pg_conn_query(&w->conn, spending_checked_copy_obstacle_sql, 0, NULL, NULL);
+        pg_conn_query(&w->conn, spending_checked_copy_obstacle_sql, NULL);
 }
 
 /* True if the batch's own statements were in flight. */

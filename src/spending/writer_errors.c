@@ -87,7 +87,7 @@ static void ask_for_candidates(struct writer *w, enum probe_source source)
 {
         writer_enter(w, WRITER_CANDIDATES);
         w->probe.source = source;
-        pg_conn_query(&w->conn, probe_sql(source), 0, NULL, NULL);
+        pg_conn_query(&w->conn, probe_sql(source), NULL);
 }
 
 static void take_step(struct writer *w, enum suspect_step step)

@@ -3,18 +3,15 @@
  * compared in the same way. If the database changes what it stores, nothing is settled. */
 #include "model/db.h"
 #include "model/spending_store.h"
+#include "pg/pg_params.h"
 #include "spending/writer_internal.h"
 
 void writer_query_arrays(struct writer *w, const char *sql, int arrays_len)
 {
-        const char *params[COPY_FORMAT_ARRAYS];
-        int bytes[COPY_FORMAT_ARRAYS];
+        struct pg_params params = {0};
 
-        for (int i = 0; i < arrays_len; i++) {
-                params[i] = w->arrays[i].data;
-                bytes[i] = (int)w->arrays[i].len;
-        }
-        pg_conn_query(&w->conn, sql, arrays_len, params, bytes);
+        pg_params_add_bufs(&params, w->arrays, arrays_len);
+        pg_conn_query(&w->conn, sql, &params);
 }
 
 void writer_start_merge(struct writer *w)
@@ -53,8 +50,7 @@ static int by_time(const void *a, const void *b, void *ctx)
 static void send_compare_week(struct writer *w)
 {
         const struct row *rows = w->batch->rows;
-        const char *params[COPY_FORMAT_ARRAYS + 2];
-        int bytes[COPY_FORMAT_ARRAYS + 2];
+        struct pg_params params = {0};
         char bounds[2][8];
         const uint32_t *next = w->fates.asked + w->fates.asked_len;
         size_t left = fates_left(&w->fates);
@@ -65,17 +61,12 @@ static void send_compare_week(struct writer *w)
                 n++;
         fates_ask_next(&w->fates, n);
         copy_format_arrays(w->arrays, rows, w->fates.asked, n);
-        for (int i = 0; i < COPY_FORMAT_ARRAYS; i++) {
-                params[i] = w->arrays[i].data;
-                bytes[i] = (int)w->arrays[i].len;
-        }
+        pg_params_add_bufs(&params, w->arrays, COPY_FORMAT_ARRAYS);
         copy_format_time(bounds[0], rows[next[0]].rec.collected_at);
         copy_format_time(bounds[1], rows[next[n - 1]].rec.collected_at);
-        for (int i = 0; i < 2; i++) {
-                params[COPY_FORMAT_ARRAYS + i] = bounds[i];
-                bytes[COPY_FORMAT_ARRAYS + i] = sizeof(bounds[i]);
-        }
-        pg_conn_query(&w->conn, spending_compare_sql, COPY_FORMAT_ARRAYS + 2, params, bytes);
+        for (int i = 0; i < 2; i++)
+                pg_params_add(&params, bounds[i], sizeof(bounds[i]));
+        pg_conn_query(&w->conn, spending_compare_sql, &params);
 }
 
 /* Reads what is stored under the chosen rows' keys. */

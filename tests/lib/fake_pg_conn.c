@@ -115,11 +115,9 @@ static size_t array_len(const char *data, int bytes)
         return be32toh(word);
 }
 
-void pg_conn_query(struct pg_conn *c, const char *sql, int params_len, const char *const *params,
-                   const int *params_bytes)
+void pg_conn_query(struct pg_conn *c, const char *sql, const struct pg_params *params)
 {
-        assert_true(params_len <= FAKE_PARAMS);
-        start(c, sql, params_len > 0 ? array_len(params[0], params_bytes[0]) : 0);
+        start(c, sql, params ? array_len(params->values[0], params->bytes[0]) : 0);
 }
 
 void pg_conn_command(struct pg_conn *c, const char *sql)

@@ -8,7 +8,7 @@
  * how each command is answered, and when the connection is lost. The fake fails the test if an owner starts
  * a command that the real one would not allow, or if the test answers a command that was not sent. */
 
-enum { FAKE_COLUMNS = 16, FAKE_ROWS = 32, FAKE_CELL_BYTES = 48, FAKE_PARAMS = 16 };
+enum { FAKE_COLUMNS = 16, FAKE_ROWS = 32, FAKE_CELL_BYTES = 48 };
 
 /* An answer: fake_done or fake_failed, then, for each row, fake_row and its values from left to right. */
 struct pg_result {
