@@ -55,6 +55,7 @@ const tests = {
     writeFileSync(join(folder, "file"), "");
     const cases = [
       [{ path: join(folder, "none") }, "no_socket"], [{ path: join(folder, "file", "x") }, "no_socket"],
+      [{ path: join(folder, "file") }, "no_socket"],
       [{ path: join(folder, "x".repeat(300)) }, "no_socket"], [{ host: "no-such-host.invalid", port: 1 }, "unknown_host"],
       [{ host: "127.0.0.1", port: 1, tls: { cert: "not PEM", key: "not PEM" } }, "bad_certificate"],
     ];

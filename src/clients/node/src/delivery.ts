@@ -13,7 +13,7 @@ import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promi
 
 import { connect, placeOf, speaksTls, tlsRequired, type Place, type Reply } from "./connection.js";
 import { encode, Encoded, helloLine } from "./encode.js";
-import { IngestError, permanentCode } from "./errors.js";
+import { IngestError, noSocketAt, permanentCode } from "./errors.js";
 import { Observer } from "./observe.js";
 import type { Behaviour, Counts, IngestEvent, IngestRecord, Records, RejectEvent } from "./types.js";
 
@@ -247,7 +247,7 @@ export class Delivery<R extends IngestRecord> {
       else attempts = this.#settled > before ? 1 : attempts + 1;
       if (attempts === 0) continue;
       if (error instanceof IngestError) throw error;
-      const code = permanentCode(error, this.#wasOpen);
+      const code = permanentCode(error, this.#wasOpen) ?? (this.#wasOpen ? undefined : noSocketAt(this.#options.path));
       if (code) throw new IngestError(code, `cannot send to ${placeOf(this.#options)}: ${error.message}`, this.#settled, error);
       if (attempts >= maxAttempts) {
         const message = `gave up on ${placeOf(this.#options)} after ${attempts} attempts: ${error.message}`;

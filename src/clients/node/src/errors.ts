@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import type { IngestRecord, RejectEvent, Summary } from "./types.js";
 
 /**
@@ -75,6 +76,19 @@ export class RejectedError<R extends IngestRecord = IngestRecord> extends Error 
 }
 
 const NO_SOCKET_ERRORS = new Set(["ENOENT", "ENOTDIR", "ENOTSOCK", "ELOOP", "ENAMETOOLONG"]);
+
+const SOCKET_PATH_BYTES = 107; // the kernel has room for no more
+
+/** "no_socket" if there cannot be one at this path. Runtimes name a failed connection differently: a file is tested instead. */
+export function noSocketAt(path: string | undefined): IngestErrorCode | undefined {
+  if (path === undefined) return undefined;
+  if (Buffer.byteLength(path) > SOCKET_PATH_BYTES) return "no_socket";
+  try {
+    return statSync(path).isSocket() ? undefined : "no_socket";
+  } catch (error) {
+    return NO_SOCKET_ERRORS.has(String((error as { code?: unknown }).code)) ? "no_socket" : undefined;
+  }
+}
 
 const CERTIFICATE_ERRORS = new Set([
   "UNABLE_TO_GET_ISSUER_CERT", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "UNABLE_TO_VERIFY_LEAF_SIGNATURE", "CERT_SIGNATURE_FAILURE",
