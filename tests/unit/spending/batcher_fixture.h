@@ -108,6 +108,12 @@ static unsigned busy(const struct fixture *f)
         return n;
 }
 
+/* The length of the batch that a writer writes; 0: none. */
+static size_t writing_len(const struct fixture *f, size_t i)
+{
+        return f->writing[i] ? f->writing[i]->len : 0;
+}
+
 static void take(struct fixture *f, size_t i)
 {
         struct batch *b = batcher_take(&f->batcher, busy(f));

@@ -16,7 +16,7 @@ static void test_an_idle_writer_gets_what_a_loop_turn_brings(void **state)
         add(&f, 4); /* the same turn */
         pass(0);
         assert_int_equal(f.taken, 1);
-        assert_int_equal(f.writing[0]->len, 5);
+        assert_int_equal(writing_len(&f, 0), 5);
         assert_true(batcher_empty(&f.batcher));
         stop(&f);
 }
@@ -51,7 +51,7 @@ static void test_the_gap_is_a_part_of_what_a_commit_takes(void **state)
         assert_int_equal(f.taken, 0);
         pass(1);
         assert_int_equal(f.taken, 1);
-        assert_int_equal(f.writing[0]->len, 4);
+        assert_int_equal(writing_len(&f, 0), 4);
         stop(&f);
 }
 
@@ -102,7 +102,7 @@ static void test_what_comes_during_a_commit_is_the_next_batch(void **state)
         assert_int_equal(f.taken, 0); /* one writer is enough */
         assert_int_equal(commit(&f, 0), 1);
         pass(5); /* the gap */
-        assert_int_equal(f.writing[0]->len, 40);
+        assert_int_equal(writing_len(&f, 0), 40);
         stop(&f);
 }
 
@@ -139,7 +139,7 @@ static void test_a_batch_that_is_worth_it_takes_the_other_writer(void **state)
         add(&f, worth - 1);
         assert_null(f.writing[1]);
         add(&f, 1);
-        assert_int_equal(f.writing[1]->len, worth);
+        assert_int_equal(writing_len(&f, 1), worth);
         stop(&f);
 }
 
@@ -157,7 +157,7 @@ static void test_a_commit_that_takes_long_is_not_waited_for(void **state)
         pass(7);
         assert_null(f.writing[1]);
         pass(1);
-        assert_int_equal(f.writing[1]->len, 1);
+        assert_int_equal(writing_len(&f, 1), 1);
         stop(&f);
 }
 
@@ -189,8 +189,8 @@ static void test_without_linger_nothing_waits(void **state)
         pass(0);
         add(&f, 1);
         pass(0);
-        assert_int_equal(f.writing[0]->len, 1);
-        assert_int_equal(f.writing[1]->len, 1);
+        assert_int_equal(writing_len(&f, 0), 1);
+        assert_int_equal(writing_len(&f, 1), 1);
         stop(&f);
 }
 
@@ -290,12 +290,12 @@ static void test_a_client_that_sends_little_is_first_beside_bulk(void **state)
         add_one(&f, 400, true);
         add_one(&f, 400, true);
         commit(&f, 0);
-        assert_int_equal(f.writing[0]->len, 2);
+        assert_int_equal(writing_len(&f, 0), 2);
         add_one(&f, 400, true); /* but in turn with the others */
         commit(&f, 0);
-        assert_true(f.writing[0]->len > 2);
+        assert_true(writing_len(&f, 0) > 2);
         commit(&f, 1);
-        assert_int_equal(f.writing[1]->len, 1);
+        assert_int_equal(writing_len(&f, 1), 1);
         stop(&f);
 }
 
@@ -313,7 +313,7 @@ static void test_rows_of_small_clients_have_a_bound_beside_bulk(void **state)
         add_one(&f, 400, true); /* a row of the resolver is added even without room */
         assert_non_null(f.batcher.open);
         commit(&f, 0);
-        assert_int_equal(f.writing[0]->len, n);
+        assert_int_equal(writing_len(&f, 0), n);
         assert_true(batcher_has_quick_room(&f.batcher));
         add_one(&f, f.batcher.pace.bytes / 8 + 1, true);
         assert_false(batcher_has_quick_room(&f.batcher));
@@ -330,7 +330,7 @@ static void test_small_clients_alone_share_a_batch(void **state)
         add_one(&f, 400, false);
         assert_null(f.batcher.quick);
         pass(0);
-        assert_int_equal(f.writing[0]->len, 2);
+        assert_int_equal(writing_len(&f, 0), 2);
         commit(&f, 0);
         write_bulk(&f);
         while (f.writing[0]) {
@@ -355,7 +355,7 @@ static void test_no_batch_has_more_than_the_limits(void **state)
         assert_int_equal(f.batcher.sealed_len, 2);
         f.away = false;
         on_waiting(&f);
-        assert_true(f.writing[0]->len == 3 && f.writing[1]->len == 1);
+        assert_true(writing_len(&f, 0) == 3 && writing_len(&f, 1) == 1);
         stop(&f);
 }
 
@@ -403,7 +403,7 @@ static void test_hurry(void **state)
         add(&f, 1);
         pass(1);
         commit(&f, 0);
-        assert_int_equal(f.writing[0]->len, 2);
+        assert_int_equal(writing_len(&f, 0), 2);
         stop(&f);
 }
 
