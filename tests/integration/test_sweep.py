@@ -131,6 +131,7 @@ class LostCommit(Cut):
 
 class Sweep(Cut):
     MESSAGES_MAX = 200
+    EACH = {b"Q", b"P", b"B", b"E", b"S", b"d", b"c"}  # types of messages to be cut
 
     def setUp(self):
         super().setUp()
@@ -153,17 +154,20 @@ class Sweep(Cut):
     def sweep(self, carried_out):
         d = self.daemon(resolve__cache_objects=0, batch__linger_ms=5, database__writers=1)
         self.converse(d, 0)
-        hits = set()
-        for turn in range(1, self.MESSAGES_MAX):
-            self.proxy.arm(turn - 1, carried_out)
-            self.converse(d, turn)
-            if not self.proxy.hit:
-                break
-            hits.add(self.proxy.hit)
-        else:
-            self.fail("the sweep has no end")
-        self.assertGreater(turn, 25)
-        self.assertLessEqual({b"Q", b"P", b"B", b"E", b"S", b"d", b"c"}, hits)
+        hits, turn = set(), 0
+        # the daemon's other questions come at any moment, so that a pass may jump over a message
+        while not self.EACH <= hits and turn < 5 * self.MESSAGES_MAX:
+            first = turn + 1
+            for turn in range(first, first + self.MESSAGES_MAX):
+                self.proxy.arm(turn - first, carried_out)
+                self.converse(d, turn)
+                if not self.proxy.hit:
+                    break
+                hits.add(self.proxy.hit)
+            else:
+                self.fail("the sweep has no end")
+            self.assertGreater(turn - first, 25)
+        self.assertLessEqual(self.EACH, hits)
         rows = self.db.query("SELECT amount_cents AS n, o.external_id AS o FROM spending s "
                              "JOIN ad_objects o ON o.id = s.ad_object_id")
         self.assertEqual(sorted((row["n"], row["o"]) for row in rows),
@@ -171,7 +175,7 @@ class Sweep(Cut):
         self.assertEqual(self.db.value("SELECT a.name || ', ' || o.name FROM ad_accounts a JOIN ad_objects o "
                                        "ON o.ad_account_id = a.id WHERE o.external_id = 'c0'"),
                          f"turn {turn}, turn {turn}")
-        print(f"{turn - 1} messages", file=sys.stderr)
+        print(f"{turn - 1} messages cut", file=sys.stderr)
 
     def test_cut_before_each_message(self):
         self.sweep(carried_out=False)
