@@ -6,8 +6,13 @@ if(NOT DEFINED ENV{SOURCE_DATE_EPOCH})
 endif()
 
 # The package lies in /usr and reads /etc: a build for another prefix is made again for this one. The TypeScript package has no paths.
-list(GET CPACK_INSTALL_CMAKE_PROJECTS 0 built)
-list(GET CPACK_INSTALL_CMAKE_PROJECTS 2 component)
+# An archive of the sources has no projects at all.
+set(built "")
+set(component client-node)
+if(CPACK_INSTALL_CMAKE_PROJECTS)
+  list(GET CPACK_INSTALL_CMAKE_PROJECTS 0 built)
+  list(GET CPACK_INSTALL_CMAKE_PROJECTS 2 component)
+endif()
 if(CPACK_GENERATOR STREQUAL DEB AND NOT CPACK_BUILT_FOR STREQUAL /usr AND NOT component STREQUAL client-node)
   set(again ${built}/for-usr)
   file(STRINGS ${built}/CMakeCache.txt cache REGEX "^(CMAKE_BUILD_TYPE|CMAKE_C_COMPILER|CMAKE_C_FLAGS|LTO|SANITIZE):")
