@@ -38,8 +38,7 @@ enum tls_result {
 struct tls_files {
         const char *cert; /* with its chain */
         const char *key;
-        const char
-                *client_ca; /* PEM file of authorities; one of them must have signed a client's certificate */
+        const char *client_ca;  /* PEM file; one of its authorities must have signed a client's certificate */
         const char *client_crl; /* what these have revoked, by each of the chain; "" for none */
 };
 

@@ -36,7 +36,7 @@ struct batcher {
         bool quick_last;  /* the last batch taken was a quick one */
         uint64_t bulk_at; /* loop time in ms when a batch was last taken that was worth a writer of its own */
         uint64_t committed_at; /* loop time in ms of the last commit */
-        size_t last_len;       /* rows of the previous batch; the next one gets memory for as many */
+        size_t last_len;       /* rows of the previous batch; sizes the memory of the next one */
         struct list sealed;
         size_t sealed_len;
         struct list doubtful;

@@ -378,7 +378,8 @@ static void add_record_params(struct array_text *p, const struct spending_record
         array_text_add(&p[10], rec->metrics);
 }
 
-/* Selects the rows of one query: with @any_time the rows keyed by id alone, else the others. */
+/* Selects the rows of one query: if @any_time, those whose key is the id alone; otherwise those whose key is
+ * id and collectedAt. */
 static void choose_rows(struct against *a, const struct judged *judged, bool any_time)
 {
         a->asked_len = 0;

@@ -1,5 +1,5 @@
 /* The happy path of a batch: BEGIN, with locks; upsert the accounts; read what the database contains of the objects,
- * their accounts and parents; decide which objects are valid; upsert those; COMMIT; settle. That is at most five round
+ * their accounts and parents; decide which objects are valid; upsert the new and changed ones; COMMIT; settle. That is at most five round
  * trips, however many records there are. New objects get their ids here, so that one statement can insert a parent and
  * its child.
  *

@@ -122,7 +122,8 @@ const char ad_object_resolve_sql[] = ACCOUNTS_SQL
 
 #define WRITTEN(row) COLUMNS(row) ", " row ".parent_id"
 
-/* Objects are written in key order, so that two such statements cannot deadlock. The FULL JOIN, which cannot
+/* The caller gives only new and changed objects, so that each given row differs. Objects are written in key
+ * order, so that two such statements cannot deadlock. The FULL JOIN, which cannot
  * become a nested loop, also returns rows that were written under a key that was not given. */
 /* clang-format off */
 #define UPSERT_SQL \

@@ -14,7 +14,7 @@
 enum {
         WINDOW_BYTES = 512 * 1024,
         TAKEN_MAX = 100000,
-        STALL_MS = 5000, /* a message that an idle source has not delivered for so long was left out */
+        STALL_MS = 5000, /* an idle source that does not deliver a message for this long has left it out */
         API_MS = 700,
 };
 

@@ -49,7 +49,7 @@ const char *source_error(const struct source *s);
 /* True if the last message that it delivered is not in the stream any more: every further step fails. */
 bool source_changed(const struct source *s);
 
-/* Creates another consumer: this one does not deliver what is there. */
+/* Replaces the consumer; for a consumer that does not deliver the stream's messages. */
 void source_renew(struct source *s);
 
 /* True if everything that arrived was taken, and more was requested. */

@@ -85,7 +85,7 @@ static void pass(uint64_t ms)
         }
 }
 
-/* --- writers that commit when they are told --- */
+/* --- fake writers: the test decides when they commit --- */
 
 struct fixture {
         struct batcher batcher;
@@ -204,7 +204,7 @@ static size_t commit(struct fixture *f, size_t i)
         return len;
 }
 
-/* Again and again so many rows come, and each batch of them is written in so long. */
+/* Adds @rows rows @times times; the commit of each takes @ms. */
 static void write_batches(struct fixture *f, size_t times, size_t rows, unsigned ms)
 {
         for (size_t i = 0; i < times; i++) {
