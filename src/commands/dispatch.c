@@ -244,7 +244,8 @@ static const struct command commands[] = {
          OPTION(URL) | OPTION(ONCE),
          top,
          "live view of the daemon; press q to quit",
-         "Keys: q quits, s sorts the clients by lag, lines, rejected, age or name; arrows, PgUp, PgDn, g and G scroll them."},
+         "Keys: q quits, s sorts the clients by lag, lines, rejected, age or name; arrows, PgUp, PgDn, g and G scroll them; Tab "
+         "scrolls the sections [client NAME] instead."},
         {{"rejects", "list"},
          "FILE",
          REJECT_OPTIONS | OPTION(FORMAT),
