@@ -10,7 +10,7 @@ import tempfile
 import unittest
 import urllib.request
 
-from lib.harness import ROOT, TestCase, record, tls_settings
+from lib.harness import ROOT, TestCase, make_crl, record, tls_settings
 from lib.relay import RELAY, Relay
 
 ALERTS = ROOT / "config/alerts.yml"
@@ -22,6 +22,7 @@ HEALTHY = {
     "up": "1x720", "process_start_time_seconds": "0x720", "process_open_fds": "40x720", "process_max_fds": "1280x720",
     "boris_ingestd_ready": "1x720", "boris_ingestd_draining": "0x720", "boris_ingestd_worker_report_age_seconds": "0x720",
     "boris_ingestd_config_last_reload_successful": "1x720", "boris_ingestd_tls_certificate_expires_seconds": "7776000-60x720",
+    "boris_ingestd_tls_client_crl_expires_seconds": "604800-60x720",
     "boris_ingestd_lines_received_total": "0+60000x720", 'boris_ingestd_rejects_total{code="bad_value"}': "0+60x720",
     'boris_ingestd_rejects_total{code="refused_by_database"}': "0x720",
     "boris_ingestd_database_up": "1x720", "boris_ingestd_database_away_seconds": "0x720",
@@ -51,6 +52,7 @@ CASES = {
     "WorkerStuck": ({"boris_ingestd_worker_report_age_seconds": "0x9 31+60x9"}, "10m", "11m"),
     "ReloadFailed": ({"boris_ingestd_config_last_reload_successful": "1x9 0x20"}, "14m", "15m"),
     "CertificateExpires": ({"boris_ingestd_tls_certificate_expires_seconds": "1210200-60x60"}, "20m", "21m"),
+    "RevocationListExpires": ({"boris_ingestd_tls_client_crl_expires_seconds": "86700-60x60"}, "15m", "16m"),
     "DatabaseAway": ({"boris_ingestd_database_up": "1x9 0x30"}, "14m", "15m"),
     "DatabaseUnsteady": ({"boris_ingestd_database_connections_lost_total": "0+1x40"}, "9m", "20m"),
     "BatchesFail": ({"boris_ingestd_batch_failures_total": "0x9 0+3x40"}, "24m", "30m"),
@@ -187,8 +189,9 @@ class Names(TestCase):
         folder = tempfile.TemporaryDirectory(prefix="ingestd-")
         self.addCleanup(folder.cleanup)
         self.db.add_account()
+        tls = tls_settings(folder.name)
         daemon = self.daemon(http__listen="127.0.0.1:0", spool__dir=f"{folder.name}/spool", rejects__file=f"{folder.name}/rejects",
-                             **tls_settings(folder.name))
+                             listen__tls_client_crl=make_crl(folder.name, tls["listen__tls_cert"], tls["listen__tls_key"]), **tls)
         daemon.send(record())
         with urllib.request.urlopen(f"{daemon.http()}/metrics") as answer:
             told = set(re.findall(r"^# TYPE (\w+) ", answer.read().decode(), re.M))
