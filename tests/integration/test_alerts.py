@@ -11,6 +11,7 @@ import unittest
 import urllib.request
 
 from lib.harness import ROOT, TestCase, make_crl, record, tls_settings
+from lib.npm import packages
 from lib.relay import RELAY, Relay
 
 ALERTS = ROOT / "config/alerts.yml"
@@ -182,6 +183,55 @@ class Files(unittest.TestCase):
         self.assertGreater(len(rules), len(panels) - 1)
         done = promtool("check", "rules", str(self.write("panels.yml", {"groups": [{"name": "panels", "rules": rules}]})))
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+class Schema(unittest.TestCase):
+    """The dashboard against the types of Grafana's package @grafana/schema."""
+
+    BREAKS = {
+        "an unknown member": lambda d: d.update(panel=[]),
+        "a number as text": lambda d: d.update(schemaVersion="38"),
+        "a cursor that does not exist": lambda d: d.update(graphTooltip=3),
+        "a place that is text": lambda d: d["panels"][1]["gridPos"].update(w="12"),
+        "a kind of panel that does not exist": lambda d: d["panels"][1].update(type="timeserie"),
+        "a panel without a title": lambda d: d["panels"][1].pop("title"),
+        "a row with the options of a panel": lambda d: d["panels"][0].update(options={}),
+        "a misspelt option": lambda d: Schema.of(d, "timeseries")["options"].update(legnd={}),
+        "an option of another panel": lambda d: Schema.of(d, "stat")["options"].update(legend={}),
+        "a stacking that does not exist": lambda d: Schema.of(d, "timeseries")["fieldConfig"]["defaults"]["custom"].update(
+            stacking={"mode": "stacked"}),
+        "a misspelt field": lambda d: Schema.of(d, "timeseries")["fieldConfig"]["defaults"]["custom"].update(fillOpacty=1),
+        "a threshold without a colour": lambda d: Schema.of(d, "stat")["fieldConfig"]["defaults"].update(
+            thresholds={"mode": "absolute", "steps": [{"value": None}]}),
+        "a query without its letter": lambda d: d["panels"][1]["targets"][0].pop("refId"),
+        "a number of a variable as text": lambda d: d["templating"]["list"][1].update(refresh="2"),
+        "an annotation without a query": lambda d: d["annotations"]["list"][0].pop("expr"),
+        "a variable without a name": lambda d: d["templating"]["list"][0].pop("name"),
+    }
+
+    @staticmethod
+    def of(dashboard, kind):
+        return next(panel for panel in dashboard["panels"] if panel["type"] == kind)
+
+    def test_the_dashboard_fits_and_broken_ones_do_not(self):
+        source = pathlib.Path(__file__).with_name("dashboard")
+        place = packages(source)
+        with tempfile.TemporaryDirectory(prefix="check-", dir=place) as folder:
+            names = {}
+            for n, change in enumerate([lambda d: None, *self.BREAKS.values()]):
+                dashboard = json.loads(DASHBOARD.read_text())
+                change(dashboard)
+                names[f"{n}.ts"] = ["", *self.BREAKS][n]
+                pathlib.Path(folder, f"{n}.ts").write_text('import type { OurDashboard } from "./schema";\n'
+                                                           f"export const dashboard: OurDashboard = {json.dumps(dashboard, indent=1)};\n")
+            pathlib.Path(folder, "schema.ts").write_text((source / "schema.ts").read_text())
+            done = subprocess.run([place / "node_modules/.bin/tsc", "--noEmit", "--strict", "--skipLibCheck", "--moduleResolution",
+                                   "bundler", "--module", "esnext", "--pretty", "false", *names], cwd=folder, text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+        errors = dict(re.findall(r"^(\S+?\.ts)\(\d+,\d+\): (.*)", done.stdout, re.M))
+        self.assertNotIn("schema.ts", errors, done.stdout)
+        self.assertNotIn("0.ts", errors, done.stdout)
+        self.assertEqual([names[name] for name in names if name not in errors and name != "0.ts"], [], "not noticed")
 
 
 class Names(TestCase):
