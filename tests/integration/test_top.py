@@ -1,20 +1,18 @@
 """boris-ingestd top: shows /status.json on a terminal, and restores the terminal when it ends."""
 
-import fcntl
 import http.server
 import json
 import os
 import pty
 import re
-import select
 import signal
-import struct
 import subprocess
 import termios
 import threading
 import unittest
 
 from lib.harness import INGESTD, TestCase, numbered, record, run_ingestd, wait_until
+from lib.terminal import SEQUENCES, Terminal
 
 STATUS = {
     "version": "0.1.0", "pid": 1234, "now": "2026-11-24T11:50:00.123Z", "uptimeSeconds": 13801.5, "state": "running",
@@ -35,7 +33,6 @@ STATUS = {
     "latestRejects": [{"time": "2026-11-24T11:49:58.123Z", "connection": 3, "line": 17, "code": "bad_value", "field": "amountCents",
                        "message": "must be an integer\x1b[31m"}] * 20,
 }
-SEQUENCES = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
 
 
 class Answers:
@@ -62,66 +59,6 @@ class Answers:
     def close(self):
         self.server.shutdown()
         self.server.server_close()
-
-
-class Terminal:
-    """A program on a terminal of its own."""
-
-    def __init__(self, *args, rows=24, columns=80, **env):
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-            os.execve(args[0], args, {**os.environ, "TERM": "xterm", **env})
-        self.shown = ""
-        self.status = None
-
-    def read(self):
-        while select.select([self.fd], [], [], 0)[0]:
-            try:
-                data = os.read(self.fd, 1 << 16)
-            except OSError:
-                return
-            self.shown += data.decode(errors="replace")
-
-    def wait_for(self, pattern):
-        def found():
-            self.read()
-            return re.search(pattern, self.frame(), re.S)
-        try:
-            wait_until(found, pattern)
-        except AssertionError:
-            raise AssertionError(f"{pattern!r} not shown in {self.shown[-4000:]!r}")
-
-    def frame(self):
-        """The latest complete frame, without styles."""
-        frames = [f for f in self.shown.split("\x1b[H")[1:] if "\x1b[J" in f]
-        return SEQUENCES.sub("", frames[-1].split("\x1b[J")[0]).replace("\r\r\n", "\r\n") if frames else ""
-
-    def resize(self, rows, columns):
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def modes(self):
-        return termios.tcgetattr(self.fd)
-
-    def press(self, key):
-        os.write(self.fd, key)
-
-    def wait(self):
-        def over():
-            self.read()
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.status = os.waitstatus_to_exitcode(status)
-                self.read()  # its last words
-            return pid
-        wait_until(over, "its end")
-        return self.status
-
-    def close(self):
-        if self.status is None:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-        os.close(self.fd)
 
 
 class Top(unittest.TestCase):
