@@ -34,7 +34,7 @@ class Labels(TestCase):
         self.assertEqual(self.labels(), {made: 'Meta "EU" \u00fc', plain: None})
 
         # a label alone leaves the credentials, and standard input, alone
-        self.command("connection", "update", plain, "--label", "second", stdin="this is no JSON")
+        self.command("connection", "update", plain, "--label", "second", stdin="not JSON")
         self.command("connection", "update", made, "--label", "=1+1")
         self.assertEqual(self.labels(), {made: "=1+1", plain: "second"})
         rows = list(csv.DictReader(io.StringIO(self.command("connection", "list", "--format", "csv"))))
