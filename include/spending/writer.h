@@ -60,7 +60,7 @@ enum writer_state {
 enum writer_habit {
         WRITER_COPIES,   /* new rows: COPY */
         WRITER_MERGES,   /* some rows that were stored already: a merge */
-        WRITER_COMPARES, /* more stored rows than new ones: a comparison, then a merge of the others */
+        WRITER_COMPARES, /* more stored rows than new ones: a comparison, then a merge of the new ones */
 };
 
 struct writer_config {
