@@ -13,7 +13,7 @@ import type { IngestRecord, RejectEvent, Summary } from "./types.js";
  *   `tls` option cannot be read.
  * - `wrong_host_name`: the daemon's certificate is for another name.
  * - `tls_required`: the port speaks TLS, and no `tls` option was given.
- * - `tls_not_supported`: the port does not speak TLS.
+ * - `tls_not_supported`: a `tls` option was given, and the port does not speak TLS.
  * - `bad_record`: JSON cannot express a record (a cycle, a bigint in its metrics); every record before it is settled.
  * - `aborted`: the signal aborted the call.
  */
