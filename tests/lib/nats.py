@@ -197,7 +197,7 @@ class NatsServers:
             parts.append(f'mappings {{ "boris.in.*.*": "{mapped(self.partitions)}" }}')
         if len(self.ports) > 1:
             routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in self.cluster_ports)
-            parts.append(f"cluster {{ name: test, listen: 127.0.0.1:{self.cluster_ports[n]}, routes: [{routes}] }}")
+            parts.append(f"cluster {{ name: {self.dir.name}, listen: 127.0.0.1:{self.cluster_ports[n]}, routes: [{routes}] }}")
         return "\n".join(parts)
 
     def start(self, n):
@@ -260,7 +260,8 @@ class NatsServers:
             return wait_until(add, f"stream {name}", 60, 0.2)
         except AssertionError as error:
             up = [n for n in range(len(self.ports)) if self.is_up(n)]
-            raise AssertionError(f"{error}: {self.last_error!r}; servers {up} run") from None
+            logs = "\n".join((self.dir / f"n{n}.log").read_text()[-2000:] for n in up)
+            raise AssertionError(f"{error}: {self.last_error!r}; servers {up} run: {logs}") from None
 
     def stream(self, name):
         client = self.client()
