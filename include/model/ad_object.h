@@ -80,6 +80,13 @@ void ad_object_list_deinit(struct ad_object_list *list);
  * and the ad object's id, NULL if there is no such object or not exactly one account matches. */
 extern const char ad_object_lookup_sql[];
 
+/* The same for the daemon; raises an error, which fits_read_error reads, if something changed since the
+ * session's first check (fits.h): the answer would mean nothing. The first is for any number of places. The
+ * second prepares AD_OBJECT_LOOKUP, which costs a third where few places are asked for. */
+#define AD_OBJECT_LOOKUP "boris_ingestd_lookup"
+extern const char ad_object_lookup_many_sql[];
+extern const char ad_object_lookup_prepare_sql[];
+
 /* Names of ad objects. Parameter: $1 uuid[]. One result row per existing object, in any order: its number
  * from 1 (int4), platform (text), connection (uuid), external ids of account and object (text). */
 extern const char ad_object_names_sql[];

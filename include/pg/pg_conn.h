@@ -34,10 +34,7 @@ struct pg_conn_ops {
         /* The connection is lost; the outcome of a command in flight is unknown. Called once after each
          * on_ready, which follows again. */
         void (*on_lost)(void *ctx);
-        /* For an owner whose decisions depend on what it reads: checks after each result that the database
-         * still fits, and only then delivers the result. */
-        bool verify_answers;
-        /* Prepares statements of the owner's, in each new session; runs whether or not the database fits. NULL: none. */
+        /* Prepares statements of the owner's, in each new session that fits. NULL: none. */
         const char *prepare_sql;
 };
 
@@ -49,7 +46,7 @@ enum pg_conn_state {
         PG_CONN_READY,
         PG_CONN_BUSY,   /* a command is in flight */
         PG_CONN_COPY,   /* waiting for COPY data */
-        PG_CONN_VERIFY, /* the result is here; checks once more that the database fits */
+        PG_CONN_VERIFY, /* the result is an error; checks once more that the database fits */
         PG_CONN_CLOSING,
         PG_CONN_STATES,
 };
@@ -132,6 +129,9 @@ static inline bool pg_conn_good(const struct pg_conn *c)
  * are reported by on_lost, from the loop. */
 void pg_conn_query(struct pg_conn *c, const char *sql, const struct pg_params *params);
 
+/* The same for a statement that prepare_sql has prepared. */
+void pg_conn_execute(struct pg_conn *c, const char *prepared, const struct pg_params *params);
+
 /* Starts one or more commands without parameters; the first error ends them. For COPY ... FROM STDIN,
  * on_copy_in is called first. */
 void pg_conn_command(struct pg_conn *c, const char *sql);
@@ -140,8 +140,9 @@ void pg_conn_command(struct pg_conn *c, const char *sql);
  * are accepted in either case. */
 bool pg_conn_put(struct pg_conn *c, const void *data, size_t len);
 
-/* Ends the COPY data; on_result follows. */
-void pg_conn_copy_end(struct pg_conn *c);
+/* Sends the last of the COPY data together with its end, so that a small COPY wakes the server once; on_result
+ * follows. */
+void pg_conn_put_last(struct pg_conn *c, const void *data, size_t len);
 
 /* --- results --- */
 

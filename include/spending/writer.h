@@ -70,7 +70,6 @@ struct writer {
         struct batch *batch;
         bool fk_by_batch;   /* configured, and possible on this connection */
         size_t next_row;    /* COPY: the first row not yet sent */
-        bool trailer;       /* COPY: all rows have been sent */
         unsigned retries;   /* consecutive retries of this batch */
         bool copied;        /* rows found stored were stored by this batch's own COPY */
         size_t copied_rows; /* number of rows that the COPY of the open transaction stored */

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/memory.h"
+#include "model/fits_state.h"
 
 static const struct slice types[] = {
 #define X(name) {#name, sizeof(#name) - 1},
@@ -61,28 +62,54 @@ static const char lineage_sql[] =
  * a lookup in the unique index. Its account comes from an array instead of a join; an array without NULLs
  * has constant access time. The arrays of keys are hidden behind a SELECT: otherwise their length times a
  * guessed cost makes the server compile the statement (JIT) for longer than it runs. */
-#define ACCOUNTS_SQL                                                                                         \
+#define ACCOUNTS_FROM_SQL(accounts)                                                                          \
         "WITH asked AS ("                                                                                    \
         "SELECT u.n, count(a.id) AS matches, "                                                               \
         "(array_agg(a.id) FILTER (WHERE a.id IS NOT NULL))[1] AS id "                                        \
-        "FROM unnest($1::text[], $2::uuid[], $3::text[], $4::int4[]) "                                       \
-        "AS u (platform, connection_id, external_id, n) "                                                    \
-        "LEFT JOIN (ad_accounts a JOIN platform_connections c ON c.id = a.platform_connection_id) "          \
-        "ON a.external_id = u.external_id AND c.platform = u.platform::platform "                            \
-        "AND (u.connection_id IS NULL OR c.id = u.connection_id) "                                           \
-        "GROUP BY u.n"                                                                                       \
+        "FROM " accounts " GROUP BY u.n"                                                                     \
         "), account AS MATERIALIZED ("                                                                       \
         "SELECT array_agg(matches ORDER BY n) AS matches, "                                                  \
         "array_agg(CASE WHEN matches = 1 THEN id ELSE '00000000-0000-0000-0000-000000000000' END "           \
         "ORDER BY n) AS ids FROM asked"                                                                      \
         ") "
 
-const char ad_object_lookup_sql[] =
-        ACCOUNTS_SQL "SELECT k.n::int4, account.matches[k.account], "
-                     "(SELECT o.id FROM ad_objects o "
-                     "WHERE o.ad_account_id = account.ids[k.account] AND o.external_id = k.external_id) "
-                     "FROM account, unnest((SELECT $5::int4[]), (SELECT $6::text[])) "
-                     "WITH ORDINALITY AS k (account, external_id, n)";
+#define PLACES "AS u (platform, connection_id, external_id, n)"
+
+/* For many places: the planner sees how many there are. */
+#define ACCOUNTS_SQL                                                                                         \
+        ACCOUNTS_FROM_SQL("unnest($1::text[], $2::uuid[], $3::text[], $4::int4[]) " PLACES                   \
+                          " LEFT JOIN (ad_accounts a JOIN platform_connections c "                           \
+                          "ON c.id = a.platform_connection_id) "                                             \
+                          "ON a.external_id = u.external_id AND c.platform = u.platform::platform "          \
+                          "AND (u.connection_id IS NULL OR c.id = u.connection_id)")
+
+/* For few places: each is looked up by itself, and the plan does not depend on the arrays, so that the server
+ * keeps it. */
+#define ACCOUNT_OF_PLACE(connection)                                                                         \
+        "SELECT a.id FROM ad_accounts a JOIN platform_connections c ON c.id = a.platform_connection_id "     \
+        "WHERE a.external_id = u.external_id AND c.platform = u.platform::platform AND " connection
+#define ACCOUNTS_OF_FEW_SQL                                                                                                           \
+        ACCOUNTS_FROM_SQL(                                                                                                            \
+                "unnest((SELECT $1::text[]), (SELECT $2::uuid[]), (SELECT $3::text[]), (SELECT $4::int4[])) " PLACES                  \
+                " LEFT JOIN LATERAL (" ACCOUNT_OF_PLACE("a.platform_connection_id = u.connection_id") " UNION ALL " ACCOUNT_OF_PLACE( \
+                        "u.connection_id IS NULL") ") AS a ON true")
+
+#define KEYS_SQL(check)                                                                                      \
+        "SELECT k.n::int4, account.matches[k.account], "                                                     \
+        "(SELECT o.id FROM ad_objects o "                                                                    \
+        "WHERE o.ad_account_id = account.ids[k.account] AND o.external_id = k.external_id) "                 \
+        "FROM " check "account, unnest((SELECT $5::int4[]), (SELECT $6::text[])) "                           \
+        "WITH ORDINALITY AS k (account, external_id, n)"
+
+/* The tables are locked before the statement's snapshot is taken: what changes them is seen by the check, or waits. */
+#define CHECK_SQL                                                                                            \
+        ", changed AS MATERIALIZED (SELECT count(error.text) FROM (" FITS_CHANGED_SQL ") AS error (text)) "
+#define CHECKED_KEYS CHECK_SQL KEYS_SQL("changed, ")
+
+const char ad_object_lookup_sql[] = ACCOUNTS_SQL KEYS_SQL("");
+const char ad_object_lookup_many_sql[] = ACCOUNTS_SQL CHECKED_KEYS;
+const char ad_object_lookup_prepare_sql[] =
+        "PREPARE " AD_OBJECT_LOOKUP " AS " ACCOUNTS_OF_FEW_SQL CHECKED_KEYS "; ";
 
 /* For planner and arrays see ad_object_lookup_sql. */
 const char ad_object_names_sql[] =

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/fits_state.h"
+
 /* Each of the following selects returns one row per thing that does not fit: its rank (ten times enum
  * fits_subject, plus the order of reporting), the difference, the remedy. Names are looked up in schema
  * public, whatever the search path. OFFSET 0 keeps the planner from reading whole catalogues, which grow
@@ -208,46 +210,16 @@
 
 #define DIFFERENCES_SQL FOR_EACH_ROW_SQL " " LABELS_SQL
 
-/* --- whether anything changed ---
- *
- * The full check takes half a millisecond. A writing transaction only checks that the catalogue's rows are
- * the same as at the connection's first check. A row's xmin is the transaction that wrote the row. The first
- * chunk rewrites rows of pg_class, so these are compared by column. Names are looked up through the search
- * path, as COPY does. */
-#define OIDS                                                                                                 \
-        "ANY (ARRAY[to_regclass('spending'), to_regclass('ad_objects'), to_regclass('ad_accounts')]::oid[])"
+/* --- the statements --- */
 
-#define STATE_SQL                                                                                              \
-        "concat_ws(' ', "                                                                                      \
-        "(SELECT string_agg(concat_ws(',', c.oid, c.relkind, c.relpersistence, c.relowner, c.relacl, "         \
-        "row_security_active(c.oid)), ';') FROM pg_class c WHERE c.oid = " OIDS "), "                          \
-        "(SELECT string_agg(a.xmin::text, ',') FROM pg_attribute a WHERE a.attrelid = " OIDS                   \
-        " AND a.attnum > 0), "                                                                                 \
-        "(SELECT string_agg(concat_ws('.', i.indexrelid, i.xmin), ',') FROM pg_index i "                       \
-        "WHERE i.indrelid = " OIDS "), "                                                                       \
-        "(SELECT string_agg(w.xmin::text, ',') FROM pg_rewrite w WHERE w.ev_class = " OIDS "), "               \
-        "(SELECT string_agg(concat_ws(',', h.id, d.column_name), ';') FROM _timescaledb_catalog.hypertable h " \
-        "JOIN _timescaledb_catalog.dimension d ON d.hypertable_id = h.id "                                     \
-        "WHERE h.schema_name = 'public' AND h.table_name = 'spending'), "                                      \
-        "(SELECT s.setconfig::text FROM pg_db_role_setting s WHERE s.setrole = 0 AND s.setdatabase = "         \
-        "(SELECT d.oid FROM pg_database d WHERE d.datname = current_database())))"
-
-/* Prefix of the error that the check raises. Reading a setting that does not exist is the only error whose
- * text SQL can choose without a procedure: the setting's name is the text. */
-#define MARK              "boris_ingestd: "
-#define UNDEFINED_SETTING "42704"
-#define UNDEFINED_TABLE   "42P01"
-
-/* The session setting that holds the state. */
-#define SEEN "'boris_ingestd.seen'"
+#define UNDEFINED_TABLE "42P01"
 
 /* The state is taken before the check, so that a change in between is noticed afterwards. The error contains
  * the first difference and the number of differences. */
 const char fits_prepare_sql[] =
-        "SELECT set_config(" SEEN ", " STATE_SQL ", false); "
-        "PREPARE boris_ingestd_same AS SELECT current_setting('" MARK FITS_CHANGED "') "
-        "WHERE current_setting(" SEEN ") <> " STATE_SQL "; "
-        "PREPARE boris_ingestd_fits AS SELECT current_setting('" MARK "' || told.first "
+        "SELECT set_config(" FITS_SEEN ", " FITS_STATE_SQL ", false); "
+        "PREPARE boris_ingestd_same AS " FITS_CHANGED_SQL "; "
+        "PREPARE boris_ingestd_fits AS SELECT current_setting('" FITS_MARK "' || told.first "
         "|| CASE WHEN told.total > 1 THEN format(' (and %s more: see boris-ingestd check)', told.total - 1) ELSE '' END) "
         "FROM (SELECT (array_agg(d.difference || ': ' || d.remedy ORDER BY d.rank))[1] AS first, count(*) AS total "
         "FROM (" FOR_EACH_ROW_SQL
@@ -258,7 +230,7 @@ static const char compare_sql[] = "SELECT rank / 10::int8, difference, remedy FR
 
 bool fits_read_error(const char *sqlstate, const char *message, char ret[FITS_TEXT_BYTES])
 {
-        const char *text = strcmp(sqlstate, UNDEFINED_SETTING) == 0 ? strstr(message, MARK) : NULL;
+        const char *text = strcmp(sqlstate, FITS_UNDEFINED_SETTING) == 0 ? strstr(message, FITS_MARK) : NULL;
         size_t len;
 
         if (!text) {
@@ -269,7 +241,7 @@ bool fits_read_error(const char *sqlstate, const char *message, char ret[FITS_TE
                          "TimescaleDB is not in this database: run boris-ingestd migrate");
                 return true;
         }
-        snprintf(ret, FITS_TEXT_BYTES, "%s", text + strlen(MARK));
+        snprintf(ret, FITS_TEXT_BYTES, "%s", text + strlen(FITS_MARK));
         len = strlen(ret);
         if (len > 0 && ret[len - 1] == '"')
                 ret[len - 1] = '\0';

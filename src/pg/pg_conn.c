@@ -3,10 +3,9 @@
  * fits (fits.h); then the connection is READY. A command makes it BUSY until the last result is read; COPY
  * FROM STDIN passes through COPY, while data is expected.
  *
- * After an error that tables that do not fit may have caused, and after each answer if the owner asks for
- * that, VERIFY checks again before the owner gets the result. A database that does not fit counts as
- * unavailable: the connection is closed and retried every second, since only a new session sees new
- * settings.
+ * After an error that tables that do not fit may have caused, VERIFY checks again before the owner gets the
+ * result. A database that does not fit counts as unavailable: the connection is closed and retried every
+ * second, since only a new session sees new settings.
  *
  * What can fail: the attempt (another follows after a pause that doubles, with jitter), and the connection
  * at any later moment. However the loss is noticed (poll, PQconsumeInput, PQflush, a FATAL error, silence),
@@ -289,8 +288,8 @@ static bool send_setup(struct pg_conn *c)
         char *sql;
         bool sent;
 
-        if (asprintf(&sql, "%s%s%s", session_daemon_sql, c->ops->prepare_sql ? c->ops->prepare_sql : "",
-                     fits_prepare_sql) < 0)
+        if (asprintf(&sql, "%s%s; %s", session_daemon_sql, fits_prepare_sql,
+                     c->ops->prepare_sql ? c->ops->prepare_sql : "") < 0)
                 abort();
         sent = PQsendQuery(c->pg, sql) && PQflush(c->pg) >= 0;
         free(sql);
@@ -343,7 +342,7 @@ void pg_conn_open(struct pg_conn *c, uv_loop_t *loop, const char *url, const cha
 /* Takes over @res, the result of a check. Returns true if the database fits; else the connection is lost. */
 static bool judge_look_take(struct pg_conn *c, PGresult *res)
 {
-        bool fits = PQresultStatus(res) == PGRES_TUPLES_OK;
+        bool fits = !pg_result_sqlstate((struct pg_result *)res);
         char why[FITS_TEXT_BYTES];
 
         if (!fits && !pg_result_unfit((struct pg_result *)res, why))
@@ -394,7 +393,7 @@ static void on_answer_take(struct pg_conn *c, PGresult *res)
                 lose_unfit(c, why);
                 return;
         }
-        c->doubt |= c->ops->verify_answers || pg_result_doubtful((struct pg_result *)res);
+        c->doubt |= pg_result_doubtful((struct pg_result *)res);
         if (!c->doubt || PQtransactionStatus(c->pg) != PQTRANS_IDLE) {
                 deliver_take(c, res);
                 return;
@@ -533,16 +532,27 @@ static void on_poll(uv_poll_t *poll, int status, int events)
                 (void)PQisBusy(c->pg); /* read unsolicited messages, so that they do not pile up */
 }
 
+static const int binary[PG_PARAMS_MAX] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
 void pg_conn_query(struct pg_conn *c, const char *sql, const struct pg_params *params)
 {
         static const struct pg_params none;
-        static const int formats[PG_PARAMS_MAX] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
         const struct pg_params *p = params ? params : &none;
 
         assert(c->state == PG_CONN_READY);
         pg_conn_enter(c, PG_CONN_BUSY);
         await_answer(c);
-        if (!PQsendQueryParams(c->pg, sql, p->len, NULL, p->values, p->bytes, formats, 1) || !flush(c))
+        if (!PQsendQueryParams(c->pg, sql, p->len, NULL, p->values, p->bytes, binary, 1) || !flush(c))
+                lose_soon(c);
+}
+
+void pg_conn_execute(struct pg_conn *c, const char *prepared, const struct pg_params *params)
+{
+        assert(c->state == PG_CONN_READY);
+        pg_conn_enter(c, PG_CONN_BUSY);
+        await_answer(c);
+        if (!PQsendQueryPrepared(c->pg, prepared, params->len, params->values, params->bytes, binary, 1) ||
+            !flush(c))
                 lose_soon(c);
 }
 
@@ -581,11 +591,12 @@ static void on_copy_ended(uv_timer_t *timer)
                 lose_with_libpq_reason(c);
 }
 
-void pg_conn_copy_end(struct pg_conn *c)
+void pg_conn_put_last(struct pg_conn *c, const void *data, size_t len)
 {
         assert(c->state == PG_CONN_COPY);
         pg_conn_enter(c, PG_CONN_BUSY);
-        if (PQputCopyEnd(c->pg, NULL) <= 0 || !flush(c))
+        if (PQputCopyData(c->pg, data, (int)len) <= 0 || /* 0: out of memory */
+            PQputCopyEnd(c->pg, NULL) <= 0 || !flush(c))
                 lose_soon(c);
         else
                 uv_timer_start(&c->timer, on_copy_ended, 0, 0);

@@ -9,8 +9,10 @@
 /* The columns of ad_object_lookup_sql's result. */
 enum { COLUMN_KEY = 0, COLUMN_ACCOUNTS = 1, COLUMN_OBJECT = 2 };
 
-/* The first parameters are arrays of places, the others of keys. */
-enum { PLACE_PARAMS = 4 };
+enum {
+        PLACE_PARAMS = 4, /* the first parameters are arrays of places, the others of keys */
+        FEW_PLACES = 8,   /* each may cost a pass over the index of accounts */
+};
 
 void lookup_begin(struct lookup *l)
 {
@@ -86,7 +88,10 @@ void lookup_send(struct lookup *l, struct pg_conn *conn)
         for (int i = 0; i < LOOKUP_PARAMS; i++)
                 pg_array_set_len(&l->params[i], i < PLACE_PARAMS ? l->places_len : (size_t)l->keys_len);
         pg_params_add_bufs(&params, l->params, LOOKUP_PARAMS);
-        pg_conn_query(conn, ad_object_lookup_sql, &params);
+        if (l->places_len <= FEW_PLACES)
+                pg_conn_execute(conn, AD_OBJECT_LOOKUP, &params);
+        else
+                pg_conn_query(conn, ad_object_lookup_many_sql, &params);
 }
 
 bool lookup_answer(const struct pg_result *res, int row, size_t asked, struct lookup_answer *ret)

@@ -537,8 +537,10 @@ static void on_lost(void *ctx)
 void resolver_open(struct resolver *r, uv_loop_t *loop, const struct resolver_config *config,
                    struct memory *memory, const struct resolver_ops *ops, void *ctx)
 {
-        static const struct pg_conn_ops conn_ops = {
-                .on_ready = on_ready, .on_result = on_result, .on_lost = on_lost, .verify_answers = true};
+        static const struct pg_conn_ops conn_ops = {.on_ready = on_ready,
+                                                    .on_result = on_result,
+                                                    .on_lost = on_lost,
+                                                    .prepare_sql = ad_object_lookup_prepare_sql};
 
         *r = (struct resolver){.memory = memory,
                                .ops = ops,

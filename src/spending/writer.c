@@ -107,9 +107,7 @@ static void settle_all(struct writer *w, const struct fates *fates)
 /* Encodes and sends rows until all are sent or the socket's buffer is full. */
 static void send_rows(struct writer *w)
 {
-        bool more = true;
-
-        while (more && !w->trailer) {
+        do {
                 w->out.len = 0;
                 if (w->next_row == 0)
                         copy_format_header(&w->out);
@@ -117,12 +115,10 @@ static void send_rows(struct writer *w)
                         copy_format_row(&w->out, &w->batch->rows[row_order_at(&w->order, w->next_row++)].rec);
                 if (w->next_row == w->batch->len) {
                         copy_format_trailer(&w->out);
-                        w->trailer = true;
+                        pg_conn_put_last(&w->conn, w->out.data, w->out.len);
+                        return;
                 }
-                more = pg_conn_put(&w->conn, w->out.data, w->out.len);
-        }
-        if (more)
-                pg_conn_copy_end(&w->conn);
+        } while (pg_conn_put(&w->conn, w->out.data, w->out.len));
 }
 
 static void on_copy_in(void *ctx)
@@ -135,18 +131,12 @@ static void on_copy_in(void *ctx)
                 return;
         }
         probe = probe_data(&w->probe);
-        if (pg_conn_put(&w->conn, probe.ptr, probe.len))
-                pg_conn_copy_end(&w->conn);
+        pg_conn_put_last(&w->conn, probe.ptr, probe.len);
 }
 
 static void on_writable(void *ctx)
 {
-        struct writer *w = ctx;
-
-        if (w->state == WRITER_PROBE)
-                pg_conn_copy_end(&w->conn);
-        else
-                send_rows(w);
+        send_rows(ctx);
 }
 
 /* Checks all ad objects first, at once, instead of by a trigger per row. */
@@ -175,7 +165,6 @@ static void start_copy(struct writer *w)
 {
         writer_enter(w, w->row_triggers > 0 ? WRITER_OPEN_COPY : WRITER_COPY);
         w->next_row = 0;
-        w->trailer = false;
         row_order_by_object(&w->order, w->batch->rows, w->batch->len);
         if (w->state == WRITER_OPEN_COPY)
                 pg_conn_command(&w->conn, spending_open_copy_sql);

@@ -13,8 +13,8 @@
 
 enum { MAX_ROWS = 16 };
 
-/* Runs @sql with binary array parameters, which are freed. */
-static PGresult *run_arrays(const char *sql, struct buf *arrays, int len)
+/* Runs @sql, or the statement @prepared, with binary array parameters, which are freed. */
+static PGresult *run_statement(const char *sql, const char *prepared, struct buf *arrays, int len)
 {
         const char *values[COPY_FORMAT_ARRAYS] = {NULL};
         int lengths[COPY_FORMAT_ARRAYS] = {0};
@@ -26,10 +26,18 @@ static PGresult *run_arrays(const char *sql, struct buf *arrays, int len)
                 lengths[i] = (int)arrays[i].len;
                 formats[i] = 1;
         }
-        res = PQexecParams(d.db.pg, sql, len, NULL, values, lengths, formats, 1);
+        if (prepared)
+                res = PQexecPrepared(d.db.pg, prepared, len, values, lengths, formats, 1);
+        else
+                res = PQexecParams(d.db.pg, sql, len, NULL, values, lengths, formats, 1);
         for (int i = 0; i < len; i++)
                 buf_deinit(&arrays[i]);
         return res;
+}
+
+static PGresult *run_arrays(const char *sql, struct buf *arrays, int len)
+{
+        return run_statement(sql, NULL, arrays, len);
 }
 
 static PGresult *query_arrays(const char *sql, struct buf *arrays, int len)
@@ -63,13 +71,12 @@ struct asked_key {
         const struct uuid *id; /* expected; NULL: none */
 };
 
-/* @numbers: of the accounts; NULL: their places. */
-static void assert_lookup(const struct asked_account *accounts, size_t accounts_len, const int32_t *numbers,
-                          const struct asked_key *keys, size_t keys_len)
-{
-        struct buf arrays[6] = {{0}};
-        PGresult *res;
+enum { LOOKUP_ARRAYS = 6 };
 
+static void fill_lookup(struct buf arrays[LOOKUP_ARRAYS], const struct asked_account *accounts,
+                        size_t accounts_len, const int32_t *numbers, const struct asked_key *keys,
+                        size_t keys_len)
+{
         pg_array_begin(&arrays[0], PG_OID_TEXT, accounts_len);
         pg_array_begin(&arrays[1], PG_OID_UUID, accounts_len);
         pg_array_begin(&arrays[2], PG_OID_TEXT, accounts_len);
@@ -86,7 +93,12 @@ static void assert_lookup(const struct asked_account *accounts, size_t accounts_
                 pg_array_add_i32(&arrays[4], keys[i].account);
                 pg_array_add_str(&arrays[5], keys[i].external_id);
         }
-        res = query_arrays(ad_object_lookup_sql, arrays, 6);
+}
+
+static void assert_found(PGresult *res, const struct asked_key *keys, size_t keys_len)
+{
+        if (PQresultStatus(res) != PGRES_TUPLES_OK)
+                fail_msg("%s", PQresultErrorMessage(res));
         assert_int_equal(PQntuples(res), keys_len);
         for (int i = 0; i < PQntuples(res); i++) {
                 const struct asked_key *key = &keys[get_i32(res, i, 0) - 1];
@@ -102,6 +114,34 @@ static void assert_lookup(const struct asked_account *accounts, size_t accounts_
         PQclear(res);
 }
 
+/* Each of the statements finds the same. @numbers: of the accounts; NULL: their places. */
+static void assert_lookup(const struct asked_account *accounts, size_t accounts_len, const int32_t *numbers,
+                          const struct asked_key *keys, size_t keys_len)
+{
+        static const struct {
+                const char *sql;
+                const char *prepared;
+        } lookups[] = {
+                {ad_object_lookup_sql, NULL},
+                {ad_object_lookup_many_sql, NULL},
+                {NULL, AD_OBJECT_LOOKUP},
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(lookups); i++) {
+                struct buf arrays[LOOKUP_ARRAYS] = {{0}};
+
+                fill_lookup(arrays, accounts, accounts_len, numbers, keys, keys_len);
+                assert_found(run_statement(lookups[i].sql, lookups[i].prepared, arrays, LOOKUP_ARRAYS), keys,
+                             keys_len);
+        }
+}
+
+static void prepare_lookups(void)
+{
+        assert_db_ok(&d, db_run(&d.db, fits_prepare_sql));
+        assert_db_ok(&d, db_run(&d.db, ad_object_lookup_prepare_sql));
+}
+
 static void test_lookup(void **state)
 {
         const struct platform_connection_new second = {.platform = PLATFORM_META,
@@ -111,6 +151,7 @@ static void test_lookup(void **state)
         struct uuid id;
 
         (void)state;
+        prepare_lookups();
         assert_db_ok(&d, platform_connection_insert(&d.db, &second, &other));
         make_account(&other, "act", "ad", &id, &other_object);
         {
@@ -145,15 +186,52 @@ static void test_lookup(void **state)
         }
 }
 
+/* An answer about tables that changed means nothing. */
+static void test_lookup_of_changed_tables(void **state)
+{
+        static const char *const changes[] = {
+                "ALTER TABLE ad_objects ADD COLUMN more int",
+                "ALTER TABLE ad_accounts ADD COLUMN more int",
+                "ALTER TABLE platform_connections ADD COLUMN more int",
+                "DROP INDEX ad_objects_parent_idx",
+        };
+        static const struct asked_account account = {"META", NULL, "act"};
+        static const struct asked_key key = {1, "ad", 1, NULL};
+
+        (void)state;
+        prepare_lookups();
+        for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+                for (int prepared = 0; prepared < 2; prepared++) {
+                        struct buf arrays[LOOKUP_ARRAYS] = {{0}};
+                        char why[FITS_TEXT_BYTES];
+                        PGresult *res;
+
+                        assert_db_ok(&d, db_run(&d.db, "BEGIN"));
+                        assert_db_ok(&d, db_run(&d.db, changes[i]));
+                        fill_lookup(arrays, &account, 1, NULL, &key, 1);
+                        res = run_statement(ad_object_lookup_many_sql, prepared ? AD_OBJECT_LOOKUP : NULL,
+                                            arrays, LOOKUP_ARRAYS);
+                        assert_int_equal(PQresultStatus(res), PGRES_FATAL_ERROR);
+                        assert_true(fits_read_error(PQresultErrorField(res, PG_DIAG_SQLSTATE),
+                                                    PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY), why));
+                        assert_string_equal(why, FITS_CHANGED);
+                        PQclear(res);
+                        assert_db_ok(&d, db_run(&d.db, "ROLLBACK"));
+                }
+        }
+}
+
 /* Whatever the planner assumes about tables that were never analyzed, each key is a look-up in the unique
  * index. */
 static void assert_probes(const char *name, const char *statement, const char *arguments)
 {
         static const char *const modes[] = {"force_custom_plan", "force_generic_plan"};
-        char sql[4096];
+        char sql[8192];
 
-        snprintf(sql, sizeof(sql), "PREPARE %s AS %s", name, statement);
-        assert_db_ok(&d, db_run(&d.db, sql));
+        if (statement) {
+                snprintf(sql, sizeof(sql), "PREPARE %s AS %s", name, statement);
+                assert_db_ok(&d, db_run(&d.db, sql));
+        }
         for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
                 bool probes = false;
                 PGresult *res;
@@ -185,8 +263,11 @@ static void test_plans(void **state)
                                        "generate_series(1, 20000) n"));
         /* the estimated cost of a million objects, for this small table */
         assert_db_ok(&d, db_run(&d.db, "SET jit_above_cost = 10000"));
-        assert_probes("lookup", ad_object_lookup_sql,
-                      "'{META}', '{NULL}', '{act}', '{1}', " MANY("1") ", " MANY("'5'::text"));
+        prepare_lookups();
+#define LOOKUP_ARGUMENTS "'{META}', '{NULL}', '{act}', '{1}', " MANY("1") ", " MANY("'5'::text")
+        assert_probes("lookup", ad_object_lookup_sql, LOOKUP_ARGUMENTS);
+        assert_probes("many", ad_object_lookup_many_sql, LOOKUP_ARGUMENTS);
+        assert_probes(AD_OBJECT_LOOKUP, NULL, LOOKUP_ARGUMENTS);
         assert_probes(
                 "resolve", ad_object_resolve_sql,
                 "'{META}', '{NULL}', '{act}', '{1}', " MANY("1") ", " MANY("'5'::text") ", " MANY("'AD'::text") ", " MANY(
@@ -361,9 +442,13 @@ static void test_copy(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                with_database(test_lookup),    with_database(test_plans),
-                with_database(test_missing),   with_database(test_merge),
-                with_database(test_merge_ids), with_database(test_merge_foreign_unique_index),
+                with_database(test_lookup),
+                with_database(test_lookup_of_changed_tables),
+                with_database(test_plans),
+                with_database(test_missing),
+                with_database(test_merge),
+                with_database(test_merge_ids),
+                with_database(test_merge_foreign_unique_index),
                 with_database(test_copy),
         };
 

@@ -137,9 +137,16 @@ bool pg_conn_put(struct pg_conn *c, const void *data, size_t len)
         return false;
 }
 
-void pg_conn_copy_end(struct pg_conn *c)
+void pg_conn_execute(struct pg_conn *c, const char *prepared, const struct pg_params *params)
+{
+        pg_conn_query(c, prepared, params);
+}
+
+void pg_conn_put_last(struct pg_conn *c, const void *data, size_t len)
 {
         assert_int_equal(c->state, PG_CONN_COPY);
+        assert_true(data && len > 0);
+        fake_of(c)->copied += len;
         c->state = PG_CONN_BUSY;
 }
 
