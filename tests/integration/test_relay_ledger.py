@@ -70,6 +70,14 @@ class Producer(threading.Thread):
             made.append(line)
         return made
 
+    def expect_again(self, message):
+        for text in message.decode().splitlines():
+            line = json.loads(text)
+            if text in self.bad:
+                self.bad[text] += 1
+            elif "kind" not in line and "collectedAt" not in line:
+                self.good.append(line["amountCents"])
+
     def publish(self, text):
         """Publishes until it is stored; for the stream, a repetition is the same message."""
         while True:
@@ -278,7 +286,8 @@ class Ledger(TestCase):
         ids = collections.Counter(re.search("Nats-Msg-Id: (\\S+)", message["headers"])[1] for message in messages)
         for producer in self.producers:
             want = [f"{producer.number}-{n}" for n in range(producer.messages)]
-            self.assertEqual([name for name in want if ids[name] != 1], [], f"the stream itself lost or doubled messages of {producer.number}")
+            self.assertEqual([name for name in want if ids[name] == 0], [], f"the stream itself lost messages of {producer.number}")
+        self.expect_doubled(messages)
         last = {}
         for message in messages:
             last[message["subject"].split(".")[2]] = message["seq"]
@@ -292,6 +301,18 @@ class Ledger(TestCase):
         except AssertionError:
             raise AssertionError(f"{want} {self.db.query('SELECT * FROM boris_ingestd_relay')} "
                                  f"{self.relays[0].log()[-9000:]}\n\n{self.relays[1].log()[-9000:]}\n\n{self.ingestd.log()[-5000:]}")
+
+    def expect_doubled(self, messages):
+        """A new leader of NATS before 2.11 may store the repetition of a message that it has not read yet (config/relay.md): lines without
+        collectedAt are then stored, and bad ones rejected, twice."""
+        seen, doubled = set(), 0
+        for message in messages:
+            name = re.search("Nats-Msg-Id: (\\S+)", message["headers"])[1]
+            if name in seen:
+                doubled += 1
+                self.producers[int(name.split("-")[0])].expect_again(message["data"])
+            seen.add(name)
+        print(f"messages that the stream has twice: {doubled}")
 
     def assert_rejects(self):
         want = sum((producer.bad for producer in self.producers), collections.Counter())
