@@ -59,13 +59,13 @@ extern const char spending_merge_sql[];
  * that row's collected_at. Searches every chunk for every row. */
 extern const char spending_merge_ids_sql[];
 
-/* For pg_conn_query: compares the rows with those stored under their keys. Parameters: those of
- * spending_merge_sql, then the first and the last collected_at. Answer: each row's number, from 1 (int4),
- * and true if the stored row is the same, false if it differs, NULL if there is none. Metrics are compared
- * as text: 1 is not 1.0. */
-extern const char spending_compare_sql[];
+/* Writes to @out a statement for pg_conn_query, NUL-terminated, that compares the rows with those stored under
+ * their keys. @first_us and @last_us: the first and the last collected_at, microseconds since the Unix epoch.
+ * Parameters: those of spending_merge_sql. Answer: each row's number, from 1 (int4), and true if the stored row
+ * is the same, false if it differs, NULL if there is none. Metrics are compared as text: 1 is not 1.0. */
+void spending_compare(struct buf *out, int64_t first_us, int64_t last_us);
 
-/* As spending_compare_sql, by id alone, whatever the collected_at. Parameters: those of spending_merge_sql. */
+/* As spending_compare, by id alone, whatever the collected_at. Parameters: those of spending_merge_sql. */
 extern const char spending_compare_ids_sql[];
 
 /* --- probe --- */

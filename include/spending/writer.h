@@ -43,6 +43,7 @@ enum writer_state {
         WRITER_COPY,       /* COPY started: sending rows, then awaiting the result, which commits */
         WRITER_OPEN_COPY,  /* as WRITER_COPY, in a transaction that is left open */
         WRITER_BEGIN,      /* opening the transaction of a merge */
+        WRITER_KNOWN,      /* reading which rows are stored already, before the others are merged */
         WRITER_MERGE,      /* INSERT ... ON CONFLICT DO NOTHING */
         WRITER_COMPARE,    /* reading the stored rows with the rows' keys */
         WRITER_ELSEWHERE,  /* checking whether missing rows were stored under other keys */
@@ -53,6 +54,13 @@ enum writer_state {
         WRITER_CANDIDATES, /* reading candidates for probe rows */
         WRITER_PROBE,      /* writing a probe row after the batch failed */
         WRITER_STATES,
+};
+
+/* What recent batches held, and how the next one begins. */
+enum writer_habit {
+        WRITER_COPIES,   /* new rows: COPY */
+        WRITER_MERGES,   /* some rows that were stored already: a merge */
+        WRITER_COMPARES, /* more stored rows than new ones: a comparison, then a merge of the others */
 };
 
 struct writer_config {
@@ -74,7 +82,7 @@ struct writer {
         bool copied;        /* rows found stored were stored by this batch's own COPY */
         size_t copied_rows; /* number of rows that the COPY of the open transaction stored */
         bool dropped;       /* the connection is given up, through no fault of the batch */
-        bool merging;       /* recent batches contained rows already stored: merge without trying COPY */
+        enum writer_habit habit;
         unsigned
                 /* the table has triggers that could change rows: number of further batches to compare before
                  * COMMIT */

@@ -140,6 +140,10 @@ void spool_file_make_room(struct spool_file *f);
 /* The disk may have space again: restores the reserve if it was given up. */
 void spool_file_secure(struct spool_file *f);
 
+/* Around several calls of spool_file_next, which would otherwise lock the file for each line. */
+enum spool_status spool_file_begin_reading(struct spool_file *f);
+void spool_file_end_reading(struct spool_file *f);
+
 /* Reads the first line after @id: returns 1 with *ret (its text in @text), 0 if there is none, or a negative
  * enum spool_status. *ret_whole: its hash matches. Consecutive calls cost one step each. */
 int spool_file_next(struct spool_file *f, int64_t id, struct buf *text, struct spool_record *ret,

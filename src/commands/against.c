@@ -397,6 +397,7 @@ static struct pg_result *ask_what_is_stored(struct against *a, bool any_time)
         enum { ARRAYS = 11 };
         struct db_params params = {0};
         struct pg_result *res = NULL;
+        struct buf compare = {0};
         int64_t first = INT64_MAX;
         int64_t last = INT64_MIN;
 
@@ -410,12 +411,9 @@ static struct pg_result *ask_what_is_stored(struct against *a, bool any_time)
         }
         for (int i = 0; i < ARRAYS; i++)
                 db_param_text(&params, array_text_end(&a->params[i]));
-        if (!any_time) {
-                db_param_time(&params, &first);
-                db_param_time(&params, &last);
-        }
-        a->failed = db_query(&a->db, any_time ? spending_compare_ids_sql : spending_compare_sql, &params,
-                             &res) != 0;
+        spending_compare(&compare, first, last);
+        a->failed = db_query(&a->db, any_time ? spending_compare_ids_sql : compare.data, &params, &res) != 0;
+        buf_deinit(&compare);
         return res;
 }
 

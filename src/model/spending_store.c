@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/rfc3339.h"
 #include "model/fits.h"
 
 #define COLUMNS                                                                                              \
@@ -139,12 +140,33 @@ const char spending_merge_ids_sql[] =
         ") FROM spending s WHERE s.id = u.id" which ") FROM " GIVEN_SQL
 /* clang-format on */
 
-/* The two bounds exclude all other chunks from the plan. The subtraction hides the time from the index on
- * collected_at, in which all rows of a collection are equal: in a chunk without statistics the planner
- * considers that index as good as the primary key. */
-const char spending_compare_sql[] =
-        COMPARE_SQL(" AND s.collected_at BETWEEN $12::timestamptz AND $13::timestamptz "
-                    "AND s.collected_at - u.collected_at = '0'::interval");
+/* A bound may lie in a year that no literal can hold, by the offset that the client gave. */
+static void format_bound(int64_t us, const char *beyond, char ret_text[RFC3339_TEXT_BYTES])
+{
+        int64_t parsed;
+
+        rfc3339_format(us, ret_text);
+        if (rfc3339_parse(slice_str(ret_text), &parsed) != RFC3339_OK || parsed != us)
+                snprintf(ret_text, RFC3339_TEXT_BYTES, "%s", beyond);
+}
+
+/* The two bounds exclude all other chunks from the plan; they are literals, since a plan that sees the values of
+ * parameters copies the arrays several times. The subtraction hides the time from the index on collected_at, in
+ * which all rows of a collection are equal: in a chunk without statistics the planner considers that index as
+ * good as the primary key. */
+void spending_compare(struct buf *out, int64_t first_us, int64_t last_us)
+{
+        static const char text[] = COMPARE_SQL(" AND s.collected_at BETWEEN '%s' AND '%s' "
+                                               "AND s.collected_at - u.collected_at = '0'::interval");
+        char first[RFC3339_TEXT_BYTES];
+        char last[RFC3339_TEXT_BYTES];
+
+        format_bound(first_us, "-infinity", first);
+        format_bound(last_us, "infinity", last);
+        out->len = 0;
+        out->len = (size_t)snprintf(buf_reserve(out, sizeof(text) + sizeof(first) + sizeof(last)),
+                                    sizeof(text) + sizeof(first) + sizeof(last), text, first, last);
+}
 
 const char spending_compare_ids_sql[] = COMPARE_SQL("");
 

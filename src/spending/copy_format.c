@@ -139,11 +139,6 @@ void copy_format_arrays(struct buf out[COPY_FORMAT_ARRAYS], const struct row *ro
         }
 }
 
-void copy_format_time(char out[8], int64_t unix_us)
-{
-        put_be64(out, (uint64_t)(unix_us - PG_EPOCH_US));
-}
-
 uint64_t copy_format_named_row(const char *context)
 {
         static const char prefix[] = "COPY spending, ";

@@ -26,7 +26,4 @@ enum { COPY_FORMAT_ARRAYS = 11 };
 void copy_format_arrays(struct buf out[COPY_FORMAT_ARRAYS], const struct row *rows, const uint32_t *chosen,
                         size_t len);
 
-/* A time as a binary parameter of type timestamptz. */
-void copy_format_time(char out[8], int64_t unix_us);
-
 #endif

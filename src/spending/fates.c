@@ -5,7 +5,8 @@
 
 #include "base/memory.h"
 
-enum { COMPARE_NUMBER, COMPARE_SAME };
+/* The columns of the answers; that of a merge has only the first. */
+enum { COLUMN_NUMBER, COLUMN_SAME };
 
 void fates_deinit(struct fates *f)
 {
@@ -27,16 +28,24 @@ void fates_begin(struct fates *f, size_t len)
         memset(f->of, FATE_OPEN, len);
 }
 
+/* Returns the fate of the row that row @i of the answer is about, or NULL. */
+static uint8_t *asked_fate(const struct fates *f, const struct pg_result *res, int i)
+{
+        int32_t n = pg_result_null(res, i, COLUMN_NUMBER) ? 0 : pg_result_i32(res, i, COLUMN_NUMBER);
+
+        return n < 1 || (size_t)n > f->asked_len ? NULL : &f->of[f->asked[n - 1]];
+}
+
 bool fates_read_merge(struct fates *f, const struct pg_result *res)
 {
         int rows = pg_result_rows(res);
 
         for (int i = 0; i < rows; i++) {
-                int32_t n = pg_result_null(res, i, 0) ? 0 : pg_result_i32(res, i, 0);
+                uint8_t *fate = asked_fate(f, res, i);
 
-                if (n < 1 || (size_t)n > f->len || f->of[n - 1] != FATE_OPEN)
+                if (!fate || *fate != FATE_OPEN)
                         return false;
-                f->of[n - 1] = FATE_INSERTED;
+                *fate = FATE_INSERTED;
         }
         return true;
 }
@@ -71,15 +80,7 @@ void fates_ask_next(struct fates *f, size_t len)
         f->asked_len = len;
 }
 
-/* Returns the fate of the row that row @i of the answer is about, or NULL. */
-static uint8_t *asked_fate(const struct fates *f, const struct pg_result *res, int i)
-{
-        int32_t n = pg_result_null(res, i, COMPARE_NUMBER) ? 0 : pg_result_i32(res, i, COMPARE_NUMBER);
-
-        return n < 1 || (size_t)n > f->asked_len ? NULL : &f->of[f->asked[n - 1]];
-}
-
-bool fates_read_compare(struct fates *f, const struct pg_result *res)
+bool fates_read_compare(struct fates *f, const struct pg_result *res, enum fate absent)
 {
         int rows = pg_result_rows(res);
 
@@ -87,14 +88,14 @@ bool fates_read_compare(struct fates *f, const struct pg_result *res)
                 return false;
         for (int i = 0; i < rows; i++) {
                 uint8_t *fate = asked_fate(f, res, i);
-                bool absent = pg_result_null(res, i, COMPARE_SAME);
-                bool same = !absent && pg_result_bool(res, i, COMPARE_SAME);
+                bool stored = !pg_result_null(res, i, COLUMN_SAME);
+                bool same = stored && pg_result_bool(res, i, COLUMN_SAME);
 
                 if (!fate || (*fate == FATE_INSERTED && !same) ||
                     (*fate != FATE_INSERTED && *fate != FATE_OPEN))
                         return false;
                 if (*fate == FATE_OPEN)
-                        *fate = absent ? FATE_ABSENT : same ? FATE_SAME : FATE_CONFLICT;
+                        *fate = (uint8_t)(!stored ? absent : same ? FATE_SAME : FATE_CONFLICT);
         }
         return true;
 }
@@ -104,7 +105,7 @@ bool fates_read_elsewhere(const struct fates *f, const struct pg_result *res)
         int rows = pg_result_rows(res);
 
         for (int i = 0; i < rows; i++) {
-                if (!asked_fate(f, res, i) || !pg_result_null(res, i, COMPARE_SAME))
+                if (!asked_fate(f, res, i) || !pg_result_null(res, i, COLUMN_SAME))
                         return false;
         }
         return (size_t)rows == f->asked_len;

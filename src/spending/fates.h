@@ -37,7 +37,8 @@ void fates_deinit(struct fates *f);
 /* Sets all @len rows to FATE_OPEN. */
 void fates_begin(struct fates *f, size_t len);
 
-/* Reads the answer of spending_merge_sql. Returns false if the database changes what it stores. */
+/* Reads the answer of spending_merge_sql about the asked rows. Returns false if the database changes what it
+ * stores. */
 bool fates_read_merge(struct fates *f, const struct pg_result *res);
 
 /* Chooses the rows with @fate, and asks about all of them in one statement. False if there are none. */
@@ -52,9 +53,10 @@ void fates_ask_next(struct fates *f, size_t len);
 /* How many chosen rows were not asked about. */
 size_t fates_left(const struct fates *f);
 
-/* Reads the answer of spending_compare_sql about the asked rows. Returns false if the database changes what
- * it stores: a row that this transaction inserted is missing or different. */
-bool fates_read_compare(struct fates *f, const struct pg_result *res);
+/* Reads the answer of spending_compare_sql about the asked rows. @absent: the fate of a row that is not stored.
+ * Returns false if the database changes what it stores: a row that this transaction inserted is missing or
+ * different. */
+bool fates_read_compare(struct fates *f, const struct pg_result *res, enum fate absent);
 
 /* Reads the answer of spending_compare_ids_sql about absent rows. Returns false if one is stored with
  * another collected_at. */

@@ -4,7 +4,8 @@
  * If a row is already stored (23505), the batch is merged: INSERT ... ON CONFLICT DO NOTHING, which returns
  * the inserted rows. The others are compared with what is stored under their keys: an equal record is a
  * duplicate, a different one an id conflict; if nothing is stored, a trigger dropped the row. As long as
- * merges find stored rows, COPY is not tried.
+ * merges find stored rows, COPY is not tried; as long as they find more stored rows than new ones, the rows
+ * are compared first, and only those that are not stored are merged.
  *
  * If the table has triggers that could change or drop rows, COPY leaves its transaction open, and the stored
  * rows are compared before COMMIT. If the database changes what it stores, nothing is settled: the batch
@@ -175,10 +176,19 @@ static void start_copy(struct writer *w)
         row_order_by_chunk(&w->order, w->batch->rows, w->batch->len);
 }
 
+static enum writer_habit habit_of(const struct fates *fates)
+{
+        size_t inserted = fates_count(fates, FATE_INSERTED);
+
+        if (inserted == fates->len)
+                return WRITER_COPIES;
+        return inserted * 2 < fates->len ? WRITER_COMPARES : WRITER_MERGES;
+}
+
 static void on_committed(struct writer *w)
 {
         if (!w->copied && !w->batch->any_time)
-                w->merging = fates_count(&w->fates, FATE_INSERTED) < w->batch->len;
+                w->habit = habit_of(&w->fates);
         settle_all(w, &w->fates);
 }
 
@@ -215,7 +225,7 @@ void writer_write_take(struct writer *w, struct batch *batch)
         w->taken_us = clock_monotonic_us();
         w->retries = 0;
         cut_portion(w);
-        batch->merge |= w->merging;
+        batch->merge |= w->habit != WRITER_COPIES;
         if (suspect_needs_proof(&batch->suspicion))
                 writer_ask_for_proof(w);
         else if (batch->locked)
@@ -261,7 +271,10 @@ static void on_success(struct writer *w, const struct pg_result *res)
         case WRITER_BEGIN:
                 w->row_triggers =
                         slice_eq(pg_result_text(res, 0, 0), slice_str("t")) ? ROW_TRIGGERS_BATCHES : 0;
-                writer_send_merge(w);
+                writer_on_begun(w);
+                return;
+        case WRITER_KNOWN:
+                writer_on_known(w, res);
                 return;
         case WRITER_MERGE:
                 writer_on_merged(w, res);
@@ -320,6 +333,7 @@ static void on_failure(struct writer *w, const struct pg_result *res)
                 writer_send_end(w, WRITER_ROLLBACK);
                 return;
         case WRITER_BEGIN:
+        case WRITER_KNOWN:
         case WRITER_MERGE:
         case WRITER_COMPARE:
         case WRITER_ELSEWHERE:
@@ -390,8 +404,9 @@ static void on_ready(void *ctx)
 /* True if the batch's own statements were in flight. */
 static bool was_trying(enum writer_state state)
 {
-        return state == WRITER_COPY || state == WRITER_OPEN_COPY || state == WRITER_MERGE ||
-               state == WRITER_COMPARE || state == WRITER_ELSEWHERE || state == WRITER_COMMIT;
+        return state == WRITER_COPY || state == WRITER_OPEN_COPY || state == WRITER_KNOWN ||
+               state == WRITER_MERGE || state == WRITER_COMPARE || state == WRITER_ELSEWHERE ||
+               state == WRITER_COMMIT;
 }
 
 /* Sets a batch apart with which several connections were lost; a single row waits longer each time. */

@@ -343,7 +343,7 @@ void writer_on_error(struct writer *w)
                         blame(w); /* ON CONFLICT met another unique index, which the operator added */
                         return;
                 }
-                w->merging = true;
+                w->habit = WRITER_MERGES;
                 merge_instead(w);
                 return;
         case SQLSTATE_MISSING:

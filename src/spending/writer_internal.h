@@ -29,8 +29,8 @@ void writer_become_idle(struct writer *w);
 /* Begins the transaction that merges the current batch. */
 void writer_start_merge(struct writer *w);
 
-/* Inserts the rows that are not stored yet. */
-void writer_send_merge(struct writer *w);
+/* The transaction is open: reads which rows are stored, if most are, or merges all of them. */
+void writer_on_begun(struct writer *w);
 
 /* Reads what is stored under the keys of the chosen rows of w->fates. */
 void writer_send_compare(struct writer *w);
@@ -38,7 +38,8 @@ void writer_send_compare(struct writer *w);
 /* Ends the transaction: @how is COMMIT or ROLLBACK. */
 void writer_send_end(struct writer *w, enum writer_state how);
 
-/* Handles the results of MERGE, COMPARE and ELSEWHERE. */
+/* Handle the results of KNOWN, MERGE, COMPARE and ELSEWHERE. */
+void writer_on_known(struct writer *w, const struct pg_result *res);
 void writer_on_merged(struct writer *w, const struct pg_result *res);
 void writer_on_compared(struct writer *w, const struct pg_result *res);
 void writer_on_elsewhere(struct writer *w, const struct pg_result *res);

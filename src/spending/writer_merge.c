@@ -1,6 +1,7 @@
 /* Merges a batch with rows that may already be stored: BEGIN; INSERT ... ON CONFLICT DO NOTHING, which
- * returns what it inserted; a comparison of the remaining rows with what is stored; COMMIT. Rows of an open COPY are
- * compared in the same way. If the database changes what it stores, nothing is settled. */
+ * returns what it inserted; a comparison of the remaining rows with what is stored; COMMIT. If most rows are
+ * likely to be stored, they are compared first, and only those that are not stored are inserted. Rows of an open
+ * COPY are compared in the same way. If the database changes what it stores, nothing is settled. */
 #include "model/db.h"
 #include "model/spending_store.h"
 #include "pg/pg_params.h"
@@ -21,11 +22,11 @@ void writer_start_merge(struct writer *w)
                         w->batch->any_time ? spending_merge_ids_begin_sql : spending_merge_begin_sql);
 }
 
-void writer_send_merge(struct writer *w)
+/* Inserts the chosen rows that are not stored yet. */
+static void send_merge(struct writer *w)
 {
         writer_enter(w, WRITER_MERGE);
-        fates_begin(&w->fates, w->batch->len);
-        copy_format_arrays(w->arrays, w->batch->rows, NULL, w->batch->len);
+        copy_format_arrays(w->arrays, w->batch->rows, w->fates.asked, w->fates.asked_len);
         writer_query_arrays(w, w->batch->any_time ? spending_merge_ids_sql : spending_merge_sql,
                             COPY_FORMAT_ARRAYS);
 }
@@ -50,8 +51,6 @@ static int by_time(const void *a, const void *b, void *ctx)
 static void send_compare_week(struct writer *w)
 {
         const struct row *rows = w->batch->rows;
-        struct pg_params params = {0};
-        char bounds[2][8];
         const uint32_t *next = w->fates.asked + w->fates.asked_len;
         size_t left = fates_left(&w->fates);
         size_t n = 1;
@@ -61,12 +60,14 @@ static void send_compare_week(struct writer *w)
                 n++;
         fates_ask_next(&w->fates, n);
         copy_format_arrays(w->arrays, rows, w->fates.asked, n);
-        pg_params_add_bufs(&params, w->arrays, COPY_FORMAT_ARRAYS);
-        copy_format_time(bounds[0], rows[next[0]].rec.collected_at);
-        copy_format_time(bounds[1], rows[next[n - 1]].rec.collected_at);
-        for (int i = 0; i < 2; i++)
-                pg_params_add(&params, bounds[i], sizeof(bounds[i]));
-        pg_conn_query(&w->conn, spending_compare_sql, &params);
+        spending_compare(&w->out, rows[next[0]].rec.collected_at, rows[next[n - 1]].rec.collected_at);
+        writer_query_arrays(w, w->out.data, COPY_FORMAT_ARRAYS);
+}
+
+static void send_compare_weeks(struct writer *w)
+{
+        fates_sort(&w->fates, by_time, w->batch->rows);
+        send_compare_week(w);
 }
 
 /* Reads what is stored under the chosen rows' keys. */
@@ -78,8 +79,7 @@ void writer_send_compare(struct writer *w)
                 writer_query_arrays(w, spending_compare_ids_sql, COPY_FORMAT_ARRAYS);
                 return;
         }
-        fates_sort(&w->fates, by_time, w->batch->rows);
-        send_compare_week(w);
+        send_compare_weeks(w);
 }
 
 /* Rows that are not stored were dropped, unless they are stored under other keys. */
@@ -95,6 +95,33 @@ static void fail_changed(struct writer *w)
 {
         w->error = PG_ERROR(SQLSTATE_TRIGGER_PROTOCOL, DB_CHANGES);
         writer_send_end(w, WRITER_ROLLBACK);
+}
+
+void writer_on_begun(struct writer *w)
+{
+        bool compare =
+                w->habit == WRITER_COMPARES && !w->batch->any_time && !w->copied && w->row_triggers == 0;
+
+        fates_begin(&w->fates, w->batch->len);
+        fates_ask(&w->fates, FATE_OPEN);
+        if (!compare) {
+                send_merge(w);
+                return;
+        }
+        writer_enter(w, WRITER_KNOWN);
+        send_compare_weeks(w);
+}
+
+void writer_on_known(struct writer *w, const struct pg_result *res)
+{
+        if (!fates_read_compare(&w->fates, res, FATE_OPEN))
+                fail_changed(w);
+        else if (fates_left(&w->fates) > 0)
+                send_compare_week(w);
+        else if (fates_ask(&w->fates, FATE_OPEN))
+                send_merge(w);
+        else
+                writer_send_end(w, WRITER_COMMIT);
 }
 
 void writer_on_merged(struct writer *w, const struct pg_result *res)
@@ -116,7 +143,7 @@ static bool is_as_copied(const struct writer *w)
 
 void writer_on_compared(struct writer *w, const struct pg_result *res)
 {
-        if (!fates_read_compare(&w->fates, res))
+        if (!fates_read_compare(&w->fates, res, FATE_ABSENT))
                 fail_changed(w);
         else if (fates_left(&w->fates) > 0)
                 send_compare_week(w);

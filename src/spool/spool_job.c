@@ -107,8 +107,21 @@ static enum spool_status start_over(struct spool_job *j)
         return status == SPOOL_OK ? write_all(j) : status;
 }
 
+static enum spool_status keep_damaged(struct spool_job *j, int64_t id)
+{
+        enum spool_status status;
+
+        spool_file_end_reading(&j->file);
+        status = spool_file_keep_damaged(&j->file, id);
+        if (status != SPOOL_OK)
+                return status == SPOOL_FULL ? SPOOL_FAILED : status;
+        j->damaged++;
+        j->damaged_bytes += j->text.len;
+        return spool_file_begin_reading(&j->file);
+}
+
 /* Reads the lines after the cursor and advances it. */
-static enum spool_status read_chunk(struct spool_job *j)
+static enum spool_status read_lines(struct spool_job *j)
 {
         struct spool_record *record = j->records;
 
@@ -121,12 +134,10 @@ static enum spool_status read_chunk(struct spool_job *j)
                 if (r <= 0)
                         return r == 0 ? SPOOL_OK : (enum spool_status) - r;
                 if (!whole) {
-                        enum spool_status status = spool_file_keep_damaged(&j->file, record->id);
+                        enum spool_status status = keep_damaged(j, record->id);
 
                         if (status != SPOOL_OK)
-                                return status == SPOOL_FULL ? SPOOL_FAILED : status;
-                        j->damaged++;
-                        j->damaged_bytes += j->text.len;
+                                return status;
                         continue;
                 }
                 j->cursor = record->id;
@@ -136,6 +147,16 @@ static enum spool_status read_chunk(struct spool_job *j)
                 j->records_len++;
         }
         return SPOOL_OK;
+}
+
+static enum spool_status read_chunk(struct spool_job *j)
+{
+        enum spool_status status = spool_file_begin_reading(&j->file);
+
+        if (status == SPOOL_OK)
+                status = read_lines(j);
+        spool_file_end_reading(&j->file);
+        return status;
 }
 
 static void do_job(struct spool_job *j)

@@ -16,6 +16,16 @@ static int64_t hash_of(const struct spool_record *r)
         return (int64_t)XXH3_64bits_withSeed(r->text.ptr, r->text.len, (uint64_t)r->received_us ^ r->receipt);
 }
 
+enum spool_status spool_file_begin_reading(struct spool_file *f)
+{
+        return spool_sql_execute(f, "BEGIN");
+}
+
+void spool_file_end_reading(struct spool_file *f)
+{
+        spool_file_roll_back(f);
+}
+
 int spool_file_next(struct spool_file *f, int64_t id, struct buf *text, struct spool_record *ret,
                     bool *ret_whole)
 {

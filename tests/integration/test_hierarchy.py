@@ -63,6 +63,17 @@ class Upserts(Hierarchy):
         self.assertEqual(self.d.send(again).counts(), (1, 0, 1, 0))
         self.assertEqual(self.times(), before)
 
+    def test_unchanged_objects_are_only_read(self):
+        """A trigger before INSERT also fires for rows that are there already."""
+        self.d.send(account(self.connection), *TREE)
+        self.db.execute("CREATE SEQUENCE tried; CREATE FUNCTION count_try() RETURNS trigger LANGUAGE plpgsql AS "
+                        "'BEGIN PERFORM nextval(''tried''); RETURN NEW; END'; "
+                        "CREATE TRIGGER t BEFORE INSERT ON ad_objects FOR EACH ROW EXECUTE FUNCTION count_try()")
+        self.assertEqual(self.d.send(*TREE).counts(), (3, 0, 3, 0))
+        self.assertEqual(self.db.value("SELECT is_called FROM tried"), "f")
+        self.assertEqual(self.d.send(*TREE, ad_object("new")).counts(), (4, 1, 3, 0))
+        self.assertEqual(self.db.value("SELECT last_value FROM tried"), "1")
+
     def test_each_changed_field_is_written_and_updates_updated_at(self):
         self.d.send(account(self.connection), *TREE, ad_object("s2", "AD_SET", "c1"))
         before = {row["id"]: row for row in self.times()}

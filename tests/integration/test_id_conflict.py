@@ -86,6 +86,32 @@ class IdConflict(TestCase):
         self.assertEqual(replies.codes(), {n + 1: "id_conflict" for n in range(1500) if n % 100 == 7})
         self.assertEqual(replies.counts(), (1500, 0, 1485, 15))
 
+    def test_some_new_rows_among_known_ones(self):
+        """After batches of known rows, rows are compared before the others are inserted."""
+        known = [given(5000 + n, amountCents=n, metrics={"n": n}) for n in range(300)]
+        self.assertEqual(self.d.send(*known).counts(), (300, 300, 0, 0))
+        for start in (6000, 7000):
+            new = [given(start + n, amountCents=n) for n in range(20)]
+            changed = given(5003, amountCents=-1)
+            replies = self.d.send(*known, changed, *new, new[4], given(start + 5, amountCents=-1))
+            self.assertEqual(replies.codes(), {301: "id_conflict", 323: "id_conflict"})
+            self.assertEqual(replies.counts(), (323, 20, 301, 2))
+        self.assertEqual(self.d.send(*numbered(300, 1000)).counts(), (300, 300, 0, 0))
+        self.assertEqual(self.db.count(), 640)
+
+    def test_the_first_and_the_last_moment(self):
+        """Resent in batches of their own: the bounds of the comparison may be in a year that no literal holds."""
+        for when in "0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999-14:00":
+            with self.subTest(when=when):
+                line = given(77, collectedAt=when)
+                first = self.d.send(line)
+                if first.codes():
+                    self.assertEqual(set(first.codes().values()), {"bad_value"})
+                    continue
+                for _ in range(3):
+                    self.assertEqual(self.d.send(line).counts(), (1, 0, 1, 0))
+                self.assertEqual(self.d.send(line | {"amountCents": 7}).codes(), {1: "id_conflict"})
+
 
 if __name__ == "__main__":
     unittest.main()

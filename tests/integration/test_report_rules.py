@@ -102,6 +102,10 @@ class Levels(Rules):
         self.assertEqual(self.rows(), [("a1", None, 300), ("a2", None, 200), ("c1", "not attributed to ads", 200),
                                        ("s1", "not attributed to ads", 200), ("s2", None, 100)])
 
+    def test_an_ad_in_another_currency(self):
+        self.send(spent("c1", 1000, currency="USD"), spent("a1", 600, currency="USD"), spent("a2", 370, currency="EUR"))
+        self.assertEqual(self.rows(), [("a1", None, 600), ("a2", None, 370)])
+
     def test_campaigns_without_ads(self):
         self.send(spent("c2", 1000), spent("c1", 5), spent("c1", 7, day=2))
         self.assertEqual(self.rows(days=DAY), [("c2", None, 1000), ("c1", None, 5)])

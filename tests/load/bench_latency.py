@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from statistics import median
 
-from bench_data import LOAD, Data, run_tool
+from bench_data import Data, run_tool
 from bench_report import markdown, microseconds, thousands, wal_text
 from bench_ways import DaemonWay, Run, cpu_of
 from client import Latency
@@ -27,17 +27,16 @@ def records_of(rate: int, most: int) -> int:
 
 
 class PacedWay(DaemonWay):
-    """The daemon, fed at a steady rate by replay."""
+    """The daemon, fed at a steady rate."""
 
     rate = 0
 
     def run(self, data: Data) -> Run:
         assert self.daemon
         before = cpu_of(self.daemon.process.pid)
-        result = json.loads(run_tool(LOAD / "replay", "--socket", self.daemon.socket, "--connections", self.connections,
-                                     "--rate", self.rate, "--quiet", "--json", "-", data.lines))
+        result = json.loads(run_tool(self.tools / "blast", self.daemon.socket, self.connections, data.lines, self.rate))
         self.memory_peak = max(self.memory_peak, self.daemon.memory_peak())
-        return Run(result["stored"], result["seconds"], cpu_of(self.daemon.process.pid) - before,
+        return Run(result["stored"], result["seconds"], cpu_of(self.daemon.process.pid) - before, result["cpu_seconds"],
                    latency_ms=result["latency_ms"])
 
 

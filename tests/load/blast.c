@@ -1,12 +1,13 @@
-/* Sends a file of JSON lines to the daemon over several connections, as fast as it takes them, and reads the
- * acks. The same conversation as that of replay, which says more about it and can do more; this one costs so
- * little that the daemon and the server have the machine for themselves.
+/* Sends a file of JSON lines to the daemon over several connections, as fast as it takes them or at a rate, and
+ * reads the acks. The same conversation as that of replay, which says more about it and can do more; this one
+ * costs so little that the daemon and the server have the machine for themselves.
  *
- *   blast SOCKET CONNECTIONS LINES
+ *   blast SOCKET CONNECTIONS LINES [RATE]
  *
- * Pieces of whole lines go, in the file's order, to whatever connection has room. Latency is the time from
- * the moment when a line's piece began to be sent to the ack that covers it. Prints what became of the lines;
- * exit status 1 where some are not settled. */
+ * Pieces of whole lines go, in the file's order, to whatever connection has room. At a RATE, in lines per
+ * second over all connections, each line is a piece, and the connections take turns. Latency is the time from
+ * the moment when a line's piece began to be sent, or was due, to the ack that covers it. Prints what became of
+ * the lines; exit status 1 where some are not settled. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -16,6 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -33,7 +35,7 @@ struct piece {
         struct slice bytes;
         uint64_t lines;
         uint64_t last; /* the number of its last line on its connection */
-        double at;     /* when it began to be sent */
+        double at;     /* when it began to be sent, or was due */
         struct piece *next;
 };
 
@@ -58,6 +60,9 @@ struct blast {
         size_t connections_len;
         size_t open;
         int epoll;
+        double rate; /* lines per second; 0: as fast as the daemon takes them */
+        int timer;   /* of the line that is due next */
+        double began;
         uint64_t latency[LATENCY_STEPS]; /* lines, by latency_step */
         double latency_max;
 };
@@ -105,12 +110,12 @@ static double latency_quantile(const struct blast *b, double quantile)
 
 /* --- sending --- */
 
-static struct piece cut(struct slice rest)
+static struct piece cut(struct slice rest, size_t max)
 {
         struct piece piece = {.bytes = {rest.ptr, 0}};
         struct slice line;
 
-        while (piece.bytes.len < PIECE_BYTES && mapped_line(&rest, &line)) {
+        while (piece.bytes.len < max && mapped_line(&rest, &line)) {
                 piece.lines++;
                 piece.bytes.len = (size_t)(rest.ptr - piece.bytes.ptr);
         }
@@ -119,26 +124,31 @@ static struct piece cut(struct slice rest)
 
 static void cut_all(struct blast *b, struct slice lines)
 {
-        b->pieces = malloc((lines.len / PIECE_BYTES + 1) * sizeof(*b->pieces));
-        if (!b->pieces)
-                die("memory");
-        while (lines.len > 0) {
-                struct piece piece = cut(lines);
+        size_t room = 0;
 
+        while (lines.len > 0) {
+                struct piece piece = cut(lines, b->rate > 0 ? 1 : PIECE_BYTES);
+
+                if (b->pieces_len == room) {
+                        room = room * 2 + 1024;
+                        b->pieces = realloc(b->pieces, room * sizeof(*b->pieces));
+                        if (!b->pieces)
+                                die("memory");
+                }
                 b->pieces[b->pieces_len++] = piece;
                 lines.ptr += piece.bytes.len;
                 lines.len -= piece.bytes.len;
         }
 }
 
-static void begin_piece(struct blast *b, struct connection *c)
+static void begin_piece(struct blast *b, struct connection *c, double at)
 {
         struct piece *piece = &b->pieces[b->next++];
 
         c->sent += piece->lines;
         c->out = piece->bytes;
         piece->last = c->sent;
-        piece->at = seconds(CLOCK_MONOTONIC);
+        piece->at = at;
         *c->unacked_end = piece;
         c->unacked_end = &piece->next;
 }
@@ -154,22 +164,95 @@ static void half_close(struct blast *b, struct connection *c)
                 die("shutdown");
 }
 
-static void send_pieces(struct blast *b, struct connection *c)
+/* Returns false if the socket has no more room. */
+static bool send_out(struct connection *c)
 {
-        while (c->out.len > 0 || b->next < b->pieces_len) {
-                ssize_t sent;
+        while (c->out.len > 0) {
+                ssize_t sent = send(c->fd, c->out.ptr, c->out.len, MSG_NOSIGNAL);
 
-                if (c->out.len == 0)
-                        begin_piece(b, c);
-                sent = send(c->fd, c->out.ptr, c->out.len, MSG_NOSIGNAL);
                 if (sent < 0 && errno == EAGAIN)
-                        return;
+                        return false;
                 if (sent < 0)
                         die("sending");
                 c->out.ptr += sent;
                 c->out.len -= (size_t)sent;
         }
-        half_close(b, c);
+        return true;
+}
+
+static void send_pieces(struct blast *b, struct connection *c)
+{
+        while (send_out(c)) {
+                if (b->next == b->pieces_len) {
+                        half_close(b, c);
+                        return;
+                }
+                begin_piece(b, c, seconds(CLOCK_MONOTONIC));
+        }
+}
+
+/* --- at a rate --- */
+
+static double next_due(const struct blast *b)
+{
+        return b->began + (double)b->next / b->rate;
+}
+
+/* Sends what is due. A connection without room holds up the others for a moment: the lines keep their order. */
+static bool send_due(struct blast *b)
+{
+        while (b->next < b->pieces_len && next_due(b) <= seconds(CLOCK_MONOTONIC)) {
+                struct connection *c = &b->connections[b->next % b->connections_len];
+
+                if (!send_out(c))
+                        return false;
+                begin_piece(b, c, next_due(b));
+                send_out(c);
+        }
+        return true;
+}
+
+static bool all_sent(struct blast *b)
+{
+        bool sent = b->next == b->pieces_len;
+
+        for (size_t i = 0; i < b->connections_len; i++)
+                sent &= send_out(&b->connections[i]);
+        return sent;
+}
+
+static void set_timer(struct blast *b, double at)
+{
+        struct itimerspec due = {.it_value = {.tv_sec = (time_t)at}};
+
+        due.it_value.tv_nsec = (long)((at - (double)due.it_value.tv_sec) * 1e9);
+        if (timerfd_settime(b->timer, TFD_TIMER_ABSTIME, &due, NULL) < 0)
+                die("timer");
+}
+
+static void on_timer(struct blast *b)
+{
+        bool room = send_due(b);
+        double soon = seconds(CLOCK_MONOTONIC) + 1e-3;
+
+        if (all_sent(b)) {
+                for (size_t i = 0; i < b->connections_len; i++)
+                        half_close(b, &b->connections[i]);
+                set_timer(b, soon + 1e6);
+                return;
+        }
+        set_timer(b, room && b->next < b->pieces_len ? next_due(b) : soon);
+}
+
+static void open_timer(struct blast *b)
+{
+        struct epoll_event event = {.events = EPOLLIN};
+
+        b->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+        if (b->timer < 0 || epoll_ctl(b->epoll, EPOLL_CTL_ADD, b->timer, &event) < 0)
+                die("timer");
+        b->began = seconds(CLOCK_MONOTONIC);
+        set_timer(b, b->began);
 }
 
 /* --- replies --- */
@@ -238,7 +321,7 @@ static void receive(struct blast *b, struct connection *c)
 static void open_connection(struct blast *b, struct connection *c, const char *path)
 {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
-        struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data = {.ptr = c}};
+        struct epoll_event event = {.events = EPOLLIN | (b->rate > 0 ? 0 : EPOLLOUT), .data = {.ptr = c}};
 
         if (strlen(path) >= sizeof(address.sun_path)) {
                 errno = ENAMETOOLONG;
@@ -265,6 +348,10 @@ static void run(struct blast *b)
                 for (int i = 0; i < len; i++) {
                         struct connection *c = events[i].data.ptr;
 
+                        if (!c) {
+                                on_timer(b);
+                                continue;
+                        }
                         if (events[i].events & EPOLLOUT && !c->half_closed)
                                 send_pieces(b, c);
                         if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
@@ -316,9 +403,10 @@ int main(int argc, char **argv)
         double cpu;
         bool settled;
 
-        b.connections_len = argc == 4 ? strtoul(argv[2], NULL, 10) : 0;
-        if (b.connections_len < 1) {
-                fprintf(stderr, "Usage: blast SOCKET CONNECTIONS LINES\n");
+        b.connections_len = argc == 4 || argc == 5 ? strtoul(argv[2], NULL, 10) : 0;
+        b.rate = argc == 5 ? strtod(argv[4], NULL) : 0;
+        if (b.connections_len < 1 || b.rate < 0) {
+                fprintf(stderr, "Usage: blast SOCKET CONNECTIONS LINES [RATE]\n");
                 return 2;
         }
         if (!mapped_file(argv[3], &lines))
@@ -334,6 +422,8 @@ int main(int argc, char **argv)
 
         began = seconds(CLOCK_MONOTONIC);
         cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+        if (b.rate > 0)
+                open_timer(&b);
         run(&b);
         settled = print_result(&b, seconds(CLOCK_MONOTONIC) - began, seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu);
         free(b.pieces);

@@ -150,8 +150,9 @@ enum { VARIANTS = 6 }; /* of an answer without an error; 0 is the expected one *
 
 static struct pg_result merged(const struct writer *w, unsigned variant)
 {
-        struct pg_result res = fake_done((int64_t)w->batch->len);
-        size_t rows = variant == 1 ? 0 : variant == 2 ? 1 : w->batch->len;
+        size_t asked = w->fates.asked_len;
+        struct pg_result res = fake_done((int64_t)asked);
+        size_t rows = variant == 1 ? 0 : variant == 2 ? 1 : asked;
 
         for (size_t i = 0; i < rows; i++) {
                 fake_row(&res);
@@ -244,6 +245,7 @@ static struct pg_result success(const struct writer *w, unsigned variant)
                 return text(variant == 1 ? "t" : "f");
         case WRITER_MERGE:
                 return merged(w, variant);
+        case WRITER_KNOWN:
         case WRITER_COMPARE:
                 return compared(w, variant, false);
         case WRITER_ELSEWHERE:
@@ -271,8 +273,8 @@ static struct pg_result failure(unsigned n)
 static bool is_lie(const struct writer *w, unsigned variant)
 {
         if (w->state == WRITER_MERGE)
-                return (variant == 3 && w->batch->len > 1) || variant == 4 || variant == 5;
-        if (w->state == WRITER_COMPARE || w->state == WRITER_ELSEWHERE)
+                return (variant == 3 && w->fates.asked_len > 1) || variant == 4 || variant == 5;
+        if (w->state == WRITER_KNOWN || w->state == WRITER_COMPARE || w->state == WRITER_ELSEWHERE)
                 return variant == 3;
         return false;
 }
