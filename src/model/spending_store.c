@@ -127,17 +127,18 @@ const char spending_merge_ids_sql[] =
                   ") AS i WHERE i.n = i.first_n AND (SELECT count(*) FROM spending s WHERE s.id = i.id) = 0");
 
 /* clang-format off */
-#define VALUES_SQL(row, metrics) \
-        "ROW(" row ".ad_object_id, " row ".period_start, " row ".period_end, " row ".amount_cents, " \
-        row ".currency::text, " row ".impressions, " row ".clicks, " row ".conversions, " metrics ")"
+#define SAME(column) "s." column " IS NOT DISTINCT FROM u." column " AND "
 
-/* If several rows have the id, one equal row is enough. Rows whose bytes are equal (*=, "record image"
- * operator) need no conversion of metrics to text. */
-#define COMPARE_SQL(which) \
-        "SELECT u.n::int4, (SELECT bool_or(" \
-        VALUES_SQL("s", "s.metrics") "::record OPERATOR(pg_catalog.*=) " VALUES_SQL("u", "u.metrics") "::record OR " \
-        VALUES_SQL("s", "s.metrics::text") " IS NOT DISTINCT FROM " VALUES_SQL("u", "u.metrics::text") \
-        ") FROM spending s WHERE s.id = u.id" which ") FROM " GIVEN_SQL
+/* Metrics whose bytes are equal (*=, "record image" operator) need no conversion to text. */
+#define SAME_SQL \
+        SAME("ad_object_id") SAME("period_start") SAME("period_end") SAME("amount_cents") \
+        "s.currency COLLATE \"C\" IS NOT DISTINCT FROM u.currency AND " \
+        SAME("impressions") SAME("clicks") SAME("conversions") \
+        "(ROW(s.metrics)::record OPERATOR(pg_catalog.*=) ROW(u.metrics)::record " \
+        "OR s.metrics::text IS NOT DISTINCT FROM u.metrics::text)"
+
+#define COMPARE_SQL(found, which) \
+        "SELECT u.n::int4, (SELECT " found "(" SAME_SQL ") FROM spending s WHERE s.id = u.id" which ") FROM " GIVEN_SQL
 /* clang-format on */
 
 /* A bound may lie in a year that no literal can hold, by the offset that the client gave. */
@@ -156,8 +157,8 @@ static void format_bound(int64_t us, const char *beyond, char ret_text[RFC3339_T
  * good as the primary key. */
 void spending_compare(struct buf *out, int64_t first_us, int64_t last_us)
 {
-        static const char text[] = COMPARE_SQL(" AND s.collected_at BETWEEN '%s' AND '%s' "
-                                               "AND s.collected_at - u.collected_at = '0'::interval");
+        static const char text[] = COMPARE_SQL("", " AND s.collected_at BETWEEN '%s' AND '%s' "
+                                                   "AND s.collected_at - u.collected_at = '0'::interval");
         char first[RFC3339_TEXT_BYTES];
         char last[RFC3339_TEXT_BYTES];
 
@@ -168,7 +169,8 @@ void spending_compare(struct buf *out, int64_t first_us, int64_t last_us)
                                     sizeof(text) + sizeof(first) + sizeof(last), text, first, last);
 }
 
-const char spending_compare_ids_sql[] = COMPARE_SQL("");
+/* If several rows have the id, one equal row is enough. */
+const char spending_compare_ids_sql[] = COMPARE_SQL("bool_or", "");
 
 /* --- probe --- */
 

@@ -66,7 +66,7 @@ class Upserts(Hierarchy):
     def test_unchanged_objects_are_only_read(self):
         """A trigger before INSERT also fires for rows that are there already."""
         self.d.send(account(self.connection), *TREE)
-        self.db.execute("CREATE SEQUENCE tried; CREATE FUNCTION count_try() RETURNS trigger LANGUAGE plpgsql AS "
+        self.db.execute("CREATE SEQUENCE tried; CREATE FUNCTION count_try() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS "
                         "'BEGIN PERFORM nextval(''tried''); RETURN NEW; END'; "
                         "CREATE TRIGGER t BEFORE INSERT ON ad_objects FOR EACH ROW EXECUTE FUNCTION count_try()")
         self.assertEqual(self.d.send(*TREE).counts(), (3, 0, 3, 0))
