@@ -3,7 +3,7 @@
 --
 --     psql -v ON_ERROR_STOP=1 -v role=boris_ingestd -f role.sql DATABASE
 --
--- `migrate`, `connection create` and `connection delete` are for the owner. As the role itself: run, check, hierarchy, report,
+-- `migrate`, `connection create`, `update` and `delete` are for the owner. As the role itself: run, check, hierarchy, report,
 -- `connection list`.
 SELECT format('CREATE ROLE %I LOGIN', :'role') WHERE to_regrole(format('%I', :'role')) IS NULL \gexec
 
@@ -15,6 +15,7 @@ GRANT SELECT, INSERT (platform_connection_id, external_id, name, currency, timez
 GRANT SELECT, INSERT (id, ad_account_id, external_id, type, name, status, parent_id, platform_data),
       UPDATE (type, name, status, parent_id, platform_data, updated_at) ON ad_objects TO :"role";
 GRANT SELECT, INSERT ON spending TO :"role";
+GRANT SELECT ON boris_ingestd_connection_labels TO :"role";
 -- for boris-ingestd-relay
 GRANT SELECT, INSERT, UPDATE ON boris_ingestd_relay TO :"role";
 

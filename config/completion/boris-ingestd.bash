@@ -38,7 +38,7 @@ _boris_ingestd()
         --by) candidates="account platform campaign object" ;;
         --format) candidates="table csv json" ;;
         --bucket) candidates="1h 1d 1w 1mon" ;;
-        --id | --field | --account | --object | --connection | --from | --to | --tcp | --retry | --from-line | --url | =) return ;;
+        --id | --label | --field | --account | --object | --connection | --from | --to | --tcp | --retry | --from-line | --url | =) return ;;
         esac
         if [ -n "$candidates" ]; then
                 mapfile -t COMPREPLY < <(compgen -W "$candidates" -- "$cur")
@@ -50,9 +50,9 @@ _boris_ingestd()
         migrate) candidates="--status" ;;
         check) candidates="--config-only --format" ;;
         connection) candidates="create update show reencrypt list delete" ;;
-        "connection create") candidates="META GOOGLE_ADS TIKTOK --id --file" ;;
-        "connection create "*) candidates="--id --file" ;;
-        "connection update"*) candidates="--file" ;;
+        "connection create") candidates="META GOOGLE_ADS TIKTOK --id --label --file" ;;
+        "connection create "*) candidates="--id --label --file" ;;
+        "connection update"*) candidates="--label --file" ;;
         "connection show"*) candidates="--to-terminal" ;;
         "connection list") candidates="--format" ;;
         "connection delete"*) candidates="--yes" ;;

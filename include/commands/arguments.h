@@ -10,6 +10,7 @@ enum { ARGUMENTS_OVERRIDES_MAX = 64 };
 #define OPTION_MAP(X)                                                                                        \
         X(ID, "id", "UUID", "create the connection with this id")                                            \
         X(FILE, "file", "FILE", "read FILE")                                                                 \
+        X(LABEL, "label", "TEXT", "a name for people, up to 80 characters; an empty one removes it")         \
         X(TO_TERMINAL, "to-terminal", NULL, "print even if standard output is a terminal")                   \
         X(YES, "yes", NULL, "do not ask")                                                                    \
         X(CONFIG_ONLY, "config-only", NULL, "check the configuration alone, without the database")           \

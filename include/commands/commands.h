@@ -24,12 +24,14 @@ int command_migrate(const struct config *config, bool status_only);
 int command_check(const struct config *config, bool config_only, const char *format);
 
 /* Reads a JSON object of credentials from @file, or from standard input if NULL; prints the uuid of the new
- * platform connection. @id may be NULL. */
+ * platform connection. @id and @label may be NULL. */
 int command_connection_create(const struct config *config, const char *platform, const char *id,
-                              const char *file);
+                              const char *label, const char *file);
 
-/* Replaces the credentials of connection @id; reads them as create does. */
-int command_connection_update(const struct config *config, const char *id, const char *file);
+/* Changes connection @id: its label unless @label is NULL, "" to remove it; and its credentials, read as create
+ * does, unless only a label is given. */
+int command_connection_update(const struct config *config, const char *id, const char *label,
+                              const char *file);
 
 /* Prints the credentials of connection @id; onto a terminal only with --to-terminal. */
 int command_connection_show(const struct config *config, const char *id, bool to_terminal);

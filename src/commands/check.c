@@ -16,9 +16,11 @@
 #include "commands/secrets.h"
 #include "commands/table.h"
 #include "model/catalogue.h"
+#include "model/connection_label.h"
 #include "model/fits.h"
 #include "model/inspect.h"
 #include "model/migration.h"
+#include "model/own_table.h"
 #include "model/pooler.h"
 #include "model/report.h"
 #include "server/access.h"
@@ -124,6 +126,19 @@ static void check_connections(struct check *c, const struct config *config)
                 report(c, true, "connections: the daemon uses up to %u", needed);
 }
 
+static void check_own_tables(struct check *c)
+{
+        for (size_t i = 0; i < own_tables_len; i++) {
+                bool exists;
+
+                if (own_table_exists(&c->db, &own_tables[i], &exists) != 0)
+                        report_error(c, own_tables[i].name);
+                else if (!exists)
+                        report(c, false, "table %s is missing: run boris-ingestd migrate",
+                               own_tables[i].name);
+        }
+}
+
 static void check_migrations(struct check *c)
 {
         struct migration_list list;
@@ -150,8 +165,10 @@ static void check_migrations(struct check *c)
                                 "version",
                                 name);
         }
-        if (ok)
+        if (ok) {
                 report(c, true, "migrations: all %zu applied", list.len);
+                check_own_tables(c);
+        }
         migration_list_deinit(&list);
 }
 
@@ -260,52 +277,55 @@ static void load_keys(const struct config *config, struct jwk_set *ret)
 }
 
 static void report_row(struct check *c, const struct config *config, enum secrets_keeping keeping,
-                       const char *id, const char *kid)
+                       const char *connection, const char *kid)
 {
         const char *mood = config->credentials.require ? "" : "warning: ";
 
         if (keeping == SECRETS_PLAIN)
                 report(c, !config->credentials.require,
                        "%scredentials: those of connection %s are plain: run boris-ingestd connection reencrypt",
-                       mood, id);
+                       mood, connection);
         else if (keeping == SECRETS_OLD)
                 report(c, true,
                        "warning: credentials: those of connection %s are encrypted with the old key %s: run boris-ingestd "
                        "connection reencrypt",
-                       id, kid);
+                       connection, kid);
         else if (keeping == SECRETS_FOREIGN)
                 report(c, false,
                        "credentials: those of connection %s are encrypted with key %s, which credentials.key_file lacks",
-                       id, kid[0] ? kid : "without a kid");
+                       connection, kid[0] ? kid : "without a kid");
 }
 
 /* Which rows are not encrypted with the current key. Without keys nobody wants that, unless they are required. */
 static void check_credentials(struct check *c, const struct config *config)
 {
         struct platform_connection_keepings all;
+        struct connection_labels labels = {0};
         struct jwk_set keys;
         size_t good = 0;
 
         if (!config->credentials.key_file[0] && !config->credentials.require)
                 return;
         load_keys(config, &keys);
-        if (platform_connection_keepings(&c->db, &all) != 0)
+        if (platform_connection_keepings(&c->db, &all) != 0 || connection_labels_read(&c->db, &labels) != 0)
                 report_error(c, "credentials");
         else if (!all.permitted)
                 report(c, true, "credentials: not looked at: this role may not read them");
         for (size_t i = 0; i < all.len; i++) {
-                char id[UUID_TEXT_LEN + 1];
+                char connection[UUID_TEXT_LEN + CONNECTION_LABEL_BYTES];
                 char kid[JWK_KID_BYTES];
                 enum secrets_keeping keeping = secrets_keeping(&keys, &all.rows[i], kid);
 
-                uuid_format(&all.rows[i].id, id);
-                report_row(c, config, keeping, id, kid);
+                uuid_format(&all.rows[i].id, connection);
+                connection_labels_quote(&labels, &all.rows[i].id, connection + UUID_TEXT_LEN);
+                report_row(c, config, keeping, connection, kid);
                 good += keeping == SECRETS_CURRENT;
         }
         if (all.permitted && good == all.len)
                 report(c, true, "credentials: all of %zu connections are encrypted with the current key",
                        good);
         platform_connection_keepings_deinit(&all);
+        connection_labels_deinit(&labels);
         jwk_set_deinit(&keys);
 }
 

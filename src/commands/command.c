@@ -11,6 +11,7 @@
 #include "base/visible.h"
 #include "model/ad_object.h"
 #include "model/connect_fault.h"
+#include "model/connection_label.h"
 #include "pg/sqlstate.h"
 #include "wire/reply.h"
 
@@ -90,6 +91,15 @@ int command_open_database(struct db *db, const struct config *config)
                             command_connect_advice(db));
 }
 
+int command_check_label(const char *label)
+{
+        if (!label || connection_label_valid(label))
+                return 0;
+        return command_fail(
+                USAGE, "--label must be at most %d characters, all of them visible; see boris-ingestd --help",
+                CONNECTION_LABEL_MAX);
+}
+
 int command_read_account(const struct account_options *options, struct command_account *ret)
 {
         *ret = (struct command_account){
@@ -109,23 +119,48 @@ int command_read_account(const struct account_options *options, struct command_a
         return 0;
 }
 
+/* Names the connections between which the user must choose, the first few of them. */
+static int fail_ambiguous(struct db *db, const struct ad_account_list *accounts)
+{
+        enum { NAMED_MAX = 8, NAME_BYTES = 32 + UUID_TEXT_LEN + CONNECTION_LABEL_BYTES };
+        char text[NAMED_MAX * NAME_BYTES] = "";
+        struct connection_labels labels;
+        size_t len = 0;
+
+        if (connection_labels_read(db, &labels) != 0)
+                return command_fail_db(db, "cannot read the labels");
+        for (size_t i = 0; i < accounts->len && i < NAMED_MAX; i++) {
+                const struct ad_account *a = &accounts->rows[i];
+                char id[UUID_TEXT_LEN + 1];
+                char label[CONNECTION_LABEL_BYTES];
+
+                uuid_format(&a->platform_connection_id, id);
+                connection_labels_quote(&labels, &a->platform_connection_id, label);
+                len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s connection %s%s", i ? ", " : "",
+                                        platform_name(a->platform), id, label);
+        }
+        connection_labels_deinit(&labels);
+        return command_fail(
+                FAILED, "%zu ad accounts have this id: on %s%s (choose one with --platform or --connection)",
+                accounts->len, text, accounts->len > NAMED_MAX ? ", ..." : "");
+}
+
 static int find_one_account(struct db *db, const struct command_account *asked, struct ad_account_list *ret)
 {
-        size_t found;
+        int status;
 
         if (ad_account_find_external(db, slice_str(asked->external_id),
                                      asked->has_platform ? &asked->platform : NULL,
                                      asked->has_connection ? &asked->connection : NULL, ret) != 0)
                 return command_fail_db(db, "cannot look up the ad account");
-        found = ret->len;
-        if (found == 1)
+        if (ret->len == 1)
                 return 0;
+        status = ret->len > 0
+                         ? fail_ambiguous(db, ret)
+                         : command_fail(FAILED,
+                                        "no such ad account (check --account, --platform and --connection)");
         ad_account_list_deinit(ret);
-        if (found == 0)
-                return command_fail(FAILED,
-                                    "no such ad account (check --account, --platform and --connection)");
-        return command_fail(
-                FAILED, "%zu ad accounts have this id (choose one with --platform or --connection)", found);
+        return status;
 }
 
 int command_find_account(struct db *db, const struct command_account *asked, struct ad_account_list *ret,

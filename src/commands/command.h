@@ -40,6 +40,9 @@ const char *command_connect_advice(const struct db *db);
 /* Returns 0, or FAILED after printing the error; the caller closes @db in either case. */
 int command_open_database(struct db *db, const struct config *config);
 
+/* Returns 0, or USAGE after printing the error; a NULL @label is none. */
+int command_check_label(const char *label);
+
 /* The account and object that a command is about. */
 struct command_account {
         const char *external_id; /* NULL: all */

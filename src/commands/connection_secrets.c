@@ -1,4 +1,4 @@
-/* Credentials of platform connections: shown, replaced, and moved to another key. */
+/* Platform connections: updated, and their credentials shown and moved to another key. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,10 +8,11 @@
 #include "base/err.h"
 #include "commands/command.h"
 #include "commands/secrets.h"
+#include "model/connection_label.h"
 
 /* --- update --- */
 
-static int store(struct db *db, const struct uuid *id, struct slice credentials)
+static int store_credentials(struct db *db, const struct uuid *id, struct slice credentials)
 {
         char text[UUID_TEXT_LEN + 1];
         int err = platform_connection_update(db, id, credentials);
@@ -25,27 +26,59 @@ static int store(struct db *db, const struct uuid *id, struct slice credentials)
         return err ? command_fail_db(db, "cannot store the credentials") : DONE;
 }
 
-int command_connection_update(const struct config *config, const char *id, const char *file)
+static int store_label(struct db *db, const struct uuid *id, const char *label)
 {
-        struct jwk_set keys;
+        char text[UUID_TEXT_LEN + 1];
+        int err = connection_label_set(db, id, slice_str(label));
+
+        uuid_format(id, text);
+        if (err == ERR_NOT_FOUND)
+                return command_fail(FAILED, "no connection %s (see boris-ingestd connection list)", text);
+        return err ? command_fail_db(db, "cannot store the label") : DONE;
+}
+
+/* Stores both or nothing. No @credentials, no @label: they stay as they are. */
+static int update(struct db *db, const struct uuid *id, struct slice credentials, const char *label)
+{
+        int status = DONE;
+
+        if (db_run(db, "BEGIN") != 0)
+                return command_fail_db(db, "cannot change the connection");
+        if (credentials.ptr)
+                status = store_credentials(db, id, credentials);
+        if (status == DONE && label)
+                status = store_label(db, id, label);
+        if (status == DONE && db_run(db, "COMMIT") != 0)
+                status = command_fail_db(db, "cannot change the connection");
+        return status;
+}
+
+int command_connection_update(const struct config *config, const char *id, const char *label,
+                              const char *file)
+{
+        bool wants_credentials = file || !label;
+        struct jwk_set keys = {0};
         struct buf input = {0};
         struct buf stored = {0};
         struct uuid uuid;
         struct db db = {0};
-        int status;
+        int status = command_check_label(label);
 
+        if (status)
+                return status;
         if (!uuid_parse(slice_str(id), &uuid))
                 return command_fail(USAGE, "ID must be a UUID; see boris-ingestd --help");
         secrets_hide();
-        status = secrets_load_keys(config, &keys);
-        if (status == 0)
+        if (wants_credentials)
+                status = secrets_load_keys(config, &keys);
+        if (status == 0 && wants_credentials)
                 status = secrets_read(file, &input);
-        if (status == 0)
+        if (status == 0 && wants_credentials)
                 secrets_put(&keys, &uuid, (struct slice){input.data, input.len}, &stored);
         if (status == 0)
                 status = command_open_database(&db, config);
         if (status == 0)
-                status = store(&db, &uuid, (struct slice){stored.data, stored.len});
+                status = update(&db, &uuid, (struct slice){stored.data, stored.len}, label);
         db_close(&db);
         secrets_wipe(&input);
         secrets_wipe(&stored);
@@ -163,7 +196,7 @@ static int rotate_row(struct rotation *r, const struct platform_connection_secre
                 } else {
                         r->old += kid[0] != '\0';
                         secrets_put(r->keys, &row->id, (struct slice){plain.data, plain.len}, &stored);
-                        status = store(r->db, &row->id, (struct slice){stored.data, stored.len});
+                        status = store_credentials(r->db, &row->id, (struct slice){stored.data, stored.len});
                 }
         }
         secrets_wipe(&plain);

@@ -30,12 +30,14 @@ static int check(const struct arguments *a, struct config *config)
 
 static int connection_create(const struct arguments *a, struct config *config)
 {
-        return command_connection_create(config, a->words[2], a->options[OPTION_ID], a->options[OPTION_FILE]);
+        return command_connection_create(config, a->words[2], a->options[OPTION_ID], a->options[OPTION_LABEL],
+                                         a->options[OPTION_FILE]);
 }
 
 static int connection_update(const struct arguments *a, struct config *config)
 {
-        return command_connection_update(config, a->words[2], a->options[OPTION_FILE]);
+        return command_connection_update(config, a->words[2], a->options[OPTION_LABEL],
+                                         a->options[OPTION_FILE]);
 }
 
 static int connection_show(const struct arguments *a, struct config *config)
@@ -189,16 +191,17 @@ static const struct command commands[] = {
          "Exit status 1 if anything is wrong; each fault is printed with what to do."},
         {{"connection", "create"},
          "PLATFORM",
-         OPTION(ID) | OPTION(FILE),
+         OPTION(ID) | OPTION(LABEL) | OPTION(FILE),
          connection_create,
          "create a platform connection, print its uuid",
          "PLATFORM is META, GOOGLE_ADS or TIKTOK. The credentials, a JSON object, are read from standard input or FILE."},
         {{"connection", "update"},
          "ID",
-         OPTION(FILE),
+         OPTION(LABEL) | OPTION(FILE),
          connection_update,
-         "replace the credentials of a platform connection",
-         "The credentials, a JSON object, are read from standard input or FILE."},
+         "change a platform connection's credentials or label",
+         "The credentials, a JSON object, are read from standard input or FILE (-: standard input). With --label and without "
+         "--file they stay as they are."},
         {{"connection", "show"},
          "ID",
          OPTION(TO_TERMINAL),
@@ -241,7 +244,8 @@ static const struct command commands[] = {
          OPTION(URL) | OPTION(ONCE),
          top,
          "live view of the daemon; press q to quit",
-         "Keys: q quits, s sorts the clients by lag, lines, rejected, age or name; arrows, PgUp, PgDn, g and G scroll them."},
+         "Keys: q quits, s sorts the clients by lag, lines, rejected, age or name; arrows, PgUp, PgDn, g and G scroll them; Tab "
+         "scrolls the sections [client NAME] instead."},
         {{"rejects", "list"},
          "FILE",
          REJECT_OPTIONS | OPTION(FORMAT),

@@ -8,6 +8,7 @@
 #include "commands/command.h"
 #include "commands/table.h"
 #include "model/ad_object.h"
+#include "model/connection_label.h"
 
 enum { INDENT = 2, OBJECT_BYTES = 600 };
 
@@ -18,14 +19,20 @@ static const struct table_column columns[] = {
 
 /* For programs. */
 static const struct table_column plain_columns[] = {
-        {"platform", TABLE_KEEP, false},       {"connection", TABLE_KEEP, false},
-        {"account", TABLE_KEEP, false},        {"object", TABLE_KEEP, false},
-        {"depth", TABLE_KEEP, true},           {"type", TABLE_KEEP, false},
-        {"status", TABLE_KEEP, false},         {"records", TABLE_KEEP, true},
-        {"last_collected", TABLE_KEEP, false}, {"name", TABLE_KEEP, false},
+        {"platform", TABLE_KEEP, false},
+        {"connection", TABLE_KEEP, false},
+        {"account", TABLE_KEEP, false},
+        {"object", TABLE_KEEP, false},
+        {"depth", TABLE_KEEP, true},
+        {"type", TABLE_KEEP, false},
+        {"status", TABLE_KEEP, false},
+        {"records", TABLE_KEEP, true},
+        {"last_collected", TABLE_KEEP, false},
+        {"name", TABLE_KEEP, false},
+        {"connection_label", TABLE_KEEP, false},
 };
 
-static void add_plain_node(struct table *t, const struct ad_account *account,
+static void add_plain_node(struct table *t, const struct ad_account *account, const char *label,
                            const struct ad_object_node *node)
 {
         char connection[UUID_TEXT_LEN + 1];
@@ -41,7 +48,8 @@ static void add_plain_node(struct table *t, const struct ad_account *account,
                                ad_object_status_name(node->status),
                                records,
                                node->records ? collected : NULL,
-                               node->name};
+                               node->name,
+                               label};
 
         uuid_format(&account->platform_connection_id, connection);
         snprintf(depth, sizeof(depth), "%" PRId64, node->depth);
@@ -50,14 +58,15 @@ static void add_plain_node(struct table *t, const struct ad_account *account,
         table_add(t, cells);
 }
 
-static void print_plain(const struct ad_account *account, const struct ad_object_list *nodes,
-                        enum table_format format)
+static void print_plain(const struct ad_account *account, const struct connection_labels *labels,
+                        const struct ad_object_list *nodes, enum table_format format)
 {
+        const char *label = connection_labels_find(labels, &account->platform_connection_id);
         struct table t = {.columns = plain_columns,
                           .columns_len = sizeof(plain_columns) / sizeof(plain_columns[0])};
 
         for (size_t i = 0; i < nodes->len; i++)
-                add_plain_node(&t, account, &nodes->rows[i]);
+                add_plain_node(&t, account, label, &nodes->rows[i]);
         table_print(&t, stdout, format, NULL);
         table_deinit(&t);
 }
@@ -76,14 +85,17 @@ static void add_node(struct table *t, const struct ad_object_node *node)
         table_add(t, cells);
 }
 
-static void print(const struct ad_account *account, const struct ad_object_list *nodes)
+static void print(const struct ad_account *account, const struct connection_labels *labels,
+                  const struct ad_object_list *nodes)
 {
         struct table t = {.columns = columns, .columns_len = sizeof(columns) / sizeof(columns[0])};
         char connection[UUID_TEXT_LEN + 1];
+        char label[CONNECTION_LABEL_BYTES];
 
         uuid_format(&account->platform_connection_id, connection);
-        visible_print_line(stdout, "%s ad account %s on connection %s: %s, %s, %zu ad objects",
-                           platform_name(account->platform), account->external_id, connection,
+        connection_labels_quote(labels, &account->platform_connection_id, label);
+        visible_print_line(stdout, "%s ad account %s on connection %s%s: %s, %s, %zu ad objects",
+                           platform_name(account->platform), account->external_id, connection, label,
                            account->currency, account->timezone, nodes->len);
         for (size_t i = 0; i < nodes->len; i++)
                 add_node(&t, &nodes->rows[i]);
@@ -95,6 +107,7 @@ static int print_hierarchy(struct db *db, const struct command_account *asked, e
 {
         struct ad_account_list accounts;
         struct ad_object_list nodes = {0};
+        struct connection_labels labels = {0};
         struct uuid object;
         int status = command_find_account(db, asked, &accounts, &object);
         int err;
@@ -103,12 +116,13 @@ static int print_hierarchy(struct db *db, const struct command_account *asked, e
                 return status;
         err = asked->object ? ad_object_lineage(db, &object, &nodes)
                             : ad_object_tree(db, &accounts.rows[0].id, &nodes);
-        if (err)
+        if (err || connection_labels_read(db, &labels) != 0)
                 status = command_fail_db(db, "cannot read the hierarchy");
         else if (format == TABLE_TEXT)
-                print(&accounts.rows[0], &nodes);
+                print(&accounts.rows[0], &labels, &nodes);
         else
-                print_plain(&accounts.rows[0], &nodes, format);
+                print_plain(&accounts.rows[0], &labels, &nodes, format);
+        connection_labels_deinit(&labels);
         ad_object_list_deinit(&nodes);
         ad_account_list_deinit(&accounts);
         return status;

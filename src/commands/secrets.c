@@ -46,7 +46,8 @@ int secrets_load_keys(const struct config *config, struct jwk_set *ret)
 
 static int read_all(const char *file, struct buf *out)
 {
-        int fd = file ? open(file, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+        bool named = file && strcmp(file, "-") != 0;
+        int fd = named ? open(file, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
         ssize_t n;
 
         if (fd < 0)
@@ -60,7 +61,7 @@ static int read_all(const char *file, struct buf *out)
                 if (n > 0)
                         out->len += (size_t)n;
         } while (n > 0 && out->len <= CREDENTIALS_MAX);
-        if (file)
+        if (named)
                 close(fd);
         if (n < 0)
                 return command_fail(FAILED,

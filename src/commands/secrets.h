@@ -18,7 +18,7 @@ void secrets_hide(void);
  * caller deinitialises @ret in either case. */
 int secrets_load_keys(const struct config *config, struct jwk_set *ret);
 
-/* Reads a JSON object of credentials from @file, or from standard input if that is NULL. Returns 0, or FAILED after reporting
+/* Reads a JSON object of credentials from @file, or from standard input if that is NULL or "-". Returns 0, or FAILED after reporting
  * the error. The caller wipes the result in either case. */
 int secrets_read(const char *file, struct buf *out);
 

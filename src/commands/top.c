@@ -24,14 +24,7 @@
 #include "commands/top_view.h"
 #include "base/visible.h"
 
-enum {
-        PAGE = 10,
-        EVERYTHING = 1000000,
-        REFRESH_MS = 1000,
-        TIMEOUT_MS = 2000,
-        ADDRESS_BYTES = 300,
-        TROUBLE_BYTES = 600
-};
+enum { REFRESH_MS = 1000, TIMEOUT_MS = 2000, ADDRESS_BYTES = 300, TROUBLE_BYTES = 600 };
 
 struct top {
         char address[ADDRESS_BYTES]; /* host:port */
@@ -40,7 +33,9 @@ struct top {
         bool color;
         bool keys; /* standard input is a terminal */
         enum top_order order;
-        size_t first; /* client that is seen first */
+        enum top_list list;
+        size_t first;             /* item of the list that is seen first */
+        struct top_listed listed; /* what was seen of it */
         struct termios before;
         sigset_t signals;
         int signal_fd;
@@ -163,11 +158,12 @@ static void give_terminal_back(const struct top *t)
                 tcsetattr(STDIN_FILENO, TCSADRAIN, &t->before);
 }
 
-static void draw(const struct top *t)
+static void draw(struct top *t)
 {
         struct top_window window = {.columns = 80,
                                     .rows = 24,
                                     .order = t->order,
+                                    .list = t->list,
                                     .first = t->first,
                                     .terminal = true,
                                     .color = t->color};
@@ -178,7 +174,8 @@ static void draw(const struct top *t)
                 window.columns = size.ws_col;
                 window.rows = size.ws_row;
         }
-        top_view_put(t->status, t->trouble[0] ? t->trouble : NULL, &window, &out);
+        t->listed = top_view_put(t->status, t->trouble[0] ? t->trouble : NULL, &window, &out);
+        t->first = t->listed.first > 0 ? t->listed.first - 1 : 0;
         write_all(out.data, out.len);
         buf_deinit(&out);
 }
@@ -204,69 +201,79 @@ static bool on_signal(struct top *t)
         return info.ssi_signo == SIGTSTP || info.ssi_signo == SIGWINCH;
 }
 
-static size_t count_clients(const struct top *t)
+enum scroll { UP, DOWN, PAGE_UP, PAGE_DOWN, TOP, BOTTOM };
+
+/* Keeps the page within the list. */
+static void scroll(struct top *t, enum scroll how)
 {
-        int len = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(t->status, "connections"));
+        size_t page = t->listed.page > 0 ? t->listed.page : 1;
+        size_t last = t->listed.len > page ? t->listed.len - page : 0;
 
-        return len > 0 ? (size_t)len : 0;
-}
-
-static void scroll(struct top *t, int lines)
-{
-        size_t last = count_clients(t) > 0 ? count_clients(t) - 1 : 0;
-        size_t first = t->first < last ? t->first : last;
-
-        if (lines < 0)
-                t->first = first > (size_t)-lines ? first - (size_t)-lines : 0;
-        else
-                t->first = first + (size_t)lines < last ? first + (size_t)lines : last;
+        switch (how) {
+        case UP:
+        case PAGE_UP:
+                page = how == UP ? 1 : page;
+                t->first = t->first > page ? t->first - page : 0;
+                break;
+        case DOWN:
+        case PAGE_DOWN:
+                t->first += how == DOWN ? 1 : page;
+                break;
+        case TOP:
+                t->first = 0;
+                break;
+        case BOTTOM:
+                t->first = last;
+                break;
+        }
+        if (t->first > last)
+                t->first = last;
 }
 
 /* What the terminal sends for a key. */
-static void use_key(struct top *t, const char *key)
-{
-        static const struct {
-                const char *key;
-                int lines;
-        } keys[] = {{"\033[A", -1},
-                    {"\033OA", -1},
-                    {"k", -1},
-                    {"\033[B", 1},
-                    {"\033OB", 1},
-                    {"j", 1},
-                    {"\033[5~", -PAGE},
-                    {"\033[6~", PAGE},
-                    {" ", PAGE},
-                    {"\033[H", -EVERYTHING},
-                    {"\033[1~", -EVERYTHING},
-                    {"g", -EVERYTHING},
-                    {"\033[F", EVERYTHING},
-                    {"\033[4~", EVERYTHING},
-                    {"G", EVERYTHING}};
+static const struct {
+        const char *key;
+        enum scroll how;
+} scroll_keys[] = {{"\033[A", UP},       {"\033OA", UP},         {"k", UP},
+                   {"\033[B", DOWN},     {"\033OB", DOWN},       {"j", DOWN},
+                   {"\033[5~", PAGE_UP}, {"\033[6~", PAGE_DOWN}, {" ", PAGE_DOWN},
+                   {"\033[H", TOP},      {"\033[1~", TOP},       {"g", TOP},
+                   {"\033[F", BOTTOM},   {"\033[4~", BOTTOM},    {"G", BOTTOM}};
 
-        if (strcmp(key, "s") == 0) {
-                t->order = (t->order + 1) % TOP_ORDERS;
+/* Obeys the first key of @keys; returns its length. */
+static size_t use_key(struct top *t, const char *keys)
+{
+        for (size_t i = 0; i < sizeof(scroll_keys) / sizeof(scroll_keys[0]); i++) {
+                size_t len = strlen(scroll_keys[i].key);
+
+                if (strncmp(keys, scroll_keys[i].key, len) == 0) {
+                        scroll(t, scroll_keys[i].how);
+                        return len;
+                }
+        }
+        if (keys[0] == '\t' || keys[0] == 's')
                 t->first = 0;
-        }
-        for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-                if (strcmp(key, keys[i].key) == 0)
-                        scroll(t, keys[i].lines);
-        }
-        draw(t);
+        if (keys[0] == '\t')
+                t->list = t->list == TOP_CLIENTS ? TOP_SECTIONS : TOP_CLIENTS;
+        if (keys[0] == 's')
+                t->order = (t->order + 1) % TOP_ORDERS;
+        return keys[0] == '\033' ? strlen(keys) : 1; /* an unknown key */
 }
 
-/* Returns false if the program must end. */
+/* Returns false if the program must end. A key that is held down may come several times at once. */
 static bool on_key(struct top *t)
 {
-        char key[8] = "";
-        ssize_t n = read(STDIN_FILENO, key, sizeof(key) - 1);
+        char keys[64] = "";
+        ssize_t n = read(STDIN_FILENO, keys, sizeof(keys) - 1);
 
         if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
                 t->keys = false; /* end of input */
-        if (n > 0 && (key[0] == 'q' || key[0] == 'Q'))
-                return false;
+        for (const char *at = keys; n > 0 && *at; at += use_key(t, at)) {
+                if (*at == 'q' || *at == 'Q')
+                        return false;
+        }
         if (n > 0)
-                use_key(t, key);
+                draw(t);
         return true;
 }
 

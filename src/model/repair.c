@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "model/catalogue.h"
 #include "model/fits.h"
+#include "model/own_table.h"
 
 enum { TEXT_BYTES = 2048 };
 
@@ -136,6 +137,33 @@ static int repair_hypertable(struct repair *r)
         return attempt(r, "hypertable spending", migration_files[1].text);
 }
 
+static const char *migration_text(const char *name)
+{
+        for (size_t i = 0; i < migration_files_len; i++) {
+                if (strcmp(migration_files[i].name, name) == 0)
+                        return migration_files[i].text;
+        }
+        abort(); /* own_table.c names a file that does not exist */
+}
+
+static int repair_own_tables(struct repair *r)
+{
+        int err = 0;
+
+        for (size_t i = 0; !err && i < own_tables_len; i++) {
+                const struct own_table *t = &own_tables[i];
+                char name[128];
+                bool exists = true;
+
+                snprintf(name, sizeof(name), "table %s (run config/role.sql again for its privileges)",
+                         t->name);
+                err = own_table_exists(r->db, t, &exists);
+                if (!err && !exists)
+                        err = attempt(r, name, migration_text(t->migration));
+        }
+        return err;
+}
+
 /* The role that migrates is seldom the daemon's, so its privileges and settings do not matter. */
 static void on_difference(void *ctx, enum fits_subject subject, const char *difference, const char *remedy)
 {
@@ -164,6 +192,8 @@ static int repair_in_transaction(struct repair *r)
                 err = repair_catalogue(r);
         if (!err)
                 err = repair_hypertable(r);
+        if (!err)
+                err = repair_own_tables(r);
         if (!err)
                 err = compare(r);
         if (!err)

@@ -10,7 +10,8 @@ import tempfile
 import unittest
 import urllib.request
 
-from lib.harness import ROOT, TestCase, record, tls_settings
+from lib.harness import ROOT, TestCase, make_crl, record, tls_settings
+from lib.npm import packages
 from lib.relay import RELAY, Relay
 
 ALERTS = ROOT / "config/alerts.yml"
@@ -22,6 +23,7 @@ HEALTHY = {
     "up": "1x720", "process_start_time_seconds": "0x720", "process_open_fds": "40x720", "process_max_fds": "1280x720",
     "boris_ingestd_ready": "1x720", "boris_ingestd_draining": "0x720", "boris_ingestd_worker_report_age_seconds": "0x720",
     "boris_ingestd_config_last_reload_successful": "1x720", "boris_ingestd_tls_certificate_expires_seconds": "7776000-60x720",
+    "boris_ingestd_tls_client_crl_expires_seconds": "604800-60x720",
     "boris_ingestd_lines_received_total": "0+60000x720", 'boris_ingestd_rejects_total{code="bad_value"}': "0+60x720",
     'boris_ingestd_rejects_total{code="refused_by_database"}': "0x720",
     "boris_ingestd_database_up": "1x720", "boris_ingestd_database_away_seconds": "0x720",
@@ -51,6 +53,7 @@ CASES = {
     "WorkerStuck": ({"boris_ingestd_worker_report_age_seconds": "0x9 31+60x9"}, "10m", "11m"),
     "ReloadFailed": ({"boris_ingestd_config_last_reload_successful": "1x9 0x20"}, "14m", "15m"),
     "CertificateExpires": ({"boris_ingestd_tls_certificate_expires_seconds": "1210200-60x60"}, "20m", "21m"),
+    "RevocationListExpires": ({"boris_ingestd_tls_client_crl_expires_seconds": "86700-60x60"}, "15m", "16m"),
     "DatabaseAway": ({"boris_ingestd_database_up": "1x9 0x30"}, "14m", "15m"),
     "DatabaseUnsteady": ({"boris_ingestd_database_connections_lost_total": "0+1x40"}, "9m", "20m"),
     "BatchesFail": ({"boris_ingestd_batch_failures_total": "0x9 0+3x40"}, "24m", "30m"),
@@ -182,13 +185,63 @@ class Files(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
 
+class Schema(unittest.TestCase):
+    """The dashboard against the types of Grafana's package @grafana/schema."""
+
+    BREAKS = {
+        "an unknown member": lambda d: d.update(panel=[]),
+        "a number as text": lambda d: d.update(schemaVersion="38"),
+        "a cursor that does not exist": lambda d: d.update(graphTooltip=3),
+        "a place that is text": lambda d: d["panels"][1]["gridPos"].update(w="12"),
+        "a kind of panel that does not exist": lambda d: d["panels"][1].update(type="timeserie"),
+        "a panel without a title": lambda d: d["panels"][1].pop("title"),
+        "a row with the options of a panel": lambda d: d["panels"][0].update(options={}),
+        "a misspelt option": lambda d: Schema.of(d, "timeseries")["options"].update(legnd={}),
+        "an option of another panel": lambda d: Schema.of(d, "stat")["options"].update(legend={}),
+        "a stacking that does not exist": lambda d: Schema.of(d, "timeseries")["fieldConfig"]["defaults"]["custom"].update(
+            stacking={"mode": "stacked"}),
+        "a misspelt field": lambda d: Schema.of(d, "timeseries")["fieldConfig"]["defaults"]["custom"].update(fillOpacty=1),
+        "a threshold without a colour": lambda d: Schema.of(d, "stat")["fieldConfig"]["defaults"].update(
+            thresholds={"mode": "absolute", "steps": [{"value": None}]}),
+        "a query without its letter": lambda d: d["panels"][1]["targets"][0].pop("refId"),
+        "a number of a variable as text": lambda d: d["templating"]["list"][1].update(refresh="2"),
+        "an annotation without a query": lambda d: d["annotations"]["list"][0].pop("expr"),
+        "a variable without a name": lambda d: d["templating"]["list"][0].pop("name"),
+    }
+
+    @staticmethod
+    def of(dashboard, kind):
+        return next(panel for panel in dashboard["panels"] if panel["type"] == kind)
+
+    def test_the_dashboard_fits_and_broken_ones_do_not(self):
+        source = pathlib.Path(__file__).with_name("dashboard")
+        place = packages(source)
+        with tempfile.TemporaryDirectory(prefix="check-", dir=place) as folder:
+            names = {}
+            for n, change in enumerate([lambda d: None, *self.BREAKS.values()]):
+                dashboard = json.loads(DASHBOARD.read_text())
+                change(dashboard)
+                names[f"{n}.ts"] = ["", *self.BREAKS][n]
+                pathlib.Path(folder, f"{n}.ts").write_text('import type { OurDashboard } from "./schema";\n'
+                                                           f"export const dashboard: OurDashboard = {json.dumps(dashboard, indent=1)};\n")
+            pathlib.Path(folder, "schema.ts").write_text((source / "schema.ts").read_text())
+            done = subprocess.run([place / "node_modules/.bin/tsc", "--noEmit", "--strict", "--skipLibCheck", "--moduleResolution",
+                                   "bundler", "--module", "esnext", "--pretty", "false", *names], cwd=folder, text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+        errors = dict(re.findall(r"^(\S+?\.ts)\(\d+,\d+\): (.*)", done.stdout, re.M))
+        self.assertNotIn("schema.ts", errors, done.stdout)
+        self.assertNotIn("0.ts", errors, done.stdout)
+        self.assertEqual([names[name] for name in names if name not in errors and name != "0.ts"], [], "not noticed")
+
+
 class Names(TestCase):
     def test_rules_use_only_metrics_of_the_daemon(self):
         folder = tempfile.TemporaryDirectory(prefix="ingestd-")
         self.addCleanup(folder.cleanup)
         self.db.add_account()
+        tls = tls_settings(folder.name)
         daemon = self.daemon(http__listen="127.0.0.1:0", spool__dir=f"{folder.name}/spool", rejects__file=f"{folder.name}/rejects",
-                             **tls_settings(folder.name))
+                             listen__tls_client_crl=make_crl(folder.name, tls["listen__tls_cert"], tls["listen__tls_key"]), **tls)
         daemon.send(record())
         with urllib.request.urlopen(f"{daemon.http()}/metrics") as answer:
             told = set(re.findall(r"^# TYPE (\w+) ", answer.read().decode(), re.M))

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import time
@@ -292,6 +293,8 @@ class Rules(Clients):
             status = json.load(response)
         self.assertEqual([(c["name"], c["connections"]) for c in status["clients"]], [("sync", 1)])
         self.assertEqual(status["connections"][0]["section"], "sync")
+        wait_until(lambda: re.search(r"\nsection +open +lines +stored .*\nsync +1 +4 +1 +2 +1 +0 ",
+                                     run_ingestd(None, "top", "--once", "--url", d.http()).stdout), "shown")
         client.finish()
 
     def test_check_names_sections_that_nobody_matches(self):

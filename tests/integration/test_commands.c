@@ -108,7 +108,7 @@ static int run(enum command command, const char *input, size_t input_len)
                 break;
         case CREATE:
                 status = command_connection_create(&config, create_arguments.platform, create_arguments.id,
-                                                   NULL);
+                                                   NULL, NULL);
                 break;
         case LIST:
                 status = command_connection_list(&config, "table");
@@ -150,14 +150,14 @@ static void test_migrate(void **state)
         assert_string_equal(
                 output,
                 "0001_schema.sql pending\n0002_timescaledb_spending.sql pending\n0003_report.sql pending\n"
-                "0004_relay.sql pending\n0005_report_speed.sql pending\n");
+                "0004_relay.sql pending\n0005_report_speed.sql pending\n0006_connection_labels.sql pending\n");
         assert_int_equal(run(MIGRATE, "", 0), 0);
         assert_string_equal(
                 output,
                 "0001_schema.sql applied\n0002_timescaledb_spending.sql applied\n0003_report.sql applied\n"
-                "0004_relay.sql applied\n0005_report_speed.sql applied\n");
+                "0004_relay.sql applied\n0005_report_speed.sql applied\n0006_connection_labels.sql applied\n");
         assert_int_equal(run(MIGRATE, "", 0), 0);
-        assert_string_equal(output, "nothing to do: all 5 migrations are applied\n");
+        assert_string_equal(output, "nothing to do: all 6 migrations are applied\n");
         assert_int_equal(run(STATUS, "", 0), 0);
         assert_contains(output, "0001_schema.sql 20");
         assert_string_equal(errors, "");
@@ -210,6 +210,9 @@ static void test_check(void **state)
                 {"ALTER TABLE ad_objects DROP CONSTRAINT ad_objects_no_self_parent",
                  "wrong  tables: constraint ad_objects.ad_objects_no_self_parent is missing: ALTER TABLE "
                  "ad_objects ADD CONSTRAINT ad_objects_no_self_parent CHECK"},
+                {"DROP TABLE boris_ingestd_connection_labels",
+                 "wrong  table boris_ingestd_connection_labels is missing: run boris-ingestd migrate"},
+                {"DROP TABLE boris_ingestd_relay", "wrong  table boris_ingestd_relay is missing: run"},
                 {"DROP INDEX ad_objects_parent_idx",
                  "missing: CREATE INDEX ad_objects_parent_idx ON ad_objects"},
                 {"ALTER TABLE ad_accounts ALTER name SET NOT NULL",

@@ -1,16 +1,19 @@
 """OAuth credentials at rest: encrypted, bound to their row, moved to other keys."""
 
 import base64
+import contextlib
 import json
 import os
 import pathlib
 import pty
+import re
 import resource
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 import threading
-import time
 import unittest
 import uuid
 
@@ -35,6 +38,7 @@ class Credentials(TestCase):
         self.folder = pathlib.Path(folder.name)
         self.keys = [{"kty": "oct", "kid": kid, "k": b64(os.urandom(32))} for kid in ("new", "old", "other")]
         self.one, self.two = self.key_file("one", self.keys[1:2]), self.key_file("two", self.keys[0:2])
+        self.one_new = self.key_file("one_new", self.keys[:1])
 
     def key_file(self, name, keys):
         path = self.folder / name
@@ -42,10 +46,10 @@ class Credentials(TestCase):
         path.chmod(0o600)
         return str(path)
 
-    def run_with(self, keys, *args, stdin="", **settings):
+    def run_with(self, keys, *args, stdin="", url=None, **settings):
         options = [f"--set=credentials.key_file={keys}"] if keys else []
         options += [f"--set={key.replace('__', '.')}={value}" for key, value in settings.items()]
-        done = run_ingestd(self.db, *args, *options, stdin=stdin)
+        done = run_ingestd(url or self.db, *args, *options, stdin=stdin)
         if args[:2] != ("connection", "show"):
             self.assertNotIn("hunter2", done.stdout)
         self.assertNotIn("hunter2", done.stderr)
@@ -217,9 +221,8 @@ class Rotation(Credentials):
         done = self.run_with(self.two, "connection", "reencrypt")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("3 connections encrypted that were plain, 3 moved from old keys, 0 were", done.stdout)
-        only_new = self.key_file("only", self.keys[:1])
         for one in made:
-            self.assert_shows(only_new, one)
+            self.assert_shows(self.one_new, one)
         before = [self.stored(one) for one in made]
         self.assertIn("6 were under it already", self.run_with(self.two, "connection", "reencrypt").stdout)
         self.assertEqual([self.stored(one) for one in made], before)
@@ -234,57 +237,144 @@ class Rotation(Credentials):
         self.assertIn(lost, done.stderr)
         self.assertEqual(self.stored(lost), before)
         for one in made:
-            self.assert_shows(self.key_file("only", self.keys[:1]), one)
+            self.assert_shows(self.one_new, one)
+
+    def pass_gate(self, gate, made, by):
+        """Starts reencrypt, which stops at the gate; lets another process change the first row meanwhile; ends reencrypt, or lets
+        it go on. Returns its exit status."""
+        environment = dict(os.environ, DATABASE_URL=gate.url)
+        rotation = subprocess.Popen([INGESTD, "connection", "reencrypt", f"--set=credentials.key_file={self.two}"],
+                                    env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(gate.held.is_set, "reencrypt is at the statement")
+        update = subprocess.Popen([INGESTD, "connection", "update", made[0], f"--set=credentials.key_file={self.one}"],
+                                  env=environment | {"DATABASE_URL": self.db.url}, stdin=subprocess.PIPE, text=True)
+        self.token = {"token": f"hunter2 {uuid.uuid4()}"}
+        update.stdin.write(json.dumps(self.token))
+        update.stdin.close()
+        wait_until(lambda: update.poll() is not None or self.db.value(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == "1",
+            "the update is done, or waits for reencrypt")
+        if by == "process":
+            rotation.kill()
+            rotation.wait(60)
+        elif by == "backend":
+            self.db.execute(f"SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE client_port = {gate.port_at_server}")
+        gate.release(pass_on=by == "nobody")
+        self.assertEqual(update.wait(60), 0)
+        return rotation.wait(60)
 
     def test_killed_at_every_statement(self):
-        """A trigger kills the session at the n-th row; all rows stay readable, and another run goes through."""
-        made = self.fill(3)
-        before = [self.stored(one) for one in made]
-        self.db.execute("CREATE SEQUENCE rows_written; CREATE TABLE stop_at (n int); INSERT INTO stop_at VALUES (0); "
-                        "CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN "
-                        "IF nextval('rows_written') = (SELECT n FROM stop_at) THEN "
-                        "PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1); END IF; RETURN NEW; END $f$; "
-                        "CREATE TRIGGER stop BEFORE UPDATE ON platform_connections FOR EACH ROW EXECUTE FUNCTION stop(); "
-                        "CREATE TRIGGER stop_at_commit AFTER UPDATE ON platform_connections FOR EACH ROW EXECUTE FUNCTION stop()")
-        for n in range(1, 7):
-            self.db.execute(f"UPDATE stop_at SET n = {n}; ALTER SEQUENCE rows_written RESTART")
-            done = self.run_with(self.two, "connection", "reencrypt")
-            self.assertEqual(done.returncode, 1, n)
-            self.assertEqual([self.stored(one) for one in made], before)
-        self.db.execute("UPDATE stop_at SET n = 0")
-        self.assertEqual(self.run_with(self.two, "connection", "reencrypt").returncode, 0)
-        for one in made:
-            self.assert_shows(self.two, one)
-
-    def test_killed_process(self):
-        made = self.fill(3)
-        before = [self.stored(one) for one in made]
-        with self.db.holding(f"SELECT FROM platform_connections WHERE id = '{made[-1]}' FOR UPDATE"):
-            process = subprocess.Popen([INGESTD, "connection", "reencrypt", f"--set=credentials.key_file={self.two}"],
-                                       env=dict(os.environ, DATABASE_URL=self.db.url), stderr=subprocess.DEVNULL)
-            wait_until(lambda: self.db.value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-                                             "AND wait_event_type = 'Lock'") == "1", "it waits")
-            process.kill()
-            process.wait()
-        self.assertEqual([self.stored(one) for one in made], before)
-
-    def test_beside_other_writers(self):
-        """An update that comes meanwhile is neither lost nor brought back."""
+        """The command or its backend is killed before each statement, and after the server has executed it but before the
+        answer, while another process changes a row. All rows stay readable, and another run goes through."""
         made = self.fill(2)
-        with self.db.holding(f"UPDATE platform_connections SET updated_at = now() WHERE id = '{made[1]}'", end="COMMIT"):
-            rotation = threading.Thread(target=self.run_with, args=(self.two, "connection", "reencrypt"))
-            rotation.start()
-            time.sleep(0.5)
-        rotation.join()
-        threads = [threading.Thread(target=self.run_with, args=(self.two, "connection", "update", made[0]),
-                                    kwargs={"stdin": '{"token":"hunter2-later"}'}),
-                   threading.Thread(target=self.run_with, args=(self.two, "connection", "reencrypt"))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        self.assert_shows(self.two, made[0], {"token": "hunter2-later"})
-        self.assert_shows(self.two, made[1])
+        before = [json.dumps(self.stored(one)) for one in made]
+        gate = Gate(self, self.db.url)
+        self.assertEqual(self.run_with(self.two, "connection", "reencrypt", url=gate.url).returncode, 0)
+        statements = gate.statements
+        begin = len(statements) - 5  # what is before sets the session up
+        self.assertEqual([s[:6] for s in statements[begin:]], [b"BEGIN", b"SELECT", b"UPDATE", b"UPDATE", b"COMMIT"])
+        for n in range(begin, len(statements)):
+            for executed, by in ((False, "process"), (True, "process"), (False, "backend"), (True, "backend"), (False, "nobody")):
+                with self.subTest(statement=statements[n], executed=executed, by=by):
+                    for one, jwe in zip(made, before):
+                        self.store(one, json.loads(jwe))
+                    gate.arm(n, executed)
+                    status = self.pass_gate(gate, made, by)
+                    self.assertEqual(status, {"process": -signal.SIGKILL, "backend": 1, "nobody": 0}[by])
+                    committed = status == 0 or (executed and statements[n] == b"COMMIT")
+                    self.assertEqual(json.dumps(self.stored(made[1])) != before[1], committed)
+                    # this decrypts all rows, and fails if one cannot be read
+                    self.assertEqual(self.run_with(self.two, "connection", "reencrypt").returncode, 0)
+                    self.assert_shows(self.one_new, made[0], self.token)
+                    if committed:
+                        self.assert_shows(self.one_new, made[1])
+
+
+class Gate:
+    """A proxy to the server that holds the n-th statement of a session: before the server gets it, or until the server has
+    executed it, and then its answer (PostgreSQL documentation, message formats)."""
+
+    def __init__(self, test, url):
+        match = re.match(r"^(postgres\w*://)([^@/]*@)?(127\.0\.0\.1|localhost):(\d+)(/.*)$", url)
+        if not match:
+            test.skipTest("the server is not on a loopback port")
+        self.server = (match[3], int(match[4]))
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        test.addCleanup(self.listener.close)
+        self.url = f"{match[1]}{match[2] or ''}127.0.0.1:{self.listener.getsockname()[1]}{match[5]}"
+        self.held, self.released = threading.Event(), threading.Event()
+        self.arm(None, False)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def arm(self, n, executed):
+        """For the next session."""
+        self.n, self.executed, self.statements = n, executed, []
+        self.held.clear()
+        self.released.clear()
+
+    def release(self, pass_on):
+        """Passes the statement on, or ends the session."""
+        self.pass_on = pass_on
+        self.released.set()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            with client, socket.create_connection(self.server) as server, contextlib.suppress(OSError):
+                self.port_at_server = server.getsockname()[1]
+                self.serve(client, server)
+                for end in (client, server):  # closing alone does not wake the thread that reads
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def serve(self, client, server):
+        """A statement is a simple query, or the messages up to Sync, as libpq sends them."""
+        self.silent, self.ready = threading.Event(), threading.Event()
+        threading.Thread(target=self.pass_answers, args=(server, client), daemon=True).start()
+        greeted, data, statement = False, b"", b""
+        while piece := client.recv(1 << 16):
+            data += piece
+            while (length := self.length(data, greeted)) is not None:
+                message, data = data[:length], data[length:]
+                statement += message
+                if not greeted:
+                    greeted = length > 8  # a request for encryption comes before the greeting itself
+                elif message[:1] in b"PBDE":
+                    continue
+                elif message[:1] in b"QS":
+                    self.statements.append(statement[5:].lstrip(b"\0").split(b"\0")[0])
+                    if len(self.statements) - 1 == self.n and not self.hold(server, statement):
+                        return
+                server.sendall(statement)
+                statement = b""
+
+    def hold(self, server, statement):
+        if self.executed:
+            self.silent.set()
+            server.sendall(statement)
+            assert self.ready.wait(60)
+        self.held.set()
+        self.released.wait(60)
+        return self.pass_on
+
+    def pass_answers(self, server, client):
+        with contextlib.suppress(OSError):
+            while piece := server.recv(1 << 16):
+                if not self.silent.is_set():
+                    client.sendall(piece)
+                elif piece[-6:-1] == b"Z\0\0\0\5":  # ready for the next query
+                    self.ready.set()
+            client.shutdown(socket.SHUT_RDWR)
+
+    @staticmethod
+    def length(data, greeted):
+        start = 1 if greeted else 0
+        if len(data) < start + 4:
+            return None
+        length = start + struct.unpack_from(">I", data, start)[0]
+        return length if len(data) >= length else None
 
 
 if __name__ == "__main__":

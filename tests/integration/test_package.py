@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """The Debian package: its contents, and how it runs under a real systemd, in Debian trees that are booted for it."""
 
+import collections
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -17,6 +19,7 @@ from lib.container import NAMES, Container, need_nspawn
 from lib.harness import INGESTD, ROOT, Client, Database, Server, numbered, psql, wait_until
 
 BUILD = pathlib.Path(INGESTD).resolve().parents[1]
+UPGRADE = os.environ.get("UPGRADE")  # the package of an earlier version, or "same": this one with a lower number
 PASSWORD = "only-the-daemon-knows-5f2d"
 SOCKET = "/run/boris-ingestd/ingest.sock"
 
@@ -289,6 +292,77 @@ class Booted:
         self.assertNotEqual(self.state()["MainPID"], before)
         self.assertEqual(self.container.path(SOCKET).stat().st_ino, inode)
         self.assertEqual(self.store(*self.fresh()), (3, 3, 0, 0))
+
+    def previous_package(self):
+        """Puts the package from which we upgrade beside the one to which; returns its version."""
+        folder = pathlib.Path(self.dir, "previous")
+        tree, package = folder / "tree", folder / "previous.deb"
+        folder.mkdir()
+        if UPGRADE == "same":
+            subprocess.run(["dpkg-deb", "-R", self.deb, tree], check=True)
+            control = tree / "DEBIAN/control"
+            control.write_text(re.sub(r"(?m)^Version: .*", "Version: 0.0.1", control.read_text()))
+            subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, package], check=True, stdout=subprocess.DEVNULL)
+        else:
+            shutil.copy(UPGRADE, package)
+        return subprocess.run(["dpkg-deb", "-f", package, "Version"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+    def version(self):
+        return self.run_there("dpkg-query -W -f '${Version}' boris-ingestd").stdout
+
+    def keep_sending(self, ended, sent, counts):
+        """Sends twenty lines at a time, each until all are settled; counts what was spooled. Appends what was sent."""
+        while not ended.is_set():
+            lines, settled = self.fresh(20), 0
+            sent += [(line["amountCents"], line["metrics"]["mark"]) for line in lines]
+            while settled < len(lines):
+                try:
+                    client = self.client()
+                    client.send(*lines)
+                    ack = client.finish().ack or {"ack": 0}
+                except (BrokenPipeError, ConnectionError):
+                    continue
+                settled = ack["ack"]
+                counts["spooled"] += ack.get("spooled", 0)
+                counts["rejected"] += ack.get("rejected", 0)
+            counts["settled"] += len(lines)
+
+    @unittest.skipUnless(UPGRADE, "with the label long: UPGRADE=same, or the package of an earlier version")
+    def test_an_upgrade_under_load_with_spooled_lines_loses_nothing(self):
+        ini = self.container.path("/etc/boris-ingestd/boris-ingestd.ini")
+        shipped, new, old = ini.read_text(), self.version(), self.previous_package()
+        self.run_there("dpkg --force-confold -i /mnt/package/previous/previous.deb")
+        ini.write_text("[spool]\ndir = /var/lib/boris-ingestd/spool\n")
+        self.configure()
+        self.assertEqual(self.version(), old)
+        before, ended, sent, counts = self.state()["MainPID"], threading.Event(), [], collections.Counter()
+        jobs = [threading.Thread(target=self.keep_sending, args=(ended, sent, counts)) for _ in range(3)]
+        for job in jobs:
+            job.start()
+        try:
+            wait_until(lambda: counts["settled"] > 200, "lines are stored")
+            self.server.stop_at_once()
+            wait_until(lambda: counts["spooled"] > 200, "lines are spooled by the old version")
+            self.run_there("dpkg --force-confold -i /mnt/package/*.deb")
+            self.assertEqual(self.version(), new)
+            self.assertNotIn(self.state()["MainPID"], (before, "0"))
+            spooled = counts["spooled"]
+            wait_until(lambda: counts["spooled"] > spooled + 200, "lines are spooled by the new version")
+            self.server.start()
+            settled = counts["settled"]
+            wait_until(lambda: counts["settled"] > settled + 200, "lines are settled with the database again")
+        finally:
+            ended.set()
+            for job in jobs:
+                job.join()
+        self.assertEqual(counts["rejected"], 0)
+        wait_until(lambda: "\nlines: 0\n" in self.run_there("boris-ingestd spool status").stdout, "the spool is replayed", pause=0.5)
+        marks = {mark for _, mark in sent}
+        rows = [(row["n"], row["mark"]) for row in self.db.query("SELECT amount_cents AS n, metrics ->> 'mark' AS mark FROM spending")]
+        self.assertEqual(sorted(row for row in rows if row[1] in marks), sorted(sent))
+        print(f"{old} to {new}: {len(sent)} lines, {counts['spooled']} acked as spooled")
+        ini.write_text(shipped)
+        self.run_there("systemctl restart boris-ingestd")
 
     def test_a_daemon_that_hangs_is_killed_and_comes_back(self):
         self.container.write("/run/systemd/system/boris-ingestd.service.d/watchdog.conf", "[Service]\nWatchdogSec=2\n")

@@ -1,20 +1,18 @@
 """boris-ingestd top: shows /status.json on a terminal, and restores the terminal when it ends."""
 
-import fcntl
 import http.server
 import json
 import os
 import pty
 import re
-import select
 import signal
-import struct
 import subprocess
 import termios
 import threading
 import unittest
 
 from lib.harness import INGESTD, TestCase, numbered, record, run_ingestd, wait_until
+from lib.terminal import SEQUENCES, Terminal
 
 STATUS = {
     "version": "0.1.0", "pid": 1234, "now": "2026-11-24T11:50:00.123Z", "uptimeSeconds": 13801.5, "state": "running",
@@ -35,7 +33,6 @@ STATUS = {
     "latestRejects": [{"time": "2026-11-24T11:49:58.123Z", "connection": 3, "line": 17, "code": "bad_value", "field": "amountCents",
                        "message": "must be an integer\x1b[31m"}] * 20,
 }
-SEQUENCES = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
 
 
 class Answers:
@@ -62,66 +59,6 @@ class Answers:
     def close(self):
         self.server.shutdown()
         self.server.server_close()
-
-
-class Terminal:
-    """A program on a terminal of its own."""
-
-    def __init__(self, *args, rows=24, columns=80, **env):
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-            os.execve(args[0], args, {**os.environ, "TERM": "xterm", **env})
-        self.shown = ""
-        self.status = None
-
-    def read(self):
-        while select.select([self.fd], [], [], 0)[0]:
-            try:
-                data = os.read(self.fd, 1 << 16)
-            except OSError:
-                return
-            self.shown += data.decode(errors="replace")
-
-    def wait_for(self, pattern):
-        def found():
-            self.read()
-            return re.search(pattern, self.frame(), re.S)
-        try:
-            wait_until(found, pattern)
-        except AssertionError:
-            raise AssertionError(f"{pattern!r} not shown in {self.shown[-4000:]!r}")
-
-    def frame(self):
-        """The latest complete frame, without styles."""
-        frames = [f for f in self.shown.split("\x1b[H")[1:] if "\x1b[J" in f]
-        return SEQUENCES.sub("", frames[-1].split("\x1b[J")[0]).replace("\r\r\n", "\r\n") if frames else ""
-
-    def resize(self, rows, columns):
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def modes(self):
-        return termios.tcgetattr(self.fd)
-
-    def press(self, key):
-        os.write(self.fd, key)
-
-    def wait(self):
-        def over():
-            self.read()
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.status = os.waitstatus_to_exitcode(status)
-                self.read()  # its last words
-            return pid
-        wait_until(over, "its end")
-        return self.status
-
-    def close(self):
-        if self.status is None:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-        os.close(self.fd)
 
 
 class Top(unittest.TestCase):
@@ -213,15 +150,24 @@ class Top(unittest.TestCase):
         terminal = self.top()
         terminal.wait_for(r"q quit  s sort: lag .* clients 1-\d+ of 42  … more below")
         self.assertEqual(self.clients(terminal)[0], 1)
+        page = len(self.clients(terminal))
         terminal.press(b"\x1b[B")
         terminal.wait_for("clients 2-")
+        self.assertEqual(self.clients(terminal), list(range(2, 2 + page)))
+        # a page begins where the one before ended
         terminal.press(b"\x1b[6~")
-        terminal.wait_for("clients 12-")
-        terminal.press(b"k")
-        terminal.wait_for("clients 11-")
-        self.assertEqual(self.clients(terminal)[0], 11)
+        terminal.wait_for(f"clients {2 + page}-")
+        self.assertEqual(self.clients(terminal), list(range(2 + page, 2 + 2 * page)))
+        terminal.press(b"\x1b[5~")
+        terminal.wait_for("clients 2-")
+        terminal.press(b"jjjk")  # a key that is held down
+        terminal.wait_for("clients 4-")
+        # the last page is full
         terminal.press(b"G")
-        terminal.wait_for("clients 42-42 of 42")
+        terminal.wait_for(f"clients {43 - page}-42 of 42")
+        self.assertNotIn("more below", terminal.frame())
+        terminal.press(b"\x1b[6~k")
+        terminal.wait_for(f"clients {42 - page}-41 of 42")
         terminal.press(b"g")
         terminal.wait_for("clients 1-")
         for name, first in (("lines", 1), ("rejected", 1), ("newest", 42), ("client", 1), ("lag", 1)):
@@ -230,6 +176,50 @@ class Top(unittest.TestCase):
             self.assertEqual(self.clients(terminal)[0], first, name)
         terminal.press(b"q")
         self.assertEqual(terminal.wait(), 0)
+
+    def add_sections(self, count):
+        sections = [{"name": f"job-{n}\x1b[2J", "connections": n, "lines": 5000, "stored": 4000, "duplicate": 300, "rejected": 20,
+                     "spooled": 7, "heldBytes": 2048} for n in range(1, count + 1)]
+        self.answers.body = json.dumps(STATUS | {"clients": sections}).encode()
+
+    def sections(self, terminal):
+        terminal.read()
+        return [int(n) for n in re.findall(r"^job-(\d+)\?", terminal.frame(), re.M)]
+
+    def test_sections(self):
+        self.add_sections(12)
+        shown = self.once("--url", self.answers.url).stdout
+        for words in ("section ", "job-1?[2J ", " 1   5,000   4,000        300        20        7   2.0 KB\n"):
+            self.assertIn(words, shown)
+        self.assertEqual(shown.count("job-"), 12)
+        terminal = self.top()
+        terminal.wait_for(r"clients 1-\d+ of 42")
+        self.assert_fits(terminal, 24, 80)
+        self.assertEqual(self.sections(terminal), [1, 2])
+        self.assertIn("… 10 more sections: Tab", terminal.frame())
+        self.assertGreaterEqual(len(self.clients(terminal)), 2)
+        seen = self.clients(terminal)
+        while seen[-1] < 42:  # page by page, none is left out
+            terminal.press(b" ")
+            terminal.wait_for(f"clients {min(seen[-1] + 1, 43 - len(self.clients(terminal)))}-")
+            seen += [n for n in self.clients(terminal) if n > seen[-1]]
+        self.assertEqual(seen, list(range(1, 43)))
+        terminal.press(b"\t")
+        terminal.wait_for(r"Tab clients .* sections 1-\d+ of 12")
+        page = len(self.sections(terminal))
+        self.assertEqual((self.sections(terminal), self.clients(terminal)), (list(range(1, page + 1)), []))
+        self.assert_fits(terminal, 24, 80)
+        terminal.press(b"\x1b[6~")
+        terminal.wait_for("sections .*-12 of 12")
+        self.assertEqual(self.sections(terminal), list(range(13 - page, 13)))
+        terminal.press(b"\t")
+        terminal.wait_for("Tab sections .* clients 1-")
+        terminal.resize(50, 160)
+        terminal.wait_for("job-8.*… 4 more sections: Tab")
+        self.assert_fits(terminal, 50, 160)
+        self.add_sections(0)
+        terminal.wait_for("scroll  clients 1-")
+        self.assertNotIn("section", terminal.frame())
 
     def test_a_dumb_terminal(self):
         terminal = self.top(TERM="dumb")

@@ -144,14 +144,16 @@ class Page:
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=KEYS[key],
                       **({"text": "\r"} if key == "Enter" and kind == "keyDown" else {}))
 
-    def screenshot(self, path, whole=False):
+    def screenshot(self, path, whole=False, quality=None):
+        """A PNG; with @quality, of 100, a WebP."""
+        form = {"format": "webp", "quality": quality} if quality else {"format": "png"}
         if whole:
             height = self.evaluate("Math.ceil(document.documentElement.getBoundingClientRect().height)")
             width = self.evaluate("innerWidth")
-            data = self.call("Page.captureScreenshot", captureBeyondViewport=True,
+            data = self.call("Page.captureScreenshot", captureBeyondViewport=True, **form,
                              clip={"x": 0, "y": 0, "width": width, "height": height, "scale": 1})
         else:
-            data = self.call("Page.captureScreenshot")
+            data = self.call("Page.captureScreenshot", **form)
         with open(path, "wb") as file:
             file.write(base64.b64decode(data["data"]))
 
