@@ -36,7 +36,15 @@ enum pause_reason {
 const char *pause_reason_name(enum pause_reason reason);
 
 /* Why a client was turned away: the code on the wire; "tls" if the TLS handshake failed. */
-enum refusal_reason { REFUSED_NOT_ALLOWED, REFUSED_TOO_MANY, REFUSED_TLS, REFUSED_HTTP, REFUSAL_REASONS };
+enum refusal_reason {
+        REFUSED_NOT_ALLOWED,
+        REFUSED_TOO_MANY,
+        REFUSED_TLS,
+        REFUSED_HTTP,
+        REFUSED_TLS_HANDSHAKE,
+        REFUSED_OTHER_PROTOCOL,
+        REFUSAL_REASONS
+};
 
 const char *refusal_reason_name(enum refusal_reason reason);
 

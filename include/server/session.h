@@ -106,7 +106,7 @@ struct session {
         uint64_t moved;       /* loop time in ms at which the client last read replies, as far as known */
         uint64_t progress;    /* transport_progress at that time */
         uint64_t unfinished_since; /* loop time in ms at which its unfinished line began */
-        bool speaks_json;          /* a line began like a record: HTTP requests are no longer expected */
+        bool speaks_json;          /* a line began like a record: no other protocol is expected any more */
         uint64_t connected_us;     /* clock_monotonic_us */
         uint64_t read_us;          /* clock_monotonic_us of the block's last bytes */
 

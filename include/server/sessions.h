@@ -13,6 +13,7 @@
 #include "server/client_log.h"
 #include "server/session.h"
 #include "server/tls.h"
+#include "wire/protocol.h"
 
 /* All sessions of a worker: turns, the sending of replies, idle clients, stopping. */
 
@@ -46,7 +47,7 @@ struct sessions {
         bool ending;                  /* no more lines will be settled */
         const struct tls_server *tls; /* for TCP; its ctx is NULL without TLS */
         struct log_limit tls_failures;
-        struct log_limit http_requests;
+        struct log_limit foreign[PROTOCOLS]; /* clients that speak another protocol */
         struct client_log log;
         uint64_t lines; /* received since the start, in all sessions */
         uint64_t empty; /* empty lines among these */

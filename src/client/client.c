@@ -294,6 +294,9 @@ static bool on_closing(struct client *c, const char *why)
                         c,
                         "the daemon does not admit this user (listen.allow_users, allow_groups, [client NAME])",
                         "");
+        if (strcmp(why, "tls_required") == 0)
+                return fail_hopelessly(
+                        c, "the port is for TLS, without which this client connects (use listen.unix)", "");
         if (strcmp(why, "too_many_connections") == 0)
                 return fail(c, "the daemon has too many connections (limits.max_connections)", "");
         return fail(c, "the daemon closed the connection: ", why);

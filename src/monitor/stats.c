@@ -20,7 +20,8 @@ const char *pause_reason_name(enum pause_reason reason)
 
 const char *refusal_reason_name(enum refusal_reason reason)
 {
-        static const char *const names[] = {"not_allowed", "too_many_connections", "tls", "http_request"};
+        static const char *const names[] = {"not_allowed",  "too_many_connections", "tls",
+                                            "http_request", "tls_handshake",        "other_protocol"};
 
         return names[reason];
 }

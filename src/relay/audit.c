@@ -14,7 +14,8 @@
 enum {
         WINDOW_BYTES = 512 * 1024,
         TAKEN_MAX = 100000,
-        STALL_MS = 5000, /* an idle source that does not deliver a message for this long has left it out */
+        STALL_MS =
+                5000, /* a source that is idle for this long without delivering a message has left it out */
         API_MS = 700,
 };
 
@@ -24,11 +25,11 @@ struct audit {
         const char *filter;
         struct source *all;
         struct source_message next; /* msg is NULL: none */
-        int64_t next_ms;            /* when it became the next */
-        int64_t behind_ms;          /* since when what the source delivered is not reached */
-        uint64_t seen;              /* all messages up to this one were looked at */
-        bool begun;                 /* one was */
-        struct position *taken;     /* what the source delivered and the audit has not reached, in order */
+        int64_t idle_ms;            /* since when it is the next, and the source idle */
+        int64_t behind_ms;      /* since when what the source delivered is not reached by an idle consumer */
+        uint64_t seen;          /* all messages up to this one were looked at */
+        bool begun;             /* one was */
+        struct position *taken; /* what the source delivered and the audit has not reached, in order */
         size_t taken_first;
         size_t taken_len;
         size_t taken_cap;
@@ -88,7 +89,7 @@ static enum verdict stalled(struct audit *a)
 {
         snprintf(a->error, sizeof(a->error),
                  "a consumer does not deliver message %" PRIu64 ": creating another one", a->next.sequence);
-        a->next_ms = clock_monotonic_ms();
+        a->idle_ms = clock_monotonic_ms();
         return VERDICT_STALLED;
 }
 
@@ -142,6 +143,14 @@ static enum verdict compare(struct audit *a, const struct position *taken)
         return is_ours(a) && taken->stored_ns == a->next.stored_ns ? VERDICT_PASSED : differs(a);
 }
 
+/* A consumer that was created a moment ago is given as much time as any. */
+static enum verdict wait_for_source(struct audit *a, bool idle)
+{
+        if (!idle)
+                a->idle_ms = clock_monotonic_ms();
+        return clock_monotonic_ms() - a->idle_ms > STALL_MS ? stalled(a) : VERDICT_WAIT;
+}
+
 static enum verdict judge(struct audit *a, bool idle)
 {
         enum verdict verdict = VERDICT_PASSED;
@@ -156,9 +165,7 @@ static enum verdict judge(struct audit *a, bool idle)
         a->begun = true;
         if (a->taken_len > 0)
                 return compare(a, &a->taken[a->taken_first]);
-        if (!is_ours(a))
-                return VERDICT_PASSED;
-        return idle && clock_monotonic_ms() - a->next_ms > STALL_MS ? stalled(a) : VERDICT_WAIT;
+        return is_ours(a) ? wait_for_source(a, idle) : VERDICT_PASSED;
 }
 
 /* --- steps --- */
@@ -166,7 +173,7 @@ static enum verdict judge(struct audit *a, bool idle)
 static bool has_next(struct audit *a)
 {
         if (!a->next.msg && source_take(a->all, &a->next))
-                a->next_ms = clock_monotonic_ms();
+                a->idle_ms = clock_monotonic_ms();
         return a->next.msg;
 }
 
@@ -181,10 +188,11 @@ static void renew_if_behind(struct audit *a)
 {
         int64_t now = clock_monotonic_ms();
 
-        if (a->taken_len > 0 && now - a->behind_ms <= STALL_MS)
-                return;
-        if (a->taken_len > 0 && source_idle(a->all))
+        if (a->taken_len > 0 && source_idle(a->all)) {
+                if (now - a->behind_ms <= STALL_MS)
+                        return;
                 source_renew(a->all);
+        }
         a->behind_ms = now;
 }
 

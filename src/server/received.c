@@ -130,7 +130,7 @@ void received_add(struct received *r, size_t len)
 
 enum frame_result received_next(struct received *r, bool ended, struct slice *ret_line)
 {
-        struct slice in = {r->block->data + r->parsed, r->block->len - r->parsed};
+        struct slice in = received_unparsed(r);
         size_t used;
         enum frame_result result = frame_next(&r->frame, in, r->shared->max_line, ended, ret_line, &used);
 

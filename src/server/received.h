@@ -47,6 +47,12 @@ char *received_room(struct received *r, size_t *ret_len);
 /* @len bytes were written to that space. */
 void received_add(struct received *r, size_t len);
 
+/* What was not split into lines yet; there must be a block. */
+static inline struct slice received_unparsed(const struct received *r)
+{
+        return (struct slice){r->block->data + r->parsed, r->block->len - r->parsed};
+}
+
 /* Splits off the next line; call it while r->unparsed, until FRAME_MORE. *ret_line points into the block; on
  * FRAME_TOO_LONG it is the line's beginning. @ended: no more bytes will come. */
 enum frame_result received_next(struct received *r, bool ended, struct slice *ret_line);

@@ -25,7 +25,6 @@
 #include "server/sessions.h"
 #include "server/strangers.h"
 #include "server/transport.h"
-#include "wire/http_request.h"
 
 _Static_assert((int)SESSION_PEER_BYTES == (int)TRANSPORT_PEER_BYTES, "one name");
 
@@ -280,50 +279,11 @@ void session_abandon(struct session *s)
 
 /* --- receiving --- */
 
-/* A client that speaks HTTP is, for example, a browser controlled by a web page: none of its bytes may
- * become lines. */
-static void turn_http_away(struct session *s)
-{
-        uint64_t refusals = log_limit_pass(&s->set->http_requests, uv_now(s->set->loop));
-
-        s->set->refusals[REFUSED_HTTP]++;
-        if (refusals > 0)
-                log_event(LOG_LEVEL_WARN,
-                          LOG_FIELDS(.message_id = LOG_ID_CONNECTION_REFUSED, .connection = s->number,
-                                     .peer = s->peer),
-                          "connection %" PRIu64 " of %s turned away: it sent an HTTP request (%" PRIu64
-                          " since the last such line)",
-                          s->number, s->peer, refusals);
-        received_drop(&s->received);
-        if (s->state == SESSION_CLOSED)
-                return;
-        reply_closing(&s->out, refusal_reason_name(REFUSED_HTTP));
-        session_enter(s, SESSION_LAST);
-        list_remove(&s->waiting);
-        transport_stop_reading(s->io);
-        session_mark_dirty(s);
-}
-
-/* Checks lines before the first that may be a record. Returns true if the client was turned away. */
-static bool greets_with_http(struct session *s, enum frame_result result, struct slice *line)
-{
-        static const char bom[] = "\xef\xbb\xbf";
-
-        if (s->acks.begun == 0 && line->len >= strlen(bom) && memcmp(line->ptr, bom, strlen(bom)) == 0)
-                *line = (struct slice){line->ptr + strlen(bom), line->len - strlen(bom)};
-        if (http_request_begins(*line, result == FRAME_TOO_LONG)) {
-                turn_http_away(s);
-                return true;
-        }
-        s->speaks_json = line->len > 0 && line->ptr[0] == '{';
-        return false;
-}
-
 static void on_line(struct session *s, enum frame_result result, struct slice line)
 {
         uint64_t line_no;
 
-        if (!s->speaks_json && greets_with_http(s, result, &line))
+        if (!s->speaks_json && session_first_line(s, result, &line))
                 return;
         line_no = acks_begin(&s->acks);
         s->set->lines++;
@@ -358,6 +318,8 @@ static void take_lines(struct session *s)
 {
         uint64_t begun = s->acks.begun;
 
+        if (session_first_bytes(s))
+                return;
         while (s->received.unparsed && !session_has_unread_replies(s) && has_room(s)) {
                 struct slice line;
                 enum frame_result result = received_next(&s->received, s->client_ended, &line);
@@ -448,6 +410,12 @@ static void on_greeted(void *ctx)
 
         transport_peer(s->io, s->peer);
         admit(s);
+}
+
+static void answer_plain(void *ctx, struct buf *out)
+{
+        (void)ctx;
+        reply_closing(out, "tls_required");
 }
 
 static void on_bytes(void *ctx, size_t len)
@@ -552,6 +520,7 @@ static void begin(struct session *s)
 int session_accept_take(struct sessions *set, const struct session_socket *socket)
 {
         static const struct transport_ops ops = {.on_greeted = on_greeted,
+                                                 .answer_plain = answer_plain,
                                                  .may_read = may_read,
                                                  .may_keep = may_keep,
                                                  .alloc = alloc,

@@ -3,7 +3,7 @@
 
 #include "server/session.h"
 
-/* Between session.c, session_end.c, session_source.c, session_states.c and session_stats.c. */
+/* Between session.c, session_end.c, session_first.c, session_source.c, session_states.c and session_stats.c. */
 
 /* Steps to @state, or into @place; the tables in session_states.c list what may follow what. */
 void session_enter(struct session *s, enum session_state state);
@@ -18,6 +18,11 @@ extern const struct line_source_ops session_source_ops;
 
 /* True if all received lines are settled. */
 bool session_settled(const struct session *s);
+
+/* Looks at what a client sends first, before it is split into lines, and at its lines before the first one that
+ * may be a record; skips a BOM. Returns true if the client speaks another protocol and was turned away. */
+bool session_first_bytes(struct session *s);
+bool session_first_line(struct session *s, enum frame_result result, struct slice *line);
 
 /* Schedules session_flush for the end of the loop turn. */
 void session_mark_dirty(struct session *s);

@@ -18,6 +18,7 @@ enum {
         KEEPALIVE_INTERVAL_S = 10,
         KEEPALIVE_COUNT = 3,
         GREETING_MS = 10000, /* limit of the TLS handshake */
+        TLS_HANDSHAKE = 22,  /* the first byte of a TLS connection (RFC 8446, section 5.1) */
 };
 
 /* --- closing --- */
@@ -198,17 +199,23 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
                 *ret = t->has_tls ? uv_buf_init(cipher, sizeof(cipher)) : t->ops->alloc(t->ctx);
 }
 
+/* Best effort: tells the client why. */
+static void break_off(struct transport *t, const char *reason)
+{
+        uv_buf_t last = uv_buf_init(t->wire.data, (unsigned)t->wire.len);
+
+        if (t->sending.len == 0 && last.len > 0)
+                uv_try_write(&t->uv.stream, &last, 1);
+        t->ops->on_broken(t->ctx, reason);
+}
+
 static void on_tls_broken(struct transport *t)
 {
         char reason[TLS_ERROR_BYTES];
-        uv_buf_t alert;
 
         tls_reason(&t->tls, reason);
         tls_take(&t->tls, &t->wire);
-        alert = uv_buf_init(t->wire.data, (unsigned)t->wire.len);
-        if (t->sending.len == 0 && alert.len > 0)
-                uv_try_write(&t->uv.stream, &alert, 1); /* best effort: tell the client why */
-        t->ops->on_broken(t->ctx, reason);
+        break_off(t, reason);
 }
 
 /* Decrypts all received bytes. */
@@ -216,6 +223,11 @@ static void decipher(struct transport *t, const char *data, size_t len)
 {
         enum tls_result result;
 
+        if (!t->tls.ssl && len > 0 && data[0] != TLS_HANDSHAKE) {
+                t->ops->answer_plain(t->ctx, &t->wire);
+                break_off(t, "it sent plain text (it must connect with TLS)");
+                return;
+        }
         if (!t->tls.ssl)
                 tls_init(&t->tls, t->server); /* only now: a client that sends nothing costs nothing */
         tls_put(&t->tls, data, len);

@@ -22,6 +22,8 @@ struct transport;
 struct transport_ops {
         /* TLS only: the client has shown a trusted certificate. */
         void (*on_greeted)(void *ctx);
+        /* TLS only: the client sent plain text. Appends the answer, in plain text; on_broken follows. */
+        void (*answer_plain)(void *ctx, struct buf *out);
         /* False if there is no room for more; on_read is then called without new bytes. */
         bool (*may_read)(void *ctx);
         /* As may_read, for the last bytes of a client that is gone, which cannot wait. */

@@ -222,11 +222,25 @@ class OverTls(Tls):
         self.assertEqual(self.db.count(), 0)
 
     def test_plain_text_to_a_tls_port(self):
-        options = self.options(self.daemon(**self.settings))
+        d = self.daemon(**self.settings)
+        options = self.options(d)
         sender = Sender(self, numbered(3), {key: options[key] for key in ("host", "port")})
         error, _ = sender.finish()
         self.assertEqual((error["code"], error["settled"], sender.of("retry")), ("tls_required", 0, []))
         self.assertNotIn("\n", error["message"])
+
+        self.assertEqual(d.log().count("it sent plain text"), 1, "no second connection asks")
+
+    def test_tls_to_a_plain_port(self):
+        """The daemon answers a handshake in plain text, and takes no part of it for lines."""
+        d = self.daemon(listen__tcp="127.0.0.1:0")
+        sender = Sender(self, numbered(3), self.options(d) | {"connectTimeoutMs": 60_000})
+        error, _ = sender.finish()
+        self.assertEqual((error["code"], error["settled"], sender.of("retry")), ("tls_not_supported", 0, []))
+        self.assertIn("the port does not speak TLS", error["message"])
+        self.assertNotIn("\n", error["message"])
+        self.assertIn("it began a TLS handshake", d.log())
+        self.assertNotIn("rejected", d.log())
 
     def test_a_daemon_of_another_name(self):
         options = self.options(self.daemon(**self.settings)) | {"maxAttempts": 1}

@@ -3,6 +3,7 @@ killed and started again: nothing is lost, nothing is stored twice."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -30,9 +31,10 @@ class Platforms(BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
-    def reply(self, body):
+    def reply(self, body, status=200):
         data = json.dumps(body).encode()
-        self.send_response(200)
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=UTF-8")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -44,55 +46,84 @@ class Platforms(BaseHTTPRequestHandler):
     def do_GET(self):
         url = urllib.parse.urlsplit(self.path)
         query = dict(urllib.parse.parse_qsl(url.query))
-        self.reply(self.tiktok(url.path, query) if "tiktok" in url.path else self.meta(url.path, query))
+        if "tiktok" in url.path:
+            self.reply(self.tiktok(url.path, query))
+        elif self.headers["Authorization"] != "Bearer meta-token":
+            self.reply({"error": {"message": "Invalid OAuth access token", "type": "OAuthException", "code": 190, "fbtrace_id": "A"}}, 400)
+        else:
+            self.reply(self.meta(url.path, query))
 
     def meta(self, path, query):
+        cursors = {"before": "QVFIUb", "after": "QVFIUa"}
         if path.endswith("/ads"):
             def node(id, name):
                 return {"id": id, "name": name, "effective_status": "ACTIVE"}
 
-            return {"data": [node(f"m{n}", f"Ad {n}") | {"adset": node(f"ms{n // 10}", "Set"), "campaign": node("mc", "Campaign"),
-                                                         "effective_status": "CAMPAIGN_PAUSED"} for n in range(ADS)]}
+            shown = json.loads(query.get("effective_status", '["ACTIVE", "CAMPAIGN_PAUSED"]'))
+            ads = [{"id": f"m{n}", "name": f"Ad {n}", "effective_status": "CAMPAIGN_PAUSED" if n % 10 else "ARCHIVED",
+                    "adset": node(f"ms{n // 10}", "Set"), "campaign": node("mc", "Campaign")} for n in range(ADS)]
+            return {"data": [ad for ad in ads if ad["effective_status"] in shown], "paging": {"cursors": cursors}}
         if not path.endswith("/insights"):
             return {"name": "Shop", "currency": "USD", "timezone_name": "America/Los_Angeles", "id": "act_1"}
         number = int(query.get("after", 0))
+        # actions are left out where there were none
         data = self.page(number, lambda n: {
-            "ad_id": f"m{n // DAYS}", "date_start": day_of(n), "date_stop": day_of(n), "spend": f"{n // 100}.{n % 100:02}",
-            "impressions": str(n), "clicks": "1", "actions": [{"action_type": "link_click", "value": str(n % 7)}]})
-        more = {"next": f"http://{self.headers['Host']}{path}?after={number + 1}"} if (number + 1) * PAGE < ROWS else {}
-        return {"data": data, "paging": {"cursors": {"before": "b", "after": "a"}} | more}
+            "ad_id": f"m{n // DAYS}", "spend": f"{n // 100}.{n % 100:02}", "impressions": str(n), "clicks": "1",
+            **({"actions": [{"action_type": "link_click", "value": str(n % 7)}]} if n % 7 else {}),
+            "date_start": day_of(n), "date_stop": day_of(n)})
+        rest = urllib.parse.urlencode(query | {"access_token": "meta-token", "limit": 25, "after": number + 1})
+        more = {"next": f"http://{self.headers['Host']}{path}?{rest}"} if (number + 1) * PAGE < ROWS else {}
+        return {"data": data, "paging": {"cursors": cursors} | more}
 
     def tiktok(self, path, query):
+        if self.headers["Access-Token"] != "tiktok-token":
+            return {"code": 40105, "message": "Access token is incorrect or has been revoked.", "request_id": "2026", "data": {}}
+
         def reply(items, **more):
             return {"code": 0, "message": "OK", "request_id": "2026", "data": {"list": items} | more}
 
         if "advertiser" in path:
-            return reply([{"advertiser_id": "7", "name": "TT", "currency": "JPY", "timezone": "Asia/Tokyo"}])
+            return reply([{"advertiser_id": "7", "name": "TT", "currency": "JPY", "timezone": "Etc/GMT+8", "display_timezone": "America/Los_Angeles",
+                           "status": "STATUS_ENABLE", "country": "US", "create_time": 1630335591, "balance": 10}])
         number = int(query["page"]) - 1
         if "/ad/get" in path:
-            return reply([{"ad_id": f"t{n}", "ad_name": f"Ad {n}", "adgroup_id": "tg", "adgroup_name": "Group", "campaign_id": "tc",
-                           "campaign_name": "Campaign", "operation_status": "ENABLE" if n % 2 else "DISABLE"} for n in range(ADS)])
+            ads = [{"advertiser_id": "7", "ad_id": f"t{n}", "ad_name": f"Ad {n}", "adgroup_id": "tg", "adgroup_name": "Group", "campaign_id": "tc",
+                    "campaign_name": "Campaign", "operation_status": "ENABLE" if n % 2 else "DISABLE", "secondary_status": "AD_STATUS_CAMPAIGN_DISABLE",
+                    "create_time": "2026-09-01 08:04:06", "modify_time": "2026-09-02 17:50:11"} for n in range(ADS)]
+            return reply(ads, page_info={"page": 1, "page_size": 1000, "total_number": ADS, "total_page": 1})
         data = self.page(number, lambda n: {
-            "dimensions": {"ad_id": f"t{n // DAYS}", "stat_time_day": f"{day_of(n)} 00:00:00"},
-            "metrics": {"spend": str(n), "impressions": str(n), "clicks": "1", "conversion": "0"}})
+            "metrics": {"spend": str(n), "impressions": str(n), "clicks": "1", "conversion": "0"},
+            "dimensions": {"ad_id": f"t{n // DAYS}", "stat_time_day": f"{day_of(n)} 00:00:00"}})
         return reply(data, page_info={"page": number + 1, "page_size": PAGE, "total_number": ROWS, "total_page": ROWS // PAGE})
 
     def do_POST(self):
+        """googleAds:search. A row has the resources' names, whether they were selected or not; 64-bit integers are text."""
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         query = asked["query"]
+        if (self.headers["Authorization"], self.headers["developer-token"]) != ("Bearer google-token", "google-developer"):
+            self.reply({"error": {"code": 401, "message": "Request is missing required authentication credential.", "status": "UNAUTHENTICATED"}}, 401)
+            return
+
+        def resource(kind, key, **more):
+            return {"resourceName": f"customers/123/{kind}/{key}"} | more
+
+        def answer(results, **more):
+            fields = re.search("SELECT (.*) FROM", query)[1].replace(" ", "")
+            self.reply({"results": results, "fieldMask": re.sub("_([a-z])", lambda c: c[1].upper(), fields), "queryResourceConsumption": "304"} | more)
+
         if query.endswith("FROM customer"):
-            self.reply({"results": [{"customer": {"descriptiveName": "G", "currencyCode": "EUR", "timeZone": "Europe/Prague"}}]})
+            answer([{"customer": {"resourceName": "customers/123", "descriptiveName": "G", "currencyCode": "EUR", "timeZone": "Europe/Prague"}}])
         elif "metrics." not in query:
-            self.reply({"results": [{"campaign": {"id": "gc", "name": "Campaign", "status": "ENABLED"},
-                                     "adGroup": {"id": "gg", "name": "Group", "status": "PAUSED"},
-                                     "adGroupAd": {"ad": {"id": f"g{n}"}, "status": "ENABLED"}} for n in range(ADS)]})
+            answer([{"campaign": resource("campaigns", "gc", status="ENABLED", name="Campaign", id="gc"),
+                     "adGroup": resource("adGroups", "gg", status="PAUSED", id="gg", name="Group"),
+                     "adGroupAd": resource("adGroupAds", f"gg~g{n}", status="ENABLED", ad=resource("ads", f"g{n}", id=f"g{n}"))} for n in range(ADS)])
         else:
             number = int(asked.get("pageToken", 0))
             results = self.page(number, lambda n: {
-                "adGroupAd": {"ad": {"id": f"g{n // DAYS}"}}, "segments": {"date": day_of(n)},
-                "metrics": {"costMicros": str(n * 10_000), "impressions": str(n), "clicks": "1", "conversions": n / 4}})
-            more = {"nextPageToken": str(number + 1)} if (number + 1) * PAGE < ROWS else {}
-            self.reply({"results": results} | more)
+                "metrics": {"clicks": "1", "conversions": n / 4, "costMicros": str(n * 10_000), "impressions": str(n)},
+                "adGroupAd": resource("adGroupAds", f"gg~g{n // DAYS}", ad=resource("ads", f"g{n // DAYS}", id=f"g{n // DAYS}")),
+                "segments": {"date": day_of(n)}})
+            answer(results, **({"nextPageToken": str(number + 1)} if (number + 1) * PAGE < ROWS else {}))
 
 
 class SyncJobs(TestCase):
@@ -113,7 +144,8 @@ class SyncJobs(TestCase):
         return f"http://127.0.0.1:{server.server_port}"
 
     def job(self, name, account, platform, url, daemon):
-        env = dict(os.environ, META_API=f"{url}/meta", GOOGLE_ADS_API=f"{url}/google", TIKTOK_API=f"{url}/tiktok",
+        tokens = {"META_TOKEN": "meta-token", "GOOGLE_ADS_TOKEN": "google-token", "GOOGLE_ADS_DEVELOPER_TOKEN": "google-developer", "TIKTOK_TOKEN": "tiktok-token"}
+        env = dict(os.environ, **tokens, META_API=f"{url}/meta", GOOGLE_ADS_API=f"{url}/google", TIKTOK_API=f"{url}/tiktok",
                    CONNECTION_ID=self.db.create_connection(platform), BORIS_INGESTD_URL=f"boris+unix://{daemon.socket}")
         process = subprocess.Popen(["node", f"{name}.mjs", account, "2026-10-01", "2026-10-30"], cwd=self.project.place, env=env,
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -159,7 +191,12 @@ class SyncJobs(TestCase):
             self.assertEqual({key: int(value) for key, value in row.items()},
                              {"count": ROWS, "periods": ROWS, "amount": total, "impressions": total, "moments": 1, "ads": ADS, "objects": count})
         self.assertEqual(self.db.value("SELECT count(DISTINCT period_start) FROM spending WHERE currency = 'JPY'"), str(DAYS))
-        self.assertEqual(self.db.value("SELECT min(period_start) AT TIME ZONE 'Asia/Tokyo' FROM spending WHERE currency = 'JPY'"), "2026-10-01 00:00:00")
+        # eight hours behind UTC also in summer, unlike Los Angeles
+        self.assertEqual(self.db.value("SELECT min(period_start) AT TIME ZONE 'UTC' FROM spending WHERE currency = 'JPY'"), "2026-10-01 08:00:00")
+        self.assertEqual(self.db.value("SELECT count(*) FROM ad_objects WHERE status = 'ARCHIVED'"), str(ADS // 10))
+        # fractions of conversions stay in metrics
+        self.assertEqual(self.db.value("SELECT count(conversions), count(DISTINCT metrics->'conversions') FROM spending WHERE currency = 'EUR'"),
+                         f"{ROWS // 4}|{ROWS}")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,10 @@ class NatsError(Exception):
     pass
 
 
+class NoAnswer(NatsError):
+    """Another request may be answered."""
+
+
 class Msg:
     def __init__(self, subject, reply, headers, data):
         self.subject, self.reply, self.headers, self.data = subject, reply, headers, data
@@ -61,7 +65,7 @@ class NatsClient:
         self.sock.settimeout(max(0.001, deadline - time.monotonic()))
         data = self.sock.recv(1 << 18)
         if not data:
-            raise NatsError("the server closed the connection")
+            raise NoAnswer("the server closed the connection")
         self.rest += data
 
     def _line(self, deadline):
@@ -123,16 +127,16 @@ class NatsClient:
         while (msg := self._receive(deadline)) is not None:
             if msg.subject == reply:
                 if msg.headers["status"].startswith("503"):
-                    raise NatsError(f"nobody answers {subject}")
+                    raise NoAnswer(f"nobody answers {subject}")
                 return msg.data
             if not msg.subject.startswith(self.inbox + "."):  # else an answer that came too late
                 self.kept.append(msg)
-        raise NatsError(f"no answer in time: {subject}")
+        raise NoAnswer(f"no answer in time: {subject}")
 
     def api(self, subject, timeout=5, **request):
         answer = json.loads(self.request(f"$JS.API.{subject}", json.dumps(request) if request else b"", timeout=timeout))
         if "error" in answer:
-            raise NatsError(answer["error"]["description"])
+            raise (NoAnswer if answer["error"]["code"] == 503 else NatsError)(answer["error"]["description"])
         return answer
 
     def store(self, subject, data, msg_id=None, timeout=5, **headers):
@@ -197,7 +201,7 @@ class NatsServers:
             parts.append(f'mappings {{ "boris.in.*.*": "{mapped(self.partitions)}" }}')
         if len(self.ports) > 1:
             routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in self.cluster_ports)
-            parts.append(f"cluster {{ name: test, listen: 127.0.0.1:{self.cluster_ports[n]}, routes: [{routes}] }}")
+            parts.append(f"cluster {{ name: {self.dir.name}, listen: 127.0.0.1:{self.cluster_ports[n]}, routes: [{routes}] }}")
         return "\n".join(parts)
 
     def start(self, n):
@@ -225,7 +229,7 @@ class NatsServers:
                 return NatsClient(port, timeout, self.user, self.tls)
             except (OSError, NatsError):
                 pass
-        raise NatsError("no server answers")
+        raise NoAnswer("no server answers")
 
     def wait_ready(self, timeout=60):
         """Waits until JetStream has a leader."""
@@ -260,18 +264,30 @@ class NatsServers:
             return wait_until(add, f"stream {name}", 60, 0.2)
         except AssertionError as error:
             up = [n for n in range(len(self.ports)) if self.is_up(n)]
-            raise AssertionError(f"{error}: {self.last_error!r}; servers {up} run") from None
+            logs = "\n".join((self.dir / f"n{n}.log").read_text()[-2000:] for n in up)
+            raise AssertionError(f"{error}: {self.last_error!r}; servers {up} run: {logs}") from None
+
+    def ask(self, request, what):
+        """The answer to request(client): nobody answers while a stream elects its leader."""
+        def answer():
+            client = None
+            try:
+                client = self.client()
+                return request(client)
+            except (OSError, NoAnswer) as error:
+                self.last_error = error
+                return None
+            finally:
+                if client:
+                    client.close()
+        return wait_until(answer, what, 60, 0.2)
 
     def stream(self, name):
-        client = self.client()
-        try:
-            return client.api(f"STREAM.INFO.{name}")
-        finally:
-            client.close()
+        return self.ask(lambda client: client.api(f"STREAM.INFO.{name}", timeout=2), f"stream {name}")
 
     def leader(self, name):
         """The number of the server that leads the stream."""
-        return int(self.stream(name)["cluster"]["leader"][1:])
+        return int(self.ask(lambda client: client.api(f"STREAM.INFO.{name}", timeout=2)["cluster"].get("leader"), f"leader of {name}")[1:])
 
     def urls(self):
         return ",".join(f"nats://127.0.0.1:{port}" for port in self.ports)
@@ -286,19 +302,20 @@ class NatsServers:
 
 def read_stream(servers, stream, subject=">"):
     """The messages that a stream holds, as its API returns them; "data" decoded."""
-    client = servers.client()
-    try:
-        messages, sequence = [], 1
+    messages = []
+
+    def read_on(client):
         while True:
+            after = messages[-1]["seq"] if messages else 0
             try:
-                found = client.api(f"STREAM.MSG.GET.{stream}", seq=sequence, next_by_subj=subject)["message"]
+                found = client.api(f"STREAM.MSG.GET.{stream}", seq=after + 1, next_by_subj=subject)["message"]
             except NatsError as error:
                 if "no message found" in str(error):
-                    return messages
+                    return True
                 raise
             found["data"] = base64.b64decode(found.get("data", ""))
             found["headers"] = base64.b64decode(found.get("hdrs", "")).decode()
             messages.append(found)
-            sequence = found["seq"] + 1
-    finally:
-        client.close()
+
+    servers.ask(read_on, f"messages of {stream}")
+    return messages

@@ -228,7 +228,10 @@ const tests = {
         if (++attempts % 3 === 1) throw new Error("timeout");
         const duplicate = stored.some((message) => message.msgID === msgID);
         if (!duplicate) stored.push({ subject, msgID, lines: new TextDecoder().decode(payload).split("\n").slice(0, -1) });
-        if (attempts % 3 === 2 && !duplicate) throw new Error("the ack was lost");
+        if (attempts % 3 === 2 && !duplicate) {
+          if (attempts % 2) throw new Error("the ack was lost");
+          return { seq: 0, duplicate: true }; // NATS 2.10, of what is not committed yet
+        }
         return { seq: stored.length, duplicate };
       },
     };

@@ -189,7 +189,6 @@ static void test_left_out_at_the_end(void **state)
         skew_ms = 4000;
         assert_int_equal(audit_step(a, true), AUDIT_FINE);
         skew_ms = 6000;
-        assert_int_equal(audit_step(a, false), AUDIT_FINE); /* the source is busy */
         assert_int_equal(audit_step(a, true), AUDIT_STALLED);
         assert_int_equal(audit_step(a, true), AUDIT_FINE); /* the next consumer may take as long */
         skew_ms = 12000;
@@ -198,6 +197,22 @@ static void test_left_out_at_the_end(void **state)
         take(2);
         assert_int_equal(audit_step(a, true), AUDIT_FINE);
         assert_int_equal(passed(), 2);
+}
+
+/* Its server died, or it is busy: then it is idle for a moment only. */
+static void test_a_source_that_is_idle_again(void **state)
+{
+        (void)state;
+        store("oo");
+        take(1);
+        assert_int_equal(audit_step(a, true), AUDIT_FINE);
+        skew_ms = 6000;
+        assert_int_equal(audit_step(a, false), AUDIT_FINE);
+        assert_int_equal(audit_step(a, true), AUDIT_FINE);
+        skew_ms = 10000;
+        assert_int_equal(audit_step(a, true), AUDIT_FINE);
+        skew_ms = 11500;
+        assert_int_equal(audit_step(a, true), AUDIT_STALLED);
 }
 
 static void test_servers_that_differ(void **state)
@@ -294,6 +309,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_agreement, start, finish),
                 cmocka_unit_test_setup_teardown(test_left_out_between_others, start, finish),
                 cmocka_unit_test_setup_teardown(test_left_out_at_the_end, start, finish),
+                cmocka_unit_test_setup_teardown(test_a_source_that_is_idle_again, start, finish),
                 cmocka_unit_test_setup_teardown(test_servers_that_differ, start, finish),
                 cmocka_unit_test_setup_teardown(test_messages_that_differ, start, finish),
                 cmocka_unit_test_setup_teardown(test_deleted_messages, start, finish),

@@ -1,9 +1,12 @@
-// A sync job for the Google Ads API (REST): node google-ads.ts CUSTOMER SINCE UNTIL. $GOOGLE_ADS_TOKEN is the access token, $CONNECTION_ID
-// the id of the row in platform_connections, $BORIS_INGESTD_URL the daemon, if it does not listen on the default socket.
+// A sync job for the Google Ads API (REST): node google-ads.ts CUSTOMER SINCE UNTIL. $GOOGLE_ADS_TOKEN is the access token,
+// $GOOGLE_ADS_DEVELOPER_TOKEN the developer's, $GOOGLE_ADS_LOGIN_CUSTOMER the manager account, if access goes through one. $CONNECTION_ID is the
+// id of the row in platform_connections, $BORIS_INGESTD_URL the daemon, if it does not listen on the default socket.
 import { send, type AdObjectRecord, type IngestRecord } from "boris-ingestd-client";
 import { dayIn, fromMicros } from "boris-ingestd-client/convert";
 
-const API = process.env["GOOGLE_ADS_API"] ?? "https://googleads.googleapis.com/v22";
+const API = process.env["GOOGLE_ADS_API"] ?? "https://googleads.googleapis.com/v26";
+
+const MANAGER = process.env["GOOGLE_ADS_LOGIN_CUSTOMER"];
 
 interface Named { id: string; name?: string; status: string }
 interface Row {
@@ -21,7 +24,10 @@ async function* search<T extends Partial<Row>>(customer: string, query: string):
   do {
     const response = await fetch(`${API}/customers/${customer}/googleAds:search`, {
       method: "POST",
-      headers: { "content-type": "application/json", authorization: `Bearer ${process.env["GOOGLE_ADS_TOKEN"] ?? ""}` },
+      headers: {
+        "content-type": "application/json", authorization: `Bearer ${process.env["GOOGLE_ADS_TOKEN"] ?? ""}`,
+        "developer-token": process.env["GOOGLE_ADS_DEVELOPER_TOKEN"] ?? "", ...(MANAGER && { "login-customer-id": MANAGER }),
+      },
       body: JSON.stringify({ query, pageToken }),
     });
     if (!response.ok) throw new Error(`Google Ads answered ${response.status}: ${(await response.text()).slice(0, 200)}`);
@@ -63,8 +69,8 @@ async function* records(customer: string, connectionId: string, since: string, u
     yield {
       platform: "GOOGLE_ADS", accountExternalId: customer, externalId: adGroupAd.ad.id, collectedAt, currency, ...dayIn(zone, segments.date),
       amountCents: fromMicros(metrics.costMicros ?? 0, currency), impressions: metrics.impressions ?? 0, clicks: metrics.clicks ?? 0,
-      // Google counts parts of conversions: the column holds whole ones, metrics what was reported
-      conversions: Math.floor(metrics.conversions ?? 0), metrics,
+      // Google reports parts of conversions, the column holds whole ones: metrics has what was reported
+      conversions: Number.isInteger(metrics.conversions) ? metrics.conversions : null, metrics,
     };
 }
 

@@ -3,7 +3,7 @@
 import { send, type AdObjectRecord, type IngestRecord } from "boris-ingestd-client";
 import { dayIn, minorUnits } from "boris-ingestd-client/convert";
 
-const API = process.env["META_API"] ?? "https://graph.facebook.com/v24.0";
+const API = process.env["META_API"] ?? "https://graph.facebook.com/v26.0";
 
 interface Account { name: string; currency: string; timezone_name: string }
 interface Node { id: string; name: string; effective_status: string }
@@ -26,6 +26,9 @@ async function* rows<T>(path: string): AsyncGenerator<T> {
   }
 }
 
+// without this filter archived ads are left out, and their spending would have no ad; deleted ones have no insights here either
+const EVERY_STATUS = ["ACTIVE", "PAUSED", "PENDING_REVIEW", "DISAPPROVED", "PREAPPROVED", "PENDING_BILLING_INFO", "CAMPAIGN_PAUSED", "ADSET_PAUSED",
+  "IN_PROCESS", "WITH_ISSUES", "ARCHIVED"];
 const STATUS: Readonly<Record<string, AdObjectRecord["status"]>> = { ACTIVE: "ACTIVE", ARCHIVED: "ARCHIVED", DELETED: "DELETED" };
 
 async function* records(account: string, connectionId: string, since: string, until: string): AsyncGenerator<IngestRecord> {
@@ -38,7 +41,9 @@ async function* records(account: string, connectionId: string, since: string, un
     kind: "adObject", platform: "META", accountExternalId: account, externalId: node.id, type, name: node.name,
     status: STATUS[node.effective_status] ?? "PAUSED", parentExternalId,
   });
-  for await (const ad of rows<Ad>(`${account}/ads?fields=id,name,effective_status,adset{id,name,effective_status},campaign{id,name,effective_status}`)) {
+  const statuses = encodeURIComponent(JSON.stringify(EVERY_STATUS));
+  const fields = "id,name,effective_status,adset{id,name,effective_status},campaign{id,name,effective_status}";
+  for await (const ad of rows<Ad>(`${account}/ads?fields=${fields}&effective_status=${statuses}`)) {
     // parents before their children
     if (!seen.has(ad.campaign.id)) yield object("CAMPAIGN", ad.campaign, null);
     if (!seen.has(ad.adset.id)) yield object("AD_SET", ad.adset, ad.campaign.id);

@@ -37,6 +37,7 @@ async function* records(advertiser: string, connectionId: string, since: string,
   const collectedAt = new Date(); // one moment for the whole collection
   const [account] = (await get<Advertiser>("advertiser/info", { advertiser_ids: [advertiser] })).list;
   if (!account) throw new Error(`there is no advertiser ${advertiser}`);
+  // timezone, not display_timezone: an ad account has no daylight saving time, so that of Los Angeles is Etc/GMT+8 all year
   const { name, currency, timezone: zone } = account;
   yield { kind: "adAccount", connectionId, externalId: advertiser, name, currency, timezone: zone };
 

@@ -248,7 +248,10 @@ export class Delivery<R extends IngestRecord> {
       if (attempts === 0) continue;
       if (error instanceof IngestError) throw error;
       const code = permanentCode(error, this.#wasOpen) ?? (this.#wasOpen ? undefined : noSocketAt(this.#options.path));
-      if (code) throw new IngestError(code, `cannot send to ${placeOf(this.#options)}: ${error.message}`, this.#settled, error);
+      if (code) {
+        const reason = code === "tls_not_supported" ? "the port does not speak TLS: leave the tls option out" : error.message;
+        throw new IngestError(code, `cannot send to ${placeOf(this.#options)}: ${reason}`, this.#settled, error);
+      }
       if (attempts >= maxAttempts) {
         const message = `gave up on ${placeOf(this.#options)} after ${attempts} attempts: ${error.message}`;
         throw new IngestError("unreachable", message, this.#settled, error);
@@ -316,6 +319,8 @@ export class Delivery<R extends IngestRecord> {
       entry.reject = reply;
     } else if (reply.closing === "not_allowed") {
       throw new IngestError("not_allowed", `${placeOf(this.#options)} does not admit this client`, this.#settled);
+    } else if (reply.closing === "tls_required") {
+      throw tlsRequired();
     } else if (reply.closing !== undefined) {
       throw new Error(`the daemon closed the connection: ${reply.closing}`);
     }

@@ -13,7 +13,8 @@ import type { IngestRecord, RejectEvent, Summary } from "./types.js";
  *   `tls` option cannot be read.
  * - `wrong_host_name`: the daemon's certificate is for another name.
  * - `tls_required`: the port speaks TLS, and no `tls` option was given.
- * - `tls_not_supported`: the port does not speak TLS.
+ * - `tls_not_supported`: a `tls` option was given, and the port does not speak TLS.
+ * - `no_reply`: with `publish()`: the stream stored the records, and no reply of the relay came in time.
  * - `bad_record`: JSON cannot express a record (a cycle, a bigint in its metrics); every record before it is settled.
  * - `aborted`: the signal aborted the call.
  */
@@ -27,6 +28,7 @@ export type IngestErrorCode =
   | "wrong_host_name"
   | "tls_required"
   | "tls_not_supported"
+  | "no_reply"
   | "bad_record"
   | "aborted";
 

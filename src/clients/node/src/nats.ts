@@ -9,12 +9,30 @@ import { setTimeout as pause } from "node:timers/promises";
 
 import { encode } from "./encode.js";
 import { IngestError, type IngestErrorCode } from "./errors.js";
-import type { AckEvent, IngestRecord, Records, RetryEvent, Summary } from "./types.js";
+import { Replies, type Answer, type ReplyConnection, type ReplyHeaders } from "./replies.js";
+import type { AckEvent, IngestRecord, Records, RejectEvent, RetryEvent, Summary } from "./types.js";
+
+export type { ReplyConnection, ReplyHeaders } from "./replies.js";
 
 /** The part of a JetStream client that is used: `jetstream(connection)`. */
 export interface JetStream {
   /** Publishes a message; resolves when the stream stored it. */
-  publish(subject: string, payload: Uint8Array, options?: { msgID?: string }): Promise<{ seq: number; duplicate: boolean }>;
+  publish(subject: string, payload: Uint8Array, options?: { msgID?: string; headers?: ReplyHeaders }): Promise<{ seq: number; duplicate: boolean }>;
+}
+
+/** How the relay's replies reach `publish()`. */
+export interface ReplyOptions {
+  /** The connection of `@nats-io/transport-node`. */
+  connection: ReplyConnection;
+  /** The function `headers` of `@nats-io/transport-node`. */
+  headers: () => ReplyHeaders;
+  /**
+   * The longest time in ms without any reply, while records that the stream has stored wait for one; then the call fails with `no_reply`.
+   * Infinity: no limit. Default 120,000.
+   */
+  timeoutMs?: number | undefined;
+  /** What the subjects of replies begin with, as the connection's `inboxPrefix`. The relay's user must be allowed to publish there. Default `_INBOX`. */
+  inboxPrefix?: string | undefined;
 }
 
 /** How records are published. */
@@ -39,7 +57,9 @@ export interface PublishOptions {
   maxRetryMs?: number | undefined;
   /** An attempt failed. */
   onRetry?: ((failure: RetryEvent) => void) | undefined;
-  /** Ends the call. The error has the number of records that the stream stored. */
+  /** Waits until the relay has settled each record, and yields what became of it. Without it, records are done when the stream has stored them. */
+  replies?: ReplyOptions | undefined;
+  /** Ends the call. The error has the number of records that the stream stored, or with `replies` that the relay settled. */
   signal?: AbortSignal | undefined;
 }
 
@@ -47,8 +67,12 @@ export interface PublishOptions {
  * What `publish()` yields, in the form of `ingest()`'s events: an ack for each run of records that the stream stored, then the summary.
  * The daemon settles them later, so they count as `spooled`, or as `duplicate` if the stream had the message already. The relay
  * publishes rejects in a stream of their own.
+ *
+ * With `replies`: an ack for each run of records that the relay settled, and before it an event for each rejected record, as `ingest()`
+ * has them. `stored` also counts records that were stored before, since replies do not tell them apart. If a message has more than 64 kB of
+ * rejects, `rejected` counts all of them, and the last ones have no event.
  */
-export type PublishEvent = AckEvent | (Summary & {
+export type PublishEvent<R extends IngestRecord = IngestRecord> = AckEvent | RejectEvent<R> | (Summary & {
   /** Messages that were published. */
   messages: number;
 });
@@ -74,55 +98,94 @@ const PERMANENT: Readonly<Record<string, IngestErrorCode>> = {
   AuthorizationError: "not_allowed",
 };
 
-interface Message {
+interface Message<R> {
   subject: string;
+  records: R[];
   lines: string[];
   bytes: number;
 }
 
-interface Posted {
-  lines: number;
+interface Posted<R> {
+  records: R[];
   /** Whether the stream had the message already. */
   done: Promise<boolean>;
+  /** The relay's reply, if there is to be one. */
+  answer: Promise<Answer> | undefined;
 }
 
-class Publisher {
-  readonly pending: Posted[] = [];
+class Publisher<R extends IngestRecord> {
+  readonly pending: Posted<R>[] = [];
   settled = 0;
   messages = 0;
   readonly counts = { stored: 0, duplicate: 0, rejected: 0, spooled: 0 };
+  readonly #replies: Replies | undefined;
   readonly #last = new Map<string, Promise<unknown>>(); // of each subject: its messages keep their order
   readonly #run = randomUUID();
   readonly #encoder = new TextEncoder();
 
-  constructor(readonly stream: JetStream, readonly options: PublishOptions) {}
+  constructor(readonly stream: JetStream, readonly options: PublishOptions) {
+    const { replies } = options;
+    if (replies) this.#replies = new Replies(replies.connection, replies.inboxPrefix ?? "_INBOX");
+  }
 
-  post({ subject, lines }: Message): void {
+  close(): void {
+    this.#replies?.close();
+  }
+
+  post({ subject, records, lines }: Message<R>): void {
     const payload = this.#encoder.encode(`${lines.join("\n")}\n`);
-    const msgID = `${this.#run}:${this.messages++}`;
+    const number = this.messages++;
+    const answer = this.#replies?.expect(number, lines.length);
     const before = this.#last.get(subject) ?? Promise.resolve();
-    const done = before.then(() => this.#publish(subject, payload, msgID));
+    const done = before.then(() => this.#publish(subject, payload, number));
     this.#last.set(subject, done);
     const forget = () => { if (this.#last.get(subject) === done) this.#last.delete(subject); };
     done.then(forget, forget);
-    this.pending.push({ lines: lines.length, done });
+    this.pending.push({ records, done, answer });
   }
 
   /** Waits for the first message that is on its way. */
-  async settle(): Promise<AckEvent> {
-    const { lines, done } = this.pending.shift() as Posted;
+  async *settle(): AsyncGenerator<AckEvent | RejectEvent<R>, void, undefined> {
+    const { records, done, answer } = this.pending.shift() as Posted<R>;
     const duplicate = await done;
-    this.settled += lines;
-    this.counts[duplicate ? "duplicate" : "spooled"] += lines;
-    return { type: "ack", line: this.settled, ...this.counts };
+    if (answer) {
+      const { rejected, rejects } = await this.#answered(answer);
+      const before = this.settled;
+      for (const { reject, ...reason } of rejects) {
+        const line = before + reject;
+        yield { type: "reject", line, index: line - 1, record: records[reject - 1] as R, ...reason };
+      }
+      this.counts.rejected += rejected;
+      this.counts.stored += records.length - rejected;
+    } else {
+      this.counts[duplicate ? "duplicate" : "spooled"] += records.length;
+    }
+    this.settled += records.length;
+    yield { type: "ack", line: this.settled, ...this.counts };
   }
 
-  async #publish(subject: string, payload: Uint8Array, msgID: string): Promise<boolean> {
-    const { maxAttempts = 20, retryMs = 100, maxRetryMs = 10_000, onRetry, signal } = this.options;
+  async #answered(answer: Promise<Answer>): Promise<Answer> {
+    const timeoutMs = this.options.replies?.timeoutMs ?? 120_000;
+    const answered = await this.#replies?.wait(answer, timeoutMs, this.options.signal);
+    if (answered) return answered;
+    this.throwIfAborted();
+    throw new IngestError("no_reply", `the stream stored the records, but no reply came for ${timeoutMs} ms: does a relay run, and does it reach ` +
+      "the database", this.settled);
+  }
+
+  async #publish(subject: string, payload: Uint8Array, number: number): Promise<boolean> {
+    const { maxAttempts = 20, retryMs = 100, maxRetryMs = 10_000, replies, onRetry, signal } = this.options;
+    const options: { msgID: string; headers?: ReplyHeaders } = { msgID: `${this.#run}:${number}` };
     for (let attempt = 1; ; attempt++) {
       this.throwIfAborted();
       try {
-        return (await this.stream.publish(subject, payload, { msgID })).duplicate;
+        if (replies && this.#replies) { // anew for each attempt: the client adds headers of its own
+          options.headers = replies.headers();
+          options.headers.set("Boris-Reply", this.#replies.subjectOf(number));
+        }
+        const { seq, duplicate } = await this.stream.publish(subject, payload, options);
+        if (seq !== 0) return duplicate;
+        throw new Error("the stream acked the repetition of a message that is not stored yet");
       } catch (reason) {
         const error = reason as Error;
         const code = PERMANENT[error.name] ?? (attempt >= maxAttempts ? "unreachable" : undefined);
@@ -143,15 +206,24 @@ class Publisher {
 
 /**
  * Publishes records, those of one account in order, in messages of one account each. A message that the stream does not store is
- * published again, with the same `Nats-Msg-Id`.
+ * published again, with the same `Nats-Msg-Id`. With `replies` it then waits for the relay to settle each message; if it fails, publish
+ * the records after the first `settled` ones again, as after a broken connection to the daemon.
  *
- * @throws IngestError if a message cannot be stored.
+ * @throws IngestError if a message cannot be stored, or with `replies` if the relay does not answer.
  */
-export async function* publish(records: Records, stream: JetStream, options: PublishOptions = {}): AsyncGenerator<PublishEvent, void, undefined> {
+export async function* publish<R extends IngestRecord>(records: Records<R>, stream: JetStream, options: PublishOptions = {}): AsyncGenerator<PublishEvent<R>, void, undefined> {
+  const publisher = new Publisher<R>(stream, options);
+  try {
+    yield* publishAll(publisher, records);
+  } finally {
+    publisher.close();
+  }
+}
+
+async function* publishAll<R extends IngestRecord>(publisher: Publisher<R>, records: Records<R>): AsyncGenerator<PublishEvent<R>, void, undefined> {
+  const { pending, options } = publisher;
   const { messageLines = 500, messageBytes = 512 * 1024, inFlight = 8, stampCollectedAt = true } = options;
-  const publisher = new Publisher(stream, options);
-  const { pending } = publisher;
-  let open: Message | undefined;
+  let open: Message<R> | undefined;
   let read = 0;
 
   for await (const record of records) {
@@ -162,7 +234,7 @@ export async function* publish(records: Records, stream: JetStream, options: Pub
       subject = subjectOf(record, options);
     } catch (error) {
       if (open) publisher.post(open);
-      while (pending.length > 0) yield await publisher.settle();
+      while (pending.length > 0) yield* publisher.settle();
       throw new IngestError("bad_record", `record ${read} cannot be sent: ${(error as Error).message}`, publisher.settled, error);
     }
     read++;
@@ -170,13 +242,14 @@ export async function* publish(records: Records, stream: JetStream, options: Pub
     if (open && (open.subject !== subject || open.lines.length >= messageLines || open.bytes + bytes > messageBytes)) {
       publisher.post(open);
       open = undefined;
-      while (pending.length >= inFlight) yield await publisher.settle();
+      while (pending.length >= inFlight) yield* publisher.settle();
     }
-    open ??= { subject, lines: [], bytes: 0 };
+    open ??= { subject, records: [], lines: [], bytes: 0 };
+    open.records.push(record);
     open.lines.push(line);
     open.bytes += bytes;
   }
   if (open) publisher.post(open);
-  while (pending.length > 0) yield await publisher.settle();
+  while (pending.length > 0) yield* publisher.settle();
   yield { type: "summary", records: publisher.settled, ...publisher.counts, connections: 1, messages: publisher.messages };
 }
