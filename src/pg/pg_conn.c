@@ -18,7 +18,6 @@
 #include <string.h>
 
 #include <libpq-fe.h>
-#include <openssl/ssl.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -29,6 +28,7 @@
 #include "model/session.h"
 #include "pg/pg_attempt.h"
 #include "pg/pg_conn_states.h"
+#include "pg/pg_input.h"
 #include "pg/pg_result_look.h"
 #include "pg/sqlstate.h"
 
@@ -380,7 +380,7 @@ static void deliver_take(struct pg_conn *c, PGresult *res)
         PQclear(res);
 }
 
-static bool flush(struct pg_conn *c);
+static void end_command(struct pg_conn *c, int sent);
 
 /* Takes over the result of the owner's command. In a failed transaction a check must wait until the
  * transaction ends. */
@@ -401,8 +401,7 @@ static void on_answer_take(struct pg_conn *c, PGresult *res)
         c->doubt = false;
         c->answer = res;
         pg_conn_enter(c, PG_CONN_VERIFY);
-        if (!PQsendQuery(c->pg, FITS_LOOK_SQL) || !flush(c))
-                lose_soon(c);
+        end_command(c, PQsendQuery(c->pg, FITS_LOOK_SQL));
 }
 
 static void on_verified(struct pg_conn *c, PGresult *res)
@@ -496,19 +495,6 @@ static void read_results(struct pg_conn *c)
         }
 }
 
-/* Reads all input. A single PQconsumeInput may leave part of a TLS record decrypted inside OpenSSL, where
- * the socket's events do not show it. (libpq only continues reading by itself when it blocks.) */
-static bool consume(struct pg_conn *c)
-{
-        const SSL *ssl = PQsslStruct(c->pg, "OpenSSL"); /* NULL without TLS */
-
-        do {
-                if (!PQconsumeInput(c->pg))
-                        return false;
-        } while (ssl && SSL_pending(ssl) > 0);
-        return true;
-}
-
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
         struct pg_conn *c = poll->data;
@@ -518,8 +504,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
                 return;
         was_flushing = c->flushing;
         /* flushing may also read, and leave input behind */
-        if (status < 0 || ((events & UV_READABLE) && !consume(c)) || !flush(c) ||
-            (was_flushing && !consume(c))) {
+        if (status < 0 || ((events & UV_READABLE) && !pg_input_read(c->pg)) || !flush(c) ||
+            (was_flushing && !pg_input_read(c->pg))) {
                 lose_with_libpq_reason(c);
                 return;
         }
@@ -532,6 +518,19 @@ static void on_poll(uv_poll_t *poll, int status, int events)
                 (void)PQisBusy(c->pg); /* read unsolicited messages, so that they do not pile up */
 }
 
+static void begin_command(struct pg_conn *c)
+{
+        assert(c->state == PG_CONN_READY);
+        pg_conn_enter(c, PG_CONN_BUSY);
+        await_answer(c);
+}
+
+static void end_command(struct pg_conn *c, int sent)
+{
+        if (!sent || !flush(c))
+                lose_soon(c);
+}
+
 static const int binary[PG_PARAMS_MAX] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
 void pg_conn_query(struct pg_conn *c, const char *sql, const struct pg_params *params)
@@ -539,30 +538,21 @@ void pg_conn_query(struct pg_conn *c, const char *sql, const struct pg_params *p
         static const struct pg_params none;
         const struct pg_params *p = params ? params : &none;
 
-        assert(c->state == PG_CONN_READY);
-        pg_conn_enter(c, PG_CONN_BUSY);
-        await_answer(c);
-        if (!PQsendQueryParams(c->pg, sql, p->len, NULL, p->values, p->bytes, binary, 1) || !flush(c))
-                lose_soon(c);
+        begin_command(c);
+        end_command(c, PQsendQueryParams(c->pg, sql, p->len, NULL, p->values, p->bytes, binary, 1));
 }
 
 void pg_conn_execute(struct pg_conn *c, const char *prepared, const struct pg_params *params)
 {
-        assert(c->state == PG_CONN_READY);
-        pg_conn_enter(c, PG_CONN_BUSY);
-        await_answer(c);
-        if (!PQsendQueryPrepared(c->pg, prepared, params->len, params->values, params->bytes, binary, 1) ||
-            !flush(c))
-                lose_soon(c);
+        begin_command(c);
+        end_command(c, PQsendQueryPrepared(c->pg, prepared, params->len, params->values, params->bytes,
+                                           binary, 1));
 }
 
 void pg_conn_command(struct pg_conn *c, const char *sql)
 {
-        assert(c->state == PG_CONN_READY);
-        pg_conn_enter(c, PG_CONN_BUSY);
-        await_answer(c);
-        if (!PQsendQuery(c->pg, sql) || !flush(c))
-                lose_soon(c);
+        begin_command(c);
+        end_command(c, PQsendQuery(c->pg, sql));
 }
 
 bool pg_conn_put(struct pg_conn *c, const void *data, size_t len)
@@ -585,7 +575,7 @@ static void on_copy_ended(uv_timer_t *timer)
         await_answer(c);
         if (c->state != PG_CONN_BUSY)
                 return;
-        if (consume(c))
+        if (pg_input_read(c->pg))
                 read_results(c);
         else
                 lose_with_libpq_reason(c);

@@ -25,11 +25,11 @@ LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in fol
 
 # Who may include a library's header: folders or files. The headers of libc and libuv are everybody's.
 FOREIGN = {
-    "libpq-fe.h": {"pg/pg_attempt", "pg/pg_conn", "pg/pg_result", "model"},
+    "libpq-fe.h": {"pg/pg_attempt", "pg/pg_conn", "pg/pg_input", "pg/pg_result", "model"},
     "cjson/cJSON.h": {"wire/reply", "monitor/status_json", "commands", "client", "relay"},
     "ini.h": {"base/ini_file"},
     "sqlite3.h": {"spool/spool_file", "spool/spool_lines", "spool/spool_sql"},
-    "openssl/ssl.h": {"server/tls", "pg/pg_conn"},
+    "openssl/ssl.h": {"server/tls", "pg/pg_input"},
     "systemd/sd-daemon.h": {"daemon/service"},
     "nats/nats.h": {"relay"},
     "microhttpd.h": {"monitor/http"},
