@@ -121,7 +121,8 @@ enum spool_status spool_file_start_over(struct spool_file *f);
 enum spool_status spool_file_begin(struct spool_file *f);
 /* ignores the record's id */
 enum spool_status spool_file_add(struct spool_file *f, const struct spool_record *record);
-enum spool_status spool_file_erase(struct spool_file *f, int64_t id);
+/* from line @first to line @last */
+enum spool_status spool_file_erase(struct spool_file *f, int64_t first, int64_t last);
 enum spool_status spool_file_commit(struct spool_file *f);
 void spool_file_roll_back(struct spool_file *f);
 

@@ -28,7 +28,7 @@ static const char columns_sql[] =
         "receipt INTEGER NOT NULL DEFAULT 0, client TEXT NOT NULL DEFAULT ''";
 static const char insert_sql[] =
         "INSERT INTO lines (received, hash, peer, connection, line, text, receipt, client) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-static const char erase_sql[] = "DELETE FROM lines WHERE id = ?";
+static const char erase_sql[] = "DELETE FROM lines WHERE id BETWEEN ? AND ?";
 /* The present format, and those of earlier versions. */
 #define READ_SQL(rest)                                                                                       \
         "SELECT id, received, hash, peer, connection, line, text, " rest                                     \

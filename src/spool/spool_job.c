@@ -33,13 +33,30 @@ static enum spool_status add_lines(struct spool_job *j)
         return status;
 }
 
-/* Erases the last @len ids of j->erasing. */
+static int by_id(const void *a, const void *b)
+{
+        int64_t x = *(const int64_t *)a;
+        int64_t y = *(const int64_t *)b;
+
+        return (x > y) - (x < y);
+}
+
+/* Erases the last @len ids of j->erasing. Most are consecutive: one statement erases a whole run of them. */
 static enum spool_status erase_lines(struct spool_job *j, size_t len)
 {
         enum spool_status status = SPOOL_OK;
+        int64_t *ids;
+        size_t end;
 
-        for (size_t i = j->erasing.len - len; i < j->erasing.len && status == SPOOL_OK; i++)
-                status = spool_file_erase(&j->file, j->erasing.items[i]);
+        if (len == 0)
+                return SPOOL_OK;
+        ids = j->erasing.items + j->erasing.len - len;
+        qsort(ids, len, sizeof(*ids), by_id);
+        for (size_t i = 0; i < len && status == SPOOL_OK; i = end) {
+                for (end = i + 1; end < len && ids[end] == ids[end - 1] + 1;)
+                        end++;
+                status = spool_file_erase(&j->file, ids[i], ids[end - 1]);
+        }
         return status;
 }
 

@@ -160,11 +160,12 @@ enum spool_status spool_file_add(struct spool_file *f, const struct spool_record
         return status;
 }
 
-enum spool_status spool_file_erase(struct spool_file *f, int64_t id)
+enum spool_status spool_file_erase(struct spool_file *f, int64_t first, int64_t last)
 {
         enum spool_status status;
 
-        sqlite3_bind_int64(f->erase, 1, id);
+        sqlite3_bind_int64(f->erase, 1, first);
+        sqlite3_bind_int64(f->erase, 2, last);
         status = spool_sql_step(f, f->erase);
         if (status == SPOOL_OK)
                 f->change.erased += (uint64_t)sqlite3_changes(f->db);
