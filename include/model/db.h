@@ -107,6 +107,9 @@ int db_query(struct db *db, const char *sql, const struct db_params *params, str
 /* As db_query, for a statement that returns at most one row: ERR_NOT_FOUND if it returns none. */
 int db_query_row(struct db *db, const char *sql, const struct db_params *params, struct pg_result **ret);
 
+/* As db_query_row, for a statement that returns one boolean. */
+int db_query_bool(struct db *db, const char *sql, const struct db_params *params, bool *ret);
+
 /* Sets the error text, for a failure that the database did not report; returns @err. */
 int db_fail(struct db *db, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

@@ -43,7 +43,7 @@ enum writer_state {
         WRITER_COPY,       /* COPY started: sending rows, then awaiting the result, which commits */
         WRITER_OPEN_COPY,  /* as WRITER_COPY, in a transaction that is left open */
         WRITER_BEGIN,      /* opening the transaction of a merge */
-        WRITER_KNOWN,      /* reading which rows are stored already, before the others are merged */
+        WRITER_KNOWN,      /* reading which rows are stored already; only the other rows are merged */
         WRITER_MERGE,      /* INSERT ... ON CONFLICT DO NOTHING */
         WRITER_COMPARE,    /* reading the stored rows with the rows' keys */
         WRITER_ELSEWHERE,  /* checking whether missing rows were stored under other keys */

@@ -21,7 +21,7 @@ enum unknown_state {
         UNKNOWN_OFF,
         UNKNOWN_PAUSE,
         UNKNOWN_PREPARE, /* in a thread: which lines can be sent? */
-        UNKNOWN_SEND,    /* a thread sends lines whose object exists now, and keeps the others in the file */
+        UNKNOWN_SEND, /* a thread sends the lines whose ad object exists; the other lines stay in the file */
         UNKNOWN_CLOSED,
 };
 

@@ -73,24 +73,23 @@ static const char lineage_sql[] =
         "ORDER BY n) AS ids FROM asked"                                                                      \
         ") "
 
-#define PLACES "AS u (platform, connection_id, external_id, n)"
+#define PLACES                                                                                               \
+        "unnest($1::text[], $2::uuid[], $3::text[], $4::int4[]) AS u (platform, connection_id, external_id, n)"
 
-/* For many places: the planner sees how many there are. */
+/* For many places: one join with all accounts. */
 #define ACCOUNTS_SQL                                                                                         \
-        ACCOUNTS_FROM_SQL("unnest($1::text[], $2::uuid[], $3::text[], $4::int4[]) " PLACES                   \
-                          " LEFT JOIN (ad_accounts a JOIN platform_connections c "                           \
-                          "ON c.id = a.platform_connection_id) "                                             \
-                          "ON a.external_id = u.external_id AND c.platform = u.platform::platform "          \
-                          "AND (u.connection_id IS NULL OR c.id = u.connection_id)")
+        ACCOUNTS_FROM_SQL(PLACES " LEFT JOIN (ad_accounts a JOIN platform_connections c "                    \
+                                 "ON c.id = a.platform_connection_id) "                                      \
+                                 "ON a.external_id = u.external_id AND c.platform = u.platform::platform "   \
+                                 "AND (u.connection_id IS NULL OR c.id = u.connection_id)")
 
-/* For few places: each is looked up by itself, and the plan does not depend on the arrays, so that the server
- * keeps it. */
+/* For few places: each account is looked up by itself, by an index where the connection is known. */
 #define ACCOUNT_OF_PLACE(connection)                                                                         \
         "SELECT a.id FROM ad_accounts a JOIN platform_connections c ON c.id = a.platform_connection_id "     \
         "WHERE a.external_id = u.external_id AND c.platform = u.platform::platform AND " connection
 #define ACCOUNTS_OF_FEW_SQL                                                                                                           \
         ACCOUNTS_FROM_SQL(                                                                                                            \
-                "unnest((SELECT $1::text[]), (SELECT $2::uuid[]), (SELECT $3::text[]), (SELECT $4::int4[])) " PLACES                  \
+                PLACES                                                                                                                \
                 " LEFT JOIN LATERAL (" ACCOUNT_OF_PLACE("a.platform_connection_id = u.connection_id") " UNION ALL " ACCOUNT_OF_PLACE( \
                         "u.connection_id IS NULL") ") AS a ON true")
 

@@ -48,23 +48,11 @@ int connection_label_set(struct db *db, const struct uuid *id, struct slice labe
         return err;
 }
 
-static int may_read(struct db *db, bool *ret)
-{
-        struct pg_result *res;
-        int err = db_query_row(db, may_read_sql, NULL, &res);
-
-        if (err)
-                return err;
-        *ret = db_bool(res, 0, 0);
-        db_result_free(res);
-        return 0;
-}
-
 int connection_labels_read(struct db *db, struct connection_labels *ret)
 {
         struct pg_result *res;
         bool permitted = false;
-        int err = may_read(db, &permitted);
+        int err = db_query_bool(db, may_read_sql, NULL, &permitted);
 
         *ret = (struct connection_labels){0};
         if (err || !permitted)

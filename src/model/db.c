@@ -254,6 +254,18 @@ int db_query_row(struct db *db, const char *sql, const struct db_params *params,
         return db_fail(db, ERR_NOT_FOUND, "no such row");
 }
 
+int db_query_bool(struct db *db, const char *sql, const struct db_params *params, bool *ret)
+{
+        struct pg_result *res;
+        int err = db_query_row(db, sql, params, &res);
+
+        if (err)
+                return err;
+        *ret = db_bool(res, 0, 0);
+        db_result_free(res);
+        return 0;
+}
+
 /* --- results --- */
 
 void db_result_free(struct pg_result *res)

@@ -142,23 +142,11 @@ static void list_applied(struct migration_list *list, const struct pg_result *re
         m->applied_at = db_time(res, row, 2);
 }
 
-static int ledger_exists(struct db *db, bool *ret)
-{
-        struct pg_result *res;
-        int err = db_query_row(db, ledger_exists_sql, NULL, &res);
-
-        if (err)
-                return err;
-        *ret = db_bool(res, 0, 0);
-        db_result_free(res);
-        return 0;
-}
-
 int migration_list_read(struct db *db, struct migration_list *ret)
 {
         struct pg_result *res = NULL;
         bool exists = false;
-        int err = ledger_exists(db, &exists);
+        int err = db_query_bool(db, ledger_exists_sql, NULL, &exists);
         int len;
 
         if (!err && exists)
@@ -200,7 +188,7 @@ static int ledger_add(struct db *db, const struct migration *m)
 static int ledger_open(struct db *db)
 {
         bool exists;
-        int err = ledger_exists(db, &exists);
+        int err = db_query_bool(db, ledger_exists_sql, NULL, &exists);
 
         if (!err && !exists)
                 err = db_run(db, ledger_create_sql);

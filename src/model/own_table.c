@@ -10,14 +10,7 @@ const size_t own_tables_len = sizeof(own_tables) / sizeof(own_tables[0]);
 int own_table_exists(struct db *db, const struct own_table *table, bool *ret)
 {
         struct db_params params = {0};
-        struct pg_result *res;
-        int err;
 
         db_param_text(&params, slice_str(table->name));
-        err = db_query_row(db, "SELECT to_regclass('public.' || $1::text) IS NOT NULL", &params, &res);
-        if (err)
-                return err;
-        *ret = db_bool(res, 0, 0);
-        db_result_free(res);
-        return 0;
+        return db_query_bool(db, "SELECT to_regclass('public.' || $1::text) IS NOT NULL", &params, ret);
 }

@@ -152,9 +152,7 @@ int platform_connection_secrets(struct db *db, const struct uuid *id, bool lock,
         if (err)
                 return err;
         ret->len = (size_t)db_rows(ret->result);
-        ret->rows = calloc(ret->len + 1, sizeof(*ret->rows));
-        if (!ret->rows)
-                abort();
+        ret->rows = must_calloc(ret->len + 1, sizeof(*ret->rows));
         for (size_t i = 0; i < ret->len; i++) {
                 ret->rows[i].id = db_uuid(ret->result, (int)i, 0);
                 ret->rows[i].credentials = db_text(ret->result, (int)i, 1);
@@ -172,20 +170,6 @@ void platform_connection_secrets_wipe(struct platform_connection_secrets *s)
         *s = (struct platform_connection_secrets){0};
 }
 
-static int may_read(struct db *db, bool *ret)
-{
-        static const char sql[] =
-                "SELECT has_column_privilege('platform_connections', 'credentials', 'SELECT')";
-        struct pg_result *res;
-        int err = db_query_row(db, sql, NULL, &res);
-
-        if (err)
-                return err;
-        *ret = db_bool(res, 0, 0);
-        db_result_free(res);
-        return 0;
-}
-
 int platform_connection_keepings(struct db *db, struct platform_connection_keepings *ret)
 {
         static const char sql[] = "SELECT id, CASE WHEN " JWE_IS_ENCRYPTED_SQL(
@@ -194,16 +178,16 @@ int platform_connection_keepings(struct db *db, struct platform_connection_keepi
         int err;
 
         *ret = (struct platform_connection_keepings){0};
-        err = may_read(db, &ret->permitted);
+        err = db_query_bool(db,
+                            "SELECT has_column_privilege('platform_connections', 'credentials', 'SELECT')",
+                            NULL, &ret->permitted);
         if (err || !ret->permitted)
                 return err;
         err = db_query(db, sql, NULL, &res);
         if (err)
                 return err;
         ret->len = (size_t)db_rows(res);
-        ret->rows = calloc(ret->len + 1, sizeof(*ret->rows));
-        if (!ret->rows)
-                abort();
+        ret->rows = must_calloc(ret->len + 1, sizeof(*ret->rows));
         for (size_t i = 0; i < ret->len; i++) {
                 ret->rows[i].id = db_uuid(res, (int)i, 0);
                 ret->rows[i].header = db_text_dup(res, (int)i, 1);

@@ -109,29 +109,17 @@ static const char has_key_sql[] =
         "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass('public.spending') "
         "AND conname = 'spending_pkey')";
 
-static int ask(struct repair *r, const char *sql, bool *ret)
-{
-        struct pg_result *res;
-        int err = db_query_row(r->db, sql, NULL, &res);
-
-        if (err)
-                return err;
-        *ret = db_bool(res, 0, 0);
-        db_result_free(res);
-        return 0;
-}
-
 static int repair_hypertable(struct repair *r)
 {
         bool loaded = false;
         bool done = false;
         bool ready = false;
-        int err = ask(r, has_timescaledb_sql, &loaded);
+        int err = db_query_bool(r->db, has_timescaledb_sql, NULL, &loaded);
 
         if (!err && loaded)
-                err = ask(r, is_hypertable_sql, &done);
+                err = db_query_bool(r->db, is_hypertable_sql, NULL, &done);
         if (!err)
-                err = ask(r, has_key_sql, &ready);
+                err = db_query_bool(r->db, has_key_sql, NULL, &ready);
         if (err || done || !ready)
                 return err;
         return attempt(r, "hypertable spending", migration_files[1].text);
@@ -174,7 +162,7 @@ static void on_difference(void *ctx, enum fits_subject subject, const char *diff
 static int compare(struct repair *r)
 {
         bool loaded;
-        int err = ask(r, has_timescaledb_sql, &loaded);
+        int err = db_query_bool(r->db, has_timescaledb_sql, NULL, &loaded);
 
         if (err)
                 return err;

@@ -130,13 +130,8 @@ int report_unknown_zones(struct db *db, const struct uuid *ad_account_id, struct
 
 bool report_functions_exist(struct db *db)
 {
-        struct pg_result *res;
+        static const char sql[] = "SELECT to_regproc('public.boris_ingestd_accounts') IS NOT NULL";
         bool exist;
 
-        if (db_query_row(db, "SELECT to_regproc('public.boris_ingestd_accounts') IS NOT NULL", NULL, &res) !=
-            0)
-                return false;
-        exist = db_bool(res, 0, 0);
-        db_result_free(res);
-        return exist;
+        return db_query_bool(db, sql, NULL, &exist) == 0 && exist;
 }

@@ -9,9 +9,9 @@
 
 /* A second look at what the source of a partition delivers. Its consumer finds messages by the server's index
  * of subjects, and several releases of the server skipped messages of such consumers (nats-server #5266, #5705,
- * #6526, #6932), which nothing shows. And it lives on one server, whose copy of the stream may fall behind or
- * differ from the others after a crash. The audit's consumer has no filter and reads the headers of
- * every message. If a sequence is missing, the audit asks the stream's leader whether the partition has a
+ * #6526, #6932), which nothing shows. The source's consumer lives on one server. After a crash
+ * that server's copy of the stream may lag behind the other copies, or differ from them. The audit has a
+ * consumer without a filter, which reads the headers of every message. If a sequence is missing, the audit asks the stream's leader whether the partition has a
  * message there. The position advances only up to where both consumers agree. */
 
 struct audit;

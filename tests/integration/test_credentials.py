@@ -17,7 +17,7 @@ import threading
 import unittest
 import uuid
 
-from lib.harness import INGESTD, TestCase, run_ingestd, wait_until
+from lib.harness import INGESTD, TestCase, accepted, run_ingestd, wait_until
 
 SECRET = {"token": "s3cr3t-hunter2", "scopes": ["ads", "\u00fc"]}
 
@@ -318,11 +318,7 @@ class Gate:
         self.released.set()
 
     def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
+        for client in accepted(self.listener):
             with client, socket.create_connection(self.server) as server, contextlib.suppress(OSError):
                 self.port_at_server = server.getsockname()[1]
                 self.serve(client, server)

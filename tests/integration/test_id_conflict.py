@@ -87,7 +87,7 @@ class IdConflict(TestCase):
         self.assertEqual(replies.counts(), (1500, 0, 1485, 15))
 
     def test_some_new_rows_among_known_ones(self):
-        """After batches of known rows, rows are compared before the others are inserted."""
+        """After a batch whose rows were stored already, the writer compares the next batch before it inserts anything."""
         known = [given(5000 + n, amountCents=n, metrics={"n": n}) for n in range(300)]
         self.assertEqual(self.d.send(*known).counts(), (300, 300, 0, 0))
         for start in (6000, 7000):

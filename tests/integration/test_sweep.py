@@ -9,7 +9,7 @@ import threading
 import time
 import unittest
 
-from lib.harness import TestCase, account, ad_object, record
+from lib.harness import TestCase, accepted, account, ad_object, record
 
 
 class Proxy:
@@ -33,11 +33,7 @@ class Proxy:
             self.left, self.carried_out, self.holding, self.hit = message, carried_out, holding, b""
 
     def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
+        for client in accepted(self.listener):
             server = socket.create_connection(self.server)
             threading.Thread(target=self.pass_messages, args=(client, server), daemon=True).start()
 

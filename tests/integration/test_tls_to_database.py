@@ -11,7 +11,7 @@ import time
 import unittest
 import urllib.parse
 
-from lib.harness import TestCase, record
+from lib.harness import TestCase, accepted, record
 
 SSL_REQUEST = struct.pack("!II", 8, 80877103)
 
@@ -30,11 +30,7 @@ class TlsProxy:
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
+        for client in accepted(self.listener):
             threading.Thread(target=self.serve, args=(client,), daemon=True).start()
 
     def serve(self, client):

@@ -28,6 +28,16 @@ SANITIZER_WORDS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: 
                    "runtime error:")
 
 
+def accepted(listener):
+    """Yields the sockets of clients that connect, until the listener is closed."""
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        yield client
+
+
 def wait_until(condition, what, timeout=60.0, pause=0.02):
     """Calls condition() until it returns a true value, and returns that. @pause: for expensive conditions."""
     deadline = time.monotonic() + timeout

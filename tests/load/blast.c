@@ -198,7 +198,8 @@ static double next_due(const struct blast *b)
         return b->began + (double)b->next / b->rate;
 }
 
-/* Sends what is due. A connection without room holds up the others for a moment: the lines keep their order. */
+/* Sends the lines that are due, in order. Returns false if a connection has no room: the lines of the other
+ * connections then wait, too. */
 static bool send_due(struct blast *b)
 {
         while (b->next < b->pieces_len && next_due(b) <= seconds(CLOCK_MONOTONIC)) {
