@@ -4,7 +4,7 @@
 # ThreadSanitizer.
 #
 #   ./tests/run.sh [CTEST ARGUMENT...]     all of them, or those that ctest's arguments select: -R record
-#   ./tests/run.sh quick                   one build, the unit tests, and one integration test of each kind
+#   ./tests/run.sh quick                   one build, the unit tests, the lint, and one integration test of each kind
 #   ./tests/run.sh -k NAME                 the tests that have NAME in their own names, in one build
 #
 # With DATABASE_URL set, the tests make their databases on that server instead of a private one.
@@ -60,7 +60,7 @@ if [ $mode != all ]; then
         timed build release
         shared_server_start
         if [ $mode = quick ]; then
-                run_ctest release -C quick -L '^(unit|quick)$' "$@"
+                run_ctest release -C quick -L '^(unit|quick|lint)$' "$@"
         else
                 run_named release "$name"
         fi
