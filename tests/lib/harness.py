@@ -424,7 +424,11 @@ class Daemon:
 
     def client(self):
         sock = socket.socket(socket.AF_UNIX)
-        sock.connect(self.socket)
+        try:
+            sock.connect(self.socket)
+        except OSError:
+            sock.close()
+            raise
         return Client(sock)
 
     def send(self, *lines):
