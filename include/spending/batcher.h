@@ -24,7 +24,16 @@
  * others, each time but one. So these clients wait for a writer, but not for the bulk of others to be written.
  *
  * Doubtful batches, in which a bad row is searched for, take many statements. They queue apart, without
- * taking others' room, and writers get batches of both queues in turn. */
+ * taking others' room, and writers get batches of both queues in turn.
+ *
+ * A client whose row was at fault may well send more of them: its rows gather in a distrusted batch, which is doubtful from
+ * the start and comes last. So other clients' rows are not in one batch with bad ones, nor behind them. */
+enum batcher_sender {
+        SENDER_ORDINARY,
+        SENDER_LITTLE, /* sends little */
+        SENDER_DISTRUSTED,
+};
+
 struct batcher {
         uv_loop_t *loop;
         uv_timer_t gather; /* when an idle writer takes the open batch at the latest */
@@ -33,8 +42,10 @@ struct batcher {
         struct pace pace;
         struct batch *open;
         struct batch *quick;
+        struct batch *distrusted;
         bool quick_last;  /* the last batch taken was a quick one */
         uint64_t bulk_at; /* loop time in ms when a batch was last taken that was worth a writer of its own */
+        uint64_t ordinary_at;  /* loop time in ms when a batch that is not doubtful was last taken */
         uint64_t committed_at; /* loop time in ms of the last commit */
         size_t last_len;       /* rows of the previous batch; sizes the memory of the next one */
         struct list sealed;
@@ -74,8 +85,8 @@ static inline bool batcher_has_quick_room(const struct batcher *b)
         return b->sealed_len <= 1 && batcher_quick_takes_more(b);
 }
 
-/* Takes over *row. @little: its client sends little. */
-void batcher_add_take(struct batcher *b, const struct row *row, bool little);
+/* Takes over *row of such a sender. */
+void batcher_add_take(struct batcher *b, const struct row *row, enum batcher_sender sender);
 
 /* No more rows are on their way: an idle writer takes the open batch now. */
 void batcher_hurry(struct batcher *b);
@@ -92,7 +103,7 @@ static inline bool batcher_has_room_for_doubtful(const struct batcher *b)
         return b->doubtful_rows < b->pace.limits.rows;
 }
 
-/* Puts a batch back that was taken: in front of all others; a doubtful one among these, sorted by size. */
+/* Puts a batch back that was taken: in front of all others; a doubtful one among these, sorted by trust and size. */
 void batcher_return(struct batcher *b, struct batch *batch);
 
 /* Makes resting batches due. */
@@ -104,8 +115,15 @@ static inline bool batcher_waits(const struct batcher *b)
         return b->sealed_len > 0 || b->open || b->quick || b->doubtful_rows > b->resting_rows;
 }
 
-/* For an idle writer, while @busy others have a batch: the batch to be written next, or NULL, where on_waiting follows. */
-struct batch *batcher_take(struct batcher *b, unsigned busy);
+/* The writers that have a batch. */
+struct batcher_busy {
+        unsigned ordinary;
+        unsigned doubtful; /* their batch is doubtful */
+};
+
+/* For an idle writer, while others are @busy: the batch to be written next, or NULL, where on_waiting follows. While there
+ * are ordinary batches, one writer at most has a doubtful one. */
+struct batch *batcher_take(struct batcher *b, struct batcher_busy busy);
 
 /* Any batch, whether it is due or not. */
 struct batch *batcher_take_any(struct batcher *b);
@@ -113,7 +131,7 @@ struct batch *batcher_take_any(struct batcher *b);
 /* True if the batcher holds no rows. */
 static inline bool batcher_empty(const struct batcher *b)
 {
-        return b->sealed_len == 0 && list_empty(&b->doubtful) && !b->open && !b->quick;
+        return b->sealed_len == 0 && list_empty(&b->doubtful) && !b->open && !b->quick && !b->distrusted;
 }
 
 /* Adds what waits to @r. */

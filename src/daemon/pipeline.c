@@ -30,8 +30,13 @@
 #include "server/sessions.h"
 #include "spending/spending_record.h"
 
-/* A client sends little that has so few lines here, or a part so small of what a client has on average. */
-enum { LITTLE_LINES = 16, LITTLE_PART = 4 };
+enum {
+        /* A client sends little that has so few lines here, or a part so small of what a client has on average. */
+        LITTLE_LINES = 16,
+        LITTLE_PART = 4,
+        /* For so long after one of a client's rows was at fault, its rows are not mixed with those of others. */
+        DISTRUST_MS = 60 * 1000,
+};
 
 /* --- lines among which a bad one is looked for --- */
 
@@ -88,6 +93,8 @@ static void note_reject(struct pipeline *p, const struct line *line, const struc
         struct line_from from = source->from(line->source, line);
 
         reject_file_add(p->rejects, &from, line->text, reject, source->acked ? REJECT_SPOOLED : REJECT_TOLD);
+        if (reject->code == REJECT_REFUSED_BY_DATABASE)
+                line->source->fault_ms = uv_now(p->loop);
         reject_ring_add(&p->latest, from.peer, from.connection, from.line, reject);
         p->rejected[reject->code]++;
 }
@@ -122,13 +129,24 @@ static void on_abandoned(void *ctx, struct line *line)
 
 /* --- a line's way --- */
 
+/* All lines of the spool have one source, whoever sent them. */
+static enum batcher_sender sender_of(const struct pipeline *p, const struct line_source *source)
+{
+        if (source->ops->acked)
+                return SENDER_ORDINARY;
+        if (source->fault_ms > 0 && uv_now(p->loop) - source->fault_ms < DISTRUST_MS)
+                return SENDER_DISTRUSTED;
+        return source->in_flight <= LITTLE_LINES ? SENDER_LITTLE : SENDER_ORDINARY;
+}
+
 static void add_resolved_take(struct pipeline *p, struct row *row)
 {
-        const struct line_source *source = row->line.source;
-        bool little = !source->ops->acked && source->in_flight <= LITTLE_LINES;
+        enum batcher_sender sender = sender_of(p, row->line.source);
 
         spending_record_derive_id(&row->rec);
-        batcher_add_take(&p->batcher, row, little);
+        if (sender == SENDER_DISTRUSTED)
+                mark_doubtful_line(&row->line);
+        batcher_add_take(&p->batcher, row, sender);
 }
 
 static void on_resolved(void *ctx, const struct row *row)
@@ -371,12 +389,16 @@ struct session_sink pipeline_sink(struct pipeline *p)
 
 /* --- batches --- */
 
-static unsigned busy_writers(const struct pipeline *p)
+static struct batcher_busy busy_writers(const struct pipeline *p)
 {
-        unsigned busy = 0;
+        struct batcher_busy busy = {0};
 
-        for (unsigned i = 0; i < p->config->database.writers; i++)
-                busy += p->writers[i].batch != NULL;
+        for (unsigned i = 0; i < p->config->database.writers; i++) {
+                const struct batch *batch = p->writers[i].batch;
+
+                busy.doubtful += batch && batch->doubtful;
+                busy.ordinary += batch && !batch->doubtful;
+        }
         return busy;
 }
 
@@ -426,6 +448,8 @@ static void on_return(void *ctx, struct batch *batch)
                 mark_doubtful(batch);
         if (batch->due > 0)
                 mark_resting(p, batch);
+        if (batch->due > 0 && batch->len == 1)
+                batch->rows[0].line.source->fault_ms = uv_now(p->loop);
         batcher_return(&p->batcher, batch);
 }
 

@@ -61,6 +61,7 @@ struct batch *batch_new_part(const struct batch *b, size_t expected)
         part->merge = b->merge;
         part->copied = b->copied;
         part->doubtful = b->doubtful;
+        part->distrusted = b->distrusted;
         part->suspicion = suspect_divide(&b->suspicion);
         return part;
 }

@@ -23,6 +23,7 @@ struct batch {
         uint64_t opened; /* loop time in ms of the first row */
         /* it is set apart: one of its rows may be at fault, or it is expensive for the server */
         bool doubtful;
+        bool distrusted; /* its rows' clients have sent rows that were at fault */
         uint64_t due; /* loop time in ms before which a resting batch is not tried again; 0: never rested */
         struct suspicion suspicion;
         bool locked;   /* its ad objects were locked when last checked */

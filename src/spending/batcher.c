@@ -2,7 +2,10 @@
 
 #include <assert.h>
 
-enum { BULK_MS = 4 * PACE_COMMIT_MS }; /* for so long clients are expected to go on sending in bulk */
+enum {
+        BULK_MS = 4 * PACE_COMMIT_MS, /* for so long clients are expected to go on sending in bulk */
+        ORDINARY_MS = 1000,           /* for so long more ordinary batches are expected */
+};
 
 /* --- the beginning and the end --- */
 
@@ -58,7 +61,7 @@ static void gather_for(struct batcher *b, uint64_t ms)
 void batcher_set_limits(struct batcher *b, const struct pace_limits *limits)
 {
         pace_set_limits(&b->pace, limits);
-        if (b->open)
+        if (b->open || b->distrusted)
                 gather_for(b, 0);
 }
 
@@ -70,7 +73,7 @@ static struct batch *close_batch(struct batcher *b)
         b->last_len = batch->len;
         if (batch->len >= pace_worth(&b->pace))
                 b->bulk_at = uv_now(b->loop);
-        if (!b->quick)
+        if (!b->quick && !b->distrusted)
                 uv_timer_stop(&b->gather);
         return batch;
 }
@@ -104,9 +107,35 @@ static void add_quick_take(struct batcher *b, const struct row *row)
         batch_add_take(b->quick, row);
 }
 
-void batcher_add_take(struct batcher *b, const struct row *row, bool little)
+static struct batch *close_distrusted(struct batcher *b)
 {
-        if (little && belongs_to_quick(b)) {
+        struct batch *batch = b->distrusted;
+
+        b->distrusted = NULL;
+        b->doubtful_rows -= batch->len;
+        return batch;
+}
+
+static void add_distrusted_take(struct batcher *b, const struct row *row)
+{
+        if (!b->distrusted) {
+                b->distrusted = open_batch(b, 1);
+                b->distrusted->doubtful = true;
+                b->distrusted->distrusted = true;
+        }
+        batch_add_take(b->distrusted, row);
+        b->doubtful_rows++;
+        if (pace_full(&b->pace, b->distrusted->len, b->distrusted->bytes))
+                batcher_return(b, close_distrusted(b));
+}
+
+void batcher_add_take(struct batcher *b, const struct row *row, enum batcher_sender sender)
+{
+        if (sender == SENDER_DISTRUSTED) {
+                add_distrusted_take(b, row);
+                return;
+        }
+        if (sender == SENDER_LITTLE && belongs_to_quick(b)) {
                 add_quick_take(b, row);
                 return;
         }
@@ -121,9 +150,12 @@ void batcher_add_take(struct batcher *b, const struct row *row, bool little)
 
 void batcher_hurry(struct batcher *b)
 {
-        if (!b->open)
+        if (!b->open && !b->distrusted)
                 return;
-        b->open->opened = 0; /* long ago, both */
+        if (b->open)
+                b->open->opened = 0; /* long ago, as is the last commit */
+        if (b->distrusted)
+                b->distrusted->opened = 0;
         b->committed_at = 0;
         b->on_waiting(b->ctx);
 }
@@ -141,10 +173,9 @@ void batcher_committed(struct batcher *b, const struct batch *batch, uint64_t us
                 pace_learn(&b->pace, batch->len, batch->bytes, us);
 }
 
-/* For how many ms more an idle writer leaves the open batch alone. */
-static uint64_t open_waits_ms(const struct batcher *b, unsigned busy)
+/* For how many ms more an idle writer lets rows gather in the batch. */
+static uint64_t gathers_ms(const struct batcher *b, const struct batch *batch, unsigned busy)
 {
-        const struct batch *batch = b->open;
         uint64_t since = busy > 0 ? batch->opened : b->committed_at;
         uint64_t wait =
                 busy > 0 ? pace_wait_busy_ms(&b->pace) : pace_wait_ms(&b->pace, batch->len, batch->bytes);
@@ -161,7 +192,7 @@ static struct batch *take_open(struct batcher *b, unsigned busy)
 
         if (!b->open)
                 return NULL;
-        ms = open_waits_ms(b, busy);
+        ms = gathers_ms(b, b->open, busy);
         if (ms == 0)
                 return close_batch(b);
         gather_for(b, ms);
@@ -177,12 +208,18 @@ static void on_wake(uv_timer_t *timer)
         b->on_waiting(b->ctx);
 }
 
-/* Sorts by size, small batches first: bad rows are found sooner, and few batches wait. */
+static bool comes_after(const struct batch *a, const struct batch *b)
+{
+        return a->distrusted == b->distrusted ? a->len >= b->len : a->distrusted;
+}
+
+/* Sorts distrusted batches behind others, and by size, small batches first: bad rows are found sooner, and few batches
+ * wait. */
 static void insert_doubtful(struct batcher *b, struct batch *batch)
 {
         struct list *next = b->doubtful.next;
 
-        while (next != &b->doubtful && container_of(next, struct batch, queue)->len <= batch->len)
+        while (next != &b->doubtful && comes_after(batch, container_of(next, struct batch, queue)))
                 next = next->next;
         list_append(next, &batch->queue);
         b->doubtful_rows += batch->len;
@@ -241,12 +278,27 @@ static struct batch *first_due(struct batcher *b)
         return NULL;
 }
 
-static struct batch *take_doubtful(struct batcher *b)
+/* The distrusted batch, where an idle writer should take it now. */
+static struct batch *take_distrusted(struct batcher *b, unsigned busy)
+{
+        uint64_t ms;
+
+        if (!b->distrusted)
+                return NULL;
+        ms = gathers_ms(b, b->distrusted, busy);
+        if (ms == 0)
+                return close_distrusted(b);
+        gather_for(b, ms);
+        return NULL;
+}
+
+static struct batch *take_doubtful(struct batcher *b, unsigned busy)
 {
         struct batch *batch = first_due(b);
 
-        if (batch)
-                remove_doubtful(b, batch);
+        if (!batch)
+                return take_distrusted(b, busy);
+        remove_doubtful(b, batch);
         return batch;
 }
 
@@ -289,14 +341,27 @@ static struct batch *take_ordinary(struct batcher *b, unsigned busy)
         return batch ? batch : take_quick(b);
 }
 
-struct batch *batcher_take(struct batcher *b, unsigned busy)
+/* Batches of both queues in turn, of the other where one has none. */
+static struct batch *take_in_turn(struct batcher *b, struct batcher_busy busy)
 {
-        struct batch *batch = b->doubtful_next ? take_doubtful(b) : take_ordinary(b, busy);
+        struct batch *batch =
+                b->doubtful_next ? take_doubtful(b, busy.doubtful) : take_ordinary(b, busy.ordinary);
 
         if (batch)
                 b->doubtful_next = !b->doubtful_next;
         else
-                batch = b->doubtful_next ? take_ordinary(b, busy) : take_doubtful(b);
+                batch = b->doubtful_next ? take_ordinary(b, busy.ordinary) : take_doubtful(b, busy.doubtful);
+        return batch;
+}
+
+struct batch *batcher_take(struct batcher *b, struct batcher_busy busy)
+{
+        bool ordinary_only =
+                busy.doubtful > 0 && b->ordinary_at > 0 && uv_now(b->loop) - b->ordinary_at < ORDINARY_MS;
+        struct batch *batch = ordinary_only ? take_ordinary(b, busy.ordinary) : take_in_turn(b, busy);
+
+        if (batch && !batch->doubtful)
+                b->ordinary_at = uv_now(b->loop);
         return batch;
 }
 
@@ -308,6 +373,8 @@ struct batch *batcher_take_any(struct batcher *b)
                 return close_batch(b);
         if (!batch)
                 batch = take_quick(b);
+        if (!batch && b->distrusted)
+                return close_distrusted(b);
         if (!batch && !list_empty(&b->doubtful)) {
                 batch = container_of(b->doubtful.next, struct batch, queue);
                 remove_doubtful(b, batch);

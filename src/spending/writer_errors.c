@@ -49,10 +49,11 @@ static struct batch *take_part(struct writer *w)
 
 static void divide(struct writer *w)
 {
-        struct batch *second;
+        struct batch *second = take_part(w);
 
-        w->batch->doubtful = true;
-        second = take_part(w);
+        /* without the row that the error names the others are probably good: they stay among ordinary batches for one try */
+        second->doubtful = true;
+        w->batch->doubtful |= !w->batch->pruned;
         writer_return_batch(w);
         w->ops->on_return(w->ctx, second);
         writer_become_idle(w);

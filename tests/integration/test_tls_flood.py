@@ -1,14 +1,12 @@
 """Connections that never show a certificate, however many per second, lock no TLS client out; and TCP cannot circumvent
 listen.allow_users."""
 
-import pathlib
 import socket
 import sys
 import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import test_tls
 from lib.harness import TestCase, record, run_ingestd
 

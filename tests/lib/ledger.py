@@ -190,7 +190,7 @@ class LedgerTest(TestCase):
             client.closing.set()
         for client in self.clients:
             client.join(120)
-            self.assertFalse(client.is_alive(), "a client does not get to its end")
+            self.assertFalse(client.is_alive(), "a client does not get to its end:\n" + self.daemon.log()[-4000:])
             if client.error:
                 raise client.error
         good = sum(len(client.good) for client in self.clients)

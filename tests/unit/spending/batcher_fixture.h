@@ -116,7 +116,7 @@ static size_t writing_len(const struct fixture *f, size_t i)
 
 static void take(struct fixture *f, size_t i)
 {
-        struct batch *b = batcher_take(&f->batcher, busy(f));
+        struct batch *b = batcher_take(&f->batcher, (struct batcher_busy){.ordinary = busy(f)});
 
         if (!b)
                 return;
@@ -175,7 +175,7 @@ static void add_one(struct fixture *f, size_t bytes, bool little)
 {
         struct row row = {.line = {.number = ++f->added, .text = {"", bytes}}};
 
-        batcher_add_take(&f->batcher, &row, little);
+        batcher_add_take(&f->batcher, &row, little ? SENDER_LITTLE : SENDER_ORDINARY);
 }
 
 static void add_of(struct fixture *f, size_t rows, size_t bytes)
@@ -187,37 +187,6 @@ static void add_of(struct fixture *f, size_t rows, size_t bytes)
 static void add(struct fixture *f, size_t rows)
 {
         add_of(f, rows, 400);
-}
-
-/* The writer is done; returns how many rows it wrote. */
-static size_t commit(struct fixture *f, size_t i)
-{
-        struct batch *b = f->writing[i];
-        size_t len;
-
-        assert_non_null(b);
-        len = b->len;
-        batcher_committed(&f->batcher, b, (now_ms - f->taken_at[i]) * 1000);
-        batch_free(b);
-        f->writing[i] = NULL;
-        take(f, i);
-        return len;
-}
-
-/* Adds @rows rows @times times; the commit of each takes @ms. */
-static void write_batches(struct fixture *f, size_t times, size_t rows, unsigned ms)
-{
-        for (size_t i = 0; i < times; i++) {
-                add(f, rows);
-                batcher_hurry(&f->batcher);
-                while (busy(f) > 0) {
-                        pass(ms);
-                        for (size_t w = 0; w < WRITERS; w++) {
-                                if (f->writing[w])
-                                        commit(f, w);
-                        }
-                }
-        }
 }
 
 #endif

@@ -3,6 +3,37 @@
 
 #include "batcher_fixture.h"
 
+/* The writer is done; returns how many rows it wrote. */
+static size_t commit(struct fixture *f, size_t i)
+{
+        struct batch *b = f->writing[i];
+        size_t len;
+
+        assert_non_null(b);
+        len = b->len;
+        batcher_committed(&f->batcher, b, (now_ms - f->taken_at[i]) * 1000);
+        batch_free(b);
+        f->writing[i] = NULL;
+        take(f, i);
+        return len;
+}
+
+/* Adds @rows rows @times times; the commit of each takes @ms. */
+static void write_batches(struct fixture *f, size_t times, size_t rows, unsigned ms)
+{
+        for (size_t i = 0; i < times; i++) {
+                add(f, rows);
+                batcher_hurry(&f->batcher);
+                while (busy(f) > 0) {
+                        pass(ms);
+                        for (size_t w = 0; w < WRITERS; w++) {
+                                if (f->writing[w])
+                                        commit(f, w);
+                        }
+                }
+        }
+}
+
 /* --- idle --- */
 
 static void test_an_idle_writer_gets_what_a_loop_turn_brings(void **state)
@@ -460,80 +491,6 @@ static void test_other_limits_in_each_state(void **state)
         }
 }
 
-/* --- doubtful batches --- */
-
-/* A batch of @len rows, the first of which is @n, comes back as doubtful. */
-static void return_doubtful(struct fixture *f, uint64_t n, size_t len, uint64_t due)
-{
-        struct batch *b = batch_new(&f->memory, 1);
-
-        for (size_t i = 0; i < len; i++) {
-                struct row row = {.line = {.number = n + i, .text = {"", 1}}};
-
-                batch_add_take(b, &row);
-        }
-        b->doubtful = true;
-        b->due = due;
-        batcher_return(&f->batcher, b);
-}
-
-static void assert_taken(struct fixture *f, uint64_t n)
-{
-        struct batch *b = batcher_take(&f->batcher, 0);
-
-        assert_non_null(b);
-        assert_int_equal(b->rows[0].line.number, n);
-        batch_free(b);
-}
-
-static void test_doubtful_batches_stand_aside(void **state)
-{
-        struct fixture f;
-
-        (void)state;
-        start_with(&f, (struct pace_limits){.rows = 10, .bytes = 1000, .linger_ms = 50});
-        f.away = true;
-        return_doubtful(&f, 100, 8, 0);
-        return_doubtful(&f, 200, 1, 0);
-        assert_true(batcher_has_room(&f.batcher) && batcher_has_room_for_doubtful(&f.batcher));
-        return_doubtful(&f, 300, 4, 0);
-        assert_true(batcher_has_room(&f.batcher));
-        assert_false(batcher_has_room_for_doubtful(&f.batcher));
-        add(&f, 4);
-        /* in turn with other batches, small ones first */
-        assert_taken(&f, 1);
-        assert_taken(&f, 200);
-        assert_taken(&f, 4);
-        assert_taken(&f, 300);
-        assert_taken(&f, 100);
-        assert_null(batcher_take(&f.batcher, 0));
-        assert_true(batcher_empty(&f.batcher));
-        stop(&f);
-}
-
-static void test_doubtful_batches_wait_until_they_are_due(void **state)
-{
-        struct fixture f;
-
-        (void)state;
-        start(&f);
-        f.away = true;
-        return_doubtful(&f, 1, 1, now_ms + 30);
-        return_doubtful(&f, 2, 1, now_ms + 60000);
-        assert_null(batcher_take(&f.batcher, 0));
-        assert_false(batcher_empty(&f.batcher));
-        assert_false(batcher_waits(&f.batcher));
-        f.away = false;
-        pass(29);
-        assert_int_equal(f.taken, 0);
-        pass(1);
-        assert_int_equal(f.taken, 1);
-        assert_int_equal(f.writing[0]->rows[0].line.number, 1);
-        batcher_wake(&f.batcher);
-        assert_int_equal(f.writing[1]->rows[0].line.number, 2);
-        stop(&f);
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -560,8 +517,6 @@ int main(void)
                 cmocka_unit_test(test_hurry),
                 cmocka_unit_test(test_drain_in_each_state),
                 cmocka_unit_test(test_other_limits_in_each_state),
-                cmocka_unit_test(test_doubtful_batches_stand_aside),
-                cmocka_unit_test(test_doubtful_batches_wait_until_they_are_due),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
