@@ -223,22 +223,26 @@ static struct batch *take_sealed(struct batcher *b)
         return batch;
 }
 
+/* The batch that is due longest. Those that never rested come first, or many resting rows would delay the search among
+ * rows that may be good. */
 static struct batch *first_due(struct batcher *b)
 {
         uint64_t now = uv_now(b->loop);
-        uint64_t due = UINT64_MAX;
+        struct batch *first = NULL;
 
         for (struct list *l = b->doubtful.next; l != &b->doubtful; l = l->next) {
                 struct batch *batch = container_of(l, struct batch, queue);
 
-                if (batch->due <= now)
-                        return batch;
-                if (batch->due < due)
-                        due = batch->due;
+                if (!first || batch->due < first->due)
+                        first = batch;
+                if (first->due == 0)
+                        return first;
         }
-        if (due < UINT64_MAX)
-                uv_timer_start(&b->wake, on_wake, due - now, 0);
-        return NULL;
+        if (first && first->due > now) {
+                uv_timer_start(&b->wake, on_wake, first->due - now, 0);
+                return NULL;
+        }
+        return first;
 }
 
 static struct batch *take_doubtful(struct batcher *b)
