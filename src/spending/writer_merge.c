@@ -102,6 +102,7 @@ void writer_on_begun(struct writer *w)
         bool compare =
                 w->habit == WRITER_COMPARES && !w->batch->any_time && !w->copied && w->row_triggers == 0;
 
+        w->merged_again = false;
         fates_begin(&w->fates, w->batch->len);
         fates_ask(&w->fates, FATE_OPEN);
         if (!compare) {
@@ -141,6 +142,21 @@ static bool is_as_copied(const struct writer *w)
                (w->batch->copied || fates_count(&w->fates, FATE_SAME) == w->copied_rows);
 }
 
+/* Merges once more the rows that were neither inserted nor found, which somebody may have deleted in between. A trigger that
+ * drops rows drops them again. Returns false if there are none, or they are what an open COPY did not store. */
+static bool merge_again(struct writer *w)
+{
+        bool open_copy = w->copied && !w->batch->copied;
+
+        if (open_copy || w->merged_again || fates_count(&w->fates, FATE_ABSENT) == 0)
+                return false;
+        w->merged_again = true;
+        fates_reopen(&w->fates);
+        fates_ask(&w->fates, FATE_OPEN);
+        send_merge(w);
+        return true;
+}
+
 void writer_on_compared(struct writer *w, const struct pg_result *res)
 {
         if (!fates_read_compare(&w->fates, res, FATE_ABSENT))
@@ -149,6 +165,8 @@ void writer_on_compared(struct writer *w, const struct pg_result *res)
                 send_compare_week(w);
         else if (w->copied && !is_as_copied(w))
                 fail_changed(w);
+        else if (merge_again(w))
+                return;
         else if (fates_ask(&w->fates, FATE_ABSENT))
                 send_elsewhere(w);
         else
