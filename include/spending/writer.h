@@ -82,7 +82,7 @@ struct writer {
         unsigned retries;   /* consecutive retries of this batch */
         bool copied;        /* rows found stored were stored by this batch's own COPY */
         size_t copied_rows; /* number of rows that the COPY of the open transaction stored */
-        bool merged_again;  /* rows that were neither inserted nor found are merged once more */
+        unsigned merges;    /* of the transaction so far */
         bool dropped;       /* the connection is given up, through no fault of the batch */
         enum writer_habit habit;
         unsigned

@@ -9,11 +9,12 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import uuid
 
-from lib.harness import TestCase, ad_object, numbered, record, wait_until
+from lib.harness import Psql, TestCase, ad_object, numbered, record, wait_until
 
 
 class Waiting(TestCase):
@@ -129,6 +130,8 @@ class Limits(Waiting):
             client.feed(*[ad_object(f"new {n}") for n in range(100)], *numbered(100))
             wait_until(lambda: self.db.value("SELECT pg_notification_queue_usage() > 0.8") == "t", "the queue is full")
             time.sleep(2)
+        # without a listener, asking for its usage is what frees the queue
+        wait_until(lambda: self.db.value("SELECT pg_notification_queue_usage()") and self.db.count() == 100, "all is stored")
         self.assertEqual(client.finish().counts(), (200, 200, 0, 0))
 
     def restart(self):
@@ -156,6 +159,29 @@ class Limits(Waiting):
         self.restart()
         self.assertEqual(client.wait_ack(12000)["stored"], 12000)
         client.close()
+
+
+class Deleted(Waiting):
+    def test_rows_that_are_deleted_while_they_are_sent_again(self):
+        """They are stored or duplicates: no trigger has dropped them."""
+        d = self.daemon()
+        d.send(*numbered(300))
+        over = threading.Event()
+
+        def delete():
+            session = Psql(self.db.url)
+            while not over.wait(0.002):
+                session.run("DELETE FROM spending WHERE random() < 0.5")
+            session.close()
+
+        thread = threading.Thread(target=delete)
+        thread.start()
+        try:
+            rejected = [d.send(*numbered(300)).codes() for _ in range(25)]
+        finally:
+            over.set()
+            thread.join()
+        self.assertEqual([codes for codes in rejected if codes], [])
 
 
 class Silence(Waiting):
