@@ -10,7 +10,7 @@
 /* Ordinary rows, one of which is written by COPY, as other rows are, and rolled back: proof that neither
  * server nor table is at fault for rows that failed (pg/suspect.h). Made-up rows are tried first. If the operator's rules
  * refuse all of these, copies of stored rows are tried. If the server cannot write them, only the current chunk may be at
- * fault (its tablespace is full, somebody has locked it): made-up rows of weeks that were written lately are tried. Zeroed
+ * fault (its tablespace is full, another session has locked it): made-up rows of weeks that were written lately are tried. Zeroed
  * before its first use. */
 
 enum probe_source {

@@ -9,7 +9,12 @@
  * up, and the whole batch is retried on a new one. If the probe row succeeds, one of the batch's rows is at fault: it is
  * taken out if the error names it, otherwise the batch is halved until the row is alone. That row is rejected, or waits,
  * by its SQLSTATE, while others proceed. k bad rows of n cost at most O(k log n) statements, with others' batches in
- * between. */
+ * between.
+ *
+ * What stops rows may be their chunk: its tablespace is full or damaged, or another session has locked it. So after an error of
+ * the server's the rows of one week are separated from those of others, and another probe row, of their week, tells whether
+ * the whole week is at fault. Then its rows wait together. The first probe row is of the current week, which may be at
+ * fault itself: then rows of the weeks that were written last are tried. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +72,6 @@ static bool is_power_of_two(unsigned n)
 static void set_aside(struct writer *w)
 {
         unsigned failures = w->batch->suspicion.failures;
-
         uint64_t events = 0;
 
         if (is_power_of_two(failures)) /* log the first, second, fourth, eighth ... failure */
@@ -97,7 +101,7 @@ static void ask_for_candidates(struct writer *w, enum probe_source source)
 
 /* --- weeks --- */
 
-/* Such an error may concern a chunk, not a row: its tablespace is full or damaged, or somebody has locked it. */
+/* Such an error may concern a chunk, not a row: its tablespace is full or damaged, or another session has locked it. */
 static bool may_stop_weeks(const struct pg_error *error)
 {
         return sqlstate_action(error->sqlstate) == SQLSTATE_SERVER ||

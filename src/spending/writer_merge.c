@@ -157,7 +157,7 @@ static bool is_as_copied(const struct writer *w)
                (w->batch->copied || fates_count(&w->fates, FATE_SAME) == w->copied_rows);
 }
 
-/* Merges once more the rows that were neither inserted nor found. Without a trigger that drops rows, somebody deleted them
+/* Merges once more the rows that were neither inserted nor found. Without a trigger that drops rows, another session deleted them
  * in between. Returns false if there are none, or if such a trigger drops them each time. */
 static bool merge_again(struct writer *w)
 {

@@ -1,10 +1,9 @@
-"""A week of spending that cannot be written delays no other week: its tablespace is full, or somebody has locked its chunk.
+"""A week of spending that cannot be written delays no other week: its tablespace is full, or another session has locked its chunk.
 The rows wait and are stored without a hand when they can be."""
 
 import contextlib
 import os
 import pathlib
-import shutil
 import subprocess
 import time
 import unittest
@@ -92,7 +91,7 @@ class FullTablespace(Weeks):
         client.close()
 
     def assert_new_chunks_wait(self, d, **fields):
-        """Two clients send at once what needs a new chunk, and one sends that and more."""
+        """Each of three clients sends what needs a new chunk; one sends other records, too."""
         self.db.execute("SELECT attach_tablespace('small', 'spending', if_not_attached => true)")
         clients = [d.client() for _ in range(3)]
         with self.full():

@@ -429,7 +429,7 @@ static void test_a_foreign_key_that_is_not_ours(void **state)
 enum { STORED = VARIANTS, NOT_INSERTED = 1, NOT_THERE = 2 };
 #define NEITHER NOT_INSERTED, NOT_THERE, NOT_THERE
 
-/* The merge finds the rows stored, and the comparison does not: somebody deleted them in between. They are new rows. */
+/* The merge finds the rows stored, and the comparison does not: another session deleted them in between. They are merged again. */
 static void test_rows_that_are_deleted_between_merge_and_comparison(void **state)
 {
         struct choices c = {.len = 5, .made = {STORED, 0, NEITHER}};
