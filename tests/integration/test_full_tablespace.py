@@ -136,7 +136,7 @@ class FullTablespace(Weeks):
 
 
 class LockedChunk(Weeks):
-    def test_a_chunk_that_somebody_has_locked(self):
+    def test_a_chunk_that_is_locked(self):
         """As reindexing, moving or reordering does; an old chunk, and the one of an ordinary row of today."""
         d = self.daemon(database__writers=1)
         d.send(record(), record(collectedAt=OLD), record(collectedAt=None))
