@@ -57,6 +57,7 @@ static void divide(struct writer *w)
         struct batch *second;
 
         w->batch->doubtful = true;
+        w->batch->due = 0;
         second = take_part(w);
         writer_return_batch(w);
         w->ops->on_return(w->ctx, second);
@@ -118,6 +119,7 @@ static bool part_weeks(struct writer *w)
         if (!others)
                 return false;
         w->batch->suspicion = others->suspicion;
+        w->batch->due = 0;
         w->ops->on_return(w->ctx, others);
         return true;
 }

@@ -534,6 +534,27 @@ static void test_doubtful_batches_wait_until_they_are_due(void **state)
         stop(&f);
 }
 
+/* Many resting rows do not delay the search among rows that may be good. */
+static void test_doubtful_batches_that_never_rested_come_first(void **state)
+{
+        struct fixture f;
+
+        (void)state;
+        start(&f);
+        f.away = true;
+        return_doubtful(&f, 1, 1, now_ms + 20);
+        return_doubtful(&f, 2, 1, now_ms + 10);
+        return_doubtful(&f, 3, 5, 0);
+        pass(30);
+        for (uint64_t number = 3; number > 0; number--) {
+                struct batch *b = batcher_take(&f.batcher, 0);
+
+                assert_int_equal(b->rows[0].line.number, number);
+                batch_free(b);
+        }
+        stop(&f);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -562,6 +583,7 @@ int main(void)
                 cmocka_unit_test(test_other_limits_in_each_state),
                 cmocka_unit_test(test_doubtful_batches_stand_aside),
                 cmocka_unit_test(test_doubtful_batches_wait_until_they_are_due),
+                cmocka_unit_test(test_doubtful_batches_that_never_rested_come_first),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
