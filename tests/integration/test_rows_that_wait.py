@@ -14,7 +14,8 @@ import time
 import unittest
 import uuid
 
-from lib.harness import Psql, TestCase, ad_object, numbered, record, wait_until
+from lib.harness import TestCase, ad_object, numbered, record, wait_until
+from lib.psql import Psql
 
 
 class Waiting(TestCase):
