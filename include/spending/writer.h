@@ -8,7 +8,6 @@
 
 #include "base/buf.h"
 #include "base/histogram.h"
-#include "base/log.h"
 #include "monitor/stats.h"
 #include "pg/pg_conn.h"
 #include "spending/batch.h"
@@ -94,7 +93,6 @@ struct writer {
         struct fates fates;
         struct probe probe;
         struct probe_weeks written;
-        struct log_limit aside_log;
         /* of the batch; "" if it was not tried because connections were lost with it */
         struct pg_error error;
         uint64_t named_row; /* COPY: the row that the error names, from 1 in the order sent; 0: none */

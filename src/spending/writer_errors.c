@@ -73,15 +73,11 @@ static bool is_power_of_two(unsigned n)
 static void set_aside(struct writer *w)
 {
         unsigned failures = w->batch->suspicion.failures;
-        uint64_t events = 0;
 
         if (is_power_of_two(failures)) /* log the first, second, fourth, eighth ... failure */
-                events = log_limit_pass(&w->aside_log, uv_now(w->conn.loop));
-        if (events > 0)
                 log_warn("database, %s: %zu rows wait (attempt %u), since an ordinary row can be written: %s "
-                         "(SQLSTATE %s)%s",
-                         w->name, w->batch->len, failures, w->error.message, w->error.sqlstate,
-                         events > 1 ? "; others wait, too" : "");
+                         "(SQLSTATE %s)",
+                         w->name, w->batch->len, failures, w->error.message, w->error.sqlstate);
         w->batch->doubtful = true;
         w->batch->due = uv_now(w->conn.loop) + suspect_pause_ms(&w->batch->suspicion);
         writer_return_batch(w);
