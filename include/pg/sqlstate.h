@@ -11,7 +11,10 @@ enum sqlstate_action {
         SQLSTATE_SUSPECT, /* unexpected: rejects a single row only with proof (suspect.h) */
 };
 
-#define SQLSTATE_LOCK_TIMEOUT "55P03" /* lock_not_available: a lock was held for longer than lock_timeout */
+#define SQLSTATE_NO_RESOURCES   "53000" /* insufficient_resources */
+#define SQLSTATE_SYSTEM_ERROR   "58000" /* system_error */
+#define SQLSTATE_INTERNAL_ERROR "XX000" /* internal_error */
+#define SQLSTATE_LOCK_TIMEOUT   "55P03" /* lock_not_available: a lock was held for longer than lock_timeout */
 #define SQLSTATE_TRIGGER_PROTOCOL                                                                            \
         "39P01" /* trigger_protocol_violated; our SQL raises it: a trigger changed a row */
 

@@ -81,6 +81,7 @@ struct writer {
         unsigned retries;   /* consecutive retries of this batch */
         bool copied;        /* rows found stored were stored by this batch's own COPY */
         size_t copied_rows; /* number of rows that the COPY of the open transaction stored */
+        unsigned merges;    /* of the transaction so far */
         bool dropped;       /* the connection is given up, through no fault of the batch */
         enum writer_habit habit;
         unsigned
@@ -91,6 +92,7 @@ struct writer {
         struct known_weeks weeks;
         struct fates fates;
         struct probe probe;
+        struct probe_weeks written;
         /* of the batch; "" if it was not tried because connections were lost with it */
         struct pg_error error;
         uint64_t named_row; /* COPY: the row that the error names, from 1 in the order sent; 0: none */

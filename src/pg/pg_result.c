@@ -17,6 +17,32 @@ static const PGresult *pg(const struct pg_result *res)
         return (const PGresult *)res;
 }
 
+static const char *field_of(const struct pg_result *res, int field)
+{
+        const char *text = PQresultErrorField(pg(res), field);
+
+        return text ? text : "";
+}
+
+/* A function can raise any text with any code. */
+static bool is_by_function(const struct pg_result *res)
+{
+        return strstr(field_of(res, PG_DIAG_CONTEXT), " function ") != NULL ||
+               strcmp(field_of(res, PG_DIAG_SOURCE_FUNCTION), "exec_stmt_raise") == 0;
+}
+
+/* Two errors of the server's have codes that rows cause, too. Returns such a code instead that no row causes.
+ * - A full queue of NOTIFY, which only COMMIT meets, has the code of a value that is too large.
+ * - A disk quota, and each errno that PostgreSQL does not know, has the code that a trigger's function may raise. */
+static const char *code_of_server(const struct pg_result *res, const char *sqlstate)
+{
+        if (strcmp(field_of(res, PG_DIAG_SOURCE_FUNCTION), "PreCommit_Notify") == 0)
+                return SQLSTATE_NO_RESOURCES;
+        if (strcmp(sqlstate, SQLSTATE_INTERNAL_ERROR) == 0 && !is_by_function(res))
+                return SQLSTATE_SYSTEM_ERROR;
+        return sqlstate;
+}
+
 const char *pg_result_sqlstate(const struct pg_result *res)
 {
         ExecStatusType status = PQresultStatus(pg(res));
@@ -25,14 +51,7 @@ const char *pg_result_sqlstate(const struct pg_result *res)
         if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
                 return NULL;
         sqlstate = PQresultErrorField(pg(res), PG_DIAG_SQLSTATE);
-        return sqlstate ? sqlstate : "XX000";
-}
-
-static const char *field_of(const struct pg_result *res, int field)
-{
-        const char *text = PQresultErrorField(pg(res), field);
-
-        return text ? text : "";
+        return sqlstate ? code_of_server(res, sqlstate) : SQLSTATE_INTERNAL_ERROR;
 }
 
 /* True if the message is the server's own text and contains no values: its class is not about data, and no
@@ -45,8 +64,7 @@ static bool is_message_plain(const struct pg_result *res)
 
         if (field_of(res, PG_DIAG_CONTEXT)[0] != '\0' && !strstr(field_of(res, PG_DIAG_CONTEXT), "COPY "))
                 return false;
-        if (strstr(field_of(res, PG_DIAG_CONTEXT), " function ") ||
-            strcmp(field_of(res, PG_DIAG_SOURCE_FUNCTION), "exec_stmt_raise") == 0)
+        if (is_by_function(res))
                 return false;
         for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
                 if (strncmp(sqlstate, classes[i], 2) == 0)

@@ -260,22 +260,29 @@ static struct batch *take_sealed(struct batcher *b)
         return batch;
 }
 
+/* The batch that is due longest, distrusted ones last. Those that never rested come first, or many resting rows would delay
+ * the search among rows that may be good. */
 static struct batch *first_due(struct batcher *b)
 {
         uint64_t now = uv_now(b->loop);
-        uint64_t due = UINT64_MAX;
+        uint64_t later = UINT64_MAX;
+        struct batch *first = NULL;
 
         for (struct list *l = b->doubtful.next; l != &b->doubtful; l = l->next) {
                 struct batch *batch = container_of(l, struct batch, queue);
 
-                if (batch->due <= now)
-                        return batch;
-                if (batch->due < due)
-                        due = batch->due;
+                if (first && batch->distrusted != first->distrusted)
+                        break;
+                if (batch->due > now)
+                        later = batch->due < later ? batch->due : later;
+                else if (!first || batch->due < first->due)
+                        first = batch;
+                if (first && first->due == 0)
+                        break;
         }
-        if (due < UINT64_MAX)
-                uv_timer_start(&b->wake, on_wake, due - now, 0);
-        return NULL;
+        if (!first && later < UINT64_MAX)
+                uv_timer_start(&b->wake, on_wake, later - now, 0);
+        return first;
 }
 
 /* The distrusted batch, where an idle writer should take it now. */

@@ -100,6 +100,14 @@ bool fates_read_compare(struct fates *f, const struct pg_result *res, enum fate 
         return true;
 }
 
+void fates_reopen(struct fates *f)
+{
+        for (size_t i = 0; i < f->len; i++) {
+                if (f->of[i] != FATE_INSERTED)
+                        f->of[i] = FATE_OPEN;
+        }
+}
+
 bool fates_read_elsewhere(const struct fates *f, const struct pg_result *res)
 {
         int rows = pg_result_rows(res);

@@ -58,6 +58,9 @@ size_t fates_left(const struct fates *f);
  * different. */
 bool fates_read_compare(struct fates *f, const struct pg_result *res, enum fate absent);
 
+/* Sets all rows that this transaction did not insert to FATE_OPEN. */
+void fates_reopen(struct fates *f);
+
 /* Reads the answer of spending_compare_ids_sql about absent rows. Returns false if one is stored with
  * another collected_at. */
 bool fates_read_elsewhere(const struct fates *f, const struct pg_result *res);

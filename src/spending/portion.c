@@ -11,6 +11,8 @@ enum { SEEN = 1024 }; /* slots, a power of two above 2 * PORTION_WEEKS */
 struct portion {
         const struct known_weeks *known;
         uint32_t seen[SEEN]; /* week + 1 */
+        size_t weeks_max;
+        size_t new_weeks_max;
         size_t weeks;
         size_t new_weeks;
         uint32_t last; /* week + 1 of the row before */
@@ -38,7 +40,7 @@ static bool take_week(struct portion *p, uint32_t week)
         if (p->seen[i] == 0) {
                 bool is_new = !is_known(p->known, week);
 
-                if (p->weeks == PORTION_WEEKS || (is_new && p->new_weeks == PORTION_NEW_WEEKS))
+                if (p->weeks == p->weeks_max || (is_new && p->new_weeks == p->new_weeks_max))
                         return false;
                 p->seen[i] = week;
                 p->weeks++;
@@ -62,9 +64,9 @@ static bool is_one_week(const struct batch *b)
         return week_slot(b->first_us) == week_slot(b->last_us);
 }
 
-struct batch *portion_cut(struct batch *b, const struct known_weeks *known)
+/* Keeps the rows that @p has room for. */
+static struct batch *cut(struct batch *b, struct portion *p)
 {
-        struct portion p = {.known = known};
         bool any_time = b->rows[0].rec.any_time;
         struct batch *rest = NULL;
         size_t kept = 0;
@@ -74,7 +76,7 @@ struct batch *portion_cut(struct batch *b, const struct known_weeks *known)
         for (size_t i = 0; i < b->len; i++) {
                 const struct row *row = &b->rows[i];
 
-                if (take_row(&p, row, any_time, kept)) {
+                if (take_row(p, row, any_time, kept)) {
                         if (kept < i)
                                 b->rows[kept] = *row;
                         kept++;
@@ -88,6 +90,21 @@ struct batch *portion_cut(struct batch *b, const struct known_weeks *known)
         b->len = kept;
         b->any_time = any_time;
         return rest;
+}
+
+struct batch *portion_cut(struct batch *b, const struct known_weeks *known)
+{
+        struct portion p = {.known = known, .weeks_max = PORTION_WEEKS, .new_weeks_max = PORTION_NEW_WEEKS};
+
+        return cut(b, &p);
+}
+
+struct batch *portion_part_week(struct batch *b)
+{
+        static const struct known_weeks none;
+        struct portion p = {.known = &none, .weeks_max = 1, .new_weeks_max = 1};
+
+        return cut(b, &p);
 }
 
 void portion_written(const struct batch *b, struct known_weeks *known)

@@ -31,6 +31,9 @@ struct known_weeks {
 /* Keeps one transaction's portion in @b and returns the other rows in a new batch; NULL if there are none. */
 struct batch *portion_cut(struct batch *b, const struct known_weeks *known);
 
+/* Keeps the rows of the first row's week in @b and returns the others in a new batch; NULL if there are none. */
+struct batch *portion_part_week(struct batch *b);
+
 /* The rows of @b are written. */
 void portion_written(const struct batch *b, struct known_weeks *known);
 

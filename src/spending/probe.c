@@ -5,6 +5,7 @@
 #include "model/spending_store.h"
 #include "pg/sqlstate.h"
 #include "spending/copy_format.h"
+#include "spending/row_order.h"
 
 enum { ROWS_MAX = sizeof(((struct probe *)NULL)->places) / sizeof(struct probe_row) };
 
@@ -14,9 +15,18 @@ void probe_deinit(struct probe *p)
         *p = (struct probe){0};
 }
 
+void probe_weeks_add(struct probe_weeks *w, int64_t collected_at_us)
+{
+        if (w->len > 0 && row_order_week(w->us[0]) == row_order_week(collected_at_us))
+                return;
+        w->us[1] = w->us[0];
+        w->us[0] = collected_at_us;
+        w->len += w->len < PROBE_WEEKS;
+}
+
 const char *probe_sql(enum probe_source source)
 {
-        return source == PROBE_MADE ? spending_probe_made_sql : spending_probe_stored_sql;
+        return source == PROBE_STORED ? spending_probe_stored_sql : spending_probe_made_sql;
 }
 
 static int64_t read_count(const struct pg_result *res, int i, int column, enum record_null null,
@@ -53,7 +63,8 @@ static struct spending_record read_record(const struct pg_result *res, int i)
         return rec;
 }
 
-void probe_read(struct probe *p, enum probe_source source, const struct pg_result *res)
+void probe_read(struct probe *p, enum probe_source source, const struct pg_result *res,
+                const struct probe_weeks *weeks)
 {
         int rows = pg_result_rows(res);
 
@@ -61,10 +72,14 @@ void probe_read(struct probe *p, enum probe_source source, const struct pg_resul
         p->next = 0;
         p->len = 0;
         p->rows.len = 0;
+        if (weeks && (size_t)rows > weeks->len)
+                rows = (int)weeks->len;
         for (int i = 0; i < rows && p->len < ROWS_MAX; i++) {
                 struct spending_record rec = read_record(res, i);
                 struct probe_row *row = &p->places[p->len++];
 
+                if (weeks)
+                        rec.collected_at = weeks->us[i];
                 row->sql = p->rows.len;
                 spending_probe_copy(&p->rows, &rec.id, rec.collected_at, rec.amount_cents);
                 row->data = p->rows.len;
@@ -87,8 +102,10 @@ struct slice probe_data(const struct probe *p)
         return (struct slice){p->rows.data + row->data, row->end - row->data};
 }
 
-bool probe_may_go_on(const char *sqlstate)
+bool probe_may_go_on(const struct probe *p, const char *sqlstate)
 {
+        if (p->source == PROBE_LATELY)
+                return true;
         switch (sqlstate_action(sqlstate)) {
         case SQLSTATE_MERGE:
         case SQLSTATE_MISSING:

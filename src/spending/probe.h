@@ -8,10 +8,28 @@
 #include "pg/pg_conn.h"
 
 /* Ordinary rows, one of which is written by COPY, as other rows are, and rolled back: proof that neither
- * server nor table is at fault for rows that failed (pg/suspect.h). Made-up rows are tried first, then, if
- * the operator's rules refuse all of these, copies of stored rows. Zeroed before its first use. */
+ * server nor table is at fault for rows that failed (pg/suspect.h). Made-up rows are tried first. If the operator's rules
+ * refuse all of these, copies of stored rows are tried. If the server cannot write them, only the current chunk may be at
+ * fault (its tablespace is full, another session has locked it): made-up rows of weeks that were written lately are tried. Zeroed
+ * before its first use. */
 
-enum probe_source { PROBE_MADE, PROBE_STORED };
+enum probe_source {
+        PROBE_MADE,
+        PROBE_STORED,
+        PROBE_LATELY,
+        PROBE_SAME, /* made-up, of the week of the rows that failed: is the whole week at fault, or one of these rows? */
+};
+
+enum { PROBE_WEEKS = 2 };
+
+/* Times in different weeks, as of those that were written last, the last one first. */
+struct probe_weeks {
+        int64_t us[PROBE_WEEKS];
+        size_t len;
+};
+
+/* A row with this collected_at is written. */
+void probe_weeks_add(struct probe_weeks *w, int64_t collected_at_us);
 
 struct probe {
         enum probe_source source; /* of the rows */
@@ -30,8 +48,9 @@ void probe_deinit(struct probe *p);
 /* The query for candidates from the source. */
 const char *probe_sql(enum probe_source source);
 
-/* Reads that query's answer. */
-void probe_read(struct probe *p, enum probe_source source, const struct pg_result *res);
+/* Reads that query's answer: a row for each of these weeks; NULL: as many as there are, of this week. */
+void probe_read(struct probe *p, enum probe_source source, const struct pg_result *res,
+                const struct probe_weeks *weeks);
 
 /* True if there is a row left to try. */
 static inline bool probe_has_next(const struct probe *p)
@@ -49,8 +68,8 @@ static inline void probe_drop(struct probe *p)
         p->next++;
 }
 
-/* True if another row may succeed after one failed with @sqlstate: a rule refuses some rows; a full disk or
- * a lock stops all. */
-bool probe_may_go_on(const char *sqlstate);
+/* True if another row of the same source may succeed after one failed with @sqlstate: a rule refuses some rows; a full
+ * disk or a lock stops all of one week. */
+bool probe_may_go_on(const struct probe *p, const char *sqlstate);
 
 #endif

@@ -96,6 +96,7 @@ static void settle_all(struct writer *w, const struct fates *fates)
         histogram_add(&w->commit, us, 1);
         w->ops->on_committed(w->ctx, b, us);
         portion_written(b, &w->weeks);
+        probe_weeks_add(&w->written, b->rows[0].rec.collected_at);
         for (size_t i = 0; i < b->len; i++)
                 settle_row(w, b, i, fates ? fates->of[i] : FATE_INSERTED);
         batch_free(b);

@@ -9,7 +9,12 @@
  * up, and the whole batch is retried on a new one. If the probe row succeeds, one of the batch's rows is at fault: it is
  * taken out if the error names it, otherwise the batch is halved until the row is alone. That row is rejected, or waits,
  * by its SQLSTATE, while others proceed. k bad rows of n cost at most O(k log n) statements, with others' batches in
- * between. */
+ * between.
+ *
+ * What stops rows may be their chunk: its tablespace is full or damaged, or another session has locked it. So after an error of
+ * the server's the rows of one week are separated from those of others, and another probe row, of their week, tells whether
+ * the whole week is at fault. Then its rows wait together. The first probe row is of the current week, which may be at
+ * fault itself: then rows of the weeks that were written last are tried. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +59,7 @@ static void divide(struct writer *w)
         /* without the row that the error names the others are probably good: they stay among ordinary batches for one try */
         second->doubtful = true;
         w->batch->doubtful |= !w->batch->pruned;
+        w->batch->due = 0;
         writer_return_batch(w);
         w->ops->on_return(w->ctx, second);
         writer_become_idle(w);
@@ -64,15 +70,15 @@ static bool is_power_of_two(unsigned n)
         return (n & (n - 1)) == 0;
 }
 
-/* Makes the row wait while others proceed. */
+/* Makes the rows wait while others proceed. */
 static void set_aside(struct writer *w)
 {
         unsigned failures = w->batch->suspicion.failures;
 
         if (is_power_of_two(failures)) /* log the first, second, fourth, eighth ... failure */
-                log_warn("database, %s: one row waits (attempt %u), since an ordinary row can be written: %s "
+                log_warn("database, %s: %zu rows wait (attempt %u), since an ordinary row can be written: %s "
                          "(SQLSTATE %s)",
-                         w->name, failures, w->error.message, w->error.sqlstate);
+                         w->name, w->batch->len, failures, w->error.message, w->error.sqlstate);
         w->batch->doubtful = true;
         w->batch->due = uv_now(w->conn.loop) + suspect_pause_ms(&w->batch->suspicion);
         writer_return_batch(w);
@@ -91,6 +97,56 @@ static void ask_for_candidates(struct writer *w, enum probe_source source)
         pg_conn_query(&w->conn, probe_sql(source), NULL);
 }
 
+/* --- weeks --- */
+
+/* Such an error may concern a chunk, not a row: its tablespace is full or damaged, or another session has locked it. */
+static bool may_stop_weeks(const struct pg_error *error)
+{
+        return sqlstate_action(error->sqlstate) == SQLSTATE_SERVER ||
+               strcmp(error->sqlstate, SQLSTATE_LOCK_TIMEOUT) == 0;
+}
+
+/* Separates the rows of one week from those of other weeks. Returns false if there are no others. */
+static bool part_weeks(struct writer *w)
+{
+        struct batch *others;
+
+        w->batch->doubtful = true;
+        others = portion_part_week(w->batch);
+        if (!others)
+                return false;
+        w->batch->suspicion = others->suspicion;
+        w->batch->due = 0;
+        w->ops->on_return(w->ctx, others);
+        return true;
+}
+
+/* Divides the batch, which failed while an ordinary row could be written. */
+static void take_apart(struct writer *w)
+{
+        if (!may_stop_weeks(&w->error)) {
+                divide(w);
+        } else if (part_weeks(w)) {
+                writer_return_batch(w);
+                writer_become_idle(w);
+        } else {
+                ask_for_candidates(w, PROBE_SAME);
+        }
+}
+
+/* A row of the batch's week was tried: @error, or NULL if it could be written. */
+static void on_same_week(struct writer *w, const struct pg_error *error)
+{
+        if (!error || !may_stop_weeks(error)) {
+                divide(w);
+                return;
+        }
+        w->batch->suspicion.failures++;
+        set_aside(w);
+}
+
+/* --- steps --- */
+
 static void take_step(struct writer *w, enum suspect_step step)
 {
         switch (step) {
@@ -101,7 +157,7 @@ static void take_step(struct writer *w, enum suspect_step step)
                 writer_give_up(w);
                 return;
         case SUSPECT_DIVIDE:
-                divide(w);
+                take_apart(w);
                 return;
         case SUSPECT_PAUSE:
                 set_aside(w);
@@ -126,7 +182,9 @@ static void on_proof(struct writer *w)
 
         w->proven = uv_now(w->conn.loop);
         pg_conn_served(&w->conn);
-        if (tried)
+        if (w->probe.source == PROBE_SAME)
+                on_same_week(w, NULL);
+        else if (tried)
                 take_step(w, suspect_probed(&w->batch->suspicion, w->error.sqlstate, w->batch->len, true));
         else if (w->batch->len > 1)
                 divide(w);
@@ -141,6 +199,7 @@ static void on_no_proof(struct writer *w, const struct pg_error *why)
                   why->sqlstate);
         if (!w->error.sqlstate[0])
                 w->error = *why;
+        part_weeks(w); /* one week may be at fault, though not proven: others are tried in turn with it */
         writer_give_up(w);
 }
 
@@ -155,6 +214,8 @@ static void try_next(struct writer *w, const struct pg_error *last)
         if (probe_has_next(&w->probe)) {
                 writer_enter(w, WRITER_PROBE);
                 pg_conn_command(&w->conn, probe_command(&w->probe));
+        } else if (w->probe.source == PROBE_SAME) {
+                on_same_week(w, last);
         } else if (w->probe.source == PROBE_MADE) {
                 ask_for_candidates(w, PROBE_STORED);
         } else {
@@ -162,14 +223,42 @@ static void try_next(struct writer *w, const struct pg_error *last)
         }
 }
 
+/* After an error that stops all rows of the week that was tried. */
+static void try_other_weeks(struct writer *w, const struct pg_error *last)
+{
+        if (w->probe.source == PROBE_SAME)
+                on_same_week(w, last);
+        else if (w->probe.source != PROBE_LATELY && w->written.len > 0)
+                ask_for_candidates(w, PROBE_LATELY);
+        else
+                on_no_proof(w, last);
+}
+
+/* The weeks of which probe rows are to be; NULL: this one. */
+static const struct probe_weeks *probe_weeks(const struct writer *w, struct probe_weeks *same)
+{
+        switch (w->probe.source) {
+        case PROBE_LATELY:
+                return &w->written;
+        case PROBE_SAME:
+                *same = (struct probe_weeks){{w->batch->rows[0].rec.collected_at}, 1};
+                return same;
+        case PROBE_MADE:
+        case PROBE_STORED:
+                return NULL;
+        }
+        return NULL;
+}
+
 void writer_on_candidates(struct writer *w, const struct pg_result *res)
 {
         static const struct pg_error none = {
                 .sqlstate = "P0002", .message = "no ordinary row could be written"}; /* no_data_found */
+        struct probe_weeks same;
         struct pg_error error;
 
         if (!pg_result_sqlstate(res)) {
-                probe_read(&w->probe, w->probe.source, res);
+                probe_read(&w->probe, w->probe.source, res, probe_weeks(w, &same));
                 try_next(w, &none);
                 return;
         }
@@ -187,10 +276,10 @@ void writer_on_probed(struct writer *w, const struct pg_result *res)
         }
         error = pg_result_error(res);
         probe_drop(&w->probe);
-        if (probe_may_go_on(error.sqlstate))
+        if (probe_may_go_on(&w->probe, error.sqlstate))
                 try_next(w, &error);
         else
-                on_no_proof(w, &error);
+                try_other_weeks(w, &error);
 }
 
 /* --- ad objects that are gone --- */

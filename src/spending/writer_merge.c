@@ -7,6 +7,9 @@
 #include "pg/pg_params.h"
 #include "spending/writer_internal.h"
 
+/* How often rows that were neither inserted nor found are merged: where a trigger may drop them, and where none does. */
+enum { DROPPED_MERGES = 3, DELETED_MERGES = 100 };
+
 void writer_query_arrays(struct writer *w, const char *sql, int arrays_len)
 {
         struct pg_params params = {0};
@@ -97,11 +100,19 @@ static void fail_changed(struct writer *w)
         writer_send_end(w, WRITER_ROLLBACK);
 }
 
+/* The rows are deleted as soon as they are stored: the batch is retried. */
+static void fail_deleted(struct writer *w)
+{
+        w->error = PG_ERROR("40001", "its rows were deleted again and again");
+        writer_send_end(w, WRITER_ROLLBACK);
+}
+
 void writer_on_begun(struct writer *w)
 {
         bool compare =
                 w->habit == WRITER_COMPARES && !w->batch->any_time && !w->copied && w->row_triggers == 0;
 
+        w->merges = 1;
         fates_begin(&w->fates, w->batch->len);
         fates_ask(&w->fates, FATE_OPEN);
         if (!compare) {
@@ -134,11 +145,31 @@ void writer_on_merged(struct writer *w, const struct pg_result *res)
                 writer_send_end(w, WRITER_COMMIT);
 }
 
+static bool is_open_copy(const struct writer *w)
+{
+        return w->copied && !w->batch->copied;
+}
+
 /* True if the rows that COPY stored in the open transaction are there as sent. */
 static bool is_as_copied(const struct writer *w)
 {
         return fates_count(&w->fates, FATE_CONFLICT) == 0 &&
                (w->batch->copied || fates_count(&w->fates, FATE_SAME) == w->copied_rows);
+}
+
+/* Merges once more the rows that were neither inserted nor found. Without a trigger that drops rows, another session deleted them
+ * in between. Returns false if there are none, or if such a trigger drops them each time. */
+static bool merge_again(struct writer *w)
+{
+        unsigned merges_max = w->row_triggers > 0 ? DROPPED_MERGES : DELETED_MERGES;
+
+        if (fates_count(&w->fates, FATE_ABSENT) == 0 || w->merges >= merges_max)
+                return false;
+        w->merges++;
+        fates_reopen(&w->fates);
+        fates_ask(&w->fates, FATE_OPEN);
+        send_merge(w);
+        return true;
 }
 
 void writer_on_compared(struct writer *w, const struct pg_result *res)
@@ -149,6 +180,10 @@ void writer_on_compared(struct writer *w, const struct pg_result *res)
                 send_compare_week(w);
         else if (w->copied && !is_as_copied(w))
                 fail_changed(w);
+        else if (!is_open_copy(w) && merge_again(w))
+                return;
+        else if (w->row_triggers == 0 && fates_count(&w->fates, FATE_ABSENT) > 0)
+                fail_deleted(w);
         else if (fates_ask(&w->fates, FATE_ABSENT))
                 send_elsewhere(w);
         else

@@ -4,15 +4,18 @@ every row meets is not held against the rows."""
 import calendar
 import os
 import re
+import resource
 import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import uuid
 
-from lib.harness import TestCase, numbered, record, wait_until
+from lib.harness import TestCase, ad_object, numbered, record, wait_until
+from lib.psql import Psql
 
 
 class Waiting(TestCase):
@@ -105,6 +108,81 @@ class OneRow(Waiting):
         wait_until(lambda: self.db.count() == 219, "more is stored", timeout=120, pause=0.3)
         self.repair()
         wait_until(lambda: self.db.count() == 220, "all is stored", timeout=120, pause=0.3)
+
+
+class Limits(Waiting):
+    """Limits of the server that have the SQLSTATE of a bad row."""
+
+    def test_a_full_queue_of_notifications(self):
+        """Only COMMIT meets it, which no probe row does."""
+        self.server.need_private()
+        self.db.execute("ALTER SYSTEM SET max_notify_queue_pages = 64")
+        self.addCleanup(self.restart)
+        self.addCleanup(self.db.execute, "ALTER SYSTEM RESET max_notify_queue_pages")
+        self.restart()
+        d = self.daemon()
+        for table in ("spending", "ad_objects"):
+            self.db.execute(f"""
+                CREATE OR REPLACE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS
+                $f$ BEGIN PERFORM pg_notify('rows', NEW.id || repeat('x', 7900)); RETURN NEW; END $f$;
+                CREATE TRIGGER tell AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION tell()""")
+        with self.db.holding("LOCK TABLE boris_ingestd_migrations IN ACCESS SHARE MODE", before="LISTEN rows"):
+            client = d.client()
+            client.feed(*[ad_object(f"new {n}") for n in range(100)], *numbered(100))
+            wait_until(lambda: self.db.value("SELECT pg_notification_queue_usage() > 0.8") == "t", "the queue is full")
+            time.sleep(2)
+        # without a listener, asking for its usage is what frees the queue
+        wait_until(lambda: self.db.value("SELECT pg_notification_queue_usage()") and self.db.count() == 100, "all is stored")
+        self.assertEqual(client.finish().counts(), (200, 200, 0, 0))
+
+    def restart(self):
+        self.server.stop_at_once()
+        self.server.start()
+
+    def test_a_file_that_may_not_grow(self):
+        """A quota, say: PostgreSQL has no SQLSTATE of its own for it."""
+        self.server.need_private()
+        self.addCleanup(self.restart)
+        self.server.stop_at_once()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20 << 20, limits[1]))
+        try:
+            self.server.start()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        d = self.daemon()
+        client = d.client()
+        client.feed(*[record(amountCents=n, collectedAt="2026-01-05T00:00:00Z", metrics={"text": f"{n:06}" * 300}) for n in range(12000)])
+        wait_until(lambda: "File too large" in d.log(), "the chunk cannot grow")
+        for n in range(3):
+            self.assert_served(d, 10**6 + 100 * n)
+            time.sleep(0.5)
+        self.restart()
+        self.assertEqual(client.wait_ack(12000)["stored"], 12000)
+        client.close()
+
+
+class Deleted(Waiting):
+    def test_rows_that_are_deleted_while_they_are_sent_again(self):
+        """They are stored or duplicates: no trigger has dropped them."""
+        d = self.daemon()
+        d.send(*numbered(300))
+        over = threading.Event()
+
+        def delete():
+            session = Psql(self.db.url)
+            while not over.wait(0.002):
+                session.run("DELETE FROM spending WHERE random() < 0.5")
+            session.close()
+
+        thread = threading.Thread(target=delete)
+        thread.start()
+        try:
+            rejected = [d.send(*numbered(300)).codes() for _ in range(25)]
+        finally:
+            over.set()
+            thread.join()
+        self.assertEqual([codes for codes in rejected if codes], [])
 
 
 class Silence(Waiting):

@@ -213,12 +213,12 @@ class Database:
         return self.holding(f"LOCK TABLE {table} IN {mode} MODE")
 
     @contextlib.contextmanager
-    def holding(self, sql, end="ROLLBACK"):
-        """Another transaction holds the locks of the statement, and then ends."""
+    def holding(self, sql, end="ROLLBACK", before=""):
+        """Another transaction holds the locks of the statement, and then ends. @before: what its session runs first."""
         session = subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-d", self.url], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, text=True)
         try:
-            session.stdin.write(f"BEGIN; {sql};\n\\echo held\n")
+            session.stdin.write(f"{before};\nBEGIN; {sql};\n\\echo held\n")
             session.stdin.flush()
             assert session.stdout.readline() == "held\n"
             yield

@@ -75,6 +75,27 @@ static void test_doubtful_batches_wait_until_they_are_due(void **state)
         stop(&f);
 }
 
+/* Many resting rows do not delay the search among rows that may be good. */
+static void test_doubtful_batches_that_never_rested_come_first(void **state)
+{
+        struct fixture f;
+
+        (void)state;
+        start(&f);
+        f.away = true;
+        return_doubtful(&f, 1, 1, now_ms + 20);
+        return_doubtful(&f, 2, 1, now_ms + 10);
+        return_doubtful(&f, 3, 5, 0);
+        pass(30);
+        for (uint64_t number = 3; number > 0; number--) {
+                struct batch *b = batcher_take(&f.batcher, (struct batcher_busy){0});
+
+                assert_int_equal(b->rows[0].line.number, number);
+                batch_free(b);
+        }
+        stop(&f);
+}
+
 /* --- distrusted clients --- */
 
 static void add_distrusted(struct fixture *f)
@@ -174,6 +195,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_doubtful_batches_stand_aside),
                 cmocka_unit_test(test_doubtful_batches_wait_until_they_are_due),
+                cmocka_unit_test(test_doubtful_batches_that_never_rested_come_first),
                 cmocka_unit_test(test_rows_of_distrusted_clients_gather_apart),
                 cmocka_unit_test(test_distrusted_clients_have_a_bound),
                 cmocka_unit_test(test_an_idle_writer_takes_distrusted_rows_at_once),

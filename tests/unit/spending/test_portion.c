@@ -103,6 +103,22 @@ static void test_one_week(void **state)
         batch_free(b);
 }
 
+static void test_the_week_of_the_first_row(void **state)
+{
+        struct batch *b = make_batch(3, 7, false);
+        struct row row = {.rec = {.collected_at = 7 * WEEK_US + 1}, .line = {.text = {"", 10}}};
+        struct batch *others;
+
+        (void)state;
+        batch_add_take(b, &row);
+        others = portion_part_week(b);
+        assert_int_equal(b->len, 2);
+        assert_int_equal(others->len, 2);
+        assert_null(portion_part_week(b));
+        batch_free(others);
+        batch_free(b);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -110,6 +126,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_known_weeks, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_ids, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_one_week, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_the_week_of_the_first_row, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -425,6 +425,37 @@ static void test_a_foreign_key_that_is_not_ours(void **state)
         tell(&c, &(struct plot){.config = &by_row});
 }
 
+/* Answers of a COPY, a BEGIN, and a merge whose rows are neither inserted nor stored, in two weeks. */
+enum { STORED = VARIANTS, NOT_INSERTED = 1, NOT_THERE = 2 };
+#define NEITHER NOT_INSERTED, NOT_THERE, NOT_THERE
+
+/* The merge finds the rows stored, and the comparison does not: another session deleted them in between. They are merged again. */
+static void test_rows_that_are_deleted_between_merge_and_comparison(void **state)
+{
+        struct choices c = {.len = 5, .made = {STORED, 0, NEITHER}};
+        static struct story s;
+
+        (void)state;
+        s = (struct story){.choices = &c};
+        begin(&s, &by_row);
+        while (step(&s))
+                ;
+        assert_int_equal(s.outcomes[LINE_REJECTED], 0);
+        assert_true(s.outcomes[LINE_STORED] >= 4);
+        end(&s);
+}
+
+/* The same three times, and the table has a trigger that may drop them. Then any answer comes. */
+static void test_rows_that_are_dropped(void **state)
+{
+        (void)state;
+        for (unsigned way = 0; way < VARIANTS + ARRAY_LEN(errors) + 2; way++) {
+                struct choices c = {.len = 12, .made = {STORED, 1, NEITHER, NEITHER, NEITHER, way}};
+
+                tell(&c, &(struct plot){.config = &by_row});
+        }
+}
+
 static void test_answers_by_chance(void **state)
 {
         (void)state;
@@ -458,6 +489,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_every_sequence_of_a_few_answers),
                 cmocka_unit_test(test_a_foreign_key_that_is_not_ours),
+                cmocka_unit_test(test_rows_that_are_deleted_between_merge_and_comparison),
+                cmocka_unit_test(test_rows_that_are_dropped),
                 cmocka_unit_test(test_answers_by_chance),
                 cmocka_unit_test(test_the_end_in_the_middle),
                 cmocka_unit_test(test_every_successor_was_reached),
