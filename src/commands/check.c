@@ -17,6 +17,7 @@
 #include "commands/secrets.h"
 #include "commands/table.h"
 #include "model/catalogue.h"
+#include "model/connect_fault.h"
 #include "model/connection_label.h"
 #include "model/fits.h"
 #include "model/inspect.h"
@@ -493,7 +494,7 @@ static void check_database(struct check *c, const struct config *config)
         if (db_open(&c->db, config->database.url) != 0) {
                 if (db_url_valid(config->database.url)) /* else check_url has told */
                         report(c, false, "database: %s (%s)", c->db.error,
-                               command_connect_advice(&c->db, config));
+                               connect_advice_for(c->db.error, config->database.url));
         } else if (check_server(c, &server)) {
                 check_connections(c, config);
                 check_migrations(c);

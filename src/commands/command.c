@@ -74,29 +74,6 @@ int command_fail_db(const struct db *db, const char *what)
         return command_fail(FAILED, "%s: %s: %s", what, db->error, command_advice(db));
 }
 
-static bool has_server(const struct config *config)
-{
-        static const char *const names[] = {"PGHOST", "PGHOSTADDR", "PGSERVICE"};
-
-        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-                const char *value = getenv(names[i]);
-
-                if (value && value[0])
-                        return true;
-        }
-        return config->database.url[0];
-}
-
-const char *command_connect_advice(const struct db *db, const struct config *config)
-{
-        const char *advice = connect_advice(db->error);
-
-        if (!has_server(config))
-                return "set DATABASE_URL: a service has its own, in " CONFIG_DIR "/environment";
-
-        return advice ? advice : "check database.url or $DATABASE_URL, and whether the server runs";
-}
-
 int command_open_database(struct db *db, const struct config *config)
 {
         if (db_open(db, config->database.url) == 0)
@@ -104,7 +81,7 @@ int command_open_database(struct db *db, const struct config *config)
         if (!db_url_valid(config->database.url))
                 return command_fail(FAILED, "cannot connect to the database: %s", db->error);
         return command_fail(FAILED, "cannot connect to the database: %s (%s)", db->error,
-                            command_connect_advice(db, config));
+                            connect_advice_for(db->error, config->database.url));
 }
 
 int command_check_label(const char *label)
