@@ -32,7 +32,8 @@ static struct {
         _Atomic enum log_level level;
         enum log_format format;
         int journal; /* socket of the journal's native protocol; -1: none */
-} logger = {LOG_LEVEL_INFO, LOG_FORMAT_PLAIN, -1};
+        const char *identifier;
+} logger = {LOG_LEVEL_INFO, LOG_FORMAT_PLAIN, -1, "boris-ingestd"};
 
 static const int priorities[] = {3, 4, 6, 7}; /* syslog(3): err, warning, info, debug */
 
@@ -79,6 +80,11 @@ void log_init_at(enum log_level level, enum log_format format, const char *journ
 void log_init(enum log_level level, enum log_format format)
 {
         log_init_at(level, format, JOURNAL_SOCKET);
+}
+
+void log_set_identifier(const char *name)
+{
+        logger.identifier = name;
 }
 
 void log_set_level(enum log_level level)
@@ -150,7 +156,7 @@ static void format_entry(struct entry *e, enum log_level level, const struct log
         e->len = 0;
         put_field(e, "MESSAGE", text);
         put_field(e, "PRIORITY", priority);
-        put_field(e, "SYSLOG_IDENTIFIER", "boris-ingestd");
+        put_field(e, "SYSLOG_IDENTIFIER", logger.identifier);
         if (fields) {
                 put_field(e, "MESSAGE_ID", fields->message_id);
                 put_number(e, "CONNECTION", fields->connection);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/address.h"
 #include "base/visible.h"
@@ -16,6 +17,7 @@
 #include "commands/secrets.h"
 #include "commands/table.h"
 #include "model/catalogue.h"
+#include "model/connect_fault.h"
 #include "model/connection_label.h"
 #include "model/fits.h"
 #include "model/inspect.h"
@@ -310,7 +312,7 @@ static void check_credentials(struct check *c, const struct config *config)
         if (platform_connection_keepings(&c->db, &all) != 0 || connection_labels_read(&c->db, &labels) != 0)
                 report_error(c, "credentials");
         else if (!all.permitted)
-                report(c, true, "credentials: not looked at: this role may not read them");
+                report(c, true, "credentials: not checked: this role may not read them");
         for (size_t i = 0; i < all.len; i++) {
                 char connection[UUID_TEXT_LEN + CONNECTION_LABEL_BYTES];
                 char kid[JWK_KID_BYTES];
@@ -355,7 +357,7 @@ static void check_tls(struct check *c, const struct config *config)
 
         if (has_absent_credential(config))
                 report(c, true,
-                       "certificates: not looked at: systemd gives these credentials to the daemon only");
+                       "certificates: not checked: systemd gives these credentials to the daemon only");
         else if (config->listen.tls_cert[0] &&
                  tls_server_load(&tls,
                                  &(struct tls_files){config->listen.tls_cert, config->listen.tls_key,
@@ -403,7 +405,7 @@ static void check_password_file(struct check *c, const struct config *config)
                 report(c, true, "warning: %s", why);
 }
 
-/* Others must not read it, nor change it. */
+/* Others must not read it, nor change it. The daemon, as whose user systemd checks before a reload, does not read it. */
 static void check_key_file(struct check *c, const struct config *config)
 {
         const char *path = config->credentials.key_file;
@@ -418,7 +420,10 @@ static void check_key_file(struct check *c, const struct config *config)
                 return;
         if (strncmp(path, "credential:", 11) == 0)
                 report(c, true,
-                       "credentials.key_file: not looked at: systemd gives this credential to the daemon only");
+                       "credentials.key_file: not checked: systemd gives this credential to the daemon only");
+        else if (access(path, R_OK) != 0 && errno == EACCES)
+                report(c, true,
+                       "credentials.key_file: not checked: this user may not read it, and the daemon does not need it");
         else if (jwk_set_load(&keys, path, error) != 0)
                 report(c, false, "configuration: %s", error);
         else if (stat(path, &st) == 0 && (st.st_mode & 0027) != 0)
@@ -488,7 +493,8 @@ static void check_database(struct check *c, const struct config *config)
 
         if (db_open(&c->db, config->database.url) != 0) {
                 if (db_url_valid(config->database.url)) /* else check_url has told */
-                        report(c, false, "database: %s (%s)", c->db.error, command_connect_advice(&c->db));
+                        report(c, false, "database: %s (%s)", c->db.error,
+                               connect_advice_for(c->db.error, config->database.url));
         } else if (check_server(c, &server)) {
                 check_connections(c, config);
                 check_migrations(c);

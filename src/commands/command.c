@@ -74,13 +74,6 @@ int command_fail_db(const struct db *db, const char *what)
         return command_fail(FAILED, "%s: %s: %s", what, db->error, command_advice(db));
 }
 
-const char *command_connect_advice(const struct db *db)
-{
-        const char *advice = connect_advice(db->error);
-
-        return advice ? advice : "check database.url or $DATABASE_URL, and whether the server runs";
-}
-
 int command_open_database(struct db *db, const struct config *config)
 {
         if (db_open(db, config->database.url) == 0)
@@ -88,7 +81,7 @@ int command_open_database(struct db *db, const struct config *config)
         if (!db_url_valid(config->database.url))
                 return command_fail(FAILED, "cannot connect to the database: %s", db->error);
         return command_fail(FAILED, "cannot connect to the database: %s (%s)", db->error,
-                            command_connect_advice(db));
+                            connect_advice_for(db->error, config->database.url));
 }
 
 int command_check_label(const char *label)

@@ -34,9 +34,6 @@ int command_fail_db(const struct db *db, const char *what);
 
 const char *command_advice(const struct db *db);
 
-/* What to do where the database cannot be connected to. */
-const char *command_connect_advice(const struct db *db);
-
 /* Returns 0, or FAILED after printing the error; the caller closes @db in either case. */
 int command_open_database(struct db *db, const struct config *config);
 

@@ -1,6 +1,7 @@
 #include "model/connect_fault.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TOO_MANY                                                                                             \
@@ -66,6 +67,29 @@ const char *connect_advice(const char *error)
                         return faults[i].advice;
         }
         return missing_advice(error);
+}
+
+/* Whether libpq finds a server without a url. */
+static bool is_named_by_environment(void)
+{
+        static const char *const names[] = {"PGHOST", "PGHOSTADDR", "PGSERVICE"};
+
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+                const char *value = getenv(names[i]);
+
+                if (value && value[0])
+                        return true;
+        }
+        return false;
+}
+
+const char *connect_advice_for(const char *error, const char *url)
+{
+        const char *advice = connect_advice(error);
+
+        if (!url[0] && !is_named_by_environment())
+                return "set DATABASE_URL: a service has its own, in " CONFIG_DIR "/environment";
+        return advice ? advice : "check database.url or $DATABASE_URL, and whether the server runs";
 }
 
 bool connect_too_many(const char *error)

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/visible.h"
 #include "client/connect.h"
+#include "model/connect_fault.h"
 #include "model/db.h"
 #include "relay/nats.h"
 #include "relay/partition_list.h"
@@ -339,7 +340,8 @@ static void check_database(struct check *c)
         struct db db;
 
         if (db_open(&db, c->config->database.url) != 0)
-                report(c, false, "database: %s", db.error);
+                report(c, false, "database: %s (%s)", db.error,
+                       connect_advice_for(db.error, c->config->database.url));
         else if (db.pooled)
                 report(c, false, "database: a pooler moves sessions: connect to the server itself");
         else if (db_query(&db, "SELECT FROM public.boris_ingestd_relay LIMIT 1", NULL, &res) != 0)

@@ -70,6 +70,7 @@ static int run(const struct arguments *a, int (*command)(const struct config *co
                 fprintf(stderr, "boris-ingestd-relay: %s\n", rule);
         } else {
                 log_init(config.log.level, config.log.format);
+                log_set_identifier("boris-ingestd-relay");
                 session_use_password(config.database.password, config.database.password_file);
                 status = command(&config);
         }

@@ -29,7 +29,7 @@ void partition_stats_set(struct partition_stats *s, enum partition_state state, 
         if (text[0] && strncmp(text, before.trouble, sizeof(before.trouble) - 1) != 0)
                 log_warn("partition %u: %s", before.partition, text);
         else if (!text[0] && before.trouble[0])
-                log_info("partition %u: %s: going on", before.partition, partition_state_name(state));
+                log_info("partition %u: %s again", before.partition, partition_state_name(state));
         if (state == before.state)
                 return;
         if (state == PARTITION_FEEDING)

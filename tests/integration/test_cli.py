@@ -102,7 +102,7 @@ class CommandLine(unittest.TestCase):
                                 "tls_cert = credential:c\ntls_key = credential:k\ntls_client_ca = credential:a\n")
                 done = self.run_with("check", "--config-only", "--config", str(file), env=more)
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
-                self.assertIn("certificates: not looked at", done.stdout)
+                self.assertIn("certificates: not checked", done.stdout)
                 done = self.run_with("run", "--config", str(file), env=more)
                 self.assertEqual(done.returncode, 1)
                 self.assertIn("database.password_file credential:p", done.stderr)

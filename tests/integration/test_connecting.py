@@ -65,6 +65,8 @@ class Connecting(TestCase):
             self.assertRegex(warnings[0], rf"{reason}.*\(.*{advice}")
             self.assertNotIn("wrong", warnings[0].replace("wrong user", ""))
             d.kill()
+        done = run_ingestd(None, "check", "--config", "/dev/null", env={"DATABASE_URL": "", "PGHOST": "", "PGPORT": "1"})
+        self.assertRegex(done.stdout, r"(?m)^wrong  database: .*\(set DATABASE_URL: a service has its own, in /\S+/environment\)")
         done = run_ingestd('"postgresql://127.0.0.1/x"', "check", "--config", "/dev/null", "--config-only")
         self.assertIn("no quotes", done.stdout)
 

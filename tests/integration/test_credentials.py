@@ -8,6 +8,7 @@ import pathlib
 import pty
 import re
 import resource
+import shutil
 import signal
 import socket
 import struct
@@ -109,6 +110,17 @@ class AtRest(Credentials):
             self.assertEqual(done.returncode, 1, text)
             self.assertRegex(done.stderr, r"credentials\.key_file .*: .+", text)
         self.assertEqual(self.run_with("/nowhere", "connection", "create", "META", stdin="{}").returncode, 1)
+
+    @unittest.skipUnless(os.getuid() == 0 and shutil.which("setpriv"), "only root can be another user")
+    def test_a_reload_needs_no_right_to_read_the_keys(self):
+        """systemd runs this as the daemon's user, who does not read credentials."""
+        check = [INGESTD, "check", "--config-only", "--config", "/dev/null", "--set", f"credentials.key_file={self.one}"]
+        for who in [], ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]:
+            self.folder.chmod(0o755)
+            done = subprocess.run([*who, *check], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+            self.assertEqual(done.returncode, 0, done.stdout)
+            self.assertIn("ok     configuration\n", done.stdout)
+            self.assertEqual("credentials.key_file: not checked" in done.stdout, bool(who), done.stdout)
 
     def test_update(self):
         made = self.create(None)

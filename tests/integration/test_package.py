@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import textwrap
 import threading
@@ -17,6 +18,7 @@ import uuid
 
 from lib.container import NAMES, Container, need_nspawn
 from lib.harness import INGESTD, ROOT, Client, Database, Server, numbered, psql, wait_until
+from lib.nats import server_program
 
 BUILD = pathlib.Path(INGESTD).resolve().parents[1]
 UPGRADE = os.environ.get("UPGRADE")  # the package of an earlier version, or "same": this one with a lower number
@@ -96,7 +98,10 @@ class Package(PackageCase):
         self.assertEqual(make_package(again).read_bytes(), self.deb.read_bytes())
 
 
-@unittest.skipUnless((BUILD / "CPackRelayConfig.cmake").exists(), "the relay is not built: libnats is missing")
+needs_relay = unittest.skipUnless((BUILD / "CPackRelayConfig.cmake").exists(), "the relay is not built: libnats is missing")
+
+
+@needs_relay
 class RelayPackage(PackageCase):
     config = "CPackRelayConfig.cmake"
 
@@ -426,6 +431,65 @@ class Booted:
         self.run_there("systemctl disable --now boris-ingestd@two.socket boris-ingestd@two.service")
         self.run_there("rm /etc/boris-ingestd/two.* /etc/credstore/boris-ingestd-two.password")
 
+    def ask_nats(self, *requests):
+        """Sends each (subject, data) to the server in the tree, as a request; returns the answers."""
+        ask = ("import json, sys; from lib.nats import NatsClient; client = NatsClient(4222); "
+               "print(json.dumps([json.loads(client.request(*request)) for request in json.load(sys.stdin)]))")
+        done = subprocess.run(["nsenter", f"--target={self.container.init}", "--net", sys.executable, "-c", ask], text=True, check=True,
+                              input=json.dumps(requests), stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT / "tests")})
+        return json.loads(done.stdout)
+
+    def start_nats(self, folder):
+        """A server with its streams in the tree; the program lies in @folder."""
+        self.container.write("/etc/nats.conf", """
+            listen: 127.0.0.1:4222
+            jetstream { store_dir: /tmp/nats }
+            mappings { "boris.in.*.*": "boris.p.{{partition(4,1,2)}}.{{wildcard(1)}}.{{wildcard(2)}}" }
+        """)
+        shutil.copy(server_program(), folder / "nats-server")
+        self.run_there("systemd-run --quiet --unit=nats-test /mnt/package/relay/nats-server -c /etc/nats.conf")
+        self.addCleanup(self.run_there, "systemctl stop nats-test")
+        wait_until(lambda: "4222" in self.run_there("journalctl -b --no-pager -o cat -u nats-test").stdout, "NATS listens", pause=0.2)
+        for name, subjects in ("BORIS", "boris.p.>"), ("REJECTS", "boris.rejects.>"):
+            stream = {"name": name, "subjects": [subjects], "retention": "limits", "discard": "new"}
+            self.assertNotIn("error", self.ask_nats((f"$JS.API.STREAM.CREATE.{name}", json.dumps(stream)))[0])
+
+    def relay_stores(self):
+        """Publishes lines, and waits until they are stored."""
+        lines, count = self.fresh(5), self.db.count()
+        for answer in self.ask_nats(*(("boris.in.META.act_1", json.dumps(line)) for line in lines)):
+            self.assertEqual(answer.get("stream"), "BORIS", answer)
+        wait_until(lambda: self.db.count() == count + len(lines), "the relay's lines are stored", pause=0.2)
+
+    @needs_relay
+    def test_the_relay_feeds_and_leaves_nothing(self):
+        folder = pathlib.Path(self.dir, "relay")
+        folder.mkdir()
+        make_package(folder, "CPackRelayConfig.cmake")
+        # NATS's library is that of the system that built the package
+        for library in re.findall(r"=> (\S+/lib(?:nats|protobuf-c)\.so\S*)",
+                                  subprocess.run(["ldd", f"{INGESTD}-relay"], check=True, stdout=subprocess.PIPE, text=True).stdout):
+            shutil.copy(library, folder)
+        install = "dpkg -i --force-depends /mnt/package/relay/*.deb"
+        self.start_nats(folder)
+        self.run_there(f"cp /mnt/package/relay/*.so.* /usr/local/lib && ldconfig && {install}")
+        self.assertEqual(self.state("boris-ingestd-relay")["SubState"], "dead")
+        self.run_there("systemctl enable --now boris-ingestd-relay")
+        self.relay_stores()
+        before = self.state("boris-ingestd-relay")["MainPID"]
+        self.run_there("systemctl restart boris-ingestd-relay")
+        self.relay_stores()
+        restarted = self.state("boris-ingestd-relay")["MainPID"]
+        self.run_there(install)
+        self.relay_stores()
+        self.assertEqual(len({before, restarted, self.state("boris-ingestd-relay")["MainPID"]}), 3)
+        self.assertIn("boris-ingestd-relay", self.run_there("journalctl -b --no-pager -t boris-ingestd-relay").stdout)
+        self.run_there("systemctl enable boris-ingestd-relay@two; dpkg --remove boris-ingestd-relay")
+        self.assertEqual(self.state("boris-ingestd-relay")["SubState"], "dead")
+        self.run_there("dpkg --purge boris-ingestd-relay; rm -r /tmp/nats /etc/nats.conf; systemctl daemon-reload")
+        self.assertEqual([name for name in self.leftovers() if "ingestd-relay" in name], [])
+        self.assertEqual(self.store(*self.fresh()), (3, 3, 0, 0))
+
     def install_again(self):
         self.run_there("dpkg -i /mnt/package/*.deb")
         self.configure()
@@ -434,7 +498,7 @@ class Booted:
         return self.run_there("find / -xdev -name '*boris-ingest*' -not -path '/mnt/*'").stdout.split()
 
     def test_remove_stops_the_daemon_and_purge_leaves_nothing(self):
-        self.run_there("dpkg --remove boris-ingestd")
+        self.run_there("systemctl enable boris-ingestd@two.socket boris-ingestd@two.service; dpkg --remove boris-ingestd")
         self.assertNotIn("/usr/sbin/boris-ingestd", self.run_there("cat /proc/[0-9]*/cmdline").stdout)
         self.assertTrue(self.container.path("/etc/boris-ingestd/environment").exists())
         self.run_there("dpkg --purge boris-ingestd")
@@ -484,6 +548,8 @@ class Debian13(Booted, unittest.TestCase):
             commands = commands.replace(f"postgresql://{role}@db.example/boris",
                                         f"postgresql://{ours}@/{db.name}?host=/mnt/server&port={port}")
         self.run_there("dpkg --purge boris-ingestd; rm /etc/credstore/boris-ingestd.password")
+        self.assertIn("./build/release/boris-ingestd_", commands)
+        commands = commands.replace("./build/release/", "./")
         said = self.run_there(f"cd /mnt/package; set -euo pipefail\n{commands}").stdout
         self.assertIn('{"ack":3,"stored":3,"duplicate":0,"rejected":0}', said)
         self.assertRegex(said, r"total .* 868 ", said)

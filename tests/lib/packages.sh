@@ -6,6 +6,7 @@ set -euo pipefail
 
 packages=(
         gcc libc6-dev cmake ninja-build pkg-config
+        dpkg-dev file # cpack
         libuv1-dev libpq-dev libcjson-dev libcmocka-dev libinih-dev libxxhash-dev libsqlite3-dev libssl-dev
         libmicrohttpd-dev libsystemd-dev libnats-dev
         python3 socat openssl util-linux procps tzdata
@@ -19,7 +20,7 @@ command -v psql >/dev/null || packages+=(postgresql-client)
         # lint
         clang-format clang-tidy cppcheck shellcheck pyflakes3 codespell
         # the package, and a systemd that starts it
-        dpkg-dev lintian systemd-container
+        lintian systemd-container
 )
 
 missing=()

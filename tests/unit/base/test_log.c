@@ -94,9 +94,11 @@ static void test_journal(void **state)
         assert_entry(journal, "MESSAGE=no fields\nPRIORITY=4\nSYSLOG_IDENTIFIER=boris-ingestd\n");
         log_debug("not told");
         log_set_level(LOG_LEVEL_DEBUG);
+        log_set_identifier("boris-ingestd-relay");
         log_event(LOG_LEVEL_DEBUG, &fields, "refused");
+        log_set_identifier("boris-ingestd");
         assert_entry(journal,
-                     "MESSAGE=refused\nPRIORITY=7\nSYSLOG_IDENTIFIER=boris-ingestd\n"
+                     "MESSAGE=refused\nPRIORITY=7\nSYSLOG_IDENTIFIER=boris-ingestd-relay\n"
                      "MESSAGE_ID=" LOG_ID_LINE_REFUSED "\nCONNECTION=3\nPEER=uid 0 CODE=forged\nLINE=17\n"
                      "CODE=bad_value\nFIELD=amountCents\nSQLSTATE=23514\n");
         close(journal);
