@@ -299,26 +299,28 @@ WITH latest AS MATERIALIZED (
     SELECT * FROM public.boris_ingestd_spending($1, $2, $3, $4, $5, $6) WHERE object_id = $4
 ), found AS (
     SELECT s.period_start, public.boris_ingestd_period_end(s.period_end) AS ends, s.period_end, s.collected_at, s.currency,
-           s.amount_cents, public.boris_ingestd_shape(s.metrics) AS shape
+           s.amount_cents, public.boris_ingestd_shape(s.metrics) AS shape, o.place
     FROM public.spending s JOIN public.boris_ingestd_objects($3, $4) o ON o.id = s.ad_object_id AND o.object_id = $4
     WHERE s.period_start >= coalesce($5, public.boris_ingestd_day_start($1, o.zone))
       AND s.period_start < coalesce($6, public.boris_ingestd_day_start($2, o.zone))
 ), stored AS (
-    SELECT g.period_start, g.ends, g.collected_at, r.period_end, r.currency, r.amount_cents, nullif(r.breakdown, '') AS breakdown
-    FROM (SELECT period_start, ends, collected_at, array_agg(period_end) AS period_ends, array_agg(currency) AS currencies,
+    SELECT g.period_start, g.ends, g.collected_at, r.period_end, r.currency, r.amount_cents, nullif(r.breakdown, '') AS breakdown,
+           cardinality(g.shapes) = 1 AS is_alone, g.place > min(g.place) OVER (PARTITION BY g.period_start, g.ends, g.collected_at) AS is_again
+    FROM (SELECT period_start, ends, collected_at, place, array_agg(period_end) AS period_ends, array_agg(currency) AS currencies,
                  array_agg(amount_cents) AS amounts, array_agg(shape) AS shapes
-          FROM found GROUP BY period_start, ends, collected_at) AS g,
+          FROM found GROUP BY period_start, ends, collected_at, place) AS g,
          LATERAL unnest(g.period_ends, g.currencies, g.amounts, public.boris_ingestd_families(g.shapes, g.amounts))
              AS r (period_end, currency, amount_cents, breakdown)
 )
 SELECT s.period_start, s.period_end, s.collected_at, s.currency, s.amount_cents, s.breakdown,
-       CASE WHEN l.collected_at IS NULL OR p.object_id IS NULL THEN 0 WHEN p.part IS NULL THEN s.amount_cents ELSE p.amount_cents END,
+       CASE WHEN l.collected_at IS NULL OR s.is_again OR p.object_id IS NULL THEN 0 WHEN p.part IS NULL THEN s.amount_cents ELSE p.amount_cents END,
        CASE
        WHEN s.collected_at < s.period_start - interval '744 hours' THEN 'left out: collected more than 31 days before its period began'
        WHEN l.collected_at IS NULL AND s.collected_at < n.collected_at
        THEN 'left out: restated, collected again at ' || to_char(n.collected_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
        WHEN l.collected_at IS NULL
        THEN 'left out: another breakdown of the same collection counts: ' || coalesce(n.breakdown, 'the total')
+       WHEN s.is_again THEN 'left out: the same collection of another platform connection counts'
        WHEN p.object_id IS NOT NULL AND p.part IS NULL THEN 'counts'
        WHEN p.object_id IS NOT NULL THEN 'counts in part: what is ' || p.part
        WHEN EXISTS (SELECT FROM latest o WHERE s.period_start < o.ends AND o.period_start < s.ends AND o.collected_at >= s.collected_at
@@ -334,7 +336,7 @@ FROM stored s
 LEFT JOIN LATERAL (SELECT * FROM latest n WHERE n.period_start = s.period_start AND n.ends = s.ends
                    ORDER BY n.currency = s.currency DESC LIMIT 1) AS n ON true
 LEFT JOIN latest l ON l.period_start = s.period_start AND l.ends = s.ends AND l.collected_at = s.collected_at
-     AND l.currency = s.currency AND (l.breakdown IS NOT DISTINCT FROM s.breakdown OR l.records = 1 AND l.breakdown IS NULL)
+     AND l.currency = s.currency AND (l.breakdown IS NOT DISTINCT FROM s.breakdown OR s.is_alone AND l.breakdown IS NULL)
 LEFT JOIN LATERAL (SELECT * FROM piece p WHERE p.currency = s.currency AND p.period_start = s.period_start AND
                    CASE WHEN p.part IS NULL THEN p.period_end = s.ends ELSE p.period_end >= s.ends END
                    ORDER BY p.part IS NULL DESC LIMIT 1) AS p ON true
