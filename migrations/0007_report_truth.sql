@@ -217,24 +217,20 @@ doubled AS MATERIALIZED (
         UNION ALL
         SELECT number, place, period_start, period_end, collected_at, outside, container FROM rest WHERE has_more
     ) AS d
-), shaped AS ( -- in most rows, known dimensions on the upper level: boris_ingestd_shape is needed for others only
+), shaped AS ( -- where there are known dimensions, the keys do as a shape: which values are text does not matter
     SELECT m.n, nullif(s.period_end, m.period_end) AS stored_end, s.currency, s.amount_cents, s.impressions, s.clicks,
            s.conversions, public.boris_ingestd_fractional(s.conversions, s.metrics) AS fractional,
-           coalesce((SELECT CASE WHEN bool_and(is_plain) THEN string_agg('-' || key, E'\n') FILTER (WHERE is_known) END
-                     FROM (SELECT key, is_known, CASE jsonb_typeof(value) WHEN 'object' THEN false WHEN 'null' THEN NOT is_known ELSE is_known
-                                  OR translate(key, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ .', '') = key AND key NOT LIKE 'segment%'
-                                     AND key NOT LIKE 'dimension%' AND key NOT LIKE 'breakdown%' END AS is_plain
-                           FROM (SELECT key, value, key = ANY (public.boris_ingestd_dimension_names()) AS is_known
-                                 FROM jsonb_each(CASE jsonb_typeof(s.metrics) WHEN 'object' THEN s.metrics END)) AS j) AS k),
-                    public.boris_ingestd_shape(s.metrics)) COLLATE "C" AS shape
+           CASE WHEN s.metrics ?| public.boris_ingestd_dimension_names() AND NOT s.metrics @? 'strict $.* ? (@ == null || @.type() == "object")'
+           THEN '-' || array_to_string(ARRAY(SELECT jsonb_object_keys(CASE jsonb_typeof(s.metrics) WHEN 'object' THEN s.metrics END)), E'\n-')
+           ELSE public.boris_ingestd_shape(s.metrics) END COLLATE "C" AS shape
     FROM doubled m
     JOIN (SELECT id, number, nullif(place, 1) AS place FROM public.boris_ingestd_objects($3, $4)) AS o
         ON o.number = m.number AND o.place IS NOT DISTINCT FROM m.place
     -- coalesce() keeps indexes out of this join: one scan and a hash table, whatever the planner guesses
-    JOIN public.spending s ON coalesce(s.ad_object_id, s.id) = o.id
-        AND coalesce(s.collected_at, s.period_end) = m.collected_at AND s.period_start = m.period_start
-        AND public.boris_ingestd_period_end(s.period_end) = m.period_end
+    JOIN public.spending s ON coalesce(s.ad_object_id, s.id) = o.id AND s.period_start = m.period_start
     WHERE (SELECT breakdowns FROM there)
+      AND CASE WHEN s.collected_at = m.collected_at AND public.boris_ingestd_period_end(s.period_end) = m.period_end
+          THEN true ELSE false END -- one condition: with a guess of one row, the planner would sort texts below
       AND s.collected_at >= (coalesce($5 AT TIME ZONE 'UTC', $1::timestamp - interval '15 hours') - interval '31 days')
                             AT TIME ZONE 'UTC'
     OFFSET 0 -- metrics are not sorted
