@@ -328,6 +328,11 @@ class Form(Rules):
         self.assertEqual([row[1:] for row in explained("a2")], [(0, "left out: another breakdown of the same collection counts: the total")] * 2
                          + [(70, "counts")])
         self.command("report", "--account", "act_1", "--from", DAY[0], "--to", DAY[1], "--explain", status=2)
+        for columns in (80, 200):  # a reason that is cut explains nothing
+            text = self.command("report", "--account", "act_1", "--object", "a1", "--from", DAY[0], "--to", DAY[1], "--explain", columns=columns)
+            self.assertIn("left out: another breakdown of the same collection counts: age", " ".join(text.split()))
+            self.assertIn("2026-11-01T00:00Z ", text)
+            self.assertLessEqual(max(map(len, text.splitlines())), columns)
 
 
 class Everybody(Rules):
@@ -440,7 +445,7 @@ class AtRandom(Rules):
     zone with daylight saving time. What was collected of it is collected again, with breakdowns or without. The report must
     show what the platform shows."""
 
-    ZONES = ("America/New_York", "Europe/Prague", "Asia/Calcutta", "Australia/Lord_Howe")
+    ZONES = ("America/New_York", "Europe/Prague", "Asia/Calcutta", "Australia/Lord_Howe", "Atlantic/Azores", "US/Pacific")
 
     def collect(self, rng, lines, name, start, end, amount, at):
         base = record(externalId=name, collectedAt=at.isoformat() + "Z", periodStart=start.astimezone(dt.UTC).isoformat(),
@@ -449,13 +454,18 @@ class AtRandom(Rules):
         if kind != 1:
             lines.append(base | {"metrics": {"ctr": "0.5"}} if kind == 2 else base)
         if kind in (1, 3):
-            for key, values in (("age", ("18-24", "25-34")), ("device", ("tv", "phone", "desktop")))[:rng.randrange(1, 3)]:
-                rest = amount
-                for value in values[:-1]:
-                    part = rng.randrange(-5, amount + 5) if amount > 0 else 0
-                    lines.append(base | {"amountCents": part, "metrics": {key: value, "n": part}})
-                    rest -= part
-                lines.append(base | {"amountCents": rest, "metrics": {key: values[-1]}})
+            families = rng.sample((("age", ("18-24", "25-34")), ("Device type", ("tv", "phone", "desktop")), ("segments", ("x", "y"))),
+                                  rng.randrange(1, 3))
+            for place, (key, values) in enumerate(families):
+                found = [rng.randrange(-5, amount + 5) if amount > 0 else 0 for _ in values[1:]]
+                found.append(amount - sum(found))
+                rows = [base | {"amountCents": part, "metrics": {key: {"device": value} if key == "segments" else value, "n": part}}
+                        for part, value in zip(found, values)]
+                if 0 < found[-1] < amount - found[-1]:  # what the platform could not attribute
+                    rows[-1]["metrics"][key] = rng.choice((None, values[-1])) if key != "segments" else {"device": None}
+                if place > 0 and min(found) >= 0:  # a partial breakdown next to a whole one
+                    del rows[rng.randrange(0, 2):1]
+                lines += rows
 
     def simulate(self, seed):
         rng = random.Random(seed)
@@ -471,7 +481,7 @@ class AtRandom(Rules):
                     hours_of_day.append((at, min(at + dt.timedelta(hours=1), end.astimezone(dt.UTC))))
                     at += dt.timedelta(hours=1)
                 deleted, gone = rng.choice((0, 0, 50)), rng.choice((0, 30))  # of ads that are gone, and of those of the ad set
-                spent_by = {ad: {n: rng.randrange(0, 9) for n in range(len(hours_of_day))} for ad in ads}
+                spent_by = {ad: {n: rng.choice((-2, *range(9))) for n in range(len(hours_of_day))} for ad in ads}
                 for collection in range(rng.randrange(1, 4)):
                     moment = (day + dt.timedelta(days=2 + collection)).replace(tzinfo=None)
                     for ad in ads:
