@@ -30,6 +30,13 @@ enum hierarchy_verdict {
         HIERARCHY_TYPE_HAS_CHILDREN /* the object exists with another type, other_type, and has children */
 };
 
+/* What the database contains of an object. */
+struct hierarchy_known {
+        bool exists;
+        struct uuid id;
+        enum ad_object_type type;
+};
+
 struct hierarchy_row {
         struct line line; /* the record's slices point into this line */
         enum record_kind kind;
@@ -41,6 +48,7 @@ struct hierarchy_row {
         /* For objects; set when the row is added to a batch. */
         uint32_t account_number; /* from 1, among the accounts that the batch's objects name */
         int32_t parent_row;      /* an earlier row of this batch that is the parent; -1: none */
+        int32_t same_parent_row; /* the first row of this batch that names the same parent; -1: none, or this */
         unsigned lock;           /* the account's lock, one of the HIERARCHY_LOCKS that all accounts share */
 
         /* Set by the writer of the batch. */
@@ -48,6 +56,8 @@ struct hierarchy_row {
         enum db_write write; /* before the row is written: DB_WRITE_NONE if it is unchanged */
         int64_t accounts;
         enum ad_object_type other_type;
+        struct hierarchy_known stored;        /* the object itself */
+        struct hierarchy_known stored_parent; /* the parent that the record names */
         struct uuid id;
         struct uuid account_id;
         struct uuid old_parent_id; /* all zeros: none */

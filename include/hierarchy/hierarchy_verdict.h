@@ -15,16 +15,16 @@
 struct hierarchy_answer {
         int64_t accounts; /* number of matching accounts; all else is unset unless this is 1 */
         struct uuid account_id;
-        bool has_object; /* the object exists */
-        struct uuid object_id;
-        enum ad_object_type object_type;
-        bool differs;              /* from the record, the parent apart */
-        int64_t children;          /* 0 if its type stays */
-        struct uuid old_parent_id; /* all zeros: none */
-        bool has_parent;           /* its new parent exists */
-        struct uuid parent_id;
-        enum ad_object_type parent_type;
+        struct hierarchy_known object;
+        bool differs;                  /* from the record, the parent apart */
+        int64_t children;              /* 0 if its type stays */
+        struct uuid old_parent_id;     /* all zeros: none */
+        struct hierarchy_known parent; /* of hierarchy_asks_for_parent */
 };
+
+/* True if the database is to be asked for the parent of object row @row: no row of [@start, @row) is the parent, nor has the
+ * same one. */
+bool hierarchy_asks_for_parent(const struct hierarchy_batch *b, size_t start, size_t row);
 
 /* Sets the verdict of object row @row and the values to be written. Rows [@start, @row) are in the same
  * transaction and must have been judged. @now_ms, since the Unix epoch, goes into a new object's id. */

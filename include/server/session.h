@@ -77,6 +77,20 @@ enum session_place {
         SESSION_PLACES
 };
 
+/* Who is at the other end. */
+enum session_peer_kind {
+        PEER_CLIENT,
+        PEER_DENIED,    /* not in listen.allow_users/allow_groups: admit turns it away */
+        PEER_OURSELVES, /* the daemon's own client: it may write what those may for whom it sends */
+};
+
+/* What a client has sent at most. */
+enum session_heard {
+        HEARD_NOTHING,
+        HEARD_BYTES,
+        HEARD_RECORD, /* a line that begins like a record: no other protocol is expected any more */
+};
+
 enum { SESSION_PEER_BYTES = 128 };
 
 struct session {
@@ -88,8 +102,7 @@ struct session {
         struct list stranger; /* member of set->strangers while in PLACE_STRANGER */
         struct transport *io; /* NULL once closed */
         uint64_t number;      /* number of the connection, counted from the daemon's start; for display */
-        bool denied;          /* not in listen.allow_users/allow_groups; admit turns it away */
-        bool own;             /* the daemon's own client: it may write what those may for whom it sends */
+        enum session_peer_kind peer_kind;
         char peer
                 [SESSION_PEER_BYTES]; /* for people: "uid 1000, pid 4711", "meta-sync (127.0.0.1 port 5000)" */
         struct hello hello;           /* what the client calls itself, made visible; "" for nothing */
@@ -97,16 +110,15 @@ struct session {
         enum session_place place;
         struct rules *client; /* what it may write, by the rules of now; NULL: there are none */
         uint64_t source;      /* number that identifies the remote host; 0: this machine */
-        bool has_spoken;      /* the client has sent something */
-        const char *refused;  /* the code with which it is turned away, or NULL */
-        const char *closing;  /* in OPEN: the code with which the session is to end, or NULL */
-        bool client_ended;    /* the client has shut down its sending side */
-        uint64_t last_line;   /* loop time in ms of the last line, or of the connection */
-        uint64_t told;        /* loop time in ms at which it was last sent an ack */
-        uint64_t moved;       /* loop time in ms at which the client last read replies, as far as known */
-        uint64_t progress;    /* transport_progress at that time */
+        enum session_heard heard;
+        const char *refused; /* the code with which it is turned away, or NULL */
+        const char *closing; /* in OPEN: the code with which the session is to end, or NULL */
+        bool client_ended;   /* the client has shut down its sending side */
+        uint64_t last_line;  /* loop time in ms of the last line, or of the connection */
+        uint64_t told;       /* loop time in ms at which it was last sent an ack */
+        uint64_t moved;      /* loop time in ms at which the client last read replies, as far as known */
+        uint64_t progress;   /* transport_progress at that time */
         uint64_t unfinished_since; /* loop time in ms at which its unfinished line began */
-        bool speaks_json;          /* a line began like a record: no other protocol is expected any more */
         uint64_t connected_us;     /* clock_monotonic_us */
         uint64_t read_us;          /* clock_monotonic_us of the block's last bytes */
 
@@ -128,8 +140,7 @@ struct session {
 struct session_socket {
         int fd; /* non-blocking */
         bool tcp;
-        bool denied;     /* not in listen.allow_users/allow_groups; admit turns it away */
-        bool own;        /* the daemon's own client */
+        enum session_peer_kind peer_kind;
         uint64_t number; /* number of the connection, counted from the daemon's start; for display */
 };
 

@@ -192,7 +192,7 @@ static bool resolve_object(struct against *a, struct hierarchy_row *row)
         array_text_add(&a->params[9], slice_str(ad_object_status_name(rec->status)));
         array_text_add(&a->params[10], rec->platform_data);
         res = ask(a, ad_object_resolve_sql, PARAMS);
-        row->parent_row = -1;
+        row->parent_row = row->same_parent_row = -1;
         if (res && hierarchy_read_answer(res, 0, &answer))
                 hierarchy_judge(&batch, 0, 0, &answer, 0);
         else

@@ -66,10 +66,9 @@ struct daemon {
 static void on_connection(void *ctx, int fd, bool tcp)
 {
         struct daemon *d = ctx;
-        const struct session_socket socket = {.fd = fd,
-                                              .tcp = tcp,
-                                              .denied = !tcp && !access_allows(&d->access, fd),
-                                              .number = ++d->accepted};
+        enum session_peer_kind peer_kind = tcp || access_allows(&d->access, fd) ? PEER_CLIENT : PEER_DENIED;
+        const struct session_socket socket = {
+                .fd = fd, .tcp = tcp, .peer_kind = peer_kind, .number = ++d->accepted};
 
         monitor_on_accepted(&d->monitor);
         workers_connect_take(&d->workers, &socket);
@@ -84,8 +83,9 @@ static int connect_myself(void *ctx)
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
                 return -1;
         monitor_on_accepted(&d->monitor);
-        workers_connect_take(&d->workers,
-                             &(struct session_socket){.fd = ends[0], .own = true, .number = ++d->accepted});
+        workers_connect_take(&d->workers, &(struct session_socket){.fd = ends[0],
+                                                                   .peer_kind = PEER_OURSELVES,
+                                                                   .number = ++d->accepted});
         return ends[1];
 }
 

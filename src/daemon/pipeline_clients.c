@@ -20,7 +20,7 @@ void pipeline_on_hello(struct pipeline *p, struct session *s, const struct hello
         struct rules *before = s->client;
 
         session_set_hello(s, hello);
-        if (!hello->on_behalf_of[0] || p->clients.len == 0 || (!before && !s->own))
+        if (!hello->on_behalf_of[0] || p->clients.len == 0 || (!before && s->peer_kind != PEER_OURSELVES))
                 return;
         s->client = pipeline_client_for(p, hello->on_behalf_of, before);
         if (!before)

@@ -81,7 +81,7 @@ static const char *admit(void *ctx, struct session *s)
         struct worker *w = ctx;
         char why[64];
 
-        if (s->denied) {
+        if (s->peer_kind == PEER_DENIED) {
                 w->sessions.refusals[REFUSED_NOT_ALLOWED]++;
                 log_refusal(w, s, "neither in listen.allow_users nor in listen.allow_groups");
                 return "not_allowed";
@@ -92,15 +92,16 @@ static const char *admit(void *ctx, struct session *s)
                 log_refusal(w, s, why);
                 return "too_many_connections";
         }
-        return w->pipeline.clients.len > 0 && !s->own ? admit_client(w, s) : NULL;
+        return w->pipeline.clients.len > 0 && s->peer_kind != PEER_OURSELVES ? admit_client(w, s) : NULL;
 }
 
 /* The rules of now for a session that had those of @before. NULL: it has no section any more. */
 static struct rules *find_again(struct worker *w, const struct session *s, const struct rules *before)
 {
-        struct rules *found = s->own ? NULL : find_client(w, s);
+        bool ours = s->peer_kind == PEER_OURSELVES;
+        struct rules *found = ours ? NULL : find_client(w, s);
 
-        if (s->own)
+        if (ours)
                 return before ? pipeline_client_for(&w->pipeline, before->origin, NULL) : NULL;
         return found && before && before->owner
                        ? pipeline_client_for(&w->pipeline, before->owner->origin, found)
@@ -115,7 +116,7 @@ static const char *admit_again(void *ctx, struct session *s)
         bool lost;
 
         s->client = ruled ? find_again(w, s, before) : NULL;
-        lost = ruled && !s->client && !s->own;
+        lost = ruled && !s->client && s->peer_kind != PEER_OURSELVES;
         if (lost) /* what is received, and not decided yet, is not permitted */
                 s->client = rules_new_gone(before ? before->name : "?");
         if (s->client)

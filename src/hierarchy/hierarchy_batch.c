@@ -14,7 +14,7 @@ enum { NOT_HERE = -1 }; /* value of a key that a row refers to without being a r
 
 /* The first byte of a key. */
 enum key_kind {
-        KEY_OBJECT,  /* an object that is a row or a parent; value: its row */
+        KEY_OBJECT,  /* an object; value: its row, or ~ the first row that names it as its parent */
         KEY_ACCOUNT, /* an account that is a row or an object's account; value: its row */
         KEY_NAMED,   /* an account with everything by which objects name it; value: its number */
         KEY_SCOPED,  /* the same of one that a client finds through its own connections only */
@@ -136,6 +136,19 @@ static bool add_account(struct hierarchy_batch *b, const struct hierarchy_row *r
         return true;
 }
 
+static void find_parent(struct hierarchy_batch *b, struct hierarchy_row *row)
+{
+        const struct ad_object_record *rec = &row->rec.object;
+        const struct name_key parent = object_key(rec, rec->parent_external_id);
+        int32_t self = (int32_t)(row - b->rows);
+        int32_t found = *key_table_add(&b->keys, &parent, ~self);
+
+        if (found >= 0)
+                row->parent_row = found;
+        else if (~found != self)
+                row->same_parent_row = ~found;
+}
+
 static bool add_object(struct hierarchy_batch *b, const struct hierarchy_row *row)
 {
         const struct ad_object_record *rec = &row->rec.object;
@@ -151,11 +164,9 @@ static bool add_object(struct hierarchy_batch *b, const struct hierarchy_row *ro
         added->lock = lock_number(&account);
         added->account_number = account_number(b, rec, &row->line);
         added->parent_row = NOT_HERE;
-        if (rec->has_parent) {
-                const struct name_key parent = object_key(rec, rec->parent_external_id);
-
-                added->parent_row = *key_table_add(&b->keys, &parent, NOT_HERE);
-        }
+        added->same_parent_row = NOT_HERE;
+        if (rec->has_parent)
+                find_parent(b, added);
         return true;
 }
 

@@ -28,13 +28,11 @@ enum {
         RESOLVE_NUMBER,
         RESOLVE_ACCOUNTS,
         RESOLVE_ACCOUNT,
-        RESOLVE_OBJECT,
-        RESOLVE_OBJECT_TYPE,
-        RESOLVE_CHILDREN,
+        RESOLVE_OBJECT, /* and its type */
+        RESOLVE_CHILDREN = RESOLVE_OBJECT + 2,
         RESOLVE_OLD_PARENT,
-        RESOLVE_PARENT,
-        RESOLVE_PARENT_TYPE,
-        RESOLVE_DIFFERS,
+        RESOLVE_PARENT, /* and its type */
+        RESOLVE_DIFFERS = RESOLVE_PARENT + 2,
 };
 
 void hierarchy_statements_deinit(struct hierarchy_statements *s)
@@ -219,7 +217,8 @@ bool hierarchy_send_resolve(struct hierarchy_statements *s, struct pg_conn *conn
                 pg_array_add_i32(&s->params[4], (int32_t)name_account(s, row));
                 pg_array_add_text(&s->params[5], rec->external_id);
                 pg_array_add_str(&s->params[6], ad_object_type_name(rec->type));
-                add_nullable(&s->params[7], rec->has_parent, rec->parent_external_id);
+                add_nullable(&s->params[7], hierarchy_asks_for_parent(s->batch, s->start, i),
+                             rec->parent_external_id);
                 add_nullable(&s->params[8], rec->has_name, rec->name);
                 pg_array_add_str(&s->params[9], ad_object_status_name(rec->status));
                 pg_array_add_jsonb(&s->params[10], rec->platform_data);
@@ -347,27 +346,33 @@ static bool read_count(const struct pg_result *res, int i, int column, int64_t *
         return true;
 }
 
+/* Reads an object's id and its type, in the column behind it; NULL: it does not exist. */
+static bool read_known(const struct pg_result *res, int i, int column, struct hierarchy_known *ret)
+{
+        *ret = (struct hierarchy_known){.exists = !pg_result_null(res, i, column)};
+        return !ret->exists || (read_uuid(res, i, column, &ret->id) &&
+                                ad_object_type_parse(pg_result_text(res, i, column + 1), &ret->type));
+}
+
+static bool read_differs(const struct pg_result *res, int i, struct hierarchy_answer *ret)
+{
+        if (!ret->object.exists)
+                return true;
+        if (!is_of_bytes(res, i, RESOLVE_DIFFERS, 1))
+                return false;
+        ret->differs = pg_result_bool(res, i, RESOLVE_DIFFERS);
+        return true;
+}
+
 bool hierarchy_read_answer(const struct pg_result *res, int i, struct hierarchy_answer *ret)
 {
-        *ret = (struct hierarchy_answer){
-                .has_object = !pg_result_null(res, i, RESOLVE_OBJECT),
-                .has_parent = !pg_result_null(res, i, RESOLVE_PARENT),
-        };
-        if (ret->has_object) {
-                if (!is_of_bytes(res, i, RESOLVE_DIFFERS, 1))
-                        return false;
-                ret->differs = pg_result_bool(res, i, RESOLVE_DIFFERS);
-        }
+        *ret = (struct hierarchy_answer){0};
         return is_numbered(res, i) && read_count(res, i, RESOLVE_ACCOUNTS, &ret->accounts) &&
                read_uuid(res, i, RESOLVE_ACCOUNT, &ret->account_id) &&
-               read_uuid(res, i, RESOLVE_OBJECT, &ret->object_id) &&
-               read_uuid(res, i, RESOLVE_OLD_PARENT, &ret->old_parent_id) &&
-               read_uuid(res, i, RESOLVE_PARENT, &ret->parent_id) &&
+               read_known(res, i, RESOLVE_OBJECT, &ret->object) && read_differs(res, i, ret) &&
                read_count(res, i, RESOLVE_CHILDREN, &ret->children) &&
-               (!ret->has_object ||
-                ad_object_type_parse(pg_result_text(res, i, RESOLVE_OBJECT_TYPE), &ret->object_type)) &&
-               (!ret->has_parent ||
-                ad_object_type_parse(pg_result_text(res, i, RESOLVE_PARENT_TYPE), &ret->parent_type));
+               read_uuid(res, i, RESOLVE_OLD_PARENT, &ret->old_parent_id) &&
+               read_known(res, i, RESOLVE_PARENT, &ret->parent);
 }
 
 /* Judges rows in order, so that a parent is judged before its children. */

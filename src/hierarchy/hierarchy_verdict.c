@@ -11,9 +11,36 @@ static bool may_be_parent(enum ad_object_type parent, enum ad_object_type child)
                        : parent == AD_OBJECT_TYPE_AD_SET && child == AD_OBJECT_TYPE_AD;
 }
 
+/* Row @other, if it is of this transaction and names its account in the same way as @row: theirs is the same. */
+static const struct hierarchy_row *related(const struct hierarchy_batch *b, size_t start,
+                                           const struct hierarchy_row *row, int32_t other)
+{
+        return other >= 0 && (size_t)other >= start && b->rows[other].account_number == row->account_number
+                       ? &b->rows[other]
+                       : NULL;
+}
+
+bool hierarchy_asks_for_parent(const struct hierarchy_batch *b, size_t start, size_t row)
+{
+        const struct hierarchy_row *r = &b->rows[row];
+
+        return r->rec.object.has_parent && !related(b, start, r, r->parent_row) &&
+               !related(b, start, r, r->same_parent_row);
+}
+
+static struct hierarchy_known know_parent(const struct hierarchy_batch *b, size_t start,
+                                          const struct hierarchy_row *row,
+                                          const struct hierarchy_answer *answer)
+{
+        const struct hierarchy_row *parent = related(b, start, row, row->parent_row);
+        const struct hierarchy_row *same = related(b, start, row, row->same_parent_row);
+
+        return parent ? parent->stored : same ? same->stored_parent : answer->parent;
+}
+
 /* Finds the parent: a row of this transaction, else the database's. */
 static enum hierarchy_verdict find_parent(const struct hierarchy_batch *b, size_t start,
-                                          struct hierarchy_row *row, const struct hierarchy_answer *answer)
+                                          struct hierarchy_row *row)
 {
         const struct hierarchy_row *parent = NULL;
 
@@ -22,9 +49,9 @@ static enum hierarchy_verdict find_parent(const struct hierarchy_batch *b, size_
         if (parent && parent->verdict == HIERARCHY_OK && uuid_eq(&parent->account_id, &row->account_id)) {
                 row->parent_id = parent->id;
                 row->other_type = parent->rec.object.type;
-        } else if (answer->has_parent) {
-                row->parent_id = answer->parent_id;
-                row->other_type = answer->parent_type;
+        } else if (row->stored_parent.exists) {
+                row->parent_id = row->stored_parent.id;
+                row->other_type = row->stored_parent.type;
         } else {
                 return HIERARCHY_UNKNOWN_PARENT;
         }
@@ -49,18 +76,18 @@ static enum hierarchy_verdict judge(const struct hierarchy_batch *b, size_t star
         if (row->accounts != 1)
                 return HIERARCHY_NOT_ONE_ACCOUNT;
         row->account_id = answer->account_id;
-        row->id = answer->has_object ? answer->object_id : uuid_v7(now_ms);
+        row->id = answer->object.exists ? answer->object.id : uuid_v7(now_ms);
         row->old_parent_id = answer->old_parent_id;
-        if (answer->has_object && keeps_children(b, start, row, answer->children)) {
-                row->other_type = answer->object_type;
+        if (answer->object.exists && keeps_children(b, start, row, answer->children)) {
+                row->other_type = answer->object.type;
                 return HIERARCHY_TYPE_HAS_CHILDREN;
         }
-        return row->rec.object.has_parent ? find_parent(b, start, row, answer) : HIERARCHY_OK;
+        return row->rec.object.has_parent ? find_parent(b, start, row) : HIERARCHY_OK;
 }
 
 static bool is_unchanged(const struct hierarchy_row *row, const struct hierarchy_answer *answer)
 {
-        return answer->has_object && !answer->differs && uuid_eq(&row->parent_id, &row->old_parent_id);
+        return answer->object.exists && !answer->differs && uuid_eq(&row->parent_id, &row->old_parent_id);
 }
 
 void hierarchy_judge(struct hierarchy_batch *b, size_t start, size_t row,
@@ -69,6 +96,8 @@ void hierarchy_judge(struct hierarchy_batch *b, size_t start, size_t row,
         struct hierarchy_row *r = &b->rows[row];
 
         r->parent_id = (struct uuid){0};
+        r->stored = answer->object;
+        r->stored_parent = know_parent(b, start, r, answer);
         r->verdict = judge(b, start, r, answer, now_ms);
         r->write = is_unchanged(r, answer) ? DB_WRITE_NONE : DB_WRITE_DONE;
 }

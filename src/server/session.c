@@ -283,7 +283,7 @@ static void on_line(struct session *s, enum frame_result result, struct slice li
 {
         uint64_t line_no;
 
-        if (!s->speaks_json && session_first_line(s, result, &line))
+        if (s->heard < HEARD_RECORD && session_first_line(s, result, &line))
                 return;
         line_no = acks_begin(&s->acks);
         s->set->lines++;
@@ -423,7 +423,8 @@ static void on_bytes(void *ctx, size_t len)
         struct session *s = ctx;
 
         s->read_us = clock_monotonic_us();
-        s->has_spoken = true;
+        if (s->heard == HEARD_NOTHING)
+                s->heard = HEARD_BYTES;
         if (s->received.held == 0)
                 s->unfinished_since = uv_now(s->set->loop);
         received_add(&s->received, len);
@@ -497,8 +498,7 @@ static struct session *new_session(struct sessions *set, const struct session_so
         list_init(&s->dirty);
         list_init(&s->stranger);
         s->number = socket->number;
-        s->denied = socket->denied;
-        s->own = socket->own;
+        s->peer_kind = socket->peer_kind;
         s->last_line = uv_now(set->loop);
         s->told = s->moved = s->last_line;
         s->connected_us = clock_monotonic_us();

@@ -62,6 +62,7 @@ bool session_first_line(struct session *s, enum frame_result result, struct slic
                 turn_away(s, protocol);
                 return true;
         }
-        s->speaks_json = line->len > 0 && line->ptr[0] == '{';
+        if (line->len > 0 && line->ptr[0] == '{')
+                s->heard = HEARD_RECORD;
         return false;
 }

@@ -34,9 +34,9 @@ struct session *strangers_pick(const struct sessions *set)
         for (const struct list *l = set->strangers.next; l != &set->strangers; l = l->next) {
                 struct session *s = container_of(l, struct session, stranger);
 
-                if (count_of(s) != busiest || (picked && s->has_spoken && !picked->has_spoken))
+                if (count_of(s) != busiest || (picked && s->heard > picked->heard))
                         continue;
-                if (picked && picked->has_spoken && !s->has_spoken)
+                if (picked && s->heard < picked->heard)
                         seen = 0; /* a better candidate */
                 if (random() % ++seen == 0)
                         picked = s;

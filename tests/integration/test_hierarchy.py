@@ -221,6 +221,24 @@ class Refusals(Hierarchy):
                               ad_object("a1", "AD", "s2"), ad_object("a2", "AD", "s1"), ad_object("a3", "AD", "a2"))
         self.assertEqual(replies.codes(), {3: "bad_value", 4: "unknown_ad_object", 6: "bad_value"})
 
+    def test_a_parent_that_lines_of_a_batch_share(self):
+        """It is looked up once: whatever became of the line that is it or names it first, and in its own account only."""
+        one, other = self.connection, self.db.create_connection()
+        self.d.send(account(one), account(other), *[line | {"connectionId": one} for line in TREE],
+                    ad_object("c1", "CAMPAIGN", connectionId=other), ad_object("s1", "AD", "c1", connectionId=other))
+        replies = self.d.send(
+            ad_object("x1", "CAMPAIGN", "c1", connectionId=one), ad_object("x2", "AD_SET", "c1", connectionId=one),
+            ad_object("x3", "AD", "s1", connectionId=other), ad_object("x4", "AD", "s1", connectionId=one),
+            ad_object("x5", "AD", "nobody", connectionId=one), ad_object("x6", "AD", "nobody", connectionId=one),
+            ad_object("s1", "AD", "c1", connectionId=one), ad_object("x7", "AD", "s1", connectionId=one))
+        self.assertEqual(replies.codes(), {1: "bad_value", 3: "bad_value", 5: "unknown_ad_object", 6: "unknown_ad_object",
+                                           7: "bad_value"})
+        self.assertEqual(self.db.query(f"""SELECT o.external_id AS id, p.external_id AS parent
+                                           FROM ad_objects o JOIN ad_objects p ON p.id = o.parent_id AND p.ad_account_id = o.ad_account_id
+                                           JOIN ad_accounts a ON a.id = o.ad_account_id
+                                           WHERE a.platform_connection_id = '{one}' AND o.external_id ~ 'x' ORDER BY 1"""),
+                         [{"id": "x2", "parent": "c1"}, {"id": "x4", "parent": "s1"}, {"id": "x7", "parent": "s1"}])
+
     def test_children_moved_by_earlier_lines_of_the_batch(self):
         self.d.send(account(self.connection), *[ad_object(c) for c in "xyz"], ad_object("s", "AD_SET", "x"),
                     ad_object("t", "AD_SET", "x"))

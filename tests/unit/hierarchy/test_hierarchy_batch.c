@@ -95,6 +95,12 @@ static void test_parents_and_accounts(void **state)
         assert_int_equal(b->rows[0].parent_row, -1);
         assert_int_equal(b->rows[2].parent_row, 0);
         assert_int_equal(b->rows[3].parent_row, -1);
+        assert_int_equal(b->rows[3].same_parent_row, -1);
+        assert_true(add_object(b, "act", "b", "elsewhere") && add_object(b, "act", "d", "elsewhere"));
+        assert_int_equal(b->rows[4].parent_row, -1);
+        assert_int_equal(b->rows[4].same_parent_row, 3);
+        assert_int_equal(b->rows[5].same_parent_row, 3);
+        assert_false(add_object(b, "act", "elsewhere", NULL));
         assert_int_equal(b->accounts_len, 2);
         assert_int_equal(b->rows[0].account_number, 1);
         assert_int_equal(b->rows[1].account_number, 2);
