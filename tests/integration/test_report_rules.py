@@ -463,7 +463,7 @@ class AtRandom(Rules):
                         for part, value in zip(found, values)]
                 if 0 < found[-1] < amount - found[-1]:  # what the platform could not attribute
                     rows[-1]["metrics"][key] = rng.choice((None, values[-1])) if key != "segments" else {"device": None}
-                if place > 0 and min(found) >= 0:  # a partial breakdown next to a whole one
+                elif place > 0 and min(found) >= 0:  # a partial breakdown next to a whole one
                     del rows[rng.randrange(0, 2):1]
                 lines += rows
 
