@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const struct table_column total_columns[REPORT_TOTAL_COLUMNS] = {
@@ -58,14 +59,17 @@ static const struct table_column explain_columns[REPORT_EXPLAIN_COLUMNS] = {
         [REPORT_EXPLAIN_AMOUNT] = {"amount_cents", TABLE_KEEP, true},
         [REPORT_EXPLAIN_BREAKDOWN] = {"breakdown", TABLE_DROP_LAST, false},
         [REPORT_EXPLAIN_COUNTED] = {"counted", TABLE_KEEP, true},
-        [REPORT_EXPLAIN_REASON] = {"reason", TABLE_SHRINK, false},
+        [REPORT_EXPLAIN_REASON] = {"reason", TABLE_BELOW, false},
 };
 
 const struct report_view report_view_explain = {
         explain_columns, REPORT_EXPLAIN_COLUMNS, REPORT_EXPLAIN_AMOUNT, REPORT_EXPLAIN_CURRENCY, -1,
         report_explain};
 
-enum { VIEW_COLUMNS_MAX = REPORT_TOTAL_COLUMNS };
+enum {
+        VIEW_COLUMNS_MAX = REPORT_TOTAL_COLUMNS,
+        MOMENT_BYTES = sizeof("2026-11-01T00:00:00.000000Z"),
+};
 
 _Static_assert((int)REPORT_LATEST_COLUMNS <= (int)VIEW_COLUMNS_MAX, "rows of every view fit");
 
@@ -81,12 +85,37 @@ static bool is_shown(const struct pg_result *res, int column, enum table_format 
         return format != TABLE_TEXT;
 }
 
-static void add_row(struct table *table, const struct pg_result *res, int row, const int *indexes)
+/* For people, a moment has no fraction and no seconds that are zero. */
+static const char *short_moment(const char *moment, char ret[MOMENT_BYTES])
+{
+        size_t len = strlen(moment);
+
+        if (len + 1 != MOMENT_BYTES || strcmp(moment + len - strlen(".000000Z"), ".000000Z") != 0)
+                return moment;
+        len -= strlen(".000000Z");
+        if (strncmp(moment + len - strlen(":00"), ":00", strlen(":00")) == 0)
+                len -= strlen(":00");
+        snprintf(ret, MOMENT_BYTES, "%.*sZ", (int)len, moment);
+        return ret;
+}
+
+static bool is_moment(const struct table_column *column)
+{
+        return strncmp(column->name, "period_", strlen("period_")) == 0 ||
+               strcmp(column->name, "collected_at") == 0;
+}
+
+static void add_row(struct table *table, const struct pg_result *res, int row, const int *indexes,
+                    enum table_format format)
 {
         const char *cells[VIEW_COLUMNS_MAX];
+        char moments[VIEW_COLUMNS_MAX][MOMENT_BYTES];
 
-        for (size_t c = 0; c < table->columns_len; c++)
+        for (size_t c = 0; c < table->columns_len; c++) {
                 cells[c] = db_null(res, row, indexes[c]) ? NULL : db_text(res, row, indexes[c]).ptr;
+                if (cells[c] && format == TABLE_TEXT && is_moment(&table->columns[c]))
+                        cells[c] = short_moment(cells[c], moments[c]);
+        }
         if (db_null(res, row, 0)) {
                 cells[0] = "total";
                 table->totals++;
@@ -113,7 +142,7 @@ static void print_rows(const struct pg_result *res, const struct report_view *vi
         }
         for (int row = 0; row < db_rows(res); row++) {
                 if (format == TABLE_TEXT || !db_null(res, row, 0))
-                        add_row(&table, res, row, indexes);
+                        add_row(&table, res, row, indexes, format);
         }
         table_print(&table, stdout, format, isatty(STDOUT_FILENO) ? &bars : NULL);
         table_deinit(&table);

@@ -24,6 +24,7 @@ bool table_format_parse(struct slice text, enum table_format *ret);
 enum table_fit {
         TABLE_KEEP,   /* nothing */
         TABLE_SHRINK, /* long texts are cut and end in "…" */
+        TABLE_BELOW,  /* a text gets lines of its own below its row; one column at most */
         TABLE_DROP_LAST,
         TABLE_DROP_SECOND, /* a column with the same text in every row is first moved above the table */
         TABLE_DROP_FIRST,

@@ -17,6 +17,7 @@ enum {
         GAP_CELLS = 2,
         SHRUNK_CELLS = 8, /* no text is cut shorter than this */
         DEFAULT_CELLS = 80,
+        INDENT_CELLS = 4, /* of texts below a row */
 };
 
 /* --- texts as they are shown --- */
@@ -55,7 +56,8 @@ static const char *cell(const struct table *t, size_t row, size_t column)
 /* Width 0: the column is left out. */
 struct layout {
         size_t *widths;
-        bool *above; /* in the line above the table */
+        bool *above;  /* in the line above the table */
+        size_t below; /* the column whose texts have lines of their own, or the number of columns */
         size_t available;
 };
 
@@ -110,11 +112,22 @@ static bool is_uniform(const struct table *t, size_t column, size_t rows)
 static void move_above(const struct table *t, struct layout *layout, size_t rows)
 {
         for (size_t c = 1; c < t->columns_len && !fits(t, layout); c++) {
-                bool droppable = t->columns[c].fit != TABLE_KEEP && !t->columns[c].number;
+                bool droppable = t->columns[c].fit >= TABLE_SHRINK && t->columns[c].fit != TABLE_BELOW &&
+                                 !t->columns[c].number;
 
                 if (droppable && layout->widths[c] > 0 && is_uniform(t, c, rows)) {
                         layout->widths[c] = 0;
                         layout->above[c] = true;
+                }
+        }
+}
+
+static void move_below(const struct table *t, struct layout *layout)
+{
+        for (size_t c = 0; c < t->columns_len && !fits(t, layout); c++) {
+                if (t->columns[c].fit == TABLE_BELOW) {
+                        layout->widths[c] = 0;
+                        layout->below = c;
                 }
         }
 }
@@ -166,11 +179,13 @@ static void drop(const struct table *t, struct layout *layout)
 static struct layout lay_out(const struct table *t, size_t available)
 {
         struct layout layout = {must_calloc(t->columns_len + 1, sizeof(*layout.widths)),
-                                must_calloc(t->columns_len + 1, sizeof(*layout.above)), available};
+                                must_calloc(t->columns_len + 1, sizeof(*layout.above)), t->columns_len,
+                                available};
 
         for (size_t c = 0; c < t->columns_len; c++)
                 layout.widths[c] = width_of(t, c);
         move_above(t, &layout, t->rows - t->totals);
+        move_below(t, &layout);
         drop(t, &layout);
         shrink(t, &layout);
         return layout;
@@ -319,7 +334,7 @@ static void print_left_out(const struct table *t, FILE *out, const struct layout
         size_t used = 0;
 
         for (size_t c = 0; c < t->columns_len; c++) {
-                if (layout->widths[c] > 0 || layout->above[c])
+                if (layout->widths[c] > 0 || layout->above[c] || layout->below == c)
                         continue;
                 if (used > 0)
                         link = used + 2 + strlen(t->columns[c].name) > layout->available ? ",\n" : ", ";
@@ -348,6 +363,35 @@ static void print_line(const struct table *t, FILE *out, const struct layout *la
         }
 }
 
+/* Prints lines of whole words, indented. */
+static void print_below(FILE *out, const char *text, size_t available)
+{
+        size_t room = available > INDENT_CELLS ? available - INDENT_CELLS : 1;
+        size_t used = 0;
+
+        while (*text) {
+                size_t len = strcspn(text, " ");
+                char *word = strndup(text, len);
+                size_t width;
+
+                if (!word)
+                        abort();
+                width = cells_width(word);
+                if (width > room)
+                        width = room;
+                if (used > 0 && used + 1 + width > room) {
+                        fputc('\n', out);
+                        used = 0;
+                }
+                put_spaces(out, used > 0 ? 1 : INDENT_CELLS);
+                put_cell(out, word, width, false, true);
+                used += (used > 0 ? 1 : 0) + width;
+                free(word);
+                text += len + strspn(text + len, " ");
+        }
+        fputc('\n', out);
+}
+
 void table_print_text(const struct table *t, FILE *out, const struct table_bars *bars)
 {
         struct table shown = shown_table(t);
@@ -370,6 +414,8 @@ void table_print_text(const struct table *t, FILE *out, const struct table_bars 
                         put_bar(out, n > 0 ? n / find_largest(&shown, bars, known, &known_len, row) : 0);
                 }
                 fputc('\n', out);
+                if (layout.below < t->columns_len)
+                        print_below(out, cell(&shown, row, layout.below), layout.available);
         }
         print_left_out(&shown, out, &layout);
         free(known);

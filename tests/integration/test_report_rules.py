@@ -61,6 +61,39 @@ class Breakdowns(Rules):
         self.send(*both, *parts("a1", "publisher_platform", {"facebook": 990}), *parts("a1", "country", self.COUNTRIES))
         self.assertEqual((self.total(), self.breakdowns()), (1000, ["country"]))
 
+    def test_a_partial_breakdown_does_not_count(self):
+        self.send(*parts("a1", "age", {"18-24": 600}), *[spent("a1", amount, metrics={"country": "US", "device": device})
+                                                         for device, amount in (("tv", 300), ("phone", 700))])
+        self.assertEqual((self.total(), self.breakdowns()), (1000, ["country, device"]))
+
+    def test_dimensions_without_a_value(self):
+        """They are what the platform could not attribute, unless they have as much money as the rows with a value."""
+        columns = [(600, {"age": "18-24", "country": None}), (390, {"age": "25-34", "country": None}),
+                   (700, {"age": None, "country": "US"}), (300, {"age": None, "country": "CA"})]
+        cases = (([(600, {"age": "18-24"}), (400, {"age": None})], "age"),
+                 ([(600, {"age": "18-24", "gender": "male"}), (300, {"age": "18-24", "gender": None}), (100, {"age": None, "gender": None})],
+                  "age, gender"),
+                 ([(600, {"age": "18-24"}), (400, {"age": "25-34"}), (1000, {"age": None})], None),
+                 (columns, "country"), ([*columns, (1000, {"age": None, "country": None})], None),
+                 ([(600, {"segments": {"device": "TV"}}), (400, {"segments": {"device": None}}), (990, {"country": "US"})], "segments.device"))
+        for day, (rows, _) in enumerate(cases, 1):
+            self.send(*[spent("a1", amount, day, metrics=metrics) for amount, metrics in rows])
+        self.assertEqual([(row["amount_cents"], row["breakdown"]) for row in self.report()], [(1000, name) for _, name in cases])
+        self.assertEqual(sum(row["counted"] for row in self.report("--object", "a1", "--explain")), 1000 * len(cases))
+        self.send(spent("c1", 1500))  # these ads as they were then are subtracted from their campaign
+        self.send(*[line | {"collectedAt": LATER} for line in parts("a1", "age", {"18-24": 600, "25-34": 401})])
+        self.assertEqual(self.total(days=DAY), 1501)
+
+    def test_dimensions_that_are_nested_or_lists_or_spelled_otherwise(self):
+        for day, (first, second) in enumerate((("Age", "ageRange"), ("segments", "Device Type"), ("placement", "breakdown_x"), ("device", "age")), 1):
+            self.send(*[spent("a1", amount, day, metrics={"country": "US", **more})
+                        for amount, more in ((600, {first: {"os": "x"}, second: ["y"]}), (400, {first: {"os": "z"}, second: ["z"]}),
+                                             (700, {}), (300, {}))])
+        self.assertEqual([(row["amount_cents"], row["breakdown"]) for row in self.report()], [(1000, "country")] * 4)
+        self.assertEqual(sorted({row["breakdown"] for row in self.report("--object", "a1", "--explain")}),
+                         ["Age.os, ageRange, country", "Device Type, country, segments.os", "age, country, device.os",
+                          "breakdown_x, country, placement.os", "country"])
+
     def test_metrics_that_some_rows_lack_do_not_make_breakdowns(self):
         self.send(spent("a1", 600, metrics={"age": "18-24", "quality_ranking": "AVERAGE", "clicks": "3", "country": None}),
                   spent("a1", 400, metrics={"age": "25-34", "actions": []}), spent("a2", 1), spent("a2", 2, metrics={"x": 1}))
@@ -207,6 +240,17 @@ class Zones(Rules):
             with self.subTest(name):
                 self.assertEqual(self.db.value(f"SELECT boris_ingestd_zone('{name}')"), zone)
 
+    def test_a_midnight_that_comes_twice(self):
+        """On 25 October, the Azores' clocks are set back from 01:00 to 00:00. The first midnight begins the day."""
+        self.send(self.account(timezone="Atlantic/Azores"))
+        moments = [dt.datetime(2026, 10, 24, 23, tzinfo=dt.UTC) + dt.timedelta(hours=n) for n in range(27)]
+        self.send(*[record(externalId="a1", amountCents=1, periodStart=at.isoformat(), periodEnd=(at + dt.timedelta(hours=1)).isoformat())
+                    for at in moments])
+        days = [f"2026-10-{day}" for day in (24, 25, 26, 27)]
+        self.assertEqual([[(row["bucket"], row["amount_cents"]) for row in self.report(days=pair)] for pair in zip(days, days[1:])],
+                         [[(days[0], 1)], [(days[1], 25)], [(days[2], 1)]])
+        self.assertEqual(len(self.report("--object", "a1", "--explain", days=days[1:3])), 25)
+
     def test_unknown_names_break_no_report_and_are_not_silent(self):
         others = {"act_2": "Europe/Prague BC", "act_3": "America/New_York'", "act_4": "Mars/Olympus"}
         self.send(spent("a1", 1), *[self.account(name, zone) for name, zone in others.items()])
@@ -228,6 +272,20 @@ class Conversions(Rules):
         self.assertEqual((row["conversions"], row["fractional_conversions"]), (12, 2))
         self.assertIn("fractional conversions in metrics of 2 records",
                       self.command("report", "--from", DAY[0], "--to", DAY[1]))
+
+
+    def test_notations(self):
+        """A list has fractions if one of its values is a fraction; what is no number is none."""
+        fractional = ("2.5e-1", -2.5, ".5", "1,234.5", "1" * 60 + ".5", {"x": 1, "conversions": 0.5}, [{"value": "1.5"}, {"value": "1"}])
+        whole = (1, "1.0", "10e-1", "NaN", "e5", "", None, True, [{"value": "7"}, "x", None], [], "1" * 600)
+        for n, value in enumerate((*fractional, *whole)):
+            key = "metrics" if isinstance(value, dict) else "conversions"
+            self.send(ad_object(f"n{n}"), spent(f"n{n}", 1, conversions=1, metrics={key: value}))
+        self.send(*[spent("c1", 1, conversions=1, day=day, metrics={"metrics": value}) for day, value in enumerate(([1], "conversions", None), 2)])
+        self.assertEqual([row["fractional_conversions"] for row in self.report()], [len(fractional), None, None, None])
+        for value in ('["conversions"]', '"conversions"', "7", "null"):  # what other programs may store
+            self.db.execute(f"UPDATE spending SET metrics = '{value}'")
+            self.assertEqual([row["fractional_conversions"] for row in self.report()], [None] * 4)
 
 
 class Form(Rules):
@@ -266,7 +324,15 @@ class Form(Rules):
             (9, 0, "left out: restated, collected again at 2026-11-03T00:00:00Z"),
             (60, 60, "counts"), (50, 0, "left out: another breakdown of the same collection counts: age")])
         self.assertEqual(explained("c1"), [(100, 40, "counts in part: what is not attributed to ads")])
+        self.send(spent("a2", 70), *parts("a2", "age", {"18-24": 40, "25-34": 30}))
+        self.assertEqual([row[1:] for row in explained("a2")], [(0, "left out: another breakdown of the same collection counts: the total")] * 2
+                         + [(70, "counts")])
         self.command("report", "--account", "act_1", "--from", DAY[0], "--to", DAY[1], "--explain", status=2)
+        for columns in (80, 200):  # a reason that is cut explains nothing
+            text = self.command("report", "--account", "act_1", "--object", "a1", "--from", DAY[0], "--to", DAY[1], "--explain", columns=columns)
+            self.assertIn("left out: another breakdown of the same collection counts: age", " ".join(text.split()))
+            self.assertIn("2026-11-01T00:00Z ", text)
+            self.assertLessEqual(max(map(len, text.splitlines())), columns)
 
 
 class Everybody(Rules):
@@ -276,6 +342,18 @@ class Everybody(Rules):
                          "1000")
         with self.assertRaisesRegex(AssertionError, "permission denied"):
             psql(self.db.daemon_url, "SELECT credentials FROM platform_connections")
+
+    def test_where_functions_are_for_nobody(self):
+        """Some revoke what PostgreSQL lets everybody do; role.sql then grants all functions that the report needs."""
+        self.db.execute("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC; DROP OWNED BY \"%s\"" % self.db.role)
+        psql(self.db.url, (ROOT / "config/role.sql").read_text(), role=self.db.role)
+        self.send(spent("c1", 1000), *parts("a1", "Age", {"18-24": 600}), *parts("a1", "country", {"US": 500}), spent("a1", 400, collectedAt=LATER),
+                  spent("a1", 9000, 1, periodEnd="2026-12-09T00:00:00Z"), spent("a1", 5, conversions=1, day=2, metrics={"conversions": 1.5}))
+        for function in ("spending", "latest"):
+            psql(self.db.daemon_url, f"SELECT * FROM boris_ingestd_{function}('2026-11-01', '2026-11-03')")
+        psql(self.db.daemon_url, "SELECT e.* FROM ad_objects o, boris_ingestd_explain('2026-11-01', '2026-11-03', o.ad_account_id, o.id) AS e")
+        public = "SELECT string_agg(proname, ' ') FROM pg_proc WHERE proname LIKE 'boris_ingestd%' AND NOT has_function_privilege('{}', oid, 'EXECUTE')"
+        self.assertEqual(self.db.value(public.format(self.db.role)), "")
 
     def test_the_samples_of_the_page(self):
         """Totals per time bucket, and the latest row of each period."""
@@ -367,7 +445,7 @@ class AtRandom(Rules):
     zone with daylight saving time. What was collected of it is collected again, with breakdowns or without. The report must
     show what the platform shows."""
 
-    ZONES = ("America/New_York", "Europe/Prague", "Asia/Calcutta", "Australia/Lord_Howe")
+    ZONES = ("America/New_York", "Europe/Prague", "Asia/Calcutta", "Australia/Lord_Howe", "Atlantic/Azores", "US/Pacific")
 
     def collect(self, rng, lines, name, start, end, amount, at):
         base = record(externalId=name, collectedAt=at.isoformat() + "Z", periodStart=start.astimezone(dt.UTC).isoformat(),
@@ -376,13 +454,18 @@ class AtRandom(Rules):
         if kind != 1:
             lines.append(base | {"metrics": {"ctr": "0.5"}} if kind == 2 else base)
         if kind in (1, 3):
-            for key, values in (("age", ("18-24", "25-34")), ("device", ("tv", "phone", "desktop")))[:rng.randrange(1, 3)]:
-                rest = amount
-                for value in values[:-1]:
-                    part = rng.randrange(-5, amount + 5) if amount > 0 else 0
-                    lines.append(base | {"amountCents": part, "metrics": {key: value, "n": part}})
-                    rest -= part
-                lines.append(base | {"amountCents": rest, "metrics": {key: values[-1]}})
+            families = rng.sample((("age", ("18-24", "25-34")), ("Device type", ("tv", "phone", "desktop")), ("segments", ("x", "y"))),
+                                  rng.randrange(1, 3))
+            for place, (key, values) in enumerate(families):
+                found = [rng.randrange(-5, amount + 5) if amount > 0 else 0 for _ in values[1:]]
+                found.append(amount - sum(found))
+                rows = [base | {"amountCents": part, "metrics": {key: {"device": value} if key == "segments" else value, "n": part}}
+                        for part, value in zip(found, values)]
+                if 0 < found[-1] < amount - found[-1]:  # what the platform could not attribute
+                    rows[-1]["metrics"][key] = rng.choice((None, values[-1])) if key != "segments" else {"device": None}
+                elif place > 0 and min(found) >= 0:  # a partial breakdown next to a whole one
+                    del rows[rng.randrange(0, 2):1]
+                lines += rows
 
     def simulate(self, seed):
         rng = random.Random(seed)
@@ -398,7 +481,7 @@ class AtRandom(Rules):
                     hours_of_day.append((at, min(at + dt.timedelta(hours=1), end.astimezone(dt.UTC))))
                     at += dt.timedelta(hours=1)
                 deleted, gone = rng.choice((0, 0, 50)), rng.choice((0, 30))  # of ads that are gone, and of those of the ad set
-                spent_by = {ad: {n: rng.randrange(0, 9) for n in range(len(hours_of_day))} for ad in ads}
+                spent_by = {ad: {n: rng.choice((-2, *range(9))) for n in range(len(hours_of_day))} for ad in ads}
                 for collection in range(rng.randrange(1, 4)):
                     moment = (day + dt.timedelta(days=2 + collection)).replace(tzinfo=None)
                     for ad in ads:

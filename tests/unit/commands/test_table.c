@@ -98,6 +98,36 @@ static void test_fits(void **state)
         table_deinit(&t);
 }
 
+/* A text that explains is never cut. */
+static void test_below(void **state)
+{
+        static const struct table_column explained[] = {
+                {"n", TABLE_KEEP, true}, {"id", TABLE_KEEP, false}, {"reason", TABLE_BELOW, false}};
+        struct table t = {.columns = explained, .columns_len = ARRAY_LEN(explained)};
+
+        (void)state;
+        setenv("COLUMNS", "20", 1);
+        add(&t, "1", "ab", "left out: ads explain 東京 fully");
+        add(&t, "-2", "c", "left out: ads explain 東京 fully");
+        assert_prints(&t, TABLE_TEXT, NULL,
+                      " n  id\n"
+                      " 1  ab\n"
+                      "    left out: ads\n"
+                      "    explain 東京\n"
+                      "    fully\n"
+                      "-2  c\n"
+                      "    left out: ads\n"
+                      "    explain 東京\n"
+                      "    fully\n");
+        setenv("COLUMNS", "60", 1);
+        assert_prints(&t, TABLE_TEXT, NULL,
+                      " n  id  reason\n"
+                      " 1  ab  left out: ads explain 東京 fully\n"
+                      "-2  c   left out: ads explain 東京 fully\n");
+        unsetenv("COLUMNS");
+        table_deinit(&t);
+}
+
 /* Texts that a spreadsheet would calculate; numbers may be negative. */
 static void test_formulas(void **state)
 {
@@ -123,9 +153,9 @@ static void test_format_names(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_formats),      cmocka_unit_test(test_bars),
-                cmocka_unit_test(test_fits),         cmocka_unit_test(test_formulas),
-                cmocka_unit_test(test_format_names),
+                cmocka_unit_test(test_formats), cmocka_unit_test(test_bars),
+                cmocka_unit_test(test_fits),    cmocka_unit_test(test_formulas),
+                cmocka_unit_test(test_below),   cmocka_unit_test(test_format_names),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
