@@ -126,7 +126,7 @@ static void add_row(struct table *table, const struct pg_result *res, int row, c
 static void print_rows(const struct pg_result *res, const struct report_view *view, enum table_format format)
 {
         struct table_column shown[VIEW_COLUMNS_MAX];
-        int indexes[VIEW_COLUMNS_MAX];
+        int indexes[VIEW_COLUMNS_MAX] = {0};
         struct table table = {.columns = shown};
         struct table_bars bars = {0};
 

@@ -129,7 +129,7 @@ static void on_abandoned(void *ctx, struct line *line)
 
 /* --- a line's way --- */
 
-/* All lines of the spool have one source, whoever sent them. */
+/* All lines of the spool have one source: their clients are not told apart. */
 static enum batcher_sender sender_of(const struct pipeline *p, const struct line_source *source)
 {
         if (source->ops->acked)

@@ -189,7 +189,7 @@ class LedgerTest(TestCase):
         for client in self.clients:
             client.closing.set()
         for client in self.clients:
-            client.join(120)
+            client.join(300)  # a row with which connections were lost may rest for two minutes
             self.assertFalse(client.is_alive(), "a client does not get to its end:\n" + self.daemon.log()[-4000:])
             if client.error:
                 raise client.error
