@@ -185,18 +185,17 @@ static uint64_t gathers_ms(const struct batcher *b, const struct batch *batch, u
         return due > now && batch->len < pace_worth(&b->pace) ? due - now : 0;
 }
 
-/* The open batch, where an idle writer should take it now. */
-static struct batch *take_open(struct batcher *b, unsigned busy)
+/* True if an idle writer should take @batch now; it may be NULL. */
+static bool has_gathered(struct batcher *b, const struct batch *batch, unsigned busy)
 {
         uint64_t ms;
 
-        if (!b->open)
-                return NULL;
-        ms = gathers_ms(b, b->open, busy);
-        if (ms == 0)
-                return close_batch(b);
-        gather_for(b, ms);
-        return NULL;
+        if (!batch)
+                return false;
+        ms = gathers_ms(b, batch, busy);
+        if (ms > 0)
+                gather_for(b, ms);
+        return ms == 0;
 }
 
 /* --- doubtful batches --- */
@@ -285,27 +284,14 @@ static struct batch *first_due(struct batcher *b)
         return first;
 }
 
-/* The distrusted batch, where an idle writer should take it now. */
-static struct batch *take_distrusted(struct batcher *b, unsigned busy)
-{
-        uint64_t ms;
-
-        if (!b->distrusted)
-                return NULL;
-        ms = gathers_ms(b, b->distrusted, busy);
-        if (ms == 0)
-                return close_distrusted(b);
-        gather_for(b, ms);
-        return NULL;
-}
-
 static struct batch *take_doubtful(struct batcher *b, unsigned busy)
 {
         struct batch *batch = first_due(b);
 
-        if (!batch)
-                return take_distrusted(b, busy);
-        remove_doubtful(b, batch);
+        if (batch)
+                remove_doubtful(b, batch);
+        else if (has_gathered(b, b->distrusted, busy))
+                batch = close_distrusted(b);
         return batch;
 }
 
@@ -333,8 +319,8 @@ static struct batch *take_bulk(struct batcher *b, unsigned busy)
 {
         struct batch *batch = take_sealed(b);
 
-        if (!batch)
-                batch = take_open(b, busy);
+        if (!batch && has_gathered(b, b->open, busy))
+                batch = close_batch(b);
         b->quick_last &= !batch;
         return batch;
 }
