@@ -230,7 +230,7 @@ doubled AS MATERIALIZED (
     JOIN public.spending s ON coalesce(s.ad_object_id, s.id) = o.id AND s.period_start = m.period_start
     WHERE (SELECT breakdowns FROM there)
       AND CASE WHEN s.collected_at = m.collected_at AND public.boris_ingestd_period_end(s.period_end) = m.period_end
-          THEN true ELSE false END -- one condition: with a guess of one row, the planner would sort texts below
+          THEN true ELSE false END -- one condition: the planner would multiply its guesses of two
       AND s.collected_at >= (coalesce($5 AT TIME ZONE 'UTC', $1::timestamp - interval '15 hours') - interval '31 days')
                             AT TIME ZONE 'UTC'
     OFFSET 0 -- metrics are not sorted
