@@ -20,7 +20,7 @@ from lib.harness import INGESTD, TestCase, ad_object, encode, record, tls_settin
 SECONDS = int(os.environ.get("SOAK_SECONDS", "10"))
 CLIENTS, RATE = 10, 200  # of the honest ones; lines/s of all together
 IDLE = 300
-LATENCY = 10_000  # ms; generous, for slow machines: who starves waits without end
+LATENCY = 30_000  # ms; generous, for slow machines: who starves waits without end
 BLAST = pathlib.Path(INGESTD).parents[1] / "tests/blast"
 
 
