@@ -55,9 +55,9 @@ SELECT coalesce(string_agg(
 FROM jsonb_each(CASE jsonb_typeof(metrics) WHEN 'object' THEN metrics END) AS o (key, value)
 $$;
 
--- The dimensions by which rows of a shape were broken down, "age, gender"; '' for a total. By the platforms' own names for
--- dimensions: those that have a value, and those that are there; and, for breakdowns with names of a sync job's own, by the keys
--- that hold text, too.
+-- The dimensions by which rows of a shape were broken down, "age, gender"; '' for a total. known: dimensions that platforms name,
+-- and that have a value. whole: these, and those without a value. texts: known, and all keys that hold text, since a sync job
+-- may have names of its own.
 CREATE FUNCTION boris_ingestd_dimensions(shape text, OUT known text, OUT whole text, OUT texts text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 SELECT coalesce(string_agg(key, ', ' ORDER BY key COLLATE "C") FILTER (WHERE dimension AND mark <> '0'), ''),

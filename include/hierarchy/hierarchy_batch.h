@@ -48,7 +48,7 @@ struct hierarchy_row {
         /* For objects; set when the row is added to a batch. */
         uint32_t account_number; /* from 1, among the accounts that the batch's objects name */
         int32_t parent_row;      /* an earlier row of this batch that is the parent; -1: none */
-        int32_t same_parent_row; /* the first row of this batch that names the same parent; -1: none, or this */
+        int32_t same_parent_row; /* the first row of this batch that names the same parent; -1: this one, or none */
         unsigned lock;           /* the account's lock, one of the HIERARCHY_LOCKS that all accounts share */
 
         /* Set by the writer of the batch. */

@@ -19,11 +19,10 @@ struct hierarchy_answer {
         bool differs;                  /* from the record, the parent apart */
         int64_t children;              /* 0 if its type stays */
         struct uuid old_parent_id;     /* all zeros: none */
-        struct hierarchy_known parent; /* of hierarchy_asks_for_parent */
+        struct hierarchy_known parent; /* unset if hierarchy_asks_for_parent is false */
 };
 
-/* True if the database is to be asked for the parent of object row @row: no row of [@start, @row) is the parent, nor has the
- * same one. */
+/* True if the database must be asked for the parent of object row @row: no row of [@start, @row) is this parent, or names it. */
 bool hierarchy_asks_for_parent(const struct hierarchy_batch *b, size_t start, size_t row);
 
 /* Sets the verdict of object row @row and the values to be written. Rows [@start, @row) are in the same

@@ -8,7 +8,7 @@
 /* Returns what the operator can do; NULL if the text is not known. */
 const char *connect_advice(const char *error);
 
-/* The same for a command that was given @url, which may be empty; never NULL. */
+/* Returns advice for a command that could not connect to @url, which may be empty; never NULL. */
 const char *connect_advice_for(const char *error, const char *url);
 
 /* Whether a role, database or server has no connection left. */

@@ -77,14 +77,14 @@ enum session_place {
         SESSION_PLACES
 };
 
-/* Who is at the other end. */
+/* What the daemon knows of a client when it accepts the connection. */
 enum session_peer_kind {
         PEER_CLIENT,
         PEER_DENIED,    /* not in listen.allow_users/allow_groups: admit turns it away */
         PEER_OURSELVES, /* the daemon's own client: it may write what those may for whom it sends */
 };
 
-/* What a client has sent at most. */
+/* What the daemon has received from a client so far. */
 enum session_heard {
         HEARD_NOTHING,
         HEARD_BYTES,

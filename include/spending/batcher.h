@@ -26,8 +26,8 @@
  * Doubtful batches, in which a bad row is searched for, take many statements. They queue apart, without
  * taking others' room, and writers get batches of both queues in turn.
  *
- * A client whose row was at fault may well send more of them: its rows gather in a distrusted batch, which is doubtful from
- * the start and comes last. So other clients' rows are not in one batch with bad ones, nor behind them. */
+ * A client that sent a bad row may send more of them. Its rows gather in the distrusted batch, which is doubtful from the
+ * start and is written last. So the rows of other clients neither share a batch with bad rows nor wait behind them. */
 enum batcher_sender {
         SENDER_ORDINARY,
         SENDER_LITTLE, /* sends little */
@@ -85,7 +85,7 @@ static inline bool batcher_has_quick_room(const struct batcher *b)
         return b->sealed_len <= 1 && batcher_quick_takes_more(b);
 }
 
-/* Takes over *row of such a sender. */
+/* Takes over *row, which a client of this kind sent. */
 void batcher_add_take(struct batcher *b, const struct row *row, enum batcher_sender sender);
 
 /* No more rows are on their way: an idle writer takes the open batch now. */

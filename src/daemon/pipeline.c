@@ -34,7 +34,7 @@ enum {
         /* A client sends little that has so few lines here, or a part so small of what a client has on average. */
         LITTLE_LINES = 16,
         LITTLE_PART = 4,
-        /* For so long after one of a client's rows was at fault, its rows are not mixed with those of others. */
+        /* For this long after a row was at fault, the rows of its client are written apart from those of other clients. */
         DISTRUST_MS = 60 * 1000,
 };
 
@@ -85,6 +85,12 @@ void pipeline_unmark(struct pipeline *p, struct line *line)
         line->resting = false;
 }
 
+/* The line alone could not be written, while others could. */
+static void mark_fault(const struct pipeline *p, const struct line *line)
+{
+        line->source->fault_ms = uv_now(p->loop);
+}
+
 /* --- the end of a line --- */
 
 static void note_reject(struct pipeline *p, const struct line *line, const struct reject *reject)
@@ -94,7 +100,7 @@ static void note_reject(struct pipeline *p, const struct line *line, const struc
 
         reject_file_add(p->rejects, &from, line->text, reject, source->acked ? REJECT_SPOOLED : REJECT_TOLD);
         if (reject->code == REJECT_REFUSED_BY_DATABASE)
-                line->source->fault_ms = uv_now(p->loop);
+                mark_fault(p, line);
         reject_ring_add(&p->latest, from.peer, from.connection, from.line, reject);
         p->rejected[reject->code]++;
 }
@@ -448,8 +454,8 @@ static void on_return(void *ctx, struct batch *batch)
                 mark_doubtful(batch);
         if (batch->due > 0)
                 mark_resting(p, batch);
-        if (batch->due > 0 && batch->len == 1)
-                batch->rows[0].line.source->fault_ms = uv_now(p->loop);
+        if (batch->due > 0 && batch->len == 1 && !batch->locked)
+                mark_fault(p, &batch->rows[0].line);
         batcher_return(&p->batcher, batch);
 }
 

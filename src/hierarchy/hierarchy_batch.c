@@ -10,7 +10,7 @@
 #include "wire/rules.h"
 #include "wire/name_key.h"
 
-enum { NOT_HERE = -1 }; /* value of a key that a row refers to without being a row of the batch */
+enum { NOT_HERE = -1 }; /* no row of the batch; also the value of an account's key that objects name */
 
 /* The first byte of a key. */
 enum key_kind {
@@ -136,7 +136,8 @@ static bool add_account(struct hierarchy_batch *b, const struct hierarchy_row *r
         return true;
 }
 
-static void find_parent(struct hierarchy_batch *b, struct hierarchy_row *row)
+/* Finds the row that is the parent, or the first row that names the same parent. */
+static void find_parent_row(struct hierarchy_batch *b, struct hierarchy_row *row)
 {
         const struct ad_object_record *rec = &row->rec.object;
         const struct name_key parent = object_key(rec, rec->parent_external_id);
@@ -166,7 +167,7 @@ static bool add_object(struct hierarchy_batch *b, const struct hierarchy_row *ro
         added->parent_row = NOT_HERE;
         added->same_parent_row = NOT_HERE;
         if (rec->has_parent)
-                find_parent(b, added);
+                find_parent_row(b, added);
         return true;
 }
 

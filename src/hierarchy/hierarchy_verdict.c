@@ -11,7 +11,8 @@ static bool may_be_parent(enum ad_object_type parent, enum ad_object_type child)
                        : parent == AD_OBJECT_TYPE_AD_SET && child == AD_OBJECT_TYPE_AD;
 }
 
-/* Row @other, if it is of this transaction and names its account in the same way as @row: theirs is the same. */
+/* Returns row @other if it is in this transaction and names its account in the same way as @row, so that both belong to one
+ * account; otherwise NULL. */
 static const struct hierarchy_row *related(const struct hierarchy_batch *b, size_t start,
                                            const struct hierarchy_row *row, int32_t other)
 {

@@ -31,7 +31,8 @@ static bool is_by_function(const struct pg_result *res)
                strcmp(field_of(res, PG_DIAG_SOURCE_FUNCTION), "exec_stmt_raise") == 0;
 }
 
-/* Two errors of the server's have codes that rows cause, too. Returns such a code instead that no row causes.
+/* The server uses two SQLSTATEs for its own faults that rows can cause, too. Returns for such a fault a SQLSTATE that no row
+ * causes.
  * - A full queue of NOTIFY, which only COMMIT meets, has the code of a value that is too large.
  * - A disk quota, and each errno that PostgreSQL does not know, has the code that a trigger's function may raise. */
 static const char *code_of_server(const struct pg_result *res, const char *sqlstate)

@@ -3,8 +3,8 @@
 #include <assert.h>
 
 enum {
-        BULK_MS = 4 * PACE_COMMIT_MS, /* for so long clients are expected to go on sending in bulk */
-        ORDINARY_MS = 1000,           /* for so long more ordinary batches are expected */
+        BULK_MS = 4 * PACE_COMMIT_MS, /* how long after a large batch the batcher expects another one */
+        ORDINARY_MS = 1000, /* how long after an ordinary batch one writer is kept free for the next one */
 };
 
 /* --- the beginning and the end --- */

@@ -10,7 +10,7 @@
 enum { COLUMN_KEY = 0, COLUMN_ACCOUNTS = 1, COLUMN_OBJECT = 2 };
 
 enum {
-        PLACE_PARAMS = 4, /* number of parameters about places, which come first; the others are about keys */
+        PLACE_PARAMS = 4, /* the first four parameters describe places, the others describe keys */
         FEW_PLACES = 8,   /* each may cost a pass over the index of accounts */
 };
 

@@ -31,7 +31,8 @@ struct known_weeks {
 /* Keeps one transaction's portion in @b and returns the other rows in a new batch; NULL if there are none. */
 struct batch *portion_cut(struct batch *b, const struct known_weeks *known);
 
-/* Keeps the rows of the first row's week in @b and returns the others in a new batch; NULL if there are none. */
+/* Keeps in @b the rows that belong to the week of its first row. Returns a new batch with the other rows; NULL if there are
+ * none. */
 struct batch *portion_part_week(struct batch *b);
 
 /* The rows of @b are written. */

@@ -28,7 +28,7 @@ struct probe_weeks {
         size_t len;
 };
 
-/* A row with this collected_at is written. */
+/* Notes that a row with this collected_at was written. */
 void probe_weeks_add(struct probe_weeks *w, int64_t collected_at_us);
 
 struct probe {
@@ -48,7 +48,8 @@ void probe_deinit(struct probe *p);
 /* The query for candidates from the source. */
 const char *probe_sql(enum probe_source source);
 
-/* Reads that query's answer: a row for each of these weeks; NULL: as many as there are, of this week. */
+/* Reads the answer to that query. With @weeks, each of these weeks gets one row; with NULL, all rows of the answer are kept:
+ * they belong to the current week. */
 void probe_read(struct probe *p, enum probe_source source, const struct pg_result *res,
                 const struct probe_weeks *weeks);
 

@@ -56,7 +56,7 @@ static void divide(struct writer *w)
 {
         struct batch *second = take_part(w);
 
-        /* without the row that the error names the others are probably good: they stay among ordinary batches for one try */
+        /* If the error named a bad row, the others are probably good: their batch stays ordinary for one more try. */
         second->doubtful = true;
         w->batch->doubtful |= !w->batch->pruned;
         w->batch->due = 0;
@@ -199,7 +199,7 @@ static void on_no_proof(struct writer *w, const struct pg_error *why)
                   why->sqlstate);
         if (!w->error.sqlstate[0])
                 w->error = *why;
-        part_weeks(w); /* one week may be at fault, though not proven: others are tried in turn with it */
+        part_weeks(w); /* one week may be at fault: rows of other weeks are tried apart from it */
         writer_give_up(w);
 }
 
@@ -234,7 +234,7 @@ static void try_other_weeks(struct writer *w, const struct pg_error *last)
                 on_no_proof(w, last);
 }
 
-/* The weeks of which probe rows are to be; NULL: this one. */
+/* Returns the weeks for which probe rows are made; NULL for the current week. */
 static const struct probe_weeks *probe_weeks(const struct writer *w, struct probe_weeks *same)
 {
         switch (w->probe.source) {

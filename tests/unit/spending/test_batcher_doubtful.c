@@ -3,7 +3,7 @@
 
 #include "batcher_fixture.h"
 
-/* A batch of @len rows, the first of which is @n, comes back as doubtful. */
+/* Returns a doubtful batch of @len rows, numbered from @n, to the batcher. */
 static void return_doubtful(struct fixture *f, uint64_t n, size_t len, uint64_t due)
 {
         struct batch *b = batch_new(&f->memory, 1);
@@ -183,7 +183,7 @@ static void test_one_writer_is_left_for_others(void **state)
         batch_free(batcher_take(&f.batcher,
                                 one_doubtful)); /* the ordinary one, without the gap of a busy writer */
         assert_null(f.batcher.open);
-        now_ms += 1000; /* no others for so long: every writer serves */
+        now_ms += 1000; /* no ordinary batch came for a second: every writer may take a doubtful one */
         b = batcher_take(&f.batcher, one_doubtful);
         assert_non_null(b);
         batch_free(b);
