@@ -13,60 +13,27 @@ import types
 import unittest
 
 from lib.harness import Daemon, TestCase, encode, end_sessions, numbered, psql, record, wait_until
+from lib.resender import Resender
 
 
-class Stream(threading.Thread):
-    """Sends lines over consecutive connections until all are acked, as the contract requires: after a broken connection
-    every line after the last ack is sent again. Counts are those of the acks, over all connections."""
+class Stream(Resender):
+    """Sends these lines, until all are acked."""
 
     def __init__(self, daemon, lines, pause=0.0):
-        super().__init__()
-        self.daemon_under_test = daemon
+        super().__init__(daemon)
         self.lines = [encode(line) + b"\n" for line in lines]
         self.pause = pause
-        self.acked = 0
-        self.rejects = []
-        self.connections = 0
-        self.error = None
+        self.deadline = time.monotonic() + 120
 
-    def run(self):
-        try:
-            deadline = time.monotonic() + 120
-            while self.acked < len(self.lines):
-                assert time.monotonic() < deadline, f"only {self.acked} acked"
-                try:
-                    self.converse()
-                except OSError:
-                    time.sleep(0.05)
-        except BaseException as error:
-            self.error = error
+    def is_finished(self):
+        assert self.acked == len(self.lines) or time.monotonic() < self.deadline, f"only {self.acked} acked"
+        return self.acked == len(self.lines)
 
-    def converse(self):
-        client = self.daemon_under_test.client()
-        self.connections += 1
-        base = self.acked
-        sender = threading.Thread(target=self.send_all, args=(client, base))
-        sender.start()
-        try:
-            while (reply := client.reply()) is not None:
-                if "ack" in reply:
-                    self.acked = base + reply["ack"]
-                elif "reject" in reply:
-                    self.rejects.append(reply)
-        except AssertionError:
-            pass  # cut off in the middle of a reply
-        finally:
-            client.close()
-            sender.join()
-
-    def send_all(self, client, base):
-        try:
-            for i in range(base, len(self.lines), 100):
-                client.send_bytes(b"".join(self.lines[i:i + 100]))
-                time.sleep(self.pause)
-            client.sock.shutdown(1)
-        except OSError:
-            pass
+    def send(self, client, base):
+        for i in range(base, len(self.lines), 100):
+            client.send_bytes(b"".join(self.lines[i:i + 100]))
+            time.sleep(self.pause)
+        client.sock.shutdown(1)
 
     def finish(self):
         self.join()
@@ -92,7 +59,7 @@ class Faults(TestCase):
     def finish(self, threads, lines=4000):
         for t in threads:
             t.finish()
-            self.assertEqual(t.rejects, [])
+            self.assertEqual(t.rejected, {})
         self.assert_stored_once(len(threads) * lines)
 
     def test_daemon_killed(self):

@@ -14,6 +14,7 @@ import threading
 import time
 
 from lib.harness import Database, TestCase, account, ad_object, encode, psql, record, wait_until
+from lib.resender import Resender
 
 ROUNDS = int(os.environ.get("LEDGER_ROUNDS", "6"))
 SECONDS = int(os.environ.get("LEDGER_SECONDS", "0"))
@@ -21,19 +22,20 @@ SEED = int(os.environ.get("LEDGER_SEED", random.randrange(10**6)))
 BAD = {"amountCents": 1.5}, {"currency": "usd"}, {"externalId": "nobody"}, {"amountCents": 13_000_013}
 
 
-class Client(threading.Thread):
-    """Sends its lines as the contract requires: after a broken connection all lines after the last ack again. Its lines do
-    not end until finish() is called."""
+class Client(Resender):
+    """Makes lines and sends them, until closing is set."""
 
     def __init__(self, ledger, number, seed):
-        super().__init__(daemon=True)
+        super().__init__(ledger.daemon)
         self.ledger, self.number = ledger, number
         self.rng = random.Random(f"{seed} {number}")
-        self.lines, self.good, self.bad, self.rejected = [], {}, {}, {}
-        self.acked = self.sent_objects = 0
+        self.lines, self.good, self.bad = [], {}, {}
+        self.sent_objects = 0
         self.closing = threading.Event()
         self.cut = threading.Event()  # the connection is to break in the middle of a line
-        self.error = None
+
+    def is_finished(self):
+        return self.closing.is_set() and self.acked == len(self.lines)
 
     def make_lines(self):
         """Makes more lines: now and then a new ad object followed by its spending; some lines bad, some sent twice."""
@@ -65,50 +67,21 @@ class Client(threading.Thread):
     def add(self, line):
         self.lines.append(encode(line) + b"\n")
 
-    def run(self):
-        try:
-            while not (self.closing.is_set() and self.acked == len(self.lines)):
-                try:
-                    self.converse()
-                except OSError:
-                    time.sleep(0.02)
-        except BaseException as error:
-            self.error = error
-
-    def converse(self):
-        client = self.ledger.daemon.client()
-        base = self.acked
-        sender = threading.Thread(target=self.send, args=(client, base), daemon=True)
-        sender.start()
-        try:
-            while (reply := client.reply()) is not None:
-                if "ack" in reply:
-                    self.acked = base + reply["ack"]
-                elif "reject" in reply:
-                    self.rejected[base + reply["reject"]] = reply
-        except AssertionError:
-            pass  # cut off in the middle of a reply
-        finally:
-            client.close()
-            sender.join()
-
-    def send(self, client, next_line):
-        try:
-            while not (self.closing.is_set() and next_line == len(self.lines)):
-                if next_line == len(self.lines):
-                    self.make_lines()
-                piece = b"".join(self.lines[next_line:next_line + 50])
-                client.send_bytes(piece)
-                next_line = min(next_line + 50, len(self.lines))
-                if self.cut.is_set():
-                    self.cut.clear()
-                    client.send_bytes(b'{"platform":"META","accou')
-                    client.sock.shutdown(2)
-                    return
-                time.sleep(0.005)
-            client.sock.shutdown(1)
-        except OSError:
-            pass
+    def send(self, client, base):
+        next_line = base
+        while not (self.closing.is_set() and next_line == len(self.lines)):
+            if next_line == len(self.lines):
+                self.make_lines()
+            piece = b"".join(self.lines[next_line:next_line + 50])
+            client.send_bytes(piece)
+            next_line = min(next_line + 50, len(self.lines))
+            if self.cut.is_set():
+                self.cut.clear()
+                client.send_bytes(b'{"platform":"META","accou')
+                client.sock.shutdown(2)
+                return
+            time.sleep(0.005)
+        client.sock.shutdown(1)
 
 
 class LedgerTest(TestCase):
