@@ -39,7 +39,8 @@
 /* How the server plans. A plan that sees the arrays copies them several times, which takes longer than the
  * statement runs; so does compiling it (JIT). Statements look up thousands of keys, one after the other:
  * TimescaleDB's own Append looks for chunks to exclude in each look-up, and a bitmap of one row is dearer than the
- * row. */
+ * row. A session keeps its plans: one made while a table was small, for a look-up or a foreign key's check, would
+ * read the table as a whole for each row after it has grown, until the table is analyzed. */
 #define TIMES                                                                                                \
         "('statement_timeout', '0'), "                                                                       \
         "('transaction_timeout', '0'), "                                                                     \
@@ -49,6 +50,7 @@
         "('tcp_keepalives_interval', '10'), "                                                                \
         "('tcp_keepalives_count', '3'), "                                                                    \
         "('plan_cache_mode', 'force_generic_plan'), "                                                        \
+        "('enable_seqscan', 'off'), "                                                                        \
         "('enable_bitmapscan', 'off'), "                                                                     \
         "('timescaledb.enable_chunk_append', 'off'), "                                                       \
         "('jit', 'off')"

@@ -5,7 +5,7 @@ import time
 import unittest
 
 
-from lib.harness import TestCase, record, wait_until
+from lib.harness import TestCase, account, ad_object, record, wait_until
 
 
 class Unanswered(TestCase):
@@ -73,6 +73,32 @@ class Unanswered(TestCase):
         replies = hurt.finish()
         self.assertEqual(replies.codes(), {11: "unknown_ad_object"})
         self.assertEqual(replies.counts(), (11, 10, 0, 1))
+
+
+class Plans(TestCase):
+    OBJECTS = 3000
+
+    def passes(self):
+        """How often the tables were read as a whole."""
+        return int(self.db.value("SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname IN ('ad_objects', 'ad_accounts')"))
+
+    def test_a_table_that_grows_after_its_plans_were_made(self):
+        """Look-ups, upserts and checks of foreign keys that were planned for a small table do not read the large one as a whole."""
+        connection = self.db.create_connection()
+        for table in ("ad_accounts", "ad_objects"):
+            self.db.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+        d = self.daemon()
+        d.send(account(connection), ad_object("first"), ad_object("1", "AD_SET", "first"))
+        for table in ("ad_accounts", "ad_objects"):
+            self.db.execute(f"VACUUM ANALYZE {table}")
+        d.send(ad_object("second"), ad_object("2", "AD_SET", "second"))
+        self.assertEqual(d.send(record()).counts(), (1, 1, 0, 0))
+        before = self.passes()
+        names = [f"new-{n}" for n in range(self.OBJECTS)]
+        lines = [ad_object(name, "AD_SET", "first") for name in names] + [record(externalId=name) for name in names]
+        self.assertEqual(d.send(*lines).counts(), (2 * self.OBJECTS, 2 * self.OBJECTS, 0, 0))
+        d.stop()  # its sessions report what they read
+        self.assertLess(self.passes() - before, 100)
 
 
 if __name__ == "__main__":
