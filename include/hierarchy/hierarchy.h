@@ -27,6 +27,10 @@ enum {
         /* maximum of sealed batches: at this number clients with hierarchy records are paused */
         HIERARCHY_SEALED_MAX = 2,
         HIERARCHY_FOLLOWERS_MAX = 20000, /* the same for waiting spending rows */
+        /* Limits of a batch beside the settings'. Rows of a larger one cost the server up to twice as much: after each
+         * statement it gives the memory of large arrays back to the system (tests/load/README.md). */
+        HIERARCHY_ROWS_MAX = 700,
+        HIERARCHY_BYTES_MAX = 512 * 1024,
 };
 
 struct hierarchy_ops {
@@ -55,6 +59,7 @@ struct hierarchy {
         struct list sealed;
         size_t sealed_len;
         struct hierarchy_aside aside;
+        size_t aside_max; /* lines: at this number clients that have some of them are paused */
         /* which kind of batch is next, if both kinds wait */
         enum { HIERARCHY_TURN_SEALED, HIERARCHY_TURN_ASIDE } turn;
         uint64_t last; /* number of the newest batch */
@@ -92,7 +97,7 @@ bool hierarchy_hold_take(struct hierarchy *h, const struct row *row);
 /* True if clients that have lines set aside may send more. */
 static inline bool hierarchy_has_room_aside(const struct hierarchy *h)
 {
-        return h->aside.lines < h->pace.limits.rows;
+        return h->aside.lines < h->aside_max;
 }
 
 /* True if anything waits for the database, not counting batches set aside as long as other batches can be

@@ -11,9 +11,9 @@
 #include "pg/pg_conn.h"
 
 /* The statements of a transaction that writes rows of a batch, and their answers. A row of an answer must
- * match by position and number; otherwise it is not used. */
+ * have the number of one row that was asked for; otherwise the answer is not used. */
 
-enum { HIERARCHY_PARAMS_MAX = 11 };
+enum { HIERARCHY_PARAMS_MAX = 12 };
 
 struct hierarchy_statements {
         struct hierarchy_batch *batch; /* borrowed for the transaction */
@@ -22,6 +22,8 @@ struct hierarchy_statements {
         uint32_t *asked; /* the rows of the statement in flight, in order */
         size_t asked_len;
         size_t asked_cap;
+        int *answers; /* for each asked row the position of its answer */
+        size_t answers_cap;
         /* for each account of the batch its number in the statement in flight; 0: not in it */
         uint32_t *numbers;
         size_t numbers_cap;

@@ -54,6 +54,10 @@ extern const char ad_account_watch_sql[];
  * another key than given come last, without a number. */
 extern const char ad_account_upsert_sql[];
 
+/* Prepares it as AD_ACCOUNT_UPSERT. */
+#define AD_ACCOUNT_UPSERT "boris_ingestd_upsert_accounts"
+extern const char ad_account_write_prepare_sql[];
+
 /* For pg_conn: a probe that inserts an ordinary account, updates it, and rolls back. The account is made up;
  * if that fails, it is a copy of a stored account under a new id and name. If a row fails and the probe
  * succeeds, the row is at fault. */

@@ -80,9 +80,13 @@ void ad_object_list_deinit(struct ad_object_list *list);
  * and the ad object's id, NULL if there is no such object or not exactly one account matches. */
 extern const char ad_object_lookup_sql[];
 
+/* A prepared statement serves for at most so many places: each may cost a pass over the index of accounts. More are
+ * joined with all accounts, and the server plans that anew for the number of accounts that there are. */
+enum { AD_OBJECT_PLACES_PREPARED = 8 };
+
 /* The same for the daemon; raises an error, which fits_read_error reads, if something changed since the
  * session's first check (fits.h): the answer would mean nothing. The first is for any number of places. The
- * second prepares AD_OBJECT_LOOKUP, which costs a third where few places are asked for. */
+ * second prepares AD_OBJECT_LOOKUP. */
 #define AD_OBJECT_LOOKUP "boris_ingestd_lookup"
 extern const char ad_object_lookup_many_sql[];
 extern const char ad_object_lookup_prepare_sql[];
@@ -91,11 +95,12 @@ extern const char ad_object_lookup_prepare_sql[];
  * from 1 (int4), platform (text), connection (uuid), external ids of account and object (text). */
 extern const char ad_object_names_sql[];
 
-/* What an upsert of ad objects needs to know first. Parameters as above, then $7 text[] the types that the
- * objects are to have and $8 text[] the external ids of their parents (NULL: none). One row a key, in their
- * order: the key's number, how many accounts match, the account's id (all zeros where not exactly one); the
- * object's id and type (text), NULL where it is new; how many children it has, 0 where its type stays; its
- * parent so far, and the new parent with its type; NULL without one. */
+/* What an upsert of ad objects needs to know first. Parameters as for ad_object_lookup_sql, then what the objects are to
+ * have: $7 text[] types, $8 text[] the external ids of their parents (NULL: none), $9 text[] names, $10 text[] statuses,
+ * $11 jsonb[] platform data; and $12 int4[] numbers of the keys. One row a key, in any order: its number, how many accounts match, the account's id
+ * (all zeros where not exactly one); the object's id and type (text), NULL where it is new; how many children it has, 0
+ * where its type stays; its parent so far, and the new parent with its type, NULL without one; whether anything of
+ * $6, $7, $9 to $11 differs from the object, NULL where it is new. */
 extern const char ad_object_resolve_sql[];
 
 /* Inserts objects, or updates those that differ, by (account, external id). Parameters: $1 uuid[] ids for
@@ -104,6 +109,11 @@ extern const char ad_object_resolve_sql[];
  * NULL; each key once. One result row per object, in order: its number from 1 (int4) and its enum db_write.
  * Objects that the database wrote under another key come last, without a number. */
 extern const char ad_object_upsert_sql[];
+
+/* Prepares the two above: AD_OBJECT_RESOLVE, for few places, and AD_OBJECT_UPSERT. */
+#define AD_OBJECT_RESOLVE "boris_ingestd_resolve"
+#define AD_OBJECT_UPSERT  "boris_ingestd_upsert_objects"
+extern const char ad_object_write_prepare_sql[];
 
 /* Parameter: $1 uuid[]. Result: those ids, each once, that are not the id of an ad object. */
 extern const char ad_object_missing_sql[];

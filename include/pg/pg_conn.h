@@ -34,8 +34,9 @@ struct pg_conn_ops {
         /* The connection is lost; the outcome of a command in flight is unknown. Called once after each
          * on_ready, which follows again. */
         void (*on_lost)(void *ctx);
-        /* Prepares statements of the owner's, in each new session that fits. NULL: none. */
-        const char *prepare_sql;
+        /* Commands that prepare the owner's statements in each new session that fits, one string after the other.
+         * NULL: none. */
+        const char *prepare_sql[2];
 };
 
 enum pg_conn_state {

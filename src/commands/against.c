@@ -173,7 +173,7 @@ static void add_nullable(struct array_text *param, bool has, struct json_string 
 /* Reads what the daemon reads about an object before writing it. */
 static bool resolve_object(struct against *a, struct hierarchy_row *row)
 {
-        enum { PARAMS = 11 };
+        enum { PARAMS = 12 };
         const struct ad_object_record *rec = &row->rec.object;
         struct hierarchy_batch batch = {.rows = row, .len = 1};
         struct hierarchy_answer answer;
@@ -191,6 +191,7 @@ static bool resolve_object(struct against *a, struct hierarchy_row *row)
         add_nullable(&a->params[8], rec->has_name, rec->name);
         array_text_add(&a->params[9], slice_str(ad_object_status_name(rec->status)));
         array_text_add(&a->params[10], rec->platform_data);
+        array_text_add_i64(&a->params[11], 1);
         res = ask(a, ad_object_resolve_sql, PARAMS);
         row->parent_row = row->same_parent_row = -1;
         if (res && hierarchy_read_answer(res, 0, &answer))

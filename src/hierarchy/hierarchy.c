@@ -102,9 +102,21 @@ bool hierarchy_hold_take(struct hierarchy *h, const struct row *row)
         return true;
 }
 
+static struct pace_limits batch_limits(struct pace_limits limits)
+{
+        if (limits.rows > HIERARCHY_ROWS_MAX)
+                limits.rows = HIERARCHY_ROWS_MAX;
+        if (limits.bytes > HIERARCHY_BYTES_MAX)
+                limits.bytes = HIERARCHY_BYTES_MAX;
+        return limits;
+}
+
 void hierarchy_set_limits(struct hierarchy *h, const struct pace_limits *limits)
 {
-        pace_set_limits(&h->pace, limits);
+        const struct pace_limits of_batch = batch_limits(*limits);
+
+        pace_set_limits(&h->pace, &of_batch);
+        h->aside_max = limits->rows;
 }
 
 void hierarchy_hurry(struct hierarchy *h)
@@ -322,6 +334,7 @@ void hierarchy_open(struct hierarchy *h, uv_loop_t *loop, const char *url, struc
 
         *h = (struct hierarchy){.memory = memory, .ops = ops, .ctx = ctx};
         pace_init(&h->pace, limits);
+        hierarchy_set_limits(h, limits);
         list_init(&h->sealed);
         uv_timer_init(loop, &h->gather);
         h->gather.data = h;

@@ -40,6 +40,7 @@ void hierarchy_statements_deinit(struct hierarchy_statements *s)
         for (int i = 0; i < HIERARCHY_PARAMS_MAX; i++)
                 buf_deinit(&s->params[i]);
         free(s->asked);
+        free(s->answers);
         free(s->numbers);
 }
 
@@ -57,21 +58,17 @@ static void begin_params(struct hierarchy_statements *s, const enum pg_oid *oids
         s->asked_len = 0;
         for (int i = 0; i < len; i++) {
                 s->params[i].len = 0;
-                pg_array_begin(&s->params[i], oids[i], 0); /* send_query sets the length */
+                pg_array_begin(&s->params[i], oids[i], 0); /* end_params sets the length */
         }
 }
 
-/* Sends @sql; the first @places_params parameters have @places elements, the others one for each row asked
- * for. */
-static void send_query(struct hierarchy_statements *s, struct pg_conn *conn, const char *sql, int params_len,
-                       int places_params, size_t places)
+/* Ends the parameters: the first @places_params have an element for each place, the others one for each row asked for. */
+static void end_params(struct hierarchy_statements *s, int len, int places_params, struct pg_params *ret)
 {
-        struct pg_params params = {0};
-
-        for (int i = 0; i < params_len; i++)
-                pg_array_set_len(&s->params[i], i < places_params ? places : s->asked_len);
-        pg_params_add_bufs(&params, s->params, params_len);
-        pg_conn_query(conn, sql, &params);
+        *ret = (struct pg_params){0};
+        for (int i = 0; i < len; i++)
+                pg_array_set_len(&s->params[i], i < places_params ? s->places : s->asked_len);
+        pg_params_add_bufs(ret, s->params, len);
 }
 
 static void ask_for(struct hierarchy_statements *s, size_t row)
@@ -127,6 +124,7 @@ bool hierarchy_send_accounts(struct hierarchy_statements *s, struct pg_conn *con
 {
         static const enum pg_oid oids[] = {PG_OID_UUID, PG_OID_TEXT, PG_OID_TEXT,
                                            PG_OID_TEXT, PG_OID_TEXT, PG_OID_TEXT};
+        struct pg_params params;
 
         begin_params(s, oids, 6);
         for (size_t i = s->start; i < s->end; i++) {
@@ -145,7 +143,8 @@ bool hierarchy_send_accounts(struct hierarchy_statements *s, struct pg_conn *con
         }
         if (s->asked_len == 0)
                 return false;
-        send_query(s, conn, ad_account_upsert_sql, 6, 0, 0);
+        end_params(s, 6, 0, &params);
+        pg_conn_execute(conn, AD_ACCOUNT_UPSERT, &params);
         return true;
 }
 
@@ -199,11 +198,12 @@ static uint32_t name_account(struct hierarchy_statements *s, const struct hierar
 
 bool hierarchy_send_resolve(struct hierarchy_statements *s, struct pg_conn *conn)
 {
-        static const enum pg_oid oids[] = {PG_OID_TEXT, PG_OID_UUID, PG_OID_TEXT, PG_OID_INT4,
-                                           PG_OID_INT4, PG_OID_TEXT, PG_OID_TEXT, PG_OID_TEXT,
-                                           PG_OID_TEXT, PG_OID_TEXT, PG_OID_JSONB};
+        static const enum pg_oid oids[] = {PG_OID_TEXT, PG_OID_UUID, PG_OID_TEXT,  PG_OID_INT4,
+                                           PG_OID_INT4, PG_OID_TEXT, PG_OID_TEXT,  PG_OID_TEXT,
+                                           PG_OID_TEXT, PG_OID_TEXT, PG_OID_JSONB, PG_OID_INT4};
+        struct pg_params params;
 
-        begin_params(s, oids, 11);
+        begin_params(s, oids, 12);
         s->accounts = 0;
         s->places = 0;
         forget_numbers(s);
@@ -222,10 +222,15 @@ bool hierarchy_send_resolve(struct hierarchy_statements *s, struct pg_conn *conn
                 add_nullable(&s->params[8], rec->has_name, rec->name);
                 pg_array_add_str(&s->params[9], ad_object_status_name(rec->status));
                 pg_array_add_jsonb(&s->params[10], rec->platform_data);
+                pg_array_add_i32(&s->params[11], (int32_t)s->asked_len);
         }
         if (s->asked_len == 0)
                 return false;
-        send_query(s, conn, ad_object_resolve_sql, 11, 4, s->places);
+        end_params(s, 12, 4, &params);
+        if (s->places <= AD_OBJECT_PLACES_PREPARED)
+                pg_conn_execute(conn, AD_OBJECT_RESOLVE, &params);
+        else
+                pg_conn_query(conn, ad_object_resolve_sql, &params);
         return true;
 }
 
@@ -233,6 +238,7 @@ bool hierarchy_send_objects(struct hierarchy_statements *s, struct pg_conn *conn
 {
         static const enum pg_oid oids[] = {PG_OID_UUID, PG_OID_UUID, PG_OID_TEXT, PG_OID_TEXT,
                                            PG_OID_TEXT, PG_OID_TEXT, PG_OID_UUID, PG_OID_JSONB};
+        struct pg_params params;
 
         begin_params(s, oids, 8);
         for (size_t i = s->start; i < s->end; i++) {
@@ -254,7 +260,8 @@ bool hierarchy_send_objects(struct hierarchy_statements *s, struct pg_conn *conn
         }
         if (s->asked_len == 0)
                 return false;
-        send_query(s, conn, ad_object_upsert_sql, 8, 0, 0);
+        end_params(s, 8, 0, &params);
+        pg_conn_execute(conn, AD_OBJECT_UPSERT, &params);
         return true;
 }
 
@@ -367,7 +374,7 @@ static bool read_differs(const struct pg_result *res, int i, struct hierarchy_an
 bool hierarchy_read_answer(const struct pg_result *res, int i, struct hierarchy_answer *ret)
 {
         *ret = (struct hierarchy_answer){0};
-        return is_numbered(res, i) && read_count(res, i, RESOLVE_ACCOUNTS, &ret->accounts) &&
+        return read_count(res, i, RESOLVE_ACCOUNTS, &ret->accounts) &&
                read_uuid(res, i, RESOLVE_ACCOUNT, &ret->account_id) &&
                read_known(res, i, RESOLVE_OBJECT, &ret->object) && read_differs(res, i, ret) &&
                read_count(res, i, RESOLVE_CHILDREN, &ret->children) &&
@@ -375,18 +382,37 @@ bool hierarchy_read_answer(const struct pg_result *res, int i, struct hierarchy_
                read_known(res, i, RESOLVE_PARENT, &ret->parent);
 }
 
+/* Finds each asked row's answer. Returns false unless there is exactly one for each. */
+static bool order_answers(struct hierarchy_statements *s, const struct pg_result *res)
+{
+        if ((size_t)pg_result_rows(res) != s->asked_len)
+                return false;
+        while (s->answers_cap < s->asked_len)
+                s->answers = array_grow(s->answers, &s->answers_cap, sizeof(*s->answers));
+        for (size_t i = 0; i < s->asked_len; i++)
+                s->answers[i] = -1;
+        for (int i = 0; i < pg_result_rows(res); i++) {
+                int32_t number =
+                        is_of_bytes(res, i, RESOLVE_NUMBER, 4) ? pg_result_i32(res, i, RESOLVE_NUMBER) : 0;
+
+                if (number < 1 || (size_t)number > s->asked_len || s->answers[number - 1] >= 0)
+                        return false;
+                s->answers[number - 1] = i;
+        }
+        return true;
+}
+
 /* Judges rows in order, so that a parent is judged before its children. */
 enum hierarchy_reply hierarchy_read_resolve(struct hierarchy_statements *s, const struct pg_result *res)
 {
-        size_t rows = (size_t)pg_result_rows(res);
         int64_t now_ms = clock_now_us() / 1000;
 
-        if (rows != s->asked_len)
+        if (!order_answers(s, res))
                 return HIERARCHY_REPLY_CHANGED;
-        for (size_t i = 0; i < rows; i++) {
+        for (size_t i = 0; i < s->asked_len; i++) {
                 struct hierarchy_answer answer;
 
-                if (!hierarchy_read_answer(res, (int)i, &answer))
+                if (!hierarchy_read_answer(res, s->answers[i], &answer))
                         return HIERARCHY_REPLY_CHANGED;
                 hierarchy_judge(s->batch, s->start, s->asked[i], &answer, now_ms);
         }

@@ -450,7 +450,10 @@ void hierarchy_writer_open(struct hierarchy_writer *w, uv_loop_t *loop, const ch
                            const struct hierarchy_writer_ops *ops, void *ctx)
 {
         static const struct pg_conn_ops conn_ops = {
-                .on_ready = on_ready, .on_result = on_result, .on_lost = on_lost};
+                .on_ready = on_ready,
+                .on_result = on_result,
+                .on_lost = on_lost,
+                .prepare_sql = {ad_account_write_prepare_sql, ad_object_write_prepare_sql}};
 
         *w = (struct hierarchy_writer){.ops = ops, .ctx = ctx};
         pg_conn_open(&w->conn, loop, url, "hierarchy", &conn_ops, w);

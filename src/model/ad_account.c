@@ -55,6 +55,8 @@ const char ad_account_watch_sql[] =
 
 const char ad_account_upsert_sql[] = UPSERT_SQL;
 
+const char ad_account_write_prepare_sql[] = "PREPARE " AD_ACCOUNT_UPSERT " AS " UPSERT_SQL "; ";
+
 /* See spending_probe_sql. */
 const char ad_account_probe_sql[] = DB_PROBE_LOCKS
         "DO $probe$ DECLARE a record; " DB_PROBE_VARS "BEGIN "

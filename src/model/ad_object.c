@@ -128,23 +128,26 @@ const char ad_object_names_sql[] =
 
 #define DIFFERS(columns, others) "ROW(" columns ")::record OPERATOR(pg_catalog.*<>) ROW(" others ")::record"
 
-/* OFFSET 0 keeps the subqueries index lookups, for the reasons given at ad_object_lookup_sql. */
-const char ad_object_resolve_sql[] = ACCOUNTS_SQL
-        "SELECT k.n::int4, account.matches[k.account], account.ids[k.account], o.id, o.type, "
-        "CASE WHEN o.type::text <> k.type "
-        "THEN (SELECT count(*) FROM ad_objects c WHERE c.parent_id = o.id) ELSE 0 END, o.parent_id, "
-        "p.id, p.type, o.differs "
-        "FROM account, unnest((SELECT $5::int4[]), (SELECT $6::text[]), (SELECT $7::text[]), "
-        "(SELECT $8::text[]), (SELECT $9::text[]), (SELECT $10::text[]), (SELECT $11::jsonb[])) "
-        "WITH ORDINALITY AS k (account, external_id, type, parent_external_id, name, status, platform_data, n) "
-        "LEFT JOIN LATERAL (SELECT o.id, o.type, o.parent_id, " DIFFERS(
-                COLUMNS("o"),
-                COLUMNS("k")) " AS differs "
-                              "FROM ad_objects o "
-                              "WHERE o.ad_account_id = account.ids[k.account] AND o.external_id = k.external_id OFFSET 0) o ON true "
-                              "LEFT JOIN LATERAL (SELECT p.id, p.type FROM ad_objects p "
-                              "WHERE p.ad_account_id = account.ids[k.account] AND p.external_id = k.parent_external_id OFFSET 0) p "
-                              "ON true ORDER BY k.n";
+/* OFFSET 0 keeps the subqueries index lookups, for the reasons given at ad_object_lookup_sql. The arrays are unnested in
+ * the SELECT list, since in FROM the server would first copy each into a file of its own in memory. */
+/* clang-format off */
+#define RESOLVE_SQL \
+        "SELECT k.n, account.matches[k.account], account.ids[k.account], o.id, o.type, " \
+        "CASE WHEN o.type::text <> k.type " \
+        "THEN (SELECT count(*) FROM ad_objects c WHERE c.parent_id = o.id) ELSE 0 END, o.parent_id, " \
+        "p.id, p.type, o.differs " \
+        "FROM account, (SELECT unnest((SELECT $5::int4[])) AS account, unnest((SELECT $6::text[])) AS external_id, " \
+        "unnest((SELECT $7::text[])) AS type, unnest((SELECT $8::text[])) AS parent_external_id, " \
+        "unnest((SELECT $9::text[])) AS name, unnest((SELECT $10::text[])) AS status, " \
+        "unnest((SELECT $11::jsonb[])) AS platform_data, unnest((SELECT $12::int4[])) AS n) AS k " \
+        "LEFT JOIN LATERAL (SELECT o.id, o.type, o.parent_id, " DIFFERS(COLUMNS("o"), COLUMNS("k")) " AS differs " \
+        "FROM ad_objects o " \
+        "WHERE o.ad_account_id = account.ids[k.account] AND o.external_id = k.external_id OFFSET 0) o ON true " \
+        "LEFT JOIN LATERAL (SELECT p.id, p.type FROM ad_objects p " \
+        "WHERE p.ad_account_id = account.ids[k.account] AND p.external_id = k.parent_external_id OFFSET 0) p ON true"
+/* clang-format on */
+
+const char ad_object_resolve_sql[] = ACCOUNTS_SQL RESOLVE_SQL;
 
 #define WRITTEN(row) COLUMNS(row) ", " row ".parent_id"
 
@@ -175,6 +178,9 @@ const char ad_object_resolve_sql[] = ACCOUNTS_SQL
 /* clang-format on */
 
 const char ad_object_upsert_sql[] = UPSERT_SQL;
+
+const char ad_object_write_prepare_sql[] = "PREPARE " AD_OBJECT_RESOLVE " AS " ACCOUNTS_OF_FEW_SQL RESOLVE_SQL
+                                           "; PREPARE " AD_OBJECT_UPSERT " AS " UPSERT_SQL "; ";
 
 /* See spending_probe_sql. */
 const char ad_object_probe_sql[] = DB_PROBE_LOCKS

@@ -282,14 +282,19 @@ static bool watch_socket(struct pg_conn *c)
         return uv_poll_start(c->poll, UV_READABLE, on_poll) == 0;
 }
 
+static const char *prepare_sql(const struct pg_conn *c, int i)
+{
+        return c->ops->prepare_sql[i] ? c->ops->prepare_sql[i] : "";
+}
+
 /* Sets the session up and checks the database, in one round trip. */
 static bool send_setup(struct pg_conn *c)
 {
         char *sql;
         bool sent;
 
-        if (asprintf(&sql, "%s%s; %s", session_daemon_sql, fits_prepare_sql,
-                     c->ops->prepare_sql ? c->ops->prepare_sql : "") < 0)
+        if (asprintf(&sql, "%s%s; %s%s", session_daemon_sql, fits_prepare_sql, prepare_sql(c, 0),
+                     prepare_sql(c, 1)) < 0)
                 abort();
         sent = PQsendQuery(c->pg, sql) && PQflush(c->pg) >= 0;
         free(sql);

@@ -9,10 +9,7 @@
 /* The columns of ad_object_lookup_sql's result. */
 enum { COLUMN_KEY = 0, COLUMN_ACCOUNTS = 1, COLUMN_OBJECT = 2 };
 
-enum {
-        PLACE_PARAMS = 4, /* the first four parameters describe places, the others describe keys */
-        FEW_PLACES = 8,   /* each may cost a pass over the index of accounts */
-};
+enum { PLACE_PARAMS = 4 }; /* the first four parameters describe places, the others describe keys */
 
 void lookup_begin(struct lookup *l)
 {
@@ -88,7 +85,7 @@ void lookup_send(struct lookup *l, struct pg_conn *conn)
         for (int i = 0; i < LOOKUP_PARAMS; i++)
                 pg_array_set_len(&l->params[i], i < PLACE_PARAMS ? l->places_len : (size_t)l->keys_len);
         pg_params_add_bufs(&params, l->params, LOOKUP_PARAMS);
-        if (l->places_len <= FEW_PLACES)
+        if (l->places_len <= AD_OBJECT_PLACES_PREPARED)
                 pg_conn_execute(conn, AD_OBJECT_LOOKUP, &params);
         else
                 pg_conn_query(conn, ad_object_lookup_many_sql, &params);

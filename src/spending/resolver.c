@@ -540,7 +540,7 @@ void resolver_open(struct resolver *r, uv_loop_t *loop, const struct resolver_co
         static const struct pg_conn_ops conn_ops = {.on_ready = on_ready,
                                                     .on_result = on_result,
                                                     .on_lost = on_lost,
-                                                    .prepare_sql = ad_object_lookup_prepare_sql};
+                                                    .prepare_sql = {ad_object_lookup_prepare_sql}};
 
         *r = (struct resolver){.memory = memory,
                                .ops = ops,

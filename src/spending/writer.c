@@ -451,7 +451,7 @@ void writer_open(struct writer *w, uv_loop_t *loop, const struct writer_config *
                 .on_writable = on_writable,
                 .on_result = on_result,
                 .on_lost = on_lost,
-                .prepare_sql = spending_prepare_sql,
+                .prepare_sql = {spending_prepare_sql},
         };
 
         *w = (struct writer){.config = config, .ops = ops, .ctx = ctx};

@@ -7,6 +7,7 @@
 
 #include "model/ad_object.h"
 #include "model/fits.h"
+#include "model/session.h"
 #include "model/spending_store.h"
 #include "pg/pg_array.h"
 #include "spending/copy_format.h"
@@ -271,11 +272,27 @@ static void test_plans(void **state)
         assert_probes(
                 "resolve", ad_object_resolve_sql,
                 "'{META}', '{NULL}', '{act}', '{1}', " MANY("1") ", " MANY("'5'::text") ", " MANY("'AD'::text") ", " MANY(
-                        "'6'::text") ", " MANY("'x'::text") ", " MANY("'ACTIVE'::text") ", " MANY("'{}'::jsonb"));
+                        "'6'::text") ", " MANY("'x'::text") ", " MANY("'ACTIVE'::text") ", " MANY("'{}'::jsonb") ", " MANY("1"));
         assert_probes(
                 "upsert", ad_object_upsert_sql,
                 MANY("gen_random_uuid()") ", " MANY("gen_random_uuid()") ", " MANY("'5'::text") ", " MANY("'AD'::text") ", " MANY(
                         "'x'::text") ", " MANY("'ACTIVE'::text") ", " MANY("gen_random_uuid()") ", " MANY("'{}'::jsonb"));
+}
+
+/* The daemon's sessions plan for tables that grow. */
+static void test_plans_of_small_tables(void **state)
+{
+        (void)state;
+        assert_db_ok(&d, db_run(&d.db, session_daemon_sql));
+        assert_db_ok(&d, db_run(&d.db, "INSERT INTO ad_objects (ad_account_id, external_id, type, status) "
+                                       "SELECT id, n::text, 'AD', 'ACTIVE' FROM ad_accounts, "
+                                       "generate_series(1, 50) n; ANALYZE ad_accounts, ad_objects"));
+        prepare_lookups();
+        assert_db_ok(&d, db_run(&d.db, ad_object_write_prepare_sql));
+        assert_probes(AD_OBJECT_LOOKUP, NULL, "'{META}', '{NULL}', '{act}', '{1}', '{1}', '{5}'");
+        assert_probes(AD_OBJECT_RESOLVE, NULL,
+                      "'{META}', '{NULL}', '{act}', '{1}', '{1}', '{5}', '{AD}', '{6}', '{x}', '{ACTIVE}', "
+                      "ARRAY['{}'::jsonb], '{1}'");
 }
 
 static void test_missing(void **state)
@@ -442,13 +459,10 @@ static void test_copy(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                with_database(test_lookup),
-                with_database(test_lookup_of_changed_tables),
-                with_database(test_plans),
-                with_database(test_missing),
-                with_database(test_merge),
-                with_database(test_merge_ids),
-                with_database(test_merge_foreign_unique_index),
+                with_database(test_lookup),    with_database(test_lookup_of_changed_tables),
+                with_database(test_plans),     with_database(test_plans_of_small_tables),
+                with_database(test_missing),   with_database(test_merge),
+                with_database(test_merge_ids), with_database(test_merge_foreign_unique_index),
                 with_database(test_copy),
         };
 
