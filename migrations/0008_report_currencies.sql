@@ -1,5 +1,5 @@
--- The report's rules again: campaigns with money in several currencies lost what their ads do not explain, and breakdowns are
--- read at less cost. Replaces functions of 0005_report_speed.sql and 0007_report_truth.sql.
+-- The report's rules again: campaigns and days with money in several currencies lost what their ads and hours do not explain, or it
+-- counted twice, and breakdowns are read at less cost. Replaces functions of 0005_report_speed.sql and 0007_report_truth.sql.
 
 -- What was collected last, as CTEs. Columns that are NULL in most rows keep rows short: records and fractional are NULL for one
 -- record, and for none.
@@ -9,7 +9,8 @@ WITH several AS MATERIALIZED (
     SELECT * FROM public.boris_ingestd_newest($1, $2, $3, $4, $5, $6)
 ), present AS MATERIALIZED ( -- what there is of each object: what there is not, is not looked for below
     SELECT number, bool_or(has_more) AS has_more, bool_or(tangled) AS tangled, max(container) AS container,
-           max(period_end) FILTER (WHERE reaches_out AND outside IS NOT TRUE) AS reach
+           max(period_end) FILTER (WHERE reaches_out AND outside IS NOT TRUE) AS reach,
+           min(currency COLLATE "C") <> max(currency COLLATE "C") AS currencies
     FROM several GROUP BY number
 ), rest AS MATERIALIZED (
     SELECT l.*
@@ -92,6 +93,147 @@ doubled AS MATERIALIZED (
            c.amount_cents, c.impressions, c.clicks, c.conversions, c.records, nullif(c.fractional, 0) AS fractional,
            nullif(c.family, '') AS breakdown, d.outside, d.container
     FROM chosen c JOIN doubled d USING (n)
+),
+$sql$ $outer$;
+
+-- Hours and their day, as CTEs: the rows of "piece" of one object may be added up. In most cases one period contains others,
+-- which do not overlap each other; objects with other cases are tangled.
+CREATE OR REPLACE FUNCTION boris_ingestd_sql_of_periods() RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $outer$ SELECT $sql$
+tree AS MATERIALIZED (
+    SELECT number, object_id, type, ad_set, campaign FROM public.boris_ingestd_tree($3, $4)
+), alone AS NOT MATERIALIZED ( -- one row of a collection
+    SELECT number, period_start, period_end, collected_at, collected_before, currency, amount_cents::numeric, impressions::numeric,
+           clicks::numeric, conversions::numeric, NULL::bigint AS records, CASE WHEN fractional THEN 1::bigint END AS fractional,
+           NULL::text AS breakdown, outside, container
+    FROM several WHERE has_more IS NULL
+), others AS NOT MATERIALIZED (
+    SELECT number, period_start, period_end, collected_at, collected_before, currency, amount_cents::numeric, impressions::numeric,
+           clicks::numeric, conversions::numeric, NULL::bigint AS records, CASE WHEN fractional THEN 1::bigint END AS fractional,
+           NULL::text AS breakdown, outside, container
+    FROM rest WHERE has_more IS NULL
+    UNION ALL
+    SELECT number, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions, clicks, conversions,
+           records, fractional, breakdown, outside, container
+    FROM family
+), latest AS NOT MATERIALIZED (
+    SELECT * FROM alone UNION ALL SELECT * FROM others
+), below AS MATERIALIZED (
+    SELECT number, container, currency, max(collected_at) AS latest_below, max(collected_before) AS latest_before,
+           sum(amount_cents) AS amount_below, sum(impressions) AS impressions_below, sum(clicks) AS clicks_below,
+           sum(conversions) AS conversions_below
+    FROM (
+        SELECT number, container, currency, max(collected_at) AS collected_at, max(collected_before) AS collected_before,
+               sum(amount_cents) AS amount_cents, sum(impressions) AS impressions, sum(clicks) AS clicks, sum(conversions) AS conversions
+        FROM several WHERE has_more IS NULL AND container IS NOT NULL AND (SELECT containers FROM there)
+        GROUP BY number, container, currency
+        UNION ALL
+        SELECT number, container, currency, collected_at, collected_before, amount_cents, impressions, clicks, conversions
+        FROM others WHERE container IS NOT NULL
+    ) AS inner_periods
+    GROUP BY number, container, currency
+), tangled AS MATERIALIZED (
+    SELECT number FROM present WHERE tangled
+    UNION
+    SELECT number FROM present WHERE reach IS NOT NULL AND EXISTS (SELECT FROM rest)
+    UNION
+    SELECT l.number
+    FROM latest l JOIN below b ON b.number = l.number AND b.container = l.period_end AND b.currency = l.currency
+    WHERE l.container IS NULL AND b.latest_before >= l.collected_at
+      AND (SELECT max(latest_before) FROM below) IS NOT NULL
+), began AS (
+    SELECT *, coalesce(max(period_end) OVER (PARTITION BY number, currency ORDER BY period_start, period_end DESC
+                                             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) <= period_start, true) AS begins
+    FROM latest WHERE EXISTS (SELECT FROM tangled) AND number IN (SELECT number FROM tangled)
+), numbered AS MATERIALIZED (
+    SELECT *, row_number() OVER () AS n,
+           count(*) FILTER (WHERE begins) OVER (PARTITION BY number, currency ORDER BY period_start, period_end DESC
+                                                ROWS UNBOUNDED PRECEDING) AS knot
+    FROM began
+), untangled AS MATERIALIZED (
+    SELECT j.*, u.above, u.above_collected
+    FROM (
+        SELECT t.ns[u.place] AS n, t.ns[u.above] AS above, t.collected[u.above] AS above_collected
+        FROM (
+            SELECT array_agg(n ORDER BY period_start, period_end DESC) AS ns,
+                   array_agg(period_start ORDER BY period_start, period_end DESC) AS starts,
+                   array_agg(period_end ORDER BY period_start, period_end DESC) AS ends,
+                   array_agg(collected_at ORDER BY period_start, period_end DESC) AS collected
+            FROM numbered GROUP BY number, currency, knot
+        ) AS t, LATERAL public.boris_ingestd_untangle(t.starts, t.ends, t.collected) AS u
+    ) AS u JOIN numbered j ON j.n = u.n
+), restated AS MATERIALIZED ( -- inner periods that were collected again after what contains them: as they were then
+    SELECT upper_ids[o.place] AS n, sum(o.amount_cents - coalesce(amounts[o.place], 0)) AS amount_change,
+           sum(o.impressions - coalesce(impressions_now[o.place], 0)) AS impressions_change,
+           sum(o.clicks - coalesce(clicks_now[o.place], 0)) AS clicks_change,
+           sum(o.conversions - coalesce(conversions_now[o.place], 0)) AS conversions_change
+    FROM (
+        SELECT array_agg(u.above) AS upper_ids, array_agg(t.object_id) AS objects, array_agg(u.period_start) AS starts,
+               array_agg(u.period_end) AS ends, array_agg(u.currency) AS currencies, array_agg(u.above_collected) AS moments,
+               array_agg(u.amount_cents) AS amounts, array_agg(u.impressions) AS impressions_now,
+               array_agg(u.clicks) AS clicks_now, array_agg(u.conversions) AS conversions_now
+        FROM untangled u JOIN tree t USING (number) WHERE u.collected_before >= u.above_collected GROUP BY number
+    ) AS asked, LATERAL public.boris_ingestd_as_of(objects, starts, ends, currencies, moments) AS o
+    GROUP BY 1
+), explained AS MATERIALIZED (
+    SELECT n, latest_below, amount_below + coalesce(amount_change, 0) AS amount_below,
+           coalesce(impressions_below, 0) + coalesce(impressions_change, 0) AS impressions_below,
+           coalesce(clicks_below, 0) + coalesce(clicks_change, 0) AS clicks_below,
+           coalesce(conversions_below, 0) + coalesce(conversions_change, 0) AS conversions_below
+    FROM (
+        SELECT above AS n, max(collected_at) AS latest_below, sum(amount_cents) AS amount_below,
+               sum(impressions) AS impressions_below, sum(clicks) AS clicks_below, sum(conversions) AS conversions_below
+        FROM untangled WHERE above IS NOT NULL GROUP BY above
+    ) AS inner_periods LEFT JOIN restated USING (n)
+), among_currencies AS MATERIALIZED (
+    SELECT number, period_start, period_end, currency, container FROM latest
+    WHERE (SELECT containers FROM there) AND number IN (
+        SELECT number FROM present WHERE currencies
+        UNION ALL SELECT number FROM rest
+        UNION ALL SELECT number FROM family GROUP BY number HAVING min(currency COLLATE "C") <> max(currency COLLATE "C"))
+), foreign_below AS MATERIALIZED ( -- periods that contain one in a currency which they do not have: nobody can tell what it explains
+    SELECT DISTINCT o.number, o.period_start, o.period_end
+    FROM among_currencies o JOIN among_currencies i ON i.number = o.number AND i.container = o.period_end
+    WHERE o.container IS NULL AND o.period_start <= i.period_start AND i.period_end <= o.period_end
+      AND (o.number, o.period_start, o.period_end, i.currency) NOT IN (SELECT number, period_start, period_end, currency FROM among_currencies)
+), any_piece AS NOT MATERIALIZED (
+    SELECT number, period_start, period_end, collected_at, collected_before, currency, amount_cents, impressions, clicks,
+           conversions, records, fractional, breakdown, outside, NULL::text AS part
+    FROM alone
+    WHERE (container IS NOT NULL OR NOT (SELECT containers FROM there))
+      AND (NOT EXISTS (SELECT FROM tangled) OR number NOT IN (SELECT number FROM tangled))
+    UNION ALL
+    SELECT l.number, l.period_start, l.period_end, l.collected_at, CASE WHEN b.number IS NULL THEN l.collected_before END, l.currency,
+           CASE WHEN b.number IS NULL THEN amount_cents
+           ELSE public.boris_ingestd_remainder(amount_cents, amount_below, latest_below > collected_at) END,
+           CASE WHEN b.number IS NULL THEN impressions
+           ELSE public.boris_ingestd_remainder(impressions, impressions_below, latest_below > collected_at) END,
+           CASE WHEN b.number IS NULL THEN clicks
+           ELSE public.boris_ingestd_remainder(clicks, clicks_below, latest_below > collected_at) END,
+           CASE WHEN b.number IS NULL THEN conversions
+           ELSE public.boris_ingestd_remainder(conversions, conversions_below, latest_below > collected_at) END,
+           l.records, l.fractional, l.breakdown, l.outside, CASE WHEN b.number IS NOT NULL THEN 'not attributed to shorter periods' END
+    FROM (
+        SELECT * FROM alone WHERE container IS NULL AND (SELECT containers FROM there)
+        UNION ALL
+        SELECT * FROM others
+    ) AS l LEFT JOIN below b ON l.container IS NULL AND b.number = l.number AND b.container = l.period_end AND b.currency = l.currency
+    WHERE NOT EXISTS (SELECT FROM tangled) OR l.number NOT IN (SELECT number FROM tangled)
+    UNION ALL
+    SELECT u.number, u.period_start, u.period_end, u.collected_at, u.collected_before, u.currency,
+           u.amount_cents, u.impressions, u.clicks, u.conversions, u.records, u.fractional, u.breakdown, u.outside, NULL
+    FROM untangled u WHERE NOT EXISTS (SELECT FROM explained e WHERE e.n = u.n)
+    UNION ALL
+    SELECT u.number, u.period_start, u.period_end, u.collected_at, NULL, u.currency,
+           public.boris_ingestd_remainder(u.amount_cents, e.amount_below, e.latest_below > u.collected_at),
+           public.boris_ingestd_remainder(u.impressions, e.impressions_below, e.latest_below > u.collected_at),
+           public.boris_ingestd_remainder(u.clicks, e.clicks_below, e.latest_below > u.collected_at),
+           public.boris_ingestd_remainder(u.conversions, e.conversions_below, e.latest_below > u.collected_at),
+           u.records, u.fractional, u.breakdown, u.outside, 'not attributed to shorter periods'
+    FROM untangled u JOIN explained e ON e.n = u.n
+), piece AS NOT MATERIALIZED (
+    SELECT * FROM any_piece
+    WHERE NOT EXISTS (SELECT FROM foreign_below) OR (number, period_start, period_end) NOT IN (SELECT * FROM foreign_below)
 ),
 $sql$ $outer$;
 

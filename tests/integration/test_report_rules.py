@@ -201,6 +201,18 @@ class Periods(Rules):
         self.assertEqual(self.rows("--bucket", "1h"), [("a1", "not attributed to shorter periods", 400), ("a1", None, 100),
                                                        ("a1", None, 500)])
 
+    def test_hours_in_another_currency(self):
+        """A day and hours in two currencies: what the hours do not explain counts in each. A day that lacks a currency of its hours does
+        not count: nobody can tell how much of it they are."""
+        euros = lambda lines: [line | {"currency": "EUR"} for line in lines]
+        self.send(spent("a1", 1000), *euros([spent("a1", 500)]), *hours("a1", {0: 600}), *euros(hours("a1", {2: 300})),
+                  spent("a2", 1000), *hours("a2", {1: 400}), *euros(hours("a2", {2: 50})), spent("c2", 9, 3), *euros([spent("c2", 8, 4)]))
+        sums = {}
+        for row in self.report("--by", "object"):
+            sums[row["object"], row["currency"]] = sums.get((row["object"], row["currency"]), 0) + row["amount_cents"]
+        self.assertEqual(sums, {("a1", "USD"): 1000, ("a1", "EUR"): 500, ("a2", "USD"): 400, ("a2", "EUR"): 50, ("c2", "USD"): 9, ("c2", "EUR"): 8})
+        self.assertEqual(sum(row["counted"] for row in self.report("--object", "a2", "--explain")), 450)
+
     def test_hours_restated_after_their_day(self):
         self.send(spent("a1", 1000), *hours("a1", {0: 400, 1: 600}), *hours("a1", {1: 500}, LATER))
         self.assertEqual(self.total(), 900)
