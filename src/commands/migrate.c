@@ -6,6 +6,7 @@
 #include "base/visible.h"
 #include "commands/command.h"
 #include "model/migration.h"
+#include "model/role.h"
 
 static void on_migrated(void *ctx, const char *name, const char *what)
 {
@@ -16,6 +17,26 @@ static void on_migrated(void *ctx, const char *name, const char *what)
         (*applied)++;
 }
 
+/* New tables and functions are not for the daemons' roles until role.sql grants them. */
+static int warn_of_roles(struct db *db)
+{
+        struct pg_result *res;
+
+        if (role_list_behind(db, &res) != 0)
+                return command_fail_db(db, "cannot read the roles' privileges");
+        for (int row = 0; row < db_rows(res); row++) {
+                char name[256];
+
+                visible_copy(db_text(res, row, 0).ptr, name, sizeof(name));
+                fprintf(stderr,
+                        "boris-ingestd: warning: role %s lacks privileges that this version needs (run role.sql again: "
+                        "psql -v ON_ERROR_STOP=1 -v role=%s -f /usr/share/boris-ingestd/role.sql DATABASE)\n",
+                        name, name);
+        }
+        db_result_free(res);
+        return DONE;
+}
+
 static int apply_migrations(struct db *db)
 {
         unsigned applied = 0;
@@ -24,7 +45,7 @@ static int apply_migrations(struct db *db)
                 return command_fail(FAILED, "%s", db->error);
         if (applied == 0)
                 printf("nothing to do: all %zu migrations are applied\n", migration_files_len);
-        return DONE;
+        return warn_of_roles(db);
 }
 
 static int print_migrations(struct db *db)

@@ -11,7 +11,7 @@ import re
 import unittest
 import zoneinfo
 
-from lib.harness import ROOT, ad_object, psql, record, wait_until
+from lib.harness import ROOT, ad_object, psql, record, run_ingestd, wait_until
 from test_report import Commands, named, spent
 
 DAY = ("2026-11-01", "2026-11-02")
@@ -139,6 +139,16 @@ class Levels(Rules):
         self.send(spent("c1", 1000, currency="USD"), spent("a1", 600, currency="USD"), spent("a2", 370, currency="EUR"))
         self.assertEqual(self.rows(), [("a1", None, 600), ("a2", None, 370)])
 
+    def test_a_campaign_in_two_currencies(self):
+        """What the ads do not explain counts in each currency, also where they have no amount in it."""
+        both = lambda name, dollars, euros: [spent(name, dollars, currency="USD"), spent(name, euros, currency="EUR")]
+        self.send(*both("c1", 1000, 500), *both("s1", 700, 300), spent("a1", 600, currency="USD"), spent("c2", 5, currency="EUR"))
+        counts = lambda: sorted((row["object"], row["currency"], row["amount_cents"]) for row in self.report("--by", "object"))
+        self.assertEqual(counts(), [("a1", "USD", 600), ("c1", "EUR", 200), ("c1", "USD", 300), ("c2", "EUR", 5), ("s1", "EUR", 300),
+                                    ("s1", "USD", 100)])
+        self.send(spent("a2", 370, currency="JPY"))  # nobody can tell how many dollars or euros these are
+        self.assertEqual(counts(), [("a1", "USD", 600), ("a2", "JPY", 370), ("c2", "EUR", 5)])
+
     def test_campaigns_without_ads(self):
         self.send(spent("c2", 1000), spent("c1", 5), spent("c1", 7, day=2))
         self.assertEqual(self.rows(days=DAY), [("c2", None, 1000), ("c1", None, 5)])
@@ -190,6 +200,18 @@ class Periods(Rules):
         self.assertEqual(self.rows(), [("a1", None, 1000)])
         self.assertEqual(self.rows("--bucket", "1h"), [("a1", "not attributed to shorter periods", 400), ("a1", None, 100),
                                                        ("a1", None, 500)])
+
+    def test_hours_in_another_currency(self):
+        """A day and hours in two currencies: what the hours do not explain counts in each. A day that lacks a currency of its hours does
+        not count: nobody can tell how much of it they are."""
+        euros = lambda lines: [line | {"currency": "EUR"} for line in lines]
+        self.send(spent("a1", 1000), *euros([spent("a1", 500)]), *hours("a1", {0: 600}), *euros(hours("a1", {2: 300})),
+                  spent("a2", 1000), *hours("a2", {1: 400}), *euros(hours("a2", {2: 50})), spent("c2", 9, 3), *euros([spent("c2", 8, 4)]))
+        sums = {}
+        for row in self.report("--by", "object"):
+            sums[row["object"], row["currency"]] = sums.get((row["object"], row["currency"]), 0) + row["amount_cents"]
+        self.assertEqual(sums, {("a1", "USD"): 1000, ("a1", "EUR"): 500, ("a2", "USD"): 400, ("a2", "EUR"): 50, ("c2", "USD"): 9, ("c2", "EUR"): 8})
+        self.assertEqual(sum(row["counted"] for row in self.report("--object", "a2", "--explain")), 450)
 
     def test_hours_restated_after_their_day(self):
         self.send(spent("a1", 1000), *hours("a1", {0: 400, 1: 600}), *hours("a1", {1: 500}, LATER))
@@ -355,6 +377,22 @@ class Everybody(Rules):
         public = "SELECT string_agg(proname, ' ') FROM pg_proc WHERE proname LIKE 'boris_ingestd%' AND NOT has_function_privilege('{}', oid, 'EXECUTE')"
         self.assertEqual(self.db.value(public.format(self.db.role)), "")
 
+    def test_migrate_names_roles_that_role_sql_should_be_run_for_again(self):
+        """Only the daemons' roles, and only while something is missing."""
+        told = lambda: run_ingestd(self.db, "migrate").stderr
+        other = self.db.role + "_reader"
+        self.db.execute(f"CREATE ROLE {other}; GRANT INSERT ON spending TO {other}; REVOKE ALL ON boris_ingestd_relay FROM PUBLIC")
+        try:
+            self.assertEqual(told(), "")
+            for taken in ("EXECUTE ON FUNCTION boris_ingestd_families FROM PUBLIC, ", "SELECT ON boris_ingestd_connection_labels FROM ",
+                          "UPDATE ON boris_ingestd_relay FROM "):
+                self.db.execute(f'REVOKE {taken} "{self.db.role}"')
+                self.assertRegex(told(), f"^boris-ingestd: warning: role {self.db.role} lacks privileges .*: psql .*role={self.db.role} .*\n$")
+                psql(self.db.url, (ROOT / "config/role.sql").read_text(), role=self.db.role)
+                self.assertEqual(told(), "")
+        finally:
+            self.db.execute(f"DROP OWNED BY {other}; DROP ROLE {other}; GRANT EXECUTE ON FUNCTION boris_ingestd_families TO PUBLIC")
+
     def test_the_samples_of_the_page(self):
         """Totals per time bucket, and the latest row of each period."""
         totals, latest = re.findall(r"^```sql\n(.*?);\n^```", (ROOT / "migrations/README.md").read_text(), re.M | re.S)
@@ -442,7 +480,7 @@ class Page(Rules):
 
 class AtRandom(Rules):
     """A platform with campaigns, ad sets (or none between), ads (some deleted before they were collected), hours and days in a
-    zone with daylight saving time. What was collected of it is collected again, with breakdowns or without. The report must
+    zone with daylight saving time, days with money in two currencies. What was collected of it is collected again, with breakdowns or without. The report must
     show what the platform shows."""
 
     ZONES = ("America/New_York", "Europe/Prague", "Asia/Calcutta", "Australia/Lord_Howe", "Atlantic/Azores", "US/Pacific")
@@ -480,6 +518,7 @@ class AtRandom(Rules):
                 while at < end.astimezone(dt.UTC):
                     hours_of_day.append((at, min(at + dt.timedelta(hours=1), end.astimezone(dt.UTC))))
                     at += dt.timedelta(hours=1)
+                first, euros = len(lines), rng.choice((0, 0, 2))  # for each dollar
                 deleted, gone = rng.choice((0, 0, 50)), rng.choice((0, 30))  # of ads that are gone, and of those of the ad set
                 spent_by = {ad: {n: rng.choice((-2, *range(9))) for n in range(len(hours_of_day))} for ad in ads}
                 for collection in range(rng.randrange(1, 4)):
@@ -504,7 +543,10 @@ class AtRandom(Rules):
                             self.collect(rng, lines, "s1", start, end, total, moment)
                     total += deleted
                     self.collect(rng, lines, campaign, start, end, total, moment)
-                truth[campaign, day.date().isoformat()] = total
+                truth[campaign, day.date().isoformat(), "USD"] = total
+                if euros:
+                    lines += [line | {"currency": "EUR", "amountCents": line["amountCents"] * euros} for line in lines[first:]]
+                    truth[campaign, day.date().isoformat(), "EUR"] = total * euros
         return zone.key, "s1" if ad_sets else "c1", lines, truth
 
     def test_random_collections_match_the_platform(self):
@@ -515,12 +557,13 @@ class AtRandom(Rules):
                 self.send(self.account(timezone=zone), named("a1", "AD", parent), named("a2", "AD", parent))
                 random.Random(seed).shuffle(lines)
                 self.send(*lines)
-                found = {(row["object"], row["bucket"]): row["amount_cents"]
+                found = {(row["object"], row["bucket"], row["currency"]): row["amount_cents"]
                          for row in self.report("--by", "campaign", days=("2026-10-01", "2026-12-01"))}
                 self.assertEqual(found, {key: amount for key, amount in truth.items() if key in found or amount})
-                for (campaign, day), amount in list(truth.items())[::7]:
+                for campaign, day in list(dict.fromkeys(key[:2] for key in truth))[::7]:
                     following = (dt.date.fromisoformat(day) + dt.timedelta(days=1)).isoformat()
-                    self.assertEqual(self.total("--object", campaign, days=(day, following)), amount)
+                    self.assertEqual(self.total("--object", campaign, days=(day, following)),
+                                     sum(truth.get((campaign, day, currency), 0) for currency in ("USD", "EUR")))
 
 
 if __name__ == "__main__":
