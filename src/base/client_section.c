@@ -161,7 +161,9 @@ int client_section_set(struct config *config, const char *where, const char *sec
                                              where, key, name, k->min, k->max);
                 return 0;
         }
-        return ini_file_fail(ret_error, "%s: unknown key in [client %s]", where, name ? name : "");
+        if (!ini_file_is_name(key))
+                return ini_file_fail(ret_error, "%s: unknown key in [client %s]", where, name ? name : "");
+        return ini_file_fail(ret_error, "%s: unknown key %s in [client %s]", where, key, name ? name : "");
 }
 
 /* --- all --- */

@@ -308,20 +308,11 @@ static int fail_rule(const struct setting *s, const char *where, char *ret_error
         return fail(ret_error, "%s: %s.%s %s", where, s->section, s->key, rule);
 }
 
-/* Quotes only what looks like a name: a misplaced URL may contain a password. */
-static bool is_name(const char *name)
-{
-        size_t len = strlen(name);
-
-        return len > 0 && len < NAME_BYTES &&
-               strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == len;
-}
-
 static int check_section(const char *where, const char *section, char *ret_error)
 {
         if (!section[0])
                 return fail(ret_error, "%s: a [section] must come first", where);
-        if (!is_name(section))
+        if (!ini_file_is_name(section))
                 return fail(ret_error, "%s: unknown section", where);
         for (size_t i = 0; i < SETTINGS; i++) {
                 if (strcmp(config_settings[i].section, section) == 0)
@@ -349,7 +340,7 @@ static int assign(struct config *config, const char *where, const char *section,
         }
         if (err)
                 return err;
-        if (!is_name(key))
+        if (!ini_file_is_name(key))
                 return fail(ret_error, "%s: unknown key in [%s]", where, section);
         return fail(ret_error, "%s: unknown key %s.%s", where, section, key);
 }
@@ -406,7 +397,7 @@ static bool read_override(const char *text, struct override *ret)
         snprintf(ret->section, sizeof(ret->section), "%.*s", (int)(dot - text), text);
         snprintf(ret->key, sizeof(ret->key), "%.*s", (int)(equals - dot - 1), dot + 1);
         ret->value = equals + 1;
-        return is_name(ret->section) && is_name(ret->key);
+        return ini_file_is_name(ret->section) && ini_file_is_name(ret->key);
 }
 
 bool config_is_override(const char *text)

@@ -110,6 +110,14 @@ static int on_setting(void *arg, const char *section, const char *key, const cha
         return 1;
 }
 
+bool ini_file_is_name(const char *key)
+{
+        size_t len = strlen(key);
+
+        return len > 0 && len < INI_FILE_SECTION_BYTES &&
+               strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == len;
+}
+
 int ini_file_read(const char *path, bool optional, const struct ini_file_ops *ops, void *ctx,
                   char ret_error[INI_FILE_ERROR_BYTES])
 {

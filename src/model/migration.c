@@ -249,10 +249,10 @@ static int apply_first(struct db *db, const struct migration *m, struct buf *wha
                 buf_put(what, "applied", 7);
         } else if (diff.refused_len > 0) {
                 db->sqlstate[0] = '\0';
-                err = db_fail(db, ERR_SCHEMA, "the tables that are there do not fit, %zu difference%s: %s",
+                err = db_fail(db, ERR_SCHEMA, "the existing tables do not fit, %zu difference%s: %s",
                               diff.refused_len, diff.refused_len == 1 ? "" : "s", diff.refused);
         } else {
-                buf_put(what, "adopted: its tables are there already", 37);
+                buf_put(what, "adopted: its tables exist already", 33);
                 err = add_missing(db, &diff, what);
         }
         catalogue_diff_deinit(&diff);
@@ -358,8 +358,8 @@ static int repair(struct db *db, migration_report_cb *report, void *ctx)
                 return explain(db, err, "the comparison with what the migrations made");
         }
         if (left > 0)
-                return db_fail(db, ERR_SCHEMA, "the database does not fit: %u difference%s left: see above",
-                               left, left == 1 ? " is" : "s are");
+                return db_fail(db, ERR_SCHEMA,
+                               "the database does not fit (see the lines with \"left\" above)");
         return 0;
 }
 

@@ -38,7 +38,7 @@ static const struct {
         {"57", SQLSTATE_SERVER,
          "operator_intervention: shutdown, crash of another backend, a database dropped"},
         {"58", SQLSTATE_SERVER, "system_error: input or output on the server"},
-        {"TS", SQLSTATE_SERVER, "TimescaleDB's own: a hypertable, dimension or chunk is not as it should be"},
+        {"TS", SQLSTATE_SERVER, "TimescaleDB's own: a hypertable, dimension or chunk is damaged or missing"},
         {"XX001", SQLSTATE_SERVER, "data_corrupted"},
         {"XX002", SQLSTATE_SERVER, "index_corrupted"},
         /* Everything else is suspect, including 42 and 55: the missing table or column may be one that an
@@ -66,7 +66,8 @@ const char *sqlstate_advice(const char *sqlstate)
                 const char *text;
         } advice[] = {
                 {"42P01", "run boris-ingestd migrate"},
-                {"42501", "grant the right to this role, or use another one"},
+                {"42501",
+                 "grant the privilege to this role (role.sql), or use the role that owns the tables"},
                 {"42", "see what boris-ingestd check says about the tables"},
                 {"25006", "let database.url point to the primary server"},
                 {SQLSTATE_LOCK_TIMEOUT,

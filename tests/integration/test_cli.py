@@ -59,10 +59,10 @@ class CommandLine(unittest.TestCase):
                     (["listen.allow_users=nobody-at-all"], "nobody-at-all"),
                     (["http.listen=nowhere.invalid:1"], "http.listen nowhere.invalid:1: "),
                     ([f"rejects.file={folder}/no/file"], f"rejects.file {folder}/no/file: No such file or directory: "
-                                                         f"make the folder {folder}/no"),
+                                                         f"create the directory {folder}/no"),
                     ([f"rejects.file={folder}"], f"rejects.file {folder}: is a folder"),
-                    ([f"spool.dir={__file__}"], f"spool.dir {__file__}: is no folder"),
-                    ([f"spool.dir={folder}/no/spool"], f"make the folder {folder}/no")):
+                    ([f"spool.dir={__file__}"], f"spool.dir {__file__}: is not a directory"),
+                    ([f"spool.dir={folder}/no/spool"], f"create the directory {folder}/no")):
                 options = [word for setting in settings for word in ("--set", setting)]
                 done = self.run_with("check", "--config", "/dev/null", "--set", "database.url=host=/nonexistent", *options)
                 self.assertEqual(done.returncode, 1, settings)

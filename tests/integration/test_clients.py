@@ -219,7 +219,7 @@ class Rules(Clients):
                            (self.section(peer="root"), "peer of [client sync] must be user:NAME"),
                            (self.section(max_lines_per_second="-1"), "must be a whole number from 0"),
                            (self.section(memory_percent="0"), "must be a whole number from 1 to 100"),
-                           (self.section(colour="red"), "unknown key in [client sync]"),
+                           (self.section(colour="red"), "unknown key colour in [client sync]"),
                            (self.section() + self.section(), "section [client sync] is there twice"),
                            ("[client]\n", "must have a name"), ("[client a b]\n", "must have a name")):
             said = d.reload(bad)

@@ -276,7 +276,7 @@ static void test_check_rights(void **state)
                         "INSERT on ad_objects, UPDATE on ad_objects: GRANT them");
         assert_told("1 of ");
         assert_int_equal(create("META", NULL, "{}"), 1);
-        assert_told("permission denied for table platform_connections: grant the right");
+        assert_told("permission denied for table platform_connections: grant the privilege");
         snprintf(sql, sizeof(sql), "DROP OWNED BY %s; DROP ROLE %s", d.name, d.name);
         assert_db_ok(&d, db_run(&d.db, sql));
 }
