@@ -81,7 +81,7 @@ int client_section_begin(struct config *config, const char *where, const char *s
                         "%s: a section [client NAME] must have a name of 1 to %d letters, digits, -, _ or .",
                         where, CLIENT_NAME_BYTES - 1);
         if (find(config, name))
-                return ini_file_fail(ret_error, "%s: section [client %s] is there twice", where, name);
+                return ini_file_fail(ret_error, "%s: section [client %s] appears twice", where, name);
         config->clients = realloc(config->clients, (config->clients_len + 1) * sizeof(*config->clients));
         if (!config->clients)
                 abort();

@@ -493,22 +493,22 @@ static int check_together(const struct config *config, char *ret_error)
                             "limits.memory_bytes must be at least 4 times limits.max_line_bytes for each of "
                             "daemon.workers");
         if (config->daemon.workers > 1 && config->spool.dir[0])
-                return fail(ret_error,
-                            "spool.dir needs daemon.workers = 1: the spool keeps lines in the order in "
-                            "which they came, of which several workers know nothing");
+                return fail(
+                        ret_error,
+                        "spool.dir requires daemon.workers = 1: several workers have no common order of arrival");
         if (config->listen.tcp[0] && !config->listen.tls_cert[0] && config_restricts_users(config))
                 return fail(
                         ret_error,
-                        "listen.tcp without TLS lets every local user in, whom listen.allow_users and "
-                        "listen.allow_groups are to keep out: set listen.tls_cert, tls_key and tls_client_ca, "
-                        "or leave listen.tcp empty");
+                        "listen.tcp without TLS lets every local user in, whatever listen.allow_users and "
+                        "listen.allow_groups say: set listen.tls_cert, tls_key and tls_client_ca, or leave "
+                        "listen.tcp empty");
         if (config->rejects.replay_unknown && !config->rejects.file[0])
                 return fail(ret_error,
-                            "rejects.replay_unknown needs rejects.file, beside which the lines are kept");
+                            "rejects.replay_unknown requires rejects.file: the lines are kept beside it");
         if (!config->listen.tls_cert[0] != !config->listen.tls_key[0] ||
             !config->listen.tls_cert[0] != !config->listen.tls_client_ca[0])
                 return fail(ret_error,
-                            "listen.tls_cert, listen.tls_key and listen.tls_client_ca belong together");
+                            "listen.tls_cert, listen.tls_key and listen.tls_client_ca must be set together");
         if (config->listen.tls_client_crl[0] && !config->listen.tls_cert[0])
                 return fail(ret_error,
                             "listen.tls_client_crl needs listen.tls_cert, tls_key and tls_client_ca");

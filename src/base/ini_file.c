@@ -57,8 +57,7 @@ static int check_line(const struct file *f, const char *line)
         end += 1 + strspn(end + 1, " \t\r");
         if (*end && *end != ';' && *end != '#')
                 return ini_file_fail(f->ret_error,
-                                     "%s: a setting must stand on a line of its own, below its [section]",
-                                     here);
+                                     "%s: a setting must be on a line of its own, below its [section]", here);
         return f->ops->on_section(f->ctx, here, section, f->ret_error);
 }
 
@@ -85,8 +84,7 @@ static char *next_line(char *buf, int size, void *arg)
         else if (c != EOF && c != '\n')
                 f->err = ini_file_fail(
                         f->ret_error,
-                        "%s:%u: the line is longer than %d bytes; a long database.url may stand in "
-                        "$DATABASE_URL instead",
+                        "%s:%u: the line is longer than %d bytes (put a long database.url into $DATABASE_URL)",
                         f->name, f->line, size - 2);
         if (f->err || (c == EOF && len == 0))
                 return NULL;

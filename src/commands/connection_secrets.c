@@ -236,8 +236,8 @@ int command_connection_reencrypt(const struct config *config)
         if (status == 0)
                 status = rotate_all(&r);
         if (status == 0)
-                printf("key %s: %" PRIu64 " connections encrypted that were plain, %" PRIu64
-                       " moved from old keys, %" PRIu64 " were under it already, %" PRIu64 " failed\n",
+                printf("key %s: %" PRIu64 " plain connections encrypted, %" PRIu64
+                       " moved from old keys, %" PRIu64 " already under it, %" PRIu64 " failed\n",
                        keys.items[0].kid, r.plain, r.old, r.current, r.failed);
         db_close(&db);
         jwk_set_deinit(&keys);

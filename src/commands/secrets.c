@@ -82,13 +82,12 @@ static int validate(struct slice text)
 
         json_reader_init(&reader, text, &scratch);
         if (!json_read(&reader, &value) || !json_finish(&reader))
-                status = command_fail(FAILED, "the credentials are no valid JSON (%s): give a JSON object",
+                status = command_fail(FAILED, "the credentials are not valid JSON (%s): give a JSON object",
                                       reader.error);
         else if (value.type != JSON_OBJECT)
                 status = command_fail(FAILED, "the credentials must be a JSON object");
         else if (value.trouble != JSON_TROUBLE_NONE)
-                status = command_fail(FAILED,
-                                      "the credentials hold what PostgreSQL's jsonb cannot: change them");
+                status = command_fail(FAILED, "PostgreSQL's jsonb cannot store the credentials: change them");
         else if (jwe_is(text))
                 status = command_fail(FAILED,
                                       "the credentials are encrypted already: give the plain JSON object");

@@ -208,12 +208,9 @@ static int ledger_check(struct db *db, const struct migration_list *list)
                                 "applied it, and make changes in a new file",
                                 m->name);
                 if (m->state == MIGRATION_UNKNOWN)
-                        return db_fail(
-                                db, ERR_SCHEMA,
-                                "%s was applied by a newer version of boris-ingestd, this one does not know "
-                                "it: "
-                                "use that version",
-                                m->name);
+                        return db_fail(db, ERR_SCHEMA,
+                                       "%s was applied by a newer version of boris-ingestd: use that version",
+                                       m->name);
         }
         return 0;
 }
@@ -339,10 +336,11 @@ static int check_database(struct db *db)
         if (err)
                 return explain(db, err, "the database's encoding");
         if (!slice_eq(db_text(res, 0, 0), SLICE_LIT("UTF8")))
-                err = db_fail(db, ERR_SCHEMA,
-                              "the database's encoding is %s, not UTF8: make a database with ENCODING 'UTF8' "
-                              "TEMPLATE template0",
-                              db_text(res, 0, 0).ptr);
+                err = db_fail(
+                        db, ERR_SCHEMA,
+                        "the database's encoding is %s, not UTF8: create a database with ENCODING 'UTF8' "
+                        "TEMPLATE template0",
+                        db_text(res, 0, 0).ptr);
         db_result_free(res);
         return err;
 }

@@ -204,7 +204,7 @@ void pg_conn_give_up(struct pg_conn *c, const char *what, const struct pg_error 
         const char *advice = sqlstate_advice(error->sqlstate);
         char why[1024];
 
-        snprintf(why, sizeof(why), "%s: %s (SQLSTATE %s)%s%s; it is tried again", what, error->message,
+        snprintf(why, sizeof(why), "%s: %s (SQLSTATE %s)%s%s; retrying", what, error->message,
                  error->sqlstate, advice ? ": " : "", advice ? advice : "");
         c->gave_up = true;
         lose(c, why, error->sqlstate);

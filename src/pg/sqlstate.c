@@ -68,12 +68,12 @@ const char *sqlstate_advice(const char *sqlstate)
                 {"42P01", "run boris-ingestd migrate"},
                 {"42501",
                  "grant the privilege to this role (role.sql), or use the role that owns the tables"},
-                {"42", "see what boris-ingestd check says about the tables"},
+                {"42", "run boris-ingestd check: it names what is wrong with the tables"},
                 {"25006", "let database.url point to the primary server"},
                 {SQLSTATE_LOCK_TIMEOUT,
                  "end the transaction that holds the lock: pg_stat_activity, pg_locks"},
                 {SQLSTATE_TRIGGER_PROTOCOL, "check the BEFORE INSERT triggers of spending"},
-                {"53100", "make room on the database server's disk"},
+                {"53100", "free space on the database server's disk"},
         };
 
         for (size_t i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {

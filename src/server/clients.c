@@ -125,13 +125,12 @@ const char *clients_unmatched(const struct clients *c, size_t i, const struct co
 
         if (!by_socket && p->names_len == 0)
                 return p->unknown > 0
-                               ? "this system does not know its users and groups (correct peer)"
-                               : "it names nobody (add peer = user:NAME, group:NAME or certificate:NAME)";
+                               ? "its users and groups do not exist on this system (correct peer)"
+                               : "it has no peer (add peer = user:NAME, group:NAME or certificate:NAME)";
         if (is_hidden(c, i))
-                return "earlier sections name all its peers, and the first section that names a client holds (move it up, or "
-                       "remove it)";
+                return "earlier sections name all its peers, and the first match applies (move it up, or remove it)";
         if (!config->listen.tls_cert[0] && !by_socket)
-                return "certificates are not asked for without TLS (set listen.tls_cert, tls_key and tls_client_ca)";
+                return "without TLS no client shows a certificate (set listen.tls_cert, tls_key and tls_client_ca)";
         return NULL;
 }
 

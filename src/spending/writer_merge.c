@@ -103,7 +103,7 @@ static void fail_changed(struct writer *w)
 /* The rows are deleted as soon as they are stored: the batch is retried. */
 static void fail_deleted(struct writer *w)
 {
-        w->error = PG_ERROR("40001", "its rows were deleted again and again");
+        w->error = PG_ERROR("40001", "another session deleted its rows repeatedly");
         writer_send_end(w, WRITER_ROLLBACK);
 }
 

@@ -292,7 +292,7 @@ void overflow_end(struct overflow *o)
 {
         o->ending = true;
         if (o->tally.in_flight > 0)
-                o->ops->evacuate(o->ctx, "the daemon ends", on_evacuated, o);
+                o->ops->evacuate(o->ctx, "the daemon is stopping", on_evacuated, o);
 }
 
 void overflow_stats(const struct overflow *o, struct stats *r)

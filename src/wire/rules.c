@@ -232,7 +232,7 @@ void rules_list_platforms(const struct rules *c, char ret[RULES_PLATFORMS_BYTES]
 static bool refuse_gone(const struct rules *c, struct reject *ret)
 {
         reject_set(ret, REJECT_NOT_PERMITTED, NULL,
-                   "there is no section [client %s] any more, and so nothing that it may write", c->name);
+                   "section [client %s] no longer exists, so its client may write nothing", c->name);
         return false;
 }
 

@@ -82,7 +82,7 @@ class CommandLine(unittest.TestCase):
             self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "ok     configuration\n", ""))
             for text, reason in (("[batch]\nrow = 1\n", f"{file}:2: unknown key batch.row"),
                                  ("[limits]\nidle_ms = soon\n", "limits.idle_ms"),
-                                 ("[database]\nurl = s3cr3t\n", "database.url is no valid libpq conninfo or URL"),
+                                 ("[database]\nurl = s3cr3t\n", "database.url is not a valid libpq conninfo or URL"),
                                  ("[database]\npassword_file = /nowhere\n", "/nowhere"),
                                  ("[listen]\nallow_groups = nobody-at-all\n", "nobody-at-all"),
                                  ("[listen]\ntls_cert = /no\ntls_key = /no\ntls_client_ca = /no\ntcp = 127.0.0.1:0\n", "tls_cert /no"),
@@ -115,7 +115,7 @@ class CommandLine(unittest.TestCase):
                 done = self.run_with("run", "--config", "/dev/null", "--set", f"listen.unix={folder}/s", "--set",
                                      "http.listen=", "--set", f"database.url={url}")
                 self.assertEqual(done.returncode, 1)
-                self.assertIn("database.url is no valid libpq conninfo or URL", done.stderr)
+                self.assertIn("database.url is not a valid libpq conninfo or URL", done.stderr)
                 self.assertNotIn("s3cr3t", done.stderr)
 
     def test_options_before_and_after_the_command(self):

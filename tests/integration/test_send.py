@@ -381,7 +381,7 @@ class AgainstAFake(SendCase):
         self.assert_totals(out, 4, 1, 1, 2)
 
     def test_not_a_daemon(self):
-        for reply, word in (("SSH-2.0-\x1b[31m", "this is not boris-ingestd: it says SSH-2.0-?[31m"),
+        for reply, word in (("SSH-2.0-\x1b[31m", "this is not boris-ingestd: it sent SSH-2.0-?[31m"),
                             ("[1]", "this is not boris-ingestd"), ("{}", "this is not boris-ingestd"),
                             ({"ack": 2, "stored": 2}, "acks a line that was not sent"),
                             ({"reject": 2}, "refuses a line that is not under way"),

@@ -271,7 +271,7 @@ static void test_workers_and_spool(void **state)
         assert_int_equal(load(&c, text, "daemon.workers=1", error), 0);
         config_deinit(&c);
         assert_int_not_equal(load(&c, text, "daemon.workers=2", error), 0);
-        assert_non_null(strstr(error, "spool.dir needs daemon.workers = 1"));
+        assert_non_null(strstr(error, "spool.dir requires daemon.workers = 1"));
         config_deinit(&c);
 }
 
