@@ -88,8 +88,8 @@ struct log_limit {
  * else 0. */
 uint64_t log_limit_pass(struct log_limit *l, uint64_t now_ms);
 
-/* Whether no thread asked the same of @text within the last minute: what several connections meet at once is logged
- * once. log_news_over forgets all texts. */
+/* True unless a thread asked about the same @text within the last minute: an error that several connections meet is
+ * logged once. log_news_over forgets all texts. */
 bool log_is_news(const char *text);
 void log_news_over(void);
 

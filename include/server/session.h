@@ -81,7 +81,7 @@ enum session_place {
 enum session_peer_kind {
         PEER_CLIENT,
         PEER_DENIED,    /* not in listen.allow_users/allow_groups: admit turns it away */
-        PEER_OURSELVES, /* the daemon's own client: it may write what those may for whom it sends */
+        PEER_OURSELVES, /* the daemon's own client: it may write what the senders of its lines may */
 };
 
 /* What the daemon has received from a client so far. */
@@ -181,7 +181,7 @@ void session_end_unfinished(struct session *s, bool wanted);
 /* The rules or the certificates have changed: asks admit_again if it is a client, and ends it if it is none any more. */
 void session_admit_again(struct session *s);
 
-/* What is known of its peer: see peers.h. To be deinitialised. */
+/* Identifies its peer (peers.h). The caller deinitialises *ret. */
 void session_peer(const struct session *s, struct peer *ret);
 
 /* Returns the descriptor of a session that is not read from, so that its end would go unnoticed; otherwise

@@ -11,7 +11,7 @@
 #include "spool/spool.h"
 #include "wire/line.h"
 
-/* When lines go to the spool, which is here, and when they go to the database again. */
+/* Decides when lines are spooled, and when they go to the database again; owns the spool. */
 
 /* The side of the stages. */
 struct overflow_ops {
@@ -22,15 +22,15 @@ struct overflow_ops {
         void (*evacuate)(void *ctx, const char *why, line_take_cb *cb, void *cb_ctx);
         /* Whether the stages have room for any line. */
         bool (*has_room)(void *ctx);
-        /* Whether the memory limit keeps all clients waiting, and will not for long. */
+        /* True if the memory limit pauses all clients, but not for long. */
         bool (*memory_full)(void *ctx);
         /* Whether anything waits for the database's answer; what gathers in a batch does not. */
         bool (*waits)(void *ctx);
         /* Whether all database connections are there. */
         bool (*connected)(void *ctx);
-        /* By which rules to judge a line that was received under the name @origin, see rules.h: a reference, NULL for none. */
+        /* Returns a reference to the rules for a line of @origin (rules.h); NULL for none. */
         struct rules *(*rules_of)(void *ctx, const char *origin);
-        /* Whether what became of replayed lines is on record: rejects are in their file. */
+        /* True if the rejects of all replayed lines are in the reject file. */
         bool (*on_record)(void *ctx);
 };
 
@@ -90,7 +90,7 @@ bool overflow_has_room(const struct overflow *o);
 /* Takes over a good line of a client. */
 void overflow_add_take(struct overflow *o, const struct line *line);
 
-/* Takes over a line that the stages gave up: adds it to the spool, or leaves it there. */
+/* Takes over a line that the stages gave up: adds it to the spool unless it came from there. */
 void overflow_keep_take(struct overflow *o, struct line *line);
 
 /* The database settled a line. */

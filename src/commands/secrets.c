@@ -71,8 +71,8 @@ static int read_all(const char *file, struct buf *out)
         return 0;
 }
 
-/* What is wrong must be told without a piece of it. What jsonb cannot hold is refused, also where it is to be encrypted: the
- * same credentials are good with and without a key. */
+/* Errors quote nothing of the credentials. Text that jsonb cannot hold is refused even if it is to be encrypted, so that the
+ * same credentials are valid with and without a key. */
 static int validate(struct slice text)
 {
         struct json_scratch scratch = {0};

@@ -101,7 +101,7 @@ void pg_conn_close(struct pg_conn *c, void (*cb)(struct pg_conn *))
                 finish_close(c);
 }
 
-/* --- whether it is any good --- */
+/* --- is the connection usable? --- */
 
 static void note_away(struct pg_conn *c)
 {
@@ -129,7 +129,7 @@ void pg_conn_served(struct pg_conn *c)
         c->gave_up = false;
 }
 
-/* --- losing and trying again --- */
+/* --- loss and reconnecting --- */
 
 static void on_pause_over(uv_timer_t *timer)
 {
@@ -337,7 +337,7 @@ void pg_conn_open(struct pg_conn *c, uv_loop_t *loop, const char *url, const cha
         start_attempt(c);
 }
 
-/* --- looking whether the database fits --- */
+/* --- checking whether the database fits --- */
 
 /* Takes over @res, the result of a check. Returns true if the database fits; else the connection is lost. */
 static bool judge_look_take(struct pg_conn *c, PGresult *res)

@@ -87,7 +87,7 @@ struct rules *clients_rules_of(const struct clients *c, const char *origin)
 
 /* --- sections that nobody matches --- */
 
-/* Whether earlier sections take all peers of section @i. Members of a group are not looked up. */
+/* True if earlier sections name all peers of section @i. Members of groups are not looked up. */
 static bool is_hidden(const struct clients *c, size_t i)
 {
         const struct peers *p = &c->peers[i];

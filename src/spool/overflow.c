@@ -85,7 +85,7 @@ static void on_evacuated(void *ctx, struct line *line)
         overflow_keep_take(ctx, line);
 }
 
-/* All goes into the spool, or stays there. */
+/* Every line in the stages goes to the spool, or stays there. */
 static void spool_all(struct overflow *o, const char *why)
 {
         enter(o, OVERFLOW_SPOOLING);
