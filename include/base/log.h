@@ -56,7 +56,7 @@ void log_init(enum log_level level, enum log_format format);
 void log_init_at(enum log_level level, enum log_format format, const char *journal_socket);
 /* Changes only the level; thread-safe. */
 void log_set_level(enum log_level level);
-/* The journal's SYSLOG_IDENTIFIER, "boris-ingestd" unless told. Borrows @name. */
+/* The journal's SYSLOG_IDENTIFIER, "boris-ingestd" by default. Borrows @name. */
 void log_set_identifier(const char *name);
 void log_start(void);
 /* Writes all queued events; gives up after one second if nobody reads standard error. Call it before the

@@ -93,9 +93,9 @@ extern const char ad_object_names_sql[];
 
 /* What an upsert of ad objects needs to know first. Parameters as above, then $7 text[] the types that the
  * objects are to have and $8 text[] the external ids of their parents (NULL: none). One row a key, in their
- * order: the key's number, how many accounts match, the account's id (all zeros where not exactly one); the
- * object's id and type (text), NULL where it is new; how many children it has, 0 where its type stays; its
- * parent so far, and the new parent with its type; NULL without one. */
+ * order: the key's number, how many accounts match, the account's id (all zeros unless exactly one matches); the
+ * object's id and type (text), NULL if it is new; the number of its children, 0 if its type stays; its stored
+ * parent, and the new parent with its type, NULL if there is none. */
 extern const char ad_object_resolve_sql[];
 
 /* Inserts objects, or updates those that differ, by (account, external id). Parameters: $1 uuid[] ids for

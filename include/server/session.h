@@ -26,10 +26,10 @@ struct transport;
 struct peer;
 
 struct session_ops {
-        /* A client has connected, and shown its certificate where it uses TLS: NULL, and s->client is set, or the word that
-         * it is turned away with ("too_many_connections"). */
+        /* A client has connected and, with TLS, shown its certificate. Sets s->client and returns NULL; or returns the code
+         * with which the client is turned away ("too_many_connections"). */
         const char *(*admit)(void *ctx, struct session *s);
-        /* The rules have changed: sets s->client. NULL, or the word that the session is to end with. */
+        /* The rules have changed. Sets s->client and returns NULL; or returns the code with which the session must end. */
         const char *(*admit_again)(void *ctx, struct session *s);
         /* A session has ended: closed, and all its lines settled. */
         void (*on_gone)(void *ctx);

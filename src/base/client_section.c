@@ -47,7 +47,7 @@ bool client_section_is(const char *section)
                (section[len] == '\0' || isspace((unsigned char)section[len]));
 }
 
-/* NULL where it is none. */
+/* Returns the name in "client NAME"; NULL if it is not valid. */
 static const char *name_of(const char *section)
 {
         const char *name = section + strlen(prefix);

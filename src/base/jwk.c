@@ -118,7 +118,7 @@ static const char *read_key(struct slice text, struct json_scratch *scratch, str
 
 /* --- a set --- */
 
-/* Where there is room: at once, so that no copy of a key is left behind. */
+/* Writes the key directly into the set's array, so that no copy of it remains elsewhere. */
 static const char *add_key(struct jwk_set *s, struct slice text, struct json_scratch *scratch)
 {
         struct jwk *key = &s->items[s->len];

@@ -91,7 +91,7 @@ static void draw_bar(struct delivery *d)
         d->drawn = true;
 }
 
-/* --- what the client tells --- */
+/* --- callbacks of the client --- */
 
 /* Drops what belongs to lines before the first one to be sent, of the bytes behind @at. */
 static void skip_lines(struct delivery *d, struct buf *out, size_t at)

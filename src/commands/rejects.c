@@ -42,7 +42,7 @@ static void note_sender(struct senders *s, const char *name)
         s->len++;
 }
 
-/* Looks at all entries. Returns 0, or FAILED after reporting the error. */
+/* Reads all entries. Returns 0, or FAILED after reporting the error. */
 static int find_senders(struct replay *r, const char *path)
 {
         struct reject_entry entry;

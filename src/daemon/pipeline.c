@@ -38,7 +38,7 @@ enum {
         DISTRUST_MS = 60 * 1000,
 };
 
-/* --- lines among which a bad one is looked for --- */
+/* --- lines that are searched for a bad one --- */
 
 static void mark_doubtful_line(struct line *line)
 {

@@ -10,7 +10,7 @@
 /* Takes over a line and sends it into the stages. */
 void pipeline_route_take(struct pipeline *p, struct line *line);
 
-/* The line is no more among those in which a bad one is looked for, or which are retried from time to time. */
+/* The line has left the lines that are searched for a bad one, or that are retried from time to time. */
 void pipeline_unmark(struct pipeline *p, struct line *line);
 
 /* Whether the memory limit keeps all clients waiting, and will not for long. */

@@ -35,7 +35,7 @@
 enum {
         PAUSE_MIN_MS = 100,
         PAUSE_MAX_MS = 10000,
-        YIELD_FAILURES = 8,    /* after so many the pause is the longest */
+        YIELD_FAILURES = 8,    /* a yielded connection waits as after this many failures: the longest pause */
         PAUSE_UNFIT_MS = 1000, /* short: an operator may be fixing it */
         ANSWER_MS = 30000,     /* how long a command in flight may neither read nor write */
 };
@@ -165,7 +165,7 @@ static void close_and_pause(struct pg_conn *c, const char *why)
                 c->ops->on_lost(c->ctx);
 }
 
-/* @sqlstate: NULL where it is no error of the server's. Several connections that are lost for one reason are logged once. */
+/* @sqlstate: NULL if the server reported no error. Several connections that are lost for one reason are logged once. */
 static void lose(struct pg_conn *c, const char *why, const char *sqlstate)
 {
         if (log_is_news(why))

@@ -7,7 +7,7 @@
 #include "pg/pg_params.h"
 #include "spending/writer_internal.h"
 
-/* How often rows that were neither inserted nor found are merged: where a trigger may drop them, and where none does. */
+/* How often rows that were neither inserted nor found are merged: if a trigger may drop them, and if there is none. */
 enum { DROPPED_MERGES = 3, DELETED_MERGES = 100 };
 
 void writer_query_arrays(struct writer *w, const char *sql, int arrays_len)

@@ -123,7 +123,7 @@ static bool may_drain(void *ctx)
         return o->ops->has_room(o->ctx);
 }
 
-/* A replayed line may be rejected: the reject file is the only place that tells. */
+/* A replayed line may be rejected, and only the reject file records that. */
 static bool may_erase(void *ctx)
 {
         const struct overflow *o = ctx;
