@@ -175,7 +175,7 @@ static int lock_unix(struct listener *l, const char *path, char ret_error[LISTEN
                         close(fd);
                         if (error == EWOULDBLOCK)
                                 return fail(ret_error, ERR_EXISTS,
-                                            "listen.unix %s: another daemon uses it: %s is locked", path,
+                                            "listen.unix %s: another daemon has it: %s is locked", path,
                                             lock);
                         return fail(ret_error, ERR_IO, "listen.unix %s: cannot lock %s: %s", path, lock,
                                     strerror(error));

@@ -302,7 +302,7 @@ class Rules(Clients):
         config.write_text("[client nobody]\n" + self.section("unknown", "user:no-such-user") + self.section("sync") +
                           self.section("again") + self.section("tls", "certificate:a.example"))
         done = run_ingestd(self.db, "check", "--config-only", "--config", str(config), "--set", "listen.unix=/tmp/never")
-        for name, why in (("nobody", "it names nobody"), ("unknown", "does not know"), ("again", "earlier sections"),
+        for name, why in (("nobody", "it has no peer"), ("unknown", "does not know"), ("again", "earlier sections"),
                           ("tls", "without TLS")):
             self.assertRegex(done.stdout, rf"no client can match \[client {name}\]: .*{why}")
         self.assertNotIn("[client sync]", done.stdout)

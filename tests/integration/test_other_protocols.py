@@ -184,7 +184,7 @@ class PlainTextToTls(TestCase):
         done = run_ingestd(None, "send", "-", "--tcp", f"127.0.0.1:{self.port}", "--config", "/dev/null",
                            stdin=(LINE * 10).decode())
         self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1), done.stderr)
-        self.assertIn("the port is for TLS", done.stderr)
+        self.assertIn("the port requires TLS", done.stderr)
 
 
 if __name__ == "__main__":

@@ -207,7 +207,7 @@ class RejectFile(TestCase):
 
     def test_lines_of_unknown_objects_need_a_reject_file(self):
         done = run_ingestd(self.db, "check", "--config", "/dev/null", "--config-only", "--set", "rejects.replay_unknown=on")
-        self.assertIn("rejects.replay_unknown needs rejects.file", done.stderr)
+        self.assertIn("rejects.replay_unknown requires rejects.file", done.stderr)
 
 
 if __name__ == "__main__":

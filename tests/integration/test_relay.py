@@ -214,7 +214,7 @@ class Rejecting(RelayCase):
         last = self.publish(record(amountCents=1.5), record())
         for answer in ('{"stream":"REJECTS","seq":0,"duplicate":true}', '{"stream":"REJECTS","seq":7,"duplicate":true}'):
             client.publish(client.next(60).reply, answer)
-            wait_until(lambda: "acks it as a duplicate of what it has not stored yet" in relay.log(), "a warning")
+            wait_until(lambda: "acked it as a duplicate of a message that is not stored yet" in relay.log(), "a warning")
             if '"seq":0' in answer:
                 time.sleep(0.5)
                 self.assertEqual(self.db.value("SELECT max(sequence) FROM boris_ingestd_relay"), "0")
