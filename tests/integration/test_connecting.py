@@ -70,7 +70,7 @@ class Connecting(TestCase):
         done = run_ingestd('"postgresql://127.0.0.1/x"', "check", "--config", "/dev/null", "--config-only")
         self.assertIn("must not be in quotes", done.stdout)
 
-    def test_a_table_that_is_missing_is_no_lost_connection(self):
+    def test_a_missing_table_is_not_a_lost_connection(self):
         d = self.daemon()
         self.assertEqual(d.send(record()).counts()[1], 1)
         self.db.execute("ALTER TABLE ad_objects RENAME TO away")

@@ -236,7 +236,7 @@ class Rotation(Credentials):
         for one in made:
             self.assert_shows(self.one_new, one)
         before = [self.stored(one) for one in made]
-        self.assertIn("6 were under it already", self.run_with(self.two, "connection", "reencrypt").stdout)
+        self.assertIn("6 already under it", self.run_with(self.two, "connection", "reencrypt").stdout)
         self.assertEqual([self.stored(one) for one in made], before)
         self.assertEqual(self.run_with(None, "connection", "reencrypt").returncode, 1)
 

@@ -240,7 +240,7 @@ class Rejecting(RelayCase):
 
 
 class Faults(RelayCase):
-    def test_stream_that_was_made_anew(self):
+    def test_stream_that_was_created_again(self):
         """Its sequence begins at 1 again, below the position; its messages are relayed nevertheless."""
         self.db.add_account()
         relay = self.relay()
