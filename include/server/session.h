@@ -108,7 +108,7 @@ struct session {
         struct hello hello;           /* what the client calls itself, made visible; "" for nothing */
         enum session_state state;
         enum session_place place;
-        struct rules *client; /* what it may write, by the rules of now; NULL: there are none */
+        struct rules *client; /* what it may write, by the current rules; NULL: there are none */
         uint64_t source;      /* number that identifies the remote host; 0: this machine */
         enum session_heard heard;
         const char *refused; /* the code with which it is turned away, or NULL */

@@ -65,8 +65,8 @@ struct overflow {
         uint64_t replayed_bytes; /* replayed since the diversion began */
 };
 
-/* Opens the spool; without one every line goes to the database. 0, or a code of enum err once the log was told why; to be
- * closed in either case. */
+/* Opens the spool; without one every line goes to the database. Returns 0, or a code of enum err after logging the reason;
+ * the caller closes @o in either case. */
 int overflow_open(struct overflow *o, uv_loop_t *loop, const struct overflow_config *config,
                   struct memory *memory, const struct overflow_ops *ops, void *ctx);
 

@@ -37,7 +37,7 @@ static int store_label(struct db *db, const struct uuid *id, const char *label)
         return err ? command_fail_db(db, "cannot store the label") : DONE;
 }
 
-/* Stores both or nothing. No @credentials, no @label: they stay as they are. */
+/* Stores both or nothing. Empty @credentials, or a NULL @label, leave the stored ones unchanged. */
 static int update(struct db *db, const struct uuid *id, struct slice credentials, const char *label)
 {
         int status = DONE;
@@ -204,7 +204,7 @@ static int rotate_row(struct rotation *r, const struct platform_connection_secre
         return status;
 }
 
-/* One transaction: killed anywhere, it has changed nothing. Other sessions that change credentials wait for its end. */
+/* One transaction: if the process is killed, nothing has changed. Other sessions that change credentials wait for its end. */
 static int rotate_all(struct rotation *r)
 {
         struct platform_connection_secrets secrets = {0};
