@@ -60,7 +60,7 @@ class CommandLine(unittest.TestCase):
                     (["http.listen=nowhere.invalid:1"], "http.listen nowhere.invalid:1: "),
                     ([f"rejects.file={folder}/no/file"], f"rejects.file {folder}/no/file: No such file or directory: "
                                                          f"create the directory {folder}/no"),
-                    ([f"rejects.file={folder}"], f"rejects.file {folder}: is a folder"),
+                    ([f"rejects.file={folder}"], f"rejects.file {folder}: is a directory"),
                     ([f"spool.dir={__file__}"], f"spool.dir {__file__}: is not a directory"),
                     ([f"spool.dir={folder}/no/spool"], f"create the directory {folder}/no")):
                 options = [word for setting in settings for word in ("--set", setting)]

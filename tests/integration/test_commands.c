@@ -321,7 +321,7 @@ static void test_connection_refused(void **state)
                 {"{\"s3cr3t\":1,\"s3cr3t\":2}", "not valid JSON"},
                 {"[\"s3cr3t\"]", "must be a JSON object"},
                 {"\"s3cr3t\"", "must be a JSON object"},
-                {"{\"s3cr3t\":\"\\u0000\"}", "the credentials hold what PostgreSQL's jsonb cannot"},
+                {"{\"s3cr3t\":\"\\u0000\"}", "PostgreSQL's jsonb cannot store the credentials"},
         };
         char *big = malloc((1 << 20) + 3);
 
