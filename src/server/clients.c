@@ -15,6 +15,7 @@ int clients_read(struct clients *c, const struct config *config, char ret_error[
         *c = (struct clients){0};
         if (config->clients_len == 0)
                 return 0;
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
         c->items = calloc(config->clients_len, sizeof(*c->items));
         c->peers = calloc(config->clients_len, sizeof(*c->peers));
         if (!c->items || !c->peers)

@@ -14,8 +14,8 @@
 #include "wire/fields.h"
 
 enum {
-#define X(name) 1 << PLATFORM_##name |
-        PLATFORMS_ALL = PLATFORM_MAP(X) 0,
+#define X(name) +(1 << PLATFORM_##name)
+        PLATFORMS_ALL = 0 PLATFORM_MAP(X),
 #undef X
         BURST_MS = 100, /* a client that was silent may send this much time's lines in one burst */
         CHUNKS_PER_S = 100,
