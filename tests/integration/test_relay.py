@@ -497,7 +497,7 @@ class Telling(RelayCase):
                              ({"retention": "workqueue"}, "retention must be limits"),
                              ({"storage": "memory"}, "it is kept in memory: use file storage"),
                              ({"max_msgs_per_subject": 5}, "max_msgs_per_subject removes older messages"),
-                             ({"max_consumers": 15}, "max_consumers 15: the relay has 2 for each partition"),
+                             ({"max_consumers": 15}, "max_consumers 15: the relay uses 2 per partition"),
                              ({"max_msg_size": 20 << 20}, "max_msg_size 20971520 is above relay.window_bytes")):
             with self.subTest(config):
                 self.delete_streams()
