@@ -1,4 +1,4 @@
-# Writes OUTPUT, a C file that holds every file of FILES as bytes, in their order, in an array NAME of which HEADER tells.
+# Writes OUTPUT, a C file that holds every file of FILES as bytes, in their order, in the array NAME that HEADER declares.
 set(arrays "")
 set(entries "")
 set(n 0)

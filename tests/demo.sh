@@ -5,6 +5,9 @@
 # demo.sh --nats: the same day goes through a stream of NATS JetStream and boris-ingestd-relay, past kill -9.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+case ${1:-} in
+-h | --help) exec sed -n '/^set /q; s/^# \{0,1\}//; 2,$p' tests/demo.sh ;;
+esac
 
 step() {
         printf '\n\033[1m%s\033[0m\n' "$*"

@@ -12,6 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=all
 case ${1:-} in
+-h | --help) exec sed -n '/^set /q; s/^# \{0,1\}//; 2,$p' "tests/run.sh" ;;
 quick) mode=quick && shift ;;
 -k) mode=named name=${2:?run.sh -k needs the name of a test, or a part of it} && shift 2 ;;
 esac

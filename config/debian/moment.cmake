@@ -1,11 +1,12 @@
-# cpack reads this: the moment that stands at every file is the changelog's, so that the same build makes the same package.
+# cpack reads this: every file gets the changelog's time, so that the same build makes the same package.
 if(NOT DEFINED ENV{SOURCE_DATE_EPOCH})
   execute_process(COMMAND dpkg-parsechangelog -l ${CMAKE_CURRENT_LIST_DIR}/changelog -S Timestamp
                   OUTPUT_VARIABLE moment OUTPUT_STRIP_TRAILING_WHITESPACE)
   set(ENV{SOURCE_DATE_EPOCH} ${moment})
 endif()
 
-# The package lies in /usr and reads /etc: a build for another prefix is made again for this one. The TypeScript package has no paths.
+# The package installs into /usr and reads /etc: a build for another prefix is configured again for it. The TypeScript package has
+# no paths.
 # An archive of the sources has no projects at all.
 set(built "")
 set(component client-node)

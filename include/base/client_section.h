@@ -35,15 +35,16 @@ struct client_section {
 /* Whether a section's name, as in "[client meta-sync]", begins with the word client. */
 bool client_section_is(const char *section);
 
-/* The section "client NAME" begins at @where; it must do so once. 0, or ERR_CONFIG with one line in @ret_error. */
+/* Begins the section "client NAME", found at @where. Returns 0, or ERR_CONFIG with one line in @ret_error, also if the
+ * section appears twice. */
 int client_section_begin(struct config *config, const char *where, const char *section,
                          char ret_error[CONFIG_ERROR_BYTES]);
 
-/* Sets key = value of the section "client NAME", which was begun. Returns as client_section_begin does. */
+/* Sets key = value in the section "client NAME" that client_section_begin began; returns like it. */
 int client_section_set(struct config *config, const char *where, const char *section, const char *key,
                        const char *value, char ret_error[CONFIG_ERROR_BYTES]);
 
-/* Whether both say the same. */
+/* True if both have the same sections with the same contents. */
 bool client_sections_equal(const struct config *a, const struct config *b);
 
 /* Takes the next word of a list off the front of *text: its length, 0 at the end; *ret_word points into the text. */

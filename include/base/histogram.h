@@ -27,7 +27,7 @@ void histogram_add(struct histogram *h, uint64_t us, uint64_t times);
 
 void histogram_merge(struct histogram *h, const struct histogram *other);
 
-/* What was added to @h since it was equal to @before. */
+/* Returns what @h counted since @before, an earlier copy of it. */
 struct histogram histogram_since(const struct histogram *h, const struct histogram *before);
 
 /* Returns the @q quantile (0..1) in seconds, interpolated within its bucket and never above the last bound;

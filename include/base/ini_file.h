@@ -22,7 +22,10 @@ struct ini_file_ops {
 int ini_file_read(const char *path, bool optional, const struct ini_file_ops *ops, void *ctx,
                   char ret_error[INI_FILE_ERROR_BYTES]);
 
-/* Writes one line to @ret_error, harmless to a terminal, whatever a path holds. Returns ERR_CONFIG. */
+/* Whether @key may be quoted in an error: a URL at the wrong place, which may hold a password, is not a name. */
+bool ini_file_is_name(const char *key);
+
+/* Writes one line to @ret_error, made visible (visible.h), since a path may hold anything. Returns ERR_CONFIG. */
 int ini_file_fail(char ret_error[INI_FILE_ERROR_BYTES], const char *fmt, ...)
         __attribute__((format(printf, 2, 3)));
 

@@ -56,7 +56,7 @@ void log_init(enum log_level level, enum log_format format);
 void log_init_at(enum log_level level, enum log_format format, const char *journal_socket);
 /* Changes only the level; thread-safe. */
 void log_set_level(enum log_level level);
-/* The journal's SYSLOG_IDENTIFIER, "boris-ingestd" unless told. Borrows @name. */
+/* The journal's SYSLOG_IDENTIFIER, "boris-ingestd" by default. Borrows @name. */
 void log_set_identifier(const char *name);
 void log_start(void);
 /* Writes all queued events; gives up after one second if nobody reads standard error. Call it before the
@@ -88,8 +88,8 @@ struct log_limit {
  * else 0. */
 uint64_t log_limit_pass(struct log_limit *l, uint64_t now_ms);
 
-/* Whether no thread asked the same of @text within the last minute: what several connections meet at once is logged
- * once. log_news_over forgets all texts. */
+/* True unless a thread asked about the same @text within the last minute: an error that several connections meet is
+ * logged once. log_news_over forgets all texts. */
 bool log_is_news(const char *text);
 void log_news_over(void);
 

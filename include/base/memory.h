@@ -43,7 +43,7 @@ static inline void memory_add(struct memory *m, size_t bytes)
 
 void memory_sub(struct memory *m, size_t bytes);
 
-/* As their namesakes of libc, but they never return NULL: a process without memory aborts. */
+/* As in libc, but they never return NULL: a process without memory aborts. */
 void *must_malloc(size_t bytes);
 void *must_calloc(size_t len, size_t item_bytes);
 void *must_realloc(void *memory, size_t bytes);

@@ -9,7 +9,7 @@ enum { ARGUMENTS_OVERRIDES_MAX = 64 };
 /* Options of single commands: name, the word for the value (NULL for a flag), help. */
 #define OPTION_MAP(X)                                                                                        \
         X(ID, "id", "UUID", "create the connection with this id")                                            \
-        X(FILE, "file", "FILE", "read FILE")                                                                 \
+        X(FILE, "file", "FILE", "read this file")                                                            \
         X(LABEL, "label", "TEXT", "a name for people, up to 80 characters; an empty one removes it")         \
         X(TO_TERMINAL, "to-terminal", NULL, "print even if standard output is a terminal")                   \
         X(YES, "yes", NULL, "do not ask")                                                                    \
@@ -18,23 +18,23 @@ enum { ARGUMENTS_OVERRIDES_MAX = 64 };
         X(ACCOUNT, "account", "ID", "the ad account, by its external id")                                    \
         X(CODE, "code", "CODE", "entries with this reject code")                                             \
         X(FIELD, "field", "NAME", "entries about this field")                                                \
-        X(PLATFORM, "platform", "PLATFORM", "META, GOOGLE_ADS or TIKTOK; if several platforms have the id")  \
-        X(CONNECTION, "connection", "UUID", "if several platform connections reach the account")             \
+        X(PLATFORM, "platform", "PLATFORM", "META, GOOGLE_ADS or TIKTOK, if several platforms have the id")  \
+        X(CONNECTION, "connection", "UUID", "the platform connection, if several reach the account")         \
         X(OBJECT, "object", "ID", "one ad object and everything below it, by its external id")               \
         X(FROM, "from", "WHEN",                                                                              \
-          "a date (2026-11-01; of the account's time zone, of UTC for rejects) or an RFC 3339 time")         \
-        X(TO, "to", "WHEN", "the same; excluded")                                                            \
+          "a date (2026-11-01) in the account's time zone (rejects: in UTC), or an RFC 3339 time")           \
+        X(TO, "to", "WHEN", "like --from; excluded")                                                         \
         X(BUCKET, "bucket", "STEP", "1h, 1d, 1w, 1mon or a multiple")                                        \
         X(BY, "by", "WORD", "account, platform, campaign or object")                                         \
         X(LATEST, "latest", NULL, "print the latest record of each object and period instead")               \
         X(EXPLAIN, "explain", NULL, "print each stored row of an object, and why it counts or not")          \
-        X(FORMAT, "format", "WORD", "table, csv or json; check and spool status: table or json")             \
+        X(FORMAT, "format", "WORD", "table, json or csv (check and spool status: not csv)")                  \
         X(SOCKET, "socket", "PATH", "the daemon's Unix socket (default: listen.unix)")                       \
         X(TCP, "tcp", "HOST:PORT", "the daemon's TCP address; without TLS")                                  \
         X(RETRY, "retry", "TIME",                                                                            \
           "give up after TIME (90, 30s, 1h) without progress (default: 60s); if set, also retry the first "  \
           "connection")                                                                                      \
-        X(FROM_LINE, "from-line", "N", "begin with line N, where an earlier send ended")                     \
+        X(FROM_LINE, "from-line", "N", "begin with line N, at which an earlier send stopped")                \
         X(JSON, "json", NULL, "print JSON")                                                                  \
         X(AGAINST_DATABASE, "against-database", NULL,                                                        \
           "say what would be stored, duplicate or rejected; nothing is written")                             \

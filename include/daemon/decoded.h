@@ -27,7 +27,7 @@ struct field_reader decoded_reader(size_t max_line_bytes);
 bool decoded_read(struct field_reader *reader, const struct line *line, struct decoded *ret,
                   struct reject *ret_reject);
 
-/* Whether its sender may write what the record's own words name; where not, *ret_reject says so. Of spending the resolver asks
+/* True if the sender may write what the record names; if not, fills *ret_reject. For spending the resolver asks
  * the same, once for many lines. */
 bool decoded_permitted(const struct decoded *d, struct reject *ret_reject);
 

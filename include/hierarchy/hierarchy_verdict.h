@@ -16,7 +16,7 @@ struct hierarchy_answer {
         int64_t accounts; /* number of matching accounts; all else is unset unless this is 1 */
         struct uuid account_id;
         struct hierarchy_known object;
-        bool differs;                  /* from the record, the parent apart */
+        bool differs;                  /* from the record, not counting the parent */
         int64_t children;              /* 0 if its type stays */
         struct uuid old_parent_id;     /* all zeros: none */
         struct hierarchy_known parent; /* unset if hierarchy_asks_for_parent is false */

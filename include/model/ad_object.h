@@ -95,12 +95,12 @@ extern const char ad_object_lookup_prepare_sql[];
  * from 1 (int4), platform (text), connection (uuid), external ids of account and object (text). */
 extern const char ad_object_names_sql[];
 
-/* What an upsert of ad objects needs to know first. Parameters as for ad_object_lookup_sql, then what the objects are to
- * have: $7 text[] types, $8 text[] the external ids of their parents (NULL: none), $9 text[] names, $10 text[] statuses,
- * $11 jsonb[] platform data; and $12 int4[] numbers of the keys. One row a key, in any order: its number, how many accounts match, the account's id
- * (all zeros where not exactly one); the object's id and type (text), NULL where it is new; how many children it has, 0
- * where its type stays; its parent so far, and the new parent with its type, NULL without one; whether anything of
- * $6, $7, $9 to $11 differs from the object, NULL where it is new. */
+/* What an upsert of ad objects needs to know first. Parameters as for ad_object_lookup_sql, then what the objects
+ * are to have: $7 text[] types, $8 text[] the external ids of their parents (NULL: none), $9 text[] names, $10 text[]
+ * statuses, $11 jsonb[] platform data; and $12 int4[] numbers of the keys. One row a key, in any order: its number; how
+ * many accounts match; the account's id (all zeros unless exactly one matches); the object's id and type (text), NULL
+ * if it is new; the number of its children, 0 if its type stays; its stored parent; the new parent and its type, NULL
+ * if there is none; whether anything of $6, $7, $9 to $11 differs from the object, NULL if it is new. */
 extern const char ad_object_resolve_sql[];
 
 /* Inserts objects, or updates those that differ, by (account, external id). Parameters: $1 uuid[] ids for

@@ -29,9 +29,9 @@ struct db {
  * report DB_BAD_URL instead. */
 bool db_url_valid(const char *url);
 
-#define DB_BAD_URL                                                                                           \
-        "database.url is no valid libpq conninfo or URL: in a URL, special characters of a value must be "   \
-        "percent-encoded ('@' as %40), and no quotes may stand around it"
+#define DB_BAD_URL                                                                                            \
+        "database.url is not a valid libpq conninfo or URL: in a URL, special characters of a value must be " \
+        "percent-encoded ('@' as %40), and it must not be in quotes"
 
 /* The end of a probe (ad_object_probe_sql, ad_account_probe_sql), after the statement for one candidate: a
  * failed candidate is followed by the next one; if all fail, so does the probe, with the last failure.

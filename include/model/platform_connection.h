@@ -52,10 +52,10 @@ int platform_connection_list(struct db *db, struct platform_connection_summary *
 /* A random id, for a row whose credentials are bound to it. */
 int platform_connection_new_id(struct db *db, struct uuid *ret);
 
-/* ERR_NOT_FOUND, or ERR_INVALID where the credentials are no JSON that jsonb can hold. */
+/* Returns ERR_NOT_FOUND if there is no such connection, ERR_INVALID if the credentials are not JSON that jsonb can hold. */
 int platform_connection_update(struct db *db, const struct uuid *id, struct slice credentials);
 
-/* A row's credentials as jsonb prints them: to be wiped. */
+/* A row's credentials as jsonb prints them; the holder must wipe them. */
 struct platform_connection_secret {
         struct uuid id;
         struct slice credentials; /* writable */
@@ -67,25 +67,25 @@ struct platform_connection_secrets {
         struct pg_result *result; /* which holds them */
 };
 
-/* Those of connection @id, or of all (NULL), oldest first; with @lock nobody else changes them before the transaction ends. On
- * success *ret is to be freed with platform_connection_secrets_wipe. */
+/* Reads the credentials of connection @id, or of all (NULL), oldest first. With @lock, other sessions cannot change them
+ * before the transaction ends. On success the caller frees *ret with platform_connection_secrets_wipe. */
 int platform_connection_secrets(struct db *db, const struct uuid *id, bool lock,
                                 struct platform_connection_secrets *ret);
 void platform_connection_secrets_wipe(struct platform_connection_secrets *s);
 
-/* How a row's credentials are kept. */
+/* How a row's credentials are stored: plain or encrypted. */
 struct platform_connection_keeping {
         struct uuid id;
-        char *header; /* the protected header of the JWE; NULL where they are plain */
+        char *header; /* the protected header of the JWE; NULL if they are plain */
 };
 
 struct platform_connection_keepings {
-        bool permitted; /* this role may look; else there are no rows */
+        bool permitted; /* this role may read the column; if not, there are no rows */
         struct platform_connection_keeping *rows;
         size_t len;
 };
 
-/* Reads no plain credentials. On success *ret is to be freed. */
+/* Reads how all rows are stored, but no plain credentials. On success the caller frees *ret. */
 int platform_connection_keepings(struct db *db, struct platform_connection_keepings *ret);
 void platform_connection_keepings_deinit(struct platform_connection_keepings *k);
 

@@ -30,7 +30,7 @@ enum session_outcome {
  * the caller frees it with PQfinish. Blocks for a bounded time. */
 enum session_outcome session_connect(const char *const *keywords, const char *const *values, void **ret_pg);
 
-/* The same, where the url, the value of "dbname", names several hosts: @last, which served last, is tried first, so that a dead
+/* The same, where the url, the value of "dbname", names several hosts: @last, the host of the previous connection, is tried first, so that a dead
  * host before it does not cost its timeout each time. *last becomes the one that it is connected to. */
 enum session_outcome session_connect_again(const char *const *keywords, const char *const *values,
                                            struct session_host *last, void **ret_pg);

@@ -19,8 +19,8 @@ extern const char spending_copy_sql[];
 /* The COPY alone, for benchmarks. */
 extern const char spending_bare_copy_sql[];
 
-/* Of a function with an argument out of range, which nothing here calls. An error that a procedure raises could have a code
- * of its own, but it takes the server five times as long to look. */
+/* The SQLSTATE of a function that got an argument out of range; no other statement here can raise it. A procedure could
+ * raise a code of our own, but would take five times as long. */
 #define SPENDING_ROW_TRIGGERS "2201G"
 
 /* To be run once in each session before spending_copy_sql. */

@@ -16,7 +16,7 @@
 
 enum {
         PACE_COMMIT_MS = 50,
-        /* A target is not smaller, unless a limit is: where commits themselves are slow, small batches would store little. */
+        /* Lower bound of a target, unless a limit is lower: if commits themselves are slow, small batches would store little. */
         PACE_ROWS_MIN = 2000,
         PACE_BYTES_MIN = 1024 * 1024,
 };

@@ -86,7 +86,8 @@ struct pg_conn {
 void pg_conn_open(struct pg_conn *c, uv_loop_t *loop, const char *url, const char *name,
                   const struct pg_conn_ops *ops, void *ctx);
 
-/* Cancels nothing on the server; no callback comes after it but @cb, which may be NULL: then @c may be freed. */
+/* Closes the connection without cancelling its command on the server. The only callback afterwards is @cb (may be NULL);
+ * then @c may be freed. */
 void pg_conn_close(struct pg_conn *c, void (*cb)(struct pg_conn *));
 
 /* Drops the connection because of the failed command @what, as if the server had closed it: on_lost follows,
@@ -97,10 +98,10 @@ void pg_conn_give_up(struct pg_conn *c, const char *what, const struct pg_error 
  * Does nothing if there is no connection. */
 void pg_conn_drop(struct pg_conn *c, const char *why);
 
-/* The same for a connection that another one is to have: the next attempt comes late. */
+/* The same, to leave the server's place to another connection: the next attempt is delayed. */
 void pg_conn_yield(struct pg_conn *c, const char *why);
 
-/* Makes the next attempt now, if one is waited for. */
+/* Makes the next attempt to connect now, if one is scheduled. */
 void pg_conn_hurry(struct pg_conn *c);
 
 /* Call this when work succeeded on the connection: pauses are short again. Needed after pg_conn_give_up

@@ -7,7 +7,7 @@
 #include "base/config.h"
 #include "wire/rules.h"
 
-/* The clients of all sections [client NAME], in their order, and who they are. */
+/* The clients of all sections [client NAME], in the order of the file, and the peers that belong to each. */
 
 struct peer;
 struct peers;
@@ -18,25 +18,27 @@ struct clients {
         size_t len;          /* 0: everybody may write everything */
 };
 
-/* Reads the sections of @config. 0, or ERR_CONFIG with one line in @ret_error; to be deinitialised in either case. */
+/* Reads the sections of @config. Returns 0, or ERR_CONFIG with one line in @ret_error; the caller deinitialises @c in
+ * either case. */
 int clients_read(struct clients *c, const struct config *config, char ret_error[CONFIG_ERROR_BYTES]);
 
-/* Its clients are retired: what lines still hold of them is not remembered. */
+/* Retires the clients: lines in flight still refer to their rules, but the caches keep nothing for them. */
 void clients_deinit(struct clients *c);
 
-/* The first one whose section names the peer; NULL where none does. */
+/* Returns the first client whose section names the peer; NULL if there is none. */
 struct rules *clients_match(const struct clients *c, const struct peer *peer);
 
 /* The section of this name; NULL if there is no such section. */
 struct rules *clients_find(const struct clients *c, const char *name);
 
-/* Those of a line's origin (rules.h): of a name without a section nothing is permitted. One reference. */
+/* Returns a reference to the rules for a line's origin (rules.h). A name without a section gets rules that permit nothing. */
 struct rules *clients_rules_of(const struct clients *c, const char *origin);
 
-/* Why no client can match section number @i, in words that follow "no client can match [client NAME]: "; NULL where one can. */
+/* Returns why no client can match section number @i, as text to follow "no client can match [client NAME]: "; NULL if one
+ * can. */
 const char *clients_unmatched(const struct clients *c, size_t i, const struct config *config);
 
-/* Logs these. Such a section is no error: a configuration may be for several machines. */
+/* Logs each section that no client can match. That is not an error: several machines may share one configuration. */
 void clients_warn_unmatched(const struct config *config);
 
 #endif

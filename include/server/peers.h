@@ -17,11 +17,11 @@ struct peer {
         uid_t user;
         gid_t *groups; /* the peer's own and its supplementary ones, when it connected */
         size_t groups_len;
-        char *names; /* in its certificate, each with a NUL behind it */
+        char *names; /* in its certificate, each followed by a NUL */
         size_t names_len;
 };
 
-/* Reads it from a connected Unix socket. To be deinitialised. */
+/* Reads the peer of a connected Unix socket. The caller deinitialises @p. */
 void peer_of_socket(struct peer *p, int fd);
 
 /* One more name. */
@@ -39,7 +39,8 @@ struct peers {
         size_t unknown; /* users and groups that this system does not know */
 };
 
-/* Asks the system for names. 0, or ERR_CONFIG with one line in @ret_error; to be deinitialised in either case. */
+/* Looks names up in the system. Returns 0, or ERR_CONFIG with one line in @ret_error; the caller deinitialises @p in
+ * either case. */
 int peers_read(struct peers *p, const struct client_section *section, char ret_error[CONFIG_ERROR_BYTES]);
 
 void peers_deinit(struct peers *p);

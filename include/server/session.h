@@ -26,10 +26,10 @@ struct transport;
 struct peer;
 
 struct session_ops {
-        /* A client has connected, and shown its certificate where it uses TLS: NULL, and s->client is set, or the word that
-         * it is turned away with ("too_many_connections"). */
+        /* A client has connected and, with TLS, shown its certificate. Sets s->client and returns NULL; or returns the code
+         * with which the client is turned away ("too_many_connections"). */
         const char *(*admit)(void *ctx, struct session *s);
-        /* The rules have changed: sets s->client. NULL, or the word that the session is to end with. */
+        /* The rules have changed. Sets s->client and returns NULL; or returns the code with which the session must end. */
         const char *(*admit_again)(void *ctx, struct session *s);
         /* A session has ended: closed, and all its lines settled. */
         void (*on_gone)(void *ctx);
@@ -81,7 +81,7 @@ enum session_place {
 enum session_peer_kind {
         PEER_CLIENT,
         PEER_DENIED,    /* not in listen.allow_users/allow_groups: admit turns it away */
-        PEER_OURSELVES, /* the daemon's own client: it may write what those may for whom it sends */
+        PEER_OURSELVES, /* the daemon's own client: it may write what the senders of its lines may */
 };
 
 /* What the daemon has received from a client so far. */
@@ -108,7 +108,7 @@ struct session {
         struct hello hello;           /* what the client calls itself, made visible; "" for nothing */
         enum session_state state;
         enum session_place place;
-        struct rules *client; /* what it may write, by the rules of now; NULL: there are none */
+        struct rules *client; /* what it may write, by the current rules; NULL: there are none */
         uint64_t source;      /* number that identifies the remote host; 0: this machine */
         enum session_heard heard;
         const char *refused; /* the code with which it is turned away, or NULL */
@@ -181,7 +181,7 @@ void session_end_unfinished(struct session *s, bool wanted);
 /* The rules or the certificates have changed: asks admit_again if it is a client, and ends it if it is none any more. */
 void session_admit_again(struct session *s);
 
-/* What is known of its peer: see peers.h. To be deinitialised. */
+/* Identifies its peer (peers.h). The caller deinitialises *ret. */
 void session_peer(const struct session *s, struct peer *ret);
 
 /* Returns the descriptor of a session that is not read from, so that its end would go unnoticed; otherwise

@@ -127,7 +127,7 @@ void resolver_again_take(struct resolver *r, const struct row *row);
  * have become ambiguous. */
 void resolver_hierarchy_changed(struct resolver *r, bool new_accounts);
 
-/* There are other clients from now on, which are borrowed: nothing is remembered for those before. */
+/* A reload replaced the clients; borrows the new ones and forgets what is cached for the old ones. */
 void resolver_clients_changed(struct resolver *r, struct rules *const *clients, size_t len);
 
 /* Gives up all rows, and drops the database connection if a query is in flight: @cb takes over each line. */

@@ -15,7 +15,7 @@ struct row {
  * lines. */
 void row_detach(struct row *row);
 
-/* Whether its sender may write what the record names: the same for all rows of a sender and an account. */
+/* True if the sender may write what the record names; the same for all rows of one sender and account. */
 bool row_permitted(const struct row *row, struct reject *ret_reject);
 
 #endif

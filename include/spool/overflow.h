@@ -11,26 +11,26 @@
 #include "spool/spool.h"
 #include "wire/line.h"
 
-/* When lines go to the spool, which is here, and when they go to the database again. */
+/* Decides when lines are spooled, and when they go to the database again; owns the spool. */
 
-/* The side of the stages. */
+/* What the overflow needs of the pipeline's stages. */
 struct overflow_ops {
         /* Takes over a line and sends it into the stages. */
         void (*route)(void *ctx, struct line *line);
-        /* Gives up all lines in the stages, and the connections that are busy with some, for the reason @why: @cb gets
-         * @cb_ctx, and takes over the lines in the order in which they were received. */
+        /* Takes all lines out of the stages and drops the database connections that are busy with them, for the reason
+         * @why: @cb gets @cb_ctx, and takes over the lines in the order in which they were received. */
         void (*evacuate)(void *ctx, const char *why, line_take_cb *cb, void *cb_ctx);
-        /* Whether the stages have room for any line. */
+        /* True if the stages have room for any line. */
         bool (*has_room)(void *ctx);
-        /* Whether the memory limit keeps all clients waiting, and will not for long. */
+        /* True if the memory limit pauses all clients, but not for long. */
         bool (*memory_full)(void *ctx);
-        /* Whether anything waits for the database's answer; what gathers in a batch does not. */
+        /* True if anything waits for an answer of the database; rows that gather in a batch do not. */
         bool (*waits)(void *ctx);
-        /* Whether all database connections are there. */
+        /* True if all database connections are established. */
         bool (*connected)(void *ctx);
-        /* By which rules to judge a line that was received under the name @origin, see rules.h: a reference, NULL for none. */
+        /* Returns a reference to the rules for a line of @origin (rules.h); NULL for none. */
         struct rules *(*rules_of)(void *ctx, const char *origin);
-        /* Whether what became of replayed lines is on record: rejects are in their file. */
+        /* True if the rejects of all replayed lines are in the reject file. */
         bool (*on_record)(void *ctx);
 };
 
@@ -40,9 +40,9 @@ struct overflow_config {
 };
 
 enum overflow_state {
-        OVERFLOW_DIRECT,   /* lines go to the database */
-        OVERFLOW_SPOOLING, /* lines go to the spool, and the database has settled nothing since */
-        OVERFLOW_REPLAYING, /* lines go to the spool, which gets emptier; all that lies there goes before them */
+        OVERFLOW_DIRECT,    /* lines go to the database */
+        OVERFLOW_SPOOLING,  /* lines go to the spool, and the database has settled nothing since */
+        OVERFLOW_REPLAYING, /* new lines are spooled while earlier ones are replayed before them */
         OVERFLOW_STATES,
 };
 
@@ -54,8 +54,8 @@ struct overflow {
         const struct overflow_ops *ops;
         void *ctx;
         struct line_source source; /* of replayed lines */
-        /* What lay in the spool at the start and was added is the sum of these counts, of what lies there, and of what was
-         * lost in damaged files. */
+        /* Lines in the spool at the start, plus added ones, equal the sum of these counts, of the lines still in the spool,
+         * and of those lost in damaged files. */
         struct line_tally tally;
         uv_timer_t look;
         enum overflow_state state;
@@ -65,8 +65,8 @@ struct overflow {
         uint64_t replayed_bytes; /* replayed since the diversion began */
 };
 
-/* Opens the spool; without one every line goes to the database. 0, or a code of enum err once the log was told why; to be
- * closed in either case. */
+/* Opens the spool; without one every line goes to the database. Returns 0, or a code of enum err after logging the reason;
+ * the caller closes @o in either case. */
 int overflow_open(struct overflow *o, uv_loop_t *loop, const struct overflow_config *config,
                   struct memory *memory, const struct overflow_ops *ops, void *ctx);
 
@@ -90,7 +90,7 @@ bool overflow_has_room(const struct overflow *o);
 /* Takes over a good line of a client. */
 void overflow_add_take(struct overflow *o, const struct line *line);
 
-/* Takes over a line that the stages gave up: adds it to the spool, or leaves it there. */
+/* Takes over a line that the stages gave up: adds it to the spool unless it came from there. */
 void overflow_keep_take(struct overflow *o, struct line *line);
 
 /* The database settled a line. */

@@ -10,7 +10,7 @@
 
 void base64url_put(struct buf *out, const void *data, size_t len);
 
-/* Appends the bytes; false for any other text, also one that another text stands for, too. */
+/* Decodes @text and appends the bytes. Returns false if it is not base64url, or not the canonical encoding of its bytes. */
 bool base64url_read(struct buf *out, struct slice text);
 
 #endif

@@ -47,7 +47,7 @@ bool client_section_is(const char *section)
                (section[len] == '\0' || isspace((unsigned char)section[len]));
 }
 
-/* NULL where it is none. */
+/* Returns the name in "client NAME"; NULL if it is not valid. */
 static const char *name_of(const char *section)
 {
         const char *name = section + strlen(prefix);
@@ -81,7 +81,7 @@ int client_section_begin(struct config *config, const char *where, const char *s
                         "%s: a section [client NAME] must have a name of 1 to %d letters, digits, -, _ or .",
                         where, CLIENT_NAME_BYTES - 1);
         if (find(config, name))
-                return ini_file_fail(ret_error, "%s: section [client %s] is there twice", where, name);
+                return ini_file_fail(ret_error, "%s: section [client %s] appears twice", where, name);
         config->clients = realloc(config->clients, (config->clients_len + 1) * sizeof(*config->clients));
         if (!config->clients)
                 abort();
@@ -161,7 +161,9 @@ int client_section_set(struct config *config, const char *where, const char *sec
                                              where, key, name, k->min, k->max);
                 return 0;
         }
-        return ini_file_fail(ret_error, "%s: unknown key in [client %s]", where, name ? name : "");
+        if (!ini_file_is_name(key))
+                return ini_file_fail(ret_error, "%s: unknown key in [client %s]", where, name ? name : "");
+        return ini_file_fail(ret_error, "%s: unknown key %s in [client %s]", where, key, name ? name : "");
 }
 
 /* --- all --- */

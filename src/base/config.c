@@ -308,20 +308,11 @@ static int fail_rule(const struct setting *s, const char *where, char *ret_error
         return fail(ret_error, "%s: %s.%s %s", where, s->section, s->key, rule);
 }
 
-/* Quotes only what looks like a name: a misplaced URL may contain a password. */
-static bool is_name(const char *name)
-{
-        size_t len = strlen(name);
-
-        return len > 0 && len < NAME_BYTES &&
-               strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == len;
-}
-
 static int check_section(const char *where, const char *section, char *ret_error)
 {
         if (!section[0])
                 return fail(ret_error, "%s: a [section] must come first", where);
-        if (!is_name(section))
+        if (!ini_file_is_name(section))
                 return fail(ret_error, "%s: unknown section", where);
         for (size_t i = 0; i < SETTINGS; i++) {
                 if (strcmp(config_settings[i].section, section) == 0)
@@ -349,7 +340,7 @@ static int assign(struct config *config, const char *where, const char *section,
         }
         if (err)
                 return err;
-        if (!is_name(key))
+        if (!ini_file_is_name(key))
                 return fail(ret_error, "%s: unknown key in [%s]", where, section);
         return fail(ret_error, "%s: unknown key %s.%s", where, section, key);
 }
@@ -406,7 +397,7 @@ static bool read_override(const char *text, struct override *ret)
         snprintf(ret->section, sizeof(ret->section), "%.*s", (int)(dot - text), text);
         snprintf(ret->key, sizeof(ret->key), "%.*s", (int)(equals - dot - 1), dot + 1);
         ret->value = equals + 1;
-        return is_name(ret->section) && is_name(ret->key);
+        return ini_file_is_name(ret->section) && ini_file_is_name(ret->key);
 }
 
 bool config_is_override(const char *text)
@@ -502,22 +493,22 @@ static int check_together(const struct config *config, char *ret_error)
                             "limits.memory_bytes must be at least 4 times limits.max_line_bytes for each of "
                             "daemon.workers");
         if (config->daemon.workers > 1 && config->spool.dir[0])
-                return fail(ret_error,
-                            "spool.dir needs daemon.workers = 1: the spool keeps lines in the order in "
-                            "which they came, of which several workers know nothing");
+                return fail(
+                        ret_error,
+                        "spool.dir requires daemon.workers = 1: several workers have no common order of arrival");
         if (config->listen.tcp[0] && !config->listen.tls_cert[0] && config_restricts_users(config))
                 return fail(
                         ret_error,
-                        "listen.tcp without TLS lets every local user in, whom listen.allow_users and "
-                        "listen.allow_groups are to keep out: set listen.tls_cert, tls_key and tls_client_ca, "
-                        "or leave listen.tcp empty");
+                        "listen.tcp without TLS lets every local user in, whatever listen.allow_users and "
+                        "listen.allow_groups say: set listen.tls_cert, tls_key and tls_client_ca, or leave "
+                        "listen.tcp empty");
         if (config->rejects.replay_unknown && !config->rejects.file[0])
                 return fail(ret_error,
-                            "rejects.replay_unknown needs rejects.file, beside which the lines are kept");
+                            "rejects.replay_unknown requires rejects.file: the lines are kept beside it");
         if (!config->listen.tls_cert[0] != !config->listen.tls_key[0] ||
             !config->listen.tls_cert[0] != !config->listen.tls_client_ca[0])
                 return fail(ret_error,
-                            "listen.tls_cert, listen.tls_key and listen.tls_client_ca belong together");
+                            "listen.tls_cert, listen.tls_key and listen.tls_client_ca must be set together");
         if (config->listen.tls_client_crl[0] && !config->listen.tls_cert[0])
                 return fail(ret_error,
                             "listen.tls_client_crl needs listen.tls_cert, tls_key and tls_client_ca");

@@ -57,8 +57,7 @@ static int check_line(const struct file *f, const char *line)
         end += 1 + strspn(end + 1, " \t\r");
         if (*end && *end != ';' && *end != '#')
                 return ini_file_fail(f->ret_error,
-                                     "%s: a setting must stand on a line of its own, below its [section]",
-                                     here);
+                                     "%s: a setting must be on a line of its own, below its [section]", here);
         return f->ops->on_section(f->ctx, here, section, f->ret_error);
 }
 
@@ -85,8 +84,7 @@ static char *next_line(char *buf, int size, void *arg)
         else if (c != EOF && c != '\n')
                 f->err = ini_file_fail(
                         f->ret_error,
-                        "%s:%u: the line is longer than %d bytes; a long database.url may stand in "
-                        "$DATABASE_URL instead",
+                        "%s:%u: the line is longer than %d bytes (put a long database.url into $DATABASE_URL)",
                         f->name, f->line, size - 2);
         if (f->err || (c == EOF && len == 0))
                 return NULL;
@@ -108,6 +106,14 @@ static int on_setting(void *arg, const char *section, const char *key, const cha
         format_where(f, here);
         f->err = f->ops->on_setting(f->ctx, here, section, key, value, f->ret_error);
         return 1;
+}
+
+bool ini_file_is_name(const char *key)
+{
+        size_t len = strlen(key);
+
+        return len > 0 && len < INI_FILE_SECTION_BYTES &&
+               strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == len;
 }
 
 int ini_file_read(const char *path, bool optional, const struct ini_file_ops *ops, void *ctx,

@@ -99,7 +99,7 @@ static const char *read_key(struct slice text, struct json_scratch *scratch, str
                 return "a key must be a JSON object";
         for (bool first = true; json_object_next(&reader, first, &name); first = false) {
                 if (!json_read(&reader, &value))
-                        return "it is no valid JSON";
+                        return "it is not valid JSON";
                 if (slice_eq(name.raw, SLICE_LIT("kty")))
                         is_oct = slice_eq(value.raw, SLICE_LIT("oct"));
                 else if (slice_eq(name.raw, SLICE_LIT("k")))
@@ -108,7 +108,7 @@ static const char *read_key(struct slice text, struct json_scratch *scratch, str
                         return "a kid must be a string of 1 to 128 bytes";
         }
         if (!json_finish(&reader))
-                return "it is no valid JSON";
+                return "it is not valid JSON";
         if (!is_oct || !has_bytes)
                 return "each key must be symmetric (\"kty\":\"oct\") and have 256 bits";
         if (!ret->kid[0])
@@ -118,7 +118,7 @@ static const char *read_key(struct slice text, struct json_scratch *scratch, str
 
 /* --- a set --- */
 
-/* Where there is room: at once, so that no copy of a key is left behind. */
+/* Writes the key directly into the set's array, so that no copy of it remains elsewhere. */
 static const char *add_key(struct jwk_set *s, struct slice text, struct json_scratch *scratch)
 {
         struct jwk *key = &s->items[s->len];
@@ -176,12 +176,12 @@ static const char *read_json(struct jwk_set *s, struct slice text, struct json_s
                 return "it must be a JSON Web Key, a set of them, or 32 bytes";
         for (bool first = true; json_object_next(&reader, first, &name); first = false) {
                 if (!json_read(&reader, &value))
-                        return "it is no valid JSON";
+                        return "it is not valid JSON";
                 if (slice_eq(name.raw, SLICE_LIT("keys")) && value.type == JSON_ARRAY)
                         keys = value.raw;
         }
         if (!json_finish(&reader))
-                return "it is no valid JSON";
+                return "it is not valid JSON";
         return keys.ptr ? add_keys(s, keys, scratch) : add_key(s, text, scratch);
 }
 

@@ -239,7 +239,7 @@ static bool on_reject(struct client *c, cJSON *reply)
 
         if (line <= c->counts.lines || line > c->counts.lines + c->lines || c->rejects_len == c->lines) {
                 cJSON_Delete(reply);
-                return fail_hopelessly(c, "the daemon refuses a line that is not under way", "");
+                return fail_hopelessly(c, "the daemon rejected a line that was not sent", "");
         }
         if (c->rejects_len == c->rejects_cap)
                 c->rejects = array_grow(c->rejects, &c->rejects_cap, sizeof(*c->rejects));
@@ -296,7 +296,7 @@ static bool on_closing(struct client *c, const char *why)
                         "");
         if (strcmp(why, "tls_required") == 0)
                 return fail_hopelessly(
-                        c, "the port is for TLS, without which this client connects (use listen.unix)", "");
+                        c, "the port requires TLS, which this client does not speak (use listen.unix)", "");
         if (strcmp(why, "too_many_connections") == 0)
                 return fail(c, "the daemon has too many connections (limits.max_connections)", "");
         return fail(c, "the daemon closed the connection: ", why);
@@ -318,7 +318,7 @@ static bool on_reply(struct client *c, const char *line, size_t len)
                 char excerpt[80];
 
                 snprintf(excerpt, sizeof(excerpt), "%.*s", (int)len, line);
-                ok = fail_hopelessly(c, "this is not boris-ingestd: it says ", excerpt);
+                ok = fail_hopelessly(c, "this is not boris-ingestd: it sent ", excerpt);
         }
         cJSON_Delete(reply);
         return ok;
@@ -349,7 +349,7 @@ static bool receive_some(struct client *c)
         c->replies.len -= (size_t)(start - c->replies.data);
         memmove(c->replies.data, start, c->replies.len);
         if (c->replies.len > REPLY_MAX_BYTES)
-                return fail_hopelessly(c, "this is not boris-ingestd: a reply has no end", "");
+                return fail_hopelessly(c, "this is not boris-ingestd: a reply is too long", "");
         return true;
 }
 

@@ -98,7 +98,7 @@ static bool check_server(struct check *c, struct server_facts *facts)
         if (strcmp(facts->encoding, "UTF8") == 0)
                 report(c, true, "encoding: UTF8");
         else
-                report(c, false, "encoding: %s: make a database with ENCODING 'UTF8' TEMPLATE template0",
+                report(c, false, "encoding: %s: create a database with ENCODING 'UTF8' TEMPLATE template0",
                        facts->encoding);
         check_timescaledb(c, facts);
         return true;
@@ -110,7 +110,7 @@ static bool check_limit(struct check *c, int64_t limit, unsigned needed, const c
         return limit < 0 || limit >= needed ||
                report(c, false,
                       "connections: the daemon uses %u, %s allows %" PRId64
-                      ": it runs fewer writers, and with less than 4 none: %s, or lower database.writers",
+                      ": it runs fewer writers, and with fewer than 4 writes nothing: %s, or lower database.writers",
                       needed, whose, limit, remedy);
 }
 
@@ -180,7 +180,7 @@ static void check_catalogue(struct check *c)
         struct catalogue_diff diff;
 
         if (db_run(&c->db, "BEGIN") != 0 || catalogue_compare(&c->db, migration_files[0].text, &diff) != 0) {
-                report_error(c, "tables: cannot be compared with what they should be");
+                report_error(c, "tables: cannot be compared with this version's schema");
                 (void)db_run(&c->db, "ROLLBACK");
                 return;
         }
@@ -191,7 +191,7 @@ static void check_catalogue(struct check *c)
         for (size_t i = 0; i < diff.additions_len; i++)
                 report(c, false, "tables: %s is missing: %s", diff.additions[i].name, diff.additions[i].sql);
         if (diff.refused_len == 0 && diff.additions_len == 0)
-                report(c, true, "tables: as they should be");
+                report(c, true, "tables: match this version's schema");
         catalogue_diff_deinit(&diff);
 }
 
@@ -249,7 +249,7 @@ static void check_fits(struct check *c)
         unsigned wrong = c->wrong;
 
         if (fits_compare(&c->db, on_difference, c) != 0)
-                report_error(c, "tables: cannot be looked at");
+                report_error(c, "tables: cannot be examined");
         else if (c->wrong == wrong)
                 report(c, true, "the daemon can write: session, tables and rights fit");
 }
@@ -268,7 +268,7 @@ static void check_schema(struct check *c, const struct server_facts *server)
 
 /* --- credentials --- */
 
-/* Where the keys cannot be read, that was told with the configuration. */
+/* check_key_file has reported keys that cannot be read. */
 static void load_keys(const struct config *config, struct jwk_set *ret)
 {
         char error[JWK_ERROR_BYTES];
@@ -298,7 +298,7 @@ static void report_row(struct check *c, const struct config *config, enum secret
                        connection, kid[0] ? kid : "without a kid");
 }
 
-/* Which rows are not encrypted with the current key. Without keys nobody wants that, unless they are required. */
+/* Reports rows that are not encrypted with the current key; checked only if keys are set or required. */
 static void check_credentials(struct check *c, const struct config *config)
 {
         struct platform_connection_keepings all;
@@ -378,7 +378,7 @@ static void check_access(struct check *c, const struct config *config)
         access_deinit(&access);
 }
 
-/* Such a section is no fault: a configuration may be for several machines. */
+/* A section that no client can match is only a warning: several machines may share one configuration. */
 static void check_clients(struct check *c, const struct config *config)
 {
         char error[CONFIG_ERROR_BYTES];
@@ -405,7 +405,8 @@ static void check_password_file(struct check *c, const struct config *config)
                 report(c, true, "warning: %s", why);
 }
 
-/* Others must not read it, nor change it. The daemon, as whose user systemd checks before a reload, does not read it. */
+/* Only its owner may change it, and only owner and group may read it. Before a reload systemd runs this check as the
+ * daemon's user, who need not be able to read the file. */
 static void check_key_file(struct check *c, const struct config *config)
 {
         const char *path = config->credentials.key_file;
@@ -463,9 +464,10 @@ static void check_path(struct check *c, const char *setting, const char *path, b
                 return;
         snprintf(copy, sizeof(copy), "%s", path);
         if (stat(path, &st) == 0 && folder != (S_ISDIR(st.st_mode) != 0))
-                report(c, false, "configuration: %s %s: is %s folder", setting, path, folder ? "no" : "a");
+                report(c, false, "configuration: %s %s: is %s directory", setting, path,
+                       folder ? "not a" : "a");
         else if (stat(path, &st) != 0 && stat(dirname(copy), &st) != 0)
-                report(c, false, "configuration: %s %s: %s: make the folder %s", setting, path,
+                report(c, false, "configuration: %s %s: %s: create the directory %s", setting, path,
                        strerror(errno), copy);
 }
 
@@ -492,7 +494,7 @@ static void check_database(struct check *c, const struct config *config)
         struct server_facts server;
 
         if (db_open(&c->db, config->database.url) != 0) {
-                if (db_url_valid(config->database.url)) /* else check_url has told */
+                if (db_url_valid(config->database.url)) /* else check_url has reported it */
                         report(c, false, "database: %s (%s)", c->db.error,
                                connect_advice_for(c->db.error, config->database.url));
         } else if (check_server(c, &server)) {

@@ -227,7 +227,7 @@ static bool is_wanted(const char *connection, const struct platform_connection_e
         char answer[16] = "";
 
         print_extent(stderr, "This deletes", connection, extent);
-        fputs("Type yes to go on: ", stderr);
+        fputs("Type yes to continue: ", stderr);
         fflush(stderr);
         return fgets(answer, sizeof(answer), stdin) && strcmp(answer, "yes\n") == 0;
 }

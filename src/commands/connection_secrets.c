@@ -37,7 +37,7 @@ static int store_label(struct db *db, const struct uuid *id, const char *label)
         return err ? command_fail_db(db, "cannot store the label") : DONE;
 }
 
-/* Stores both or nothing. No @credentials, no @label: they stay as they are. */
+/* Stores both or nothing. Empty @credentials, or a NULL @label, leave the stored ones unchanged. */
 static int update(struct db *db, const struct uuid *id, struct slice credentials, const char *label)
 {
         int status = DONE;
@@ -204,7 +204,7 @@ static int rotate_row(struct rotation *r, const struct platform_connection_secre
         return status;
 }
 
-/* One transaction: killed anywhere, it has changed nothing. Other sessions that change credentials wait for its end. */
+/* One transaction: if the process is killed, nothing has changed. Other sessions that change credentials wait for its end. */
 static int rotate_all(struct rotation *r)
 {
         struct platform_connection_secrets secrets = {0};
@@ -236,8 +236,8 @@ int command_connection_reencrypt(const struct config *config)
         if (status == 0)
                 status = rotate_all(&r);
         if (status == 0)
-                printf("key %s: %" PRIu64 " connections encrypted that were plain, %" PRIu64
-                       " moved from old keys, %" PRIu64 " were under it already, %" PRIu64 " failed\n",
+                printf("key %s: %" PRIu64 " plain connections encrypted, %" PRIu64
+                       " moved from old keys, %" PRIu64 " already under it, %" PRIu64 " failed\n",
                        keys.items[0].kid, r.plain, r.old, r.current, r.failed);
         db_close(&db);
         jwk_set_deinit(&keys);

@@ -91,7 +91,7 @@ static void draw_bar(struct delivery *d)
         d->drawn = true;
 }
 
-/* --- what the client tells --- */
+/* --- callbacks of the client --- */
 
 /* Drops what belongs to lines before the first one to be sent, of the bytes behind @at. */
 static void skip_lines(struct delivery *d, struct buf *out, size_t at)
@@ -241,7 +241,7 @@ static int read_options(const struct config *config, const struct delivery_optio
         const char *port;
 
         if (options->socket && options->tcp)
-                return command_fail(USAGE, "either --socket or --tcp; see boris-ingestd --help");
+                return command_fail(USAGE, "give either --socket or --tcp; see boris-ingestd --help");
         if (options->tcp && !address_split(options->tcp, host, &port))
                 return command_fail(USAGE, "--tcp must be host:port or [v6]:port; see boris-ingestd --help");
         if (options->retry && (!units_duration(options->retry, 1000, &retry_ms) ||
@@ -256,7 +256,7 @@ static int read_options(const struct config *config, const struct delivery_optio
         ret->retry_at_first = options->retry != NULL;
         if (ret->path && !ret->path[0])
                 return command_fail(FAILED,
-                                    "listen.unix is empty: say where the daemon is with --socket or --tcp");
+                                    "listen.unix is empty: give the daemon's address with --socket or --tcp");
         return DONE;
 }
 

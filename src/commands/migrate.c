@@ -59,7 +59,7 @@ static int print_migrations(struct db *db)
         struct migration_list list;
 
         if (migration_list_read(db, &list) != 0)
-                return command_fail_db(db, "cannot read what was applied");
+                return command_fail_db(db, "cannot read the applied migrations");
         for (size_t i = 0; i < list.len; i++) {
                 const struct migration *m = &list.items[i];
                 char when[RFC3339_TEXT_BYTES] = "";

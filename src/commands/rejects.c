@@ -42,7 +42,7 @@ static void note_sender(struct senders *s, const char *name)
         s->len++;
 }
 
-/* Looks at all entries. Returns 0, or FAILED after reporting the error. */
+/* Reads all entries. Returns 0, or FAILED after reporting the error. */
 static int find_senders(struct replay *r, const char *path)
 {
         struct reject_entry entry;
@@ -88,7 +88,7 @@ static void print_left_out(const struct replay *r)
         if (skipped > 0)
                 printf("%" PRIu64 " line%s without a record left out\n", skipped, skipped == 1 ? "" : "s");
         if (r->filtered > 0)
-                printf("%" PRIu64 " entr%s left out: not asked for\n", r->filtered,
+                printf("%" PRIu64 " entr%s left out by the options\n", r->filtered,
                        r->filtered == 1 ? "y" : "ies");
 }
 
@@ -115,8 +115,8 @@ static int replay_sender(struct replay *r, const char *path, const struct config
         if (status == DONE)
                 status = deliver(&source, config, options);
         if (status == DONE && r->file.error)
-                status =
-                        command_fail(FAILED, "%s: %s: not all of it was read", path, strerror(r->file.error));
+                status = command_fail(FAILED, "%s: %s: it was read only in part", path,
+                                      strerror(r->file.error));
         *ret_delivered = source.delivered;
         buf_deinit(&hello);
         return status;
@@ -142,7 +142,7 @@ int command_rejects_replay(const struct config *config, const char *path,
         if (r.file.stream && !options->json)
                 print_left_out(&r);
         if (status == DONE && !r.is_reject_file)
-                status = command_fail(FAILED, "%s: no line of it is an entry of a reject file", path);
+                status = command_fail(FAILED, "%s: it has no entry of a reject file", path);
         reject_entries_close(&r.file);
         for (size_t i = 0; i < r.senders.len; i++)
                 free(r.senders.names[i]);

@@ -161,9 +161,9 @@ int command_rejects_list(const char *path, const struct reject_options *options)
                         count(&groups, &entry);
         }
         if (status == DONE && file.error)
-                status = command_fail(FAILED, "%s: %s: not all of it was read", path, strerror(file.error));
+                status = command_fail(FAILED, "%s: %s: it was read only in part", path, strerror(file.error));
         else if (status == DONE && file.entries == 0 && file.strangers > 0)
-                status = command_fail(FAILED, "%s: no line of it is an entry of a reject file", path);
+                status = command_fail(FAILED, "%s: it has no entry of a reject file", path);
         else if (status == DONE)
                 print(&groups, format);
         free_groups(&groups);

@@ -35,7 +35,7 @@ struct screen {
         size_t pieces_len;
 };
 
-/* Writes without a look at the window. */
+/* Writes regardless of the window. */
 void screen_raw(struct screen *s, const char *text);
 
 unsigned screen_width(const struct screen *s);

@@ -71,8 +71,8 @@ static int read_all(const char *file, struct buf *out)
         return 0;
 }
 
-/* What is wrong must be told without a piece of it. What jsonb cannot hold is refused, also where it is to be encrypted: the
- * same credentials are good with and without a key. */
+/* Errors quote nothing of the credentials. Text that jsonb cannot hold is refused even if it is to be encrypted, so that the
+ * same credentials are valid with and without a key. */
 static int validate(struct slice text)
 {
         struct json_scratch scratch = {0};
@@ -82,13 +82,12 @@ static int validate(struct slice text)
 
         json_reader_init(&reader, text, &scratch);
         if (!json_read(&reader, &value) || !json_finish(&reader))
-                status = command_fail(FAILED, "the credentials are no valid JSON (%s): give a JSON object",
+                status = command_fail(FAILED, "the credentials are not valid JSON (%s): give a JSON object",
                                       reader.error);
         else if (value.type != JSON_OBJECT)
                 status = command_fail(FAILED, "the credentials must be a JSON object");
         else if (value.trouble != JSON_TROUBLE_NONE)
-                status = command_fail(FAILED,
-                                      "the credentials hold what PostgreSQL's jsonb cannot: change them");
+                status = command_fail(FAILED, "PostgreSQL's jsonb cannot store the credentials: change them");
         else if (jwe_is(text))
                 status = command_fail(FAILED,
                                       "the credentials are encrypted already: give the plain JSON object");

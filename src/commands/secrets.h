@@ -22,7 +22,7 @@ int secrets_load_keys(const struct config *config, struct jwk_set *ret);
  * the error. The caller wipes the result in either case. */
 int secrets_read(const char *file, struct buf *out);
 
-/* Appends what is to be stored of @plain for connection @id: encrypted where there is a key. */
+/* Appends the stored form of @plain for connection @id: encrypted if there is a key. */
 void secrets_put(const struct jwk_set *keys, const struct uuid *id, struct slice plain, struct buf *out);
 
 void secrets_wipe(struct buf *b);

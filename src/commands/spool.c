@@ -150,8 +150,7 @@ static int verify(struct spool_file *f)
                 return FAILED;
         damaged += f->contents.damaged;
         if (faults > 0 || damaged > 0)
-                return command_fail(FAILED,
-                                    "%s: %" PRIu64 " lines are damaged, and %d faults are in its structure",
+                return command_fail(FAILED, "%s: %" PRIu64 " damaged lines, and %d faults in its structure",
                                     f->path, damaged, faults);
         if (f->findings.lost > 0)
                 return command_fail(FAILED, "%s: %" PRIu64 " acked lines are missing (send them again)",
@@ -166,7 +165,7 @@ static int verify(struct spool_file *f)
                         f->path, f->tally.lost, when);
         }
         printf("%s is whole: %" PRIu64 " lines%s\n", f->path, f->contents.lines,
-               f->findings.account_missed ? "; there is no account of what was acked" : "");
+               f->findings.account_missed ? "; spool.account is missing, so acked lines may be missing" : "");
         return DONE;
 }
 

@@ -70,7 +70,7 @@ static int read_setting(struct top *t, const char *listen)
         const char *port;
 
         if (!address_split(listen, host, &port))
-                return command_fail(FAILED, "http.listen is empty: say where the daemon is with --url");
+                return command_fail(FAILED, "http.listen is empty: give the daemon's address with --url");
         if (strcmp(host, "0.0.0.0") == 0)
                 snprintf(t->address, sizeof(t->address), "127.0.0.1:%s", port);
         else if (strcmp(host, "::") == 0)
@@ -89,7 +89,7 @@ static bool fetch(struct top *t)
 
         if (http_get(t->address, "/status.json", TIMEOUT_MS, &body, error) == 0) {
                 status = cJSON_ParseWithLength(body.data, body.len);
-                snprintf(error, sizeof(error), "the answer is no status");
+                snprintf(error, sizeof(error), "the answer is not a status");
         }
         buf_deinit(&body);
         t->trouble[0] = '\0';
@@ -310,7 +310,7 @@ static int show(struct top *t)
         sigprocmask(SIG_BLOCK, &t->signals, NULL);
         t->signal_fd = signalfd(-1, &t->signals, SFD_CLOEXEC | SFD_NONBLOCK);
         if (t->signal_fd < 0)
-                return command_fail(FAILED, "no signalfd: %s", strerror(errno));
+                return command_fail(FAILED, "cannot create a signalfd: %s", strerror(errno));
         take_terminal(t);
         watch(t);
         give_terminal_back(t);

@@ -111,7 +111,7 @@ static void log_totals(const struct daemon *d, const char *what, const char *mes
                   sum->counts[LINE_REJECTED], sum->counts[LINE_SPOOLED], sum->counts[LINE_EMPTY],
                   sum->in_flight + sum->abandoned);
         if (spool->on)
-                log_info("%s: spool: %" PRIu64 " were there at the start, %" PRIu64 " spooled: %" PRIu64
+                log_info("%s: spool: %" PRIu64 " lines at the start, %" PRIu64 " spooled; %" PRIu64
                          " stored, %" PRIu64 " duplicate, %" PRIu64 " rejected, %" PRIu64 " left, %" PRIu64
                          " set aside",
                          what, spool->before, sum->counts[LINE_SPOOLED], sum->drained_counts[LINE_STORED],
@@ -366,7 +366,7 @@ static void end_at_once(struct daemon *d, const char *why)
 
 static void on_deadline(uv_timer_t *timer)
 {
-        end_at_once(timer->data, "shutdown.timeout_ms is over");
+        end_at_once(timer->data, "shutdown.timeout_ms has elapsed");
 }
 
 static void stop(struct daemon *d, int number)
@@ -523,7 +523,7 @@ int daemon_run(struct config *config, const struct config_source *source)
                 /* before other descriptors get these numbers */
                 d->passed_len = service_take_sockets(d->passed);
         if (!d || uv_loop_init(&d->loop) != 0) {
-                log_error("no memory or descriptors for an event loop");
+                log_error("cannot create an event loop: out of memory or descriptors");
                 free(d);
                 return 1;
         }

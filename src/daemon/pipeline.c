@@ -31,14 +31,14 @@
 #include "spending/spending_record.h"
 
 enum {
-        /* A client sends little that has so few lines here, or a part so small of what a client has on average. */
+        /* A client sends little if it has no more lines here than this, or less than this part of the clients' average. */
         LITTLE_LINES = 16,
         LITTLE_PART = 4,
         /* For this long after a row was at fault, the rows of its client are written apart from those of other clients. */
         DISTRUST_MS = 60 * 1000,
 };
 
-/* --- lines among which a bad one is looked for --- */
+/* --- lines that are searched for a bad one --- */
 
 static void mark_doubtful_line(struct line *line)
 {

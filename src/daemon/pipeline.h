@@ -76,7 +76,7 @@ struct rules *pipeline_client_for(const struct pipeline *p, const char *owner, s
 /* The client names itself, and maybe another one whose lines it sends again: from the next line on both must permit them. */
 void pipeline_on_hello(struct pipeline *p, struct session *s, const struct hello *hello);
 
-/* Whether the limits of the client's section let it send a line now; where not, it is looked at again soon. */
+/* True if the limits of the client's section let it send a line now; if not, they are checked again soon. */
 bool pipeline_within_limits(struct pipeline *p, const struct session *s);
 
 /* What sessions hand their lines to. */

@@ -1,4 +1,4 @@
-/* The side of the pipeline towards the overflow: what it asks of the stages, and how these give all their lines up. */
+/* The pipeline's callbacks for the overflow: the state of the stages, and taking all lines out of them. */
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -98,7 +98,7 @@ static bool connected(void *ctx)
         return all;
 }
 
-/* The rules of today. A line without a name was received when there were none. */
+/* Returns the current rules. A line without a name was received when there were no sections. */
 static struct rules *rules_of(void *ctx, const char *origin)
 {
         const struct pipeline *p = ctx;

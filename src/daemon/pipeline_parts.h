@@ -10,18 +10,18 @@
 /* Takes over a line and sends it into the stages. */
 void pipeline_route_take(struct pipeline *p, struct line *line);
 
-/* The line is no more among those in which a bad one is looked for, or which are retried from time to time. */
+/* The line has left the lines that are searched for a bad one, or that are retried from time to time. */
 void pipeline_unmark(struct pipeline *p, struct line *line);
 
-/* Whether the memory limit keeps all clients waiting, and will not for long. */
+/* True if the memory limit pauses all clients, but not for long. */
 bool pipeline_memory_full(const struct pipeline *p);
 
-/* Whether the stages have room for any line, of the spool, too. */
+/* True if the stages have room for any line, including one of the spool. */
 bool pipeline_stages_have_room(const struct pipeline *p);
 
 /* --- pipeline_overflow.c --- */
 
-/* 0, or a code of enum err once the log was told why. */
+/* Returns 0, or a code of enum err after logging the reason. */
 int pipeline_open_overflow(struct pipeline *p);
 
 /* --- pipeline_crowding.c --- */

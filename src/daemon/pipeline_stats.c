@@ -1,4 +1,4 @@
-/* What a pipeline adds to its worker's stats: its own counts, its database connections, and what each stage says of itself. */
+/* What a pipeline adds to its worker's stats: its own counts, its database connections, and the stats of each stage. */
 #include <string.h>
 
 #include "daemon/pipeline_parts.h"

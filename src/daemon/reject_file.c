@@ -432,7 +432,7 @@ static bool is_to_be_kept(const struct reject_file *r, struct slice text, const 
                (reject->code == REJECT_UNKNOWN_ACCOUNT || reject->code == REJECT_UNKNOWN_AD_OBJECT);
 }
 
-/* The sender's section stands before it, where there is one: see unknown_lines.c. */
+/* Puts the name of the sender's section, if any, before the line: see unknown_lines.c. */
 static void put_line(struct reject_entries *to, const struct line_from *from, struct slice text)
 {
         if (from->client && from->client[0]) {

@@ -23,9 +23,9 @@
  * "record" if the line was too long to be kept. Bytes that are not UTF-8 are replaced by U+FFFD, and "lossy":true says so. A record longer than
  * REJECTS_RECORD_BYTES is cut, and "cut":true says so.
  *
- * A line whose client was told that it is spooled has "spooled":true. The file is the only place that tells what
- * became of it: so it stands in FILE.spooled, too, whole. No other line goes there, the daemon neither rotates nor
- * removes it, and what cannot be written there is tried again, while the line stays in the spool.
+ * A line whose client was told that it is spooled has "spooled":true. Only the file records its outcome,
+ * so the line is also written, whole, to FILE.spooled. No other line is in that file, and the daemon neither rotates nor
+ * removes it. If writing fails, it is retried, and the line stays in the spool.
  *
  * Lines may be added in any thread; all else belongs to the loop's. Files are written in one of libuv's threads,
  * so that a slow disk never holds up the loop. Each write opens the file anew: it may be moved away at any time. A

@@ -443,7 +443,7 @@ static void on_sent(uv_work_t *work, int status)
 
         (void)status;
         if (u->fd >= 0)
-                log_info("%zu of %zu rejected lines sent again: their ad objects exist now", u->settled,
+                log_info("%zu of %zu rejected lines resent: their ad objects exist now", u->settled,
                          u->ready);
         if (u->dropped > 0)
                 log_warn(

@@ -12,10 +12,10 @@
 #include "base/slice.h"
 #include "daemon/reject_file.h"
 
-/* rejects.replay_unknown: spending lines that were rejected because their ad account or ad object is unknown are sent again once
- * it exists. The lines lie in FILE.unknown, beside rejects.file; a line that is rejected again is recorded again, and comes
- * back by that way. Only lines with collectedAt or id are kept: sent twice, they are duplicates. Each is judged by
- * the rules of who sent it first. */
+/* rejects.replay_unknown: spending lines that were rejected because their ad account or ad object is unknown are resent once
+ * it exists. The lines are kept in FILE.unknown, beside rejects.file; a line that is rejected again is recorded and kept
+ * again. Only lines with collectedAt or id are kept: if such a line is sent twice, it is a duplicate. Each line is judged by
+ * the rules of its first sender. */
 
 enum unknown_state {
         UNKNOWN_OFF,
@@ -28,7 +28,7 @@ enum unknown_state {
 struct unknown_line {
         size_t at; /* offset in text */
         size_t len;
-        size_t name_len; /* of its sender's section, which stands before it with a tab; 0: none */
+        size_t name_len; /* of its sender's section, which precedes it with a tab; 0: none */
         bool kept;       /* false: not a line to be replayed */
         bool ready;
 };

@@ -54,7 +54,7 @@ static struct rules *find_client(struct worker *w, const struct session *s)
         return found;
 }
 
-/* By the sections [client NAME]. */
+/* Finds the client's section [client NAME], and turns the client away if there is none or its limit is reached. */
 static const char *admit_client(struct worker *w, struct session *s)
 {
         struct rules *found = find_client(w, s);
@@ -95,7 +95,7 @@ static const char *admit(void *ctx, struct session *s)
         return w->pipeline.clients.len > 0 && s->peer_kind != PEER_OURSELVES ? admit_client(w, s) : NULL;
 }
 
-/* The rules of now for a session that had those of @before. NULL: it has no section any more. */
+/* Returns the current rules for a session that had the rules @before; NULL if no section names it any more. */
 static struct rules *find_again(struct worker *w, const struct session *s, const struct rules *before)
 {
         bool ours = s->peer_kind == PEER_OURSELVES;

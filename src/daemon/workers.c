@@ -138,7 +138,7 @@ static struct config config_share(const struct config *config, unsigned i, unsig
         return share;
 }
 
-/* 0, or ERR_CONFIG once the log was told why. */
+/* Returns 0, or ERR_CONFIG after logging the reason. */
 static int read_clients(struct workers *ws, const struct config *config, struct clients *ret)
 {
         char error[CONFIG_ERROR_BYTES];

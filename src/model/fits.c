@@ -65,20 +65,20 @@
         "FROM there r JOIN pg_attribute a ON a.attrelid = r.id AND a.attnum > 0 AND NOT a.attisdropped "       \
         "JOIN pg_type t ON t.oid = a.atttypid)"
 
-#define SERVER_SQL                                                                                           \
-        "SELECT 20, format('PostgreSQL %s is too old', current_setting('server_version')), "                 \
-        "'use version " FITS_POSTGRESQL_MIN " or later' "                                                    \
-        "WHERE current_setting('server_version_num')::int < " FITS_POSTGRESQL_MIN " * 10000 "                \
-        "UNION ALL SELECT 20, format('TimescaleDB %s is too old', extversion), "                             \
-        "'update to " FITS_TIMESCALEDB_MIN " or later, then ALTER EXTENSION timescaledb UPDATE' "            \
-        "FROM pg_extension WHERE extname = 'timescaledb' "                                                   \
-        "AND regexp_replace(extversion, '[^0-9.].*', '') <> '' "                                             \
-        "AND (string_to_array(regexp_replace(extversion, '[^0-9.].*', ''), '.')::int[])[1:2] "               \
-        "< string_to_array('" FITS_TIMESCALEDB_MIN "', '.')::int[] "                                         \
-        "UNION ALL SELECT 10, format('the database''s encoding is %s, not UTF8', getdatabaseencoding()), "   \
-        "'make a database with ENCODING ''UTF8'' TEMPLATE template0' WHERE getdatabaseencoding() <> 'UTF8' " \
-        "UNION ALL SELECT 10, 'the server is read-only (a standby?)', "                                      \
-        "'let database.url point to the primary, or turn default_transaction_read_only off' "                \
+#define SERVER_SQL                                                                                             \
+        "SELECT 20, format('PostgreSQL %s is too old', current_setting('server_version')), "                   \
+        "'use version " FITS_POSTGRESQL_MIN " or later' "                                                      \
+        "WHERE current_setting('server_version_num')::int < " FITS_POSTGRESQL_MIN " * 10000 "                  \
+        "UNION ALL SELECT 20, format('TimescaleDB %s is too old', extversion), "                               \
+        "'update to " FITS_TIMESCALEDB_MIN " or later, then ALTER EXTENSION timescaledb UPDATE' "              \
+        "FROM pg_extension WHERE extname = 'timescaledb' "                                                     \
+        "AND regexp_replace(extversion, '[^0-9.].*', '') <> '' "                                               \
+        "AND (string_to_array(regexp_replace(extversion, '[^0-9.].*', ''), '.')::int[])[1:2] "                 \
+        "< string_to_array('" FITS_TIMESCALEDB_MIN "', '.')::int[] "                                           \
+        "UNION ALL SELECT 10, format('the database''s encoding is %s, not UTF8', getdatabaseencoding()), "     \
+        "'create a database with ENCODING ''UTF8'' TEMPLATE template0' WHERE getdatabaseencoding() <> 'UTF8' " \
+        "UNION ALL SELECT 10, 'the server is read-only (a standby?)', "                                        \
+        "'let database.url point to the primary, or turn default_transaction_read_only off' "                  \
         "WHERE current_setting('transaction_read_only') = 'on' "
 
 /* A restore sets timescaledb.restoring for later sessions only, not for this one. */

@@ -208,12 +208,9 @@ static int ledger_check(struct db *db, const struct migration_list *list)
                                 "applied it, and make changes in a new file",
                                 m->name);
                 if (m->state == MIGRATION_UNKNOWN)
-                        return db_fail(
-                                db, ERR_SCHEMA,
-                                "%s was applied by a newer version of boris-ingestd, this one does not know "
-                                "it: "
-                                "use that version",
-                                m->name);
+                        return db_fail(db, ERR_SCHEMA,
+                                       "%s was applied by a newer version of boris-ingestd: use that version",
+                                       m->name);
         }
         return 0;
 }
@@ -249,10 +246,10 @@ static int apply_first(struct db *db, const struct migration *m, struct buf *wha
                 buf_put(what, "applied", 7);
         } else if (diff.refused_len > 0) {
                 db->sqlstate[0] = '\0';
-                err = db_fail(db, ERR_SCHEMA, "the tables that are there do not fit, %zu difference%s: %s",
+                err = db_fail(db, ERR_SCHEMA, "the existing tables do not fit, %zu difference%s: %s",
                               diff.refused_len, diff.refused_len == 1 ? "" : "s", diff.refused);
         } else {
-                buf_put(what, "adopted: its tables are there already", 37);
+                buf_put(what, "adopted: its tables exist already", 33);
                 err = add_missing(db, &diff, what);
         }
         catalogue_diff_deinit(&diff);
@@ -339,10 +336,11 @@ static int check_database(struct db *db)
         if (err)
                 return explain(db, err, "the database's encoding");
         if (!slice_eq(db_text(res, 0, 0), SLICE_LIT("UTF8")))
-                err = db_fail(db, ERR_SCHEMA,
-                              "the database's encoding is %s, not UTF8: make a database with ENCODING 'UTF8' "
-                              "TEMPLATE template0",
-                              db_text(res, 0, 0).ptr);
+                err = db_fail(
+                        db, ERR_SCHEMA,
+                        "the database's encoding is %s, not UTF8: create a database with ENCODING 'UTF8' "
+                        "TEMPLATE template0",
+                        db_text(res, 0, 0).ptr);
         db_result_free(res);
         return err;
 }
@@ -358,8 +356,8 @@ static int repair(struct db *db, migration_report_cb *report, void *ctx)
                 return explain(db, err, "the comparison with what the migrations made");
         }
         if (left > 0)
-                return db_fail(db, ERR_SCHEMA, "the database does not fit: %u difference%s left: see above",
-                               left, left == 1 ? " is" : "s are");
+                return db_fail(db, ERR_SCHEMA,
+                               "the database does not fit (see the lines with \"left\" above)");
         return 0;
 }
 

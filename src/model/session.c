@@ -36,11 +36,11 @@
         "('default_toast_compression', (SELECT CASE WHEN source = 'default' AND 'lz4' = ANY (enumvals) "     \
         "THEN 'lz4' ELSE setting END FROM pg_settings WHERE name = 'default_toast_compression'))"
 
-/* How the server plans. A plan that sees the arrays copies them several times, which takes longer than the
+/* Planner settings. A plan that sees the arrays copies them several times, which takes longer than the
  * statement runs; so does compiling it (JIT). Statements look up thousands of keys, one after the other:
- * TimescaleDB's own Append looks for chunks to exclude in each look-up, and a bitmap of one row is dearer than the
+ * TimescaleDB's own Append searches for chunks to exclude in each look-up, and a bitmap of one row costs more than the
  * row. A session keeps its plans: one made while a table was small, for a look-up or a foreign key's check, would
- * read the table as a whole for each row after it has grown, until the table is analyzed. */
+ * read the whole table for each row after the table has grown, until it is analyzed. */
 #define TIMES                                                                                                \
         "('statement_timeout', '0'), "                                                                       \
         "('transaction_timeout', '0'), "                                                                     \

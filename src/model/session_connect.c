@@ -127,7 +127,7 @@ static void read_password(char ret[PASSWORD_BYTES])
         ret[strcspn(ret, "\r\n")] = '\0';
 }
 
-/* What stands first is a default that the url may replace. */
+/* libpq uses the last of equal keywords: the password comes first, so that one in the url replaces it. */
 enum session_outcome session_connect(const char *const *keywords, const char *const *values, void **ret_pg)
 {
         const char *more_keywords[PARAMETERS_MAX] = {"password"};
@@ -171,7 +171,7 @@ static const char *value_of(const char *const *keywords, const char *const *valu
         return "";
 }
 
-/* What stands behind the url replaces what it says. */
+/* libpq uses the last of equal keywords: host and port come after the url and replace its own. */
 static enum session_outcome connect_to(const struct session_host *host, const char *const *keywords,
                                        const char *const *values, void **ret_pg)
 {

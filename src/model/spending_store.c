@@ -27,7 +27,7 @@
         "EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('spending') AND NOT tgisinternal "       \
         "AND tgenabled <> 'D' AND tgtype & 7 = 7 AND tgname <> 'ts_insert_blocker')"
 
-/* The number of buckets must not be 0: SPENDING_ROW_TRIGGERS. That it is one is not seen before the statement runs. */
+/* width_bucket with 0 buckets raises SPENDING_ROW_TRIGGERS. random() keeps the planner from evaluating it earlier. */
 #define CHECK_ROW_TRIGGERS_SQL "EXECUTE boris_ingestd_row_triggers; "
 
 const char spending_prepare_sql[] =

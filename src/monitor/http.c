@@ -203,7 +203,7 @@ static bool refuse(struct http *h, struct http_request *r, const char *method)
                  header(r->connection, MHD_HTTP_HEADER_TRANSFER_ENCODING))
                 http_answer_text(h, r, MHD_HTTP_BAD_REQUEST, "a request must have no body");
         else if (h->loopback && host && !is_local_host(host))
-                http_answer_text(h, r, MHD_HTTP_FORBIDDEN, "ask by IP address, or as localhost");
+                http_answer_text(h, r, MHD_HTTP_FORBIDDEN, "use an IP address or localhost");
         else
                 return false;
         return true;
@@ -303,7 +303,7 @@ static void log_bound(const struct http *h, int fd)
                  host, port);
         if (!h->loopback)
                 log_warn(
-                        "%s: everybody who reaches %s can read the status page (clients' addresses and reject "
+                        "%s: everybody who can connect to %s can read the status page (clients' addresses and reject "
                         "messages, no secrets)",
                         h->setting, host);
 }
@@ -357,7 +357,7 @@ static void log_failure(struct http *h, int err)
                         "empty for none)",
                         h->setting, h->address);
         else
-                log_warn("%s %s: %s: no status page or metrics until it can be listened on; ingestion "
+                log_warn("%s %s: %s: no status page or metrics until listening succeeds; ingestion "
                          "continues (name another address, or leave it empty for none)",
                          h->setting, h->address, strerror(-err));
 }

@@ -68,7 +68,7 @@ static void put_daemon(struct buf *out, const struct status *s)
         expose(out, PREFIX "build_info{version=\"%s\"} 1\n", s->version);
         gauge(out, PREFIX "ready", "1 while lines can be stored or spooled.", !s->not_ready[0]);
         gauge(out, PREFIX "draining", "1 while the daemon is stopping.", s->draining);
-        gauge(out, PREFIX "workers", "Threads that take lines.", s->workers);
+        gauge(out, PREFIX "workers", "Event loops that receive lines, each in its own thread.", s->workers);
         seconds(out, PREFIX "worker_report_age_seconds", "Seconds since the slowest worker last answered.",
                 age(s->clock_us, s->stats->taken_us));
         counter(out, PREFIX "http_requests_total", "Requests answered by the status server.",

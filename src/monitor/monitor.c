@@ -223,7 +223,7 @@ static void on_request(void *ctx, struct http_request *r)
                 answer_health(m, r);
         } else if (page == PAGE_NONE) {
                 http_answer_text(&m->http, r, 404,
-                                 "not found: there are /, /metrics, /healthz, /readyz and /status.json");
+                                 "not found: try /, /metrics, /healthz, /readyz and /status.json");
         } else {
                 r->turn = m->asks + 1;
                 list_append(&m->waiting, &r->queue);

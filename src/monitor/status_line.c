@@ -11,13 +11,13 @@ static const char *state_of(const struct stats *r, const char *trouble, bool dra
         if (draining)
                 return "Stopping";
         if (trouble[0])
-                return spooling ? "Lines go to the spool: database: " : "Clients wait: database: ";
+                return spooling ? "Lines are spooled: database: " : "Clients wait: database: ";
         if (!r->database.up && !r->database.failed)
                 return "Connecting to the database";
         if (!r->database.up)
-                return spooling ? "Lines go to the spool: the database is unavailable"
+                return spooling ? "Lines are spooled: the database is unavailable"
                                 : "Clients wait: the database is unavailable";
-        return r->spool.diverting ? "Lines go to the spool, which is being emptied" : "Running";
+        return r->spool.diverting ? "Lines are spooled while the spool is replayed" : "Running";
 }
 
 /* Per second, rounded. */

@@ -1,9 +1,9 @@
 #include "pg/pace.h"
 
 enum {
-        GAP_PART = 2,       /* of what a commit takes beside its rows */
-        SMALL_PART = 4,     /* of a target is small */
-        TARGET_INERTIA = 4, /* the last batch counts for one of so many */
+        GAP_PART = 2,       /* the gap is 1/2 of a commit's fixed time */
+        SMALL_PART = 4,     /* a batch up to 1/4 of the target is small */
+        TARGET_INERTIA = 4, /* the last batch counts for 1/4 of the new target */
         FIXED_INERTIA = 8,
 };
 
@@ -32,12 +32,12 @@ void pace_init(struct pace *p, const struct pace_limits *limits)
         pace_set_limits(p, limits);
 }
 
-/* The target, or what it becomes where a batch of @size shows something of it. */
+/* Returns the target after a batch of @size took @us to commit; unchanged if the batch was too small to tell. */
 static size_t approach(size_t target, size_t size, uint64_t us)
 {
         uint64_t right;
 
-        if (size < target / 2) /* most of its time does not come from its size */
+        if (size < target / 2) /* its size accounts for too little of the time */
                 return target;
         right = (uint64_t)size * PACE_COMMIT_MS * 1000 / (us > 0 ? us : 1);
         if (right > target)
@@ -45,7 +45,7 @@ static size_t approach(size_t target, size_t size, uint64_t us)
         return target - (size_t)((target - right) / TARGET_INERTIA);
 }
 
-/* What rows take in a commit, by the target. */
+/* The time that these rows take in a commit, estimated from the target. */
 static uint64_t rows_us(const struct pace *p, size_t rows, size_t bytes)
 {
         uint64_t by_rows = (uint64_t)rows * PACE_COMMIT_MS * 1000 / p->rows;

@@ -35,7 +35,7 @@
 enum {
         PAUSE_MIN_MS = 100,
         PAUSE_MAX_MS = 10000,
-        YIELD_FAILURES = 8,    /* after so many the pause is the longest */
+        YIELD_FAILURES = 8,    /* a yielded connection waits as after this many failures: the longest pause */
         PAUSE_UNFIT_MS = 1000, /* short: an operator may be fixing it */
         ANSWER_MS = 30000,     /* how long a command in flight may neither read nor write */
 };
@@ -101,7 +101,7 @@ void pg_conn_close(struct pg_conn *c, void (*cb)(struct pg_conn *))
                 finish_close(c);
 }
 
-/* --- whether it is any good --- */
+/* --- is the connection usable? --- */
 
 static void note_away(struct pg_conn *c)
 {
@@ -129,7 +129,7 @@ void pg_conn_served(struct pg_conn *c)
         c->gave_up = false;
 }
 
-/* --- losing and trying again --- */
+/* --- loss and reconnecting --- */
 
 static void on_pause_over(uv_timer_t *timer)
 {
@@ -165,7 +165,7 @@ static void close_and_pause(struct pg_conn *c, const char *why)
                 c->ops->on_lost(c->ctx);
 }
 
-/* @sqlstate: NULL where it is no error of the server's. Several connections that are lost for one reason are logged once. */
+/* @sqlstate: NULL if the server reported no error. Several connections that are lost for one reason are logged once. */
 static void lose(struct pg_conn *c, const char *why, const char *sqlstate)
 {
         if (log_is_news(why))
@@ -204,7 +204,7 @@ void pg_conn_give_up(struct pg_conn *c, const char *what, const struct pg_error 
         const char *advice = sqlstate_advice(error->sqlstate);
         char why[1024];
 
-        snprintf(why, sizeof(why), "%s: %s (SQLSTATE %s)%s%s; it is tried again", what, error->message,
+        snprintf(why, sizeof(why), "%s: %s (SQLSTATE %s)%s%s; retrying", what, error->message,
                  error->sqlstate, advice ? ": " : "", advice ? advice : "");
         c->gave_up = true;
         lose(c, why, error->sqlstate);
@@ -342,7 +342,7 @@ void pg_conn_open(struct pg_conn *c, uv_loop_t *loop, const char *url, const cha
         start_attempt(c);
 }
 
-/* --- looking whether the database fits --- */
+/* --- checking whether the database fits --- */
 
 /* Takes over @res, the result of a check. Returns true if the database fits; else the connection is lost. */
 static bool judge_look_take(struct pg_conn *c, PGresult *res)

@@ -77,7 +77,7 @@ static bool is_message_plain(const struct pg_result *res)
 const char *pg_result_message(const struct pg_result *res)
 {
         return is_message_plain(res) ? field_of(res, PG_DIAG_MESSAGE_PRIMARY)
-                                     : "(its message is not logged, since it may quote a line)";
+                                     : "(message not logged: it may quote a line)";
 }
 
 const char *pg_result_context(const struct pg_result *res)
@@ -207,6 +207,6 @@ void pg_result_describe_look(const struct pg_result *res, char ret_why[FITS_TEXT
         const char *sqlstate = pg_result_sqlstate(res);
         const char *advice = sqlstate_advice(sqlstate);
 
-        snprintf(ret_why, FITS_TEXT_BYTES, "the tables cannot be looked at: %s (SQLSTATE %s)%s%s",
+        snprintf(ret_why, FITS_TEXT_BYTES, "the tables cannot be examined: %s (SQLSTATE %s)%s%s",
                  pg_result_message(res), sqlstate, advice ? ": " : "", advice ? advice : "");
 }

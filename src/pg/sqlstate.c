@@ -38,7 +38,7 @@ static const struct {
         {"57", SQLSTATE_SERVER,
          "operator_intervention: shutdown, crash of another backend, a database dropped"},
         {"58", SQLSTATE_SERVER, "system_error: input or output on the server"},
-        {"TS", SQLSTATE_SERVER, "TimescaleDB's own: a hypertable, dimension or chunk is not as it should be"},
+        {"TS", SQLSTATE_SERVER, "TimescaleDB's own: a hypertable, dimension or chunk is damaged or missing"},
         {"XX001", SQLSTATE_SERVER, "data_corrupted"},
         {"XX002", SQLSTATE_SERVER, "index_corrupted"},
         /* Everything else is suspect, including 42 and 55: the missing table or column may be one that an
@@ -66,13 +66,14 @@ const char *sqlstate_advice(const char *sqlstate)
                 const char *text;
         } advice[] = {
                 {"42P01", "run boris-ingestd migrate"},
-                {"42501", "grant the right to this role, or use another one"},
-                {"42", "see what boris-ingestd check says about the tables"},
+                {"42501",
+                 "grant the privilege to this role (role.sql), or use the role that owns the tables"},
+                {"42", "run boris-ingestd check: it names what is wrong with the tables"},
                 {"25006", "let database.url point to the primary server"},
                 {SQLSTATE_LOCK_TIMEOUT,
                  "end the transaction that holds the lock: pg_stat_activity, pg_locks"},
                 {SQLSTATE_TRIGGER_PROTOCOL, "check the BEFORE INSERT triggers of spending"},
-                {"53100", "make room on the database server's disk"},
+                {"53100", "free space on the database server's disk"},
         };
 
         for (size_t i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {

@@ -175,8 +175,7 @@ static void check_limits(struct check *c, const jsStreamConfig *s)
                 report(c, true, "stream %s: retention: limits", stream);
         else
                 report(c, false,
-                       "stream %s: retention must be limits: others remove messages by consumers, which the relay "
-                       "does not keep",
+                       "stream %s: retention must be limits: other policies remove messages that the relay has not settled",
                        stream);
         if (s->Discard == js_DiscardNew)
                 report(c, true, "stream %s: discard: new", stream);
@@ -200,7 +199,7 @@ static void check_sizes(struct check *c, const jsStreamConfig *s)
         if (s->MaxConsumers > 0 && (size_t)s->MaxConsumers < consumers)
                 report(c, false,
                        "stream %s: max_consumers %" PRId64
-                       ": the relay has 2 for each partition, and those of its last start for a minute: set it to -1",
+                       ": the relay uses 2 per partition, twice as many for a minute after a restart: set it to -1",
                        stream, s->MaxConsumers);
         if (s->MaxMsgSize > 0 && (size_t)s->MaxMsgSize > window)
                 report(c, false,

@@ -28,7 +28,7 @@ void nats_explain(natsStatus status, char ret_error[NATS_ERROR_BYTES])
         visible_copy(text, ret_error, NATS_ERROR_BYTES);
 }
 
-/* --- what libnats tells --- */
+/* --- callbacks of libnats --- */
 
 static void on_disconnected(natsConnection *connection, void *ctx)
 {

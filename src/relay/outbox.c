@@ -60,9 +60,9 @@ static void on_answer(struct outbox *o, natsMsg *msg)
         else if (why)
                 fail(o, why);
         else if (!cJSON_HasObjectItem(answer, "stream"))
-                fail(o, "the answer is no ack of a stream's");
+                fail(o, "the answer is not an ack of a stream");
         else if (!(cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(answer, "seq")) > 0))
-                fail(o, "the stream acks it as a duplicate of what it has not stored yet");
+                fail(o, "the stream acked it as a duplicate of a message that is not stored yet");
         else
                 o->acked++;
         cJSON_Delete(answer);

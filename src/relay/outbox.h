@@ -31,7 +31,7 @@ void outbox_close(struct outbox *o);
 /* Returns false if the reject cannot be published: see outbox_error. The outbox is then unusable. */
 bool outbox_reject(struct outbox *o, const struct outbox_reject *reject);
 
-/* True if so many rejects are unacked that outbox_flush must precede the next. */
+/* True if the number of unacked rejects requires outbox_flush before the next one. */
 bool outbox_full(struct outbox *o);
 
 enum outbox_result { OUTBOX_DONE, OUTBOX_PENDING, OUTBOX_FAILED };

@@ -63,7 +63,7 @@ static const struct metric metrics[] = {
         {PREFIX "rejects_total", "counter", "Rejects published.", value_rejects, false},
         {PREFIX "replies_total", "counter", "Replies to producers that set Boris-Reply.", value_replies,
          false},
-        {PREFIX "takeovers_total", "counter", "Leases taken over from a relay that did not end in order.",
+        {PREFIX "takeovers_total", "counter", "Leases taken over from a relay that did not stop cleanly.",
          value_takeovers, false},
         {PREFIX "rewinds_total", "counter", "Times that the stream held another message at the position.",
          value_rewinds, false},

@@ -90,7 +90,7 @@ static void on_request(void *ctx, struct http_request *request)
         else if (strcmp(request->path, "/healthz") == 0)
                 http_answer_text(&r->http, request, 200, "ok");
         else
-                http_answer_text(&r->http, request, 404, "there are /metrics, /readyz and /healthz");
+                http_answer_text(&r->http, request, 404, "not found: try /metrics, /readyz or /healthz");
 }
 
 /* --- the stop --- */
@@ -131,7 +131,7 @@ static void close_loop(struct relay *r)
 /* A thread that hangs in a query or name look-up cannot be joined. Nothing is lost: it cannot feed any more. */
 static void end_at_once(void)
 {
-        log_warn("a partition does not end: ending the process");
+        log_warn("a partition does not stop: exiting");
         log_stop();
         _exit(1);
 }
@@ -229,7 +229,7 @@ int relay_run(const struct config *config)
         hide_memory();
         fence_install();
         if (uv_loop_init(&r.loop) != 0) {
-                log_error("no memory or descriptors for an event loop");
+                log_error("cannot create an event loop: out of memory or descriptors");
                 return 1;
         }
         log_start();

@@ -159,7 +159,7 @@ static void on_status(struct source *s, natsMsg *msg)
                 s->unbounded = strstr(description, "MaxBytes") != NULL;
         } else {
                 snprintf(why, sizeof(why), "the consumer ended: status %s %s", status, description);
-                mark_broken(s, strcmp(status, "503") == 0 ? "the consumer is gone" : why);
+                mark_broken(s, strcmp(status, "503") == 0 ? "the consumer no longer exists" : why);
         }
 }
 
@@ -431,7 +431,7 @@ static bool is_usable(struct source *s)
         if (atomic_load(&s->nats->reconnects) != s->reconnects)
                 mark_broken(s, "the connection to NATS was lost");
         else if (s->request_open && clock_monotonic_ms() - s->heard_ms > SILENCE_MS)
-                mark_broken(s, "no sign of life from the consumer");
+                mark_broken(s, "the consumer sent no heartbeat");
         if (s->broken[0]) {
                 snprintf(s->error, sizeof(s->error), "%s", s->broken);
                 log_debug("%s: consumer %s: %s", name_of(s), s->consumer, s->broken);

@@ -15,6 +15,7 @@ int clients_read(struct clients *c, const struct config *config, char ret_error[
         *c = (struct clients){0};
         if (config->clients_len == 0)
                 return 0;
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
         c->items = calloc(config->clients_len, sizeof(*c->items));
         c->peers = calloc(config->clients_len, sizeof(*c->peers));
         if (!c->items || !c->peers)
@@ -87,7 +88,7 @@ struct rules *clients_rules_of(const struct clients *c, const char *origin)
 
 /* --- sections that nobody matches --- */
 
-/* Whether earlier sections take all peers of section @i. Members of a group are not looked up. */
+/* True if earlier sections name all peers of section @i. Members of groups are not looked up. */
 static bool is_hidden(const struct clients *c, size_t i)
 {
         const struct peers *p = &c->peers[i];
@@ -125,13 +126,12 @@ const char *clients_unmatched(const struct clients *c, size_t i, const struct co
 
         if (!by_socket && p->names_len == 0)
                 return p->unknown > 0
-                               ? "this system does not know its users and groups (correct peer)"
-                               : "it names nobody (add peer = user:NAME, group:NAME or certificate:NAME)";
+                               ? "its users and groups do not exist on this system (correct peer)"
+                               : "it has no peer (add peer = user:NAME, group:NAME or certificate:NAME)";
         if (is_hidden(c, i))
-                return "earlier sections name all its peers, and the first section that names a client holds (move it up, or "
-                       "remove it)";
+                return "earlier sections name all its peers, and the first match applies (move it up, or remove it)";
         if (!config->listen.tls_cert[0] && !by_socket)
-                return "certificates are not asked for without TLS (set listen.tls_cert, tls_key and tls_client_ca)";
+                return "without TLS no client shows a certificate (set listen.tls_cert, tls_key and tls_client_ca)";
         return NULL;
 }
 

@@ -5,7 +5,7 @@
 
 #include "base/slice.h"
 
-/* Users and groups of this system by name or number. Asking may take its time. False where the system knows none. */
+/* Looks up users and groups of this system by name or number; may block. Returns false if there is none. */
 
 bool ids_find_user(struct slice name, unsigned *ret);
 bool ids_find_group(struct slice name, unsigned *ret);

@@ -232,13 +232,13 @@ static int remove_stale(const char *path, char ret_error[LISTENER_ERROR_BYTES])
         }
         if (!S_ISSOCK(st.st_mode))
                 return fail(ret_error, ERR_EXISTS,
-                            "listen.unix %s exists and is no socket: remove it or set another path", path);
+                            "listen.unix %s exists but is not a socket: remove it or set another path", path);
         alive = is_alive(&addr);
         if (alive == 1)
                 return fail(ret_error, ERR_EXISTS, "listen.unix %s: another process listens there", path);
         if (alive < 0)
                 return fail(ret_error, ERR_IO, "listen.unix %s: %s", path, strerror(errno));
-        log_info("listen.unix %s: removing the socket of a daemon that is gone", path);
+        log_info("listen.unix %s: removing the stale socket of a daemon that no longer runs", path);
         if (unlink(path) != 0)
                 return fail(ret_error, ERR_IO, "listen.unix %s: cannot remove the stale socket: %s", path,
                             strerror(errno));
@@ -410,12 +410,12 @@ static int check_adopted(const struct listener *l, int fd, bool anywhere, const 
         if (l->len == LISTENER_SOCKETS_MAX || (bound->sa_family == AF_UNIX && has_unix(l)))
                 return fail(
                         ret_error, ERR_CONFIG,
-                        "socket %d, which was handed over: there must be one Unix socket and %d of TCP at most",
+                        "socket %d, passed by systemd: at most one Unix socket and %d TCP sockets are possible",
                         fd, LISTENER_ADDRESSES_MAX);
         if (bound->sa_family != AF_UNIX && !anywhere && !address_is_loopback(bound))
                 return fail(
                         ret_error, ERR_CONFIG,
-                        "TCP socket %d, which was handed over: only loopback addresses are allowed without TLS "
+                        "TCP socket %d, passed by systemd: only loopback addresses are allowed without TLS "
                         "(listen.tls_cert, tls_key, tls_client_ca)",
                         fd);
         return 0;
@@ -430,7 +430,7 @@ int listener_adopt_take(struct listener *l, int fd, bool anywhere, int *ret_fami
 
         if (!is_listening(fd) || getsockname(fd, (struct sockaddr *)&bound, &len) != 0)
                 err = fail(ret_error, ERR_CONFIG,
-                           "descriptor %d, which was handed over, is no listening stream socket", fd);
+                           "descriptor %d, passed by systemd, is not a listening stream socket", fd);
         else
                 err = check_adopted(l, fd, anywhere, (const struct sockaddr *)&bound, ret_error);
         if (err) {
@@ -440,7 +440,7 @@ int listener_adopt_take(struct listener *l, int fd, bool anywhere, int *ret_fami
         *ret_family = bound.ss_family;
         err = listen_take(l, fd, bound.ss_family != AF_UNIX);
         if (err)
-                return fail(ret_error, ERR_IO, "socket %d, which was handed over: %s", fd, strerror(-err));
+                return fail(ret_error, ERR_IO, "socket %d, passed by systemd: %s", fd, strerror(-err));
         if (bound.ss_family == AF_UNIX)
                 log_info("listening on %.*s (socket passed by systemd); listen.unix is ignored",
                          UNIX_PATH_BYTES, ((const struct sockaddr_un *)&bound)->sun_path);

@@ -479,7 +479,7 @@ void session_turn(struct session *s)
 
 static void turn_stranger_away(struct session *s)
 {
-        log_tls_failure(s, "too many others came before it showed its certificate");
+        log_tls_failure(s, "too many clients began a handshake before it showed its certificate");
         session_close(s);
 }
 

@@ -29,7 +29,7 @@ static void take_reason(char ret[TLS_ERROR_BYTES])
         ERR_clear_error();
 }
 
-/* What was wrong with the certificate says more than that it was wrong. */
+/* Reports why the certificate was refused, if that is known: the error itself only says that it was. */
 void tls_reason(const struct tls *t, char ret[TLS_ERROR_BYTES])
 {
         long verdict = t->ssl ? SSL_get_verify_result(t->ssl) : X509_V_OK;
@@ -60,8 +60,8 @@ static int no_passphrase(char *to, int size, int writing, void *ctx)
         return -1;
 }
 
-/* OpenSSL itself refuses a certificate whose extended uses are others than that of a client. An authority signs
- * clients, and is none. */
+/* OpenSSL itself refuses certificates whose extended key usage excludes clients. This also refuses an authority's own
+ * certificate. */
 static int verify(int ok, X509_STORE_CTX *store)
 {
         if (ok && X509_STORE_CTX_get_error_depth(store) == 0 &&
@@ -99,7 +99,7 @@ static size_t add_lists(X509_STORE *store, BIO *file, int64_t *ret_expires_s)
         return lists;
 }
 
-/* From then on each certificate of a chain must be on no list of its authority, and each authority must have one. */
+/* Loads the revocation lists. From then on every authority of a chain must have a list, and no certificate may be on one. */
 static bool load_crl(SSL_CTX *ctx, const char *path, int64_t *ret_expires_s)
 {
         X509_STORE *store = SSL_CTX_get_cert_store(ctx);
@@ -157,7 +157,7 @@ int64_t tls_server_crl_expires_s(const struct tls_server *s)
         return s->ctx ? s->crl_expires_s : 0;
 }
 
-/* Whatever else is wrong by now does not end a connection that was good when it began. */
+/* Notes revocation only: other errors that came up later (expiry, say) do not end an accepted connection. */
 static int note_revoked(int ok, X509_STORE_CTX *store)
 {
         bool *revoked = X509_STORE_CTX_get_app_data(store);

@@ -40,7 +40,7 @@ void object_cache_clear(struct object_cache *c)
         object_cache_init(c, max_len);
 }
 
-/* The entry of @key, or the free one where it would go. */
+/* Returns the entry of @key, or the free one in which it would be stored. */
 static struct object_cache_entry *find(const struct object_cache *c, XXH128_hash_t key)
 {
         size_t i = home(c, key);

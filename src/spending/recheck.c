@@ -113,7 +113,7 @@ bool recheck_ask(struct recheck *c, struct pg_conn *conn)
 
 /* --- its answer --- */
 
-/* What the row is called, hashed, with or without its connection. */
+/* Hashes the names in the row, with or without its connection. */
 static bool read_name(const struct recheck *c, const struct pg_result *res, int row,
                       const struct uuid *connection, XXH128_hash_t *ret)
 {

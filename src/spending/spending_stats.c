@@ -1,4 +1,4 @@
-/* What the stages of this lane say of themselves. */
+/* The stats of this lane's stages. */
 #include "spending/batcher.h"
 #include "spending/resolver.h"
 #include "spending/writer.h"

@@ -410,7 +410,7 @@ static bool was_trying(enum writer_state state)
                state == WRITER_COMMIT;
 }
 
-/* Sets a batch apart with which several connections were lost; a single row waits longer each time. */
+/* Makes a batch doubtful after several connections were lost with it; a single row waits longer each time. */
 static void hold_against(struct writer *w, struct batch *b)
 {
         suspect_lost(&b->suspicion);

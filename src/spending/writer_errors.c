@@ -76,9 +76,10 @@ static void set_aside(struct writer *w)
         unsigned failures = w->batch->suspicion.failures;
 
         if (is_power_of_two(failures)) /* log the first, second, fourth, eighth ... failure */
-                log_warn("database, %s: %zu rows wait (attempt %u), since an ordinary row can be written: %s "
-                         "(SQLSTATE %s)",
-                         w->name, w->batch->len, failures, w->error.message, w->error.sqlstate);
+                log_warn(
+                        "database, %s: %zu rows cannot be written, others can: %s (SQLSTATE %s); only these rows wait, "
+                        "%u attempts so far",
+                        w->name, w->batch->len, w->error.message, w->error.sqlstate, failures);
         w->batch->doubtful = true;
         w->batch->due = uv_now(w->conn.loop) + suspect_pause_ms(&w->batch->suspicion);
         writer_return_batch(w);
@@ -253,7 +254,7 @@ static const struct probe_weeks *probe_weeks(const struct writer *w, struct prob
 void writer_on_candidates(struct writer *w, const struct pg_result *res)
 {
         static const struct pg_error none = {
-                .sqlstate = "P0002", .message = "no ordinary row could be written"}; /* no_data_found */
+                .sqlstate = "P0002", .message = "the probe row could not be written"}; /* no_data_found */
         struct probe_weeks same;
         struct pg_error error;
 

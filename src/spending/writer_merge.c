@@ -7,7 +7,7 @@
 #include "pg/pg_params.h"
 #include "spending/writer_internal.h"
 
-/* How often rows that were neither inserted nor found are merged: where a trigger may drop them, and where none does. */
+/* How often rows that were neither inserted nor found are merged: if a trigger may drop them, and if there is none. */
 enum { DROPPED_MERGES = 3, DELETED_MERGES = 100 };
 
 void writer_query_arrays(struct writer *w, const char *sql, int arrays_len)
@@ -103,7 +103,7 @@ static void fail_changed(struct writer *w)
 /* The rows are deleted as soon as they are stored: the batch is retried. */
 static void fail_deleted(struct writer *w)
 {
-        w->error = PG_ERROR("40001", "its rows were deleted again and again");
+        w->error = PG_ERROR("40001", "another session deleted its rows repeatedly");
         writer_send_end(w, WRITER_ROLLBACK);
 }
 

@@ -85,7 +85,7 @@ static void on_evacuated(void *ctx, struct line *line)
         overflow_keep_take(ctx, line);
 }
 
-/* All goes into the spool, or stays there. */
+/* Every line in the stages goes to the spool, or stays there. */
 static void spool_all(struct overflow *o, const char *why)
 {
         enter(o, OVERFLOW_SPOOLING);
@@ -123,7 +123,7 @@ static bool may_drain(void *ctx)
         return o->ops->has_room(o->ctx);
 }
 
-/* A replayed line may be rejected: the reject file is the only place that tells. */
+/* A replayed line may be rejected, and only the reject file records that. */
 static bool may_erase(void *ctx)
 {
         const struct overflow *o = ctx;
@@ -292,7 +292,7 @@ void overflow_end(struct overflow *o)
 {
         o->ending = true;
         if (o->tally.in_flight > 0)
-                o->ops->evacuate(o->ctx, "the daemon ends", on_evacuated, o);
+                o->ops->evacuate(o->ctx, "the daemon is stopping", on_evacuated, o);
 }
 
 void overflow_stats(const struct overflow *o, struct stats *r)

@@ -345,7 +345,7 @@ enum spool_status spool_file_open(struct spool_file *f, const char *dir, uint64_
         ret_aside[0] = '\0';
         snprintf(f->path, sizeof(f->path), "%.*s/spool.db", PATH_MAX - 64, dir);
         if (mkdir(dir, 0750) != 0 && errno != EEXIST)
-                return spool_sql_fail_errno(f, "the folder cannot be made");
+                return spool_sql_fail_errno(f, "the directory cannot be created");
         status = lock(f, dir);
         if (status == SPOOL_OK)
                 status = open_account(f);

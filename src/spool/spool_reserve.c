@@ -10,7 +10,7 @@
 
 enum {
         RESERVE_BYTES = 16 << 20, /* more than one write and the write-ahead log need */
-        RESERVE_SHARE = 8,        /* at most one part in so many of the free space */
+        RESERVE_SHARE = 8,        /* at most 1/8 of the free space */
         RESERVE_LEAST = 256 << 10,
         NO_ROOM_BYTES = 128 << 10,
 };

@@ -14,10 +14,10 @@
 #include "wire/fields.h"
 
 enum {
-#define X(name) 1 << PLATFORM_##name |
-        PLATFORMS_ALL = PLATFORM_MAP(X) 0,
+#define X(name) +(1 << PLATFORM_##name)
+        PLATFORMS_ALL = 0 PLATFORM_MAP(X),
 #undef X
-        BURST_MS = 100, /* a client that was silent may send the lines of so long in one burst */
+        BURST_MS = 100, /* a client that was silent may send this much time's lines in one burst */
         CHUNKS_PER_S = 100,
 };
 
@@ -52,7 +52,7 @@ static bool has_connection(const struct rules *c, const struct uuid *connection)
         return false;
 }
 
-/* Each once: a look-up asks for each. */
+/* Adds each connection once, since a look-up asks about every element. */
 static void add_connection(struct rules *c, const struct uuid *connection)
 {
         if (has_connection(c, connection))
@@ -158,7 +158,7 @@ static void intersect_connections(struct rules *c, const struct rules *a, const 
         }
 }
 
-/* A sender that may write everything takes nothing away, and need not be kept. */
+/* False for a client that may write everything: combined with it, other rules stay as they are. */
 static bool is_restricted(const struct rules *c)
 {
         return c->gone || c->owner || c->mark.low64 != 0 || c->mark.high64 != 0;
@@ -174,9 +174,9 @@ struct rules *rules_new_for(struct rules *owner, struct rules *sender)
         if (is_restricted(sender) && strcmp(owner->origin, sender->origin) != 0) {
                 snprintf(c->origin + len, sizeof(c->origin) - len, "+%s", sender->origin);
                 c->gone |= len + 1 + strlen(sender->origin) >=
-                           sizeof(c->origin); /* it would say less than it should */
+                           sizeof(c->origin); /* a cut origin would name too few clients */
         }
-        c->retired = true; /* no set names it, so that nothing can be remembered for it */
+        c->retired = true; /* not in the set of clients, so caches keep nothing for it */
         c->platforms = owner->platforms & sender->platforms;
         intersect_connections(c, owner, sender);
         c->owner = rules_ref(owner);
@@ -232,7 +232,7 @@ void rules_list_platforms(const struct rules *c, char ret[RULES_PLATFORMS_BYTES]
 static bool refuse_gone(const struct rules *c, struct reject *ret)
 {
         reject_set(ret, REJECT_NOT_PERMITTED, NULL,
-                   "there is no section [client %s] any more, and so nothing that it may write", c->name);
+                   "section [client %s] no longer exists, so its client may write nothing", c->name);
         return false;
 }
 
@@ -308,8 +308,8 @@ bool rules_permits_account(const struct rules *c, const struct uuid *connection,
 
 /* --- limits --- */
 
-/* Takes lines from the quota for a hundredth of a second, at least one. Each line puts off the moment from which on more
- * may be taken by a line's time; it may lie ahead by no more than a burst. */
+/* Takes the lines of a hundredth of a second, at least one, from the shared quota. due_ns advances by the time that each
+ * line is due for, and may be at most a burst ahead. */
 static bool refill(struct rules *c)
 {
         uint64_t now_ns = clock_monotonic_us() * 1000;

@@ -59,10 +59,10 @@ class CommandLine(unittest.TestCase):
                     (["listen.allow_users=nobody-at-all"], "nobody-at-all"),
                     (["http.listen=nowhere.invalid:1"], "http.listen nowhere.invalid:1: "),
                     ([f"rejects.file={folder}/no/file"], f"rejects.file {folder}/no/file: No such file or directory: "
-                                                         f"make the folder {folder}/no"),
-                    ([f"rejects.file={folder}"], f"rejects.file {folder}: is a folder"),
-                    ([f"spool.dir={__file__}"], f"spool.dir {__file__}: is no folder"),
-                    ([f"spool.dir={folder}/no/spool"], f"make the folder {folder}/no")):
+                                                         f"create the directory {folder}/no"),
+                    ([f"rejects.file={folder}"], f"rejects.file {folder}: is a directory"),
+                    ([f"spool.dir={__file__}"], f"spool.dir {__file__}: is not a directory"),
+                    ([f"spool.dir={folder}/no/spool"], f"create the directory {folder}/no")):
                 options = [word for setting in settings for word in ("--set", setting)]
                 done = self.run_with("check", "--config", "/dev/null", "--set", "database.url=host=/nonexistent", *options)
                 self.assertEqual(done.returncode, 1, settings)
@@ -82,7 +82,7 @@ class CommandLine(unittest.TestCase):
             self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "ok     configuration\n", ""))
             for text, reason in (("[batch]\nrow = 1\n", f"{file}:2: unknown key batch.row"),
                                  ("[limits]\nidle_ms = soon\n", "limits.idle_ms"),
-                                 ("[database]\nurl = s3cr3t\n", "database.url is no valid libpq conninfo or URL"),
+                                 ("[database]\nurl = s3cr3t\n", "database.url is not a valid libpq conninfo or URL"),
                                  ("[database]\npassword_file = /nowhere\n", "/nowhere"),
                                  ("[listen]\nallow_groups = nobody-at-all\n", "nobody-at-all"),
                                  ("[listen]\ntls_cert = /no\ntls_key = /no\ntls_client_ca = /no\ntcp = 127.0.0.1:0\n", "tls_cert /no"),
@@ -115,7 +115,7 @@ class CommandLine(unittest.TestCase):
                 done = self.run_with("run", "--config", "/dev/null", "--set", f"listen.unix={folder}/s", "--set",
                                      "http.listen=", "--set", f"database.url={url}")
                 self.assertEqual(done.returncode, 1)
-                self.assertIn("database.url is no valid libpq conninfo or URL", done.stderr)
+                self.assertIn("database.url is not a valid libpq conninfo or URL", done.stderr)
                 self.assertNotIn("s3cr3t", done.stderr)
 
     def test_options_before_and_after_the_command(self):

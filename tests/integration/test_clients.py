@@ -219,8 +219,8 @@ class Rules(Clients):
                            (self.section(peer="root"), "peer of [client sync] must be user:NAME"),
                            (self.section(max_lines_per_second="-1"), "must be a whole number from 0"),
                            (self.section(memory_percent="0"), "must be a whole number from 1 to 100"),
-                           (self.section(colour="red"), "unknown key in [client sync]"),
-                           (self.section() + self.section(), "section [client sync] is there twice"),
+                           (self.section(colour="red"), "unknown key colour in [client sync]"),
+                           (self.section() + self.section(), "section [client sync] appears twice"),
                            ("[client]\n", "must have a name"), ("[client a b]\n", "must have a name")):
             said = d.reload(bad)
             self.assertIn(words, said)
@@ -302,7 +302,7 @@ class Rules(Clients):
         config.write_text("[client nobody]\n" + self.section("unknown", "user:no-such-user") + self.section("sync") +
                           self.section("again") + self.section("tls", "certificate:a.example"))
         done = run_ingestd(self.db, "check", "--config-only", "--config", str(config), "--set", "listen.unix=/tmp/never")
-        for name, why in (("nobody", "it names nobody"), ("unknown", "does not know"), ("again", "earlier sections"),
+        for name, why in (("nobody", "it has no peer"), ("unknown", "do not exist on this system"), ("again", "earlier sections"),
                           ("tls", "without TLS")):
             self.assertRegex(done.stdout, rf"no client can match \[client {name}\]: .*{why}")
         self.assertNotIn("[client sync]", done.stdout)

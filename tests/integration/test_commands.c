@@ -276,7 +276,7 @@ static void test_check_rights(void **state)
                         "INSERT on ad_objects, UPDATE on ad_objects: GRANT them");
         assert_told("1 of ");
         assert_int_equal(create("META", NULL, "{}"), 1);
-        assert_told("permission denied for table platform_connections: grant the right");
+        assert_told("permission denied for table platform_connections: grant the privilege");
         snprintf(sql, sizeof(sql), "DROP OWNED BY %s; DROP ROLE %s", d.name, d.name);
         assert_db_ok(&d, db_run(&d.db, sql));
 }
@@ -314,14 +314,14 @@ static void test_connection_refused(void **state)
                 const char *input;
                 const char *told;
         } cases[] = {
-                {"", "no valid JSON"},
-                {"s3cr3t", "no valid JSON"},
-                {"{\"a\":\"s3cr3t\"", "no valid JSON"},
-                {"{\"a\":\"s3cr3t\"} s3cr3t", "no valid JSON"},
-                {"{\"s3cr3t\":1,\"s3cr3t\":2}", "no valid JSON"},
+                {"", "not valid JSON"},
+                {"s3cr3t", "not valid JSON"},
+                {"{\"a\":\"s3cr3t\"", "not valid JSON"},
+                {"{\"a\":\"s3cr3t\"} s3cr3t", "not valid JSON"},
+                {"{\"s3cr3t\":1,\"s3cr3t\":2}", "not valid JSON"},
                 {"[\"s3cr3t\"]", "must be a JSON object"},
                 {"\"s3cr3t\"", "must be a JSON object"},
-                {"{\"s3cr3t\":\"\\u0000\"}", "the credentials hold what PostgreSQL's jsonb cannot"},
+                {"{\"s3cr3t\":\"\\u0000\"}", "PostgreSQL's jsonb cannot store the credentials"},
         };
         char *big = malloc((1 << 20) + 3);
 

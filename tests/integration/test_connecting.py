@@ -68,9 +68,9 @@ class Connecting(TestCase):
         done = run_ingestd(None, "check", "--config", "/dev/null", env={"DATABASE_URL": "", "PGHOST": "", "PGPORT": "1"})
         self.assertRegex(done.stdout, r"(?m)^wrong  database: .*\(set DATABASE_URL: a service has its own, in /\S+/environment\)")
         done = run_ingestd('"postgresql://127.0.0.1/x"', "check", "--config", "/dev/null", "--config-only")
-        self.assertIn("no quotes", done.stdout)
+        self.assertIn("must not be in quotes", done.stdout)
 
-    def test_a_table_that_is_missing_is_no_lost_connection(self):
+    def test_a_missing_table_is_not_a_lost_connection(self):
         d = self.daemon()
         self.assertEqual(d.send(record()).counts()[1], 1)
         self.db.execute("ALTER TABLE ad_objects RENAME TO away")

@@ -232,11 +232,11 @@ class Rotation(Credentials):
         made = self.fill()
         done = self.run_with(self.two, "connection", "reencrypt")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("3 connections encrypted that were plain, 3 moved from old keys, 0 were", done.stdout)
+        self.assertIn("3 plain connections encrypted, 3 moved from old keys, 0 already under it", done.stdout)
         for one in made:
             self.assert_shows(self.one_new, one)
         before = [self.stored(one) for one in made]
-        self.assertIn("6 were under it already", self.run_with(self.two, "connection", "reencrypt").stdout)
+        self.assertIn("6 already under it", self.run_with(self.two, "connection", "reencrypt").stdout)
         self.assertEqual([self.stored(one) for one in made], before)
         self.assertEqual(self.run_with(None, "connection", "reencrypt").returncode, 1)
 

@@ -92,7 +92,7 @@ class Growth(TestCase):
         # two clients were on each: a's went to b, then all to a
         connections = sorted(t["connections"] for t in totals)
         self.assertTrue(connections[0] >= 2 and connections[2] >= 3, connections)
-        wait_until(lambda: self.connections(self.a) >= CLIENTS, "a's log tells of its clients")
+        wait_until(lambda: self.connections(self.a) >= CLIENTS, "a's log counts its clients")
         self.assertEqual(self.db.count(), (1 + CLIENTS) * LINES)
         self.assertEqual(self.db.value("SELECT sum(amount_cents) FROM spending"), str(sum(range((1 + CLIENTS) * LINES))))
         self.assertEqual(self.db.value("SELECT count(*) FROM ad_objects"), "3")

@@ -512,7 +512,7 @@ class Listening(HttpCase):
         _, page = self.watched()
         self.assertEqual(page.host, "127.0.0.1")
         everywhere = self.daemon(http__listen="0.0.0.0:0")
-        self.assertIn("http.listen: everybody who reaches 0.0.0.0 can read the status page", everywhere.log())
+        self.assertIn("http.listen: everybody who can connect to 0.0.0.0 can read the status page", everywhere.log())
         page = Page(everywhere)
         page.host = "127.0.0.1"
         self.assertEqual(page.get("/healthz", headers={"Host": "ingest.example"}).status, 200)

@@ -540,7 +540,7 @@ class Stopping(TestCase):
         except BlockingIOError:
             pass
         self.assertEqual(d.stop(timeout=10), 0)
-        self.assertIn("shutdown.timeout_ms is over", d.log())
+        self.assertIn("shutdown.timeout_ms has elapsed", d.log())
 
 
 if __name__ == "__main__":

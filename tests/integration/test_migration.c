@@ -490,7 +490,7 @@ static void test_what_is_left(void **state)
                 assert_db_ok(&d, db_run(&d.db, cases[i].damage));
                 assert_int_equal(migration_apply(&d.db, note_repair, &repairs), ERR_SCHEMA);
                 assert_non_null(strstr(repairs.text, cases[i].left));
-                assert_non_null(strstr(d.db.error, "left: see above"));
+                assert_non_null(strstr(d.db.error, "(see the lines with \"left\" above)"));
                 database_drop(&d);
         }
 }
@@ -507,7 +507,7 @@ static void test_another_encoding(void **state)
         snprintf(d.url + strlen(d.url) - strlen(d.name), sizeof(d.name), "ingestd_test_latin1");
         assert_db_ok(&d, db_open(&d.db, d.url));
         assert_int_equal(database_migrate(&d), ERR_SCHEMA);
-        assert_non_null(strstr(d.db.error, "encoding is LATIN1, not UTF8: make a database"));
+        assert_non_null(strstr(d.db.error, "encoding is LATIN1, not UTF8: create a database"));
         assert_int_equal(database_i64(&d, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0);
         db_close(&d.db);
         run_on_server("DROP DATABASE ingestd_test_latin1");

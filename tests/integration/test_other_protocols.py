@@ -169,7 +169,7 @@ class PlainTextToTls(TestCase):
         self.d = self.daemon(**tls_settings(folder.name))
         self.port = int(re.search(r"listening on TCP 127.0.0.1 port (\d+)", self.d.log())[1])
 
-    def test_it_is_told(self):
+    def test_the_client_gets_the_reason(self):
         for text in (LINE, LINE * 20_000, b"{", b"GET / HTTP/1.1\r\n\r\n", b"\r\n", OTHERS["PostgreSQL's SSLRequest"]):
             sock = socket.create_connection(("127.0.0.1", self.port), 30)
             try:
@@ -184,7 +184,7 @@ class PlainTextToTls(TestCase):
         done = run_ingestd(None, "send", "-", "--tcp", f"127.0.0.1:{self.port}", "--config", "/dev/null",
                            stdin=(LINE * 10).decode())
         self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1), done.stderr)
-        self.assertIn("the port is for TLS", done.stderr)
+        self.assertIn("the port requires TLS", done.stderr)
 
 
 if __name__ == "__main__":

@@ -223,7 +223,7 @@ class Booted:
         told = self.log().count("SIGHUP: configuration read again")
         self.run_there("systemctl reload boris-ingestd")
         wait_until(lambda: self.log().count("SIGHUP: configuration read again") == told + 1,
-                   "the log tells of the reload", pause=0.2)
+                   "the log has the reload", pause=0.2)
         path = self.container.path("/etc/boris-ingestd/boris-ingestd.ini")
         good = path.read_text()
         path.write_text(good + "\n[batch]\nrow = 1\n")

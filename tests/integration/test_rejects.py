@@ -103,7 +103,7 @@ class RejectFile(TestCase):
         self.start()
         other = self.file.with_name("other")
         other.write_text("".join(json.dumps(record(amountCents=n)) + "\n" for n in range(3)))
-        self.assertIn("no line of it is an entry of a reject file", self.replay(other, status=1).stderr)
+        self.assertIn("it has no entry of a reject file", self.replay(other, status=1).stderr)
         self.assertIn("Is a directory", self.replay(self.file.parent, status=1).stderr)
         self.d.send("x" * 3_000_000)
         wait_until(lambda: self.file.exists() and self.file.read_text(), "an entry without its line")
@@ -171,7 +171,7 @@ class RejectFile(TestCase):
                            "--code", "unknown_ad_object", "--account", "act_1")
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("3 lines: 3 stored", done.stdout)
-        self.assertIn("5 entries left out: not asked for", done.stdout)
+        self.assertIn("5 entries left out by the options", done.stdout)
 
     def add_object(self, name, account="act_1"):
         self.db.execute("INSERT INTO ad_objects (ad_account_id, external_id, type, name, status) "
@@ -207,7 +207,7 @@ class RejectFile(TestCase):
 
     def test_lines_of_unknown_objects_need_a_reject_file(self):
         done = run_ingestd(self.db, "check", "--config", "/dev/null", "--config-only", "--set", "rejects.replay_unknown=on")
-        self.assertIn("rejects.replay_unknown needs rejects.file", done.stderr)
+        self.assertIn("rejects.replay_unknown requires rejects.file", done.stderr)
 
 
 if __name__ == "__main__":

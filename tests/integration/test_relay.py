@@ -214,7 +214,7 @@ class Rejecting(RelayCase):
         last = self.publish(record(amountCents=1.5), record())
         for answer in ('{"stream":"REJECTS","seq":0,"duplicate":true}', '{"stream":"REJECTS","seq":7,"duplicate":true}'):
             client.publish(client.next(60).reply, answer)
-            wait_until(lambda: "acks it as a duplicate of what it has not stored yet" in relay.log(), "a warning")
+            wait_until(lambda: "acked it as a duplicate of a message that is not stored yet" in relay.log(), "a warning")
             if '"seq":0' in answer:
                 time.sleep(0.5)
                 self.assertEqual(self.db.value("SELECT max(sequence) FROM boris_ingestd_relay"), "0")
@@ -240,7 +240,7 @@ class Rejecting(RelayCase):
 
 
 class Faults(RelayCase):
-    def test_stream_that_was_made_anew(self):
+    def test_stream_that_was_created_again(self):
         """Its sequence begins at 1 again, below the position; its messages are relayed nevertheless."""
         self.db.add_account()
         relay = self.relay()
@@ -497,7 +497,7 @@ class Telling(RelayCase):
                              ({"retention": "workqueue"}, "retention must be limits"),
                              ({"storage": "memory"}, "it is kept in memory: use file storage"),
                              ({"max_msgs_per_subject": 5}, "max_msgs_per_subject removes older messages"),
-                             ({"max_consumers": 15}, "max_consumers 15: the relay has 2 for each partition"),
+                             ({"max_consumers": 15}, "max_consumers 15: the relay uses 2 per partition"),
                              ({"max_msg_size": 20 << 20}, "max_msg_size 20971520 is above relay.window_bytes")):
             with self.subTest(config):
                 self.delete_streams()

@@ -200,7 +200,7 @@ class Reload(TestCase):
             began = time.monotonic()
             self.assertEqual(d.stop(), 0)
             self.assertLess(time.monotonic() - began, 20)
-            self.assertIn("shutdown.timeout_ms is over", d.log())
+            self.assertIn("shutdown.timeout_ms has elapsed", d.log())
         finally:
             self.server.start()
             client.close()

@@ -381,11 +381,11 @@ class AgainstAFake(SendCase):
         self.assert_totals(out, 4, 1, 1, 2)
 
     def test_not_a_daemon(self):
-        for reply, word in (("SSH-2.0-\x1b[31m", "this is not boris-ingestd: it says SSH-2.0-?[31m"),
+        for reply, word in (("SSH-2.0-\x1b[31m", "this is not boris-ingestd: it sent SSH-2.0-?[31m"),
                             ("[1]", "this is not boris-ingestd"), ("{}", "this is not boris-ingestd"),
                             ({"ack": 2, "stored": 2}, "acks a line that was not sent"),
-                            ({"reject": 2}, "refuses a line that is not under way"),
-                            ({"reject": "x"}, "refuses a line that is not under way")):
+                            ({"reject": 2}, "rejected a line that was not sent"),
+                            ({"reject": "x"}, "rejected a line that was not sent")):
             process = self.popen(self.file(b"1\n"), "--socket", self.path)
             self.converse(1, [reply])
             out, err = self.finish(process, 1)

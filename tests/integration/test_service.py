@@ -290,7 +290,7 @@ class Activation(TestCase):
         self.assert_not_started(self.tcp("0.0.0.0"), "only loopback addresses are allowed without TLS")
 
     def test_descriptors_that_do_not_listen_are_reported(self):
-        self.assert_not_started(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), "is no listening stream socket")
+        self.assert_not_started(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), "is not a listening stream socket")
 
 
 def own_run(journal_dir):

@@ -67,7 +67,7 @@ class Outage(Spool):
         self.assertEqual(client.wait_ack(1015)["stored"], 11)
         client.close()
         d.signal(signal.SIGUSR1)
-        wait_until(lambda: re.search(r"status: spool: 0 were there at the start, 1006 spooled: \d+ stored, \d+ duplicate, 1 rejected, "
+        wait_until(lambda: re.search(r"status: spool: 0 lines at the start, 1006 spooled; \d+ stored, \d+ duplicate, 1 rejected, "
                                      "0 left, 0 set aside", d.log()), "the counts")
 
     def test_spooled_lines_survive_the_daemon(self):

@@ -131,7 +131,7 @@ class Faults(test_spool.Spool):
         self.assertEqual(d.send(*numbered(10, 1000)).ack["ack"], 10)
         wait_until(lambda: self.db.value("SELECT count(*) FROM spending WHERE amount_cents >= 1000") == "10", "stored")
         d.signal(signal.SIGUSR1)
-        wait_until(lambda: re.search(r"status: spool: 60 were there at the start.* 0 left", d.log()), "the counts")
+        wait_until(lambda: re.search(r"status: spool: 60 lines at the start.* 0 left", d.log()), "the counts")
 
     def test_a_full_spool_is_replayed_while_memory_is_full(self):
         d = self.spooling(spool__max_bytes="1M", limits__memory_bytes="16M")

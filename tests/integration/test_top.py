@@ -103,7 +103,7 @@ class Top(unittest.TestCase):
         self.answers.status = 503
         self.assertIn("the answer is HTTP status 503", self.once("--url", self.answers.url, status=1).stderr)
         self.answers.status, self.answers.body = 200, b"<html>"
-        self.assertIn("the answer is no status", self.once("--url", self.answers.url, status=1).stderr)
+        self.assertIn("the answer is not a status", self.once("--url", self.answers.url, status=1).stderr)
         url = self.answers.url
         self.answers.close()
         self.assertIn(f"no status from {url}: Connection refused", self.once("--url", url, status=1).stderr)

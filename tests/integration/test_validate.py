@@ -90,7 +90,7 @@ class AgainstDatabase(Validate, TestCase):
         self.assertEqual(totals, {key: done[key] for key in totals})
         return totals
 
-    def test_it_says_what_send_does(self):
+    def test_its_outcomes_equal_those_of_send(self):
         self.db.add_account()
         connection = self.db.create_connection()
         self.d = self.daemon(limits__max_line_bytes=4096)

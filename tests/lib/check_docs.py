@@ -14,6 +14,9 @@ FILES_LIKE_SETTINGS = {("spool", "account"), ("spool", "db"), ("spool", "lock"),
 README_LINES_MAX = 200
 SOURCE_README_LINES_MAX = 150
 
+READ_BY_PEOPLE = {".c", ".h", ".py", ".sh", ".ini", ".yml", ".yaml", ".json", ".html", ".js", ".ts", ".mjs", ".bash", ".8", ".5", ".service", ".socket",
+                  ".sysusers", ".sql"}
+
 # Phrases that hide their subject or say less than a plain word; see "English is plain" in .github/CONTRIBUTING.md.
 BANNED = [
     r"gets? on\b(?! with)", r"in vain", r"told nothing", r"tells? nothing", r"lets? it go", r"is let go", r"lets go of",
@@ -23,6 +26,8 @@ BANNED = [
     r"whoever", r"as good as an?\b", r"\bat the most\b", r"\blikewise\b", r"stands? still", r"holds? up (nobody|no|others)",
     r"\bto blame\b", r"(server|database|kernel|daemon)'s word\b", r"steps? aside", r"(database|server|daemon) is away",
     r"tells? of itself", r"\bwhere there (is|are) none\b", r"\bfor ever\b", r"\ball the same\b", r"made anew", r"is no (JSON|UTF-8|HTTP)",
+    r"made anew", r"(database|it) is away", r"\bdearer\b", r"gone to\b", r"of so long\b", r"\bnamesakes?\b",
+    r"log was told", r"(rules|those) of (now|then|today)\b", r"(say|says) of (itself|themselves)\b", r"tells? of\b",
     r"looked for in\b", r"looks? at where", r"say so no more", r"has no words?", r"goes? by what", r"\bonce it is told\b",
 ]
 
@@ -105,6 +110,16 @@ def check_settings(path):
             yield f"{path.relative_to(ROOT)}: no setting {section}.{key}"
 
 
+def check_all_settings():
+    """The table of config/README.md has every setting of the file; those of the relay are in one row."""
+    page, section = (ROOT / "config/README.md").read_text(), ""
+    for line in (ROOT / "config/boris-ingestd.ini").read_text().splitlines():
+        section = line[1:-1] if re.fullmatch(r"\[\w+\]", line) else section
+        key = re.match(r";(\w+) =", line)
+        if key and section != "relay" and not re.search(rf"^\| (?:`[\w.]+`, )*`{section}\.{key[1]}`", page, re.M):
+            yield f"config/README.md: no setting {section}.{key[1]} in the table"
+
+
 def check_metrics(path):
     source = (ROOT / "src/monitor/metrics.c").read_text() + (ROOT / "src/relay/pages.c").read_text()
     for name in re.findall(r"`boris_ingestd_((?:relay_)?\w+?_(?:total|bytes|seconds|successful))`", path.read_text()):
@@ -121,7 +136,7 @@ def texts():
         # A migration that was released must not change, not even in its comments.
         if name.startswith(("tests/fuzz/corpus", "migrations/")) or path == pathlib.Path(__file__).resolve() or not path.is_file():
             continue
-        if path.suffix in {".c", ".h", ".py", ".sh", ".ini", ".yml", ".html", ".8", ".5", ".service", ".socket", ".sql"}:
+        if path.suffix in READ_BY_PEOPLE or path.parent.name in {"debian", "client-node", "relay"} and not path.suffix:
             yield path
 
 
@@ -137,6 +152,7 @@ def main():
     found = pages()
     checks = (check_links, check_files, check_tests, check_settings, check_metrics)
     faults = [fault for path in found for check in checks for fault in check(path)]
+    faults += check_all_settings()
     faults += check_length("README.md", README_LINES_MAX)
     faults += check_length("src/README.md", SOURCE_README_LINES_MAX)
     searched = [*found, *(texts() if sys.argv[1:] == ["all"] else [])]

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """check_samples.py BUILD: runs what the pages show. Every boris-ingestd command has the words and options that they use, every
-tool of tests/ the options; shell samples parse; JSON samples parse, and `validate` accepts the records among them. (Other tests
+tool of tests/ the options, in alerts, settings and the compose file, too; shell samples parse; JSON samples parse, and `validate`
+accepts the records among them; `check` accepts samples of settings, and the shipped file with every default uncommented. (Other tests
 run the longer samples: README's installation, the TypeScript, the SQL, and the HAProxy configuration.)"""
 
 import json
@@ -14,9 +15,11 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(sys.argv[1]).resolve()
 PROGRAMS = {name: BUILD / "src" / name for name in ("boris-ingestd", "boris-ingestd-relay")}
+GROUPS = {"connection", "rejects", "spool"}  # of commands: two words each
 EVERYWHERE = {"--config", "--set", "--help", "--version"}
 END_OF_COMMAND = {"|", "||", "&&", ";", ")", "<", "<<", "<<<", ">", "#"}
 SHELL = re.compile(r"(sudo |\./|apt |export |boris-ingestd|psql |systemctl |socat |cmake |npm |nats |tests/|python3 |ctest |echo )")
+OTHERS = ("config/alerts.yml", "config/boris-ingestd.ini", ".ci/compose.yaml", ".ci/Containerfile", "src/monitor/status_page/index.html")
 UUID = "00000000-0000-4000-8000-000000000000"
 
 
@@ -39,8 +42,10 @@ def is_shell(block):
 
 def commands(path):
     """The words of each command that the page shows, in its code blocks and between backticks."""
-    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S))
+    spans = re.findall(r"(?:`|<code>)([^`\n<]+)(?:`|</code>)", re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S))
     lines = [line for language, block in blocks(path) if language in ("", "sh") for line in block.replace("\\\n", " ").splitlines()]
+    if path.suffix != ".md":
+        lines = path.read_text().splitlines() if path.suffix == ".yaml" else []
     for line in [*spans, *lines]:
         for match in re.finditer(r"(?:^|[ (])(boris-ingestd(?:-relay)?|(?:\./)?tests/[\w./]+)(?= |$)", line):
             rest = line[match.end():].replace("\\|", "|").replace("[", "").replace("]", "").replace("...", "")
@@ -80,7 +85,7 @@ def check_ingestd(name, words):
             plain = []
     command = next((plain[:n] for n in (2, 1) if len(plain) >= n and all(re.fullmatch(r"[a-z|]+", word) for word in plain[:n])
                     and not any(help_of(PROGRAMS[name], *words_of).returncode for words_of in alternatives(plain[:n]))), [])
-    if plain and not command:
+    if plain and not command or len(command) == 1 and command[0] in GROUPS and re.fullmatch(r"[a-z]+", "".join(plain[1:2])):
         yield f"no command: {name} {' '.join(words)}"
     told = "".join(help_of(PROGRAMS[name], *each).stdout for each in alternatives(command))
     for option in options_of(words):
@@ -153,10 +158,35 @@ def check_json(path):
         yield f"samples that the daemon rejects: {done.stdout.strip()}"
 
 
+def accept(settings, name):
+    """`check` finds no fault in the settings."""
+    with tempfile.NamedTemporaryFile("w", suffix=".ini") as file:
+        file.write(settings)
+        file.flush()
+        done = run(PROGRAMS["boris-ingestd"], "check", "--config-only", "--config", file.name)
+    if done.returncode:
+        yield f"{name}: {done.stdout.strip()}"
+
+
+def check_settings(path):
+    """Samples of settings begin with a section."""
+    for language, block in blocks(path):
+        if language in ("", "ini") and re.match(r"\[(client )?[\w-]+\]\n", block) and PROGRAMS["boris-ingestd"].exists():
+            yield from accept(block, block.splitlines()[0])
+
+
+def check_shipped_settings():
+    if PROGRAMS["boris-ingestd"].exists():
+        text = (ROOT / "config/boris-ingestd.ini").read_text()
+        yield from accept(re.sub(r"^; ?(\[client|\w+ =)", r"\1", text, flags=re.M), "config/boris-ingestd.ini")
+
+
 def main():
     found = pages()
-    faults = [f"{path.relative_to(ROOT)}: {fault}" for path in found for check in (check_commands, check_shell, check_json)
+    faults = [f"{path.relative_to(ROOT)}: {fault}" for path in found for check in (check_commands, check_shell, check_json, check_settings)
               for fault in check(path)]
+    faults += [f"{name}: {fault}" for name in OTHERS for fault in check_commands(ROOT / name)]
+    faults += check_shipped_settings()
     shown = sum(1 for path in found for _ in commands(path))
     if shown < 50:
         faults.append(f"only {shown} commands found: the check looks in the wrong place")

@@ -24,6 +24,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "tests/lib/cluster.sh"
 ROLE_SQL = ROOT / "config/role.sql"
 INGESTD = os.environ.get("INGESTD", str(ROOT / "build/release/src/boris-ingestd"))
+if pathlib.Path(sys.argv[0]).name.startswith("test_") and not pathlib.Path(INGESTD).exists():
+    raise SystemExit(f"{INGESTD} does not exist: build it (./tests/run.sh quick), or set INGESTD")
 WORKERS = os.environ.get("DAEMON_WORKERS")  # for daemons whose test does not set it
 SANITIZER_WORDS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer",
                    "runtime error:")

@@ -271,7 +271,7 @@ static void test_workers_and_spool(void **state)
         assert_int_equal(load(&c, text, "daemon.workers=1", error), 0);
         config_deinit(&c);
         assert_int_not_equal(load(&c, text, "daemon.workers=2", error), 0);
-        assert_non_null(strstr(error, "spool.dir needs daemon.workers = 1"));
+        assert_non_null(strstr(error, "spool.dir requires daemon.workers = 1"));
         config_deinit(&c);
 }
 
@@ -308,7 +308,7 @@ static void test_url(void **state)
 }
 
 /* Wherever a url is misplaced, no error quotes it. */
-static void test_url_is_never_told(void **state)
+static void test_no_error_quotes_the_url(void **state)
 {
         static const char *const lines[] = {
                 "[database]\nurl postgresql://u:s3cr3t@h/db?a=b",
@@ -396,7 +396,7 @@ int main(void)
                 cmocka_unit_test(test_memory_and_line),
                 cmocka_unit_test(test_workers_and_spool),
                 cmocka_unit_test(test_url),
-                cmocka_unit_test(test_url_is_never_told),
+                cmocka_unit_test(test_no_error_quotes_the_url),
                 cmocka_unit_test(test_strange_paths),
                 cmocka_unit_test(test_missing_file),
         };

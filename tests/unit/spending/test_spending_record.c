@@ -379,7 +379,7 @@ static void test_values(void **state)
                     INT64_C(-62135596800000000));
 }
 
-static void test_first_fault_is_told(void **state)
+static void test_only_the_first_fault_is_reported(void **state)
 {
         struct spending_record rec;
         struct reject reject;
@@ -435,7 +435,7 @@ int main(void)
                 cmocka_unit_test(test_nesting_depth),
                 cmocka_unit_test(test_duplicate_among_many_keys),
                 cmocka_unit_test(test_values),
-                cmocka_unit_test(test_first_fault_is_told),
+                cmocka_unit_test(test_only_the_first_fault_is_reported),
                 cmocka_unit_test(test_long_values_are_cut),
         };
 

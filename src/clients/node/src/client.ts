@@ -54,7 +54,7 @@ interface Pending {
 const WAITING_MAX = 1000;
 
 /**
- * One long-lived connection. It is made with the first record, and made anew when it breaks; unacked records are then resent.
+ * One long-lived connection. It connects with the first record, and again after a failure; unacked records are then resent.
  *
  * ```ts
  * await using client = new IngestClient({ path: "/run/boris-ingestd/ingest.sock" });

@@ -94,7 +94,7 @@ export function connect(place: Place & { connectTimeoutMs: number }, { onOpen, o
     rest = lines.pop() ?? "";
     try {
       for (const line of lines) onReply(parse(line));
-      if (rest.length > REPLY_MAX) throw new Error("this is not boris-ingestd: a reply has no end");
+      if (rest.length > REPLY_MAX) throw new Error("this is not boris-ingestd: a reply is too long");
     } catch (reason) {
       socket.destroy(reason as Error);
     }
