@@ -25,7 +25,7 @@ shared_server_start() {
         timed tests/lib/cluster.sh tree
         shared=$(mktemp -d "${TMPDIR:-/tmp}/ingestd-XXXXXX")
         trap 'tests/lib/cluster.sh destroy "$shared"' EXIT
-        TEST_SERVER_URL=$(CLUSTER_FSYNC=off tests/lib/cluster.sh start "$shared")
+        TEST_SERVER_URL=$(CLUSTER_USE=tests tests/lib/cluster.sh start "$shared")
         export TEST_SERVER_URL
 }
 
