@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Every test, from a bare checkout: installs what is missing, builds, then runs the unit and integration tests, plain or
-# under AddressSanitizer and UBSan, the most important ones in both builds; then what threads share, in short, under
-# ThreadSanitizer.
+# Every test, from a bare checkout: installs what is missing, builds, then runs the unit tests in a release build and under
+# AddressSanitizer and UBSan, and each integration test in the one of them that finds most in it; one of each kind in both; then
+# what threads share, in short, under ThreadSanitizer.
 #
 #   ./tests/run.sh [CTEST ARGUMENT...]     all of them, or those that ctest's arguments select: -R record
+#   ./tests/run.sh both [ARGUMENT...]      every integration test in both builds
 #   ./tests/run.sh quick                   one build, the unit tests, the lint, and one integration test of each kind
 #   ./tests/run.sh -k NAME                 the tests that have NAME in their own names, in one build
 #
@@ -13,7 +14,7 @@ cd "$(dirname "$0")/.."
 mode=all
 case ${1:-} in
 -h | --help) exec sed -n '/^set /q; s/^# \{0,1\}//; 2,$p' "tests/run.sh" ;;
-quick) mode=quick && shift ;;
+quick | both) mode=$1 && shift ;;
 -k) mode=named name=${2:?run.sh -k needs the name of a test, or a part of it} && shift 2 ;;
 esac
 # shellcheck source=tests/lib/setup.sh
@@ -25,7 +26,7 @@ shared_server_start() {
         timed tests/lib/cluster.sh tree
         shared=$(mktemp -d "${TMPDIR:-/tmp}/ingestd-XXXXXX")
         trap 'tests/lib/cluster.sh destroy "$shared"' EXIT
-        TEST_SERVER_URL=$(CLUSTER_FSYNC=off tests/lib/cluster.sh start "$shared")
+        TEST_SERVER_URL=$(CLUSTER_USE=tests tests/lib/cluster.sh start "$shared")
         export TEST_SERVER_URL
 }
 
@@ -57,10 +58,10 @@ run_named() {
         [ -z "$failed" ]
 }
 
-if [ $mode != all ]; then
+if [ "$mode" = quick ] || [ "$mode" = named ]; then
         timed build release
         shared_server_start
-        if [ $mode = quick ]; then
+        if [ "$mode" = quick ]; then
                 run_ctest release -C quick -L '^(unit|quick|lint)$' "$@"
         else
                 run_named release "$name"
@@ -81,12 +82,25 @@ timed build asan
 shared_server_start
 
 failed=()
+found=
 for preset in release asan; do
+        case $mode-$preset in
+        all-release) select=(-C quick -LE '^sanitized$') ;;
+        all-asan) select=(-C quick -LE '^(once|optimized)$') ;;
+        both-release) select=() ;;
+        both-asan) select=(-LE '^once$') ;;
+        esac
+        if [ $# -gt 0 ]; then # they may select tests of one build only
+                ctest --test-dir "build/$preset" -N "${select[@]}" "$@" | grep '^Total Tests: 0$' >/dev/null && continue
+        fi
+        found=yes
         echo "== $preset"
-        # once is enough for what runs the same under either build, and for what the sanitizers watch best
-        case $preset in release) other=sanitized ;; asan) other=once ;; esac
-        run_ctest "$preset" -LE "^$other\$" "$@" || failed+=("$preset")
+        run_ctest "$preset" "${select[@]}" "$@" || failed+=("$preset")
 done
+if [ -z "$found" ]; then
+        echo "run.sh: no test is selected by: $*" >&2
+        exit 1
+fi
 if [ $# -eq 0 ]; then
         echo "== tsan"
         run_ctest tsan -C race -L race_short || failed+=(tsan)

@@ -140,7 +140,7 @@ class ComingAndGoing(Beside):
             client.close()
 
         # faster than they are let in: most are turned away
-        self.assert_served(100, lambda: [self.run_beside(come_and_go) for _ in range(3)])
+        self.assert_served(30, lambda: [self.run_beside(come_and_go) for _ in range(3)])
         self.assertIn("limits.max_connections is 50", self.d.log())
         self.end()
         wait_until(lambda: self.connections() == 0, "they are gone")

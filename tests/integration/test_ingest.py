@@ -347,7 +347,7 @@ class Wire(TestCase):
     def test_a_client_that_does_not_read_is_paused(self):
         d = self.daemon()
         client = d.client()
-        total = 600_000
+        total = 200_000
         data = b"x\n" * total
         sent = 0
         client.sock.setblocking(False)

@@ -15,7 +15,7 @@ import unittest
 import uuid
 
 from lib.harness import TestCase, ad_object, numbered, record, wait_until
-from lib.psql import Psql
+from lib.psql import Session
 
 
 class Waiting(TestCase):
@@ -170,7 +170,7 @@ class Deleted(Waiting):
         over = threading.Event()
 
         def delete():
-            session = Psql(self.db.url)
+            session = Session(self.db.url)
             while not over.wait(0.002):
                 session.run("DELETE FROM spending WHERE random() < 0.5")
             session.close()

@@ -13,7 +13,8 @@
 #   cluster.sh client PROGRAM [ARG...]  run a client of the server's version: pg_dump, pg_restore
 #   cluster.sh destroy DIR              stop, and remove what start made
 #
-# $CLUSTER_FSYNC is the new server's fsync, on unless told.
+# With CLUSTER_USE=tests nothing need survive the machine: fsync is off, for what PostgreSQL wrote survives its processes' end. Nor
+# do TimescaleDB's jobs run, whose scheduler is a process more for each database.
 #
 # Who starts a server also destroys it. For those who could not (kill -9), the next start does: a server in
 # /tmp/ingestd-* ($TMPDIR/ingestd-*) goes when no process of its starter's process group is left.
@@ -139,7 +140,10 @@ unix_socket_directories = '$data'
 max_connections = 200 # run.sh has one server for many tests
 max_wal_size = 2GB
 log_line_prefix = '%m [%p] %d '
-fsync = ${CLUSTER_FSYNC:-on}
+CONF
+        [ "${CLUSTER_USE:-}" != tests ] || cat >>"$2/db/postgresql.conf" <<CONF
+fsync = off
+timescaledb.max_background_workers = 0
 CONF
         # files that end with the data; without a namespace, shared memory would outlive a killed server
         [ "$1" = bwrap ] || echo "dynamic_shared_memory_type = mmap" >>"$2/db/postgresql.conf"

@@ -1,6 +1,6 @@
 """The basis of the integration tests: a real server, a real daemon, a plain client. The server is a private cluster
-(cluster.sh), or the one of DATABASE_URL, where each test creates its own databases. Only the standard library and psql are
-needed."""
+(cluster.sh), or the one of DATABASE_URL, where each test creates its own databases. Only the standard library, libpq and psql
+are needed."""
 
 import contextlib
 import json
@@ -96,9 +96,8 @@ class Server:
 
     def _cluster(self, command, *args):
         assert not self.shared, f'{command}: others use this server, too (write "own server" in the file of the test)'
-        # what PostgreSQL wrote survives its processes' end without fsync, too
         return subprocess.run([CLUSTER, command, self.dir, *args], check=True, stdout=subprocess.PIPE, text=True,
-                              env=os.environ | {"CLUSTER_FSYNC": "off"}).stdout.strip()
+                              env=os.environ | {"CLUSTER_USE": "tests"}).stdout.strip()
 
     def need_private(self):
         if not self.private:

@@ -7,7 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 if [ -n "${DATABASE_URL:-${TEST_SERVER_URL:-}}" ]; then
         TEST_DATABASE_URL=${DATABASE_URL:-$TEST_SERVER_URL} exec "$@"
 fi
-export CLUSTER_FSYNC=off # as in harness.py
+export CLUSTER_USE=tests
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ingestd-XXXXXX")
 trap '"$here/cluster.sh" destroy "$dir"' EXIT
 TEST_DATABASE_URL=$("$here/cluster.sh" start "$dir")
