@@ -13,9 +13,11 @@
  *
  * What stops rows may be their chunk: its tablespace is full or damaged, or another session has locked it. So after an error of
  * the server's the rows of one week are separated from those of others, and another probe row, of their week, tells whether
- * the whole week is at fault. Then its rows wait together. The first probe row is of the current week, which may be at
- * fault itself: then rows of the weeks that were written last are tried. */
+ * the whole week is at fault. Then its rows wait together. The first probe row is of the week that was written last, which may
+ * be at fault itself: then rows of other weeks are tried. */
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -228,37 +230,36 @@ static void try_other_weeks(struct writer *w, const struct pg_error *last)
 {
         if (w->probe.source == PROBE_SAME)
                 on_same_week(w, last);
-        else if (w->probe.source != PROBE_LATELY && w->written.len > 0)
-                ask_for_candidates(w, PROBE_LATELY);
+        else if (w->probe.source != PROBE_OTHER && w->written.len > 0)
+                ask_for_candidates(w, PROBE_OTHER);
         else
                 on_no_proof(w, last);
 }
 
-/* Returns the weeks for which probe rows are made; NULL for the current week. */
-static const struct probe_weeks *probe_weeks(const struct writer *w, struct probe_weeks *same)
+/* Returns the weeks of which probe rows are made. */
+static struct probe_weeks probe_weeks(const struct writer *w)
 {
         switch (w->probe.source) {
-        case PROBE_LATELY:
-                return &w->written;
+        case PROBE_OTHER:
+                return (struct probe_weeks){{PROBE_NOW, w->written.us[1]}, w->written.len};
         case PROBE_SAME:
-                *same = (struct probe_weeks){{w->batch->rows[0].rec.collected_at}, 1};
-                return same;
+                return (struct probe_weeks){{w->batch->rows[0].rec.collected_at}, 1};
         case PROBE_MADE:
         case PROBE_STORED:
-                return NULL;
+                return (struct probe_weeks){{w->written.len > 0 ? w->written.us[0] : PROBE_NOW}, 1};
         }
-        return NULL;
+        return (struct probe_weeks){{PROBE_NOW}, 1};
 }
 
 void writer_on_candidates(struct writer *w, const struct pg_result *res)
 {
         static const struct pg_error none = {
                 .sqlstate = "P0002", .message = "no ordinary row could be written"}; /* no_data_found */
-        struct probe_weeks same;
+        struct probe_weeks weeks = probe_weeks(w);
         struct pg_error error;
 
         if (!pg_result_sqlstate(res)) {
-                probe_read(&w->probe, w->probe.source, res, probe_weeks(w, &same));
+                probe_read(&w->probe, w->probe.source, res, &weeks);
                 try_next(w, &none);
                 return;
         }
