@@ -88,6 +88,17 @@ struct log_limit {
  * else 0. */
 uint64_t log_limit_pass(struct log_limit *l, uint64_t now_ms);
 
+/* The same with LOG_BURST lines at once before. Zeroed at first. */
+struct log_burst {
+        uint64_t events;    /* events since the last line */
+        uint64_t filled_ms; /* time until which lines were made up for */
+        unsigned spent;     /* lines that are not made up for */
+};
+
+enum { LOG_BURST = 10 };
+
+uint64_t log_burst_pass(struct log_burst *b, uint64_t now_ms);
+
 /* Whether no thread asked the same of @text within the last minute: what several connections meet at once is logged
  * once. log_news_over forgets all texts. */
 bool log_is_news(const char *text);

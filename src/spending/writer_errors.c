@@ -72,15 +72,33 @@ static bool is_power_of_two(unsigned n)
         return (n & (n - 1)) == 0;
 }
 
+enum { MORE_BYTES = 60 };
+
+/* Counts a message about rows that wait, of which there may be as many as rows. Returns false if it is not due; else
+ * ret_more says how many were left out before it. */
+static bool may_tell(struct writer *w, char ret_more[MORE_BYTES])
+{
+        uint64_t events = log_burst_pass(&w->rests, uv_now(w->conn.loop));
+
+        ret_more[0] = '\0';
+        if (events > 1)
+                snprintf(ret_more, MORE_BYTES, ", and so do the rows of %" PRIu64 " more batches",
+                         events - 1);
+        return events > 0;
+}
+
 /* Makes the rows wait while others proceed. */
 static void set_aside(struct writer *w)
 {
         unsigned failures = w->batch->suspicion.failures;
+        char more[MORE_BYTES];
 
-        if (is_power_of_two(failures)) /* log the first, second, fourth, eighth ... failure */
-                log_warn("database, %s: %zu rows wait (attempt %u), since an ordinary row can be written: %s "
-                         "(SQLSTATE %s)",
-                         w->name, w->batch->len, failures, w->error.message, w->error.sqlstate);
+        /* log the first, second, fourth, eighth ... failure */
+        if (is_power_of_two(failures) && may_tell(w, more))
+                log_warn(
+                        "database, %s: %zu rows wait (attempt %u)%s, since an ordinary row can be written: %s "
+                        "(SQLSTATE %s)",
+                        w->name, w->batch->len, failures, more, w->error.message, w->error.sqlstate);
         w->batch->doubtful = true;
         w->batch->due = uv_now(w->conn.loop) + suspect_pause_ms(&w->batch->suspicion);
         writer_return_batch(w);
@@ -362,6 +380,7 @@ static void add_to_batch(void *ctx, const struct row *row)
 static struct batch *take_locked(struct writer *w, const struct pg_result *res)
 {
         struct batch *locked = batch_new_part(w->batch, w->batch->len);
+        char more[MORE_BYTES];
 
         remove_rows(w, res, add_to_batch, locked);
         if (locked->len == 0) {
@@ -373,11 +392,11 @@ static struct batch *take_locked(struct writer *w, const struct pg_result *res)
         locked->locked = true;
         locked->doubtful = true;
         locked->due = uv_now(w->conn.loop) + suspect_pause_ms(&locked->suspicion);
-        if (!w->batch->locked)
+        if (!w->batch->locked && may_tell(w, more))
                 log_warn(
-                        "database, %s: %zu rows wait for a lock on their ad objects (look for a long transaction in "
+                        "database, %s: %zu rows wait for a lock on their ad objects%s (look for a long transaction in "
                         "pg_stat_activity)",
-                        w->name, locked->len);
+                        w->name, locked->len, more);
         return locked;
 }
 
