@@ -88,6 +88,18 @@ struct log_limit {
  * else 0. */
 uint64_t log_limit_pass(struct log_limit *l, uint64_t now_ms);
 
+/* Limits messages of one kind to LOG_BURST at once, and then to one a second. Zeroed at first. */
+struct log_burst {
+        uint64_t events;    /* since the last message */
+        uint64_t filled_ms; /* the time up to which seconds were counted */
+        unsigned spent;     /* messages at once that are not available now; each second gives one back */
+};
+
+enum { LOG_BURST = 10 };
+
+/* Counts an event. Returns the number of events since the last message if this one may be logged, else 0. */
+uint64_t log_burst_pass(struct log_burst *b, uint64_t now_ms);
+
 /* True unless a thread asked about the same @text within the last minute: an error that several connections meet is
  * logged once. log_news_over forgets all texts. */
 bool log_is_news(const char *text);

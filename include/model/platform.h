@@ -17,6 +17,8 @@ enum platform {
 #undef X
 };
 
+enum { PLATFORMS = PLATFORM_TIKTOK + 1 };
+
 /* Returns false, with *ret unchanged, if @text is not a platform. */
 bool platform_parse(struct slice text, enum platform *ret);
 

@@ -27,12 +27,16 @@
  * taking others' room, and writers get batches of both queues in turn.
  *
  * A client that sent a bad row may send more of them. Its rows gather in the distrusted batch, which is doubtful from the
- * start and is written last. So the rows of other clients neither share a batch with bad rows nor wait behind them. */
+ * start and is written last. So the rows of other clients neither share a batch with bad rows nor wait behind them. While
+ * new clients send bad rows, the rows of new clients gather in a batch of their own, too, which is written before. */
 enum batcher_sender {
         SENDER_ORDINARY,
         SENDER_LITTLE, /* sends little */
+        SENDER_NEW,    /* others as new as this one have sent bad rows */
         SENDER_DISTRUSTED,
 };
+
+enum { BATCHER_NEW_ROWS = 32 }; /* of new clients, in one batch */
 
 struct batcher {
         uv_loop_t *loop;
@@ -42,6 +46,7 @@ struct batcher {
         struct pace pace;
         struct batch *open;
         struct batch *quick;
+        struct batch *unproven; /* of new clients */
         struct batch *distrusted;
         bool quick_last;  /* the last batch taken was a quick one */
         uint64_t bulk_at; /* loop time in ms when a batch was last taken that was worth a writer of its own */
@@ -103,6 +108,12 @@ static inline bool batcher_has_room_for_doubtful(const struct batcher *b)
         return b->doubtful_rows < b->pace.limits.rows;
 }
 
+/* Rows of new clients that gather; these wait from BATCHER_NEW_ROWS on. */
+static inline size_t batcher_new_rows(const struct batcher *b)
+{
+        return b->unproven ? b->unproven->len : 0;
+}
+
 /* Puts a batch back that was taken: in front of all others; a doubtful one among these, sorted by trust and size. */
 void batcher_return(struct batcher *b, struct batch *batch);
 
@@ -131,7 +142,8 @@ struct batch *batcher_take_any(struct batcher *b);
 /* True if the batcher holds no rows. */
 static inline bool batcher_empty(const struct batcher *b)
 {
-        return b->sealed_len == 0 && list_empty(&b->doubtful) && !b->open && !b->quick && !b->distrusted;
+        return b->sealed_len == 0 && list_empty(&b->doubtful) && !b->open && !b->quick && !b->unproven &&
+               !b->distrusted;
 }
 
 /* Adds what waits to @r. */

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/histogram.h"
+#include "base/log.h"
 #include "monitor/stats.h"
 #include "pg/pg_conn.h"
 #include "spending/batch.h"
@@ -100,6 +101,7 @@ struct writer {
         uint64_t batches;   /* written since the start, as the following counters */
         uint64_t rows;
         uint64_t failures;       /* failed attempts */
+        struct log_burst rests;  /* messages about rows that wait */
         struct histogram commit; /* durations from taking a batch to its commit */
         uint64_t started;        /* loop time in ms of the batch's last attempt */
         /* loop time in ms at which an ordinary row was last written on this connection; 0: never */

@@ -361,3 +361,17 @@ uint64_t log_limit_pass(struct log_limit *l, uint64_t now_ms)
         l->told_ms = now_ms;
         return events;
 }
+
+uint64_t log_burst_pass(struct log_burst *b, uint64_t now_ms)
+{
+        uint64_t seconds = (now_ms - b->filled_ms) / 1000;
+        uint64_t events = ++b->events;
+
+        b->spent -= seconds < b->spent ? (unsigned)seconds : b->spent;
+        b->filled_ms = b->spent > 0 ? b->filled_ms + seconds * 1000 : now_ms;
+        if (b->spent == LOG_BURST)
+                return 0;
+        b->spent++;
+        b->events = 0;
+        return events;
+}

@@ -31,11 +31,8 @@
 #include "spending/spending_record.h"
 
 enum {
-        /* A client sends little if it has no more lines here than this, or less than this part of the clients' average. */
-        LITTLE_LINES = 16,
+        /* A client sends little, too, if it has less than this part of the lines that clients have here on average. */
         LITTLE_PART = 4,
-        /* For this long after a row was at fault, the rows of its client are written apart from those of other clients. */
-        DISTRUST_MS = 60 * 1000,
 };
 
 /* --- lines that are searched for a bad one --- */
@@ -85,12 +82,6 @@ void pipeline_unmark(struct pipeline *p, struct line *line)
         line->resting = false;
 }
 
-/* The line alone could not be written, while others could. */
-static void mark_fault(const struct pipeline *p, const struct line *line)
-{
-        line->source->fault_ms = uv_now(p->loop);
-}
-
 /* --- the end of a line --- */
 
 static void note_reject(struct pipeline *p, const struct line *line, const struct reject *reject)
@@ -100,7 +91,7 @@ static void note_reject(struct pipeline *p, const struct line *line, const struc
 
         reject_file_add(p->rejects, &from, line->text, reject, source->acked ? REJECT_SPOOLED : REJECT_TOLD);
         if (reject->code == REJECT_REFUSED_BY_DATABASE)
-                mark_fault(p, line);
+                pipeline_note_fault(p, line->source);
         reject_ring_add(&p->latest, from.peer, from.connection, from.line, reject);
         p->rejected[reject->code]++;
 }
@@ -123,6 +114,13 @@ static void settle(void *ctx, struct line *line, enum line_outcome outcome, cons
         end_line(p, line, outcome, reject);
 }
 
+/* Called by a writer. */
+static void settle_row(void *ctx, struct line *line, enum line_outcome outcome, const struct reject *reject)
+{
+        line->source->clean += outcome != LINE_REJECTED;
+        settle(ctx, line, outcome, reject);
+}
+
 static void on_abandoned(void *ctx, struct line *line)
 {
         struct pipeline *p = ctx;
@@ -135,22 +133,12 @@ static void on_abandoned(void *ctx, struct line *line)
 
 /* --- a line's way --- */
 
-/* All lines of the spool have one source: their clients are not told apart. */
-static enum batcher_sender sender_of(const struct pipeline *p, const struct line_source *source)
-{
-        if (source->ops->acked)
-                return SENDER_ORDINARY;
-        if (source->fault_ms > 0 && uv_now(p->loop) - source->fault_ms < DISTRUST_MS)
-                return SENDER_DISTRUSTED;
-        return source->in_flight <= LITTLE_LINES ? SENDER_LITTLE : SENDER_ORDINARY;
-}
-
 static void add_resolved_take(struct pipeline *p, struct row *row)
 {
-        enum batcher_sender sender = sender_of(p, row->line.source);
+        enum batcher_sender sender = pipeline_sender(p, row->line.source);
 
         spending_record_derive_id(&row->rec);
-        if (sender == SENDER_DISTRUSTED)
+        if (sender == SENDER_NEW || sender == SENDER_DISTRUSTED)
                 mark_doubtful_line(&row->line);
         batcher_add_take(&p->batcher, row, sender);
 }
@@ -332,7 +320,7 @@ static bool sends_little(const struct pipeline *p, const struct session *s)
 {
         uint64_t share = p->direct.in_flight / (LITTLE_PART * ((uint64_t)sessions_clients(s->set) + 1));
 
-        return s->in_flight < (share > LITTLE_LINES ? share : LITTLE_LINES);
+        return s->in_flight < (share > PIPELINE_LITTLE_LINES ? share : PIPELINE_LITTLE_LINES);
 }
 
 /* For rows of any session, or with @s of this one. */
@@ -343,13 +331,15 @@ static bool has_room_for_rows(const struct pipeline *p, const struct session *s)
 }
 
 /* Of a session alone. */
-static enum pause_reason why_paused_alone(const struct pipeline *p, const struct line_source *source)
+static enum pause_reason why_paused_alone(const struct pipeline *p, const struct session *s)
 {
+        const struct line_source *source = &s->line_source;
+
         if (!hierarchy_has_room(&p->hierarchy) && hierarchy_pending(&p->hierarchy, source->last_hierarchy))
                 return PAUSE_HIERARCHY;
         if (source->unknown > 0 && !resolver_has_room_for_unknown(&p->resolver))
                 return PAUSE_UNKNOWN_OBJECTS;
-        if (source->doubtful > 0 && !has_room_for_doubtful(p))
+        if ((source->doubtful > 0 && !has_room_for_doubtful(p)) || !pipeline_has_room_for_new(p, s))
                 return PAUSE_BAD_ROWS;
         return PAUSE_NONE;
 }
@@ -366,7 +356,7 @@ static enum pause_reason why_paused(void *ctx, const struct session *s)
                 return PAUSE_DATABASE;
         if (pipeline_memory_full(p))
                 return pipeline_database_up(p) ? PAUSE_MEMORY : PAUSE_DATABASE;
-        return s ? why_paused_alone(p, &s->line_source) : PAUSE_NONE;
+        return s ? why_paused_alone(p, s) : PAUSE_NONE;
 }
 
 static void on_ended(void *ctx, const struct session *s)
@@ -455,7 +445,7 @@ static void on_return(void *ctx, struct batch *batch)
         if (batch->due > 0)
                 mark_resting(p, batch);
         if (batch->due > 0 && batch->len == 1 && !batch->locked)
-                mark_fault(p, &batch->rows[0].line);
+                pipeline_note_fault(p, batch->rows[0].line.source);
         batcher_return(&p->batcher, batch);
 }
 
@@ -488,7 +478,7 @@ static void open_stages(struct pipeline *p)
                                                            .on_written = on_written};
         static const struct writer_ops writer_ops = {.on_idle = on_writer_idle,
                                                      .on_committed = on_committed,
-                                                     .settle = settle,
+                                                     .settle = settle_row,
                                                      .on_missing = on_missing,
                                                      .on_return = on_return};
         const struct config *c = p->config;

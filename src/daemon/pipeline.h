@@ -46,6 +46,9 @@ struct pipeline {
         struct line_tally direct;        /* lines that sessions sent: those of the spool are the overflow's */
         uint64_t rejected[REJECT_CODES]; /* of both */
         struct reject_ring latest;
+        uint64_t
+                new_fault_ms; /* loop time at which a row of a new client was last found to be at fault; 0: never */
+        uint64_t proof_rows;  /* number of rows with which a new client has proved itself */
         size_t resting_bytes; /* of lines that are retried from time to time, see batcher.h */
 
         struct clients clients; /* who may write what; none: everybody everything */

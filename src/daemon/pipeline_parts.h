@@ -5,7 +5,9 @@
 
 #include "daemon/pipeline.h"
 
-/* Between pipeline.c, pipeline_crowding.c, pipeline_overflow.c and pipeline_stats.c. */
+/* Between pipeline.c and the other files pipeline_*.c. */
+
+enum { PIPELINE_LITTLE_LINES = 16 }; /* a client that has so few lines here sends little */
 
 /* Takes over a line and sends it into the stages. */
 void pipeline_route_take(struct pipeline *p, struct line *line);
@@ -23,6 +25,17 @@ bool pipeline_stages_have_room(const struct pipeline *p);
 
 /* Returns 0, or a code of enum err after logging the reason. */
 int pipeline_open_overflow(struct pipeline *p);
+
+/* --- pipeline_trust.c --- */
+
+/* A row of @source alone could not be written, while others could. */
+void pipeline_note_fault(struct pipeline *p, struct line_source *source);
+
+/* With whose rows those of @source are gathered now. */
+enum batcher_sender pipeline_sender(const struct pipeline *p, const struct line_source *source);
+
+/* False if @s is to prove itself, and must wait for its rows or for those of others. */
+bool pipeline_has_room_for_new(const struct pipeline *p, const struct session *s);
 
 /* --- pipeline_crowding.c --- */
 

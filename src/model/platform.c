@@ -9,7 +9,7 @@ static const struct slice names[] = {
 #undef X
 };
 
-enum { PLATFORMS = sizeof(names) / sizeof(names[0]) };
+_Static_assert(sizeof(names) / sizeof(names[0]) == PLATFORMS, "PLATFORMS is their number");
 
 bool platform_parse(struct slice text, enum platform *ret)
 {

@@ -61,7 +61,7 @@ static void gather_for(struct batcher *b, uint64_t ms)
 void batcher_set_limits(struct batcher *b, const struct pace_limits *limits)
 {
         pace_set_limits(&b->pace, limits);
-        if (b->open || b->distrusted)
+        if (b->open || b->unproven || b->distrusted)
                 gather_for(b, 0);
 }
 
@@ -73,7 +73,7 @@ static struct batch *close_batch(struct batcher *b)
         b->last_len = batch->len;
         if (batch->len >= pace_worth(&b->pace))
                 b->bulk_at = uv_now(b->loop);
-        if (!b->quick && !b->distrusted)
+        if (!b->quick && !b->unproven && !b->distrusted)
                 uv_timer_stop(&b->gather);
         return batch;
 }
@@ -107,32 +107,33 @@ static void add_quick_take(struct batcher *b, const struct row *row)
         batch_add_take(b->quick, row);
 }
 
-static struct batch *close_distrusted(struct batcher *b)
+/* Takes the unproven or the distrusted batch. */
+static struct batch *close_apart(struct batcher *b, struct batch **apart)
 {
-        struct batch *batch = b->distrusted;
+        struct batch *batch = *apart;
 
-        b->distrusted = NULL;
+        *apart = NULL;
         b->doubtful_rows -= batch->len;
         return batch;
 }
 
-static void add_distrusted_take(struct batcher *b, const struct row *row)
+static void add_apart_take(struct batcher *b, struct batch **apart, const struct row *row)
 {
-        if (!b->distrusted) {
-                b->distrusted = open_batch(b, 1);
-                b->distrusted->doubtful = true;
-                b->distrusted->distrusted = true;
+        if (!*apart) {
+                *apart = open_batch(b, 1);
+                (*apart)->doubtful = true;
+                (*apart)->distrusted = apart == &b->distrusted;
         }
-        batch_add_take(b->distrusted, row);
+        batch_add_take(*apart, row);
         b->doubtful_rows++;
-        if (pace_full(&b->pace, b->distrusted->len, b->distrusted->bytes))
-                batcher_return(b, close_distrusted(b));
+        if (pace_full(&b->pace, (*apart)->len, (*apart)->bytes))
+                batcher_return(b, close_apart(b, apart));
 }
 
 void batcher_add_take(struct batcher *b, const struct row *row, enum batcher_sender sender)
 {
-        if (sender == SENDER_DISTRUSTED) {
-                add_distrusted_take(b, row);
+        if (sender == SENDER_NEW || sender == SENDER_DISTRUSTED) {
+                add_apart_take(b, sender == SENDER_NEW ? &b->unproven : &b->distrusted, row);
                 return;
         }
         if (sender == SENDER_LITTLE && belongs_to_quick(b)) {
@@ -150,12 +151,16 @@ void batcher_add_take(struct batcher *b, const struct row *row, enum batcher_sen
 
 void batcher_hurry(struct batcher *b)
 {
-        if (!b->open && !b->distrusted)
+        struct batch *const gathering[] = {b->open, b->unproven, b->distrusted};
+        bool any = false;
+
+        for (size_t i = 0; i < sizeof(gathering) / sizeof(gathering[0]); i++) {
+                if (gathering[i])
+                        gathering[i]->opened = 0; /* long ago, as is the last commit */
+                any |= gathering[i] != NULL;
+        }
+        if (!any)
                 return;
-        if (b->open)
-                b->open->opened = 0; /* long ago, as is the last commit */
-        if (b->distrusted)
-                b->distrusted->opened = 0;
         b->committed_at = 0;
         b->on_waiting(b->ctx);
 }
@@ -288,10 +293,12 @@ static struct batch *take_doubtful(struct batcher *b, unsigned busy)
 {
         struct batch *batch = first_due(b);
 
+        if ((!batch || batch->distrusted) && has_gathered(b, b->unproven, busy))
+                return close_apart(b, &b->unproven);
         if (batch)
                 remove_doubtful(b, batch);
         else if (has_gathered(b, b->distrusted, busy))
-                batch = close_distrusted(b);
+                return close_apart(b, &b->distrusted);
         return batch;
 }
 
@@ -366,8 +373,10 @@ struct batch *batcher_take_any(struct batcher *b)
                 return close_batch(b);
         if (!batch)
                 batch = take_quick(b);
+        if (!batch && b->unproven)
+                return close_apart(b, &b->unproven);
         if (!batch && b->distrusted)
-                return close_distrusted(b);
+                return close_apart(b, &b->distrusted);
         if (!batch && !list_empty(&b->doubtful)) {
                 batch = container_of(b->doubtful.next, struct batch, queue);
                 remove_doubtful(b, batch);

@@ -66,20 +66,21 @@ static struct spending_record read_record(const struct pg_result *res, int i)
 void probe_read(struct probe *p, enum probe_source source, const struct pg_result *res,
                 const struct probe_weeks *weeks)
 {
+        bool one_each = source == PROBE_OTHER || source == PROBE_SAME;
         int rows = pg_result_rows(res);
 
         p->source = source;
         p->next = 0;
         p->len = 0;
         p->rows.len = 0;
-        if (weeks && (size_t)rows > weeks->len)
+        if (one_each && (size_t)rows > weeks->len)
                 rows = (int)weeks->len;
         for (int i = 0; i < rows && p->len < ROWS_MAX; i++) {
                 struct spending_record rec = read_record(res, i);
                 struct probe_row *row = &p->places[p->len++];
 
-                if (weeks)
-                        rec.collected_at = weeks->us[i];
+                if (weeks->us[one_each ? i : 0] != PROBE_NOW)
+                        rec.collected_at = weeks->us[one_each ? i : 0];
                 row->sql = p->rows.len;
                 spending_probe_copy(&p->rows, &rec.id, rec.collected_at, rec.amount_cents);
                 row->data = p->rows.len;
@@ -104,7 +105,7 @@ struct slice probe_data(const struct probe *p)
 
 bool probe_may_go_on(const struct probe *p, const char *sqlstate)
 {
-        if (p->source == PROBE_LATELY)
+        if (p->source == PROBE_OTHER)
                 return true;
         switch (sqlstate_action(sqlstate)) {
         case SQLSTATE_MERGE:

@@ -9,24 +9,26 @@
 
 /* Ordinary rows, one of which is written by COPY, as other rows are, and rolled back: proof that neither
  * server nor table is at fault for rows that failed (pg/suspect.h). Made-up rows are tried first. If the operator's rules
- * refuse all of these, copies of stored rows are tried. If the server cannot write them, only the current chunk may be at
- * fault (its tablespace is full, another session has locked it): made-up rows of weeks that were written lately are tried. Zeroed
- * before its first use. */
+ * refuse all of these, copies of stored rows are tried. They are of the week that was written last, whose chunk exists: making
+ * one, only to roll it back, takes many times as long. If the server cannot write them, only that chunk may be at fault (its
+ * tablespace is full, another session has locked it): made-up rows of other weeks are tried. Zeroed before its first use. */
 
 enum probe_source {
         PROBE_MADE,
         PROBE_STORED,
-        PROBE_LATELY,
+        PROBE_OTHER, /* made-up, of the current week and of one that was written before the last */
         PROBE_SAME, /* made-up, of the week of the rows that failed: is the whole week at fault, or one of these rows? */
 };
 
 enum { PROBE_WEEKS = 2 };
 
-/* Times in different weeks, as of those that were written last, the last one first. */
+/* Times in different weeks, as of those that were written last, the last one first. PROBE_NOW: the current week. */
 struct probe_weeks {
         int64_t us[PROBE_WEEKS];
         size_t len;
 };
+
+#define PROBE_NOW INT64_MIN
 
 /* Notes that a row with this collected_at was written. */
 void probe_weeks_add(struct probe_weeks *w, int64_t collected_at_us);
@@ -48,8 +50,8 @@ void probe_deinit(struct probe *p);
 /* The query for candidates from the source. */
 const char *probe_sql(enum probe_source source);
 
-/* Reads the answer to that query. With @weeks, each of these weeks gets one row; with NULL, all rows of the answer are kept:
- * they belong to the current week. */
+/* Reads the answer to that query. All its rows are of the first of @weeks; or, if @source tries several weeks, each of these
+ * gets one row. */
 void probe_read(struct probe *p, enum probe_source source, const struct pg_result *res,
                 const struct probe_weeks *weeks);
 

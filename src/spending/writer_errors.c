@@ -13,9 +13,11 @@
  *
  * What stops rows may be their chunk: its tablespace is full or damaged, or another session has locked it. So after an error of
  * the server's the rows of one week are separated from those of others, and another probe row, of their week, tells whether
- * the whole week is at fault. Then its rows wait together. The first probe row is of the current week, which may be at
- * fault itself: then rows of the weeks that were written last are tried. */
+ * the whole week is at fault. Then its rows wait together. The first probe row is of the week that was written last, which may
+ * be at fault itself: then rows of other weeks are tried. */
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,16 +72,32 @@ static bool is_power_of_two(unsigned n)
         return (n & (n - 1)) == 0;
 }
 
+enum { MORE_BYTES = 60 };
+
+/* Counts a message about rows that wait: there may be one for each row. Returns false if it must not be logged now; else
+ * ret_more tells how many were not logged before it. */
+static bool may_tell(struct writer *w, char ret_more[MORE_BYTES])
+{
+        uint64_t events = log_burst_pass(&w->rests, uv_now(w->conn.loop));
+
+        ret_more[0] = '\0';
+        if (events > 1)
+                snprintf(ret_more, MORE_BYTES, "; the same happened to %" PRIu64 " more batches", events - 1);
+        return events > 0;
+}
+
 /* Makes the rows wait while others proceed. */
 static void set_aside(struct writer *w)
 {
         unsigned failures = w->batch->suspicion.failures;
+        char more[MORE_BYTES];
 
-        if (is_power_of_two(failures)) /* log the first, second, fourth, eighth ... failure */
+        /* log the first, second, fourth, eighth ... failure */
+        if (is_power_of_two(failures) && may_tell(w, more))
                 log_warn(
                         "database, %s: %zu rows cannot be written, others can: %s (SQLSTATE %s); only these rows wait, "
-                        "%u attempts so far",
-                        w->name, w->batch->len, w->error.message, w->error.sqlstate, failures);
+                        "%u attempts so far%s",
+                        w->name, w->batch->len, w->error.message, w->error.sqlstate, failures, more);
         w->batch->doubtful = true;
         w->batch->due = uv_now(w->conn.loop) + suspect_pause_ms(&w->batch->suspicion);
         writer_return_batch(w);
@@ -229,37 +247,36 @@ static void try_other_weeks(struct writer *w, const struct pg_error *last)
 {
         if (w->probe.source == PROBE_SAME)
                 on_same_week(w, last);
-        else if (w->probe.source != PROBE_LATELY && w->written.len > 0)
-                ask_for_candidates(w, PROBE_LATELY);
+        else if (w->probe.source != PROBE_OTHER && w->written.len > 0)
+                ask_for_candidates(w, PROBE_OTHER);
         else
                 on_no_proof(w, last);
 }
 
-/* Returns the weeks for which probe rows are made; NULL for the current week. */
-static const struct probe_weeks *probe_weeks(const struct writer *w, struct probe_weeks *same)
+/* Returns the weeks of which probe rows are made. */
+static struct probe_weeks probe_weeks(const struct writer *w)
 {
         switch (w->probe.source) {
-        case PROBE_LATELY:
-                return &w->written;
+        case PROBE_OTHER:
+                return (struct probe_weeks){{PROBE_NOW, w->written.us[1]}, w->written.len};
         case PROBE_SAME:
-                *same = (struct probe_weeks){{w->batch->rows[0].rec.collected_at}, 1};
-                return same;
+                return (struct probe_weeks){{w->batch->rows[0].rec.collected_at}, 1};
         case PROBE_MADE:
         case PROBE_STORED:
-                return NULL;
+                return (struct probe_weeks){{w->written.len > 0 ? w->written.us[0] : PROBE_NOW}, 1};
         }
-        return NULL;
+        return (struct probe_weeks){{PROBE_NOW}, 1};
 }
 
 void writer_on_candidates(struct writer *w, const struct pg_result *res)
 {
         static const struct pg_error none = {
                 .sqlstate = "P0002", .message = "the probe row could not be written"}; /* no_data_found */
-        struct probe_weeks same;
+        struct probe_weeks weeks = probe_weeks(w);
         struct pg_error error;
 
         if (!pg_result_sqlstate(res)) {
-                probe_read(&w->probe, w->probe.source, res, probe_weeks(w, &same));
+                probe_read(&w->probe, w->probe.source, res, &weeks);
                 try_next(w, &none);
                 return;
         }
@@ -362,6 +379,7 @@ static void add_to_batch(void *ctx, const struct row *row)
 static struct batch *take_locked(struct writer *w, const struct pg_result *res)
 {
         struct batch *locked = batch_new_part(w->batch, w->batch->len);
+        char more[MORE_BYTES];
 
         remove_rows(w, res, add_to_batch, locked);
         if (locked->len == 0) {
@@ -373,11 +391,11 @@ static struct batch *take_locked(struct writer *w, const struct pg_result *res)
         locked->locked = true;
         locked->doubtful = true;
         locked->due = uv_now(w->conn.loop) + suspect_pause_ms(&locked->suspicion);
-        if (!w->batch->locked)
+        if (!w->batch->locked && may_tell(w, more))
                 log_warn(
-                        "database, %s: %zu rows wait for a lock on their ad objects (look for a long transaction in "
+                        "database, %s: %zu rows wait for a lock on their ad objects%s (look for a long transaction in "
                         "pg_stat_activity)",
-                        w->name, locked->len);
+                        w->name, locked->len, more);
         return locked;
 }
 

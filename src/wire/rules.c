@@ -14,9 +14,7 @@
 #include "wire/fields.h"
 
 enum {
-#define X(name) +(1 << PLATFORM_##name)
-        PLATFORMS_ALL = 0 PLATFORM_MAP(X),
-#undef X
+        PLATFORMS_ALL = (1 << PLATFORMS) - 1,
         BURST_MS = 100, /* a client that was silent may send this much time's lines in one burst */
         CHUNKS_PER_S = 100,
 };

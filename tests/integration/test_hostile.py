@@ -1,6 +1,7 @@
 """Good clients beside idle, slow, greedy and hostile ones: all lines are settled, no client starves, memory stays bounded."""
 
 import contextlib
+import itertools
 import re
 import socket
 import sys
@@ -111,6 +112,28 @@ class Hostile(Beside):
             self.sender(bad, pause=0.1, read=read)
         time.sleep(2)
         self.assert_served()
+
+    def test_clients_that_reconnect_for_each_row_that_the_database_refuses(self):
+        """They are unknown each time: neither connected clients wait for long nor those that connect meanwhile."""
+        self.db.execute("ALTER TABLE spending ADD CHECK (amount_cents >= 0)")
+        bad = itertools.count(1)
+
+        def send_one():
+            client = self.d.client()
+            client.send(record(amountCents=-next(bad)))
+            client.close()
+            time.sleep(0.05)
+
+        for _ in range(5):
+            self.run_beside(send_one)
+        time.sleep(2)
+        self.assert_served()
+        for n in range(5):
+            start = time.monotonic()
+            self.assertEqual(self.d.send(*[record(amountCents=10**7 + n, clicks=i) for i in range(300)]).counts(), (300, 300, 0, 0))
+            took = time.monotonic() - start
+            print(f"a new client was served in {1000 * took:.0f} ms", file=sys.stderr)
+            self.assertLess(took, 2 * LATENCY)
 
     def test_lines_without_an_end_and_bytes_one_by_one(self):
         for _ in range(10):

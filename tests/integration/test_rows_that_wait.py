@@ -74,6 +74,18 @@ class OneRow(Waiting):
         print(f"{lost} lost connections", file=sys.stderr)
         self.assertLess(lost, 20)
 
+    def test_many_waiting_rows_do_not_fill_the_log(self):
+        self.db.refuse_inserts("spending", "NEW.amount_cents % 2 = 0", sqlstate="42501")
+        d = self.daemon(database__writers=2)
+        begin = time.monotonic()
+        client = d.client()
+        client.send(*numbered(200))
+        wait_until(lambda: self.db.count() == 100, "the others are stored")
+        wait_until(lambda: " more batches" in d.log(), "messages are summarised")
+        self.assertLessEqual(d.log().count("only these rows wait"), 2 * (12 + time.monotonic() - begin))
+        self.repair()
+        self.assertEqual(client.finish().counts(), (200, 200, 0, 0))
+
     def test_a_waiting_row_does_not_delay_the_stop(self):
         self.db.refuse_inserts("spending", "NEW.amount_cents = 7", sqlstate="42501")
         d = self.daemon(shutdown__timeout_ms=60000)

@@ -221,6 +221,24 @@ static void test_limit(void **state)
         assert_int_equal(log_limit_pass(&l, 9000), 1);
 }
 
+static void test_burst(void **state)
+{
+        struct log_burst b = {0};
+
+        (void)state;
+        for (unsigned i = 0; i < LOG_BURST; i++)
+                assert_int_equal(log_burst_pass(&b, 5000), 1);
+        assert_int_equal(log_burst_pass(&b, 5000), 0);
+        assert_int_equal(log_burst_pass(&b, 5999), 0);
+        assert_int_equal(log_burst_pass(&b, 6000), 3);
+        assert_int_equal(log_burst_pass(&b, 6500), 0);
+        assert_int_equal(log_burst_pass(&b, 8000), 2);
+        assert_int_equal(log_burst_pass(&b, 8000), 1);
+        for (unsigned i = 0; i < LOG_BURST; i++)
+                assert_int_equal(log_burst_pass(&b, 60000), 1);
+        assert_int_equal(log_burst_pass(&b, 60000), 0);
+}
+
 static void test_foreign_text(void **state)
 {
         (void)state;
@@ -262,6 +280,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_one_event_is_one_line, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_long_texts, setup, teardown),
                 cmocka_unit_test(test_limit),
+                cmocka_unit_test(test_burst),
                 cmocka_unit_test_setup_teardown(test_foreign_text, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_thread, setup, teardown),
         };

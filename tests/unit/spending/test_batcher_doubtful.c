@@ -134,6 +134,43 @@ static void test_rows_of_distrusted_clients_gather_apart(void **state)
         stop(&f);
 }
 
+static void add_new(struct fixture *f)
+{
+        struct row row = {.line = {.number = ++f->added, .text = {"", 1}}};
+
+        batcher_add_take(&f->batcher, &row, SENDER_NEW);
+}
+
+static void test_rows_of_new_clients_come_before_those_of_distrusted_ones(void **state)
+{
+        struct fixture f;
+        struct batch *b;
+
+        (void)state;
+        start_with(&f, (struct pace_limits){.rows = 10, .bytes = 1000, .linger_ms = 50});
+        f.away = true;
+        add_distrusted(&f); /* 1 */
+        batcher_return(&f.batcher, batcher_take(&f.batcher, (struct batcher_busy){0}));
+        add_distrusted(&f); /* 2 */
+        add_new(&f);        /* 3 */
+        add_new(&f);        /* 4 */
+        assert_int_equal(batcher_new_rows(&f.batcher), 2);
+        return_doubtful(&f, 100, 4, 0);
+        assert_taken(&f, 100);
+        b = batcher_take(&f.batcher, (struct batcher_busy){0});
+        assert_non_null(b);
+        assert_true(b->doubtful && !b->distrusted);
+        assert_int_equal(b->len, 2);
+        assert_int_equal(b->rows[0].line.number, 3);
+        assert_int_equal(batcher_new_rows(&f.batcher), 0);
+        batch_free(b);
+        assert_taken(&f, 1);
+        assert_taken(&f, 2);
+        assert_true(batcher_empty(&f.batcher));
+        assert_int_equal(f.batcher.doubtful_rows, 0);
+        stop(&f);
+}
+
 static void test_distrusted_clients_have_a_bound(void **state)
 {
         struct fixture f;
@@ -197,6 +234,7 @@ int main(void)
                 cmocka_unit_test(test_doubtful_batches_wait_until_they_are_due),
                 cmocka_unit_test(test_doubtful_batches_that_never_rested_come_first),
                 cmocka_unit_test(test_rows_of_distrusted_clients_gather_apart),
+                cmocka_unit_test(test_rows_of_new_clients_come_before_those_of_distrusted_ones),
                 cmocka_unit_test(test_distrusted_clients_have_a_bound),
                 cmocka_unit_test(test_an_idle_writer_takes_distrusted_rows_at_once),
                 cmocka_unit_test(test_one_writer_is_left_for_others),

@@ -1,0 +1,60 @@
+/* Which clients' rows are written apart from those of others, because the database is likely to refuse some.
+ *
+ * A client whose row was at fault is distrusted for a minute. If that client was new, it may come back as another one. So for a
+ * minute each new client proves itself: its rows gather with those of other new ones until the database has taken some. One row
+ * is proof enough, unless clients with so much proof have sent bad rows, too: then twice as much is needed. */
+#include "daemon/pipeline_parts.h"
+
+enum {
+        /* For this long after a row was at fault, rows are written apart. */
+        DISTRUST_MS = 60 * 1000,
+        /* A client is not new any more once the database has taken so many of its rows. */
+        PROOF_MAX = 256,
+        /* So many rows of one new client are written at once; */
+        NEW_LINES = 16,
+        /* and in one batch so many of those that are gone, and read no reply. */
+        GONE_ROWS = BATCHER_NEW_ROWS / 4,
+};
+
+static bool was_lately(const struct pipeline *p, uint64_t ms)
+{
+        return ms > 0 && uv_now(p->loop) - ms < DISTRUST_MS;
+}
+
+static void note_fault_of_new(struct pipeline *p, uint64_t clean)
+{
+        if (!was_lately(p, p->new_fault_ms))
+                p->proof_rows = 1;
+        else if (clean >= p->proof_rows)
+                p->proof_rows = 2 * clean < PROOF_MAX ? 2 * clean : PROOF_MAX;
+        p->new_fault_ms = uv_now(p->loop);
+}
+
+void pipeline_note_fault(struct pipeline *p, struct line_source *source)
+{
+        bool known = was_lately(p, source->fault_ms);
+
+        source->fault_ms = uv_now(p->loop);
+        if (!known && source->clean < PROOF_MAX && !source->ops->acked)
+                note_fault_of_new(p, source->clean);
+}
+
+/* All lines of the spool have one source: their clients are not told apart. */
+enum batcher_sender pipeline_sender(const struct pipeline *p, const struct line_source *source)
+{
+        if (source->ops->acked)
+                return SENDER_ORDINARY;
+        if (was_lately(p, source->fault_ms))
+                return SENDER_DISTRUSTED;
+        if (source->clean < p->proof_rows && was_lately(p, p->new_fault_ms))
+                return SENDER_NEW;
+        return source->in_flight <= PIPELINE_LITTLE_LINES ? SENDER_LITTLE : SENDER_ORDINARY;
+}
+
+bool pipeline_has_room_for_new(const struct pipeline *p, const struct session *s)
+{
+        if (pipeline_sender(p, &s->line_source) != SENDER_NEW)
+                return true;
+        return s->line_source.doubtful < NEW_LINES &&
+               batcher_new_rows(&p->batcher) < (s->state == SESSION_CLOSED ? GONE_ROWS : BATCHER_NEW_ROWS);
+}
