@@ -59,7 +59,7 @@ struct hierarchy {
         struct list sealed;
         size_t sealed_len;
         struct hierarchy_aside aside;
-        size_t aside_max; /* lines: at this number clients that have some of them are paused */
+        size_t aside_max; /* lines; at this number clients that have lines aside are paused */
         /* which kind of batch is next, if both kinds wait */
         enum { HIERARCHY_TURN_SEALED, HIERARCHY_TURN_ASIDE } turn;
         uint64_t last; /* number of the newest batch */

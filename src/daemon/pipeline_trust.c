@@ -10,9 +10,8 @@ enum {
         DISTRUST_MS = 60 * 1000,
         /* A client is not new any more once the database has taken so many of its rows. */
         PROOF_MAX = 256,
-        /* So many rows of one new client are written at once; */
-        NEW_LINES = 16,
-        /* and in one batch so many of those that are gone, and read no reply. */
+        NEW_LINES = 16, /* maximum of a new client's lines that are on their way */
+        /* Rows of new clients that have closed their connection are added only to a batch with fewer rows. */
         GONE_ROWS = BATCHER_NEW_ROWS / 4,
 };
 

@@ -129,7 +129,7 @@ const char ad_object_names_sql[] =
 #define DIFFERS(columns, others) "ROW(" columns ")::record OPERATOR(pg_catalog.*<>) ROW(" others ")::record"
 
 /* OFFSET 0 keeps the subqueries index lookups, for the reasons given at ad_object_lookup_sql. The arrays are unnested in
- * the SELECT list, since in FROM the server would first copy each into a file of its own in memory. */
+ * the SELECT list, since in FROM the server would copy each into a tuple store first. */
 /* clang-format off */
 #define RESOLVE_SQL \
         "SELECT k.n, account.matches[k.account], account.ids[k.account], o.id, o.type, " \

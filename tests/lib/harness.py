@@ -219,7 +219,7 @@ class Database:
         session = subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-d", self.url], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, text=True)
         try:
-            session.stdin.write(f"{before};\nBEGIN; {sql};\n\\echo held\n")
+            session.stdin.write(f"SET idle_in_transaction_session_timeout = 0;\n{before};\nBEGIN; {sql};\n\\echo held\n")
             session.stdin.flush()
             assert session.stdout.readline() == "held\n"
             yield
