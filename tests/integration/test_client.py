@@ -116,16 +116,16 @@ class Streams(ClientTest):
 
     def test_records_are_spooled(self):
         self.server.need_private()
-        with tempfile.TemporaryDirectory() as folder:
-            d = self.daemon(spool__dir=folder)
-            self.server.stop_at_once()
-            try:
-                sender = self.sender(d, numbered(1000))
-                summary, _ = sender.finish()
-            finally:
-                self.server.start()
-            self.assertEqual((summary["records"], summary["spooled"], summary["stored"]), (1000, 1000, 0))
-            wait_until(lambda: self.db.count() == 1000, "the spool is stored")
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        d = self.daemon(spool__dir=folder)
+        self.server.stop_at_once()
+        try:
+            sender = self.sender(d, numbered(1000))
+            summary, _ = sender.finish()
+        finally:
+            self.server.start()
+        self.assertEqual((summary["records"], summary["spooled"], summary["stored"]), (1000, 1000, 0))
+        wait_until(lambda: self.db.count() == 1000, "the spool is stored")
 
     def test_an_iterator_that_throws(self):
         sender = self.sender(self.daemon(), numbered(1000), throwAt=500)

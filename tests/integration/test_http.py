@@ -211,19 +211,19 @@ class Counts(HttpCase):
 class Prometheus(HttpCase):
     def test_promtool_reports_nothing(self):
         need_tools()
-        with tempfile.TemporaryDirectory() as folder:
-            tls = tls_settings(folder)
-            crl = make_crl(folder, tls["listen__tls_cert"], tls["listen__tls_key"])
-            daemon, page = self.watched(spool__dir=folder + "/spool", rejects__file=folder + "/rejects", listen__tls_client_crl=crl,
-                                        config=f"[client me]\npeer = user:{os.getuid()}\n", **tls)
-            daemon.send(*numbered(10), "{")
-            answer = page.get("/metrics")
-            self.assertEqual(answer.headers["Content-Type"], "text/plain; version=0.0.4; charset=utf-8")
-            done = subprocess.run([TOOL, "promtool", "check", "metrics"], input=answer.text, text=True,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            self.assertEqual((done.returncode, done.stdout), (0, ""))
-            self.assert_readme_lists(answer.text)
-            daemon.stop()
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        tls = tls_settings(folder)
+        crl = make_crl(folder, tls["listen__tls_cert"], tls["listen__tls_key"])
+        daemon, page = self.watched(spool__dir=folder + "/spool", rejects__file=folder + "/rejects", listen__tls_client_crl=crl,
+                                    config=f"[client me]\npeer = user:{os.getuid()}\n", **tls)
+        daemon.send(*numbered(10), "{")
+        answer = page.get("/metrics")
+        self.assertEqual(answer.headers["Content-Type"], "text/plain; version=0.0.4; charset=utf-8")
+        done = subprocess.run([TOOL, "promtool", "check", "metrics"], input=answer.text, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
+        self.assert_readme_lists(answer.text)
+        daemon.stop()
 
     def assert_readme_lists(self, text):
         """config/metrics.md lists each metric with its type, and no other."""
@@ -319,29 +319,29 @@ class Health(HttpCase):
 
     def test_ready_with_a_spool(self):
         self.server.need_private()
-        with tempfile.TemporaryDirectory() as folder:
-            daemon, page = self.watched(spool__dir=folder + "/spool", rejects__file=folder + "/rejects")
-            self.wait_ready(page)
-            self.server.stop_at_once()
-            try:
-                client = daemon.client()
-                client.send(*numbered(200))
-                client.wait_ack(200)
-                self.assertEqual(page.ready()[0], 200)
-                metrics = page.metrics()
-                self.assertEqual(metrics["spool_lines"], 200)
-                self.assertEqual((metrics["spool_diverting"], metrics["database_up"]), (1, 0))
-                self.assertGreater(metrics["spool_bytes"], 200 * 100)
-                spool = wait_until(lambda: (s := page.status()["spool"]) and s["oldestSeconds"] > 0 and s, "some age")
-                self.assertEqual((spool["state"], spool["lines"]), ("filling", 200))
-                self.assertLess(spool["oldestSeconds"], 60)
-            finally:
-                self.server.start()
-            wait_until(lambda: page.metrics()['spool_drained_total{outcome="stored"}'] == 200, "drained")
-            spool = wait_until(lambda: (s := page.status()["spool"])["state"] == "empty" and s, "empty")
-            self.assertIsNone(spool["oldestSeconds"])
-            client.finish()
-            daemon.stop()
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        daemon, page = self.watched(spool__dir=folder + "/spool", rejects__file=folder + "/rejects")
+        self.wait_ready(page)
+        self.server.stop_at_once()
+        try:
+            client = daemon.client()
+            client.send(*numbered(200))
+            client.wait_ack(200)
+            self.assertEqual(page.ready()[0], 200)
+            metrics = page.metrics()
+            self.assertEqual(metrics["spool_lines"], 200)
+            self.assertEqual((metrics["spool_diverting"], metrics["database_up"]), (1, 0))
+            self.assertGreater(metrics["spool_bytes"], 200 * 100)
+            spool = wait_until(lambda: (s := page.status()["spool"]) and s["oldestSeconds"] > 0 and s, "some age")
+            self.assertEqual((spool["state"], spool["lines"]), ("filling", 200))
+            self.assertLess(spool["oldestSeconds"], 60)
+        finally:
+            self.server.start()
+        wait_until(lambda: page.metrics()['spool_drained_total{outcome="stored"}'] == 200, "drained")
+        spool = wait_until(lambda: (s := page.status()["spool"])["state"] == "empty" and s, "empty")
+        self.assertIsNone(spool["oldestSeconds"])
+        client.finish()
+        daemon.stop()
 
     def test_not_ready_without_a_table(self):
         daemon, page = self.watched()

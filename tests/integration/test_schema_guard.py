@@ -199,13 +199,13 @@ class Others(Guard):
         self.assertEqual(self.amounts(), [868])
 
     def test_the_spool_takes_the_lines(self):
-        with tempfile.TemporaryDirectory() as folder:
-            d = self.daemon(spool__dir=folder, database__writers="1")
-            self.assertEqual(d.send(record(0)).ack["stored"], 1)
-            self.db.execute("ALTER TABLE spending DROP CONSTRAINT spending_pkey")
-            self.assertEqual(d.send(record(1), record(2)).ack["spooled"], 2)
-            self.assertEqual(run_ingestd(self.db, "migrate").returncode, 0)
-            wait_until(lambda: self.db.count() == 3, "the replay")
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        d = self.daemon(spool__dir=folder, database__writers="1")
+        self.assertEqual(d.send(record(0)).ack["stored"], 1)
+        self.db.execute("ALTER TABLE spending DROP CONSTRAINT spending_pkey")
+        self.assertEqual(d.send(record(1), record(2)).ack["spooled"], 2)
+        self.assertEqual(run_ingestd(self.db, "migrate").returncode, 0)
+        wait_until(lambda: self.db.count() == 3, "the replay")
 
     def test_hierarchy_lines_wait(self):
         d = self.daemon()
