@@ -110,7 +110,7 @@ class Wire(ClientTest):
         error, _ = sender.finish()
         played.check()
         said = [event["message"] for event in sender.of("retry")] + [error["message"]]
-        for words, message in zip(("HTTP/1.1 400", "acks line 7", "rejects line 7", "has no end"), said, strict=True):
+        for words, message in zip(("HTTP/1.1 400", "acks line 7", "rejects line 7", "is too long"), said, strict=True):
             self.assertIn(words, message)
 
     def test_which_records_get_collected_at(self):
