@@ -305,7 +305,7 @@ class Access(Tls):
         os.close(terminal)
 
     def test_wrong_settings(self):
-        for change, word in (({"listen.tls_key": ""}, "belong together"),
+        for change, word in (({"listen.tls_key": ""}, "must be set together"),
                              ({"listen.tls_cert": self.path("nothing")}, "tls_cert"),
                              ({"listen.tls_key": self.path("client.key")}, "tls_key"),
                              ({"listen.tls_client_ca": "/dev/null"}, "tls_client_ca")):
