@@ -69,7 +69,7 @@ class Faults(test_spool.Spool):
         at = data.rindex(b'"amountCents"')
         data[at:at + 13] = b'"amountCentz"'
         path.write_bytes(data)
-        self.assertIn("1 lines are damaged", self.command("verify", status=1))
+        self.assertIn("1 damaged lines", self.command("verify", status=1))
         d.start()
         self.server.start()
         wait_until(lambda: self.db.count() == 29999, "all others are stored")
