@@ -5,12 +5,14 @@ import contextlib
 import os
 import pathlib
 import subprocess
+import threading
 import time
 import unittest
 
 from lib.harness import TestCase, numbered, psql, record, wait_until
 
 OLD = "2026-01-05T00:00:00Z"
+STREAM_LINES = 30
 OLD_CHUNK = "show_chunks('spending', older_than => '2026-02-01'::timestamptz)"
 
 
@@ -151,6 +153,39 @@ class LockedChunk(Weeks):
                         self.assertEqual(d.send(record(amountCents=before * 10 + n)).counts()[:2], (1, 1))
                 self.assertEqual(client.wait_ack(50)["stored"], 50)
                 client.close()
+
+    def test_a_stream_for_a_locked_chunk(self):
+        """Each batch has a row of it. Only one of them waits for the lock for long."""
+        d = self.daemon(database__writers=1)
+        d.send(record(), record(collectedAt=OLD))
+        begin = time.monotonic()
+        with self.db.locked(self.chunk(), "ACCESS EXCLUSIVE"):
+            stream = Stream(d)
+            for n in range(STREAM_LINES):
+                self.assertEqual(d.send(record(amountCents=1000 + n)).counts()[:2], (1, 1))
+            took = time.monotonic() - begin
+            stream.over.set()
+        print(f"{STREAM_LINES} lines of another client, one after the other: {took:.2f} s", flush=True)
+        self.assertLess(took, STREAM_LINES)  # each would wait for a second and more
+        stream.join()
+        self.assertEqual(stream.replies.counts(), (stream.sent, stream.sent, 0, 0))
+
+
+class Stream(threading.Thread):
+    """A row of the old week every 20 ms, until it is over."""
+
+    def __init__(self, d):
+        super().__init__(daemon=True)
+        self.client = d.client()
+        self.over = threading.Event()
+        self.sent = 0
+        self.start()
+
+    def run(self):
+        while not self.over.wait(0.02):
+            self.client.send(record(amountCents=10**6 + self.sent, collectedAt=OLD))
+            self.sent += 1
+        self.replies = self.client.finish()
 
 
 if __name__ == "__main__":
