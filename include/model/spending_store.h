@@ -9,12 +9,19 @@
 
 /* The SQL with which the daemon stores spending records, for pg_conn. */
 
+/* How long a transaction waits for a lock before it fails with 55P03. */
+enum lock_wait {
+        LOCK_WAIT_LONG,  /* 1 s */
+        LOCK_WAIT_BRIEF, /* 100 ms: another session is known to hold a lock */
+        LOCK_WAITS,
+};
+
 /* --- COPY --- */
 
 /* For pg_conn_command: a transaction with a binary COPY of the columns id, ad_object_id, collected_at,
  * period_start, period_end, amount_cents, currency, impressions, clicks, conversions, metrics. Fails with
  * SPENDING_ROW_TRIGGERS if the table has triggers that could change or drop rows. */
-extern const char spending_copy_sql[];
+extern const char *const spending_copy_sql[LOCK_WAITS];
 
 /* The COPY alone, for benchmarks. */
 extern const char spending_bare_copy_sql[];
@@ -28,12 +35,12 @@ extern const char spending_prepare_sql[];
 
 /* As spending_copy_sql, but allows such triggers and leaves the transaction open: the caller compares the
  * stored rows before COMMIT. */
-extern const char spending_open_copy_sql[];
+extern const char *const spending_open_copy_sql[LOCK_WAITS];
 
 /* For pg_conn_command: spending_copy_sql in a transaction that itself checks that the rows' ad objects
  * exist, so that the foreign key's trigger need not. Call _begin, _add for each of the distinct @objects,
  * then _end, which appends a NUL. Fails with 23503 if an object is missing. */
-void spending_checked_copy_begin(struct buf *out);
+void spending_checked_copy_begin(struct buf *out, enum lock_wait wait);
 void spending_checked_copy_add(struct buf *out, const struct uuid *ad_object_id);
 void spending_checked_copy_end(struct buf *out, size_t objects);
 
@@ -46,8 +53,8 @@ extern const char spending_checked_copy_obstacle_sql[];
 /* For pg_conn_command: begins the transaction of a merge. Two concurrent merges of rows keyed by id alone
  * would not see each other's rows, so the second waits until the first ends. Answer, as text: "t" if the
  * table has triggers that could change or drop rows, else "f". */
-extern const char spending_merge_begin_sql[];
-extern const char spending_merge_ids_begin_sql[];
+extern const char *const spending_merge_begin_sql[LOCK_WAITS];
+extern const char *const spending_merge_ids_begin_sql[LOCK_WAITS];
 
 /* For pg_conn_query: inserts the rows that are not stored yet. Parameters: one array per column, in the
  * order of spending_copy_sql. Inserts in key order, so that two such statements cannot deadlock. Answer: the
@@ -92,6 +99,6 @@ extern const char spending_probe_stored_sql[];
  * rolled back. Deferred triggers run before the rollback. Fails with 39P01 if the row is not stored as
  * given: under this @id and @collected_at_us, with this @amount_cents. */
 void spending_probe_copy(struct buf *out, const struct uuid *id, int64_t collected_at_us,
-                         int64_t amount_cents);
+                         int64_t amount_cents, enum lock_wait wait);
 
 #endif

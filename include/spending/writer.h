@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/histogram.h"
 #include "base/log.h"
+#include "model/spending_store.h"
 #include "monitor/stats.h"
 #include "pg/pg_conn.h"
 #include "spending/batch.h"
@@ -96,9 +97,11 @@ struct writer {
         struct probe_weeks written;
         /* of the batch; "" if it was not tried because connections were lost with it */
         struct pg_error error;
-        uint64_t named_row; /* COPY: the row that the error names, from 1 in the order sent; 0: none */
-        uint64_t taken_us;  /* clock_monotonic_us at which the batch was taken */
-        uint64_t batches;   /* written since the start, as the following counters */
+        enum lock_wait wait; /* of the batch's last attempt */
+        uint64_t lock_met;   /* loop time in ms at which a batch last waited for a lock for long; 0: never */
+        uint64_t named_row;  /* COPY: the row that the error names, from 1 in the order sent; 0: none */
+        uint64_t taken_us;   /* clock_monotonic_us at which the batch was taken */
+        uint64_t batches;    /* written since the start, as the following counters */
         uint64_t rows;
         uint64_t failures;       /* failed attempts */
         struct log_burst rests;  /* messages about rows that wait */

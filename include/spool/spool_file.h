@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sys/types.h>
+
 #include "base/buf.h"
 #include "base/client_section.h"
 #include "base/slice.h"
@@ -72,6 +74,8 @@ struct spool_file {
         uint64_t max_bytes;
         const char *dir; /* borrowed; NULL if the file is open read-only */
         char path[SPOOL_PATH_BYTES];
+        ino_t inode;                    /* of the open file */
+        ino_t wal_inode;                /* of its write-ahead log; 0: none yet */
         struct spool_contents contents; /* at opening */
         struct spool_tally tally;       /* as of the last commit */
         struct spool_tally change;      /* what the open transaction adds to last and erased */
@@ -100,7 +104,13 @@ enum spool_status spool_file_open(struct spool_file *f, const char *dir, uint64_
                                   char ret_aside[SPOOL_PATH_BYTES]);
 
 /* Opens the file again after a call that left it closed. */
-enum spool_status spool_file_reopen(struct spool_file *f);
+enum spool_status spool_file_reopen(struct spool_file *f, char ret_aside[SPOOL_PATH_BYTES]);
+
+/* False if somebody removed, renamed or replaced the open file or its log. */
+bool spool_file_in_place(const struct spool_file *f);
+
+/* Opens a new file instead of one that is not in place. Fails if the old one has lines. If this fails later, f->db is NULL. */
+enum spool_status spool_file_move(struct spool_file *f, char ret_aside[SPOOL_PATH_BYTES]);
 
 /* Opens the file @path for inspection, even while a daemon uses it. With a damaged file, spool_file_next may
  * still work if f->read is not NULL. With @dir, compares the file with the account in that directory. */

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/rfc3339.h"
 #include "model/fits.h"
@@ -12,13 +13,19 @@
 
 /* --- COPY --- */
 
-/* The start of each writing transaction. It waits no longer than this for a lock; deadlock_timeout has the
- * same default. The table is locked before its triggers and foreign keys are read, so a transaction that
+/* The start of each writing transaction. It waits no longer than this for a lock; deadlock_timeout has the same default as
+ * the long wait. The table is locked before its triggers and foreign keys are read, so a transaction that
  * adds one waits. ONLY: the chunks are locked when rows are inserted. */
-#define LOCK_TIMEOUT_SQL "SET LOCAL lock_timeout = '1s'; "
-#define HOLD_SQL         LOCK_TIMEOUT_SQL FITS_HOLD_SPENDING_SQL
+#define LONG_SQL  "SET LOCAL lock_timeout = '1s'; " FITS_HOLD_SPENDING_SQL
+#define BRIEF_SQL "SET LOCAL lock_timeout = '100ms'; " FITS_HOLD_SPENDING_SQL
 
-#define COPY_SQL         "COPY spending (" COLUMNS ") FROM STDIN (FORMAT binary)"
+/* Both forms of a statement with this start. */
+#define HOLDING(before, after)                                                                               \
+        {                                                                                                    \
+                [LOCK_WAIT_LONG] = before LONG_SQL after, [LOCK_WAIT_BRIEF] = before BRIEF_SQL after         \
+        }
+
+#define COPY_SQL "COPY spending (" COLUMNS ") FROM STDIN (FORMAT binary)"
 
 /* Triggers that can change or drop a row before it is stored (pg_trigger.h: ROW, BEFORE, INSERT).
  * ts_insert_blocker protects the hypertable's own table, which stays empty; TimescaleDB's COPY puts no row
@@ -36,9 +43,9 @@ const char spending_prepare_sql[] =
 
 const char spending_bare_copy_sql[] = COPY_SQL;
 
-const char spending_copy_sql[] = HOLD_SQL CHECK_ROW_TRIGGERS_SQL COPY_SQL;
+const char *const spending_copy_sql[] = HOLDING("", CHECK_ROW_TRIGGERS_SQL COPY_SQL);
 
-const char spending_open_copy_sql[] = "BEGIN; " HOLD_SQL COPY_SQL;
+const char *const spending_open_copy_sql[] = HOLDING("BEGIN; ", COPY_SQL);
 
 /* What other triggers on this table would do; NULL if nothing. */
 #define OTHERS_SQL                                                                                           \
@@ -60,12 +67,13 @@ const char spending_checked_copy_obstacle_sql[] =
  * Triggers and foreign keys created after the connection began do run. The array is hidden behind a SELECT;
  * otherwise the planner compares each element with its statistics, which takes as long as finding the
  * objects. */
-void spending_checked_copy_begin(struct buf *out)
+void spending_checked_copy_begin(struct buf *out, enum lock_wait wait)
 {
-        static const char text[] = HOLD_SQL CHECK_ROW_TRIGGERS_SQL
-                "DO $check$ BEGIN IF (SELECT count(*) FROM (SELECT FROM ad_objects WHERE id = ANY ((SELECT '{";
+        static const char *const texts[] = HOLDING(
+                "", CHECK_ROW_TRIGGERS_SQL
+                "DO $check$ BEGIN IF (SELECT count(*) FROM (SELECT FROM ad_objects WHERE id = ANY ((SELECT '{");
 
-        buf_put(out, text, sizeof(text) - 1);
+        buf_put(out, texts[wait], strlen(texts[wait]));
 }
 
 void spending_checked_copy_add(struct buf *out, const struct uuid *ad_object_id)
@@ -96,9 +104,9 @@ void spending_checked_copy_end(struct buf *out, size_t objects)
 /* The number is "boris" in ASCII. */
 #define SELECT_ROW_TRIGGERS_SQL "SELECT " HAS_ROW_TRIGGERS_SQL
 
-const char spending_merge_begin_sql[] = "BEGIN; " HOLD_SQL SELECT_ROW_TRIGGERS_SQL;
-const char spending_merge_ids_begin_sql[] =
-        "BEGIN; " HOLD_SQL "SELECT pg_advisory_xact_lock(422776564083); " SELECT_ROW_TRIGGERS_SQL;
+const char *const spending_merge_begin_sql[] = HOLDING("BEGIN; ", SELECT_ROW_TRIGGERS_SQL);
+const char *const spending_merge_ids_begin_sql[] =
+        HOLDING("BEGIN; ", "SELECT pg_advisory_xact_lock(422776564083); " SELECT_ROW_TRIGGERS_SQL);
 
 /* Each array is hidden behind a SELECT: its length times a guessed cost would make the server compile the
  * statement (JIT) for longer than it runs. */
@@ -200,18 +208,19 @@ const char spending_probe_stored_sql[] =
 /* BEGIN comes late: preceding statements of a simple query belong to the same transaction, and if they fail
  * no transaction is left open (PostgreSQL documentation, 53.2.2.1). */
 void spending_probe_copy(struct buf *out, const struct uuid *id, int64_t collected_at_us,
-                         int64_t amount_cents)
+                         int64_t amount_cents, enum lock_wait wait)
 {
-        static const char text[] = HOLD_SQL COPY_SQL
-                "; SET CONSTRAINTS ALL IMMEDIATE; "
+        static const char *const holds[] = HOLDING("", "");
+        static const char text[] =
+                "%s" COPY_SQL "; SET CONSTRAINTS ALL IMMEDIATE; "
                 "DO $probe$ BEGIN IF NOT EXISTS (SELECT FROM spending WHERE id = '%s' "
                 "AND collected_at = 'epoch'::timestamptz + interval '1 microsecond' * %" PRId64
                 " AND amount_cents = %" PRId64 ") THEN RAISE trigger_protocol_violated "
                 "USING MESSAGE = 'the database changes what it stores'; END IF; END $probe$; BEGIN; ROLLBACK";
         char id_text[UUID_TEXT_LEN + 1] = "";
-        char *to = buf_reserve(out, sizeof(text) + 100);
+        size_t room = sizeof(text) + strlen(holds[wait]) + 100;
+        char *to = buf_reserve(out, room);
 
         uuid_format(id, id_text);
-        out->len +=
-                (size_t)snprintf(to, sizeof(text) + 100, text, id_text, collected_at_us, amount_cents) + 1;
+        out->len += (size_t)snprintf(to, room, text, holds[wait], id_text, collected_at_us, amount_cents) + 1;
 }

@@ -64,7 +64,7 @@ static struct spending_record read_record(const struct pg_result *res, int i)
 }
 
 void probe_read(struct probe *p, enum probe_source source, const struct pg_result *res,
-                const struct probe_weeks *weeks)
+                const struct probe_weeks *weeks, enum lock_wait wait)
 {
         bool one_each = source == PROBE_OTHER || source == PROBE_SAME;
         int rows = pg_result_rows(res);
@@ -82,7 +82,7 @@ void probe_read(struct probe *p, enum probe_source source, const struct pg_resul
                 if (weeks->us[one_each ? i : 0] != PROBE_NOW)
                         rec.collected_at = weeks->us[one_each ? i : 0];
                 row->sql = p->rows.len;
-                spending_probe_copy(&p->rows, &rec.id, rec.collected_at, rec.amount_cents);
+                spending_probe_copy(&p->rows, &rec.id, rec.collected_at, rec.amount_cents, wait);
                 row->data = p->rows.len;
                 copy_format_header(&p->rows);
                 copy_format_row(&p->rows, &rec);

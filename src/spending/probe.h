@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "base/buf.h"
+#include "model/spending_store.h"
 #include "pg/pg_conn.h"
 
 /* Ordinary rows, one of which is written by COPY, as other rows are, and rolled back: proof that neither
@@ -50,10 +51,10 @@ void probe_deinit(struct probe *p);
 /* The query for candidates from the source. */
 const char *probe_sql(enum probe_source source);
 
-/* Reads the answer to that query. All its rows are of the first of @weeks; or, if @source tries several weeks, each of these
+/* Reads the answer to that query; the rows are written with this @wait. All its rows are of the first of @weeks; or, if @source tries several weeks, each of these
  * gets one row. */
 void probe_read(struct probe *p, enum probe_source source, const struct pg_result *res,
-                const struct probe_weeks *weeks);
+                const struct probe_weeks *weeks, enum lock_wait wait);
 
 /* True if there is a row left to try. */
 static inline bool probe_has_next(const struct probe *p)

@@ -149,7 +149,7 @@ static void start_checked_copy(struct writer *w)
         size_t objects = 0;
 
         w->arrays[0].len = 0;
-        spending_checked_copy_begin(&w->arrays[0]);
+        spending_checked_copy_begin(&w->arrays[0], w->wait);
         for (size_t i = 0; i < b->len; i++) {
                 const struct uuid *object = &b->rows[row_order_at(&w->order, i)].rec.ad_object_id;
 
@@ -169,11 +169,11 @@ static void start_copy(struct writer *w)
         w->next_row = 0;
         row_order_by_object(&w->order, w->batch->rows, w->batch->len);
         if (w->state == WRITER_OPEN_COPY)
-                pg_conn_command(&w->conn, spending_open_copy_sql);
+                pg_conn_command(&w->conn, spending_open_copy_sql[w->wait]);
         else if (w->fk_by_batch)
                 start_checked_copy(w);
         else
-                pg_conn_command(&w->conn, spending_copy_sql);
+                pg_conn_command(&w->conn, spending_copy_sql[w->wait]);
         row_order_by_chunk(&w->order, w->batch->rows, w->batch->len);
 }
 
@@ -198,6 +198,7 @@ static void on_committed(struct writer *w)
 void writer_start_batch(struct writer *w)
 {
         w->started = uv_now(w->conn.loop);
+        w->wait = writer_lock_wait(w);
         w->named_row = 0;
         w->error.sqlstate[0] = '\0';
         w->copied = w->batch->copied;

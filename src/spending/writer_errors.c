@@ -14,7 +14,9 @@
  * What stops rows may be their chunk: its tablespace is full or damaged, or another session has locked it. So after an error of
  * the server's the rows of one week are separated from those of others, and another probe row, of their week, tells whether
  * the whole week is at fault. Then its rows wait together. The first probe row is of the week that was written last, which may
- * be at fault itself: then rows of other weeks are tried. */
+ * be at fault itself: then rows of other weeks are tried.
+ *
+ * Where one session holds a lock, many batches may meet it, each with others' rows. Only the first waits for long. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,7 +32,10 @@
 #include "spending/writer_internal.h"
 #include "wire/refusal.h"
 
-enum { RETRIES_MAX = 10 };
+enum {
+        RETRIES_MAX = 10,
+        LOCK_MET_MS = 10000, /* how long after a long wait for a lock the other ones are brief */
+};
 
 /* --- steps --- */
 
@@ -90,14 +95,16 @@ static bool may_tell(struct writer *w, char ret_more[MORE_BYTES])
 static void set_aside(struct writer *w)
 {
         unsigned failures = w->batch->suspicion.failures;
+        const char *advice = sqlstate_advice(w->error.sqlstate);
         char more[MORE_BYTES];
 
         /* log the first, second, fourth, eighth ... failure */
         if (is_power_of_two(failures) && may_tell(w, more))
                 log_warn(
                         "database, %s: %zu rows cannot be written, others can: %s (SQLSTATE %s); only these rows wait, "
-                        "%u attempts so far%s",
-                        w->name, w->batch->len, w->error.message, w->error.sqlstate, failures, more);
+                        "%u attempts so far%s%s%s%s",
+                        w->name, w->batch->len, w->error.message, w->error.sqlstate, failures, more,
+                        advice ? " (" : "", advice ? advice : "", advice ? ")" : "");
         w->batch->doubtful = true;
         w->batch->due = uv_now(w->conn.loop) + suspect_pause_ms(&w->batch->suspicion);
         writer_return_batch(w);
@@ -276,7 +283,7 @@ void writer_on_candidates(struct writer *w, const struct pg_result *res)
         struct pg_error error;
 
         if (!pg_result_sqlstate(res)) {
-                probe_read(&w->probe, w->probe.source, res, &weeks);
+                probe_read(&w->probe, w->probe.source, res, &weeks, writer_lock_wait(w));
                 try_next(w, &none);
                 return;
         }
@@ -362,7 +369,21 @@ void writer_on_missing(struct writer *w, const struct pg_result *res)
         }
 }
 
-/* --- ad objects locked by another session --- */
+/* --- locks of other sessions --- */
+
+enum lock_wait writer_lock_wait(const struct writer *w)
+{
+        bool met = w->lock_met > 0 && uv_now(w->conn.loop) - w->lock_met < LOCK_MET_MS;
+
+        return met || w->batch->suspicion.failures > 0 ? LOCK_WAIT_BRIEF : LOCK_WAIT_LONG;
+}
+
+/* A batch that did not wait for long begins no new time of brief waits, or the daemon's own locks could prolong it for ever. */
+static void note_lock(struct writer *w)
+{
+        if (w->wait == LOCK_WAIT_LONG)
+                w->lock_met = uv_now(w->conn.loop);
+}
 
 void writer_find_locked(struct writer *w)
 {
@@ -431,12 +452,14 @@ static void merge_instead(struct writer *w)
 static void retry_or_blame(struct writer *w)
 {
         w->batch->merge = true; /* a merge sorts by key, so two writers lock in the same order */
-        if (strcmp(w->error.sqlstate, SQLSTATE_LOCK_TIMEOUT) == 0)
+        if (strcmp(w->error.sqlstate, SQLSTATE_LOCK_TIMEOUT) == 0) {
+                note_lock(w);
                 writer_find_locked(w);
-        else if (w->retries++ < RETRIES_MAX)
+        } else if (w->retries++ < RETRIES_MAX) {
                 writer_start_batch(w);
-        else
+        } else {
                 blame(w);
+        }
 }
 
 void writer_on_error(struct writer *w)

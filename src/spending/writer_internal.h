@@ -46,6 +46,9 @@ void writer_on_elsewhere(struct writer *w, const struct pg_result *res);
 
 /* --- writer_errors.c --- */
 
+/* How long the current batch, or a probe row, waits for locks. */
+enum lock_wait writer_lock_wait(const struct writer *w);
+
 /* The current batch failed with w->error; no transaction is open. */
 void writer_on_error(struct writer *w);
 

@@ -21,8 +21,8 @@ void writer_query_arrays(struct writer *w, const char *sql, int arrays_len)
 void writer_start_merge(struct writer *w)
 {
         writer_enter(w, WRITER_BEGIN);
-        pg_conn_command(&w->conn,
-                        w->batch->any_time ? spending_merge_ids_begin_sql : spending_merge_begin_sql);
+        pg_conn_command(&w->conn, w->batch->any_time ? spending_merge_ids_begin_sql[w->wait]
+                                                     : spending_merge_begin_sql[w->wait]);
 }
 
 /* Inserts the chosen rows that are not stored yet. */

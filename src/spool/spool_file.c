@@ -268,6 +268,36 @@ static void close_untouched(struct spool_file *f)
         close_database(f);
 }
 
+static void make_wal_path(const struct spool_file *f, char ret[SPOOL_PATH_BYTES + 8])
+{
+        snprintf(ret, SPOOL_PATH_BYTES + 8, "%s-wal", f->path);
+}
+
+/* 0: there is no such file. */
+static ino_t inode_of(const char *path)
+{
+        struct stat st;
+
+        return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+static void note_place(struct spool_file *f)
+{
+        char wal[SPOOL_PATH_BYTES + 8];
+
+        make_wal_path(f, wal);
+        f->inode = inode_of(f->path);
+        f->wal_inode = inode_of(wal);
+}
+
+bool spool_file_in_place(const struct spool_file *f)
+{
+        char wal[SPOOL_PATH_BYTES + 8];
+
+        make_wal_path(f, wal);
+        return inode_of(f->path) == f->inode && (f->wal_inode == 0 || inode_of(wal) == f->wal_inode);
+}
+
 /* SQLite would make the file readable by everybody; its additional files get the same mode. */
 static enum spool_status try_to_open(struct spool_file *f)
 {
@@ -280,7 +310,9 @@ static enum spool_status try_to_open(struct spool_file *f)
         status = open_database(f, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
         if (status == SPOOL_OK)
                 status = settle_account(f);
-        if (status != SPOOL_OK)
+        if (status == SPOOL_OK)
+                note_place(f);
+        else
                 close_untouched(f);
         return status;
 }
@@ -294,9 +326,29 @@ static enum spool_status open_to_write(struct spool_file *f)
         return status;
 }
 
-enum spool_status spool_file_reopen(struct spool_file *f)
+enum spool_status spool_file_reopen(struct spool_file *f, char ret_aside[SPOOL_PATH_BYTES])
 {
-        return f->db ? SPOOL_OK : open_to_write(f);
+        if (f->db)
+                return SPOOL_OK;
+        return f->lock < 0 ? spool_file_open(f, f->dir, f->max_bytes, ret_aside) : open_to_write(f);
+}
+
+enum spool_status spool_file_move(struct spool_file *f, char ret_aside[SPOOL_PATH_BYTES])
+{
+        int64_t lines = 0;
+        enum spool_status status = spool_sql_number(f, "SELECT EXISTS (SELECT 1 FROM lines)", &lines);
+
+        if (status != SPOOL_OK)
+                return status;
+        if (lines > 0) {
+                snprintf(
+                        f->error, sizeof(f->error),
+                        "it was removed or renamed, with acked lines in it (put it back; otherwise they are stored when the "
+                        "database is available, if the daemon runs until then)");
+                return SPOOL_FAILED;
+        }
+        spool_file_close(f);
+        return spool_file_reopen(f, ret_aside);
 }
 
 /* Allows only one daemon at a time; the lock ends with the process. */
@@ -310,6 +362,8 @@ static enum spool_status lock(struct spool_file *f, const char *dir)
                 return spool_sql_fail_errno(f, path);
         if (flock(f->lock, LOCK_EX | LOCK_NB) == 0)
                 return SPOOL_OK;
+        close(f->lock);
+        f->lock = -1;
         snprintf(f->error, sizeof(f->error), "another daemon is using it");
         return SPOOL_FAILED;
 }
@@ -330,7 +384,7 @@ static bool lost_its_database(const struct spool_file *f)
         char wal[SPOOL_PATH_BYTES + 8];
         struct stat st;
 
-        snprintf(wal, sizeof(wal), "%s-wal", f->path);
+        make_wal_path(f, wal);
         if (stat(wal, &st) != 0 || st.st_size == 0)
                 return false;
         return stat(f->path, &st) != 0 || st.st_size == 0;

@@ -124,6 +124,22 @@ static enum spool_status start_over(struct spool_job *j)
         return status == SPOOL_OK ? write_all(j) : status;
 }
 
+/* Somebody removed or renamed the file: a later start would not find what is written to it. Once nothing in it matters, a
+ * new file replaces it. */
+static enum spool_status move(struct spool_job *j)
+{
+        enum spool_status status = erase_some(j, j->erasing.len);
+
+        if (status == SPOOL_OK)
+                status = spool_file_move(&j->file, j->aside);
+        if (status != SPOOL_OK && j->file.db)
+                return status; /* still the same file */
+        j->started_over = true;
+        j->erasing.len = 0;
+        j->cursor = 0;
+        return status == SPOOL_OK ? write_all(j) : status;
+}
+
 static enum spool_status keep_damaged(struct spool_job *j, int64_t id)
 {
         enum spool_status status;
@@ -178,7 +194,9 @@ static enum spool_status read_chunk(struct spool_job *j)
 
 static void do_job(struct spool_job *j)
 {
-        if (j->writing.len > 0 || j->erasing.len > 0)
+        if (j->writing.len > 0 && !spool_file_in_place(&j->file))
+                j->written = move(j);
+        else if (j->writing.len > 0 || j->erasing.len > 0)
                 j->written = write_all(j);
         if (j->written == SPOOL_FULL && j->erasing.len > 0) {
                 j->erased = erase_only(j);
@@ -224,7 +242,7 @@ void spool_job_run(struct spool_job *j)
         j->started_over = false;
         j->written = SPOOL_OK;
         j->erased = SPOOL_OK;
-        j->status = spool_file_reopen(&j->file);
+        j->status = spool_file_reopen(&j->file, j->aside);
         j->opened = closed && j->status == SPOOL_OK;
         if (j->status == SPOOL_OK)
                 do_job(j);

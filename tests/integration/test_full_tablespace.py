@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import subprocess
+import threading
 import time
 import unittest
 
@@ -151,6 +152,44 @@ class LockedChunk(Weeks):
                         self.assertEqual(d.send(record(amountCents=before * 10 + n)).counts()[:2], (1, 1))
                 self.assertEqual(client.wait_ack(50)["stored"], 50)
                 client.close()
+
+    def wait_of(self, d, amount):
+        begin = time.monotonic()
+        self.assertEqual(d.send(record(amountCents=amount)).counts()[:2], (1, 1))
+        return time.monotonic() - begin
+
+    def test_a_stream_for_a_locked_chunk(self):
+        """Each batch has a row of it. Only one of them waits for the lock for a second."""
+        d = self.daemon(database__writers=1, log__level="debug")
+        d.send(record(), record(collectedAt=OLD))
+        begin = time.monotonic()
+        with self.db.locked(self.chunk(), "ACCESS EXCLUSIVE"):
+            stream = Stream(d)
+            worst = max(self.wait_of(d, 1000 + n) for n in range(20))
+            took = time.monotonic() - begin
+            tries = d.log().count("rows not written: canceling statement due to lock timeout")
+            stream.over.set()
+        print(f"another client's longest wait: {worst:.2f} s; {tries} tries in {took:.2f} s", flush=True)
+        self.assertGreater(tries, took)  # of the only writer: few of them waited for a second
+        stream.join()
+        self.assertEqual(stream.replies.counts(), (stream.sent, stream.sent, 0, 0))
+
+
+class Stream(threading.Thread):
+    """A row of the old week every 20 ms, until it is over."""
+
+    def __init__(self, d):
+        super().__init__(daemon=True)
+        self.client = d.client()
+        self.over = threading.Event()
+        self.sent = 0
+        self.start()
+
+    def run(self):
+        while not self.over.wait(0.02):
+            self.client.send(record(amountCents=10**6 + self.sent, collectedAt=OLD))
+            self.sent += 1
+        self.replies = self.client.finish()
 
 
 if __name__ == "__main__":

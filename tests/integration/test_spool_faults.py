@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import threading
 import time
@@ -154,6 +155,33 @@ class Faults(test_spool.Spool):
             self.assertEqual(other.finish().ack["ack"], 60)
         self.assertEqual(client.finish().ack["ack"], sent)
         wait_until(lambda: self.db.count() == sent + 600, "all are stored")
+
+    def test_files_that_were_removed(self):
+        """No line is acked from a file that the next start would not find."""
+        d = self.spooling()
+        self.server_away()
+        self.assertEqual(d.send(*numbered(100)).ack["spooled"], 100)
+        shutil.rmtree(self.spool)
+        client = d.client()
+        client.send(*numbered(100, 100))
+        wait_until(lambda: "removed or renamed" in d.log(), "the loss is noticed", timeout=20)
+        self.server.start()
+        self.assertEqual(client.finish().ack["ack"], 100)
+        wait_until(lambda: self.db.count() == 200, "all are stored")
+        self.wait_empty(d)
+
+    def test_files_that_were_removed_while_empty(self):
+        """The daemon makes new ones."""
+        d = self.spooling()
+        for n, remove in enumerate((lambda: shutil.rmtree(self.spool), lambda: (self.spool / "spool.db-wal").unlink())):
+            remove()
+            self.server_away()
+            self.assertEqual(d.send(*numbered(100, 100 * n)).ack["spooled"], 100)
+            d.kill()
+            d.start()
+            self.server.start()
+            wait_until(lambda n=n: self.db.count() == 100 * (n + 1), "all are stored")
+            self.wait_empty(d)
 
     def test_a_second_daemon_is_refused(self):
         self.spooling()

@@ -439,7 +439,7 @@ static void test_copy(void **state)
         copy_format_trailer(&data);
         assert_db_ok(&d, db_run(&d.db, spending_prepare_sql));
         assert_db_ok(&d, db_run(&d.db, fits_prepare_sql)); /* without the check nothing is copied */
-        res = PQexec(d.db.pg, spending_copy_sql);
+        res = PQexec(d.db.pg, spending_copy_sql[LOCK_WAIT_LONG]);
         assert_int_equal(PQresultStatus(res), PGRES_COPY_IN);
         PQclear(res);
         assert_int_equal(PQputCopyData(d.db.pg, data.data, (int)data.len), 1);
