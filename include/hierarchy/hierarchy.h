@@ -39,6 +39,8 @@ struct hierarchy_ops {
         void (*on_follower)(void *ctx, const struct row *row);
         /* The line's batch was set aside, or the line is held by such a batch. */
         void (*on_aside)(void *ctx, struct line *line);
+        /* The line alone could not be written, while others could; it waits. */
+        void (*on_fault)(void *ctx, struct line *line);
         /* When stopping: takes over a line that was set aside or held. */
         line_take_cb *on_abandoned;
         /* Records were written, so unknown objects may now exist; with @new_accounts, accounts, too. */
@@ -99,6 +101,9 @@ static inline bool hierarchy_has_room_aside(const struct hierarchy *h)
 {
         return h->aside.lines < h->aside_max;
 }
+
+/* Rows of new clients that wait to be tried for the first time. */
+size_t hierarchy_new_rows(const struct hierarchy *h);
 
 /* True if anything waits for the database, not counting batches set aside as long as other batches can be
  * written. */

@@ -10,6 +10,7 @@
 #include "hierarchy/hierarchy_record.h"
 #include "hierarchy/key_table.h"
 #include "pg/suspect.h"
+#include "spending/batcher.h"
 #include "spending/row.h"
 #include "wire/line.h"
 
@@ -40,6 +41,7 @@ struct hierarchy_known {
 struct hierarchy_row {
         struct line line; /* the record's slices point into this line */
         enum record_kind kind;
+        enum batcher_sender sender; /* when the line came */
         union {
                 struct ad_account_record account; /* if RECORD_AD_ACCOUNT */
                 struct ad_object_record object;   /* if RECORD_AD_OBJECT */
@@ -109,6 +111,11 @@ struct hierarchy_batch {
         struct suspicion suspicion; /* against the first part */
         uint64_t due;               /* loop time in ms at which the first part is tried again */
         size_t aside;               /* lines counted in struct hierarchy_aside */
+
+        /* Of a batch that was set aside: the least trusted of those who sent its rows. */
+        enum batcher_sender sender;
+        bool gathers;    /* set aside before it was ever tried: takes more rows until then */
+        size_t new_rows; /* rows of SENDER_NEW */
 
         struct key_table keys; /* the rows and what they refer to */
 };

@@ -114,7 +114,7 @@ static void settle(void *ctx, struct line *line, enum line_outcome outcome, cons
         end_line(p, line, outcome, reject);
 }
 
-/* Called by a writer. */
+/* Called by a writer, of spending or of the hierarchy. */
 static void settle_row(void *ctx, struct line *line, enum line_outcome outcome, const struct reject *reject)
 {
         line->source->clean += outcome != LINE_REJECTED;
@@ -179,10 +179,25 @@ static void on_aside(void *ctx, struct line *line)
         mark_resting_line(ctx, line);
 }
 
+static void on_fault(void *ctx, struct line *line)
+{
+        pipeline_note_fault(ctx, line->source);
+}
+
 static void on_aside_abandoned(void *ctx, struct line *line)
 {
         pipeline_unmark(ctx, line);
         on_abandoned(ctx, line);
+}
+
+static void add_hierarchy_take(struct pipeline *p, struct hierarchy_row *row)
+{
+        struct line_source *source = row->line.source;
+
+        row->sender = pipeline_sender(p, source);
+        if (row->sender >= SENDER_NEW)
+                mark_doubtful_line(&row->line);
+        source->last_hierarchy = hierarchy_add_take(&p->hierarchy, row);
 }
 
 static void route(struct pipeline *p, struct line *line, struct decoded *decoded)
@@ -195,7 +210,7 @@ static void route(struct pipeline *p, struct line *line, struct decoded *decoded
                 return;
         }
         if (decoded->kind != RECORD_SPENDING)
-                source->last_hierarchy = hierarchy_add_take(&p->hierarchy, &decoded->as.hierarchy);
+                add_hierarchy_take(p, &decoded->as.hierarchy);
         else if (hierarchy_pending(&p->hierarchy, source->last_hierarchy))
                 hierarchy_follow_take(&p->hierarchy, source->last_hierarchy, &decoded->as.spending);
         else if (!hierarchy_hold_take(&p->hierarchy, &decoded->as.spending))
@@ -471,9 +486,10 @@ static void open_stages(struct pipeline *p)
                                                          .settle = settle,
                                                          .on_unknown = on_unknown,
                                                          .on_abandoned = on_abandoned};
-        static const struct hierarchy_ops hierarchy_ops = {.settle = settle,
+        static const struct hierarchy_ops hierarchy_ops = {.settle = settle_row,
                                                            .on_follower = on_follower,
                                                            .on_aside = on_aside,
+                                                           .on_fault = on_fault,
                                                            .on_abandoned = on_aside_abandoned,
                                                            .on_written = on_written};
         static const struct writer_ops writer_ops = {.on_idle = on_writer_idle,

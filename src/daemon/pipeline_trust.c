@@ -55,5 +55,6 @@ bool pipeline_has_room_for_new(const struct pipeline *p, const struct session *s
         if (pipeline_sender(p, &s->line_source) != SENDER_NEW)
                 return true;
         return s->line_source.doubtful < NEW_LINES &&
-               batcher_new_rows(&p->batcher) < (s->state == SESSION_CLOSED ? GONE_ROWS : BATCHER_NEW_ROWS);
+               batcher_new_rows(&p->batcher) + hierarchy_new_rows(&p->hierarchy) <
+                       (s->state == SESSION_CLOSED ? GONE_ROWS : BATCHER_NEW_ROWS);
 }

@@ -220,6 +220,7 @@ static void start_next(struct hierarchy *h)
         b = take_next(h);
         if (b) {
                 h->taken_us = clock_monotonic_us();
+                b->gathers = false;
                 hierarchy_writer_write_take(&h->writer, b);
                 return;
         }
@@ -260,6 +261,13 @@ static void on_done(void *ctx, struct hierarchy_batch *b)
         if (b->aside == 0) /* else much of the time went into something else */
                 pace_learn(&h->pace, b->len, b->bytes, clock_monotonic_us() - h->taken_us);
         finish_batch(h, b);
+}
+
+static void on_fault(void *ctx, struct line *line)
+{
+        struct hierarchy *h = ctx;
+
+        h->ops->on_fault(h->ctx, line);
 }
 
 static void abandon(void *ctx, struct line *line)
@@ -330,6 +338,7 @@ void hierarchy_open(struct hierarchy *h, uv_loop_t *loop, const char *url, struc
                                                                .settle = settle,
                                                                .on_written = on_written,
                                                                .on_done = on_done,
+                                                               .on_fault = on_fault,
                                                                .on_aside = on_aside};
 
         *h = (struct hierarchy){.memory = memory, .ops = ops, .ctx = ctx};
@@ -372,6 +381,15 @@ void hierarchy_close(struct hierarchy *h, void (*cb)(struct hierarchy *))
         assert(!h->open && h->sealed_len == 0);
         h->close_cb = cb;
         hierarchy_writer_close(&h->writer, on_writer_closed);
+}
+
+size_t hierarchy_new_rows(const struct hierarchy *h)
+{
+        size_t rows = hierarchy_aside_new_rows(&h->aside) + (h->open ? h->open->new_rows : 0);
+
+        for (struct list *l = h->sealed.next; l != &h->sealed; l = l->next)
+                rows += container_of(l, struct hierarchy_batch, queue)->new_rows;
+        return rows;
 }
 
 void hierarchy_stats(const struct hierarchy *h, struct stats *r)

@@ -345,6 +345,21 @@ void hierarchy_aside_split(struct hierarchy_aside *a, struct hierarchy_batch *b)
         clear_index(a);
 }
 
+/* Both kinds of trusted senders are one here. */
+static enum batcher_sender trust_in(enum batcher_sender sender)
+{
+        return sender < SENDER_NEW ? SENDER_ORDINARY : sender;
+}
+
+static bool comes_before(const struct hierarchy_batch *a, const struct hierarchy_batch *b)
+{
+        if (trust_in(a->sender) != trust_in(b->sender))
+                return trust_in(a->sender) < trust_in(b->sender);
+        if (a->gathers != b->gathers)
+                return b->gathers;
+        return a->due < b->due;
+}
+
 struct hierarchy_batch *hierarchy_aside_next(const struct hierarchy_aside *a, uint64_t now)
 {
         struct hierarchy_batch *next = NULL;
@@ -352,7 +367,7 @@ struct hierarchy_batch *hierarchy_aside_next(const struct hierarchy_aside *a, ui
         for (struct list *l = a->batches.next; l != &a->batches; l = l->next) {
                 struct hierarchy_batch *b = container_of(l, struct hierarchy_batch, queue);
 
-                if (b->due <= now && (!next || b->due < next->due))
+                if (b->due <= now && (!next || comes_before(b, next)))
                         next = b;
         }
         return next;
@@ -378,6 +393,56 @@ void hierarchy_aside_hurry(struct hierarchy_aside *a)
 
 /* --- batches that are to pass --- */
 
+static bool is_apart(const struct hierarchy_row *row)
+{
+        return row->sender >= SENDER_NEW;
+}
+
+static bool none_apart(const struct hierarchy_batch *b)
+{
+        return b->sender < SENDER_NEW;
+}
+
+/* The batch in which rows of such a sender gather; NULL if there is none, or it is full. */
+static struct hierarchy_batch *find_gathering(const struct hierarchy_aside *a, enum batcher_sender sender)
+{
+        for (struct list *l = a->batches.prev; l != &a->batches; l = l->prev) {
+                struct hierarchy_batch *b = container_of(l, struct hierarchy_batch, queue);
+
+                if (b->gathers && b->sender == sender)
+                        return b->len < HIERARCHY_APART_ROWS ? b : NULL;
+        }
+        return NULL;
+}
+
+static void gather_row_take(struct hierarchy_aside *a, struct hierarchy_row *row)
+{
+        struct hierarchy_batch *b = find_gathering(a, row->sender);
+
+        hierarchy_row_detach(row);
+        if (!b || !hierarchy_batch_add_take(b, row)) {
+                b = hierarchy_batch_new(a->memory, 0);
+                b->gathers = true;
+                hierarchy_batch_add_take(b, row);
+                list_append(&a->batches, &b->queue);
+        }
+        b->aside++;
+        a->lines++;
+        add_row(&a->index, row);
+}
+
+size_t hierarchy_aside_new_rows(const struct hierarchy_aside *a)
+{
+        size_t rows = 0;
+
+        for (struct list *l = a->batches.next; l != &a->batches; l = l->next) {
+                const struct hierarchy_batch *b = container_of(l, struct hierarchy_batch, queue);
+
+                rows += b->gathers ? b->new_rows : 0;
+        }
+        return rows;
+}
+
 static bool all_pass(struct hierarchy_aside *a, const struct hierarchy_batch *b)
 {
         need_index(a);
@@ -393,8 +458,9 @@ struct hierarchy_batch *hierarchy_aside_filter(struct hierarchy_aside *a, struct
 {
         struct hierarchy_batch *others;
 
-        if (hierarchy_aside_empty(a) || all_pass(a, b))
+        if (none_apart(b) && (hierarchy_aside_empty(a) || all_pass(a, b)))
                 return b;
+        need_index(a);
         others = hierarchy_batch_new(a->memory, b->number);
         for (size_t i = b->start; i < b->len; i++) {
                 struct hierarchy_row *row = &b->rows[i];
@@ -403,6 +469,9 @@ struct hierarchy_batch *hierarchy_aside_filter(struct hierarchy_aside *a, struct
                         add_row(&a->index, row);
                         on_held(ctx, &row->line);
                         hold_row_take(a, &a->held, row);
+                } else if (is_apart(row)) {
+                        on_held(ctx, &row->line);
+                        gather_row_take(a, row);
                 } else {
                         hierarchy_batch_add_take(others, row);
                 }

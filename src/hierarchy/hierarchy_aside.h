@@ -10,11 +10,16 @@
 #include "hierarchy/hierarchy_batch.h"
 #include "hierarchy/key_table.h"
 
+enum { HIERARCHY_APART_ROWS = BATCHER_NEW_ROWS }; /* maximum of rows that gather in one batch */
+
 /* Batches set aside because some of their rows cannot be written, and the lines that must not pass them ("held"):
  * - hierarchy records of any client that share an object or account with such a row: as the record itself, or named in it;
  * - hierarchy records and spending of the same client and account, since a client's lines must see the effect of its
  *   earlier ones, and objects of one account affect each other (by their children, for example).
- * All other lines pass. Held lines wait for these batches, then become batches here or are released. */
+ * All other lines pass. Held lines wait for these batches, then become batches here or are released.
+ *
+ * Rows of clients that are likely to send bad ones (batcher.h) are set aside before they are tried, and are tried after the
+ * others: neither do they share a batch with rows of other clients, nor do these wait behind them. */
 struct hierarchy_aside {
         struct memory *memory;
         struct list batches;
@@ -46,7 +51,8 @@ void hierarchy_aside_remove(struct hierarchy_aside *a, struct hierarchy_batch *b
  * held; the remaining rows become another batch. */
 void hierarchy_aside_split(struct hierarchy_aside *a, struct hierarchy_batch *b);
 
-/* Returns the batch that has been due for longest at loop time @now; NULL if none is due. */
+/* Returns the batch to be tried next of those due at loop time @now: of the most trusted clients, and of these the one that has
+ * been due for longest, one that gathers rows last. NULL if none is due. */
 struct hierarchy_batch *hierarchy_aside_next(const struct hierarchy_aside *a, uint64_t now);
 
 /* Loop time in ms at which the next batch is due; UINT64_MAX if there is none. */
@@ -55,10 +61,14 @@ uint64_t hierarchy_aside_due(const struct hierarchy_aside *a);
 /* Makes all batches due. */
 void hierarchy_aside_hurry(struct hierarchy_aside *a);
 
-/* Holds those rows of @b that must not pass, calling @on_held before each. Returns @b or a new batch of the
+/* Holds those rows of @b that must not pass, and sets aside those of clients that are likely to send bad ones, calling
+ * @on_held before each. Returns @b or a new batch of the
  * other rows, which may be empty. */
 struct hierarchy_batch *hierarchy_aside_filter(struct hierarchy_aside *a, struct hierarchy_batch *b,
                                                void (*on_held)(void *ctx, struct line *line), void *ctx);
+
+/* Rows of new clients that gather. */
+size_t hierarchy_aside_new_rows(const struct hierarchy_aside *a);
 
 /* True if the spending row must not pass. */
 bool hierarchy_aside_holds(struct hierarchy_aside *a, const struct row *row);

@@ -101,6 +101,9 @@ static struct hierarchy_row *push(struct hierarchy_batch *b, const struct hierar
                 b->rows = memory_grow(b->memory, b->rows, &b->cap, sizeof(*b->rows));
         b->rows[b->len] = *row;
         b->bytes += row->line.text.len;
+        b->new_rows += row->sender == SENDER_NEW;
+        if (row->sender > b->sender)
+                b->sender = row->sender;
         return &b->rows[b->len++];
 }
 

@@ -225,6 +225,8 @@ static void pause_row(struct hierarchy_writer *w)
                         "database, hierarchy: a row cannot be written, others can: %s (SQLSTATE %s); only this row "
                         "waits and is retried",
                         w->error.message, w->error.sqlstate);
+        if (!waited_for_lock(w))
+                w->ops->on_fault(w->ctx, &w->batch->rows[w->batch->start].line);
         pg_conn_served(&w->conn);
         step_aside(w, pause_ms, true);
 }

@@ -23,6 +23,8 @@ struct hierarchy_writer_ops {
         void (*on_written)(void *ctx, bool new_accounts);
         /* All rows of the batch are settled; the owner owns it again. on_idle follows. */
         void (*on_done)(void *ctx, struct hierarchy_batch *batch);
+        /* The line alone could not be written, while others could; on_aside follows. */
+        void (*on_fault)(void *ctx, struct line *line);
         /* The batch has rows left that are to be tried when it is due, other batches meanwhile; the owner
          * owns it again. @stuck: its first part is a single row that waits; the rows after it need not.
          * on_idle follows once there is a connection. */

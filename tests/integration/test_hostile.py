@@ -10,7 +10,7 @@ import time
 import unittest
 import urllib.request
 
-from lib.harness import TestCase, encode, record, wait_until
+from lib.harness import TestCase, account, ad_object, encode, record, wait_until
 
 IDLE = 300
 LATENCY = 5  # seconds; generous, for slow machines: a client that starves waits without end
@@ -134,6 +134,46 @@ class Hostile(Beside):
             took = time.monotonic() - start
             print(f"a new client was served in {1000 * took:.0f} ms", file=sys.stderr)
             self.assertLess(took, 2 * LATENCY)
+
+    def assert_hierarchy_served(self, bad):
+        """Clients that connect for one bad line each, 100 a second: a connected client's objects are written soon, and those of
+        clients that connect meanwhile."""
+
+        def send_one():
+            client = self.d.client()
+            client.send(bad())
+            client.close()
+            time.sleep(0.05)
+
+        for _ in range(5):
+            self.run_beside(send_one)
+        client = self.d.client()
+        worst = 0.0
+        for n in range(1, 101):
+            start = time.monotonic()
+            client.send(ad_object(f"good{n}"))
+            self.assertEqual(client.wait_ack(n)["stored"], n)
+            worst = max(worst, time.monotonic() - start)
+            self.assertLess(worst, LATENCY)
+            time.sleep(0.05)
+        print(f"worst ack latency {1000 * worst:.0f} ms", file=sys.stderr)
+        client.close()
+        start = time.monotonic()
+        self.assertEqual(self.d.send(*[ad_object(f"new{n}") for n in range(50)]).counts(), (50, 50, 0, 0))
+        print(f"a new client was served in {1000 * (time.monotonic() - start):.0f} ms", file=sys.stderr)
+        self.assertLess(time.monotonic() - start, 2 * LATENCY)
+        self.d.kill()  # a stop would settle first what is left of the bad lines
+
+    def test_clients_that_reconnect_for_each_object_that_the_database_refuses(self):
+        self.db.execute("ALTER TABLE ad_objects ADD CHECK (name <> 'bad')")
+        number = itertools.count()
+        self.assert_hierarchy_served(lambda: ad_object(f"bad{next(number)}", name="bad"))
+
+    def test_clients_that_reconnect_for_each_account_that_the_database_refuses(self):
+        connection = self.db.create_connection()
+        self.db.execute("ALTER TABLE ad_accounts ADD CHECK (name <> 'bad')")
+        number = itertools.count()
+        self.assert_hierarchy_served(lambda: account(connection, f"bad{next(number)}", name="bad"))
 
     def test_lines_without_an_end_and_bytes_one_by_one(self):
         for _ in range(10):

@@ -259,6 +259,61 @@ static void test_out_of_the_spool_all_lines_are_one_clients(void **state)
         evacuate();
 }
 
+static struct hierarchy_row from(enum batcher_sender sender, struct hierarchy_row row)
+{
+        row.sender = sender;
+        return row;
+}
+
+/* The next batch, which is now being tried, begins with the object @id and has @len rows. */
+static void assert_tried(char id, size_t len)
+{
+        struct hierarchy_batch *b = hierarchy_aside_next(&aside, 0);
+
+        assert_non_null(b);
+        assert_int_equal(b->rows[0].rec.object.external_id.raw.ptr[0], id);
+        assert_int_equal(b->len, len);
+        finish(b);
+}
+
+static void test_rows_of_doubtful_clients_are_tried_last(void **state)
+{
+        struct hierarchy_batch *failed = batch(1);
+        struct hierarchy_batch *divided;
+
+        (void)state;
+        assert_false(passes(from(SENDER_DISTRUSTED, object(0, "act", "d", NULL))));
+        assert_false(passes(from(SENDER_NEW, object(1, "act", "n", NULL))));
+        assert_false(passes(from(SENDER_NEW, object(2, "act", "m", NULL))));
+        assert_int_equal(hierarchy_aside_new_rows(&aside), 2);
+        assert_true(passes(object(2, "act2", "d", NULL))); /* of another account */
+        assert_false(passes(object(1, "act", "d", NULL)));
+        divided = hierarchy_aside_next(&aside, 0);
+        divided->gathers = false; /* it is tried */
+        assert_false(passes(from(SENDER_NEW, object(2, "act3", "o", NULL))));
+        assert_int_equal(hierarchy_aside_new_rows(&aside), 1);
+        add(failed, object(1, "act4", "f", NULL));
+        hierarchy_aside_put(&aside, failed);
+        assert_tried('f', 1);
+        assert_tried('n', 2);
+        assert_tried('o', 1);
+        assert_tried('d', 1);
+        assert_tried('d', 1); /* of another client, which waited */
+        assert_true(hierarchy_aside_empty(&aside));
+}
+
+static void test_few_rows_of_doubtful_clients_are_tried_at_once(void **state)
+{
+        char id[] = "a";
+
+        (void)state;
+        for (int i = 0; i < HIERARCHY_APART_ROWS + 1; i++, id[0]++)
+                assert_false(passes(from(SENDER_DISTRUSTED, object(0, id, id, NULL))));
+        assert_tried('a', HIERARCHY_APART_ROWS);
+        assert_tried((char)(id[0] - 1), 1);
+        assert_true(hierarchy_aside_empty(&aside));
+}
+
 static void test_parts(void **state)
 {
         struct hierarchy_batch *b = batch(1);
@@ -298,6 +353,8 @@ int main(void)
                 with_aside(test_lines_that_wait_go_on_in_their_order),
                 with_aside(test_the_row_that_waits_leaves_the_others),
                 with_aside(test_out_of_the_spool_all_lines_are_one_clients),
+                with_aside(test_rows_of_doubtful_clients_are_tried_last),
+                with_aside(test_few_rows_of_doubtful_clients_are_tried_at_once),
                 with_aside(test_parts),
         };
 

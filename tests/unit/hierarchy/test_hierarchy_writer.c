@@ -71,6 +71,12 @@ static void on_done(void *ctx, struct hierarchy_batch *batch)
 }
 
 /* Other batches are tried meanwhile. */
+static void on_fault(void *ctx, struct line *line)
+{
+        (void)ctx;
+        assert_non_null(line->block);
+}
+
 static void on_aside(void *ctx, struct hierarchy_batch *batch, bool stuck)
 {
         struct story *s = ctx;
@@ -273,6 +279,7 @@ static void begin(struct story *s)
                                                         .settle = settle,
                                                         .on_written = on_written,
                                                         .on_done = on_done,
+                                                        .on_fault = on_fault,
                                                         .on_aside = on_aside};
 
         memory_init(&s->memory, 1 << 20);
