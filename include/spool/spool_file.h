@@ -106,10 +106,11 @@ enum spool_status spool_file_open(struct spool_file *f, const char *dir, uint64_
 /* Opens the file again after a call that left it closed. */
 enum spool_status spool_file_reopen(struct spool_file *f, char ret_aside[SPOOL_PATH_BYTES]);
 
-/* False if somebody removed, renamed or replaced the open file or its log. */
+/* False if the open file or its log was removed, renamed or replaced. */
 bool spool_file_in_place(const struct spool_file *f);
 
-/* Opens a new file instead of one that is not in place. Fails if the old one has lines. If this fails later, f->db is NULL. */
+/* Opens a new file in place of one that is not there any more. Fails if the old one has lines; after any other failure f->db
+ * is NULL. */
 enum spool_status spool_file_move(struct spool_file *f, char ret_aside[SPOOL_PATH_BYTES]);
 
 /* Opens the file @path for inspection, even while a daemon uses it. With a damaged file, spool_file_next may

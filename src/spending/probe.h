@@ -51,8 +51,8 @@ void probe_deinit(struct probe *p);
 /* The query for candidates from the source. */
 const char *probe_sql(enum probe_source source);
 
-/* Reads the answer to that query; the rows are written with this @wait. All its rows are of the first of @weeks; or, if @source tries several weeks, each of these
- * gets one row. */
+/* Reads the answer to that query. All its rows are of the first of @weeks; or, if @source tries several weeks, each of
+ * these gets one row. They are written with this @wait for locks. */
 void probe_read(struct probe *p, enum probe_source source, const struct pg_result *res,
                 const struct probe_weeks *weeks, enum lock_wait wait);
 

@@ -16,7 +16,8 @@
  * the whole week is at fault. Then its rows wait together. The first probe row is of the week that was written last, which may
  * be at fault itself: then rows of other weeks are tried.
  *
- * Where one session holds a lock, many batches may meet it, each with others' rows. Only the first waits for long. */
+ * A lock that another session holds may stop many batches, each with rows of several clients. Only the first of these
+ * batches waits for long. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -378,7 +379,7 @@ enum lock_wait writer_lock_wait(const struct writer *w)
         return met || w->batch->suspicion.failures > 0 ? LOCK_WAIT_BRIEF : LOCK_WAIT_LONG;
 }
 
-/* A batch that did not wait for long begins no new time of brief waits, or the daemon's own locks could prolong it for ever. */
+/* Only a long wait begins a new time of brief waits: otherwise the daemon's own locks could prolong it without end. */
 static void note_lock(struct writer *w)
 {
         if (w->wait == LOCK_WAIT_LONG)

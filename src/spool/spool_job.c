@@ -124,8 +124,8 @@ static enum spool_status start_over(struct spool_job *j)
         return status == SPOOL_OK ? write_all(j) : status;
 }
 
-/* Somebody removed or renamed the file: a later start would not find what is written to it. Once nothing in it matters, a
- * new file replaces it. */
+/* The file was removed or renamed: a later start would not find what is written to it. Once no line in it matters, a new
+ * file replaces it. */
 static enum spool_status move(struct spool_job *j)
 {
         enum spool_status status = erase_some(j, j->erasing.len);

@@ -40,7 +40,8 @@ static void start_next(struct story *s)
 
         if (s->waiting_len == 0)
                 return;
-        memmove(&s->waiting[0], &s->waiting[1], --s->waiting_len * sizeof(b));
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
+        memmove(&s->waiting[0], &s->waiting[1], --s->waiting_len * sizeof(s->waiting[0]));
         hierarchy_writer_write_take(&s->writer, b);
 }
 
