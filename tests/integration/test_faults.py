@@ -432,12 +432,13 @@ class BadRows(TestCase):
         """More rows than fit the buffers in between: the daemon gets the server's error before it has sent the last row,
         and the server sends nothing afterwards."""
         self.db.execute("CREATE SEQUENCE tries; GRANT USAGE ON SEQUENCE tries TO PUBLIC")  # no ROLLBACK takes it back
-        self.db.refuse_inserts("spending", "NEW.amount_cents > 0 AND pg_advisory_xact_lock(7)::text = '' AND nextval('tries') = 1")
+        self.db.refuse_inserts("spending", "NEW.amount_cents = 0 AND pg_advisory_xact_lock(8)::text <> '' OR "
+                                           "NEW.amount_cents > 0 AND pg_advisory_xact_lock(7)::text = '' AND nextval('tries') = 1")
         self.db.execute("ALTER FUNCTION refuse() SET lock_timeout = 0")
         daemon = self.daemon(database__writers=1, limits__max_line_bytes="32M")
         large = record(amountCents=1000, metrics={"text": "x" * 20_000_000})
         with self.db.holding("DO $$ BEGIN PERFORM pg_advisory_xact_lock(7); END $$"):
-            with self.db.locked("spending", "ACCESS EXCLUSIVE"):
+            with self.db.holding("DO $$ BEGIN PERFORM pg_advisory_xact_lock(8); END $$"):
                 client = daemon.client()
                 client.send(record(amountCents=0))  # the only writer waits with it, and the others become one batch
                 time.sleep(0.5)
