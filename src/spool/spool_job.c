@@ -111,17 +111,21 @@ static enum spool_status erase_only(struct spool_job *j)
         return status;
 }
 
-/* For a file with no line that matters and no space to erase its lines. */
-static enum spool_status start_over(struct spool_job *j)
+/* What follows the attempt to replace the file, which ended with @status: the lines to be written go to the new one. */
+static enum spool_status begin_new_file(struct spool_job *j, enum spool_status status)
 {
-        enum spool_status status = spool_file_start_over(&j->file);
-
         if (status != SPOOL_OK && j->file.db)
                 return status; /* still the same file */
         j->started_over = true;
         j->erasing.len = 0;
         j->cursor = 0;
         return status == SPOOL_OK ? write_all(j) : status;
+}
+
+/* For a file with no line that matters and no space to erase its lines. */
+static enum spool_status start_over(struct spool_job *j)
+{
+        return begin_new_file(j, spool_file_start_over(&j->file));
 }
 
 /* The file was removed or renamed: a later start would not find what is written to it. Once no line in it matters, a new
@@ -132,12 +136,7 @@ static enum spool_status move(struct spool_job *j)
 
         if (status == SPOOL_OK)
                 status = spool_file_move(&j->file, j->aside);
-        if (status != SPOOL_OK && j->file.db)
-                return status; /* still the same file */
-        j->started_over = true;
-        j->erasing.len = 0;
-        j->cursor = 0;
-        return status == SPOOL_OK ? write_all(j) : status;
+        return begin_new_file(j, status);
 }
 
 static enum spool_status keep_damaged(struct spool_job *j, int64_t id)
