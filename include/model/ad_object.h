@@ -80,8 +80,8 @@ void ad_object_list_deinit(struct ad_object_list *list);
  * and the ad object's id, NULL if there is no such object or not exactly one account matches. */
 extern const char ad_object_lookup_sql[];
 
-/* A prepared statement serves for at most so many places: each may cost a pass over the index of accounts. More are
- * joined with all accounts, and the server plans that anew for the number of accounts that there are. */
+/* Maximum of places for which the prepared statements are used: each place may cost a pass over the index of accounts.
+ * For more places the server joins them with all accounts, by a plan for the current number of accounts. */
 enum { AD_OBJECT_PLACES_PREPARED = 8 };
 
 /* The same for the daemon; raises an error, which fits_read_error reads, if something changed since the

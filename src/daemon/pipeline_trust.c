@@ -1,14 +1,14 @@
 /* Which clients' rows are written apart from those of others, because the database is likely to refuse some.
  *
  * A client whose row was at fault is distrusted for a minute. If that client was new, it may come back as another one. So for a
- * minute each new client proves itself: its rows gather with those of other new ones until the database has taken some. One row
- * is proof enough, unless clients with so much proof have sent bad rows, too: then twice as much is needed. */
+ * minute the rows of new clients gather in a batch of their own until the database has stored proof_rows of the client's rows:
+ * 1 at first. If a client with that many sends a bad row, twice the number that it has is needed, PROOF_MAX at most. */
 #include "daemon/pipeline_parts.h"
 
 enum {
         /* For this long after a row was at fault, rows are written apart. */
         DISTRUST_MS = 60 * 1000,
-        /* A client is not new any more once the database has taken so many of its rows. */
+        /* A client is new until the database has stored this many of its rows. */
         PROOF_MAX = 256,
         NEW_LINES = 16, /* maximum of a new client's lines that are on their way */
         /* Rows of new clients that have closed their connection are added only to a batch with fewer rows. */

@@ -62,7 +62,8 @@ static void begin_params(struct hierarchy_statements *s, const enum pg_oid *oids
         }
 }
 
-/* Ends the parameters: the first @places_params have an element for each place, the others one for each row asked for. */
+/* Sets the arrays' lengths: the first @places_params arrays have an element for each place, any further array has one for
+ * each row asked for. */
 static void end_params(struct hierarchy_statements *s, int len, int places_params, struct pg_params *ret)
 {
         *ret = (struct pg_params){0};

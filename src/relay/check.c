@@ -199,7 +199,7 @@ static void check_sizes(struct check *c, const jsStreamConfig *s)
         if (s->MaxConsumers > 0 && (size_t)s->MaxConsumers < consumers)
                 report(c, false,
                        "stream %s: max_consumers %" PRId64
-                       ": the relay uses 2 per partition, twice as many for a minute after a restart: set it to -1",
+                       ": the relay uses 2 per partition, and 4 for a minute after a restart: set it to -1",
                        stream, s->MaxConsumers);
         if (s->MaxMsgSize > 0 && (size_t)s->MaxMsgSize > window)
                 report(c, false,

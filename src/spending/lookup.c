@@ -9,7 +9,7 @@
 /* The columns of ad_object_lookup_sql's result. */
 enum { COLUMN_KEY = 0, COLUMN_ACCOUNTS = 1, COLUMN_OBJECT = 2 };
 
-enum { PLACE_PARAMS = 4 }; /* the first four parameters describe places, the others describe keys */
+enum { PLACE_PARAMS = 4 }; /* number of parameters that describe places; those after them describe keys */
 
 void lookup_begin(struct lookup *l)
 {

@@ -64,7 +64,7 @@ static void divide(struct writer *w)
 {
         struct batch *second = take_part(w);
 
-        /* If the error named a bad row, the others are probably good: their batch stays ordinary for one more try. */
+        /* An error that names the bad row says nothing against the others: their batch stays ordinary for one more try. */
         second->doubtful = true;
         w->batch->doubtful |= !w->batch->pruned;
         w->batch->due = 0;
@@ -261,7 +261,7 @@ static void try_other_weeks(struct writer *w, const struct pg_error *last)
                 on_no_proof(w, last);
 }
 
-/* Returns the weeks of which probe rows are made. */
+/* Returns the weeks to which the probe rows belong. */
 static struct probe_weeks probe_weeks(const struct writer *w)
 {
         switch (w->probe.source) {

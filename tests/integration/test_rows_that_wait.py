@@ -80,7 +80,7 @@ class OneRow(Waiting):
         begin = time.monotonic()
         client = d.client()
         client.send(*numbered(200))
-        wait_until(lambda: self.db.count() == 100, "the others are stored")
+        wait_until(lambda: self.db.count() == 100, "the 100 good rows are stored")
         wait_until(lambda: " more batches" in d.log(), "messages are summarised")
         self.assertLessEqual(d.log().count("only these rows wait"), 2 * (12 + time.monotonic() - begin))
         self.repair()

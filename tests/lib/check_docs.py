@@ -26,7 +26,7 @@ BANNED = [
     r"whoever", r"as good as an?\b", r"\bat the most\b", r"\blikewise\b", r"stands? still", r"holds? up (nobody|no|others)",
     r"\bto blame\b", r"(server|database|kernel|daemon)'s word\b", r"steps? aside", r"(database|server|daemon) is away",
     r"tells? of itself", r"\bwhere there (is|are) none\b", r"\bfor ever\b", r"\ball the same\b", r"made anew", r"is no (JSON|UTF-8|HTTP)",
-    r"made anew", r"(database|it) is away", r"\bdearer\b", r"gone to\b", r"of so long\b", r"\bnamesakes?\b",
+    r"(database|it) is away", r"\bdearer\b", r"gone to\b", r"of so long\b", r"\bnamesakes?\b",
     r"log was told", r"(rules|those) of (now|then|today)\b", r"(say|says) of (itself|themselves)\b", r"tells? of\b",
     r"looked for in\b", r"looks? at where", r"say so no more", r"has no words?", r"goes? by what", r"\bonce it is told\b",
 ]

@@ -98,11 +98,11 @@ static void test_doubtful_batches_that_never_rested_come_first(void **state)
 
 /* --- distrusted clients --- */
 
-static void add_distrusted(struct fixture *f)
+static void add_from(struct fixture *f, enum batcher_sender sender)
 {
         struct row row = {.line = {.number = ++f->added, .text = {"", 1}}};
 
-        batcher_add_take(&f->batcher, &row, SENDER_DISTRUSTED);
+        batcher_add_take(&f->batcher, &row, sender);
 }
 
 static void test_rows_of_distrusted_clients_gather_apart(void **state)
@@ -113,9 +113,9 @@ static void test_rows_of_distrusted_clients_gather_apart(void **state)
         (void)state;
         start_with(&f, (struct pace_limits){.rows = 10, .bytes = 1000, .linger_ms = 50});
         f.away = true;
-        add_distrusted(&f); /* 1 */
-        add(&f, 1);         /* 2 */
-        add_distrusted(&f); /* 3 */
+        add_from(&f, SENDER_DISTRUSTED); /* 1 */
+        add(&f, 1);                      /* 2 */
+        add_from(&f, SENDER_DISTRUSTED); /* 3 */
         return_doubtful(&f, 100, 4, 0);
         assert_taken(&f, 2);
         assert_taken(&f, 100);
@@ -134,13 +134,6 @@ static void test_rows_of_distrusted_clients_gather_apart(void **state)
         stop(&f);
 }
 
-static void add_new(struct fixture *f)
-{
-        struct row row = {.line = {.number = ++f->added, .text = {"", 1}}};
-
-        batcher_add_take(&f->batcher, &row, SENDER_NEW);
-}
-
 static void test_rows_of_new_clients_come_before_those_of_distrusted_ones(void **state)
 {
         struct fixture f;
@@ -149,11 +142,11 @@ static void test_rows_of_new_clients_come_before_those_of_distrusted_ones(void *
         (void)state;
         start_with(&f, (struct pace_limits){.rows = 10, .bytes = 1000, .linger_ms = 50});
         f.away = true;
-        add_distrusted(&f); /* 1 */
+        add_from(&f, SENDER_DISTRUSTED); /* 1 */
         batcher_return(&f.batcher, batcher_take(&f.batcher, (struct batcher_busy){0}));
-        add_distrusted(&f); /* 2 */
-        add_new(&f);        /* 3 */
-        add_new(&f);        /* 4 */
+        add_from(&f, SENDER_DISTRUSTED); /* 2 */
+        add_from(&f, SENDER_NEW);        /* 3 */
+        add_from(&f, SENDER_NEW);        /* 4 */
         assert_int_equal(batcher_new_rows(&f.batcher), 2);
         return_doubtful(&f, 100, 4, 0);
         assert_taken(&f, 100);
@@ -179,7 +172,7 @@ static void test_distrusted_clients_have_a_bound(void **state)
         start_with(&f, (struct pace_limits){.rows = 10, .bytes = 1000, .linger_ms = 50});
         f.away = true;
         for (int i = 0; i < 10; i++)
-                add_distrusted(&f);
+                add_from(&f, SENDER_DISTRUSTED);
         assert_true(batcher_has_room(&f.batcher)); /* for others */
         assert_false(batcher_has_room_for_doubtful(&f.batcher));
         assert_true(batcher_waits(&f.batcher));
@@ -194,7 +187,7 @@ static void test_an_idle_writer_takes_distrusted_rows_at_once(void **state)
 
         (void)state;
         start(&f);
-        add_distrusted(&f);
+        add_from(&f, SENDER_DISTRUSTED);
         pass(0);
         assert_int_equal(writing_len(&f, 0), 1);
         stop(&f);
