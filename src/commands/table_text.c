@@ -256,7 +256,7 @@ static double largest_like(const struct table *t, size_t row, const struct table
 static void put_bar(FILE *out, double share)
 {
         static const char *const parts[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-        int eighths = (int)(share * BAR_CELLS * 8 + 0.5);
+        int eighths = (int)(share * (double)(BAR_CELLS * 8) + 0.5);
 
         for (int i = 0; i < eighths / 8; i++)
                 fputs("█", out);

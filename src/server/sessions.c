@@ -138,7 +138,7 @@ void sessions_init(struct sessions *set, uv_loop_t *loop, const struct session_o
                                  .ctx = ctx,
                                  .sink = *sink,
                                  .memory = sink->memory,
-                                 .receiving = {sink->memory, limits->max_line, 0, 0},
+                                 .receiving = {.memory = sink->memory, .max_line = limits->max_line},
                                  .tls = limits->tls};
         client_log_init(&set->log, loop);
         uv_timer_init(loop, &set->idle);

@@ -184,7 +184,7 @@ static struct pg_result written(const struct hierarchy_writer *w, unsigned varia
         for (size_t i = variant == 4; i < w->statements.asked_len; i++) { /* 4: a row is left out */
                 fake_row(&res);
                 fake_i32(&res, (int32_t)(variant == 5 ? 1 : i + 1)); /* 5: one row again and again */
-                fake_i32(&res, outcomes[variant]);
+                fake_i32(&res, (int32_t)outcomes[variant]);
                 fake_bool(&res, variant != 6); /* 6: the connection does not exist */
                 if (variant == 7)
                         fake_null(&res);
