@@ -151,15 +151,17 @@ static void test_migrate(void **state)
                 output,
                 "0001_schema.sql pending\n0002_timescaledb_spending.sql pending\n0003_report.sql pending\n"
                 "0004_relay.sql pending\n0005_report_speed.sql pending\n0006_connection_labels.sql pending\n"
-                "0007_report_truth.sql pending\n0008_report_currencies.sql pending\n");
+                "0007_report_truth.sql pending\n0008_report_currencies.sql pending\n"
+                "0009_report_overlaps.sql pending\n");
         assert_int_equal(run(MIGRATE, "", 0), 0);
         assert_string_equal(
                 output,
                 "0001_schema.sql applied\n0002_timescaledb_spending.sql applied\n0003_report.sql applied\n"
                 "0004_relay.sql applied\n0005_report_speed.sql applied\n0006_connection_labels.sql applied\n"
-                "0007_report_truth.sql applied\n0008_report_currencies.sql applied\n");
+                "0007_report_truth.sql applied\n0008_report_currencies.sql applied\n"
+                "0009_report_overlaps.sql applied\n");
         assert_int_equal(run(MIGRATE, "", 0), 0);
-        assert_string_equal(output, "nothing to do: all 8 migrations are applied\n");
+        assert_string_equal(output, "nothing to do: all 9 migrations are applied\n");
         assert_int_equal(run(STATUS, "", 0), 0);
         assert_contains(output, "0001_schema.sql 20");
         assert_string_equal(errors, "");
