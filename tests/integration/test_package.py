@@ -17,7 +17,8 @@ import unittest
 import uuid
 
 from lib.container import NAMES, Container, need_nspawn
-from lib.harness import INGESTD, ROOT, Client, Database, Server, numbered, psql, wait_until
+from lib.client import Client
+from lib.harness import INGESTD, ROOT, Database, Server, numbered, psql, wait_until
 from lib.nats import server_program
 
 BUILD = pathlib.Path(INGESTD).resolve().parents[1]
