@@ -128,8 +128,10 @@ class Server:
         privileges they need and no others."""
         name = f"ingestd_test_{uuid.uuid4().hex[:12]}"
         url = with_database(self.url, name)
-        psql(self.url, f"CREATE DATABASE {name}")
-        run_ingestd(url, "migrate").check_returncode()
+        migrated = os.environ.get("TEST_SERVER_TEMPLATE") if self.shared else None
+        psql(self.url, f"CREATE DATABASE {name}" + (f" TEMPLATE {migrated} STRATEGY file_copy" if migrated else ""))
+        if not migrated:
+            run_ingestd(url, "migrate").check_returncode()
         psql(url, ROLE_SQL.read_text(), role=name)
         # TimescaleDB's own workers keep away from it, and are gone when CREATE DATABASE has waited for them
         psql(self.url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false; "
@@ -197,9 +199,10 @@ class Database:
         return connection
 
     def create_connection(self, platform="META"):
-        done = run_ingestd(self, "connection", "create", platform, stdin="{}")
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+        """Adds a platform connection without accounts; returns its id."""
+        connection = str(uuid.uuid4())
+        self.execute(f"INSERT INTO platform_connections (id, platform, credentials) VALUES ('{connection}', '{platform}', '{{}}')")
+        return connection
 
     def refuse_inserts(self, table, condition, message="unexpected", sqlstate="P0001"):
         """Creates a trigger that raises an exception for rows NEW for which @condition holds."""
@@ -462,11 +465,10 @@ def without_none(rec):
 
 
 class TestCase(unittest.TestCase):
-    """A server for each module, or a shared one for modules that do not change it; an empty database for each test, which tests
-    that change only rows use one after another (kept.py).
+    """A server for each module, or a shared one for modules that do not change it, and an empty database for each test.
 
-    The tests of a class with `shares_daemon` also use one daemon: the first daemon(**shared_settings) of each test returns it, with
-    an empty cache. Its counters continue; its log() begins with the test. own_daemon() always starts one."""
+    The tests of a class with `shares_daemon` use one database and one daemon (kept.py): the first daemon(**shared_settings) of each
+    test returns it, with an empty cache. Its counters continue; its log() begins with the test. own_daemon() always starts one."""
 
     server = None
     kept = None
@@ -506,7 +508,7 @@ class TestCase(unittest.TestCase):
         return len(self.result.failures) + len(self.result.errors) if self.result else 0
 
     def setUp(self):
-        if TestCase.kept and not TestCase.kept.enter():
+        if TestCase.kept and not (self.shares_daemon and TestCase.kept.enter()):
             self.close_kept()
         TestCase.kept = TestCase.kept or Kept(Database(self.server))
         self.db = TestCase.kept.db
@@ -517,7 +519,7 @@ class TestCase(unittest.TestCase):
         try:
             TestCase.kept.leave()
         finally:
-            if TestCase.kept.spoiled or self.failures() > failures:
+            if not self.shares_daemon or TestCase.kept.spoiled or self.failures() > failures:
                 self.close_kept()
 
     def daemon(self, **settings):

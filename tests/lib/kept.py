@@ -1,5 +1,5 @@
-"""What the tests of a file use one after another: a database, and in classes with `shares_daemon` one daemon. If a test fails,
-changes more than rows, or ends a daemon, the next test gets new ones."""
+"""The database and the daemon that the tests of a class with `shares_daemon` use one after another. If a test fails, changes more than
+rows, or ends a daemon, the next test gets new ones."""
 
 from lib import psql
 
@@ -12,6 +12,7 @@ END_SESSIONS = """SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
 class Kept:
     def __init__(self, db):
         self.db = db
+        self.attributes = dict(vars(db))
         self.daemon = None
         self.lent = False  # the daemon, to the running test
         self.spoiled = False
@@ -19,6 +20,7 @@ class Kept:
 
     def enter(self):
         """Called before a test: removes all rows, and the daemon's memory of them. Returns whether that was possible."""
+        vars(self.db).update(self.attributes)  # a test may have set another URL
         sql = f"TRUNCATE {TABLES} CASCADE"
         try:
             psql.psql(self.db.url, sql if self.daemon else f"{END_SESSIONS}; {sql}")
