@@ -20,14 +20,20 @@ esac
 # shellcheck source=tests/lib/setup.sh
 source tests/lib/setup.sh tests
 
-# One server for all files whose tests leave it alone (harness.py); the others start one of their own.
+# shared_server_start PRESET: one server for all files whose tests leave it alone (harness.py), with a migrated database that each of them
+# copies; the others start one of their own.
 shared_server_start() {
         [ -z "${DATABASE_URL:-}" ] || return 0
         timed tests/lib/cluster.sh tree
         shared=$(mktemp -d "${TMPDIR:-/tmp}/ingestd-XXXXXX")
         trap 'tests/lib/cluster.sh destroy "$shared"' EXIT
         TEST_SERVER_URL=$(CLUSTER_USE=tests tests/lib/cluster.sh start "$shared")
-        export TEST_SERVER_URL
+        TEST_SERVER_TEMPLATE=ingestd_migrated
+        psql -X -q -d "$TEST_SERVER_URL" -c "CREATE DATABASE $TEST_SERVER_TEMPLATE"
+        DATABASE_URL=${TEST_SERVER_URL%/*}/$TEST_SERVER_TEMPLATE "build/$1/src/boris-ingestd" migrate >/dev/null
+        psql -X -q -d "$TEST_SERVER_URL" -c "ALTER DATABASE $TEST_SERVER_TEMPLATE ALLOW_CONNECTIONS false" -c "SELECT 1 FROM (
+                SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '$TEST_SERVER_TEMPLATE') AS ended" >/dev/null
+        export TEST_SERVER_URL TEST_SERVER_TEMPLATE
 }
 
 # run_ctest PRESET ARGUMENT...: one more at once than there are cores, for most of the time a test waits. A test that fails is
@@ -60,7 +66,7 @@ run_named() {
 
 if [ "$mode" = quick ] || [ "$mode" = named ]; then
         timed build release
-        shared_server_start
+        shared_server_start release
         if [ "$mode" = quick ]; then
                 run_ctest release -C quick -L '^(unit|quick|lint)$' "$@"
         else
@@ -79,7 +85,7 @@ timed build asan
 [ $# -gt 0 ] || timed build tsan boris-ingestd test_spool test_log
 [ ! -x build/release/src/boris-ingestd-relay ] || timed tests/lib/nats_server.sh >/dev/null
 [ -z "$trees" ] || wait "$trees" || echo "no trees to boot: the tests of the package will say so" >&2
-shared_server_start
+shared_server_start release
 
 failed=()
 found=

@@ -6,7 +6,8 @@ import shutil
 import subprocess
 import unittest
 
-from lib.harness import TestCase, encode, record, run_ingestd
+from lib.client import encode
+from lib.harness import TestCase, record, run_ingestd
 
 CLIENT = """
 import socket, sys

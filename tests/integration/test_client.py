@@ -16,6 +16,8 @@ from lib.npm import client_package
 
 
 class Streams(ClientTest):
+    shares_daemon = True
+
     def test_outcome_of_each_record(self):
         lines = [account(self.connection, "act_2"), ad_object("c", accountExternalId="act_2"),
                  record(accountExternalId="act_2", externalId="c"), record(externalId="nobody"), record(currency="usd"),
@@ -135,6 +137,8 @@ class Streams(ClientTest):
 
 
 class Bounds(ClientTest):
+    shares_daemon = True
+
     def test_a_daemon_that_hangs(self):
         d = self.daemon()
         sender = self.sender(d, numbered(5000), {"windowRecords": 500}, paceRecords=10, paceMs=1)
@@ -173,6 +177,8 @@ class Bounds(ClientTest):
 
 
 class Ends(ClientTest):
+    shares_daemon = True
+
     def test_a_daemon_that_never_starts(self):
         path = pathlib.Path(tempfile.mkdtemp(prefix="ingestd-client-"), "stale.sock")
         self.addCleanup(shutil.rmtree, path.parent)

@@ -14,7 +14,8 @@ import tempfile
 import unittest
 
 from lib.consumer import Project
-from lib.harness import INGESTD, ROOT, TestCase, account, ad_object, encode, record, run_ingestd
+from lib.client import encode
+from lib.harness import INGESTD, ROOT, TestCase, account, ad_object, record, run_ingestd
 from lib.npm import need_node, run_npm
 from test_differential import OBJECTS, Odd
 

@@ -12,7 +12,8 @@ import time
 import types
 import unittest
 
-from lib.harness import Daemon, TestCase, encode, end_sessions, numbered, psql, record, wait_until
+from lib.client import encode
+from lib.harness import Daemon, TestCase, end_sessions, numbered, psql, record, wait_until
 from lib.resender import Resender
 
 

@@ -7,13 +7,16 @@ import unittest
 import urllib.request
 
 
-from lib.harness import TestCase, encode, record, run_ingestd
+from lib.client import encode
+from lib.harness import TestCase, record, run_ingestd
 
 BOM = b"\xef\xbb\xbf"
 HELLO = {"kind": "hello", "client": "meta-sync", "version": "1.2"}
 
 
 class FirstLine(TestCase):
+    shares_daemon = True
+
     def setUp(self):
         super().setUp()
         self.db.add_account()

@@ -9,7 +9,8 @@ import tempfile
 import threading
 import unittest
 
-from lib.harness import INGESTD, ROOT, TestCase, account, ad_object, encode, numbered, wait_until
+from lib.client import encode
+from lib.harness import INGESTD, ROOT, TestCase, account, ad_object, numbered, wait_until
 
 CLIENTS = 4
 LINES = 6000  # of each client, and as many that all of them send

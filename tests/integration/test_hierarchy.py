@@ -33,6 +33,8 @@ class Hierarchy(TestCase):
 
 
 class Upserts(Hierarchy):
+    shares_daemon = True
+
     def setUp(self):
         super().setUp()
         self.d = self.daemon()
@@ -142,6 +144,8 @@ class Upserts(Hierarchy):
 
 
 class Refusals(Hierarchy):
+    shares_daemon = True
+
     def setUp(self):
         super().setUp()
         self.d = self.daemon()
@@ -435,6 +439,9 @@ class AtOnce(Hierarchy):
 
 
 class Grace(Hierarchy):
+    shares_daemon = True
+    shared_settings = {"resolve__unknown_grace_ms": 60000}
+
     def test_rejected_when_the_grace_ends_and_not_before(self):
         d = self.daemon(resolve__unknown_grace_ms=1500)
         d.send(account(self.connection), *TREE)

@@ -10,7 +10,8 @@ import time
 import unittest
 import urllib.request
 
-from lib.harness import TestCase, account, ad_object, encode, record, wait_until
+from lib.client import encode
+from lib.harness import TestCase, account, ad_object, record, wait_until
 
 IDLE = 300
 LATENCY = 5  # seconds; generous, for slow machines: a client that starves waits without end

@@ -6,7 +6,8 @@ import socket
 import time
 import unittest
 
-from lib.harness import Client, TestCase, encode, record
+from lib.client import Client, encode
+from lib.harness import TestCase, record
 
 BODY = encode(record(amountCents=666)) + b"\n"
 HEADERS = b"Host: 127.0.0.1\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(BODY)

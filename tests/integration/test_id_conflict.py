@@ -14,10 +14,13 @@ def given(n=1, **fields):
 
 
 class IdConflict(TestCase):
+    shares_daemon = True
+    shared_settings = {"database__writers": 1}
+
     def setUp(self):
         super().setUp()
         self.db.add_account()
-        self.d = self.daemon(database__writers=1)
+        self.d = self.daemon(**self.shared_settings)
 
     def test_every_field_counts(self):
         full = given(impressions=3, clicks=2, conversions=1, metrics={"a": 1, "b": [2]})

@@ -6,7 +6,8 @@ import sys
 import time
 import unittest
 
-from lib.harness import TestCase, encode, record
+from lib.client import encode
+from lib.harness import TestCase, record
 
 MB = 1 << 20
 LIMIT = 32 * MB

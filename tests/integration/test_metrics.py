@@ -4,7 +4,8 @@
 import unittest
 
 
-from lib.harness import TestCase, account, ad_object, encode, record
+from lib.client import encode
+from lib.harness import TestCase, account, ad_object, record
 
 TEXT_MAX = 4 * 1048576  # of limits.max_line_bytes
 
@@ -19,6 +20,8 @@ def many(number, count):
 
 
 class LongText(TestCase):
+    shares_daemon = True
+
     TOO_LONG = [many("1e131071", 9000), many("-1e131071", 40), many("1e-16383", 300), many("0e-16383", 300),
                 many("9.9e130000", 33), many('{"b":{"c":[1e131071]}}', 33),
                 '{"a":{"b":' + many("1e131071", 40) + "}}"]

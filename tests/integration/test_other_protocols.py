@@ -12,7 +12,8 @@ import time
 import unittest
 import urllib.request
 
-from lib.harness import TestCase, encode, record, run_ingestd, tls_settings
+from lib.client import encode
+from lib.harness import TestCase, record, run_ingestd, tls_settings
 
 LINE = encode(record(amountCents=666)) + b"\n"
 

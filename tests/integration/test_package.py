@@ -2,6 +2,7 @@
 """The Debian package: its contents, and how it runs under a real systemd, in Debian trees that are booted for it."""
 
 import collections
+import functools
 import json
 import os
 import pathlib
@@ -17,7 +18,8 @@ import unittest
 import uuid
 
 from lib.container import NAMES, Container, need_nspawn
-from lib.harness import INGESTD, ROOT, Client, Database, Server, numbered, psql, wait_until
+from lib.client import Client
+from lib.harness import INGESTD, ROOT, Database, Server, numbered, psql, wait_until
 from lib.nats import server_program
 
 BUILD = pathlib.Path(INGESTD).resolve().parents[1]
@@ -26,13 +28,25 @@ PASSWORD = "only-the-daemon-knows-5f2d"
 SOCKET = "/run/boris-ingestd/ingest.sock"
 
 
-def make_package(folder, config="CPackConfig.cmake"):
+def build_package(folder, config):
     """The path of the package, built from the build."""
     if (BUILD / "CMakeCache.txt").read_text().find("SANITIZE:BOOL=ON") >= 0:
         raise unittest.SkipTest("a build with sanitizers is not packaged")
     subprocess.run(["cpack", "--config", config, "-G", "DEB", "-B", folder], cwd=BUILD, check=True, stdout=subprocess.DEVNULL,
                    stderr=subprocess.DEVNULL)
     return next(pathlib.Path(folder).glob("*.deb"))
+
+
+@functools.cache
+def built_package(config):
+    folder = tempfile.mkdtemp(prefix="ingestd-")
+    unittest.addModuleCleanup(shutil.rmtree, folder)
+    return build_package(folder, config)
+
+
+def make_package(folder, config="CPackConfig.cmake"):
+    """The path of a copy in @folder of the package, which is built once."""
+    return pathlib.Path(shutil.copy(built_package(config), folder))
 
 
 class PackageCase(unittest.TestCase):
@@ -95,7 +109,7 @@ class Package(PackageCase):
     def test_the_build_is_reproducible(self):
         again = tempfile.mkdtemp(prefix="ingestd-")
         self.addCleanup(shutil.rmtree, again)
-        self.assertEqual(make_package(again).read_bytes(), self.deb.read_bytes())
+        self.assertEqual(build_package(again, self.config).read_bytes(), self.deb.read_bytes())
 
 
 needs_relay = unittest.skipUnless((BUILD / "CPackRelayConfig.cmake").exists(), "the relay is not built: libnats is missing")

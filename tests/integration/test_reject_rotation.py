@@ -8,7 +8,8 @@ import unittest
 import urllib.request
 
 import test_spool
-from lib.harness import encode, record, run_ingestd, wait_until
+from lib.client import encode
+from lib.harness import record, run_ingestd, wait_until
 
 
 class Rotation(test_spool.Spool):

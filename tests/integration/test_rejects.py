@@ -7,7 +7,8 @@ import re
 import tempfile
 import unittest
 
-from lib.harness import TestCase, encode, record, run_ingestd, wait_until
+from lib.client import encode
+from lib.harness import TestCase, record, run_ingestd, wait_until
 
 
 class RejectFile(TestCase):

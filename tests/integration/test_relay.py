@@ -14,7 +14,8 @@ import unittest
 import urllib.error
 import urllib.request
 
-from lib.harness import ROOT, TestCase, account, ad_object, encode, numbered, record, wait_until
+from lib.client import encode
+from lib.harness import ROOT, TestCase, account, ad_object, numbered, record, wait_until
 from lib.nats import NatsError, NatsServers, mapped, read_stream
 from lib.nats_keys import Operator, Password
 from lib.nats_proxy import SkippingProxy
@@ -27,6 +28,8 @@ def lines(*records):
 
 class RelayCase(TestCase):
     """One NATS server for all tests of a class, with new streams for each test."""
+
+    shares_daemon = True
 
     servers_more, servers_options = "", {}
 

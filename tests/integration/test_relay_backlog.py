@@ -4,7 +4,8 @@ import os
 import time
 import unittest
 
-from lib.harness import TestCase, encode, record, wait_until
+from lib.client import encode
+from lib.harness import TestCase, record, wait_until
 from lib.nats import NatsServers
 from lib.relay import Relay, need_relay
 

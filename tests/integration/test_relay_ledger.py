@@ -19,7 +19,8 @@ import time
 import unittest
 import urllib.request
 
-from lib.harness import TestCase, account, ad_object, encode, record, wait_until
+from lib.client import encode
+from lib.harness import TestCase, account, ad_object, record, wait_until
 from lib.nats import NatsError, NatsServers, read_stream
 from lib.relay import Relay, need_relay
 

@@ -28,6 +28,8 @@ def spent(external_id, amount, day=1, **fields):
 
 
 class Commands(TestCase):
+    shares_daemon = True
+
     def setUp(self):
         super().setUp()
         self.connection = self.db.create_connection()

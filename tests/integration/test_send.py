@@ -16,7 +16,8 @@ import threading
 import time
 import unittest
 
-from lib.harness import INGESTD, TestCase, encode, numbered, record, run_ingestd, wait_until
+from lib.client import encode
+from lib.harness import INGESTD, TestCase, numbered, record, run_ingestd, wait_until
 
 TOTALS = re.compile(r"^(\d+) lines: (\d+) stored, (\d+) duplicate, (\d+) rejected(?:, (\d+) spooled)?(?:, (\d+) empty)? in ", re.M)
 
@@ -63,6 +64,8 @@ class SendCase(unittest.TestCase):
 
 
 class Send(SendCase, TestCase):
+    shares_daemon = True
+
     def setUp(self):
         super().setUp()
         self.db.add_account()

@@ -14,7 +14,8 @@ import threading
 import time
 import unittest
 
-from lib.harness import INGESTD, Client, Daemon, Database, TestCase, numbered, record, wait_until
+from lib.client import Client
+from lib.harness import INGESTD, Daemon, Database, TestCase, numbered, record, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,8 @@ import tempfile
 import unittest
 import urllib.request
 
-from lib.harness import INGESTD, TestCase, encode, numbered
+from lib.client import encode
+from lib.harness import INGESTD, TestCase, numbered
 
 TESTS = pathlib.Path(INGESTD).resolve().parents[1] / "tests"
 RECORDS = 100_000

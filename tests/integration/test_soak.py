@@ -15,7 +15,8 @@ import threading
 import time
 import unittest
 
-from lib.harness import INGESTD, TestCase, ad_object, encode, record, tls_settings
+from lib.client import encode
+from lib.harness import INGESTD, TestCase, ad_object, record, tls_settings
 
 SECONDS = int(os.environ.get("SOAK_SECONDS", "10"))
 CLIENTS, RATE = 10, 200  # of the honest ones; lines/s of all together

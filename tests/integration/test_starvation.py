@@ -6,7 +6,8 @@ import sys
 import time
 import unittest
 
-from lib.harness import Client, TestCase, encode, record, wait_until
+from lib.client import Client, encode
+from lib.harness import TestCase, record, wait_until
 
 MB = 1 << 20
 LATENCY = 10  # seconds; generous, for slow machines: who starves waits without end

@@ -4,6 +4,7 @@ import os
 import pathlib
 import pty
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -13,7 +14,8 @@ import threading
 import unittest
 import urllib.request
 
-from lib.harness import INGESTD, Client, TestCase, record, run_ingestd, wait_until
+from lib.client import Client
+from lib.harness import INGESTD, TestCase, record, run_ingestd, wait_until
 
 
 class TlsSocket:
@@ -66,18 +68,29 @@ class TlsSocket:
 
 
 class Tls(TestCase):
+    """Each test has a copy of the same certificates."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.originals = pathlib.Path(tempfile.mkdtemp(prefix="ingestd-tls-"))
+        cls.addClassCleanup(shutil.rmtree, cls.originals)
+        first = cls()
+        first.folder = cls.originals
+        for authority in ("ca", "other-ca"):
+            first.make(authority, "-x509", "-addext", "basicConstraints=critical,CA:true",
+                       "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        first.make("server", "-CA", "ca", "-addext", "subjectAltName=DNS:localhost")
+        first.make("client", "-CA", "ca")
+        first.make("stranger", "-CA", "other-ca")
+
     def setUp(self):
         super().setUp()
         self.db.add_account()
         folder = tempfile.TemporaryDirectory(prefix="ingestd-tls-")
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
-        for authority in ("ca", "other-ca"):
-            self.make(authority, "-x509", "-addext", "basicConstraints=critical,CA:true",
-                      "-addext", "keyUsage=critical,keyCertSign,cRLSign")
-        self.make("server", "-CA", "ca", "-addext", "subjectAltName=DNS:localhost")
-        self.make("client", "-CA", "ca")
-        self.make("stranger", "-CA", "other-ca")
+        shutil.copytree(self.originals, self.folder, dirs_exist_ok=True)
         self.settings = {"listen__tcp": "0.0.0.0:0", "listen__tls_cert": self.path("server.crt"),
                          "listen__tls_key": self.path("server.key"), "listen__tls_client_ca": self.path("ca.crt")}
 

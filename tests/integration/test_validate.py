@@ -7,7 +7,8 @@ import tempfile
 import unittest
 import uuid
 
-from lib.harness import TestCase, account, ad_object, encode, numbered, record, run_ingestd
+from lib.client import encode
+from lib.harness import TestCase, account, ad_object, numbered, record, run_ingestd
 
 WHEN = "2026-11-03T00:00:00Z"
 

@@ -13,12 +13,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
 import uuid
+import weakref
 
-from lib.psql import end_sessions, psql
+from lib.client import Client
+from lib.kept import Kept
+from lib.psql import end_sessions, note_alteration, note_script, psql
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "tests/lib/cluster.sh"
@@ -96,6 +98,7 @@ class Server:
 
     def _cluster(self, command, *args):
         assert not self.shared, f'{command}: others use this server, too (write "own server" in the file of the test)'
+        note_alteration()
         return subprocess.run([CLUSTER, command, self.dir, *args], check=True, stdout=subprocess.PIPE, text=True,
                               env=os.environ | {"CLUSTER_USE": "tests"}).stdout.strip()
 
@@ -125,8 +128,10 @@ class Server:
         privileges they need and no others."""
         name = f"ingestd_test_{uuid.uuid4().hex[:12]}"
         url = with_database(self.url, name)
-        psql(self.url, f"CREATE DATABASE {name}")
-        run_ingestd(url, "migrate").check_returncode()
+        migrated = os.environ.get("TEST_SERVER_TEMPLATE") if self.shared else None
+        psql(self.url, f"CREATE DATABASE {name}" + (f" TEMPLATE {migrated} STRATEGY file_copy" if migrated else ""))
+        if not migrated:
+            run_ingestd(url, "migrate").check_returncode()
         psql(url, ROLE_SQL.read_text(), role=name)
         # TimescaleDB's own workers keep away from it, and are gone when CREATE DATABASE has waited for them
         psql(self.url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false; "
@@ -194,9 +199,10 @@ class Database:
         return connection
 
     def create_connection(self, platform="META"):
-        done = run_ingestd(self, "connection", "create", platform, stdin="{}")
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+        """Adds a platform connection without accounts; returns its id."""
+        connection = str(uuid.uuid4())
+        self.execute(f"INSERT INTO platform_connections (id, platform, credentials) VALUES ('{connection}', '{platform}', '{{}}')")
+        return connection
 
     def refuse_inserts(self, table, condition, message="unexpected", sqlstate="P0001"):
         """Creates a trigger that raises an exception for rows NEW for which @condition holds."""
@@ -216,6 +222,7 @@ class Database:
     @contextlib.contextmanager
     def holding(self, sql, end="ROLLBACK", before=""):
         """Another transaction holds the locks of the statement, and then ends. @before: what its session runs first."""
+        note_script(f"{before};{sql};{end}")
         session = subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-d", self.url], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, text=True)
         try:
@@ -294,15 +301,21 @@ class Daemon:
         self.socket = f"{self.dir}/ingest.sock"
         self.log_path = pathlib.Path(self.dir, "log")
         self.config_path = pathlib.Path(self.dir, "ini")
+        self.config = config
         self.config_path.write_text(config)
         self.env = dict(os.environ, DATABASE_URL=db.daemon_url) | (env or {})
+        self.clients = []  # references to those that client() has made
+        self.disturbed = False
+        self.log_start = 0
         self.settings = {"listen.unix": self.socket, "http.listen": ""}
         self.settings |= {key.replace("__", "."): value for key, value in settings.items()}
         if WORKERS and "spool.dir" not in self.settings:
             self.settings.setdefault("daemon.workers", WORKERS)
         self.start()
+        self.disturbed = False
 
     def start(self, wait=True):
+        self.disturbed = True
         args = [*self.wrapper, self.program, "run", "--config", str(self.config_path)]
         for key, value in self.settings.items():
             args += ["--set", f"{key}={value}"]
@@ -314,8 +327,12 @@ class Daemon:
             wait_until(lambda: " started:" in self.log()[before:] or self.process.poll() is not None, "start")
             assert self.process.poll() is None, self.log()
 
-    def log(self):
+    def whole_log(self):
         return self.log_path.read_text() if self.log_path.exists() else ""
+
+    def log(self):
+        """The log; that of the running test, if tests share the daemon."""
+        return self.whole_log()[self.log_start:]
 
     def memory(self, key):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
@@ -330,9 +347,10 @@ class Daemon:
 
     def http(self):
         """The URL of its pages, with http.listen set: "http://127.0.0.1:34567"."""
-        return re.findall(r"status and metrics: (http://.*:\d+)/", self.log())[-1]
+        return re.findall(r"status and metrics: (http://.*:\d+)/", self.whole_log())[-1]
 
     def signal(self, number):
+        self.disturbed |= number not in (signal.SIGUSR1, signal.SIGHUP)
         self.process.send_signal(number)
 
     def reload(self, config=None):
@@ -349,8 +367,38 @@ class Daemon:
         return self.process.wait(timeout)
 
     def kill(self):
+        self.disturbed = True
+        note_alteration()  # the server may still be storing something for it
         self.process.kill()
         self.process.wait()
+
+    def is_disturbed(self):
+        """Whether a test has stopped, restarted or ended it."""
+        return self.disturbed or self.process.poll() is not None
+
+    def settle(self):
+        """Ends the clients that a test has left, and checks its log; returns whether all lines were settled soon."""
+        for client in filter(None, (reference() for reference in self.clients)):
+            client.close()
+        self.clients.clear()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            # connected to the daemon, or not yet accepted
+            if re.search(rf" 0[23] +\d+ {self.socket}$", pathlib.Path("/proc/net/unix").read_text(), re.MULTILINE):
+                time.sleep(0.005)
+                continue
+            before = len(self.log())
+            self.signal(signal.SIGUSR1)
+            status = wait_until(lambda: re.search(r" status: \d+ connections.*\n", self.log()[before:]), "status")[0]
+            if ", 0 not settled" in status:
+                self.assert_sound(self.log())
+                return True
+        return False
+
+    def forget(self):
+        """Clears what it remembers of objects, applies its first configuration again, and begins a new log."""
+        self.reload(self.config)
+        self.log_start = len(self.whole_log())
 
     def client(self):
         sock = socket.socket(socket.AF_UNIX)
@@ -359,7 +407,9 @@ class Daemon:
         except OSError:
             sock.close()
             raise
-        return Client(sock)
+        client = Client(sock)
+        self.clients.append(weakref.ref(client))
+        return client
 
     def send(self, *lines):
         """A whole conversation: sends the lines, shuts down the sending side, returns all replies. Reads them meanwhile, or
@@ -374,107 +424,14 @@ class Daemon:
     def close(self):
         if self.process.poll() is None:
             self.stop()
-        log = self.log()
+        log = self.whole_log()
         shutil.rmtree(self.dir, ignore_errors=True)
+        self.assert_sound(log)
+
+    @staticmethod
+    def assert_sound(log):
         assert not any(word in log for word in SANITIZER_WORDS) and not re.search(r"^==\d+== ", log, re.MULTILINE), log
         assert_conservation(log)
-
-
-class Client:
-    """One connection to the daemon. Lines are str, bytes or records (dict)."""
-
-    def __init__(self, sock, timeout=60):
-        self.sock = sock
-        self.sock.settimeout(timeout)
-        self.rest = b""
-
-    def send(self, *lines):
-        self.send_bytes(b"".join(encode(line) + b"\n" for line in lines))
-
-    def feed(self, *lines, half_close=False):
-        """Sends in a thread, which is returned, as far as the daemon reads."""
-
-        def run():
-            try:
-                self.send(*lines)
-                if half_close:
-                    self.sock.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass  # the daemon has closed: the replies tell why
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        return thread
-
-    def send_bytes(self, data):
-        self.sock.sendall(data)
-
-    def reply(self):
-        """The next reply; None when the daemon has closed."""
-        while b"\n" not in self.rest:
-            data = self.sock.recv(1 << 20)
-            if not data:
-                assert not self.rest, f"a reply without its end: {self.rest}"
-                return None
-            self.rest += data
-        line, self.rest = self.rest.split(b"\n", 1)
-        return json.loads(line)
-
-    def wait_ack(self, lines):
-        """Reads replies until this many lines are settled; returns the ack."""
-        last = None
-        while (reply := self.reply()) is not None:
-            if reply.get("ack", 0) >= lines:
-                return reply
-            last = reply
-        raise AssertionError(f"closed before line {lines} was acked; the last reply was {last}")
-
-    def finish(self):
-        """Shuts down the sending side, then reads until the daemon closes."""
-        self.sock.shutdown(socket.SHUT_WR)
-        return self.drain()
-
-    def drain(self):
-        replies = Replies()
-        while (reply := self.reply()) is not None:
-            replies.add(reply)
-        self.close()
-        return replies
-
-    def close(self):
-        self.sock.close()
-
-
-class Replies:
-    """The replies of a connection: rejects by line number, the last ack, the closing code."""
-
-    def __init__(self):
-        self.rejects = {}
-        self.ack = None
-        self.closing = None
-
-    def add(self, reply):
-        if "reject" in reply:
-            assert reply["reject"] not in self.rejects, f"refused twice: {reply}"
-            assert not self.ack or self.ack["ack"] < reply["reject"], f"refused after its ack: {reply}"
-            self.rejects[reply["reject"]] = reply
-        elif "ack" in reply:
-            assert not self.ack or self.ack["ack"] <= reply["ack"], "an ack went back"
-            self.ack = reply
-        else:
-            self.closing = reply["closing"]
-
-    def counts(self):
-        return self.ack["ack"], self.ack["stored"], self.ack["duplicate"], self.ack["rejected"]
-
-    def codes(self):
-        return {line: reject["code"] for line, reject in sorted(self.rejects.items())}
-
-
-def encode(line):
-    if isinstance(line, dict):
-        line = json.dumps(line)
-    return line.encode() if isinstance(line, str) else line
 
 
 def record(**fields):
@@ -508,9 +465,15 @@ def without_none(rec):
 
 
 class TestCase(unittest.TestCase):
-    """A database and helpers for each test; a server for each module, or a shared one for modules that do not change it."""
+    """A server for each module, or a shared one for modules that do not change it, and an empty database for each test.
+
+    The tests of a class with `shares_daemon` use one database and one daemon (kept.py): the first daemon(**shared_settings) of each
+    test returns it, with an empty cache. Its counters continue; its log() begins with the test. own_daemon() always starts one."""
 
     server = None
+    kept = None
+    shares_daemon = False
+    shared_settings = {}
 
     @classmethod
     def setUpClass(cls):
@@ -518,16 +481,53 @@ class TestCase(unittest.TestCase):
             TestCase.server = Server(shared=shared_url(cls))
             unittest.addModuleCleanup(cls.close_server)
 
+    @classmethod
+    def tearDownClass(cls):
+        if TestCase.kept:
+            TestCase.kept.close_daemon()
+
     @staticmethod
     def close_server():
-        TestCase.server.close()
-        TestCase.server = None
+        try:
+            TestCase.close_kept()
+        finally:
+            TestCase.server.close()
+            TestCase.server = None
+
+    @staticmethod
+    def close_kept():
+        kept, TestCase.kept = TestCase.kept, None
+        if kept:
+            kept.close()
+
+    def run(self, result=None):
+        self.result = result
+        return super().run(result)
+
+    def failures(self):
+        return len(self.result.failures) + len(self.result.errors) if self.result else 0
 
     def setUp(self):
-        self.db = Database(self.server)
-        self.addCleanup(self.db.close)
+        if TestCase.kept and not (self.shares_daemon and TestCase.kept.enter()):
+            self.close_kept()
+        TestCase.kept = TestCase.kept or Kept(Database(self.server))
+        self.db = TestCase.kept.db
+        self.addCleanup(self.leave, self.failures())
+
+    def leave(self, failures):
+        """The last of the cleanups."""
+        try:
+            TestCase.kept.leave()
+        finally:
+            if not self.shares_daemon or TestCase.kept.spoiled or self.failures() > failures:
+                self.close_kept()
 
     def daemon(self, **settings):
+        if self.shares_daemon and settings == self.shared_settings and not TestCase.kept.lent:
+            return TestCase.kept.lend(lambda: Daemon(self.db, **settings))
+        return self.own_daemon(**settings)
+
+    def own_daemon(self, **settings):
         daemon = Daemon(self.db, **settings)
         self.addCleanup(daemon.close)
         return daemon

@@ -13,7 +13,8 @@ import tempfile
 import threading
 import time
 
-from lib.harness import Database, TestCase, account, ad_object, encode, psql, record, wait_until
+from lib.client import encode
+from lib.harness import Database, TestCase, account, ad_object, psql, record, wait_until
 from lib.resender import Resender
 
 ROUNDS = int(os.environ.get("LEDGER_ROUNDS", "6"))

@@ -7,7 +7,8 @@ import subprocess
 import tempfile
 import threading
 
-from lib.harness import ROOT, TestCase, encode
+from lib.client import encode
+from lib.harness import ROOT, TestCase
 from lib.npm import client_package, need_node
 
 SCRIPTS = ROOT / "tests/integration/client"

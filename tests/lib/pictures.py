@@ -17,7 +17,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from lib.browser import Browser, Page
-from lib.harness import INGESTD, ROOT, Database, Daemon, Server, account, ad_object, encode, record, wait_until
+from lib.client import encode
+from lib.harness import INGESTD, ROOT, Database, Daemon, Server, account, ad_object, record, wait_until
 from lib.terminal import SEQUENCES, Terminal
 
 PLACE = ROOT / "config/pictures"

@@ -13,11 +13,16 @@ NEEDS_PSQL = re.compile(r"\\|\b(STDIN|STDOUT)\b", re.IGNORECASE)
 NEEDS_OWN_SESSION = re.compile(r"\b(BEGIN|START|RESET|PREPARE|LISTEN|TEMP|TEMPORARY|DISCARD|set_config|advisory)\b|^\s*SET\b|;\s*SET\b",
                                re.IGNORECASE | re.MULTILINE)
 NEW_SESSIONS_SEE = re.compile(r"\bALTER\s+(DATABASE|ROLE|SYSTEM)\b|\bEXTENSION\b|pg_reload_conf", re.IGNORECASE)
+# What changes more than rows: tests do not share a database after it (kept.py)
+ALTERS = re.compile(r"\b(CREATE|ALTER|DROP|GRANT|REVOKE|COMMENT ON|ANALYZE|VACUUM|REINDEX|CLUSTER|pg_(terminate|cancel)_backend|pg_reload_conf|"
+                    r"\w*chunk\w*|\w+_policy|set_config)\b", re.IGNORECASE)
 # Strings, names in quotes, bodies and comments, in which a semicolon ends no statement; and what is outside of them
 PIECE = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|(\$\w*\$).*?\1|--[^\n]*|/\*.*?\*/|;|[^;'\"$/-]+|.", re.DOTALL)
 
 CONNECTION_BAD = 1
 EMPTY_QUERY, COMMAND_OK, TUPLES_OK = 0, 1, 2
+
+alterations = 0  # since the process started: scripts that match ALTERS, and what else note_alteration() was called for
 
 pq = ctypes.CDLL("libpq.so.5")
 for function, result, arguments in (
@@ -30,6 +35,18 @@ for function, result, arguments in (
         ("PQgetvalue", ctypes.c_char_p, (ctypes.c_void_p, ctypes.c_int, ctypes.c_int))):
     getattr(pq, function).restype = result
     getattr(pq, function).argtypes = arguments
+
+
+def note_alteration():
+    global alterations
+    alterations += 1
+
+
+def note_script(sql):
+    if ALTERS.search(sql):
+        note_alteration()
+
+
 silent = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)(lambda _argument, _message: None)
 
 
@@ -65,6 +82,7 @@ class Session:
 
     def run(self, sql):
         """The output; None if the connection was lost. The session has ended if a statement fails."""
+        note_script(sql)
         printed = []
         for statement in statements(sql):
             result = pq.PQexec(self.connection, statement.encode())
@@ -108,6 +126,7 @@ def psql(url, sql, role=""):
     if NEW_SESSIONS_SEE.search(sql):
         end_sessions()
     if role or NEEDS_PSQL.search(sql):
+        note_script(sql)
         done = subprocess.run([*PSQL, "-v", f"role={role}", "-d", url], input=sql, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               text=True)
         if done.returncode:
