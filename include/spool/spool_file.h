@@ -70,6 +70,9 @@ struct spool_file {
         void *insert;
         void *erase;
         void *read;
+        bool reading;    /* between spool_file_begin_reading and spool_file_end_reading */
+        int64_t read_at; /* number of the line that @read has read; -1: it is not running */
+        unsigned page_bytes;
         int lock; /* file descriptor of DIR/spool.lock, or -1 */
         uint64_t max_bytes;
         const char *dir; /* borrowed; NULL if the file is open read-only */
@@ -152,7 +155,8 @@ void spool_file_make_room(struct spool_file *f);
 /* The disk may have space again: restores the reserve if it was given up. */
 void spool_file_secure(struct spool_file *f);
 
-/* Around several calls of spool_file_next, which would otherwise lock the file for each line. */
+/* Around several calls of spool_file_next, which otherwise seeks each line and locks the file for it. Until the end, the
+ * log of a daemon that uses the file cannot be emptied. */
 enum spool_status spool_file_begin_reading(struct spool_file *f);
 void spool_file_end_reading(struct spool_file *f);
 

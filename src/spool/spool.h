@@ -26,12 +26,12 @@ enum {
 
 /* A drained line's place, its line.in_spool. */
 struct spool_line {
-        struct spool_chunk *chunk;
+        unsigned generation; /* of its file */
         int64_t id;
         size_t bytes;
-        struct line_from from; /* as when the line was received */
-        char peer[SPOOL_PEER_BYTES];
-        char client[CLIENT_ORIGIN_BYTES];
+        struct line_from from; /* as when the line was received; its texts are in names */
+        size_t size;           /* of all of this */
+        char names[];
 };
 
 struct spool_ops {

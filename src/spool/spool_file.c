@@ -20,6 +20,8 @@
 enum {
         WAL_BYTES_MAX = 16 << 20, /* what remains of the write-ahead log between uses */
         BUSY_MS = 5000,           /* a reader's checkpoint may lock the file for a moment */
+        PAGE_BYTES = 16 << 10,    /* of new files: a page costs about as much as twenty lines */
+        CHECKPOINT_BYTES = 4 << 20,
 };
 
 static const char columns_sql[] =
@@ -32,7 +34,7 @@ static const char erase_sql[] = "DELETE FROM lines WHERE id BETWEEN ? AND ?";
 /* The present format, and those of earlier versions. */
 #define READ_SQL(rest)                                                                                       \
         "SELECT id, received, hash, peer, connection, line, text, " rest                                     \
-        " FROM lines WHERE id > ? ORDER BY id LIMIT 1"
+        " FROM lines WHERE id > ? ORDER BY id"
 static const char *const read_sql[] = {READ_SQL("receipt, client"), READ_SQL("receipt, ''"),
                                        READ_SQL("0, ''")};
 
@@ -75,6 +77,8 @@ static enum spool_status prepare_read(struct spool_file *f)
 {
         enum spool_status status = SPOOL_FAILED;
 
+        f->reading = false;
+        f->read_at = -1;
         for (size_t i = 0; i < sizeof(read_sql) / sizeof(read_sql[0]) && status != SPOOL_OK; i++)
                 status = spool_sql_prepare(f, read_sql[i], &f->read);
         return status;
@@ -112,20 +116,44 @@ static enum spool_status read_version(struct spool_file *f, int64_t *ret)
         return SPOOL_FAILED;
 }
 
-/* Writes nothing to a file of the present version: there may be no space. */
-static enum spool_status set_up(struct spool_file *f)
+/* secure_delete, which Debian turns on, writes each erased page twice. */
+static enum spool_status set_modes(struct spool_file *f)
 {
         char sql[400];
-        enum spool_status status;
-        int64_t version = 0;
         int code;
 
         snprintf(sql, sizeof(sql),
-                 "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
-                 "PRAGMA journal_size_limit = %d; PRAGMA max_page_count = %llu",
-                 WAL_BYTES_MAX, spool_sql_max_pages(f));
+                 "PRAGMA page_size = %d; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; "
+                 "PRAGMA synchronous = FULL; PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY; "
+                 "PRAGMA journal_size_limit = %d",
+                 PAGE_BYTES, WAL_BYTES_MAX);
         code = sqlite3_exec(f->db, sql, NULL, NULL, NULL);
-        status = code == SQLITE_OK ? SPOOL_OK : spool_sql_fail_opening(f, code);
+        return code == SQLITE_OK ? SPOOL_OK : spool_sql_fail_opening(f, code);
+}
+
+/* A file keeps the size of its pages. */
+static enum spool_status set_limits(struct spool_file *f)
+{
+        char sql[200];
+        int64_t page_bytes;
+        enum spool_status status = spool_sql_number(f, "PRAGMA page_size", &page_bytes);
+
+        if (status != SPOOL_OK)
+                return status;
+        f->page_bytes = (unsigned)page_bytes;
+        snprintf(sql, sizeof(sql), "PRAGMA max_page_count = %llu; PRAGMA wal_autocheckpoint = %u",
+                 spool_sql_pages(f, f->max_bytes), CHECKPOINT_BYTES / f->page_bytes);
+        return spool_sql_execute(f, sql);
+}
+
+/* Writes nothing to a file of the present version: there may be no space. */
+static enum spool_status set_up(struct spool_file *f)
+{
+        enum spool_status status = set_modes(f);
+        int64_t version = 0;
+
+        if (status == SPOOL_OK)
+                status = set_limits(f);
         if (status == SPOOL_OK)
                 status = read_version(f, &version);
         f->adopted = version > 0 && version < SPOOL_SQL_VERSION;
@@ -390,6 +418,17 @@ static bool lost_its_database(const struct spool_file *f)
         return stat(f->path, &st) != 0 || st.st_size == 0;
 }
 
+/* An empty file of an earlier version is replaced by one with larger pages. */
+static enum spool_status renew(struct spool_file *f)
+{
+        bool empty = f->contents.lines == 0 && f->contents.damaged == 0;
+        bool as_expected = f->findings.lost == 0 && !f->findings.account_missed;
+
+        if (f->page_bytes == PAGE_BYTES || !empty || !as_expected || spool_disk_full(f->dir))
+                return SPOOL_OK;
+        return spool_file_start_over(f);
+}
+
 enum spool_status spool_file_open(struct spool_file *f, const char *dir, uint64_t max_bytes,
                                   char ret_aside[SPOOL_PATH_BYTES])
 {
@@ -407,6 +446,8 @@ enum spool_status spool_file_open(struct spool_file *f, const char *dir, uint64_
                 status = lost_its_database(f) ? SPOOL_DAMAGED : open_to_write(f);
         if (status == SPOOL_DAMAGED)
                 status = spool_file_set_aside(f, ret_aside);
+        if (status == SPOOL_OK)
+                status = renew(f);
         if (status == SPOOL_OK)
                 spool_file_secure(f);
         return status;

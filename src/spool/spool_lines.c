@@ -7,7 +7,7 @@
 #include "spool/spool_file.h"
 #include "spool/spool_sql.h"
 
-enum { MOVE_PAGES = 20000 }; /* enough for moving the longest line, 64 MB */
+enum { MOVE_BYTES = 80 << 20 }; /* enough for moving the longest line, 64 MB */
 
 /* --- looking --- */
 
@@ -18,12 +18,32 @@ static int64_t hash_of(const struct spool_record *r)
 
 enum spool_status spool_file_begin_reading(struct spool_file *f)
 {
+        f->reading = true;
         return spool_sql_execute(f, "BEGIN");
+}
+
+/* Ends the statement that reads. */
+static void stop_reading(struct spool_file *f)
+{
+        sqlite3_reset(f->read);
+        f->read_at = -1;
 }
 
 void spool_file_end_reading(struct spool_file *f)
 {
+        stop_reading(f);
+        f->reading = false;
         spool_file_roll_back(f);
+}
+
+/* Goes to the first line after @id: returns SQLITE_ROW if there is one. */
+static int seek(struct spool_file *f, int64_t id)
+{
+        if (f->read_at != id) {
+                stop_reading(f);
+                sqlite3_bind_int64(f->read, 1, id);
+        }
+        return sqlite3_step(f->read);
 }
 
 int spool_file_next(struct spool_file *f, int64_t id, struct buf *text, struct spool_record *ret,
@@ -33,14 +53,12 @@ int spool_file_next(struct spool_file *f, int64_t id, struct buf *text, struct s
         const char *peer;
         const char *client;
         const void *blob;
-        int code;
+        int code = seek(f, id);
 
-        sqlite3_bind_int64(s, 1, id);
-        code = sqlite3_step(s);
         if (code != SQLITE_ROW) {
                 int r = code == SQLITE_DONE ? 0 : -(int)spool_sql_fail(f, code);
 
-                sqlite3_reset(s);
+                stop_reading(f);
                 return r;
         }
         *ret = (struct spool_record){
@@ -59,19 +77,19 @@ int spool_file_next(struct spool_file *f, int64_t id, struct buf *text, struct s
         buf_put(text, blob ? blob : "", (size_t)sqlite3_column_bytes(s, 6));
         ret->text = (struct slice){text->data, text->len};
         *ret_whole = hash_of(ret) == sqlite3_column_int64(s, 2);
-        sqlite3_reset(s);
+        f->read_at = ret->id;
+        if (!f->reading)
+                stop_reading(f);
         return 1;
 }
 
 int64_t spool_file_oldest(struct spool_file *f)
 {
-        sqlite3_stmt *s = f->read;
         int64_t received_us = 0;
 
-        sqlite3_bind_int64(s, 1, 0);
-        if (sqlite3_step(s) == SQLITE_ROW)
-                received_us = sqlite3_column_int64(s, 1);
-        sqlite3_reset(s);
+        if (seek(f, 0) == SQLITE_ROW)
+                received_us = sqlite3_column_int64(f->read, 1);
+        stop_reading(f);
         return received_us;
 }
 
@@ -182,10 +200,10 @@ enum spool_status spool_file_keep_damaged(struct spool_file *f, int64_t id)
                  "PRAGMA max_page_count = %llu; BEGIN IMMEDIATE; "
                  "INSERT INTO damaged SELECT * FROM lines WHERE id = %lld; "
                  "DELETE FROM lines WHERE id = %lld; COMMIT",
-                 spool_sql_max_pages(f) + MOVE_PAGES, (long long)id, (long long)id);
+                 spool_sql_pages(f, f->max_bytes + MOVE_BYTES), (long long)id, (long long)id);
         status = spool_sql_execute(f, sql);
         spool_file_roll_back(f);
-        snprintf(sql, sizeof(sql), "PRAGMA max_page_count = %llu", spool_sql_max_pages(f));
+        snprintf(sql, sizeof(sql), "PRAGMA max_page_count = %llu", spool_sql_pages(f, f->max_bytes));
         sqlite3_exec(f->db, sql, NULL, NULL, NULL);
         f->change = (struct spool_tally){.damaged = 1};
         return status == SPOOL_OK ? note_change(f) : status;
@@ -199,7 +217,9 @@ enum spool_status spool_file_test(struct spool_file *f)
         return spool_sql_execute(f, sql);
 }
 
+/* VACUUM copies what is in the file; incremental_vacuum takes 10 us a page. */
 void spool_file_shrink(struct spool_file *f)
 {
-        spool_sql_execute(f, "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)");
+        spool_sql_execute(f, f->tally.damaged == 0 ? "VACUUM" : "PRAGMA incremental_vacuum");
+        spool_sql_execute(f, "PRAGMA wal_checkpoint(TRUNCATE)");
 }
