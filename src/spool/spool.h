@@ -89,7 +89,6 @@ struct spool_job {
         bool reading;
         bool testing; /* only test whether the file can be written again */
         bool last;    /* after erasing, the file holds no line except those of this job */
-        struct buf text;
         struct buf texts;
         struct spool_record *records; /* the lines read; texts contains their texts */
         size_t records_len;

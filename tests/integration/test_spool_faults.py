@@ -205,7 +205,7 @@ class Commands(test_spool.Spool):
         d.start()
         aside = next(p for p in self.spool.glob("*damaged*") if not p.name.endswith(("-wal", "-shm")))
         told = self.command("export", "--file", str(aside), status=1)
-        self.assertGreater(told.count('"amountCents"'), 4900)
+        self.assertGreater(told.count('"amountCents"'), 4700)  # a page costs a block of 16 kB at most
         self.assertIn("cannot be read after line", told)
 
     def test_status_verify_and_export(self):
