@@ -24,8 +24,8 @@ static void make_sql(struct spool_file *f, char *ret, size_t size)
                 "UNION ALL %s UNION ALL SELECT (SELECT count(*) FROM damaged), (SELECT max(seq) FROM "
                 "sqlite_sequence WHERE name IN ('lines', 'blocks')), %s, 0, 0",
                 spool_contents_has(f, "blocks")
-                        ? "SELECT sum(length(entries) / 64), sum(bytes), min(oldest), max(newest), min(first), 0 "
-                          "FROM blocks"
+                        ? "SELECT sum(length(entries) / 64), sum(bytes) + 0 * sum(length(substr(texts, -1))), "
+                          "min(oldest), max(newest), min(first), 0 FROM blocks"
                         : "SELECT 0, 0, NULL, NULL, NULL, NULL",
                 spool_contents_has(f, "account") ? "(SELECT file FROM account), (SELECT erased FROM account)"
                                                  : "0, 0");
