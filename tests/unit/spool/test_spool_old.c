@@ -30,7 +30,7 @@ static void execute(sqlite3 *db, const char *sql)
 /* @format: 1 or 2. */
 static void make_old_file(const char *dir, int format)
 {
-        char text[300];
+        char text[1000];
         sqlite3 *db;
 
         snprintf(text, sizeof(text), "%s/spool.db", dir);
