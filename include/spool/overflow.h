@@ -58,6 +58,7 @@ struct overflow {
          * and of those lost in damaged files. */
         struct line_tally tally;
         uv_timer_t look;
+        uv_prepare_t turn;
         enum overflow_state state;
         bool ending;
         uint64_t settled_at;     /* loop time in ms when the database last settled a line */

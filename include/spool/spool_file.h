@@ -8,13 +8,11 @@
 
 #include <sys/types.h>
 
-#include "base/buf.h"
-#include "base/client_section.h"
-#include "base/slice.h"
+#include "spool/spool_block.h"
 
 /* The file of spooled lines: a SQLite database, DIR/spool.db, in WAL mode with synchronous=FULL, so
- * committed lines survive a crash of the machine. Each line has its receipt, its origin, and a hash over
- * text and receipt. All calls block; only one thread at a time may make them.
+ * committed lines survive a crash of the machine. A row holds a block of lines (spool_block.h); in files of format 1 or 2,
+ * a line (spool_old.h). All calls block; only one thread at a time may make them.
  *
  * Beside the file are an account of acked and erased lines (spool_account.h), which reveals missing lines on
  * opening, and a reserve for a full disk (spool_reserve.h). */
@@ -29,7 +27,6 @@ enum spool_status {
 enum {
         SPOOL_ERROR_BYTES = 512,
         SPOOL_PATH_BYTES = PATH_MAX,
-        SPOOL_PEER_BYTES = 128,
 };
 
 /* What the file contains. */
@@ -68,9 +65,19 @@ struct spool_findings {
 struct spool_file {
         void *db; /* sqlite3; NULL if not open */
         void *insert;
+        void *look;
         void *erase;
-        void *read;
-        int lock; /* file descriptor of DIR/spool.lock, or -1 */
+        void *read; /* blocks; NULL if the file has none, for it is of an earlier format */
+        void *read_old;
+        void *erase_old;
+        int64_t old_last; /* ids up to this one are in rows of an earlier format; 0: there are none */
+        struct buf old_text;
+        struct spool_block adding;
+        struct spool_block block; /* from which lines are read */
+        struct spool_block rest;  /* what is left of a block after erasing */
+        bool reading;             /* between spool_file_begin_reading and spool_file_end_reading */
+        int64_t read_at;          /* last id of the block that @read has read; -1: it is not running */
+        int lock;                 /* file descriptor of DIR/spool.lock, or -1 */
         uint64_t max_bytes;
         const char *dir; /* borrowed; NULL if the file is open read-only */
         char path[SPOOL_PATH_BYTES];
@@ -83,18 +90,6 @@ struct spool_file {
         struct spool_findings findings; /* at opening */
         bool adopted;                   /* written by an earlier version, without an account */
         char error[SPOOL_ERROR_BYTES];  /* the last error */
-};
-
-/* A line in the file. Slices are borrowed. */
-struct spool_record {
-        int64_t id; /* in order of arrival; never reused within a file */
-        int64_t received_us;
-        uint64_t receipt; /* number of its receipt; 0: spooled by an earlier version */
-        uint64_t connection;
-        uint64_t line;
-        char peer[SPOOL_PEER_BYTES];
-        char client[CLIENT_ORIGIN_BYTES]; /* the sender's section, see rules.h; "" for none */
-        struct slice text;
 };
 
 /* Opens DIR/spool.db exclusively for a daemon. Creates directory and file if they are missing. A damaged
@@ -114,7 +109,7 @@ bool spool_file_in_place(const struct spool_file *f);
 enum spool_status spool_file_move(struct spool_file *f, char ret_aside[SPOOL_PATH_BYTES]);
 
 /* Opens the file @path for inspection, even while a daemon uses it. With a damaged file, spool_file_next may
- * still work if f->read is not NULL. With @dir, compares the file with the account in that directory. */
+ * still work if f->read or f->read_old is not NULL. With @dir, compares the file with the account in that directory. */
 enum spool_status spool_file_open_read_only(struct spool_file *f, const char *path, const char *dir);
 
 void spool_file_close(struct spool_file *f);
@@ -132,13 +127,13 @@ enum spool_status spool_file_start_over(struct spool_file *f);
 enum spool_status spool_file_begin(struct spool_file *f);
 /* ignores the record's id */
 enum spool_status spool_file_add(struct spool_file *f, const struct spool_record *record);
-/* from line @first to line @last */
-enum spool_status spool_file_erase(struct spool_file *f, int64_t first, int64_t last);
+/* @ids is sorted */
+enum spool_status spool_file_erase(struct spool_file *f, const int64_t *ids, size_t len);
 enum spool_status spool_file_commit(struct spool_file *f);
 void spool_file_roll_back(struct spool_file *f);
 
 /* Moves a line whose hash does not match aside, for inspection. */
-enum spool_status spool_file_keep_damaged(struct spool_file *f, int64_t id);
+enum spool_status spool_file_keep_damaged(struct spool_file *f, const struct spool_record *record);
 
 /* Writes without changing anything, to test whether writing is possible. */
 enum spool_status spool_file_test(struct spool_file *f);
@@ -152,14 +147,14 @@ void spool_file_make_room(struct spool_file *f);
 /* The disk may have space again: restores the reserve if it was given up. */
 void spool_file_secure(struct spool_file *f);
 
-/* Around several calls of spool_file_next, which would otherwise lock the file for each line. */
+/* Around several calls of spool_file_next, which otherwise seeks each line and locks the file for it. Until the end, the
+ * log of a daemon that uses the file cannot be emptied. */
 enum spool_status spool_file_begin_reading(struct spool_file *f);
 void spool_file_end_reading(struct spool_file *f);
 
-/* Reads the first line after @id: returns 1 with *ret (its text in @text), 0 if there is none, or a negative
- * enum spool_status. *ret_whole: its hash matches. Consecutive calls cost one step each. */
-int spool_file_next(struct spool_file *f, int64_t id, struct buf *text, struct spool_record *ret,
-                    bool *ret_whole);
+/* Reads the first line after @id: returns 1 with *ret, whose text is valid until the next call, 0 if there is none, or a
+ * negative enum spool_status. *ret_whole: its hash matches. */
+int spool_file_next(struct spool_file *f, int64_t id, struct spool_record *ret, bool *ret_whole);
 
 /* When the first line was received; 0 if there is none or it cannot be read. */
 int64_t spool_file_oldest(struct spool_file *f);

@@ -47,7 +47,7 @@ static int open_file(struct spool_file *f, const struct config *config, const ch
                                     spool_tally_owed(&account));
         if (stat(path, &st) != 0)
                 return command_fail(FAILED, "no spool at %s: %s", path, strerror(errno));
-        if (spool_file_open_read_only(f, path, dir) != SPOOL_OK && !(damaged && f->read))
+        if (spool_file_open_read_only(f, path, dir) != SPOOL_OK && !(damaged && (f->read || f->read_old)))
                 return command_fail(FAILED, "%s: %s", path, f->error);
         return DONE;
 }
@@ -119,14 +119,12 @@ int command_spool_status(const struct config *config, const char *file, const ch
 static bool count_damaged(struct spool_file *f, uint64_t *ret_damaged)
 {
         struct spool_record record = {0};
-        struct buf text = {0};
         bool whole;
         int r;
 
         *ret_damaged = 0;
-        while ((r = spool_file_next(f, record.id, &text, &record, &whole)) > 0)
+        while ((r = spool_file_next(f, record.id, &record, &whole)) > 0)
                 *ret_damaged += !whole;
-        buf_deinit(&text);
         if (r < 0)
                 command_fail(FAILED, "%s cannot be read after line %" PRId64 ": %s", f->path, record.id,
                              f->error);
@@ -191,24 +189,22 @@ static void print_line(const struct spool_record *record)
 static bool skip_gap(struct spool_file *f, int64_t *id)
 {
         struct spool_record record;
-        struct buf text = {0};
         int64_t bad = 0;
         int64_t good = 1;
         bool whole;
 
-        while (spool_file_next(f, *id + good, &text, &record, &whole) < 0 && good < GAP_MAX) {
+        while (spool_file_next(f, *id + good, &record, &whole) < 0 && good < GAP_MAX) {
                 bad = good;
                 good *= 2;
         }
         while (good - bad > 1 && good < GAP_MAX) {
                 int64_t middle = bad + (good - bad) / 2;
 
-                if (spool_file_next(f, *id + middle, &text, &record, &whole) < 0)
+                if (spool_file_next(f, *id + middle, &record, &whole) < 0)
                         bad = middle;
                 else
                         good = middle;
         }
-        buf_deinit(&text);
         *id += good;
         return good < GAP_MAX;
 }
@@ -217,14 +213,13 @@ static bool skip_gap(struct spool_file *f, int64_t *id)
 static bool print_lines(struct spool_file *f)
 {
         struct spool_record record = {0};
-        struct buf text = {0};
         int64_t last = 0;
         uint64_t damaged = 0;
         bool whole;
         bool all = true;
         int r;
 
-        while ((r = spool_file_next(f, last, &text, &record, &whole)) != 0) {
+        while ((r = spool_file_next(f, last, &record, &whole)) != 0) {
                 if (r > 0) {
                         print_line(&record);
                         last = record.id;
@@ -236,7 +231,6 @@ static bool print_lines(struct spool_file *f)
                 if (!skip_gap(f, &last))
                         break;
         }
-        buf_deinit(&text);
         if (damaged > 0)
                 command_fail(FAILED, "%" PRIu64 " of these lines are damaged: see spool verify", damaged);
         return all && damaged == 0;

@@ -238,6 +238,15 @@ static void on_look(uv_timer_t *timer)
                 divert(o);
 }
 
+/* At each turn of the loop: the stages may have room again. */
+static void on_turn(uv_prepare_t *turn)
+{
+        struct overflow *o = turn->data;
+
+        if (o->state == OVERFLOW_REPLAYING)
+                spool_kick(&o->spool);
+}
+
 /* --- the beginning and the end --- */
 
 static const struct spool_ops spool_ops = {
@@ -251,6 +260,7 @@ static const struct spool_ops spool_ops = {
 static void begin(struct overflow *o)
 {
         uv_timer_start(&o->look, on_look, LOOK_MS, LOOK_MS);
+        uv_prepare_start(&o->turn, on_turn);
         o->settled_at = uv_now(o->loop);
         if (o->spool.lines > 0)
                 log_info("%" PRIu64 " spooled lines found", o->spool.lines);
@@ -269,6 +279,8 @@ int overflow_open(struct overflow *o, uv_loop_t *loop, const struct overflow_con
         o->source = (struct line_source){.ops = &source_ops, .tally = &o->tally};
         uv_timer_init(loop, &o->look);
         o->look.data = o;
+        uv_prepare_init(loop, &o->turn);
+        o->turn.data = o;
         err = spool_open(&o->spool, loop, config->dir, config->max_bytes, memory, &spool_ops, o, error);
         if (err)
                 log_error("spool.dir %s cannot be used: %s", config->dir, error);
@@ -280,6 +292,7 @@ int overflow_open(struct overflow *o, uv_loop_t *loop, const struct overflow_con
 void overflow_close(struct overflow *o)
 {
         uv_close((uv_handle_t *)&o->look, NULL);
+        uv_close((uv_handle_t *)&o->turn, NULL);
         spool_close(&o->spool, NULL);
 }
 

@@ -15,13 +15,9 @@
 #include "base/state_machine.h"
 #include "spool/spool_job.h"
 
-enum { ERASE_AT = 5000 }; /* number of settled lines that justify a job of their own */
-
-/* The lines that one job read. */
-struct spool_chunk {
-        unsigned generation;
-        size_t left; /* lines neither settled nor forgotten */
-        struct spool_line lines[];
+enum {
+        ERASE_AT = 5000,      /* number of settled lines that justify a job of their own ... */
+        ERASE_LATEST = 20000, /* ... even if lines can be read, for which the writers wait */
 };
 
 /* --- states --- */
@@ -239,35 +235,30 @@ static void finish_writing(struct spool *s)
         free(done.items);
 }
 
-static struct spool_chunk *new_chunk(const struct spool *s)
+/* Each line has an allocation of its own: a single one may wait for long. */
+static struct spool_line *new_line(const struct spool *s, const struct spool_record *r)
 {
-        struct spool_chunk *chunk =
-                must_calloc(1, sizeof(*chunk) + s->job.records_len * sizeof(chunk->lines[0]));
+        size_t peer_size = strlen(r->peer) + 1;
+        size_t client_size = strlen(r->client) + 1;
+        size_t size = sizeof(struct spool_line) + peer_size + client_size;
+        struct spool_line *line = memory_array(s->memory, 1, size);
 
-        chunk->generation = s->generation;
-        chunk->left = s->job.records_len;
-        for (size_t i = 0; i < s->job.records_len; i++) {
-                const struct spool_record *r = &s->job.records[i];
-                struct spool_line *line = &chunk->lines[i];
-
-                *line = (struct spool_line){.chunk = chunk, .id = r->id, .bytes = r->text.len};
-                memcpy(line->peer, r->peer, sizeof(line->peer));
-                memcpy(line->client, r->client, sizeof(line->client));
-                line->from = (struct line_from){line->peer, r->connection, r->line, line->client};
-        }
-        return chunk;
+        *line = (struct spool_line){
+                .generation = s->generation, .id = r->id, .bytes = r->text.len, .size = size};
+        memcpy(line->names, r->peer, peer_size);
+        memcpy(line->names + peer_size, r->client, client_size);
+        line->from = (struct line_from){line->names, r->connection, r->line, line->names + peer_size};
+        return line;
 }
 
 /* Delivers the lines that were read. */
 static void feed(struct spool *s)
 {
-        struct spool_chunk *chunk;
         struct block *block;
         char *text;
 
         if (s->job.records_len == 0)
                 return;
-        chunk = new_chunk(s);
         block = block_new(s->memory, s->job.texts.len);
         memcpy(block->data, s->job.texts.data, s->job.texts.len);
         block->len = s->job.texts.len;
@@ -275,11 +266,12 @@ static void feed(struct spool *s)
         s->fed += s->job.records_len;
         s->fed_bytes += s->job.texts.len;
         for (size_t i = 0; i < s->job.records_len; i++) {
+                const struct spool_record *r = &s->job.records[i];
                 struct line line = {.block = block_ref(block),
-                                    .text = {text, chunk->lines[i].bytes},
-                                    .in_spool = &chunk->lines[i],
-                                    .number = s->job.records[i].line,
-                                    .receipt = {s->job.records[i].received_us, s->job.records[i].receipt}};
+                                    .text = {text, r->text.len},
+                                    .in_spool = new_line(s, r),
+                                    .number = r->line,
+                                    .receipt = {r->received_us, r->receipt}};
 
                 text += line.text.len;
                 s->ops->on_drained(s->ctx, &line);
@@ -362,12 +354,15 @@ static void swap_settled(struct spool *s)
         s->settled.len = 0;
 }
 
-/* True if settled lines should be erased now: along with a @write, or because many or the last are settled. */
-static bool is_erasing_due(const struct spool *s, bool write)
+/* True if settled lines should be erased now: along with a @write, or because many or the last are settled. If lines can be
+ * @read, writers wait for these, so most erasing is left until there is no room for them. */
+static bool is_erasing_due(const struct spool *s, bool write, bool read)
 {
         bool from_start = s->cursor == 0; /* reading from the start must not see settled lines again */
 
-        return write || s->flush || from_start || s->fed == 0 || s->settled.len >= ERASE_AT;
+        if (write || s->flush || from_start)
+                return true;
+        return read ? s->settled.len >= ERASE_LATEST : s->fed == 0 || s->settled.len >= ERASE_AT;
 }
 
 static void start_job(struct spool *s, bool write, bool erase)
@@ -394,10 +389,11 @@ void spool_kick(struct spool *s)
 
         if (s->working)
                 return;
-        erase = may(s, MAY_ERASE) && s->settled.len > 0 && is_erasing_due(s, write) &&
+        read = may(s, MAY_READ) && s->lines > s->fed + s->forgotten && !s->closing &&
+               s->ops->may_drain(s->ctx);
+        erase = may(s, MAY_ERASE) && s->settled.len > 0 && is_erasing_due(s, write, read) &&
                 s->ops->may_erase(s->ctx);
-        read = may(s, MAY_READ) && s->lines > s->fed && !s->closing &&
-               (erase || s->cursor > 0 || s->settled.len == 0) && s->ops->may_drain(s->ctx);
+        read &= erase || s->cursor > 0 || s->settled.len == 0;
         s->job.reading = read;
         s->job.testing = may(s, MAY_TEST) && !s->closing && !(write || erase || read);
         if (write || erase || read || s->job.testing)
@@ -462,36 +458,34 @@ void spool_add_take(struct spool *s, const struct line *line, const struct line_
         spool_kick(s);
 }
 
-static void leave_chunk(struct spool *s, const struct spool_line *line)
+static void free_line(struct spool *s, struct spool_line *line)
 {
-        struct spool_chunk *chunk = line->chunk;
-
         s->fed--;
         s->fed_bytes -= line->bytes;
-        if (--chunk->left == 0)
-                free(chunk);
+        memory_sub(s->memory, line->size);
+        free(line);
 }
 
 void spool_settle(struct spool *s, struct spool_line *line)
 {
-        if (line->chunk->generation == s->generation)
+        if (line->generation == s->generation)
                 put_id(&s->settled, line->id);
         s->lines--;
         s->bytes -= line->bytes;
-        leave_chunk(s, line);
+        free_line(s, line);
         spool_kick(s);
 }
 
 void spool_forget(struct spool *s, struct spool_line *line)
 {
-        if (line->chunk->generation != s->generation) { /* its file will not be read again */
+        if (line->generation != s->generation) { /* its file will not be read again */
                 s->lines--;
                 s->bytes -= line->bytes;
                 s->lost++;
         } else {
                 s->forgotten++;
         }
-        leave_chunk(s, line);
+        free_line(s, line);
 }
 
 void spool_rewind(struct spool *s)

@@ -26,12 +26,12 @@ enum {
 
 /* A drained line's place, its line.in_spool. */
 struct spool_line {
-        struct spool_chunk *chunk;
+        unsigned generation; /* of its file */
         int64_t id;
         size_t bytes;
-        struct line_from from; /* as when the line was received */
-        char peer[SPOOL_PEER_BYTES];
-        char client[CLIENT_ORIGIN_BYTES];
+        struct line_from from; /* as when the line was received; its texts are in names */
+        size_t size;           /* of all of this */
+        char names[];
 };
 
 struct spool_ops {
@@ -89,7 +89,6 @@ struct spool_job {
         bool reading;
         bool testing; /* only test whether the file can be written again */
         bool last;    /* after erasing, the file holds no line except those of this job */
-        struct buf text;
         struct buf texts;
         struct spool_record *records; /* the lines read; texts contains their texts */
         size_t records_len;

@@ -14,6 +14,8 @@
 
 #include "base/clock.h"
 #include "spool/spool_account.h"
+#include "spool/spool_contents.h"
+#include "spool/spool_old.h"
 #include "spool/spool_reserve.h"
 #include "spool/spool_sql.h"
 
@@ -22,79 +24,55 @@ enum {
         BUSY_MS = 5000,           /* a reader's checkpoint may lock the file for a moment */
 };
 
+/* As "lines" was in format 2; one line a row. */
 static const char columns_sql[] =
         "id INTEGER PRIMARY KEY AUTOINCREMENT, received INTEGER NOT NULL, hash INTEGER NOT NULL, "
         "peer TEXT NOT NULL, connection INTEGER NOT NULL, line INTEGER NOT NULL, text BLOB NOT NULL, "
         "receipt INTEGER NOT NULL DEFAULT 0, client TEXT NOT NULL DEFAULT ''";
-static const char insert_sql[] =
-        "INSERT INTO lines (received, hash, peer, connection, line, text, receipt, client) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-static const char erase_sql[] = "DELETE FROM lines WHERE id BETWEEN ? AND ?";
-/* The present format, and those of earlier versions. */
-#define READ_SQL(rest)                                                                                       \
-        "SELECT id, received, hash, peer, connection, line, text, " rest                                     \
-        " FROM lines WHERE id > ? ORDER BY id LIMIT 1"
-static const char *const read_sql[] = {READ_SQL("receipt, client"), READ_SQL("receipt, ''"),
-                                       READ_SQL("0, ''")};
+static const char block_columns_sql[] =
+        "last INTEGER PRIMARY KEY AUTOINCREMENT, first INTEGER NOT NULL, bytes INTEGER NOT NULL, "
+        "oldest INTEGER NOT NULL, newest INTEGER NOT NULL, entries BLOB NOT NULL, texts BLOB NOT NULL";
+static const char insert_sql[] = "INSERT INTO blocks (last, first, bytes, oldest, newest, entries, texts) "
+                                 "VALUES (?, ?, ?, ?, ?, ?, ?)";
+static const char erase_sql[] = "DELETE FROM blocks WHERE last = ?";
+/* length() does not read a blob's pages */
+static const char look_sql[] =
+        "SELECT first, last, length(entries) / 64 FROM blocks WHERE last > ? ORDER BY last LIMIT 1";
+static const char read_sql[] = "SELECT last, first, entries, texts FROM blocks WHERE last > ? ORDER BY last";
 
 /* --- opening --- */
 
 static void close_database(struct spool_file *f)
 {
         sqlite3_finalize(f->insert);
+        sqlite3_finalize(f->look);
         sqlite3_finalize(f->erase);
         sqlite3_finalize(f->read);
+        spool_old_finalize(f);
         sqlite3_close(f->db);
-        f->insert = f->erase = f->read = f->db = NULL;
+        f->insert = f->look = f->erase = f->read = f->db = NULL;
 }
 
-/* Earlier versions know fewer columns. They can use the file again: they name columns, and the new ones have defaults. */
-static enum spool_status add_column(struct spool_file *f, const char *name, const char *type)
+/* For a new file, or one of an earlier version. Format 1 has no account, format 2 no blocks. */
+static enum spool_status make_tables(struct spool_file *f, int64_t version)
 {
-        char sql[300];
-
-        if (sqlite3_table_column_metadata(f->db, NULL, "lines", name, NULL, NULL, NULL, NULL, NULL) ==
-            SQLITE_OK)
-                return SPOOL_OK;
-        snprintf(
-                sql, sizeof(sql),
-                "BEGIN IMMEDIATE; ALTER TABLE lines ADD COLUMN %s %s; ALTER TABLE damaged ADD COLUMN %s %s; COMMIT",
-                name, type, name, type);
-        return spool_sql_execute(f, sql);
-}
-
-/* Files of format 1 may lack receipts; their lines get number 0. */
-static enum spool_status add_columns(struct spool_file *f)
-{
-        enum spool_status status = add_column(f, "receipt", "INTEGER NOT NULL DEFAULT 0");
-
-        return status == SPOOL_OK ? add_column(f, "client", "TEXT NOT NULL DEFAULT ''") : status;
-}
-
-/* A reader may open a file of an earlier format. */
-static enum spool_status prepare_read(struct spool_file *f)
-{
-        enum spool_status status = SPOOL_FAILED;
-
-        for (size_t i = 0; i < sizeof(read_sql) / sizeof(read_sql[0]) && status != SPOOL_OK; i++)
-                status = spool_sql_prepare(f, read_sql[i], &f->read);
-        return status;
-}
-
-/* For a new file, or one of an earlier version. */
-static enum spool_status make_tables(struct spool_file *f)
-{
-        char sql[1600];
+        static const char account[] =
+                "DELETE FROM account; "
+                "INSERT INTO account SELECT random(), (SELECT coalesce(max(seq), 0) FROM sqlite_sequence "
+                "WHERE name = 'lines') - (SELECT count(*) FROM lines) - (SELECT count(*) FROM damaged); ";
+        /* ids go on where the lines' ended */
+        static const char numbering[] =
+                "INSERT INTO sqlite_sequence SELECT 'blocks', seq FROM sqlite_sequence WHERE name = 'lines'; ";
+        char sql[2400];
         int code;
 
         snprintf(sql, sizeof(sql),
                  "BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS lines (%s); "
-                 "CREATE TABLE IF NOT EXISTS damaged (%s); "
+                 "CREATE TABLE IF NOT EXISTS damaged (%s); CREATE TABLE IF NOT EXISTS blocks (%s); "
                  "CREATE TABLE IF NOT EXISTS account (file INTEGER NOT NULL, erased INTEGER NOT NULL); "
-                 "DELETE FROM account; "
-                 "INSERT INTO account SELECT random(), (SELECT coalesce(max(seq), 0) FROM sqlite_sequence "
-                 "WHERE name = 'lines') - (SELECT count(*) FROM lines) - (SELECT count(*) FROM damaged); "
-                 "PRAGMA user_version = %d; COMMIT",
-                 columns_sql, columns_sql, SPOOL_SQL_VERSION);
+                 "%s%sPRAGMA user_version = %d; COMMIT",
+                 columns_sql, columns_sql, block_columns_sql, version < 2 ? account : "", numbering,
+                 SPOOL_SQL_VERSION);
         code = sqlite3_exec(f->db, sql, NULL, NULL, NULL);
         return code == SQLITE_OK ? SPOOL_OK : spool_sql_fail_opening(f, code);
 }
@@ -112,74 +90,54 @@ static enum spool_status read_version(struct spool_file *f, int64_t *ret)
         return SPOOL_FAILED;
 }
 
-/* Writes nothing to a file of the present version: there may be no space. */
-static enum spool_status set_up(struct spool_file *f)
+/* secure_delete, which Debian turns on, writes each erased page twice. */
+static enum spool_status set_modes(struct spool_file *f)
 {
         char sql[400];
-        enum spool_status status;
-        int64_t version = 0;
         int code;
 
         snprintf(sql, sizeof(sql),
                  "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
-                 "PRAGMA journal_size_limit = %d; PRAGMA max_page_count = %llu",
-                 WAL_BYTES_MAX, spool_sql_max_pages(f));
+                 "PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = %d; "
+                 "PRAGMA max_page_count = %llu",
+                 WAL_BYTES_MAX, spool_sql_pages(f->max_bytes));
         code = sqlite3_exec(f->db, sql, NULL, NULL, NULL);
-        status = code == SQLITE_OK ? SPOOL_OK : spool_sql_fail_opening(f, code);
+        return code == SQLITE_OK ? SPOOL_OK : spool_sql_fail_opening(f, code);
+}
+
+/* Writes nothing to a file of the present version: there may be no space. */
+static enum spool_status set_up(struct spool_file *f)
+{
+        enum spool_status status = set_modes(f);
+        int64_t version = 0;
+
         if (status == SPOOL_OK)
                 status = read_version(f, &version);
-        f->adopted = version > 0 && version < SPOOL_SQL_VERSION;
+        f->adopted = version == 1;
         if (status == SPOOL_OK && version > 0)
-                status = add_columns(f);
+                status = spool_old_adopt(f);
         if (status == SPOOL_OK && version < SPOOL_SQL_VERSION)
-                status = make_tables(f);
+                status = make_tables(f, version);
         if (status == SPOOL_OK)
                 status = spool_sql_prepare(f, insert_sql, &f->insert);
         if (status == SPOOL_OK)
+                status = spool_sql_prepare(f, look_sql, &f->look);
+        if (status == SPOOL_OK)
                 status = spool_sql_prepare(f, erase_sql, &f->erase);
+        if (status == SPOOL_OK)
+                status = spool_old_prepare_erase(f);
         return status;
 }
 
-/* Walks the whole tree, which tests that it is readable. A single statement, since a daemon may be using the
- * file. */
-static enum spool_status count_lines(struct spool_file *f, bool with_account)
+/* Of a file of an earlier format, a reader has only lines. */
+static enum spool_status prepare_read(struct spool_file *f)
 {
-        static const char sql[] =
-                "SELECT count(*), coalesce(sum(length(text)), 0), coalesce(min(received), 0), "
-                "coalesce(max(received), 0), coalesce(min(id), 0), (SELECT count(*) FROM damaged), "
-                "(SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'lines'), %s FROM lines";
-        char text[sizeof(sql) + 80];
-        sqlite3_stmt *s = NULL;
-        enum spool_status status;
-        int code;
+        enum spool_status status = spool_old_prepare_read(f);
 
-        snprintf(text, sizeof(text), sql,
-                 with_account ? "(SELECT file FROM account), (SELECT erased FROM account)" : "0, 0");
-        status = spool_sql_prepare(f, text, &s);
-        if (status != SPOOL_OK)
-                return status;
-        code = sqlite3_step(s);
-        if (code == SQLITE_ROW) {
-                int64_t lowest = sqlite3_column_int64(s, 4);
-
-                f->contents = (struct spool_contents){
-                        .lines = (uint64_t)sqlite3_column_int64(s, 0),
-                        .bytes = (uint64_t)sqlite3_column_int64(s, 1),
-                        .oldest = sqlite3_column_int64(s, 2),
-                        .newest = sqlite3_column_int64(s, 3),
-                        .damaged = (uint64_t)sqlite3_column_int64(s, 5),
-                };
-                f->tally = (struct spool_tally){
-                        .file = (uint64_t)sqlite3_column_int64(s, 7),
-                        .last = sqlite3_column_int64(s, 6),
-                        .erased = (uint64_t)sqlite3_column_int64(s, 8),
-                        .damaged = f->contents.damaged,
-                        .lowest = lowest > 0 ? lowest : sqlite3_column_int64(s, 6) + 1,
-                };
-        } else {
-                status = spool_sql_fail(f, code);
-        }
-        sqlite3_finalize(s);
+        f->reading = false;
+        f->read_at = -1;
+        if (status == SPOOL_OK && spool_contents_has(f, "blocks"))
+                status = spool_sql_prepare(f, read_sql, &f->read);
         return status;
 }
 
@@ -238,7 +196,6 @@ static enum spool_status open_database(struct spool_file *f, int flags)
 {
         int code = sqlite3_open_v2(f->path, (sqlite3 **)&f->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
         enum spool_status status;
-        int64_t has_account;
         int64_t version = 0;
 
         if (code != SQLITE_OK)
@@ -252,12 +209,7 @@ static enum spool_status open_database(struct spool_file *f, int flags)
                                                                                               : SPOOL_OK;
         if (status == SPOOL_OK)
                 status = prepare_read(f);
-        if (status == SPOOL_OK)
-                status = spool_sql_number(f, "SELECT count(*) FROM sqlite_master WHERE name = 'account'",
-                                          &has_account);
-        if (status == SPOOL_OK)
-                status = count_lines(f, has_account > 0);
-        return status;
+        return status == SPOOL_OK ? spool_contents_read(f) : status;
 }
 
 /* Closes an unusable file without changing it. */
@@ -336,7 +288,8 @@ enum spool_status spool_file_reopen(struct spool_file *f, char ret_aside[SPOOL_P
 enum spool_status spool_file_move(struct spool_file *f, char ret_aside[SPOOL_PATH_BYTES])
 {
         int64_t lines = 0;
-        enum spool_status status = spool_sql_number(f, "SELECT EXISTS (SELECT 1 FROM lines)", &lines);
+        enum spool_status status = spool_sql_number(
+                f, "SELECT EXISTS (SELECT 1 FROM lines) OR EXISTS (SELECT 1 FROM blocks)", &lines);
 
         if (status != SPOOL_OK)
                 return status;
@@ -433,6 +386,10 @@ enum spool_status spool_file_open_read_only(struct spool_file *f, const char *pa
 void spool_file_close(struct spool_file *f)
 {
         close_database(f);
+        spool_block_deinit(&f->adding);
+        spool_block_deinit(&f->block);
+        spool_block_deinit(&f->rest);
+        buf_deinit(&f->old_text);
         spool_account_close(&f->account);
         if (f->lock >= 0)
                 close(f->lock);

@@ -41,23 +41,16 @@ static int by_id(const void *a, const void *b)
         return (x > y) - (x < y);
 }
 
-/* Erases the last @len ids of j->erasing. Most are consecutive: one statement erases a whole run of them. */
+/* Erases the last @len ids of j->erasing. */
 static enum spool_status erase_lines(struct spool_job *j, size_t len)
 {
-        enum spool_status status = SPOOL_OK;
         int64_t *ids;
-        size_t end;
 
         if (len == 0)
                 return SPOOL_OK;
         ids = j->erasing.items + j->erasing.len - len;
         qsort(ids, len, sizeof(*ids), by_id);
-        for (size_t i = 0; i < len && status == SPOOL_OK; i = end) {
-                for (end = i + 1; end < len && ids[end] == ids[end - 1] + 1;)
-                        end++;
-                status = spool_file_erase(&j->file, ids[i], ids[end - 1]);
-        }
-        return status;
+        return spool_file_erase(&j->file, ids, len);
 }
 
 static enum spool_status end_transaction(struct spool_job *j, enum spool_status status)
@@ -139,16 +132,22 @@ static enum spool_status move(struct spool_job *j)
         return begin_new_file(j, status);
 }
 
-static enum spool_status keep_damaged(struct spool_job *j, int64_t id)
+static enum spool_status keep_damaged(struct spool_job *j, const struct spool_record *record)
 {
+        struct spool_record kept = *record;
+        struct buf text = {0};
         enum spool_status status;
 
+        buf_put(&text, record->text.ptr, record->text.len); /* what follows changes what was read */
+        kept.text.ptr = text.data;
+
         spool_file_end_reading(&j->file);
-        status = spool_file_keep_damaged(&j->file, id);
+        status = spool_file_keep_damaged(&j->file, &kept);
+        buf_deinit(&text);
         if (status != SPOOL_OK)
                 return status == SPOOL_FULL ? SPOOL_FAILED : status;
         j->damaged++;
-        j->damaged_bytes += j->text.len;
+        j->damaged_bytes += kept.text.len;
         return spool_file_begin_reading(&j->file);
 }
 
@@ -160,21 +159,21 @@ static enum spool_status read_lines(struct spool_job *j)
         j->texts.len = 0;
         while (j->records_len < SPOOL_CHUNK_LINES && j->texts.len < SPOOL_CHUNK_BYTES) {
                 bool whole;
-                int r = spool_file_next(&j->file, j->cursor, &j->text, record, &whole);
+                int r = spool_file_next(&j->file, j->cursor, record, &whole);
 
                 j->read_all = r == 0;
                 if (r <= 0)
                         return r == 0 ? SPOOL_OK : (enum spool_status) - r;
                 if (!whole) {
-                        enum spool_status status = keep_damaged(j, record->id);
+                        enum spool_status status = keep_damaged(j, record);
 
                         if (status != SPOOL_OK)
                                 return status;
                         continue;
                 }
                 j->cursor = record->id;
-                buf_put(&j->texts, j->text.data, j->text.len);
-                record->text = (struct slice){NULL, j->text.len};
+                buf_put(&j->texts, record->text.ptr, record->text.len);
+                record->text.ptr = NULL;
                 record++;
                 j->records_len++;
         }
@@ -258,6 +257,5 @@ void spool_job_deinit(struct spool_job *j)
         free(j->writing.items);
         free(j->erasing.items);
         free(j->records);
-        buf_deinit(&j->text);
         buf_deinit(&j->texts);
 }

@@ -96,9 +96,9 @@ enum spool_status spool_sql_account(struct spool_file *f, bool durable)
         return spool_sql_fail_errno(f, "spool.account");
 }
 
-unsigned long long spool_sql_max_pages(const struct spool_file *f)
+unsigned long long spool_sql_pages(uint64_t bytes)
 {
         enum { PAGE_BYTES = 4096 }; /* SQLite's default */
 
-        return f->max_bytes / PAGE_BYTES;
+        return bytes / PAGE_BYTES;
 }

@@ -8,7 +8,7 @@
 
 #include "spool/spool_file.h"
 
-enum { SPOOL_SQL_VERSION = 2 }; /* format of the file; format 1 had no table "account" */
+enum { SPOOL_SQL_VERSION = 3 }; /* format of the file; 2 had no blocks, 1 no account */
 
 /* Shared by the parts of the spool's file: statements, and errors, which set f->error. */
 
@@ -31,8 +31,8 @@ enum spool_status spool_sql_step(struct spool_file *f, sqlite3_stmt *statement);
 /* Runs a query that returns one number. */
 enum spool_status spool_sql_number(struct spool_file *f, const char *sql, int64_t *ret);
 
-/* Maximum size of the file in pages, not counting the write-ahead log. */
-unsigned long long spool_sql_max_pages(const struct spool_file *f);
+/* How many pages of the file @bytes are. */
+unsigned long long spool_sql_pages(uint64_t bytes);
 
 /* Writes f->tally to the account. */
 enum spool_status spool_sql_account(struct spool_file *f, bool durable);

@@ -103,10 +103,11 @@ class Faults(test_spool.Spool):
         acked = self.fill(d)
         self.assertEqual(d.stop(), 0)
         path = self.spool / "spool.db"
-        data = bytearray(path.read_bytes())
-        at = data.index(b'"amountCents"')
-        data[at:at + 13] = b'"amountCentz"'
-        path.write_bytes(data)
+        data = path.read_bytes()
+        for found in re.finditer(b'"amountCents"', data):  # some are copies that the file does not use any more
+            path.write_bytes(data[:found.start()] + b'"amountCentz"' + data[found.end():])
+            if run_ingestd(None, "spool", "verify", "--config", "/dev/null", "--set", f"spool.dir={self.spool}").returncode:
+                break
         self.server.start()
         d.start()
         wait_until(lambda: self.db.count() == acked - 1, "all others are stored")
@@ -205,7 +206,7 @@ class Commands(test_spool.Spool):
         d.start()
         aside = next(p for p in self.spool.glob("*damaged*") if not p.name.endswith(("-wal", "-shm")))
         told = self.command("export", "--file", str(aside), status=1)
-        self.assertGreater(told.count('"amountCents"'), 4900)
+        self.assertGreater(told.count('"amountCents"'), 4700)  # a page costs a block of 16 kB at most
         self.assertIn("cannot be read after line", told)
 
     def test_status_verify_and_export(self):

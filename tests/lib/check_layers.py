@@ -28,7 +28,7 @@ FOREIGN = {
     "libpq-fe.h": {"pg/pg_attempt", "pg/pg_conn", "pg/pg_input", "pg/pg_result", "model"},
     "cjson/cJSON.h": {"wire/reply", "monitor/status_json", "commands", "client", "relay"},
     "ini.h": {"base/ini_file"},
-    "sqlite3.h": {"spool/spool_file", "spool/spool_lines", "spool/spool_sql"},
+    "sqlite3.h": {"spool/spool_contents", "spool/spool_file", "spool/spool_lines", "spool/spool_old", "spool/spool_sql"},
     "openssl/ssl.h": {"server/tls", "pg/pg_input"},
     "systemd/sd-daemon.h": {"daemon/service"},
     "nats/nats.h": {"relay"},
