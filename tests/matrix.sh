@@ -189,12 +189,24 @@ image_cell() (
                 setpriv --reuid=boris-ingestd --regid=boris-ingestd --clear-groups boris-ingestd --version"
 )
 
+# The program that builds images here: one that is installed and whose service answers.
+image_builder() {
+        local builder
+        for builder in podman docker; do
+                if "$builder" info >/dev/null 2>&1; then
+                        echo "$builder"
+                        return
+                fi
+        done
+        return 1
+}
+
 image() {
         local builder
-        if builder=$(command -v podman || command -v docker); then
+        if builder=$(image_builder); then
                 cell "image: $builder" "$builder" build -t boris-ingestd -f .ci/Containerfile .
         elif [ "$length" = short ]; then
-                skip "image" "no builder of images is installed"
+                skip "image" "no builder of images runs here"
         elif need_machines image; then
                 cell "image: its commands on fresh trees" image_cell
         fi

@@ -11,7 +11,7 @@
 /* A query for many objects at once (ad_object_lookup_sql), built miss by miss. */
 
 enum {
-        LOOKUP_KEYS_MAX = 10000,   /* objects in one query */
+        LOOKUP_KEYS_MAX = 2000,    /* objects in one query */
         LOOKUP_ACCOUNTS_MAX = 256, /* accounts in one query */
         LOOKUP_PLACES_MAX = 4096,  /* at which no further account is asked for */
         LOOKUP_PARAMS = 6,

@@ -82,9 +82,10 @@ class IdConflict(TestCase):
         lines = [given(1000 + n, amountCents=n, metrics={"n": n}) for n in range(1500)]
         self.assertEqual(self.d.send(*lines).counts(), (1500, 1500, 0, 0))
         again = [line | ({"amountCents": -1} if n % 100 == 7 else {}) for n, line in enumerate(lines)]
-        replies = self.d.send(*again)
-        self.assertEqual(replies.codes(), {n + 1: "id_conflict" for n in range(1500) if n % 100 == 7})
-        self.assertEqual(replies.counts(), (1500, 0, 1485, 15))
+        for _ in range(2):  # the second time the writer compares them first, 700 at a time
+            replies = self.d.send(*again)
+            self.assertEqual(replies.codes(), {n + 1: "id_conflict" for n in range(1500) if n % 100 == 7})
+            self.assertEqual(replies.counts(), (1500, 0, 1485, 15))
 
     def test_some_new_rows_among_known_ones(self):
         """After a batch whose rows were stored already, the writer compares the next batch before it inserts anything."""

@@ -17,6 +17,7 @@ RATES = (20, 1000, 10_000, 50_000)  # records/s
 CLIENTS = (1, 100)
 PAGE = 100  # lines
 PAGES = 500
+SMALL_BUFFER = 4096  # bytes: the least that Linux gives a client for what it has on its way
 BULK_CLIENTS = 3
 BESIDE_RATE = 50  # lines/s of the client beside them
 
@@ -27,14 +28,15 @@ def records_of(rate: int, most: int) -> int:
 
 
 class PacedWay(DaemonWay):
-    """The daemon, fed at a steady rate."""
+    """The daemon, fed at a steady rate, or (0) by clients with send buffers of @buffer bytes."""
 
-    rate = 0
+    rate = buffer = 0
 
     def run(self, data: Data) -> Run:
         assert self.daemon
         before = cpu_of(self.daemon.process.pid)
-        result = json.loads(run_tool(self.tools / "blast", self.daemon.socket, self.connections, data.lines, self.rate))
+        result = json.loads(run_tool(self.tools / "blast", self.daemon.socket, self.connections, data.lines, self.rate,
+                                     self.buffer))
         self.memory_peak = max(self.memory_peak, self.daemon.memory_peak())
         return Run(result["stored"], result["seconds"], cpu_of(self.daemon.process.pid) - before, result["cpu_seconds"],
                    latency_ms=result["latency_ms"])

@@ -2,10 +2,11 @@
  * reads the acks. The same conversation as that of replay, which says more about it and can do more; this one
  * costs so little that the daemon and the server have the machine for themselves.
  *
- *   blast SOCKET CONNECTIONS LINES [RATE]
+ *   blast SOCKET CONNECTIONS LINES [RATE [BUFFER]]
  *
  * Pieces of whole lines go, in the file's order, to whatever connection has room. At a RATE, in lines per
- * second over all connections, each line is a piece, and the connections take turns. Latency is the time from
+ * second over all connections, each line is a piece, and the connections take turns; 0 sets no rate. BUFFER, in bytes, is
+ * the size of a piece and of each socket's send buffer, instead of 64 KiB and what the system gives. Latency is the time from
  * the moment when a line's piece began to be sent, or was due, to the ack that covers it. Prints what became of
  * the lines; exit status 1 where some are not settled. */
 #include <errno.h>
@@ -61,6 +62,7 @@ struct blast {
         size_t open;
         int epoll;
         double rate; /* lines per second; 0: as fast as the daemon takes them */
+        int buffer;  /* bytes of each send buffer; 0: the system's default */
         int timer;   /* of the line that is due next */
         double began;
         uint64_t latency[LATENCY_STEPS]; /* lines, by latency_step */
@@ -124,10 +126,11 @@ static struct piece cut(struct slice rest, size_t max)
 
 static void cut_all(struct blast *b, struct slice lines)
 {
+        size_t max = b->rate > 0 ? 1 : b->buffer > 0 ? (size_t)b->buffer : PIECE_BYTES;
         size_t room = 0;
 
         while (lines.len > 0) {
-                struct piece piece = cut(lines, b->rate > 0 ? 1 : PIECE_BYTES);
+                struct piece piece = cut(lines, max);
 
                 if (b->pieces_len == room) {
                         room = room * 2 + 1024;
@@ -331,6 +334,8 @@ static void open_connection(struct blast *b, struct connection *c, const char *p
         memcpy(address.sun_path, path, strlen(path) + 1);
         c->unacked_end = &c->unacked;
         c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (b->buffer > 0 && setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &b->buffer, sizeof(b->buffer)) < 0)
+                die("send buffer");
         if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
                 die(path);
         /* not before: connect would fail while the daemon's backlog is full */
@@ -404,10 +409,11 @@ int main(int argc, char **argv)
         double cpu;
         bool settled;
 
-        b.connections_len = argc == 4 || argc == 5 ? strtoul(argv[2], NULL, 10) : 0;
-        b.rate = argc == 5 ? strtod(argv[4], NULL) : 0;
-        if (b.connections_len < 1 || b.rate < 0) {
-                fprintf(stderr, "Usage: blast SOCKET CONNECTIONS LINES [RATE]\n");
+        b.connections_len = argc >= 4 && argc <= 6 ? strtoul(argv[2], NULL, 10) : 0;
+        b.rate = argc >= 5 ? strtod(argv[4], NULL) : 0;
+        b.buffer = argc == 6 ? (int)strtol(argv[5], NULL, 10) : 0;
+        if (b.connections_len < 1 || b.rate < 0 || b.buffer < 0) {
+                fprintf(stderr, "Usage: blast SOCKET CONNECTIONS LINES [RATE [BUFFER]]\n");
                 return 2;
         }
         if (!mapped_file(argv[3], &lines))
