@@ -310,12 +310,16 @@ static bool give_up_line(void *ctx, struct line *line)
         return true;
 }
 
-/* The first row of the batch is at fault; what is known of clients now decides how the others are tried. */
-static void split(struct hierarchy *h, struct hierarchy_batch *b)
+/* Notes what is known of the clients now. Returns true if rows of the batch must be tried apart from others. */
+static bool note_senders(struct hierarchy *h, struct hierarchy_batch *b)
 {
-        for (size_t i = b->start; i < b->len; i++)
+        bool apart = false;
+
+        for (size_t i = b->start; i < b->len; i++) {
                 b->rows[i].sender = h->ops->sender(h->ctx, &b->rows[i].line);
-        hierarchy_aside_split(&h->aside, b, give_up_line, h);
+                apart |= b->rows[i].sender >= SENDER_NEW && b->rows[i].sender > b->sender;
+        }
+        return apart;
 }
 
 static void on_aside(void *ctx, struct hierarchy_batch *b, bool stuck)
@@ -329,8 +333,8 @@ static void on_aside(void *ctx, struct hierarchy_batch *b, bool stuck)
         release_followers(h, b);
         if (h->draining && (stuck || h->giving_up))
                 hierarchy_aside_evacuate(&h->aside, abandon, h);
-        else if (stuck && b->len - b->start > 1)
-                split(h, b);
+        else if (b->len - b->start > 1 && (note_senders(h, b) || stuck))
+                hierarchy_aside_split(&h->aside, b, give_up_line, h);
         else if (stuck && give_up_line(h, &b->rows[b->start].line))
                 finish_aside(h, b);
 }
