@@ -190,7 +190,7 @@ class Hostile(Beside):
 class Reconnecting(Beside):
     """Clients that connect for each bad row and are gone before the row is tried, faster than bad rows can be found."""
 
-    settings = {"limits__memory_bytes": "16M", "shutdown__timeout_ms": 10000}
+    settings = {"limits__memory_bytes": "16M", "limits__max_connections": 4096, "shutdown__timeout_ms": 10000}
 
     def flood(self, bad):
         def send():
