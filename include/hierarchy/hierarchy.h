@@ -41,7 +41,11 @@ struct hierarchy_ops {
         void (*on_aside)(void *ctx, struct line *line);
         /* The line alone could not be written, while others could; it waits. */
         void (*on_fault)(void *ctx, struct line *line);
-        /* When stopping: takes over a line that was set aside or held. */
+        /* What kind of client sent a line of a batch in which a bad one was found. */
+        enum batcher_sender (*sender)(void *ctx, const struct line *line);
+        /* Whether a line that alone cannot be written may wait; otherwise it is given up. */
+        bool (*may_rest)(void *ctx, const struct line *line);
+        /* Takes over a line that was set aside or held: it is given up. */
         line_take_cb *on_abandoned;
         /* Records were written, so unknown objects may now exist; with @new_accounts, accounts, too. */
         void (*on_written)(void *ctx, bool new_accounts);
@@ -68,6 +72,7 @@ struct hierarchy {
         uint64_t done; /* batches up to this number are written or set aside */
         size_t followers;
         bool draining;
+        bool giving_up; /* batches that were set aside are not tried any longer */
         void (*close_cb)(struct hierarchy *);
 };
 
@@ -129,6 +134,9 @@ void hierarchy_hurry(struct hierarchy *h);
 /* From now on batches are written without waiting for more records. Batches set aside are tried once more,
  * then abandoned. */
 void hierarchy_drain(struct hierarchy *h);
+
+/* Gives up all lines that are set aside or held, now and later. After hierarchy_drain. */
+void hierarchy_give_up(struct hierarchy *h);
 
 /* Adds what waits to @r. */
 void hierarchy_stats(const struct hierarchy *h, struct stats *r);

@@ -125,6 +125,7 @@ struct session {
         struct received received;
         size_t counted; /* bytes counted in the memory limit, besides received bytes */
         size_t notes;   /* part of counted: replies, and notes about unacked lines */
+        size_t left;    /* part of sessions.left */
 
         struct acks acks;
         uint64_t acked;           /* lines acked to the client */

@@ -37,6 +37,7 @@ struct sessions {
         struct memory *memory; /* the sink's */
         struct receiving receiving;
         size_t notes; /* bytes of replies, and of notes about unacked lines */
+        size_t left;  /* bytes of sessions whose client is gone and whose lines still wait for room */
         unsigned idle_ms;
         struct list all;
         struct list waiting; /* sessions that stopped for lack of room, in the order of their turns */
@@ -47,6 +48,7 @@ struct sessions {
         bool ending;                  /* no more lines will be settled */
         const struct tls_server *tls; /* for TCP; its ctx is NULL without TLS */
         struct log_limit tls_failures;
+        struct log_limit drops;              /* messages about lines of clients that are gone */
         struct log_limit foreign[PROTOCOLS]; /* clients that speak another protocol */
         struct client_log log;
         uint64_t lines; /* received since the start, in all sessions */

@@ -27,8 +27,9 @@
  * taking others' room, and writers get batches of both queues in turn.
  *
  * A client that sent a bad row may send more of them. Its rows gather in the distrusted batch, which is doubtful from the
- * start and is written last. So the rows of other clients neither share a batch with bad rows nor wait behind them. While
- * new clients send bad rows, the rows of new clients gather in a batch of their own, too, which is written before. */
+ * start. So the rows of other clients neither share a batch with bad rows nor wait behind them. While new clients send bad
+ * rows, the rows of new clients gather in a batch of their own, too. Distrusted batches and those that rest are written in
+ * turn with the other doubtful ones. */
 enum batcher_sender {
         SENDER_ORDINARY,
         SENDER_LITTLE, /* sends little */
@@ -59,7 +60,8 @@ struct batcher {
         size_t doubtful_rows;
         /* of these, rows in batches that are retried from time to time while others proceed */
         size_t resting_rows;
-        bool doubtful_next;            /* the last batch taken was not a doubtful one */
+        bool doubtful_next; /* the last batch taken was not a doubtful one */
+        bool behind_next;   /* the last doubtful batch taken was neither distrusted nor had rested */
         void (*on_waiting)(void *ctx); /* a batch may be taken */
         void *ctx;
         void (*close_cb)(struct batcher *);
@@ -135,6 +137,9 @@ struct batcher_busy {
 /* For an idle writer, while others are @busy: the batch to be written next, or NULL, where on_waiting follows. While there
  * are ordinary batches, one writer at most has a doubtful one. */
 struct batch *batcher_take(struct batcher *b, struct batcher_busy busy);
+
+/* Moves all doubtful batches to @ret. */
+void batcher_pop_doubtful(struct batcher *b, struct list *ret);
 
 /* Any batch, whether it is due or not. */
 struct batch *batcher_take_any(struct batcher *b);

@@ -53,7 +53,7 @@ bool json_number_read(const char **p, const char *end, struct json_number *ret, 
         if (ret->int_len == 0)
                 return fail(ret_error, "a number has no digits");
         if (ret->int_len > 1 && *ret->int_digits == '0')
-                return fail(ret_error, "a number starts with a zero");
+                return fail(ret_error, "a number has leading zeros");
         if (*p < end && **p == '.') {
                 ret->frac_digits = ++*p;
                 ret->frac_len = skip_digits(p, end);

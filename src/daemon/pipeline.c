@@ -35,53 +35,6 @@ enum {
         LITTLE_PART = 4,
 };
 
-/* --- lines that are searched for a bad one --- */
-
-static void mark_doubtful_line(struct line *line)
-{
-        if (line->doubtful)
-                return;
-        line->doubtful = true;
-        line->source->doubtful++;
-}
-
-static void mark_doubtful(struct batch *batch)
-{
-        for (size_t i = 0; i < batch->len; i++)
-                mark_doubtful_line(&batch->rows[i].line);
-}
-
-static void mark_resting_line(struct pipeline *p, struct line *line)
-{
-        if (line->resting)
-                return;
-        line->resting = true;
-        line->source->tally->resting++;
-        p->resting_bytes += line->text.len;
-}
-
-static void mark_resting(struct pipeline *p, struct batch *batch)
-{
-        for (size_t i = 0; i < batch->len; i++) {
-                /* a row that waits long must not keep a block with other lines */
-                if (!batch->rows[i].line.resting)
-                        row_detach(&batch->rows[i]);
-                mark_resting_line(p, &batch->rows[i].line);
-        }
-        batch_trim(batch);
-}
-
-void pipeline_unmark(struct pipeline *p, struct line *line)
-{
-        line->source->doubtful -= line->doubtful;
-        if (line->resting) {
-                line->source->tally->resting--;
-                p->resting_bytes -= line->text.len;
-        }
-        line->doubtful = false;
-        line->resting = false;
-}
-
 /* --- the end of a line --- */
 
 static void note_reject(struct pipeline *p, const struct line *line, const struct reject *reject)
@@ -137,9 +90,13 @@ static void add_resolved_take(struct pipeline *p, struct row *row)
 {
         enum batcher_sender sender = pipeline_sender(p, row->line.source);
 
+        if (sender >= SENDER_NEW && pipeline_gives_up(p, row->line.source)) {
+                pipeline_give_up_take(p, &row->line);
+                return;
+        }
         spending_record_derive_id(&row->rec);
-        if (sender == SENDER_NEW || sender == SENDER_DISTRUSTED)
-                mark_doubtful_line(&row->line);
+        if (sender >= SENDER_NEW)
+                pipeline_mark_doubtful(&row->line);
         batcher_add_take(&p->batcher, row, sender);
 }
 
@@ -175,8 +132,8 @@ static void on_follower(void *ctx, const struct row *row)
 
 static void on_aside(void *ctx, struct line *line)
 {
-        mark_doubtful_line(line);
-        mark_resting_line(ctx, line);
+        pipeline_mark_doubtful(line);
+        pipeline_mark_resting(ctx, line);
 }
 
 static void on_fault(void *ctx, struct line *line)
@@ -184,10 +141,19 @@ static void on_fault(void *ctx, struct line *line)
         pipeline_note_fault(ctx, line->source);
 }
 
+static enum batcher_sender sender_now(void *ctx, const struct line *line)
+{
+        return line->source->gone ? SENDER_DISTRUSTED : pipeline_sender(ctx, line->source);
+}
+
+static bool may_rest(void *ctx, const struct line *line)
+{
+        return pipeline_may_rest(ctx, line);
+}
+
 static void on_aside_abandoned(void *ctx, struct line *line)
 {
-        pipeline_unmark(ctx, line);
-        on_abandoned(ctx, line);
+        pipeline_give_up_take(ctx, line);
 }
 
 static void add_hierarchy_take(struct pipeline *p, struct hierarchy_row *row)
@@ -195,8 +161,12 @@ static void add_hierarchy_take(struct pipeline *p, struct hierarchy_row *row)
         struct line_source *source = row->line.source;
 
         row->sender = pipeline_sender(p, source);
+        if (row->sender >= SENDER_NEW && pipeline_gives_up(p, source)) {
+                pipeline_give_up_take(p, &row->line);
+                return;
+        }
         if (row->sender >= SENDER_NEW)
-                mark_doubtful_line(&row->line);
+                pipeline_mark_doubtful(&row->line);
         source->last_hierarchy = hierarchy_add_take(&p->hierarchy, row);
 }
 
@@ -324,7 +294,7 @@ bool pipeline_stages_have_room(const struct pipeline *p)
                                                     waiting_lines(p) + replayed->unknown + replayed->resting);
 }
 
-static bool has_room_for_doubtful(const struct pipeline *p)
+bool pipeline_has_room_for_doubtful(const struct pipeline *p)
 {
         return batcher_has_room_for_doubtful(&p->batcher) && hierarchy_has_room_aside(&p->hierarchy) &&
                p->resting_bytes < p->memory.limit / 4;
@@ -354,7 +324,7 @@ static enum pause_reason why_paused_alone(const struct pipeline *p, const struct
                 return PAUSE_HIERARCHY;
         if (source->unknown > 0 && !resolver_has_room_for_unknown(&p->resolver))
                 return PAUSE_UNKNOWN_OBJECTS;
-        if ((source->doubtful > 0 && !has_room_for_doubtful(p)) || !pipeline_has_room_for_new(p, s))
+        if ((source->doubtful > 0 && !pipeline_has_room_for_doubtful(p)) || !pipeline_has_room_for_new(p, s))
                 return PAUSE_BAD_ROWS;
         return PAUSE_NONE;
 }
@@ -437,31 +407,9 @@ static void on_committed(void *ctx, const struct batch *batch, uint64_t us)
         batcher_committed(&((struct pipeline *)ctx)->batcher, batch, us);
 }
 
-/* The daemon is stopping, and these rows would have to wait longer. */
-static void abandon(struct pipeline *p, struct batch *batch)
-{
-        for (size_t i = 0; i < batch->len; i++) {
-                pipeline_unmark(p, &batch->rows[i].line);
-                on_abandoned(p, &batch->rows[i].line);
-        }
-        batch_free(batch);
-}
-
 static void on_return(void *ctx, struct batch *batch)
 {
-        struct pipeline *p = ctx;
-
-        if (batch->due > 0 && p->ending && !p->evacuating) {
-                abandon(p, batch);
-                return;
-        }
-        if (batch->doubtful)
-                mark_doubtful(batch);
-        if (batch->due > 0)
-                mark_resting(p, batch);
-        if (batch->due > 0 && batch->len == 1 && !batch->locked)
-                pipeline_note_fault(p, batch->rows[0].line.source);
-        batcher_return(&p->batcher, batch);
+        pipeline_return_take(ctx, batch);
 }
 
 /* --- the beginning and the end --- */
@@ -490,6 +438,8 @@ static void open_stages(struct pipeline *p)
                                                            .on_follower = on_follower,
                                                            .on_aside = on_aside,
                                                            .on_fault = on_fault,
+                                                           .sender = sender_now,
+                                                           .may_rest = may_rest,
                                                            .on_abandoned = on_aside_abandoned,
                                                            .on_written = on_written};
         static const struct writer_ops writer_ops = {.on_idle = on_writer_idle,
@@ -521,6 +471,7 @@ int pipeline_open(struct pipeline *p, uv_loop_t *loop, const struct config *conf
         receipts_init(&p->receipts, clock);
         uv_timer_init(loop, &p->pace);
         p->reader = decoded_reader(config->limits.max_line_bytes);
+        pipeline_open_doubt(p);
         open_stages(p);
         pipeline_open_crowding(p);
         return pipeline_open_overflow(p);
@@ -534,6 +485,7 @@ void pipeline_drain(struct pipeline *p)
         hierarchy_drain(&p->hierarchy);
         resolver_drain(&p->resolver);
         overflow_drain(&p->overflow);
+        pipeline_stop_searching(p);
 }
 
 void pipeline_close(struct pipeline *p)
@@ -541,6 +493,7 @@ void pipeline_close(struct pipeline *p)
         assert(p->direct.in_flight == 0);
         p->ending = true;
         uv_close((uv_handle_t *)&p->crowding, NULL);
+        uv_close((uv_handle_t *)&p->give_up, NULL);
         overflow_end(&p->overflow);
         for (unsigned i = 0; i < p->config->database.writers; i++)
                 writer_close(&p->writers[i], NULL);

@@ -23,6 +23,13 @@
 #include "wire/line.h"
 #include "wire/receipt.h"
 
+/* For which clients a bad row is searched for. */
+enum pipeline_search {
+        PIPELINE_SEARCH_ALL,
+        PIPELINE_SEARCH_CONNECTED, /* the daemon is stopping: only for those that wait for acks */
+        PIPELINE_SEARCH_NONE,      /* and has been stopping for long */
+};
+
 /* All stages between a session and the database. */
 struct pipeline {
         const struct config *config;
@@ -50,6 +57,9 @@ struct pipeline {
                 new_fault_ms; /* loop time at which a row of a new client was last found to be at fault; 0: never */
         uint64_t proof_rows;  /* number of rows with which a new client has proved itself */
         size_t resting_bytes; /* of lines that are retried from time to time, see batcher.h */
+        enum pipeline_search search;
+        uv_timer_t give_up;     /* while stopping: when fewer rows are searched for */
+        struct log_limit drops; /* messages about rows that are given up */
 
         struct clients clients; /* who may write what; none: everybody everything */
         uv_timer_t pace;        /* runs while a client waits for its rate */

@@ -52,9 +52,12 @@ enum batcher_sender pipeline_sender(const struct pipeline *p, const struct line_
 
 bool pipeline_has_room_for_new(const struct pipeline *p, const struct session *s)
 {
-        if (pipeline_sender(p, &s->line_source) != SENDER_NEW)
+        size_t rows;
+
+        if (pipeline_sender(p, &s->line_source) != SENDER_NEW || pipeline_gives_up(p, &s->line_source))
                 return true;
-        return s->line_source.doubtful < NEW_LINES &&
-               batcher_new_rows(&p->batcher) + hierarchy_new_rows(&p->hierarchy) <
-                       (s->state == SESSION_CLOSED ? GONE_ROWS : BATCHER_NEW_ROWS);
+        rows = batcher_new_rows(&p->batcher) + hierarchy_new_rows(&p->hierarchy);
+        if (s->line_source.gone)
+                return rows < GONE_ROWS && pipeline_has_room_for_doubtful(p);
+        return s->line_source.doubtful < NEW_LINES && rows < BATCHER_NEW_ROWS;
 }

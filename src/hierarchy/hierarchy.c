@@ -137,6 +137,26 @@ void hierarchy_drain(struct hierarchy *h)
 
 /* --- writing --- */
 
+static void abandon(void *ctx, struct line *line)
+{
+        struct hierarchy *h = ctx;
+
+        h->ops->on_abandoned(h->ctx, line);
+}
+
+/* The writer's batch is left alone. */
+static void give_up_aside(struct hierarchy *h)
+{
+        if (!h->writer.batch || list_empty(&h->writer.batch->queue))
+                hierarchy_aside_evacuate(&h->aside, abandon, h);
+}
+
+void hierarchy_give_up(struct hierarchy *h)
+{
+        h->giving_up = true;
+        give_up_aside(h);
+}
+
 /* Lets followers continue, unless a batch set aside must hold them. */
 static void release_followers(struct hierarchy *h, struct hierarchy_batch *b)
 {
@@ -165,6 +185,8 @@ static void finish_batch(struct hierarchy *h, struct hierarchy_batch *b)
         hierarchy_batch_free(b);
         while (hierarchy_aside_pop(&h->aside, &row))
                 h->ops->on_follower(h->ctx, &row);
+        if (h->giving_up)
+                give_up_aside(h);
 }
 
 static void tell_held(void *ctx, struct line *line)
@@ -270,11 +292,34 @@ static void on_fault(void *ctx, struct line *line)
         h->ops->on_fault(h->ctx, line);
 }
 
-static void abandon(void *ctx, struct line *line)
+/* No row of the batch is left. */
+static void finish_aside(struct hierarchy *h, struct hierarchy_batch *b)
+{
+        b->start = b->len;
+        finish_batch(h, b);
+}
+
+/* Takes the line over if it may not wait. */
+static bool give_up_line(void *ctx, struct line *line)
 {
         struct hierarchy *h = ctx;
 
+        if (h->ops->may_rest(h->ctx, line))
+                return false;
         h->ops->on_abandoned(h->ctx, line);
+        return true;
+}
+
+/* Notes what is known of the clients now. Returns true if rows of the batch must be tried apart from others. */
+static bool note_senders(struct hierarchy *h, struct hierarchy_batch *b)
+{
+        bool apart = false;
+
+        for (size_t i = b->start; i < b->len; i++) {
+                b->rows[i].sender = h->ops->sender(h->ctx, &b->rows[i].line);
+                apart |= b->rows[i].sender >= SENDER_NEW && b->rows[i].sender > b->sender;
+        }
+        return apart;
 }
 
 static void on_aside(void *ctx, struct hierarchy_batch *b, bool stuck)
@@ -286,10 +331,12 @@ static void on_aside(void *ctx, struct hierarchy_batch *b, bool stuck)
         hierarchy_aside_put(&h->aside, b);
         note_done(h, b);
         release_followers(h, b);
-        if (stuck && h->draining)
+        if (h->draining && (stuck || h->giving_up))
                 hierarchy_aside_evacuate(&h->aside, abandon, h);
-        else if (stuck && b->len - b->start > 1)
-                hierarchy_aside_split(&h->aside, b);
+        else if (b->len - b->start > 1 && (note_senders(h, b) || stuck))
+                hierarchy_aside_split(&h->aside, b, give_up_line, h);
+        else if (stuck && give_up_line(h, &b->rows[b->start].line))
+                finish_aside(h, b);
 }
 
 /* --- giving up --- */

@@ -312,13 +312,49 @@ void hierarchy_aside_remove(struct hierarchy_aside *a, struct hierarchy_batch *b
                 release(a);
 }
 
-void hierarchy_aside_split(struct hierarchy_aside *a, struct hierarchy_batch *b)
+static bool is_apart(const struct hierarchy_row *row)
+{
+        return row->sender >= SENDER_NEW;
+}
+
+/* The batch in which rows of such a sender gather; NULL if there is none, or it is full. */
+static struct hierarchy_batch *find_gathering(const struct hierarchy_aside *a, enum batcher_sender sender)
+{
+        for (struct list *l = a->batches.prev; l != &a->batches; l = l->prev) {
+                struct hierarchy_batch *b = container_of(l, struct hierarchy_batch, queue);
+
+                if (b->gathers && b->sender == sender)
+                        return b->len < HIERARCHY_APART_ROWS ? b : NULL;
+        }
+        return NULL;
+}
+
+static void gather_row_take(struct hierarchy_aside *a, struct hierarchy_row *row)
+{
+        struct hierarchy_batch *b = find_gathering(a, row->sender);
+
+        hierarchy_row_detach(row);
+        if (!b || !hierarchy_batch_add_take(b, row)) {
+                b = hierarchy_batch_new(a->memory, 0);
+                b->gathers = true;
+                hierarchy_batch_add_take(b, row);
+                list_append(&a->batches, &b->queue);
+        }
+        b->aside++;
+        a->lines++;
+        add_row(&a->index, row);
+}
+
+void hierarchy_aside_split(struct hierarchy_aside *a, struct hierarchy_batch *b,
+                           bool (*give_up)(void *ctx, struct line *line), void *ctx)
 {
         struct hierarchy_batch *first = hierarchy_batch_new(a->memory, 0);
         struct hierarchy_batch *others = hierarchy_batch_new(a->memory, 0);
+        struct key_table kept; /* by the rows of @others */
         struct list dependent;
 
         drop_batch(a, b);
+        key_table_init(&kept, a->memory);
         list_init(&dependent);
         first->suspicion = b->suspicion;
         first->due = b->due;
@@ -329,10 +365,15 @@ void hierarchy_aside_split(struct hierarchy_aside *a, struct hierarchy_batch *b)
                 if (depends(&a->index, &b->rows[i])) {
                         add_row(&a->index, &b->rows[i]);
                         hold_row_take(a, &dependent, &b->rows[i]);
+                } else if (is_apart(&b->rows[i]) && !depends(&kept, &b->rows[i])) {
+                        if (!give_up(ctx, &b->rows[i].line))
+                                gather_row_take(a, &b->rows[i]);
                 } else {
+                        add_row(&kept, &b->rows[i]);
                         hierarchy_batch_add_take(others, &b->rows[i]);
                 }
         }
+        key_table_deinit(&kept);
         hierarchy_batch_free(b);
         /* before lines that were held later for the batch */
         list_splice(&dependent, &a->held);
@@ -351,10 +392,18 @@ static enum batcher_sender trust_in(enum batcher_sender sender)
         return sender < SENDER_NEW ? SENDER_ORDINARY : sender;
 }
 
+/* Its only row was found to be at fault. */
+static bool has_rested(const struct hierarchy_batch *b)
+{
+        return b->suspicion.failures > 0;
+}
+
 static bool comes_before(const struct hierarchy_batch *a, const struct hierarchy_batch *b)
 {
         if (trust_in(a->sender) != trust_in(b->sender))
                 return trust_in(a->sender) < trust_in(b->sender);
+        if (has_rested(a) != has_rested(b))
+                return has_rested(b);
         if (a->gathers != b->gathers)
                 return b->gathers;
         return a->due < b->due;
@@ -393,42 +442,9 @@ void hierarchy_aside_hurry(struct hierarchy_aside *a)
 
 /* --- batches that are to pass --- */
 
-static bool is_apart(const struct hierarchy_row *row)
-{
-        return row->sender >= SENDER_NEW;
-}
-
 static bool none_apart(const struct hierarchy_batch *b)
 {
         return b->sender < SENDER_NEW;
-}
-
-/* The batch in which rows of such a sender gather; NULL if there is none, or it is full. */
-static struct hierarchy_batch *find_gathering(const struct hierarchy_aside *a, enum batcher_sender sender)
-{
-        for (struct list *l = a->batches.prev; l != &a->batches; l = l->prev) {
-                struct hierarchy_batch *b = container_of(l, struct hierarchy_batch, queue);
-
-                if (b->gathers && b->sender == sender)
-                        return b->len < HIERARCHY_APART_ROWS ? b : NULL;
-        }
-        return NULL;
-}
-
-static void gather_row_take(struct hierarchy_aside *a, struct hierarchy_row *row)
-{
-        struct hierarchy_batch *b = find_gathering(a, row->sender);
-
-        hierarchy_row_detach(row);
-        if (!b || !hierarchy_batch_add_take(b, row)) {
-                b = hierarchy_batch_new(a->memory, 0);
-                b->gathers = true;
-                hierarchy_batch_add_take(b, row);
-                list_append(&a->batches, &b->queue);
-        }
-        b->aside++;
-        a->lines++;
-        add_row(&a->index, row);
 }
 
 size_t hierarchy_aside_new_rows(const struct hierarchy_aside *a)

@@ -47,12 +47,14 @@ void hierarchy_aside_put(struct hierarchy_aside *a, struct hierarchy_batch *b);
  * that waited for it become a batch here; spending can be popped with hierarchy_aside_pop. */
 void hierarchy_aside_remove(struct hierarchy_aside *a, struct hierarchy_batch *b);
 
-/* Makes the batch's first row, which must wait, a batch of its own, with the rows that must not pass it
- * held; the remaining rows become another batch. */
-void hierarchy_aside_split(struct hierarchy_aside *a, struct hierarchy_batch *b);
+/* Makes the batch's first row, which must wait, a batch of its own, with the rows that must not pass it held. Of the remaining
+ * rows, those of clients that are likely to send bad ones gather as in hierarchy_aside_filter, unless @give_up takes the line over;
+ * the others become another batch. */
+void hierarchy_aside_split(struct hierarchy_aside *a, struct hierarchy_batch *b,
+                           bool (*give_up)(void *ctx, struct line *line), void *ctx);
 
 /* Returns the batch to be tried next of those due at loop time @now: of the most trusted clients, and of these the one that has
- * been due for longest, one that gathers rows last. NULL if none is due. */
+ * been due for longest; then one that gathers rows, then those whose row was found to be at fault. NULL if none is due. */
 struct hierarchy_batch *hierarchy_aside_next(const struct hierarchy_aside *a, uint64_t now);
 
 /* Loop time in ms at which the next batch is due; UINT64_MAX if there is none. */

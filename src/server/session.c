@@ -99,9 +99,11 @@ void session_close(struct session *s)
         if (s->state == SESSION_CLOSED)
                 return;
         session_enter(s, SESSION_CLOSED);
+        s->line_source.gone = true;
         buf_deinit(&s->out);
         session_move(s, PLACE_GONE);
         transport_close(s->io);
+        session_leave(s);
         log_close(s);
         session_mark_dirty(s);
 }
@@ -134,6 +136,7 @@ static void free_session(struct session *s)
         list_remove(&s->waiting);
         list_remove(&s->dirty);
         received_drop(&s->received);
+        session_count_left(s);
         buf_deinit(&s->out);
         set->notes -= s->notes;
         memory_sub(set->memory, s->counted);
@@ -471,6 +474,7 @@ void session_turn(struct session *s)
                 transport_start_reading(s->io);
         else if (s->io)
                 transport_stop_reading(s->io);
+        session_count_left(s);
         if (!s->received.unparsed)
                 session_mark_dirty(s); /* this may have been the last line */
 }

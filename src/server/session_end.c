@@ -14,6 +14,7 @@ enum {
         UNFINISHED_MS = 10000, /* how long an unfinished long line may keep memory from others, */
         SILENT_MS = 1000,      /* and how long it may do so without a byte received */
         REPEAT_MS = 5000,      /* between two equal acks */
+        LEFT_SHARE = 4,        /* part of the memory limit for lines of clients that are gone */
 };
 
 /* True if the client has sent no whole line for idle_ms, has no unacked lines, and has read its replies. */
@@ -120,4 +121,30 @@ void session_on_gone(struct session *s)
                 return;
         session_close(s);
         session_turn(s);
+}
+
+void session_count_left(struct session *s)
+{
+        bool left = s->state == SESSION_CLOSED && s->received.unparsed;
+        size_t bytes = left ? sizeof(*s) + sizeof(*s->received.block) + s->received.block->cap : 0;
+
+        s->set->left += bytes - s->left;
+        s->left = bytes;
+}
+
+void session_leave(struct session *s)
+{
+        uint64_t drops;
+
+        session_count_left(s);
+        if (s->left == 0 || s->set->left <= s->set->memory->limit / LEFT_SHARE)
+                return;
+        received_drop(&s->received);
+        session_count_left(s);
+        drops = log_limit_pass(&s->set->drops, uv_now(s->set->loop));
+        if (drops > 0)
+                log_warn("connection %" PRIu64
+                         " of %s: closed before its lines could be read: dropping them, since such lines "
+                         "fill their share of limits.memory_bytes (%" PRIu64 " since the last such line)",
+                         s->number, s->peer, drops);
 }

@@ -33,4 +33,10 @@ void session_say_ack(struct session *s);
 /* Closes the connection; received lines are still processed. */
 void session_close(struct session *s);
 
+/* The connection is closed: keeps the lines that wait for room, unless such lines fill their share of the memory. */
+void session_leave(struct session *s);
+
+/* Counts the memory of such lines, or no longer counts it. */
+void session_count_left(struct session *s);
+
 #endif

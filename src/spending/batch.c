@@ -94,3 +94,25 @@ struct batch *batch_split(struct batch *b)
         b->len = half;
         return second;
 }
+
+struct batch *batch_part(struct batch *b, bool (*belongs)(const void *ctx, const struct row *row),
+                         const void *ctx)
+{
+        struct batch *part = NULL;
+
+        for (size_t i = b->len; i-- > 0;) {
+                struct row row = b->rows[i];
+
+                if (!belongs(ctx, &row))
+                        continue;
+                if (!part)
+                        part = batch_new_part(b, i + 1);
+                batch_remove(b, i);
+                batch_add_take(part, &row);
+        }
+        if (part && b->len > 0)
+                b->suspicion = part->suspicion;
+        else if (part)
+                part->suspicion = b->suspicion; /* no row has left the set */
+        return part;
+}

@@ -57,4 +57,8 @@ struct batch *batch_prune(struct batch *b, size_t i);
 /* Moves the second half of a batch of at least two rows to a new batch. */
 struct batch *batch_split(struct batch *b);
 
+/* Moves the rows for which @belongs is true to a new batch; none may be left. Returns NULL if there are no such rows. */
+struct batch *batch_part(struct batch *b, bool (*belongs)(const void *ctx, const struct row *row),
+                         const void *ctx);
+
 #endif

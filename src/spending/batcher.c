@@ -264,9 +264,32 @@ static struct batch *take_sealed(struct batcher *b)
         return batch;
 }
 
-/* The batch that is due longest, distrusted ones last. Those that never rested come first, or many resting rows would delay
- * the search among rows that may be good. */
-static struct batch *first_due(struct batcher *b)
+/* Such a batch comes behind the rows of new clients: many of them would delay the search among rows that may be good. */
+static bool is_behind(const struct batch *batch)
+{
+        return batch->distrusted || batch->due > 0;
+}
+
+/* Loop time in ms from which on the batch has waited for a writer. */
+static uint64_t waits_since(const struct batch *batch)
+{
+        return batch->due > 0 ? batch->due : batch->opened;
+}
+
+/* Returns the smallest batch that is not behind. */
+static struct batch *first_searched(const struct batcher *b)
+{
+        for (struct list *l = b->doubtful.next; l != &b->doubtful; l = l->next) {
+                struct batch *batch = container_of(l, struct batch, queue);
+
+                if (!is_behind(batch))
+                        return batch;
+        }
+        return NULL;
+}
+
+/* Returns the batch that has waited for longest of those that are behind and due; if none is due, sets the timer. */
+static struct batch *first_behind(struct batcher *b)
 {
         uint64_t now = uv_now(b->loop);
         uint64_t later = UINT64_MAX;
@@ -275,30 +298,49 @@ static struct batch *first_due(struct batcher *b)
         for (struct list *l = b->doubtful.next; l != &b->doubtful; l = l->next) {
                 struct batch *batch = container_of(l, struct batch, queue);
 
-                if (first && batch->distrusted != first->distrusted)
-                        break;
+                if (!is_behind(batch))
+                        continue;
                 if (batch->due > now)
                         later = batch->due < later ? batch->due : later;
-                else if (!first || batch->due < first->due)
+                else if (!first || waits_since(batch) < waits_since(first))
                         first = batch;
-                if (first && first->due == 0)
-                        break;
         }
         if (!first && later < UINT64_MAX)
                 uv_timer_start(&b->wake, on_wake, later - now, 0);
         return first;
 }
 
-static struct batch *take_doubtful(struct batcher *b, unsigned busy)
+static struct batch *take_searched(struct batcher *b, unsigned busy)
 {
-        struct batch *batch = first_due(b);
+        struct batch *batch = first_searched(b);
 
-        if ((!batch || batch->distrusted) && has_gathered(b, b->unproven, busy))
+        if (batch)
+                remove_doubtful(b, batch);
+        else if (has_gathered(b, b->unproven, busy))
                 return close_apart(b, &b->unproven);
+        return batch;
+}
+
+static struct batch *take_behind(struct batcher *b, unsigned busy)
+{
+        struct batch *batch = first_behind(b);
+
         if (batch)
                 remove_doubtful(b, batch);
         else if (has_gathered(b, b->distrusted, busy))
                 return close_apart(b, &b->distrusted);
+        return batch;
+}
+
+/* In turn, so that neither kind starves the other. */
+static struct batch *take_doubtful(struct batcher *b, unsigned busy)
+{
+        struct batch *batch = b->behind_next ? take_behind(b, busy) : take_searched(b, busy);
+
+        if (batch)
+                b->behind_next = !b->behind_next;
+        else
+                batch = b->behind_next ? take_searched(b, busy) : take_behind(b, busy);
         return batch;
 }
 
@@ -363,6 +405,20 @@ struct batch *batcher_take(struct batcher *b, struct batcher_busy busy)
         if (batch && !batch->doubtful)
                 b->ordinary_at = uv_now(b->loop);
         return batch;
+}
+
+void batcher_pop_doubtful(struct batcher *b, struct list *ret)
+{
+        if (b->unproven)
+                list_append(ret, &close_apart(b, &b->unproven)->queue);
+        if (b->distrusted)
+                list_append(ret, &close_apart(b, &b->distrusted)->queue);
+        while (!list_empty(&b->doubtful)) {
+                struct batch *batch = container_of(b->doubtful.next, struct batch, queue);
+
+                remove_doubtful(b, batch);
+                list_append(ret, &batch->queue);
+        }
 }
 
 struct batch *batcher_take_any(struct batcher *b)

@@ -425,8 +425,9 @@ static bool read_decimal_string(const struct fields *f, enum field field, int64_
         case DECIMAL_STRING_OK:
                 return true;
         case DECIMAL_STRING_SYNTAX:
-                return fields_refuse(f, REJECT_BAD_VALUE, field,
-                                     "an integer in a string must consist of decimal digits, like \"-120\"");
+                return fields_refuse(
+                        f, REJECT_BAD_VALUE, field,
+                        "an integer in a string must be digits without leading zeros, like \"-120\"");
         case DECIMAL_STRING_RANGE:
                 break;
         }

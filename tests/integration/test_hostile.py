@@ -23,7 +23,8 @@ class Beside(TestCase):
     def setUp(self):
         super().setUp()
         self.db.add_account()
-        self.d = self.daemon(limits__memory_bytes="32M", limits__max_line_bytes="1M", **self.settings)
+        settings = {"limits__memory_bytes": "32M", "limits__max_line_bytes": "1M"}
+        self.d = self.daemon(**settings | self.settings)
         self.stop = threading.Event()
         self.threads = []
         self.addCleanup(self.end)
@@ -185,6 +186,92 @@ class Hostile(Beside):
             data = iter(line)
             self.run_beside(lambda client=client, data=data: (client.send_bytes(bytes([next(data, 32)])), time.sleep(0.02)))
         self.assert_served()
+
+
+class Reconnecting(Beside):
+    """Clients that connect for each bad row and are gone before the row is tried, faster than bad rows can be found."""
+
+    settings = {"limits__memory_bytes": "16M", "limits__max_connections": 4096, "shutdown__timeout_ms": 10000}
+
+    def flood(self, bad):
+        def send():
+            client = self.d.client()
+            client.send(bad())
+            client.close()
+            time.sleep(0.02)
+
+        for _ in range(8):
+            self.run_beside(send)
+
+    def assert_new_clients_served(self, good, seconds):
+        """Clients that connect during the flood are served soon, and memory stays bounded."""
+        end = time.monotonic() + seconds
+        worst = 0.0
+        for n in itertools.count():
+            start = time.monotonic()
+            self.assertEqual(self.d.send(good(n)).counts(), (1, 1, 0, 0))
+            worst = max(worst, time.monotonic() - start)
+            self.assertLess(worst, 2 * LATENCY)
+            if time.monotonic() > end:
+                break
+            time.sleep(0.5)
+        print(f"worst ack latency of a new client {1000 * worst:.0f} ms", file=sys.stderr)
+        self.assertLess(self.d.memory_now(), 100 << 20)
+
+    def assert_stop_is_quick(self):
+        """Whatever clients that are gone have left; a connected client has its ack."""
+        client = self.d.client()
+        client.send(*[record(amountCents=10**8 + n) for n in range(100)])
+        self.assertEqual(client.wait_ack(100)["stored"], 100)
+        start = time.monotonic()
+        self.assertEqual(self.d.stop(60), 0)
+        took = time.monotonic() - start
+        print(f"the stop took {took:.1f} s", file=sys.stderr)
+        self.assertLess(took, 8)
+        self.assertEqual(client.drain().closing, "shutdown")
+
+    def test_rows_that_the_database_refuses(self):
+        self.db.execute("ALTER TABLE spending ADD CHECK (amount_cents >= 0)")
+        number = itertools.count(1)
+        self.flood(lambda: record(amountCents=-next(number)))
+        self.assert_new_clients_served(lambda n: record(amountCents=10**7 + n), 10)
+        self.assert_stop_is_quick()
+
+    def test_rows_that_only_wait(self):
+        """No SQLSTATE of this kind may reject a row."""
+        self.db.refuse_inserts("spending", "NEW.amount_cents < 0", sqlstate="42501")
+        number = itertools.count(1)
+        self.flood(lambda: record(amountCents=-next(number)))
+        self.assert_new_clients_served(lambda n: record(amountCents=10**7 + n), 10)
+        self.assert_stop_is_quick()
+
+    def test_objects_that_only_wait(self):
+        self.db.refuse_inserts("ad_objects", "NEW.name = 'bad'", sqlstate="42501")
+        number = itertools.count(1)
+        self.flood(lambda: ad_object(f"bad{next(number)}", name="bad"))
+        self.assert_new_clients_served(lambda n: ad_object(f"good{n}"), 10)
+        self.assert_stop_is_quick()
+
+    def test_a_daemon_that_starts_during_the_flood(self):
+        """The first batch holds many bad rows, and one good row of a client that is still connected."""
+        self.db.execute("ALTER TABLE spending ADD CHECK (amount_cents >= 0)")
+        number = itertools.count(1)
+        self.d.kill()
+        with self.db.locked("ad_objects", "ACCESS EXCLUSIVE"):  # nothing can be looked up yet
+            self.d.start()
+            for _ in range(1500):
+                client = self.d.client()
+                client.send(record(amountCents=-next(number)))
+                client.close()
+            client = self.d.client()
+            client.send(record(amountCents=10**7))
+            time.sleep(1)
+        start = time.monotonic()
+        self.assertEqual(client.wait_ack(1)["stored"], 1)
+        print(f"the good row was stored in {time.monotonic() - start:.1f} s", file=sys.stderr)
+        self.assertLess(time.monotonic() - start, 2 * LATENCY)
+        client.close()
+        self.assert_stop_is_quick()
 
 
 class ComingAndGoing(Beside):

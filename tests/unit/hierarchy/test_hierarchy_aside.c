@@ -144,6 +144,13 @@ static void evacuate(void)
         assert_true(hierarchy_aside_empty(&aside));
 }
 
+static bool keeps(void *ctx, struct line *line)
+{
+        (void)ctx;
+        (void)line;
+        return false;
+}
+
 static void test_what_passes(void **state)
 {
         struct hierarchy_batch *b = batch(1);
@@ -227,7 +234,7 @@ static void test_the_row_that_waits_leaves_the_others(void **state)
         hierarchy_aside_put(&aside, b);
         assert_false(passes(object(2, "act", "later", "c"))); /* after "c", which arrived earlier */
         b->due = 100;
-        hierarchy_aside_split(&aside, b);
+        hierarchy_aside_split(&aside, b, keeps, NULL);
         b = hierarchy_aside_next(&aside, 0);
         assert_int_equal(b->len, 1);
         assert_int_equal(b->rows[0].rec.object.external_id.raw.ptr[0], 'o');

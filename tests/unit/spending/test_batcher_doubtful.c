@@ -134,7 +134,7 @@ static void test_rows_of_distrusted_clients_gather_apart(void **state)
         stop(&f);
 }
 
-static void test_rows_of_new_clients_come_before_those_of_distrusted_ones(void **state)
+static void test_rows_of_new_clients_do_not_wait_for_those_of_distrusted_ones(void **state)
 {
         struct fixture f;
         struct batch *b;
@@ -150,6 +150,7 @@ static void test_rows_of_new_clients_come_before_those_of_distrusted_ones(void *
         assert_int_equal(batcher_new_rows(&f.batcher), 2);
         return_doubtful(&f, 100, 4, 0);
         assert_taken(&f, 100);
+        assert_taken(&f, 1); /* in turn */
         b = batcher_take(&f.batcher, (struct batcher_busy){0});
         assert_non_null(b);
         assert_true(b->doubtful && !b->distrusted);
@@ -157,10 +158,29 @@ static void test_rows_of_new_clients_come_before_those_of_distrusted_ones(void *
         assert_int_equal(b->rows[0].line.number, 3);
         assert_int_equal(batcher_new_rows(&f.batcher), 0);
         batch_free(b);
-        assert_taken(&f, 1);
         assert_taken(&f, 2);
         assert_true(batcher_empty(&f.batcher));
         assert_int_equal(f.batcher.doubtful_rows, 0);
+        stop(&f);
+}
+
+/* Rows that rest, many of them, delay new clients by one batch each time. */
+static void test_new_and_resting_rows_come_in_turn(void **state)
+{
+        struct fixture f;
+
+        (void)state;
+        start(&f);
+        f.away = true;
+        for (uint64_t n = 1; n <= 3; n++)
+                return_doubtful(&f, 100 * n, 1, now_ms + n);
+        pass(100);
+        for (uint64_t n = 1; n <= 3; n++) {
+                add_from(&f, SENDER_NEW);
+                batcher_hurry(&f.batcher);
+                assert_taken(&f, n);
+                assert_taken(&f, 100 * n);
+        }
         stop(&f);
 }
 
@@ -227,7 +247,8 @@ int main(void)
                 cmocka_unit_test(test_doubtful_batches_wait_until_they_are_due),
                 cmocka_unit_test(test_doubtful_batches_that_never_rested_come_first),
                 cmocka_unit_test(test_rows_of_distrusted_clients_gather_apart),
-                cmocka_unit_test(test_rows_of_new_clients_come_before_those_of_distrusted_ones),
+                cmocka_unit_test(test_rows_of_new_clients_do_not_wait_for_those_of_distrusted_ones),
+                cmocka_unit_test(test_new_and_resting_rows_come_in_turn),
                 cmocka_unit_test(test_distrusted_clients_have_a_bound),
                 cmocka_unit_test(test_an_idle_writer_takes_distrusted_rows_at_once),
                 cmocka_unit_test(test_one_writer_is_left_for_others),

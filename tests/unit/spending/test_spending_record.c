@@ -426,6 +426,23 @@ static void test_long_values_are_cut(void **state)
         assert_non_null(strstr(reject.message, "\xf0\x9f\x98\x80...\""));
 }
 
+static void test_leading_zeros_are_named(void **state)
+{
+        static const char *const values[] = {"\"0001\"", "\"000000000000000000000000000001\"", "\"-01\"",
+                                             "0001",     "000000000000000000000000000001",     "-01"};
+        static char line[8000];
+        struct spending_record rec;
+        struct reject reject;
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+                make_line(line, sizeof(line), "amountCents", values[i]);
+                assert_false(decode(slice_str(line), &rec, &reject));
+                assert_string_equal(reject.field, "amountCents");
+                assert_non_null(strstr(reject.message, "leading zeros"));
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -437,6 +454,7 @@ int main(void)
                 cmocka_unit_test(test_values),
                 cmocka_unit_test(test_only_the_first_fault_is_reported),
                 cmocka_unit_test(test_long_values_are_cut),
+                cmocka_unit_test(test_leading_zeros_are_named),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

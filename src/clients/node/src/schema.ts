@@ -123,7 +123,7 @@ function integer(fields: Fields, field: string, least: bigint): void {
   if (value instanceof JsonNumber) {
     number = integerOf(value.raw, field);
   } else if (typeof value === "string") {
-    if (!/^(0|-?[1-9]\d*|-0)$/.test(value)) throw new Reject("bad_value", field, 'an integer in a string must consist of decimal digits, like "-120"');
+    if (!/^(0|-?[1-9]\d*|-0)$/.test(value)) throw new Reject("bad_value", field, 'an integer in a string must be digits without leading zeros, like "-120"');
     number = value.length > 20 ? INT64_MAX + 1n : BigInt(value);
     if (number > INT64_MAX || number < INT64_MIN) throw outOfRange(field);
   } else {
