@@ -7,14 +7,15 @@
 
 /* PostgreSQL makes an update "hot" if it changes no indexed column and the page has room. */
 const char ad_account_watch_sql[] =
-        "SELECT coalesce(bit_xor(hashtextextended(platform || ' ' || external_id, 0)), 0), "
+        "SELECT coalesce(bit_xor(hashtextextended(platform || ' ' || external_id || rows, 0)), 0), "
         "CASE WHEN current_setting('track_counts')::bool THEN ("
         "SELECT sum(pg_stat_get_tuples_updated(t.oid) + pg_stat_get_tuples_deleted(t.oid)"
         " - CASE WHEN t.hot_too THEN 0 ELSE pg_stat_get_tuples_hot_updated(t.oid) END)::int8 "
         "FROM (VALUES ('platform_connections'::regclass, true), ('ad_accounts'::regclass, true), "
         "('ad_objects'::regclass, false)) AS t (oid, hot_too)) END "
         "FROM ("
-        "SELECT c.platform::text AS platform, a.external_id FROM ad_accounts a "
+        "SELECT c.platform::text AS platform, a.external_id, "
+        "string_agg(' ' || a.id || ' ' || a.xmin, '' ORDER BY a.id) AS rows FROM ad_accounts a "
         "JOIN platform_connections c ON c.id = a.platform_connection_id GROUP BY 1, 2 HAVING count(*) > 1) AS several";
 
 /* For the planner, arrays and comparisons see ad_object_lookup_sql, spending_merge_sql and

@@ -199,6 +199,20 @@ class Resolving(TestCase):
         wait_until(lambda: d.send(record(collectedAt=None)).codes(), "the cache is not trusted forever")
         self.assertEqual(d.send(record()).codes(), {1: "ambiguous_account"})
 
+    def test_an_account_that_is_ambiguous_again(self):
+        """Between two looks of the daemon at the accounts: the set of ambiguous ones is as it was, but the cache is not."""
+        self.db.add_account()
+        other = self.db.add_account()
+        d = self.own_daemon()
+        self.assertEqual(d.send(record()).codes(), {1: "ambiguous_account"})
+        self.db.execute(f"""DELETE FROM ad_objects WHERE ad_account_id IN
+                            (SELECT id FROM ad_accounts WHERE platform_connection_id = '{other}');
+                            DELETE FROM ad_accounts WHERE platform_connection_id = '{other}'""")
+        self.assertEqual(d.send(record()).counts(), (1, 1, 0, 0))
+        self.db.add_account()
+        wait_until(lambda: d.send(record(collectedAt=None)).codes(), "the cache is not trusted forever")
+        self.assertEqual(d.send(record()).codes(), {1: "ambiguous_account"})
+
     def test_an_object_added_later_is_found(self):
         self.db.add_account()
         d = self.daemon()
