@@ -21,14 +21,14 @@ class Configured(Daemon):
 
     def __init__(self, db, text=""):
         self.config_dir = tempfile.mkdtemp(prefix="ingestd-")
-        self.config = pathlib.Path(self.config_dir, "ini")
-        self.config.write_text(text)
-        super().__init__(db, wrapper=["sh", "-c", 'program=$1; shift 4; exec "$program" run --config "$0" "$@"', self.config])
+        self.settings_file = pathlib.Path(self.config_dir, "ini")
+        self.settings_file.write_text(text)
+        super().__init__(db, wrapper=["sh", "-c", 'program=$1; shift 4; exec "$program" run --config "$0" "$@"', self.settings_file])
 
     def reload(self, text):
         """Reloads; returns what the log says about it."""
         before = len(self.log())
-        self.config.write_text(text)
+        self.settings_file.write_text(text)
         self.signal(signal.SIGHUP)
         return wait_until(lambda: re.search(r"SIGHUP: (.*)\n", self.log()[before:]), "reload")[1]
 
