@@ -118,11 +118,12 @@ static void check_entry(struct wire *w, struct slice entry, struct slice sent)
 
 static void record(struct wire *w, uint64_t line, struct slice sent)
 {
-        struct line_from from = {"uid 0, pid 1", 1, line};
+        struct line_from from = {.peer = "uid 0, pid 1", .connection = 1, .line = line};
+        struct buf *added = &w->file.waiting[REJECT_TO_FILE].text;
 
-        w->file.waiting.len = 0;
-        reject_file_add(&w->file, &from, sent, &w->lines[line].reject);
-        check_entry(w, (struct slice){w->file.waiting.data, w->file.waiting.len}, sent);
+        added->len = 0;
+        reject_file_add(&w->file, &from, sent, &w->lines[line].reject, REJECT_TOLD);
+        check_entry(w, (struct slice){added->data, added->len}, sent);
 }
 
 /* --- the daemon --- */
@@ -276,7 +277,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         w.acks = (struct acks){0};
         w.out.len = 0;
         w.file.path = "never opened";
-        w.file.writing.len = 1; /* as if a write were running: added entries are collected */
+        w.file.wake.pending = 1; /* as if its loop had been told: added entries are collected */
         w.with_spool = take(&in) & 1;
         piece = (size_t)take(&in) + 1;
         converse(&w, &in);
