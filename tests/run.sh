@@ -20,8 +20,8 @@ esac
 # shellcheck source=tests/lib/setup.sh
 source tests/lib/setup.sh tests
 
-# shared_server_start PRESET: one server for all files whose tests leave it alone (harness.py), with a migrated database that each of them
-# copies; the others start one of their own.
+# shared_server_start PRESET: starts the server for all test files that leave it alone (harness.py), and migrates a database there, of
+# which the tests make copies. Other test files start servers of their own.
 shared_server_start() {
         [ -z "${DATABASE_URL:-}" ] || return 0
         timed tests/lib/cluster.sh tree

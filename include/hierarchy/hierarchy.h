@@ -14,6 +14,7 @@
 #include "hierarchy/hierarchy_writer.h"
 #include "monitor/stats.h"
 #include "pg/pace.h"
+#include "pg/pg_array.h"
 #include "wire/line.h"
 
 /* Writes hierarchy records: gathers them into batches and writes one batch after the other on a connection of
@@ -27,9 +28,8 @@ enum {
         /* maximum of sealed batches: at this number clients with hierarchy records are paused */
         HIERARCHY_SEALED_MAX = 2,
         HIERARCHY_FOLLOWERS_MAX = 20000, /* the same for waiting spending rows */
-        /* Limits of a batch beside the settings'. Rows of a larger one cost the server up to twice as much: after each
-         * statement it gives the memory of large arrays back to the system (tests/load/README.md). */
-        HIERARCHY_ROWS_MAX = 700,
+        /* limits of a batch beside the settings' */
+        HIERARCHY_ROWS_MAX = PG_ARRAY_LEN_BEST,
         HIERARCHY_BYTES_MAX = 512 * 1024,
 };
 

@@ -41,7 +41,7 @@ struct hierarchy_known {
 struct hierarchy_row {
         struct line line; /* the record's slices point into this line */
         enum record_kind kind;
-        enum batcher_sender sender; /* when the line came */
+        enum batcher_sender sender; /* when the line came, or when its batch was last set aside */
         union {
                 struct ad_account_record account; /* if RECORD_AD_ACCOUNT */
                 struct ad_object_record object;   /* if RECORD_AD_OBJECT */
@@ -114,7 +114,7 @@ struct hierarchy_batch {
 
         /* Of a batch that was set aside: the least trusted of those who sent its rows. */
         enum batcher_sender sender;
-        bool gathers;    /* set aside before it was ever tried: takes more rows until then */
+        bool gathers;    /* takes more rows until it is tried */
         size_t new_rows; /* rows of SENDER_NEW */
 
         struct key_table keys; /* the rows and what they refer to */

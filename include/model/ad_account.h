@@ -39,11 +39,11 @@ int ad_account_find_external(struct db *db, struct slice external_id, const enum
 
 void ad_account_list_deinit(struct ad_account_list *list);
 
-/* For pg_conn: two int8 that show whether the names in records may now mean other objects. The first changes
- * with the accounts that several connections of one platform reach, and with their rows (records must name the connection
- * of these): a set that changes and changes back between two looks is noticed. The second counts updated or deleted rows of connections, accounts and objects since the
- * server's statistics began, without updates that changed no indexed column of an object and so not its
- * names; NULL if the server does not count. */
+/* For pg_conn: two int8 that show whether the names in records may now mean other objects. The first is a hash of the
+ * accounts that several connections of one platform reach (records must name the connection of these), with the versions
+ * of their rows: so it differs even if an account leaves this set and comes back between two looks. The second counts
+ * updated or deleted rows of connections, accounts and objects since the server's statistics began, without updates that
+ * changed no indexed column of an object and so not its names; NULL if the server does not count. */
 extern const char ad_account_watch_sql[];
 
 /* For pg_conn: inserts accounts, or updates those that differ, by (connection, external id). Parameters: $1

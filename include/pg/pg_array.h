@@ -22,6 +22,11 @@ enum pg_oid {
         PG_OID_JSONB = 3802,
 };
 
+/* Maximum of elements of an array where many statements follow one another. With larger arrays a row costs the server up to
+ * twice as much: its malloc returns their memory to the system after each statement, and then faults the pages in again
+ * (tests/load/README.md). */
+enum { PG_ARRAY_LEN_BEST = 700 };
+
 /* Begins an array of @len elements; the caller then adds exactly that many. A NULL @data is a NULL element. */
 void pg_array_begin(struct buf *out, unsigned element_oid, size_t len);
 void pg_array_add(struct buf *out, const void *data, size_t len);

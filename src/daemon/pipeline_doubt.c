@@ -1,8 +1,8 @@
 /* Rows that are searched for a bad one, and rows that rest: they cannot be written now, while others can.
  *
- * A line may wait like that for as long as its client waits for the ack. The rows of clients that are gone are tried behind
- * the others; those that rest are given up once they fill their share of the memory: nobody was told that they are
- * stored. A stop does not wait long for such rows either. */
+ * Such a row is kept for as long as its client waits for the ack. Once the client has closed the connection, its rows are tried
+ * behind those of other clients. If they rest, they may take a share of the memory; the daemon drops further ones, which it
+ * may do since it has not acked them. A stop waits for such rows for a part of shutdown.timeout_ms only. */
 #include "daemon/pipeline_parts.h"
 
 #include <inttypes.h>
@@ -145,10 +145,10 @@ void pipeline_return_take(struct pipeline *p, struct batch *batch)
 {
         if (batch->due > 0 && batch->len == 1 && !batch->locked)
                 pipeline_note_fault(p, batch->rows[0].line.source);
-        if (batch->doubtful)
+        if (batch->doubtful) {
                 drop_rows(p, batch);
-        if (batch->doubtful)
                 mark_doubtful(batch);
+        }
         if (batch->due > 0 && batch->len > 0)
                 mark_resting(p, batch);
         if (batch->doubtful && !batch->distrusted && batch->due == 0)

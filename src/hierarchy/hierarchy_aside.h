@@ -49,7 +49,7 @@ void hierarchy_aside_remove(struct hierarchy_aside *a, struct hierarchy_batch *b
 
 /* Makes the batch's first row, which must wait, a batch of its own, with the rows that must not pass it held. Of the remaining
  * rows, those of clients that are likely to send bad ones gather as in hierarchy_aside_filter, unless @give_up takes the line over;
- * the others become another batch. */
+ * all further rows become a second batch. */
 void hierarchy_aside_split(struct hierarchy_aside *a, struct hierarchy_batch *b,
                            bool (*give_up)(void *ctx, struct line *line), void *ctx);
 
@@ -64,8 +64,7 @@ uint64_t hierarchy_aside_due(const struct hierarchy_aside *a);
 void hierarchy_aside_hurry(struct hierarchy_aside *a);
 
 /* Holds those rows of @b that must not pass, and sets aside those of clients that are likely to send bad ones, calling
- * @on_held before each. Returns @b or a new batch of the
- * other rows, which may be empty. */
+ * @on_held before each. Returns @b or a new batch of the other rows, which may be empty. */
 struct hierarchy_batch *hierarchy_aside_filter(struct hierarchy_aside *a, struct hierarchy_batch *b,
                                                void (*on_held)(void *ctx, struct line *line), void *ctx);
 

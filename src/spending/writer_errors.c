@@ -64,7 +64,7 @@ static void divide(struct writer *w)
 {
         struct batch *second = take_part(w);
 
-        /* An error that names the bad row says nothing against the others: their batch stays ordinary for one more try. */
+        /* If the error named the bad row, the batch of the other rows stays ordinary for one more try. */
         second->doubtful = true;
         w->batch->doubtful |= !w->batch->pruned;
         w->batch->due = 0;

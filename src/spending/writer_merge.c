@@ -4,15 +4,12 @@
  * COPY are compared in the same way. If the database changes what it stores, nothing is settled. */
 #include "model/db.h"
 #include "model/spending_store.h"
+#include "pg/pg_array.h"
 #include "pg/pg_params.h"
 #include "spending/writer_internal.h"
 
 /* How often rows that were neither inserted nor found are merged: if a trigger may drop them, and if there is none. */
 enum { DROPPED_MERGES = 3, DELETED_MERGES = 100 };
-
-/* Rows of a statement. Larger arrays cost more for each row: the server's malloc returns their memory after each
- * statement, and its pages are faulted in again (tests/load/README.md). */
-enum { STATEMENT_ROWS_MAX = 700 };
 
 void writer_query_arrays(struct writer *w, const char *sql, int arrays_len)
 {
@@ -53,7 +50,7 @@ static int by_time(const void *a, const void *b, void *ctx)
         return (x > y) - (x < y);
 }
 
-/* Compares the rows of one week: the plan of each statement has one chunk, while a plan for all rows would
+/* Compares rows of one week: the plan of each statement has one chunk, while a plan for all rows would
  * search every chunk of the batch for each row. */
 static void send_compare_week(struct writer *w)
 {
@@ -62,7 +59,7 @@ static void send_compare_week(struct writer *w)
         size_t left = fates_left(&w->fates);
         size_t n = 1;
 
-        while (n < left && n < STATEMENT_ROWS_MAX &&
+        while (n < left && n < PG_ARRAY_LEN_BEST &&
                row_order_week(rows[next[n]].rec.collected_at) ==
                        row_order_week(rows[next[0]].rec.collected_at))
                 n++;

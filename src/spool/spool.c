@@ -16,8 +16,8 @@
 #include "spool/spool_job.h"
 
 enum {
-        ERASE_AT = 5000,      /* number of settled lines that justify a job of their own ... */
-        ERASE_LATEST = 20000, /* ... even if lines can be read, for which the writers wait */
+        ERASE_AT = 5000,      /* settled lines: at this number a job erases them if no line can be read, */
+        ERASE_LATEST = 20000, /* and at this number in any case */
 };
 
 /* --- states --- */
@@ -355,7 +355,7 @@ static void swap_settled(struct spool *s)
 }
 
 /* True if settled lines should be erased now: along with a @write, or because many or the last are settled. If lines can be
- * @read, writers wait for these, so most erasing is left until there is no room for them. */
+ * @read, the writers wait for them, so reading comes before most of the erasing. */
 static bool is_erasing_due(const struct spool *s, bool write, bool read)
 {
         bool from_start = s->cursor == 0; /* reading from the start must not see settled lines again */

@@ -14,7 +14,8 @@
 
 enum {
         SPOOL_PEER_BYTES = 128,
-        /* Texts at which a block is full: what one line that waits keeps on the disk, and what a damaged page costs. */
+        /* Bytes of texts at which a block is full. A line that waits keeps its block on the disk; a destroyed page costs
+         * the lines of its block. */
         SPOOL_BLOCK_BYTES = 16 << 10,
         SPOOL_ENTRY_BYTES = 64,
 };

@@ -1,11 +1,14 @@
 /* Counts what is in the file. */
 #include "spool/spool_contents.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include <sqlite3.h>
 
 #include "spool/spool_sql.h"
+
+static_assert(SPOOL_ENTRY_BYTES == 64, "make_sql divides by it");
 
 bool spool_contents_has(struct spool_file *f, const char *table)
 {

@@ -24,7 +24,7 @@ enum {
         BUSY_MS = 5000,           /* a reader's checkpoint may lock the file for a moment */
 };
 
-/* As "lines" was in format 2; one line a row. */
+/* Of the tables "lines" (format 2: a row for each line) and "damaged". */
 static const char columns_sql[] =
         "id INTEGER PRIMARY KEY AUTOINCREMENT, received INTEGER NOT NULL, hash INTEGER NOT NULL, "
         "peer TEXT NOT NULL, connection INTEGER NOT NULL, line INTEGER NOT NULL, text BLOB NOT NULL, "
@@ -37,7 +37,7 @@ static const char insert_sql[] = "INSERT INTO blocks (last, first, bytes, oldest
 static const char erase_sql[] = "DELETE FROM blocks WHERE last = ?";
 /* length() does not read a blob's pages */
 static const char look_sql[] =
-        "SELECT first, last, length(entries) / 64 FROM blocks WHERE last > ? ORDER BY last LIMIT 1";
+        "SELECT first, last, length(entries) FROM blocks WHERE last > ? ORDER BY last LIMIT 1";
 static const char read_sql[] = "SELECT last, first, entries, texts FROM blocks WHERE last > ? ORDER BY last";
 
 /* --- opening --- */

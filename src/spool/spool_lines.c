@@ -219,7 +219,7 @@ static enum spool_status erase_block(struct spool_file *f, int64_t last)
         return spool_sql_step(f, f->erase);
 }
 
-/* What remains of the block takes its place. */
+/* Replaces the block by one without the lines @ids. */
 static enum spool_status erase_in_block(struct spool_file *f, const int64_t *ids, size_t len)
 {
         int r = load_block(f, ids[0] - 1);
@@ -254,7 +254,7 @@ static int look_at_block(struct spool_file *f, int64_t id, struct place *ret)
         r = code == SQLITE_ROW;
         if (code == SQLITE_ROW)
                 *ret = (struct place){sqlite3_column_int64(f->look, 0), sqlite3_column_int64(f->look, 1),
-                                      (uint64_t)sqlite3_column_int64(f->look, 2)};
+                                      (uint64_t)sqlite3_column_int64(f->look, 2) / SPOOL_ENTRY_BYTES};
         else if (code != SQLITE_DONE)
                 r = -(int)spool_sql_fail(f, code);
         sqlite3_reset(f->look);
@@ -337,7 +337,7 @@ static enum spool_status move_damaged(struct spool_file *f, const struct spool_r
         enum spool_status status = spool_sql_execute(f, "BEGIN IMMEDIATE");
 
         if (status == SPOOL_OK)
-                status = insert_damaged(f, record); /* its text is in the block: before that is changed */
+                status = insert_damaged(f, record); /* before the block is changed, in which its text lies */
         if (status == SPOOL_OK)
                 status = spool_file_erase(f, &record->id, 1);
         if (status == SPOOL_OK)

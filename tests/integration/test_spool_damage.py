@@ -44,7 +44,7 @@ def verify(spool, command="verify"):
 
 
 def metrics(d, *names):
-    """All of the same moment: a damaged line that is found goes from one to another."""
+    """Counters of one moment: a damaged line that the daemon finds is moved from one counter to another."""
     text = urllib.request.urlopen(f"{d.http()}/metrics").read().decode()
     return [int(re.search(rf"^boris_ingestd_{name} (\d+)$", text, re.MULTILINE)[1]) for name in names]
 
