@@ -24,10 +24,10 @@ GRANT SELECT, INSERT, UPDATE ON boris_ingestd_relay TO :"role";
 GRANT EXECUTE ON FUNCTION
       boris_ingestd_zone_links, boris_ingestd_zone, boris_ingestd_accounts, boris_ingestd_objects, boris_ingestd_day_start,
       boris_ingestd_dimension_names, boris_ingestd_shape, boris_ingestd_dimensions, boris_ingestd_families, boris_ingestd_number,
-      boris_ingestd_has_conversions, boris_ingestd_fractional, boris_ingestd_period_end, boris_ingestd_newest,
-      boris_ingestd_behind, boris_ingestd_sql_of_latest, boris_ingestd_sql_of_periods, boris_ingestd_sql_of_level,
+      boris_ingestd_has_conversions, boris_ingestd_fractional, boris_ingestd_period_end, boris_ingestd_chosen,
+      boris_ingestd_sql_of_stream, boris_ingestd_sql_of_level, boris_ingestd_sql_of_levels, boris_ingestd_sql_of_shape, boris_ingestd_uppers,
       boris_ingestd_tree, boris_ingestd_pieces, boris_ingestd_latest, boris_ingestd_remainder, boris_ingestd_as_of,
-      boris_ingestd_untangle, boris_ingestd_spending, boris_ingestd_explain TO :"role";
+      boris_ingestd_untangle, boris_ingestd_untangled, boris_ingestd_spending, boris_ingestd_explain TO :"role";
 
 -- For database.fk_check = batch, by a superuser: psql -v fk_check=batch ...
 \if :{?fk_check}

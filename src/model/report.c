@@ -1,7 +1,7 @@
 #include "model/report.h"
 
 #define ARGUMENTS           "($1::text::date, $2::text::date, $3, $4, $5, $6)"
-#define ARGUMENTS_OF_PIECES "($1::text::date, $2::text::date, $3, $4, $5, $6, true)"
+#define ARGUMENTS_OF_PIECES "($1::text::date, $2::text::date, $3, $4, $5, $6, 'levels')"
 
 /* $7 bucket, $8 group: account, platform, campaign or object. The rows of boris_ingestd_spending, without what is not
  * needed of them, are added up by object first, in a hash table; only the few sums are sorted. */
@@ -10,8 +10,8 @@ static const char totals_sql[] =
         "SELECT time_bucket((SELECT $7::text::interval), period_start AT TIME ZONE zone) AS bucket, object_id, part, "
         "breakdown, currency, sum(amount_cents) AS amount, sum(impressions) AS impressions, sum(clicks) AS clicks, "
         "sum(conversions) AS conversions, sum(records) AS records, sum(fractional) AS fractional "
-        "FROM boris_ingestd_pieces" ARGUMENTS_OF_PIECES " JOIN boris_ingestd_tree($3, $4) USING (number) "
-        "GROUP BY 1, 2, 3, 4, 5"
+        "FROM boris_ingestd_pieces" ARGUMENTS_OF_PIECES " JOIN boris_ingestd_tree($3, $4) USING (object_id) "
+        "WHERE outside IS NULL GROUP BY 1, 2, 3, 4, 5"
         "), summed AS ("
         "SELECT bucket, platform, account, key, part, currency, grouping(bucket) AS is_total, "
         "sum(amount) AS amount_sum, sum(impressions) AS impressions, sum(clicks) AS clicks, "

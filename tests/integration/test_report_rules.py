@@ -278,6 +278,60 @@ class Periods(Rules):
         self.assertEqual(self.total(), 7)
 
 
+class ManyObjects(Rules):
+    """More objects than one pass over the rows returns: most have one row for each day, or breakdowns, and some have hours, overlaps,
+    and periods that reach out of the range."""
+
+    def lines(self, ad, day, kind):
+        rows = {"alone": [spent(ad, 100, day)], "restated": [spent(ad, 90, day), spent(ad, 100, day, collectedAt=LATER)],
+                "breakdown": [*parts(ad, "age", {"x": 60, "y": 40}, day=day), *parts(ad, "country", {"US": 100}, day=day)],
+                "own names": [*parts(ad, "team", {"x": 60, "y": 40}, day=day), spent(ad, 60, day, metrics={"shop": "a", "team": "b"})],
+                "hours": [spent(ad, 100, day), *hours(ad, {0: 10, 1: 20}, day=day), *hours(ad, {0: 5}, LATER, day)],
+                "hours in breakdowns": [spent(ad, 100, day)] + [line | {"metrics": {"age": age}} for age in "xy"
+                                                               for line in hours(ad, {3: 10}, day=day)],
+                "euros": [spent(ad, 40, day), spent(ad, 60, day, currency="EUR")],
+                "overlap": [spent(ad, 100, day, collectedAt=LAST),
+                            record(externalId=ad, amountCents=70, periodStart=f"2026-11-{day:02d}T07:00:00Z",
+                                   periodEnd=f"2026-11-{day:02d}T08:00:00Z", currency="EUR", collectedAt=LATER)]}
+        return rows[kind]
+
+    COUNTS = {"overlap": 70, "hours": 95}  # others 100; of "hours", one was 10 when the day was collected, and is 5 now
+
+    def check(self, kind_of, collected=None):
+        """@kind_of: the kind of an ad's day; @collected: when days after the first were"""
+        ads = [f"ad{n:02d}" for n in range(60)]
+        self.send(*[named(ad, "AD", "s1") for ad in ads])
+        expected = {}
+        for n, ad in enumerate(ads):
+            for day in range(1, 5):
+                kind = kind_of(n, day)
+                self.send(*[line | {"collectedAt": day > 1 and collected or line["collectedAt"]} for line in self.lines(ad, day, kind)])
+                expected[ad, f"2026-11-{day:02d}"] = self.COUNTS.get(kind, 100)
+            if n % 10 == 3:  # a month: what its days do not explain
+                self.send(record(externalId=ad, amountCents=1000, periodStart="2026-11-01T00:00:00Z", periodEnd="2026-12-01T00:00:00Z",
+                                 collectedAt=LAST), spent(ad, 50, day=20, collectedAt=LAST))
+                if not {"euros", "overlap"} & {kind_of(n, day) for day in range(1, 5)}: # else it lacks a currency
+                    expected[ad, "2026-11-01"] += 1000 - 4 * 100 - 50
+        rows = self.report("--by", "object", days=("2026-11-01", "2026-11-05"))
+        found = {}
+        for row in rows:
+            found[row["object"], row["bucket"]] = found.get((row["object"], row["bucket"]), 0) + row["amount_cents"]
+        self.assertEqual(found, expected)
+        self.assertEqual(self.total(days=("2026-11-02", "2026-11-05")), sum(amount for (_, day), amount in expected.items() if day > "2026-11-01"))
+
+    def test_mostly_single_rows(self):
+        odd = {5: "breakdown", 9: "euros", 13: "overlap", 17: "hours in breakdowns"}
+        self.check(lambda n, day: odd.get(n % 20) or ("alone", "restated", "hours")[(n + day) % 3])
+
+    def test_mostly_breakdowns(self):
+        self.check(lambda n, day: ("breakdown", "breakdown", "own names", "breakdown", "hours in breakdowns", "breakdown",
+                                   "breakdown", "overlap", "euros")[(n + day) % 9])
+
+    def test_breakdowns_after_the_first_days(self):
+        self.check(lambda n, day: "alone" if day == 1 or n < 10 else ("breakdown", "own names", "hours in breakdowns")[(n + day) % 3],
+                   "2026-11-20T00:00:00Z")
+
+
 class Zones(Rules):
     def test_old_names(self):
         self.send(self.account(timezone="Asia/Calcutta"),
