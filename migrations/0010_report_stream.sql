@@ -305,6 +305,7 @@ DECLARE
     is_simple boolean;                      -- they are in one currency, and each is a breakdown without gaps
     best public.boris_ingestd_piece;        -- then: the breakdown that counts
     seen text[];                            -- the breakdowns among them
+    are_own_names boolean;                  -- and their dimensions are none that platforms name
     earlier public.boris_ingestd_piece;     -- the period when @top was collected, if it was collected again since
     earlier_siblings public.boris_ingestd_piece[];
     chosen public.boris_ingestd_piece[];    -- @period in several currencies, else NULL
@@ -408,7 +409,10 @@ BEGIN
                             is_odd := true;
                             leave := pass = 'single';
                             CONTINUE WHEN leave;
-                            earlier_siblings := coalesce(earlier_siblings, ARRAY[earlier]) || r;
+                            IF earlier_siblings IS NULL THEN
+                                earlier_siblings := ARRAY[earlier];
+                            END IF;
+                            earlier_siblings := earlier_siblings || r;
                         END IF;
                     END IF;
                 ELSIF r.place IS NOT DISTINCT FROM period.place THEN
@@ -418,13 +422,21 @@ BEGIN
                     IF siblings IS NULL THEN
                         siblings := ARRAY[period];
                         best := period;
-                        seen := ARRAY[period.known];
-                        is_simple := period.known = period.whole AND (period.known <> '' OR period.texts = '');
+                        are_own_names := period.known = '' AND period.texts <> '';
+                        IF are_own_names THEN
+                            best.known := period.texts;
+                        END IF;
+                        is_simple := period.known = period.whole;
+                        seen := ARRAY[best.known];
                     END IF;
                     siblings := siblings || r;
                     IF is_simple THEN
-                        is_simple := r.known = r.whole AND (r.known <> '' OR r.texts = '') AND r.currency = period.currency
-                                     AND r.known <> ALL (seen);
+                        is_simple := r.known = r.whole AND r.currency = period.currency
+                                     AND CASE WHEN are_own_names THEN r.known = '' ELSE r.known <> '' OR r.texts = '' END;
+                        IF are_own_names THEN
+                            r.known := r.texts;
+                        END IF;
+                        is_simple := is_simple AND r.known <> ALL (seen);
                         seen := seen || r.known;
                         IF (r.known <> '', -abs(r.amount_cents), cardinality(string_to_array(r.known, ', ')), r.known COLLATE "C")
                            < (best.known <> '', -abs(best.amount_cents), cardinality(string_to_array(best.known, ', ')), best.known) THEN
@@ -463,6 +475,7 @@ BEGIN
                     CONTINUE;
                 END IF;
             END IF;
+            -- the breakdown that counts
             IF leave THEN
                 NULL;
             ELSIF siblings IS NULL THEN
@@ -483,6 +496,7 @@ BEGIN
                     chosen := NULL;
                 END IF;
             END IF;
+            -- its pieces
             IF leave OR period.object_id IS NULL THEN
                 NULL;
             ELSIF is_latest THEN
@@ -519,7 +533,7 @@ BEGIN
                         behind_from := behind_from || knot_start;
                         behind_done := behind_done || CASE pass WHEN 'single' THEN period.period_start ELSE period.done_until END;
                     ELSIF NOT is_tangled THEN
-                        IF depth > 0 THEN
+                        IF depth > 0 THEN -- it explains a part of @top, as it was then
                             IF earlier_siblings IS NOT NULL THEN
                                 SELECT * INTO earlier FROM public.boris_ingestd_chosen(earlier_siblings) LIMIT 1;
                             ELSIF earlier.object_id IS NULL THEN
@@ -531,7 +545,7 @@ BEGIN
                             conversions_below := conversions_below + coalesce(earlier.conversions, period.conversions, 0);
                             latest_below := greatest(latest_below, period.collected_at);
                         END IF;
-                        IF NOT is_last AND r.period_start < period.period_end THEN
+                        IF NOT is_last AND r.period_start < period.period_end THEN -- it contains what follows
                             IF depth > 0 THEN
                                 tops[depth] := top;
                                 amounts_below[depth] := amount_below;
@@ -552,7 +566,7 @@ BEGIN
                         ELSE
                             ready := ready || period;
                         END IF;
-                        WHILE depth > 0 AND (is_over OR r.period_start >= top.period_end) LOOP
+                        WHILE depth > 0 AND (is_over OR r.period_start >= top.period_end) LOOP -- nothing more explains @top
                             is_later := latest_below > top.collected_at;
                             top.amount_cents := public.boris_ingestd_remainder(top.amount_cents, amount_below, is_later);
                             top.impressions := public.boris_ingestd_remainder(top.impressions, impressions_below, is_later);
@@ -580,7 +594,11 @@ BEGIN
                         END LOOP;
                     END IF;
                     IF pass <> 'single' THEN
-                        knot := knot || coalesce(chosen, ARRAY[period]);
+                        IF chosen IS NULL THEN
+                            knot := knot || period; -- in place; an array would be copied
+                        ELSE
+                            knot := knot || chosen;
+                        END IF;
                         IF NOT is_over OR reaches_out THEN
                             NULL;
                         ELSIF is_tangled THEN
@@ -598,6 +616,7 @@ BEGIN
                     END IF;
                 END IF;
             END IF;
+            -- the rest of an object that is left to another pass is skipped
             IF leave THEN
                 CONTINUE WHEN NOT is_last;
                 added := added || period.object_id;
