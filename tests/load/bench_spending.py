@@ -53,10 +53,14 @@ def fill(db, rows, kind):
               SELECT id, 'act_1', 'USD', 'UTC' FROM c RETURNING id)
         {(TREE if kind == "levels" else FLAT).format(objects=max(1, rows // 364 // per_day))};
         SET session_replication_role = replica; -- the objects are there: no look-up for each row
-        INSERT INTO spending SELECT gen_random_uuid(), o.id, d + p.n * interval '1 day 3 hours', p.s, p.e,
-            (random() * 1000)::int * CASE o.type WHEN 'AD' THEN 1 WHEN 'AD_SET' THEN 5 ELSE 15 END, 'USD', 100, 3, 1,
-            p.m || '{{"ctr": "0.155", "actions": [{{"action_type": "x", "value": "1"}}]}}'
-        FROM generate_series('2025-11-24Z'::timestamptz, '2026-11-22Z', '1 day') AS d, ad_objects AS o, {source} AS p (s, e, n, m);""")
+        DO $$ DECLARE d timestamptz; BEGIN -- day by day, as sync jobs do: the rows of an object are not next to each other
+            FOR d IN SELECT generate_series('2025-11-24Z'::timestamptz, '2026-11-22Z', '1 day') LOOP
+                INSERT INTO spending SELECT gen_random_uuid(), o.id, d + p.n * interval '1 day 3 hours', p.s, p.e,
+                    (random() * 1000)::int * CASE o.type WHEN 'AD' THEN 1 WHEN 'AD_SET' THEN 5 ELSE 15 END, 'USD', 100, 3, 1,
+                    p.m || '{{"ctr": "0.155", "actions": [{{"action_type": "x", "value": "1"}}]}}'
+                FROM ad_objects AS o, {source} AS p (s, e, n, m);
+            END LOOP;
+        END $$;""")
     db.execute("VACUUM ANALYZE spending, ad_objects")
     return db.count()
 
