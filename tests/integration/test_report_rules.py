@@ -273,14 +273,21 @@ class Periods(Rules):
         for name, (_, amounts) in cases.items():
             self.assertEqual(self.by_currency(name), amounts, name)
 
+    def test_a_period_that_begins_before_the_range_and_ends_behind_it(self):
+        """What is behind the range explains a part of it, too, so its rest hides nothing of the days in the range."""
+        month = {"periodStart": "2026-10-20T00:00:00Z", "periodEnd": "2026-11-20T00:00:00Z"}
+        self.send(spent("c1", 2000, **month), spent("c1", 1000), spent("c1", 1000, day=5), spent("a1", 600))
+        self.assertEqual(self.total(days=DAY), 1000)
+        self.assertEqual(self.total(days=("2026-10-20", "2026-11-20")), 2000)
+
     def test_a_plan_does_not_count(self):
         self.send(spent("a1", 5, collectedAt="2026-09-01T00:00:00Z"), spent("a2", 7, collectedAt="2026-10-10T00:00:00Z"))
         self.assertEqual(self.total(), 7)
 
 
 class ManyObjects(Rules):
-    """More objects than one pass over the rows returns: most have one row for each day, or breakdowns, and some have hours, overlaps,
-    and periods that reach out of the range."""
+    """Sixty ads. Their rows need all passes of the loop: rows that are alone, hours, breakdowns, two currencies, and months that
+    reach out of the range."""
 
     def lines(self, ad, day, kind):
         rows = {"alone": [spent(ad, 100, day)], "restated": [spent(ad, 90, day), spent(ad, 100, day, collectedAt=LATER)],
