@@ -8,7 +8,7 @@
         X(IO, "input/output error")                                                                          \
         X(CONFIG, "configuration error")                                                                     \
         X(DB, "database error")                                                                              \
-        X(SCHEMA, "database schema does not fit")                                                            \
+        X(SCHEMA, "database schema is not as required")                                                      \
         X(EXISTS, "already exists")                                                                          \
         X(NOT_FOUND, "not found")                                                                            \
         X(INVALID, "invalid value")

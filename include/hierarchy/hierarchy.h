@@ -18,7 +18,7 @@
 #include "wire/line.h"
 
 /* Writes hierarchy records: gathers them into batches and writes one batch after the other on a connection of
- * its own. What comes while it is writing is the next batch. Spending that came behind hierarchy records on the same
+ * its own. What comes while it is writing is the next batch. Spending that came after hierarchy records on the same
  * client's connection waits here until those are written, so that it finds their objects.
  *
  * A batch with records that cannot be written, while others can, is set aside together with lines that

@@ -8,8 +8,8 @@
 #include "base/uuid.h"
 #include "model/db.h"
 
-/* Reports of spending, by the rules of migrations/0003_report.sql, at the cost of 0005_report_speed.sql. Functions
- * return 0 or a code of enum err, with the reason in @db. */
+/* Reports of spending, by the SQL functions of migrations/ (rules: config/report.md). Functions return 0 or a code of
+ * enum err, with the reason in @db. */
 
 /* The start or end of a range: a moment, or the midnight that starts a day in each account's time zone. */
 struct report_moment {

@@ -5,14 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How large a batch becomes and how long it gathers, learned from what the last commits took. Each lane of records has
- * one.
+/* How large a batch becomes and how long it gathers, learned from what the last commits took. Spending and hierarchy have
+ * one each.
  *
  * The target is what one writer commits in PACE_COMMIT_MS. A batch at its target is full.
  *
- * A commit has a fixed cost, whatever the number of its rows. A batch whose rows cost less than that gathers for a part of
- * this time, the gap, after the commit before it, so that a steady trickle of records does not keep the server busy with
- * commits. */
+ * A commit has a fixed cost. A batch whose rows cost less waits for the gap, half of the fixed cost, after the last commit, so
+ * that a trickle of records does not keep the server busy with commits. */
 
 enum {
         PACE_COMMIT_MS = 50,

@@ -9,8 +9,8 @@
  *
  * An error's SQLSTATE is not enough: "permission denied" may concern the role, or a trigger that only some rows fire;
  * "out of shared memory" may concern the server, or one transaction that creates 2,000 chunks. Proof is an ordinary
- * row that could be written while these could not: any committed row, or a probe, a made-up row that is written in
- * the same way and rolled back.
+ * row that could be written while these could not: any committed row, or a probe row (made up, or a copy of a stored
+ * row), which is written in the same way and rolled back.
  *
  * - Without proof no row is rejected, whatever the error: the rows stay together and wait, as while the database is
  *   unavailable.

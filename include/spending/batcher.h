@@ -14,20 +14,20 @@
 /* Gathers rows into batches for the writers.
  *
  * Rows gather in the open batch until a writer takes it. An idle writer takes what a turn of the loop brings, but keeps the gap
- * (pace.h) from the last commit. Rows that come while one writer is busy are the next batch: that writer takes them. Others
- * stay out of it until the batch is worth a commit of its own, or the busy writer takes longer than usual.
+ * (pace.h) from the last commit. Rows that come while one writer is busy wait for that writer. Other writers take them only if
+ * they fill a quarter of the target, or the busy writer takes longer than usual.
  *
  * A full batch is sealed, and while one waits there is no room. If more rows come, from the resolver for example, another
  * batch is opened.
  *
- * While clients send in bulk, rows of clients that send little gather in a quick batch, small and written before the
- * others, each time but one. So these clients wait for a writer, but not for the bulk of others to be written.
+ * While clients send in bulk, rows of clients that send little gather in a small quick batch. Writers take quick and bulk
+ * batches in turn, so these clients do not wait for all bulk of other clients.
  *
  * Doubtful batches, in which a bad row is searched for, take many statements. They queue apart, without
  * taking others' room, and writers get batches of both queues in turn.
  *
  * A client that sent a bad row may send more of them. Its rows gather in the distrusted batch, which is doubtful from the
- * start. So the rows of other clients neither share a batch with bad rows nor wait behind them. While new clients send bad
+ * start. So the rows of other clients neither share a batch with bad rows nor wait for them. While new clients send bad
  * rows, the rows of new clients gather in a batch of their own, too. Distrusted batches and those that rest are written in
  * turn with the other doubtful ones. */
 enum batcher_sender {
@@ -110,13 +110,13 @@ static inline bool batcher_has_room_for_doubtful(const struct batcher *b)
         return b->doubtful_rows < b->pace.limits.rows;
 }
 
-/* Rows of new clients that gather; these wait from BATCHER_NEW_ROWS on. */
+/* The number of gathered rows of new clients: from BATCHER_NEW_ROWS on, new clients are paused. */
 static inline size_t batcher_new_rows(const struct batcher *b)
 {
         return b->unproven ? b->unproven->len : 0;
 }
 
-/* Puts a batch back that was taken: in front of all others; a doubtful one among these, sorted by trust and size. */
+/* Puts a taken batch back at the front of its queue; a doubtful one by trust and size. */
 void batcher_return(struct batcher *b, struct batch *batch);
 
 /* Makes resting batches due. */

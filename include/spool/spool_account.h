@@ -6,9 +6,9 @@
 
 #include "spool/spool_file.h"
 
-/* The account of a spool, DIR/spool.account: which lines were acked and which of these were erased, kept
+/* The tally of a spool, DIR/spool.account: which lines were acked and which of these were erased, kept
  * outside the database that contains the lines. SQLite reads its write-ahead log up to the first damaged
- * frame and does not report what follows; the account reveals what is missing.
+ * frame and does not report what follows; the tally reveals what is missing.
  *
  * The file has two fixed-size entries, each with a hash, which are overwritten in turn: after a torn write
  * the other entry is still valid. Overwriting needs no free space. All calls block. */
@@ -20,7 +20,7 @@ enum spool_account_status {
         SPOOL_ACCOUNT_DAMAGED, /* no entry is valid, or the file cannot be read */
 };
 
-/* Reads the account in directory @dir. Zeroes *ret unless it succeeds. */
+/* Reads the tally in directory @dir. Zeroes *ret unless it succeeds. */
 enum spool_account_status spool_account_read(const char *dir, struct spool_tally *ret);
 
 /* Number of acked lines that are neither erased nor moved aside. */
@@ -35,7 +35,7 @@ uint64_t spool_tally_missing(const struct spool_tally *account, const struct spo
 /* For the daemon. Returns 0 or a negative errno; the caller closes @a in either case. */
 int spool_account_open(struct spool_account *a, const char *dir);
 
-/* Replaces the account's contents. @durable: wait until they are on disk. Returns 0 or a negative errno. */
+/* Replaces the tally. @durable: wait until they are on disk. Returns 0 or a negative errno. */
 int spool_account_write(struct spool_account *a, const struct spool_tally *tally, bool durable);
 
 void spool_account_close(struct spool_account *a);

@@ -14,7 +14,7 @@
  * committed lines survive a crash of the machine. A row holds a block of lines (spool_block.h); in files of format 1 or 2,
  * a line (spool_old.h). All calls block; only one thread at a time may make them.
  *
- * Beside the file are an account of acked and erased lines (spool_account.h), which reveals missing lines on
+ * Beside the file are a tally of acked and erased lines (spool_account.h), which reveals missing lines on
  * opening, and a reserve for a full disk (spool_reserve.h). */
 
 enum spool_status {
@@ -59,7 +59,7 @@ struct spool_account {
 /* What opening the file revealed. */
 struct spool_findings {
         uint64_t lost;       /* upper bound of missing acked lines */
-        bool account_missed; /* the account is missing or damaged, so what was acked is unknown */
+        bool account_missed; /* spool.account is missing or damaged, so what was acked is unknown */
 };
 
 struct spool_file {
@@ -109,7 +109,7 @@ bool spool_file_in_place(const struct spool_file *f);
 enum spool_status spool_file_move(struct spool_file *f, char ret_aside[SPOOL_PATH_BYTES]);
 
 /* Opens the file @path for inspection, even while a daemon uses it. With a damaged file, spool_file_next may
- * still work if f->read or f->read_old is not NULL. With @dir, compares the file with the account in that directory. */
+ * still work if f->read or f->read_old is not NULL. With @dir, compares the file with spool.account in that directory. */
 enum spool_status spool_file_open_read_only(struct spool_file *f, const char *path, const char *dir);
 
 void spool_file_close(struct spool_file *f);
@@ -122,7 +122,7 @@ enum spool_status spool_file_set_aside(struct spool_file *f, char ret_aside[SPOO
  * failure @f may be closed. */
 enum spool_status spool_file_start_over(struct spool_file *f);
 
-/* Changes between begin and a successful commit are durable and in the account; after a failed commit they
+/* Changes between begin and a successful commit are durable and in the tally; after a failed commit they
  * may be neither. */
 enum spool_status spool_file_begin(struct spool_file *f);
 /* ignores the record's id */

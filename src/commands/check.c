@@ -104,28 +104,30 @@ static bool check_server(struct check *c, struct server_facts *facts)
         return true;
 }
 
-static bool check_limit(struct check *c, int64_t limit, unsigned needed, const char *whose,
+static bool check_limit(struct check *c, int64_t limit, const struct config *config, const char *whose,
                         const char *remedy)
 {
+        unsigned needed = config_database_connections(config);
+        unsigned least = 3 * config->daemon.workers + 1;
+
         return limit < 0 || limit >= needed ||
                report(c, false,
                       "connections: the daemon uses %u, %s allows %" PRId64
-                      ": it runs fewer writers, and with fewer than 4 writes nothing: %s, or lower database.writers",
-                      needed, whose, limit, remedy);
+                      ": fewer writers run, and below %u some lines cannot be stored: %s, or lower database.writers",
+                      needed, whose, limit, least, remedy);
 }
 
 static void check_connections(struct check *c, const struct config *config)
 {
-        unsigned needed = config_database_connections(config);
         struct connection_limits limits;
 
         if (inspect_connections(&c->db, &limits) != 0)
                 report_error(c, "connections");
-        else if (check_limit(c, limits.role, needed, "the role", "raise the role's CONNECTION LIMIT") &&
-                 check_limit(c, limits.database, needed, "the database",
+        else if (check_limit(c, limits.role, config, "the role", "raise the role's CONNECTION LIMIT") &&
+                 check_limit(c, limits.database, config, "the database",
                              "raise the database's CONNECTION LIMIT") &&
-                 check_limit(c, limits.server, needed, "the server", "raise max_connections"))
-                report(c, true, "connections: the daemon uses up to %u", needed);
+                 check_limit(c, limits.server, config, "the server", "raise max_connections"))
+                report(c, true, "connections: the daemon uses up to %u", config_database_connections(config));
 }
 
 static void check_own_tables(struct check *c)
@@ -251,7 +253,7 @@ static void check_fits(struct check *c)
         if (fits_compare(&c->db, on_difference, c) != 0)
                 report_error(c, "tables: cannot be examined");
         else if (c->wrong == wrong)
-                report(c, true, "the daemon can write: session, tables and rights fit");
+                report(c, true, "the daemon can write: session, tables and privileges are as required");
 }
 
 static void check_schema(struct check *c, const struct server_facts *server)
@@ -285,16 +287,16 @@ static void report_row(struct check *c, const struct config *config, enum secret
 
         if (keeping == SECRETS_PLAIN)
                 report(c, !config->credentials.require,
-                       "%scredentials: those of connection %s are plain: run boris-ingestd connection reencrypt",
+                       "%scredentials: those of platform connection %s are plain: run boris-ingestd connection reencrypt",
                        mood, connection);
         else if (keeping == SECRETS_OLD)
                 report(c, true,
-                       "warning: credentials: those of connection %s are encrypted with the old key %s: run boris-ingestd "
-                       "connection reencrypt",
+                       "warning: credentials: those of platform connection %s are encrypted with the old key %s: run "
+                       "boris-ingestd connection reencrypt",
                        connection, kid);
         else if (keeping == SECRETS_FOREIGN)
                 report(c, false,
-                       "credentials: those of connection %s are encrypted with key %s, which credentials.key_file lacks",
+                       "credentials: those of platform connection %s are encrypted with key %s, which credentials.key_file lacks",
                        connection, kid[0] ? kid : "without a kid");
 }
 
@@ -324,7 +326,8 @@ static void check_credentials(struct check *c, const struct config *config)
                 good += keeping == SECRETS_CURRENT;
         }
         if (all.permitted && good == all.len)
-                report(c, true, "credentials: all of %zu connections are encrypted with the current key",
+                report(c, true,
+                       "credentials: all of %zu platform connections are encrypted with the current key",
                        good);
         platform_connection_keepings_deinit(&all);
         connection_labels_deinit(&labels);

@@ -112,10 +112,10 @@ int command_read_account(const struct account_options *options, struct command_a
         return 0;
 }
 
-/* Names the connections between which the user must choose, the first few of them. */
+/* Names the first few platform connections between which the user must choose. */
 static int fail_ambiguous(struct db *db, const struct ad_account_list *accounts)
 {
-        enum { NAMED_MAX = 8, NAME_BYTES = 32 + UUID_TEXT_LEN + CONNECTION_LABEL_BYTES };
+        enum { NAMED_MAX = 8, NAME_BYTES = 48 + UUID_TEXT_LEN + CONNECTION_LABEL_BYTES };
         char text[NAMED_MAX * NAME_BYTES] = "";
         struct connection_labels labels;
         size_t len = 0;
@@ -129,8 +129,8 @@ static int fail_ambiguous(struct db *db, const struct ad_account_list *accounts)
 
                 uuid_format(&a->platform_connection_id, id);
                 connection_labels_quote(&labels, &a->platform_connection_id, label);
-                len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s connection %s%s", i ? ", " : "",
-                                        platform_name(a->platform), id, label);
+                len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s platform connection %s%s",
+                                        i ? ", " : "", platform_name(a->platform), id, label);
         }
         connection_labels_deinit(&labels);
         return command_fail(

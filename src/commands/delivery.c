@@ -93,7 +93,7 @@ static void draw_bar(struct delivery *d)
 
 /* --- callbacks of the client --- */
 
-/* Drops what belongs to lines before the first one to be sent, of the bytes behind @at. */
+/* Drops what belongs to lines before the first one to be sent, of the bytes after @at. */
 static void skip_lines(struct delivery *d, struct buf *out, size_t at)
 {
         const char *start = out->data + at;
@@ -148,8 +148,8 @@ static void on_trouble(void *ctx, int pause_ms, uint64_t anonymous, uint64_t fir
         d->warned = true;
         erase_bar(d);
         fprintf(stderr,
-                "boris-ingestd: warning: lines have neither collectedAt nor id: those that were sent but not acked, line "
-                "%" PRIu64 " the first, may be stored twice\n",
+                "boris-ingestd: warning: unacked lines (the first: line %" PRIu64
+                ") have neither collectedAt nor id: resending may store them twice\n",
                 d->before + first);
 }
 

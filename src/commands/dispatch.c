@@ -181,8 +181,8 @@ static const struct command commands[] = {
          OPTION(STATUS),
          migrate,
          "apply the schema's migrations",
-         "Run it as the owner of the database. It may be run again, and by several operators at once. Tables that "
-         "Drizzle created are compared and adopted."},
+         "Run it as the owner of the database and its tables. It may be run again, and by several operators at once. Tables "
+         "that Drizzle created are compared and adopted."},
         {{"check"},
          NULL,
          OPTION(CONFIG_ONLY) | OPTION(FORMAT),
@@ -268,7 +268,7 @@ static const struct command commands[] = {
          NULL,
          OPTION(FILE),
          spool_verify,
-         "check that the spool is whole",
+         "check the spool for damage",
          "FILE is a spool that was set aside."},
         {{"spool", "export"},
          NULL,

@@ -94,7 +94,7 @@ static void print(const struct ad_account *account, const struct connection_labe
 
         uuid_format(&account->platform_connection_id, connection);
         connection_labels_quote(labels, &account->platform_connection_id, label);
-        visible_print_line(stdout, "%s ad account %s on connection %s%s: %s, %s, %zu ad objects",
+        visible_print_line(stdout, "%s ad account %s on platform connection %s%s: %s, %s, %zu ad objects",
                            platform_name(account->platform), account->external_id, connection, label,
                            account->currency, account->timezone, nodes->len);
         for (size_t i = 0; i < nodes->len; i++)

@@ -89,11 +89,11 @@ static int read_request(const struct report_options *options, struct request *re
                     : options->latest ? &report_view_latest
                                       : &report_view_totals;
         if (ret->view != &report_view_totals && (options->bucket || options->by))
-                return command_fail(USAGE, "--%s has neither --bucket nor --by; see boris-ingestd --help",
+                return command_fail(USAGE, "--%s excludes --bucket and --by; see boris-ingestd --help",
                                     options->explain ? "explain" : "latest");
         if (options->explain && (options->latest || !options->of.object))
-                return command_fail(USAGE,
-                                    "--explain needs --object and has no --latest; see boris-ingestd --help");
+                return command_fail(
+                        USAGE, "--explain needs --object and excludes --latest; see boris-ingestd --help");
         if (!read_bucket(options->bucket ? options->bucket : "1d", ret->bucket))
                 return command_fail(USAGE, "--bucket must be a number and h, d, w or mon, like 1d; "
                                            "see boris-ingestd --help");
@@ -134,8 +134,7 @@ static int fail_on_unknown_zones(struct db *db, const struct uuid *ad_account_id
                 return DONE;
         return command_fail(
                 FAILED,
-                "%d ad account%s an unknown time zone: the report may show the money of other days "
-                "(see the warnings)",
+                "%d ad account%s an unknown time zone: amounts may be on the wrong days (see the warnings)",
                 accounts, accounts == 1 ? " has" : "s have");
 }
 

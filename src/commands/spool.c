@@ -39,7 +39,7 @@ static int open_file(struct spool_file *f, const struct config *config, const ch
 
         *f = (struct spool_file){.lock = -1, .account.fd = -1};
         if (!file && !config->spool.dir[0])
-                return command_fail(FAILED, "spool.dir is empty, and no file is named: there is no spool");
+                return command_fail(FAILED, "no spool: set spool.dir, or give --file FILE");
         snprintf(path, sizeof(path), "%s%s", file ? file : config->spool.dir, file ? "" : "/spool.db");
         if (stat(path, &st) != 0 && dir && spool_account_read(dir, &account) == SPOOL_ACCOUNT_READ &&
             spool_tally_owed(&account) > 0)
@@ -151,18 +151,19 @@ static int verify(struct spool_file *f)
                 return command_fail(FAILED, "%s: %" PRIu64 " damaged lines, and %d faults in its structure",
                                     f->path, damaged, faults);
         if (f->findings.lost > 0)
-                return command_fail(FAILED, "%s: %" PRIu64 " acked lines are missing (send them again)",
+                return command_fail(FAILED,
+                                    "%s: %" PRIu64 " acked lines are missing (let clients resend them)",
                                     f->path, f->findings.lost);
         if (f->tally.lost > 0) {
                 rfc3339_format(f->tally.lost_us, when);
                 return command_fail(
                         FAILED,
-                        "%s is whole, but %" PRIu64
-                        " acked lines were lost, the last at %s (send them again; to forget them, "
-                        "remove spool.account while the daemon is stopped)",
+                        "%s is undamaged, but %" PRIu64
+                        " acked lines were lost, the last at %s (let clients resend them; to reset this, stop the "
+                        "daemon and remove spool.account)",
                         f->path, f->tally.lost, when);
         }
-        printf("%s is whole: %" PRIu64 " lines%s\n", f->path, f->contents.lines,
+        printf("%s is undamaged: %" PRIu64 " lines%s\n", f->path, f->contents.lines,
                f->findings.account_missed ? "; spool.account is missing, so acked lines may be missing" : "");
         return DONE;
 }

@@ -106,14 +106,14 @@ static void log_totals(const struct daemon *d, const char *what, const char *mes
         log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = message_id),
                   "%s: %" PRIu64 " connections; %" PRIu64 " lines: %" PRIu64 " stored, %" PRIu64
                   " duplicate, %" PRIu64 " rejected, %" PRIu64 " spooled, %" PRIu64 " empty, %" PRIu64
-                  " not settled",
+                  " in flight",
                   what, d->accepted, sum->lines, sum->counts[LINE_STORED], sum->counts[LINE_DUPLICATE],
                   sum->counts[LINE_REJECTED], sum->counts[LINE_SPOOLED], sum->counts[LINE_EMPTY],
                   sum->in_flight + sum->abandoned);
         if (spool->on)
                 log_info("%s: spool: %" PRIu64 " lines at the start, %" PRIu64 " spooled; %" PRIu64
-                         " stored, %" PRIu64 " duplicate, %" PRIu64 " rejected, %" PRIu64 " left, %" PRIu64
-                         " set aside",
+                         " stored, %" PRIu64 " duplicate, %" PRIu64 " rejected, %" PRIu64
+                         " still spooled, %" PRIu64 " set aside",
                          what, spool->before, sum->counts[LINE_SPOOLED], sum->drained_counts[LINE_STORED],
                          sum->drained_counts[LINE_DUPLICATE], sum->drained_counts[LINE_REJECTED],
                          spool->lines, spool->lost_lines);

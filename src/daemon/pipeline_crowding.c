@@ -4,7 +4,8 @@
 
 enum { CROWDING_MS = 1000 };
 
-/* Without look-ups, or hierarchy, some lines can never be stored; with fewer writers all can. */
+/* True if the server has no room for @c. Some lines need a look-up or the hierarchy to be stored; fewer writers only cost
+ * speed. */
 static bool lacks_connection(struct pg_conn *c)
 {
         if (pg_conn_good(c) || !connect_too_many(c->error))
@@ -25,8 +26,9 @@ static void yield_one_writer(struct pipeline *p)
                 last = &p->writers[i];
         }
         if (connected > 1)
-                pg_conn_yield(&last->conn, "its connection is needed for look-ups: the server allows too few "
-                                           "(boris-ingestd check says how many are needed)");
+                pg_conn_yield(&last->conn,
+                              "freed for look-ups or hierarchy: the server allows too few connections "
+                              "(see boris-ingestd check)");
 }
 
 static void on_crowding_timer(uv_timer_t *timer)

@@ -1,8 +1,9 @@
-/* Rows that are searched for a bad one, and rows that rest: they cannot be written now, while others can.
+/* Rows of batches in which a bad row is searched for, and waiting ("resting") rows, which cannot be written now while others
+ * can.
  *
  * Such a row is kept for as long as its client waits for the ack. Once the client has closed the connection, its rows are tried
- * behind those of other clients. If they rest, they may take a share of the memory; the daemon drops further ones, which it
- * may do since it has not acked them. A stop waits for such rows for a part of shutdown.timeout_ms only. */
+ * after those of other clients. Its resting rows may take a share of the memory; the daemon drops further ones, which it may do
+ * since it has not acked them. A stop waits for such rows for a part of shutdown.timeout_ms only. */
 #include "daemon/pipeline_parts.h"
 
 #include <inttypes.h>
@@ -96,8 +97,8 @@ bool pipeline_may_rest(struct pipeline *p, const struct line *line)
         dropped = log_limit_pass(&p->drops, uv_now(p->loop));
         if (dropped > 0)
                 log_warn(
-                        "a row cannot be written, and its client has closed the connection: not waiting for it, since such "
-                        "rows fill their share of limits.memory_bytes (%" PRIu64 " since the last such line)",
+                        "unacked row dropped: it cannot be written, its client has closed the connection, and such rows "
+                        "fill their share of limits.memory_bytes (%" PRIu64 " since the last such line)",
                         dropped);
         return false;
 }
@@ -126,7 +127,7 @@ static bool comes_last(const void *ctx, const struct row *row)
         return source->gone || pipeline_sender(ctx, source) == SENDER_DISTRUSTED;
 }
 
-/* Parts off the rows that are tried behind others. */
+/* Parts off the rows that are tried after others. */
 static void part_last(struct pipeline *p, struct batch *batch)
 {
         struct batch *last = batch_part(batch, comes_last, p);

@@ -34,7 +34,7 @@ void pipeline_note_fault(struct pipeline *p, struct line_source *source);
 /* With whose rows those of @source are gathered now. */
 enum batcher_sender pipeline_sender(const struct pipeline *p, const struct line_source *source);
 
-/* False if @s is to prove itself, and must wait for its rows or for those of others. */
+/* False if @s is new and must wait until its rows, or those of others, are stored. */
 bool pipeline_has_room_for_new(const struct pipeline *p, const struct session *s);
 
 /* --- pipeline_doubt.c --- */
@@ -65,7 +65,7 @@ void pipeline_stop_searching(struct pipeline *p);
 
 /* --- pipeline_crowding.c --- */
 
-/* Begins to look whether the connections that are needed most can be had. */
+/* Starts the timer that frees connections for look-ups and hierarchy. */
 void pipeline_open_crowding(struct pipeline *p);
 
 /* --- pipeline_stats.c --- */

@@ -1,8 +1,8 @@
 /* Which clients' rows are written apart from those of others, because the database is likely to refuse some.
  *
- * A client whose row was at fault is distrusted for a minute. If that client was new, it may come back as another one. So for a
- * minute the rows of new clients gather in a batch of their own until the database has stored proof_rows of the client's rows:
- * 1 at first. If a client with that many sends a bad row, twice the number that it has is needed, PROOF_MAX at most. */
+ * A client whose row was at fault is distrusted for a minute. A new client may reconnect as a different one. So for that minute
+ * the rows of new clients, those with fewer than proof_rows stored rows, share a batch of their own. proof_rows is 1 at first;
+ * after a bad row of a client with that many, it is twice that client's count, at most PROOF_MAX. */
 #include "daemon/pipeline_parts.h"
 
 enum {

@@ -14,7 +14,7 @@
 #include "wire/line.h"
 #include "wire/reject.h"
 
-/* The reject file: every refused line with its reason, for operators, as JSON Lines:
+/* The reject file: every rejected line with its reason, for operators, as JSON Lines:
  *
  *   {"time":"2026-11-23T17:00:00.000000Z","peer":"uid 1000, pid 4711","connection":3,"line":17,
  *    "client":"meta-sync","code":"bad_value","field":"amountCents","message":"...","record":"the line as it was sent"}

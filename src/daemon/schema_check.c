@@ -43,7 +43,7 @@ static void on_ready(void *ctx)
 
         if (c->trouble[0])
                 log_event(LOG_LEVEL_INFO, LOG_FIELDS(.message_id = LOG_ID_SCHEMA),
-                          "database: tables and privileges fit again");
+                          "database: tables and privileges are as required again");
         c->trouble[0] = '\0';
         set_state(c, SCHEMA_FITS);
 }

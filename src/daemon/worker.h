@@ -73,7 +73,7 @@ void worker_connect_take(struct worker *w, const struct session_socket *socket);
 /* Later TLS clients get the present certificates of @tls. */
 void worker_set_tls(struct worker *w, const struct tls_server *tls);
 
-/* Takes over @clients: from now on they say who may write what, on open connections, too. */
+/* Takes over @clients, whose rules apply from now on, to open connections, too. */
 void worker_set_clients_take(struct worker *w, struct clients *clients);
 
 /* Applies [limits] and [batch] of @share from now on. */

@@ -354,7 +354,7 @@ static bool read_count(const struct pg_result *res, int i, int column, int64_t *
         return true;
 }
 
-/* Reads an object's id and its type, in the column behind it; NULL: it does not exist. */
+/* Reads an object's id and its type, in the next column; NULL: it does not exist. */
 static bool read_known(const struct pg_result *res, int i, int column, struct hierarchy_known *ret)
 {
         *ret = (struct hierarchy_known){.exists = !pg_result_null(res, i, column)};

@@ -93,7 +93,7 @@ const char *connect_advice_for(const char *error, const char *url)
         const char *advice = connect_advice(error);
 
         if (!url[0] && !is_named_by_environment())
-                return "set DATABASE_URL: a service has its own, in " CONFIG_DIR "/environment";
+                return "set DATABASE_URL; the service reads it from " CONFIG_DIR "/environment";
         return advice ? advice : "check database.url or $DATABASE_URL, and whether the server runs";
 }
 

@@ -193,7 +193,7 @@
 
 /* Privileges on single columns suffice, as config/role.sql grants them, except for LOCK TABLE. */
 #define RIGHTS_SQL                                                                                            \
-        "UNION ALL SELECT 60, format('rights: this role lacks %s', "                                          \
+        "UNION ALL SELECT 60, format('privileges: this role lacks %s', "                                      \
         "string_agg(n.privilege || ' on ' || n.name, ', ' ORDER BY n.place)), 'GRANT them (SQLSTATE 42501)' " \
         "FROM (VALUES (1, 'ad_accounts', 'SELECT'), (2, 'ad_accounts', 'INSERT'), "                           \
         "(3, 'ad_accounts', 'UPDATE'), (4, 'ad_objects', 'SELECT'), (5, 'ad_objects', 'INSERT'), "            \

@@ -19,8 +19,9 @@
 
 enum { CHECKSUM_TEXT_BYTES = 2 * sizeof(XXH128_hash_t) + 1 };
 
-/* The files do not qualify names, so the search path decides: the tables belong to public, as with Drizzle;
- * TimescaleDB's functions may be in any schema. Copying rows to chunks takes long, so timeouts are off. */
+/* The files' statements do not qualify names (only function bodies do), so the search path decides: the tables
+ * belong to public, as with Drizzle; TimescaleDB's functions may be in any schema. Copying rows to chunks takes
+ * long, so timeouts are off. */
 static const char settings_sql[] =
         "SELECT set_config('search_path', concat_ws(', ', 'public', (SELECT quote_ident(n.nspname) "
         "FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
@@ -246,7 +247,8 @@ static int apply_first(struct db *db, const struct migration *m, struct buf *wha
                 buf_put(what, "applied", 7);
         } else if (diff.refused_len > 0) {
                 db->sqlstate[0] = '\0';
-                err = db_fail(db, ERR_SCHEMA, "the existing tables do not fit, %zu difference%s: %s",
+                err = db_fail(db, ERR_SCHEMA,
+                              "the existing tables differ from this version's schema: %zu difference%s: %s",
                               diff.refused_len, diff.refused_len == 1 ? "" : "s", diff.refused);
         } else {
                 buf_put(what, "adopted: its tables exist already", 33);
@@ -356,8 +358,9 @@ static int repair(struct db *db, migration_report_cb *report, void *ctx)
                 return explain(db, err, "the comparison with what the migrations made");
         }
         if (left > 0)
-                return db_fail(db, ERR_SCHEMA,
-                               "the database does not fit (see the lines with \"left\" above)");
+                return db_fail(
+                        db, ERR_SCHEMA,
+                        "the tables differ from this version's schema (see the lines with \"left\" above)");
         return 0;
 }
 

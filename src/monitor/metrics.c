@@ -1,5 +1,4 @@
-/* Each family once, with HELP and TYPE before it. Labels are words of ours, but for the version and the names of
- * clients, which are escaped. */
+/* Prints each family once, after its HELP and TYPE. Only version and client names are foreign; they are escaped. */
 #include "monitor/status.h"
 
 #include <inttypes.h>
@@ -84,7 +83,7 @@ static void put_configuration(struct buf *out, const struct status *s)
                 (double)s->configured_us / 1e6);
         if (s->expires_s != 0)
                 seconds(out, PREFIX "tls_certificate_expires_seconds",
-                        "Seconds until the certificate in use expires, or the first of its chain; negative after that.",
+                        "Seconds until the earliest expiry in the certificate chain in use; negative after that.",
                         (double)s->expires_s - (double)s->now_us / 1e6);
         if (s->crl_expires_s != 0)
                 seconds(out, PREFIX "tls_client_crl_expires_seconds",
@@ -124,13 +123,14 @@ static void put_sections(struct buf *out, const struct stats *r)
 
         if (r->sections_len == 0)
                 return;
-        expose_family(out, connections, "gauge", "Connections of the clients of each section.");
+        expose_family(out, connections, "gauge",
+                      "Connections of the clients of each section; client: the section's name.");
         for (size_t i = 0; i < r->sections_len; i++)
                 labelled(out, connections, "client", r->sections[i].tally.name,
                          r->sections[i].tally.connections);
         expose_family(
                 out, lines, "counter",
-                "Settled lines of the clients of each section, by outcome, replayed spool lines included.");
+                "Settled lines by outcome, replayed spool lines included; client: the name of the sender's section.");
         for (size_t i = 0; i < r->sections_len; i++) {
                 for (size_t k = 0; k < LINE_OUTCOMES; k++)
                         expose(out, "%s{client=\"%s\",outcome=\"%s\"} %" PRIu64 "\n", lines,
@@ -180,7 +180,7 @@ static void put_clients(struct buf *out, const struct stats *r)
 {
         expose_family(
                 out, PREFIX "client_connections", "gauge",
-                "Client connections by the name in the client's hello; clients without one are left out.");
+                "Client connections; client: the name in the client's hello; clients without one are left out.");
         for (size_t i = 0; i < r->clients_len; i++)
                 put_client(out, r->clients[i].name, r->clients[i].open);
 }
@@ -233,7 +233,8 @@ static void put_files(struct buf *out, const struct stats *r, int64_t now_us)
                 gauge(out, PREFIX "spool_failing", "1 while the spool is full or its disk fails.",
                       s->failing);
                 counter(out, PREFIX "spool_lost_lines_total",
-                        "Lines in files that were damaged or set aside.", s->lost_lines);
+                        "Acked lines that are missing, or are in files that were damaged or set aside.",
+                        s->lost_lines);
                 expose_family(out, drained, "counter", "Replayed spool lines, by outcome.");
                 labelled(out, drained, "outcome", "stored", r->drained_counts[LINE_STORED]);
                 labelled(out, drained, "outcome", "duplicate", r->drained_counts[LINE_DUPLICATE]);
@@ -241,7 +242,7 @@ static void put_files(struct buf *out, const struct stats *r, int64_t now_us)
         }
         if (r->rejects_file.on) {
                 counter(out, PREFIX "reject_file_lost_lines_total",
-                        "Rejected lines that could not be recorded in the reject file.",
+                        "Rejected lines that could not be recorded, or were removed by rotation.",
                         r->rejects_file.lost_lines);
                 gauge(out, PREFIX "reject_file_failing", "1 while the reject file cannot be written.",
                       r->rejects_file.failing);

@@ -186,7 +186,7 @@ static void lose_unfit(struct pg_conn *c, const char *why)
         }
         if (strcmp(c->unfit, why) != 0 && log_is_news(why))
                 log_event(LOG_LEVEL_WARN, LOG_FIELDS(.message_id = LOG_ID_DATABASE_AWAY),
-                          "database, %s: the database does not fit, nothing is written: %s", c->name, why);
+                          "database, %s: the database cannot be used, nothing is written: %s", c->name, why);
         snprintf(c->unfit, sizeof(c->unfit), "%s", why);
         close_and_pause(c, c->unfit);
 }

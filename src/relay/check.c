@@ -165,7 +165,7 @@ static void check_limits(struct check *c, const jsStreamConfig *s)
         const char *stream = s->Name;
 
         if (s->Replicas < REPLICAS_WANTED)
-                report(c, false, "stream %s: %" PRId64 " replica%s: messages are lost with a machine: have 3",
+                report(c, false, "stream %s: %" PRId64 " replica%s: losing a machine loses messages: use 3",
                        stream, s->Replicas, s->Replicas == 1 ? "" : "s");
         else
                 report(c, true, "stream %s: %" PRId64 " replicas", stream, s->Replicas);
@@ -213,8 +213,9 @@ static void check_sizes(struct check *c, const jsStreamConfig *s)
         else
                 report(c, true, "stream %s: every message fits into relay.window_bytes", stream);
         report(c, true,
-               "stream %s: note: a server acks before its disk does: it calls fsync every sync_interval (2 minutes unless set). "
-               "A power failure of most replicas at once loses what came since; sync_interval: always prevents that",
+               "stream %s: note: servers ack before fsync, which they call every sync_interval (2 minutes unless set). "
+               "A simultaneous power failure of most replicas loses messages acked since; sync_interval: always prevents "
+               "that",
                stream);
 }
 

@@ -264,11 +264,9 @@ static bool rewind_from(struct source *s, uint64_t sequence)
                 return false;
         }
         if (s->settings.filter)
-                log_warn(
-                        "stream %s, %s: message %" PRIu64
-                        " is not the one that was relayed: %s; continuing with what was stored from a minute "
-                        "before it on",
-                        s->settings.stream, s->settings.filter, sequence, why);
+                log_warn("stream %s, %s: message %" PRIu64
+                         " is not the one that was relayed: %s; relaying again from a minute before it",
+                         s->settings.stream, s->settings.filter, sequence, why);
         s->rewound = true;
         s->facts.rewinds++;
         pthread_mutex_lock(&s->mutex);

@@ -27,8 +27,8 @@ struct source_message {
 
 struct source;
 
-/* @after: where to start. If the stream contains a different message at that position, starts with what was
- * stored from a minute before it on. */
+/* @after: where to start. If the stream contains a different message at that position, starts with the
+ * messages stored from a minute before it on. */
 struct source *source_open(struct nats *nats, const struct source_settings *settings,
                            const struct position *after);
 

@@ -40,7 +40,7 @@ static uint64_t seconds_since(const struct client_log *l, uint64_t since_ms)
         return seconds > 0 ? seconds : 1;
 }
 
-/* --- refused lines --- */
+/* --- rejected lines --- */
 
 /* Returns the field's name if it is one of the record's fields: a name that the client made up is content,
  * and not logged. */

@@ -483,7 +483,7 @@ void session_turn(struct session *s)
 
 static void turn_stranger_away(struct session *s)
 {
-        log_tls_failure(s, "too many clients began a handshake before it showed its certificate");
+        log_tls_failure(s, "too many clients have shown no certificate yet: this one is dropped");
         session_close(s);
 }
 

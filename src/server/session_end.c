@@ -143,8 +143,9 @@ void session_leave(struct session *s)
         session_count_left(s);
         drops = log_limit_pass(&s->set->drops, uv_now(s->set->loop));
         if (drops > 0)
-                log_warn("connection %" PRIu64
-                         " of %s: closed before its lines could be read: dropping them, since such lines "
-                         "fill their share of limits.memory_bytes (%" PRIu64 " since the last such line)",
-                         s->number, s->peer, drops);
+                log_warn(
+                        "connection %" PRIu64
+                        " of %s: unread lines dropped: the client has disconnected, and such lines fill their "
+                        "share of limits.memory_bytes (%" PRIu64 " since the last such line)",
+                        s->number, s->peer, drops);
 }

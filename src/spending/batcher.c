@@ -217,7 +217,7 @@ static bool comes_after(const struct batch *a, const struct batch *b)
         return a->distrusted == b->distrusted ? a->len >= b->len : a->distrusted;
 }
 
-/* Sorts distrusted batches behind others, and by size, small batches first: bad rows are found sooner, and few batches
+/* Sorts distrusted batches after others, and by size, small batches first: bad rows are found sooner, and few batches
  * wait. */
 static void insert_doubtful(struct batcher *b, struct batch *batch)
 {
@@ -264,7 +264,7 @@ static struct batch *take_sealed(struct batcher *b)
         return batch;
 }
 
-/* Such a batch comes behind the rows of new clients: many of them would delay the search among rows that may be good. */
+/* Such a batch comes after the rows of new clients: many of them would delay the search among rows that may be good. */
 static bool is_behind(const struct batch *batch)
 {
         return batch->distrusted || batch->due > 0;
@@ -276,7 +276,7 @@ static uint64_t waits_since(const struct batch *batch)
         return batch->due > 0 ? batch->due : batch->opened;
 }
 
-/* Returns the smallest batch that is not behind. */
+/* Returns the smallest doubtful batch that need not come after the rows of new clients. */
 static struct batch *first_searched(const struct batcher *b)
 {
         for (struct list *l = b->doubtful.next; l != &b->doubtful; l = l->next) {
@@ -288,7 +288,7 @@ static struct batch *first_searched(const struct batcher *b)
         return NULL;
 }
 
-/* Returns the batch that has waited for longest of those that are behind and due; if none is due, sets the timer. */
+/* Returns the batch that has waited for longest of those that come last and are due; if none is due, sets the timer. */
 static struct batch *first_behind(struct batcher *b)
 {
         uint64_t now = uv_now(b->loop);

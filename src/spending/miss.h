@@ -34,7 +34,7 @@ struct miss {
         struct parked_row *rows; /* in order of arrival */
         struct parked_row **rows_end;
         uint64_t deadline; /* of the first row, as in struct parked_row */
-        uint64_t retry_at; /* loop time in ms at which a miss set aside is looked up again */
+        uint64_t retry_at; /* loop time in ms at which a waiting miss is looked up again */
         unsigned pause_ms; /* pause before retry_at; doubles with each failure */
         enum platform platform;
         bool has_connection;

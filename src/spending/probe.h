@@ -8,11 +8,10 @@
 #include "model/spending_store.h"
 #include "pg/pg_conn.h"
 
-/* Ordinary rows, one of which is written by COPY, as other rows are, and rolled back: proof that neither
- * server nor table is at fault for rows that failed (pg/suspect.h). Made-up rows are tried first. If the operator's rules
- * refuse all of these, copies of stored rows are tried. They are of the week that was written last, whose chunk exists: making
- * one, only to roll it back, takes many times as long. If the server cannot write them, only that chunk may be at fault (its
- * tablespace is full, another session has locked it): made-up rows of other weeks are tried. Zeroed before its first use. */
+/* The probe row: an ordinary row, written by COPY as others are and rolled back, proves that neither server nor table is at
+ * fault for failed rows (pg/suspect.h). Made-up rows are tried first; if the operator's rules refuse them all, copies of stored
+ * rows. Both are of the week written last, since a new chunk costs many times as much. If the server cannot write to that chunk
+ * (tablespace full, locked), made-up rows of other weeks are tried. Zeroed before its first use. */
 
 enum probe_source {
         PROBE_MADE,

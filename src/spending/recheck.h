@@ -15,9 +15,9 @@
  * object, its account or their platform connection. A wrong entry is removed, and the next record that names
  * it asks the database; no record waits for a check.
  *
- * The server counts updated and deleted rows. Once that count changes, all entries are checked within
- * resolve.recheck_ms. Otherwise they are checked in turn, at most RECHECK_SLOW_PER_S per second, since a
- * busy session may report its counts long after its commit. */
+ * The server counts updated and deleted rows, and publishes a session's counts up to 10 s after its commit (60 s on a busy
+ * server). The count is read twice per resolve.recheck_ms; once it changes, all entries are checked within resolve.recheck_ms.
+ * Otherwise they are checked in turn, at most RECHECK_SLOW_PER_S per second. */
 
 enum {
         RECHECK_OBJECTS = 4096,    /* in one query */

@@ -7,7 +7,7 @@
  * - The query. Another query without any object tells which is at fault. If the server cannot answer that one either (a
  *   missing privilege or table, for example), the connection is given up, and the query sent again after the pause.
  *   Otherwise some object is at fault (a damaged index page, for example): the misses are doubted. They are looked up
- *   apart from others, in ever smaller queries, and one that fails alone is set aside for a growing pause. A query that
+ *   apart from others, in ever smaller queries, and one that fails alone waits for a growing pause. A query that
  *   loses the connection is doubted, too: it may do so every time.
  * Only an answer rejects a record. */
 #include "spending/resolver.h"
@@ -173,7 +173,7 @@ static void on_tick(uv_timer_t *timer)
         start_query(r);
 }
 
-/* --- unknown objects, and objects set aside --- */
+/* --- unknown objects, and objects that wait --- */
 
 static void abandon(struct resolver *r, struct miss *m, line_take_cb *cb, void *ctx)
 {

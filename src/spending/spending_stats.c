@@ -1,4 +1,4 @@
-/* The stats of this lane's stages. */
+/* The stats of the stages of spending. */
 #include "spending/batcher.h"
 #include "spending/resolver.h"
 #include "spending/writer.h"

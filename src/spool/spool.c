@@ -183,7 +183,7 @@ static void take_contents(struct spool *s)
                 log_error(
                         "spool: %" PRIu64
                         " acked lines are missing from %s: the disk or the file was damaged (see boris-ingestd "
-                        "spool verify; what was sent before can be sent again)",
+                        "spool verify; let clients resend the lines)",
                         f->findings.lost, f->path);
 }
 

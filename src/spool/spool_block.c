@@ -14,7 +14,7 @@ struct entry {
         uint64_t hash;
         uint32_t text_at; /* where in the texts */
         uint32_t text_len;
-        uint32_t names_at; /* the peer, and the client behind it; lines after one another may share them */
+        uint32_t names_at; /* the peer, and the client after it; lines after one another may share them */
         uint8_t peer_len;
         uint8_t client_len;
         uint16_t unused;

@@ -10,7 +10,8 @@
 #include "base/slice.h"
 
 /* Lines of the spool in one piece, as a row of its file holds them: reading and erasing it costs as much as a single line.
- * Each line has an entry of fixed size with a hash of all that belongs to it, so a damaged byte costs one line. */
+ * Each line has an entry of fixed size with a hash of all that belongs to it, so a damaged byte costs only the lines to which
+ * it belongs: one, or several in a row that share the sender's names. */
 
 enum {
         SPOOL_PEER_BYTES = 128,

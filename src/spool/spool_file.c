@@ -141,9 +141,9 @@ static enum spool_status prepare_read(struct spool_file *f)
         return status;
 }
 
-/* --- the account --- */
+/* --- the tally --- */
 
-/* Compares the file with its account. */
+/* Compares the file with its tally. */
 static void find_missing(struct spool_file *f, enum spool_account_status status,
                          const struct spool_tally *account)
 {
@@ -166,7 +166,7 @@ static enum spool_status refuse_account(struct spool_file *f, const char *dir)
         return SPOOL_FAILED;
 }
 
-/* Makes the account match the file. Missing lines are reported once, and count as erased afterwards. */
+/* Makes the tally match the file. Missing lines are reported once, and count as erased afterwards. */
 static enum spool_status settle_account(struct spool_file *f)
 {
         struct spool_tally account;
@@ -296,8 +296,8 @@ enum spool_status spool_file_move(struct spool_file *f, char ret_aside[SPOOL_PAT
         if (lines > 0) {
                 snprintf(
                         f->error, sizeof(f->error),
-                        "it was removed or renamed, with acked lines in it (put it back; otherwise they are stored when the "
-                        "database is available, if the daemon runs until then)");
+                        "it was removed or renamed with acked lines in it (put it back: else they are stored only if the "
+                        "database is available before the daemon stops)");
                 return SPOOL_FAILED;
         }
         spool_file_close(f);
@@ -452,7 +452,7 @@ enum spool_status spool_file_start_over(struct spool_file *f)
         enum spool_status status;
 
         f->tally = (struct spool_tally){.lost = f->tally.lost, .lost_us = f->tally.lost_us};
-        status = spool_sql_account(f, true); /* from here on the account expects none of these lines */
+        status = spool_sql_account(f, true); /* from here on the tally expects none of these lines */
         if (status != SPOOL_OK)
                 return status;
         close_untouched(f);

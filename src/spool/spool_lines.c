@@ -143,7 +143,7 @@ enum spool_status spool_file_begin(struct spool_file *f)
 static const char lowest_sql[] =
         "SELECT coalesce((SELECT min(id) FROM lines), (SELECT first FROM blocks ORDER BY last LIMIT 1), 0)";
 
-/* Committed changes go to the account before they are reported. */
+/* Committed changes go to spool.account before they are reported. */
 static enum spool_status note_change(struct spool_file *f)
 {
         bool added = f->change.last > 0;

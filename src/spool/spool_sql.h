@@ -34,7 +34,7 @@ enum spool_status spool_sql_number(struct spool_file *f, const char *sql, int64_
 /* How many pages of the file @bytes are. */
 unsigned long long spool_sql_pages(uint64_t bytes);
 
-/* Writes f->tally to the account. */
+/* Writes f->tally to spool.account. */
 enum spool_status spool_sql_account(struct spool_file *f, bool durable);
 
 #endif

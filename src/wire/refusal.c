@@ -11,7 +11,7 @@ void refuse_account(struct reject *ret, int64_t accounts, enum platform platform
                 uuid_format(connection, text);
         if (accounts == 0)
                 reject_set(ret, REJECT_UNKNOWN_ACCOUNT, "accountExternalId", "no %s ad account %s%s%s",
-                           platform_name(platform), account, text[0] ? " on connection " : "", text);
+                           platform_name(platform), account, text[0] ? " on platform connection " : "", text);
         else
                 reject_set(ret, REJECT_AMBIGUOUS_ACCOUNT, "connectionId",
                            "%s ad account %s is reachable through %" PRId64

@@ -292,7 +292,7 @@ static void test_check_rights(void **state)
         config.database.url = url;
         assert_int_equal(run(CHECK, "", 0), 1);
         assert_contains(output,
-                        "wrong  rights: this role lacks INSERT on ad_accounts, UPDATE on ad_accounts, "
+                        "wrong  privileges: this role lacks INSERT on ad_accounts, UPDATE on ad_accounts, "
                         "INSERT on ad_objects, UPDATE on ad_objects: GRANT them");
         assert_told("1 of ");
         assert_int_equal(create("META", NULL, "{}"), 1);

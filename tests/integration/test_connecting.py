@@ -66,7 +66,7 @@ class Connecting(TestCase):
             self.assertNotIn("wrong", warnings[0].replace("wrong user", ""))
             d.kill()
         done = run_ingestd(None, "check", "--config", "/dev/null", env={"DATABASE_URL": "", "PGHOST": "", "PGPORT": "1"})
-        self.assertRegex(done.stdout, r"(?m)^wrong  database: .*\(set DATABASE_URL: a service has its own, in /\S+/environment\)")
+        self.assertRegex(done.stdout, r"(?m)^wrong  database: .*\(set DATABASE_URL; the service reads it from /\S+/environment\)")
         done = run_ingestd('"postgresql://127.0.0.1/x"', "check", "--config", "/dev/null", "--config-only")
         self.assertIn("must not be in quotes", done.stdout)
 
@@ -130,7 +130,8 @@ class Connecting(TestCase):
         psql(self.db.url, f"ALTER ROLE {role} SET role = '{self.db.role}'")
         url = self.url(role, self.sockets)
         done = run_ingestd(url, "check", "--config", "/dev/null", "--set", "database.writers=6")
-        self.assertRegex(done.stdout, r"wrong  connections: the daemon uses 9, the role allows 4: .*raise the role's CONNECTION LIMIT")
+        self.assertRegex(done.stdout, r"wrong  connections: the daemon uses 9, the role allows 4: fewer writers run, and below 4 some lines "
+                                      r"cannot be stored: raise the role's CONNECTION LIMIT")
         d = self.daemon(database__url=url, database__writers=6, daemon__workers=1)
         connection = self.db.value("SELECT id FROM platform_connections")
         line = {"kind": "adAccount", "connectionId": connection, "externalId": "act_9", "name": "x", "currency": "USD", "timezone": "UTC"}

@@ -81,19 +81,19 @@ class Labels(TestCase):
         for args in (("hierarchy",), ("report", *days)):
             error = self.command(*args, "--account", "act_1", status=1)
             self.assertIn("2 ad accounts have this id: on ", error)
-            self.assertIn(f'META connection {made} "Meta EU"', error)
-            self.assertIn(f"META connection {other}", error)
+            self.assertIn(f'META platform connection {made} "Meta EU"', error)
+            self.assertIn(f"META platform connection {other}", error)
             self.assertEqual(error.count("\n"), 1)
         hierarchy = ("hierarchy", "--account", "act_1", "--connection", made)
-        self.assertIn(f'on connection {made} "Meta EU": USD', self.command(*hierarchy))
+        self.assertIn(f'on platform connection {made} "Meta EU": USD', self.command(*hierarchy))
         self.db.execute("INSERT INTO ad_objects (ad_account_id, external_id, type, status) "
                         f"SELECT id, 'o', 'AD', 'ACTIVE' FROM ad_accounts WHERE platform_connection_id = '{made}'")
         self.assertEqual([row["connection_label"] for row in json.loads(self.command(*hierarchy, "--format", "json"))], ["Meta EU"])
         self.assertEqual([row["connection_label"] for row in
                           csv.DictReader(io.StringIO(self.command(*hierarchy, "--format", "csv")))], ["Meta EU"])
         done = run_ingestd(self.db, *CHECK, "--set=credentials.require=on")
-        self.assertIn(f'those of connection {made} "Meta EU" are plain', done.stdout)
-        self.assertIn(f"those of connection {other} are plain", done.stdout)
+        self.assertIn(f'those of platform connection {made} "Meta EU" are plain', done.stdout)
+        self.assertIn(f"those of platform connection {other} are plain", done.stdout)
 
     def test_without_the_table(self):
         """The other commands work before the migration, and `migrate` repairs the tables of the daemon's own."""

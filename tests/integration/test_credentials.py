@@ -177,13 +177,13 @@ class AtRest(Credentials):
         self.assertEqual(self.run_with(self.one, "connection", "show", encrypted, **on).returncode, 0)
         check = ("check", "--set=listen.unix=/tmp/never", "--set=http.listen=")
         done = self.run_with(self.one, *check, **on)
-        self.assertIn(f"wrong  credentials: those of connection {plain} are plain", done.stdout)
+        self.assertIn(f"wrong  credentials: those of platform connection {plain} are plain", done.stdout)
         self.assertNotIn(encrypted, done.stdout)
         done = self.run_with(self.two, *check)
-        self.assertIn(f"warning: credentials: those of connection {plain} are plain", done.stdout)
-        self.assertIn(f"warning: credentials: those of connection {encrypted} are encrypted with the old key old", done.stdout)
+        self.assertIn(f"warning: credentials: those of platform connection {plain} are plain", done.stdout)
+        self.assertIn(f"warning: credentials: those of platform connection {encrypted} are encrypted with the old key old", done.stdout)
         self.assertEqual(self.run_with(self.two, "connection", "reencrypt").returncode, 0)
-        self.assertIn("all of 2 connections are encrypted with the current key", self.run_with(self.two, *check, **on).stdout)
+        self.assertIn("all of 2 platform connections are encrypted with the current key", self.run_with(self.two, *check, **on).stdout)
 
     def test_list(self):
         plain, old = self.create(None), self.create(self.one)

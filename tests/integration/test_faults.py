@@ -168,7 +168,7 @@ class Faults(TestCase):
         time.sleep(0.2)
         self.assertEqual(d.stop(timeout=10), 0)
         self.server.start()
-        self.assertIn("13 not settled", d.log())
+        self.assertIn("13 in flight", d.log())
         for replies, acked in ((client.drain(), 1), (done_sending.drain(), 0)):
             self.assertEqual((replies.counts()[0], replies.closing), (acked, "shutdown"))
         self.assertEqual(self.db.count(), 0)

@@ -103,7 +103,7 @@ class Changed(Triggers):
         for n, client in enumerate(clients):
             client.send(*[record(id=str(uuid.UUID(int=1 + 10 * n + i)), collectedAt=None) for i in range(10)])
         time_mended = "ALTER TABLE spending ALTER COLUMN collected_at TYPE timestamptz"
-        wait_until(lambda: "does not fit" in d.log() or CHANGES in d.log(), "a word")
+        wait_until(lambda: "cannot be used" in d.log() or CHANGES in d.log(), "a word")
         self.db.execute(time_mended)
         for client in clients:
             self.assertEqual(client.finish().counts(), (10, 10, 0, 0))

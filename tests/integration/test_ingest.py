@@ -159,7 +159,7 @@ class Status(TestCase):
         client.finish()
         d.signal(signal.SIGUSR1)
         wait_until(lambda: d.log().count(" status: ") > 1, "the status in the log")
-        wait_until(lambda: "15090 lines: 15000 stored, 30 duplicate, 30 rejected, 0 spooled, 30 empty, 0 not settled" in d.log(),
+        wait_until(lambda: "15090 lines: 15000 stored, 30 duplicate, 30 rejected, 0 spooled, 30 empty, 0 in flight" in d.log(),
                    "the sum")
 
 

@@ -260,7 +260,7 @@ class Faults(RelayCase):
         self.position(7)
         self.assertEqual(self.db.count(), 12)
         wait_until(lambda: relay.metric("rewinds_total") == 1, "the metric of the alert")
-        self.assertIn("continuing with what was stored from a minute before it on", relay.log())
+        self.assertIn("relaying again from a minute before it", relay.log())
 
     def test_second_relay_takes_over(self):
         """Whether the first one dies, hangs or stops in order."""
@@ -487,7 +487,7 @@ class Telling(RelayCase):
         done = relay.check()
         self.assertEqual(done.returncode, 1)  # one replica
         self.assertEqual(re.findall("^wrong  (.*)", done.stdout, re.MULTILINE),
-                         ["stream BORIS: 1 replica: messages are lost with a machine: have 3"])
+                         ["stream BORIS: 1 replica: losing a machine loses messages: use 3"])
         for text in ("version 2.1", "retention: limits", "discard: new", "fits into relay.window_bytes", "fsync", "sync_interval",
                      "partitions: 0-3", "rejects: stream REJECTS", "boris_ingestd_relay", "daemon /"):
             self.assertIn(text, done.stdout)

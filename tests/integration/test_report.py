@@ -153,7 +153,7 @@ class Report(Commands):
 
     def test_days_are_those_of_the_account(self):
         self.send(self.account(timezone="America/Los_Angeles"))
-        # the day of 25 hours, and the one behind it
+        # the day of 25 hours, and the one after it
         self.send(record(externalId="a1", amountCents=1, periodStart="2026-11-01T07:00:00Z",
                          periodEnd="2026-11-02T08:00:00Z"),
                   record(externalId="a1", amountCents=2, periodStart="2026-11-02T08:00:00Z",

@@ -33,7 +33,7 @@ class Secrets(TestCase):
         time.sleep(0.3)
         self.db.execute("ALTER TABLE away RENAME TO ad_objects")
         client.finish()
-        self.assertIn("the database does not fit", d.log())
+        self.assertIn("the database cannot be used", d.log())
         psql(self.server.url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self.db.name}'")
         wait_until(lambda: "connection lost" in d.log(), "the daemon noticed")
         self.assertEqual(d.send(record(amountCents=2)).counts(), (1, 1, 0, 0))

@@ -181,7 +181,7 @@ class Send(SendCase, TestCase):
         d.start()
         out, err = self.finish(process, 1)
         self.assert_totals(out, 4, 3, 0, 1)
-        self.assertRegex(err, r"warning: .* neither collectedAt nor id.* line 2 the first, may be stored twice")
+        self.assertRegex(err, r"warning: unacked lines \(the first: line 2\) have neither collectedAt nor id: resending may store them twice")
         self.assertEqual(err.count("warning"), 1)
 
     def has_taken(self, d, lines):

@@ -68,7 +68,7 @@ class Outage(Spool):
         client.close()
         d.signal(signal.SIGUSR1)
         wait_until(lambda: re.search(r"status: spool: 0 lines at the start, 1006 spooled; \d+ stored, \d+ duplicate, 1 rejected, "
-                                     "0 left, 0 set aside", d.log()), "the counts")
+                                     "0 still spooled, 0 set aside", d.log()), "the counts")
 
     def test_spooled_lines_survive_the_daemon(self):
         d = self.spooling()

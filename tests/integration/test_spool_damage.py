@@ -147,7 +147,7 @@ class Damage(unittest.TestCase):
         self.assert_told(damage, 0)
 
     def test_the_database_is_cut(self):
-        def damage(spool):  # behind a stop all is in the database
+        def damage(spool):  # after a stop all is in the database
             d = start_on(self, spool)
             d.stop()
             cut(spool / "spool.db", (spool / "spool.db").stat().st_size // 2)

@@ -57,5 +57,5 @@ try {
   const { name, code, settled, message } = error;
   say({ type: "error", name, code, settled, message, cause: error.cause?.code });
 }
-await pause(50); // where the iterator was asked for a record, it returns behind that
+await pause(50); // where the iterator was asked for a record, it returns after that
 say({ type: "end", pulled, ahead, returned, buffered, memory: process.resourceUsage().maxRSS * 1024 });

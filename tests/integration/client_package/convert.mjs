@@ -28,7 +28,7 @@ for (let n = 0; n < 20000; n++) {
   const text = exponent ? `${whole}.${fraction}` : whole;
   assert.equal(minorUnits(text, currency), BigInt(whole + (exponent ? fraction : "")), text);
   assert.equal(minorUnits(`-${text}`, currency), -minorUnits(text, currency));
-  assert.equal(minorUnits(`${text}${exponent ? "" : "."}000`, currency), minorUnits(text, currency), "zeros behind it change nothing");
+  assert.equal(minorUnits(`${text}${exponent ? "" : "."}000`, currency), minorUnits(text, currency), "zeros after it change nothing");
   const cents = BigInt(random(1e9));
   assert.equal(fromMicros(cents * 10n ** BigInt(6 - exponent), currency), cents);
 }

@@ -1,4 +1,4 @@
-/* Doubtful batches and distrusted clients: they stand behind others, and take one writer at most while there are others. */
+/* Doubtful batches and distrusted clients: they come after others, and take one writer at most while there are others. */
 #include "test.h"
 
 #include "batcher_fixture.h"
@@ -125,7 +125,7 @@ static void test_rows_of_distrusted_clients_gather_apart(void **state)
         assert_int_equal(b->len, 2);
         assert_int_equal(b->rows[1].line.number, 3);
 
-        /* what comes back of it stays behind what is doubtful only, whatever its size */
+        /* what comes back of it stays after what is doubtful only, whatever its size */
         batcher_return(&f.batcher, b);
         return_doubtful(&f, 200, 8, 0);
         assert_taken(&f, 200);

@@ -187,7 +187,7 @@ static void end_job(struct spool *p, bool written)
 
 /* --- the stages --- */
 
-/* No earlier line may be behind this one. */
+/* No earlier line may be after this one. */
 static void enter_stages(struct story *s, struct line *line)
 {
         unsigned i = index_of(line);

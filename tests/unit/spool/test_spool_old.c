@@ -1,4 +1,4 @@
-/* Files of earlier formats: their lines are read and erased, those that are added come after them, and the account holds. */
+/* Files of earlier formats: their lines are read and erased, those that are added come after them, and the tally is kept. */
 #include "spool/spool_file.h"
 
 #include <xxhash.h>
@@ -155,7 +155,7 @@ static void test_both_formats(void **state)
         converse(2);
 }
 
-/* Lines that the account of format 2 knows are missed. */
+/* Lines in the tally of format 2 are missed. */
 static void test_the_account_of_format_2_holds(void **state)
 {
         struct spool_tally tally = {.file = 77, .last = OLD + 7, .lowest = 1};
