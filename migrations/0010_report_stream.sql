@@ -1,7 +1,6 @@
--- The report's rules as a loop over sorted rows; until now they were one query of forty parts. Short reports are up to seven times as
--- fast, long ones up to 1.7 times (tests/load/README.md). A period that begins before the range and ends behind it is now explained by
--- all periods in it, also by those behind the range. Replaces functions of 0003_report.sql, 0005_report_speed.sql, 0007_report_truth.sql, 0008_report_currencies.sql and
--- 0009_report_overlaps.sql.
+-- The report's rules as a loop over sorted rows instead of one query of forty parts. Reports on one object are up to seven times as
+-- fast, others up to 2.4 times (tests/load/README.md). From a period that begins before the range and ends after it, all periods in it
+-- are now subtracted, those after the range included. Replaces functions of 0003, 0005, 0007, 0008 and 0009.
 
 DROP FUNCTION boris_ingestd_pieces(date, date, uuid, uuid, timestamptz, timestamptz, boolean);
 DROP FUNCTION boris_ingestd_newest(date, date, uuid, uuid, timestamptz, timestamptz);
@@ -15,18 +14,18 @@ CREATE TYPE boris_ingestd_piece AS (
     collected_before timestamptz, -- when the collection before it was collected
     currency text, amount_cents numeric, impressions numeric, clicks numeric, conversions numeric, records bigint, fractional bigint,
     breakdown text, part text,
-    outside boolean,              -- true if it does not begin in the range, else NULL
-    reaches_out boolean,          -- true if it ends behind the range, else NULL
+    outside boolean,              -- true if it begins outside of the range, else NULL
+    reaches_out boolean,          -- true if it ends after the range, else NULL
     stored_end timestamptz,       -- the period's end as stored, if it differs
-    place bigint,                 -- of the platform connection; NULL for the first
-    shape text, known text, whole text, texts text, -- where rows are added up: boris_ingestd_shape and boris_ingestd_dimensions
-    done_until timestamptz        -- pieces of the object that end until then were returned before
+    place bigint,                 -- rank of the platform connection, NULL for the first
+    shape text, known text, whole text, texts text, -- only in sums: see boris_ingestd_shape and boris_ingestd_dimensions
+    done_until timestamptz        -- the object's pieces that end by then are returned already
 );
 
 -- --- the stream ---
 
--- An expression that is boris_ingestd_shape(s.metrics) for most rows, at less cost. Where there are known dimensions, the keys do: it does not
--- matter which values are text. Rows with the keys of one of @shapes are recognised without listing their keys.
+-- An expression that serves as boris_ingestd_shape(s.metrics), at less cost for most rows. With a known dimension, the keys suffice: it does
+-- not matter which values are text. Rows with the keys of one of @shapes are recognised without listing keys.
 CREATE FUNCTION boris_ingestd_sql_of_shape(shapes text[]) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $outer$
 SELECT $sql$CASE WHEN (s.metrics ?| '{age,gender,country,region,publisher_platform,platform_position,impression_device,device}'
@@ -41,7 +40,7 @@ SELECT $sql$CASE WHEN (s.metrics ?| '{age,gender,country,region,publisher_platfo
 $outer$;
 
 -- The query that returns rows sorted by object and period: of periods that begin together the longest first, of a period the last
--- collection first. Its parameters are those of boris_ingestd_pieces, and what is named below. @pass:
+-- collection first. Its parameters are those of boris_ingestd_pieces, and those named below. @pass:
 --     single   stored rows as they are
 --     added    sums of the rows that have one shape; only of the objects $8 from the times $9 on and, if @switched, of those with an id above $11
 --     behind   the same, of what begins after the range and before $12, and of the objects $8 from the times $9 on
@@ -49,7 +48,7 @@ $outer$;
 -- the account $3 is read. @narrow: only the objects $15 are read, by the index on ad_object_id; else coalesce() keeps that index out, since
 -- sorting a whole table costs less than reading it in the order of an index, unless all of it is in memory. $7: periods' ends as stored.
 --
--- A restatement may come at any time after its period began, so later chunks are all read. Earlier ones are not: a row that was
+-- A restatement may come at any time after its period began, so all later chunks are read. Earlier chunks are skipped: a row that was
 -- collected more than 31 days before its period began is a plan, and does not count.
 CREATE FUNCTION boris_ingestd_sql_of_stream(
     pass text, several boolean, one_range boolean, of_account boolean, narrow boolean, switched boolean, shapes text[]) RETURNS text
@@ -96,7 +95,7 @@ WHERE s.collected_at >= (coalesce($5 AT TIME ZONE 'UTC', $1::timestamp - interva
              ELSE CASE WHEN pass = 'behind' OR switched THEN 'LEFT JOIN' ELSE 'JOIN' END
                   || ' unnest($8, $9, $10) AS todo (id, start, done_until) ON todo.id = @object'
                   || CASE WHEN pass = 'behind' OR switched THEN '' ELSE ' AND @resumed' END END),
-    -- the period that was read when an object was left to this pass is the first one; of the latest, it is the longest of its start
+    -- the period that was read when an object was deferred to this pass is the first one; of the latest, it is the longest of its start
     '@resumed', 's.period_start >= todo.start AND (NOT $7 OR s.period_start > todo.start OR @period_end <= todo.done_until)'),
     '@objects', CASE WHEN several THEN $sql$JOIN (
     SELECT id, object_id, nullif(place, 1) AS place, coalesce($5, public.boris_ingestd_day_start($1, zone)) AS from_at,
@@ -144,9 +143,9 @@ $$;
 
 -- --- periods that overlap, or differ in their currencies ---
 
--- What counts of the periods of one object that hang together (sorted as in the stream). Of two that overlap and neither contains the
--- other, the one that was collected later counts, whatever their currencies. A period that contains one in a currency which it lacks
--- does not count: nobody can tell how much of it is explained. Of the others, what the periods in them do not explain counts.
+-- What counts of a knot: periods of one object that are linked by overlaps (sorted as in the stream). If two overlap and neither
+-- contains the other, the one collected later counts, whatever their currencies. A period that contains one in a currency that it
+-- lacks does not count: its remainder is unknown. Of other periods, the amount minus that of the periods in them counts.
 CREATE FUNCTION boris_ingestd_untangled(knot boris_ingestd_piece[]) RETURNS SETOF boris_ingestd_piece
 LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 20 AS $$
 #variable_conflict use_column
@@ -241,7 +240,7 @@ BEGIN
 END
 $$;
 
--- The query over the pieces of single objects: of ad sets and campaigns, only what the objects below them do not explain.
+-- The query over the pieces of single objects: of ad sets and campaigns, only the remainder after the objects below them are subtracted.
 CREATE FUNCTION boris_ingestd_sql_of_levels() RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $outer$ SELECT $sql$
 WITH tree AS MATERIALIZED (
@@ -278,13 +277,12 @@ $sql$ $outer$;
 
 -- The pieces of all objects, or of those that the arguments name. @rules:
 --     latest    what was collected last of each object and period: one breakdown
---     periods   of that, only what the object's shorter periods do not explain
---     levels    of that, only what the objects below the object do not explain
+--     periods   of that, only the remainder after the object's shorter periods are subtracted
+--     levels    of that, only the remainder after the objects below the object are subtracted
 --
--- The first pass reads stored rows as they are, and returns most pieces. Objects with several rows in a collection, or with periods that
--- overlap, are left to the second pass, which adds up rows by their shapes. Objects with a period that reaches out of the range are left to the
--- third pass, which reads what is behind the range, too. Periods that hang together ("knot") belong to one pass: an object is left from the
--- first period of its knot on.
+-- The first pass returns most pieces, from stored rows. It defers objects with several rows in a collection, or with overlapping periods, to
+-- the second pass, which adds up rows by shape; and objects with a period that ends after the range to the third, which also reads rows after
+-- the range. A knot is handled in one pass: an object is deferred from the first period of its knot on.
 CREATE FUNCTION boris_ingestd_pieces(
     from_day date, to_day date, account uuid, object uuid, from_at timestamptz, to_at timestamptz, rules text)
 RETURNS SETOF boris_ingestd_piece
@@ -305,7 +303,7 @@ DECLARE
     earlier public.boris_ingestd_piece;     -- the period when @top was collected, if it was collected again since
     earlier_siblings public.boris_ingestd_piece[];
     chosen public.boris_ingestd_piece[];    -- @period in several currencies, else NULL
-    is_odd boolean := true;                 -- whether there is more to do for @period than to return it
+    is_odd boolean := true;                 -- whether @period needs more than RETURN NEXT
     shapes text[];                          -- of the first rows
     seen_shapes text[] := '{}';             -- and of all rows in the second and the third pass, with their boris_ingestd_dimensions
     knowns text[]; wholes text[]; many_texts text[];
@@ -326,12 +324,12 @@ DECLARE
     latests_below timestamptz[];
     knot public.boris_ingestd_piece[];      -- its periods and its pieces, in the second and the third pass
     ready public.boris_ingestd_piece[];
-    -- after @period: does its object end, does the knot?
+    -- whether the object, or the knot, ends after @period
     is_last boolean;
     is_over boolean;
     is_later boolean;
-    -- what is left to other passes: objects, where to go on with them, and until when their pieces were returned
-    leave boolean := false;                 -- whether @period's object is
+    -- deferred objects: their ids, where to resume, until when pieces were returned
+    leave boolean := false;                 -- whether @period's object is deferred
     objects bigint := 0;                    -- how many were read
     added uuid[] := '{}'; added_from timestamptz[] := '{}'; added_done timestamptz[] := '{}';
     switched_at uuid;                       -- and all objects with a greater id
@@ -354,7 +352,7 @@ BEGIN
          LATERAL coalesce(from_at, public.boris_ingestd_day_start(from_day, coalesce(zone, 'UTC'))) AS start,
          LATERAL coalesce(to_at, public.boris_ingestd_day_start(to_day, coalesce(zone, 'UTC'))) AS finish
     WHERE account IS NULL OR a.id = account;
-    -- Are most of the first rows parts of breakdowns? Then the first pass would be in vain.
+    -- If most of the first rows are parts of breakdowns, the first pass is skipped.
     EXECUTE format('SELECT count(DISTINCT (ad_object_id, period_start, period_end, collected_at)) < count(*) / 2,
                            (array_agg(DISTINCT shape))[1:8]
                     FROM (SELECT s.*, %s AS shape FROM public.spending s
@@ -529,7 +527,7 @@ BEGIN
                         behind_from := behind_from || knot_start;
                         behind_done := behind_done || CASE pass WHEN 'single' THEN period.period_start ELSE period.done_until END;
                     ELSIF NOT is_tangled THEN
-                        IF depth > 0 THEN -- it explains a part of @top, as it was then
+                        IF depth > 0 THEN -- it is subtracted from @top, as it was then
                             IF earlier_siblings IS NOT NULL THEN
                                 SELECT * INTO earlier FROM public.boris_ingestd_chosen(earlier_siblings) LIMIT 1;
                             ELSIF earlier.object_id IS NULL THEN
@@ -562,7 +560,7 @@ BEGIN
                         ELSE
                             ready := ready || period;
                         END IF;
-                        WHILE depth > 0 AND (is_over OR r.period_start >= top.period_end) LOOP -- nothing more explains @top
+                        WHILE depth > 0 AND (is_over OR r.period_start >= top.period_end) LOOP -- nothing more is subtracted from @top
                             is_later := latest_below > top.collected_at;
                             top.amount_cents := public.boris_ingestd_remainder(top.amount_cents, amount_below, is_later);
                             top.impressions := public.boris_ingestd_remainder(top.impressions, impressions_below, is_later);
@@ -612,7 +610,7 @@ BEGIN
                     END IF;
                 END IF;
             END IF;
-            -- the rest of an object that is left to another pass is skipped
+            -- the further rows of a deferred object are skipped
             IF leave THEN
                 CONTINUE WHEN NOT is_last;
                 added := added || period.object_id;

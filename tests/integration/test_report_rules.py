@@ -274,7 +274,7 @@ class Periods(Rules):
             self.assertEqual(self.by_currency(name), amounts, name)
 
     def test_a_period_that_begins_before_the_range_and_ends_behind_it(self):
-        """What is behind the range explains a part of it, too, so its rest hides nothing of the days in the range."""
+        """What is after the range is subtracted, too, so its remainder hides nothing of the days in the range."""
         month = {"periodStart": "2026-10-20T00:00:00Z", "periodEnd": "2026-11-20T00:00:00Z"}
         self.send(spent("c1", 2000, **month), spent("c1", 1000), spent("c1", 1000, day=5), spent("a1", 600))
         self.assertEqual(self.total(days=DAY), 1000)
