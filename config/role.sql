@@ -3,7 +3,7 @@
 --
 --     psql -v ON_ERROR_STOP=1 -v role=boris_ingestd -f role.sql DATABASE
 --
--- `migrate`, `connection create`, `update` and `delete` are for the owner. As the role itself: run, check, hierarchy, report,
+-- `migrate`, and every `connection` command but `list`, are for the owner. As the role itself: run, check, hierarchy, report,
 -- `connection list`.
 SELECT format('CREATE ROLE %I LOGIN', :'role') WHERE to_regrole(format('%I', :'role')) IS NULL \gexec
 
@@ -20,7 +20,7 @@ GRANT SELECT ON boris_ingestd_connection_labels TO :"role";
 GRANT SELECT, INSERT, UPDATE ON boris_ingestd_relay TO :"role";
 
 -- The functions of the report are for everybody, as PostgreSQL's default is; this holds where that default was revoked. They
--- read with the caller's rights: of platform_connections they need the columns above only.
+-- read with the caller's privileges: of platform_connections they need the columns above only.
 GRANT EXECUTE ON FUNCTION
       boris_ingestd_zone_links, boris_ingestd_zone, boris_ingestd_accounts, boris_ingestd_objects, boris_ingestd_day_start,
       boris_ingestd_dimension_names, boris_ingestd_shape, boris_ingestd_dimensions, boris_ingestd_families, boris_ingestd_number,
