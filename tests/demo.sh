@@ -95,7 +95,7 @@ read -r connection account < <(
 step "7. The same records again: nothing is stored twice"
 tests/load/replay --socket "$dir/ingest.sock" --connections 4 "$dir/spending.jsonl" | grep -E 'stored|duplicate|rejected|records/s'
 
-step "8. A line that is refused, and the word on it"
+step "8. A rejected line, and its reply"
 line='{"platform":"META","accountExternalId":"act_1","externalId":"7","periodStart":"2026-11-01T00:00:00Z","periodEnd":"2026-11-02T00:00:00Z","amountCents":12.5,"currency":"USD"}'
 echo "> $line"
 echo "$line" | socat -t 10 - UNIX:"$dir/ingest.sock"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The situations in which both commands, the plain ways of CMake and the installation are to work.
+# Runs demo.sh, run.sh, plain CMake builds and the installation in many surroundings.
 #
-#   ./tests/matrix.sh [short|long] [ROW...]     rows: builds install containers surroundings image; all of them unless told
+#   ./tests/matrix.sh [short|long] [ROW...]     rows: builds install containers surroundings image; default: all
 #
 # short: one cell a row, on trees that are kept in the cache folder. long: every cell, on fresh trees: an hour or two.
 # Containers and surroundings are built on this machine (tests/lib/fresh.sh), which takes root.
@@ -16,7 +16,7 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/ingestd-matrix-XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 passed=0 failed=() skipped=0
 
-# In pipes grep reads to the end, without -q: else what writes to it may die of SIGPIPE, and with pipefail that counts.
+# No grep -q in pipes: grep would stop early, the writer get SIGPIPE, and pipefail count that as a failure.
 
 # cell NAME COMMAND...: its output is shown only where it fails.
 cell() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Every test, from a bare checkout: installs what is missing, builds, then runs the unit tests in a release build and under
-# AddressSanitizer and UBSan, and each integration test in the one of them that finds most in it; one of each kind in both; then
-# what threads share, in short, under ThreadSanitizer.
+# From a bare checkout: installs what is missing, builds, and runs every test: unit tests in a release build and under
+# AddressSanitizer and UBSan, integration tests in one of the two, those labelled quick in both; then short tests of threads
+# under ThreadSanitizer.
 #
 #   ./tests/run.sh [CTEST ARGUMENT...]     all of them, or those that ctest's arguments select: -R record
 #   ./tests/run.sh both [ARGUMENT...]      every integration test in both builds

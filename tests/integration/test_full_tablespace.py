@@ -1,5 +1,5 @@
 """A week of spending that cannot be written delays no other week: its tablespace is full, or another session has locked its chunk.
-The rows wait and are stored without a hand when they can be."""
+The rows wait, and are stored later without manual steps."""
 
 import contextlib
 import os

@@ -85,7 +85,7 @@ def tests_of(path):
 
 
 def check_tests(path):
-    """Test files, and in brackets behind one its tests and classes, which may end in "..."."""
+    """Test files, and in brackets after one its tests and classes, which may end in "..."."""
     files = {file.name: file for kind in ("unit", "integration") for file in (ROOT / "tests" / kind).rglob("test_*.*")}
     text = path.read_text()
     for name, brackets in re.findall(r"`(test_\w+\.(?:py|c))`(?: \(((?:`[^`]+`(?:, )?)+)\))?", text):

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154
 # demo.sh --nats: a day of spending through a stream of three servers, two relays and the daemon, while a server and a relay are
-# killed. Sourced by demo.sh, behind its connections.
+# killed. Sourced by demo.sh, after its connections.
 relay=build/release/src/boris-ingestd-relay
 [ -x "$relay" ] || {
         echo "the relay is not built: libnats-dev is missing" >&2
