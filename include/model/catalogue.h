@@ -12,7 +12,7 @@ enum { CATALOGUE_REFUSED_BYTES = 400 };
 
 /* A missing constraint or index that can be added. */
 struct catalogue_addition {
-        char *name; /* "constraint ad_objects.ad_objects_no_self_parent" */
+        char *name; /* "constraint ad_objects.ad_objects_account_external" */
         char *sql;
 };
 

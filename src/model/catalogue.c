@@ -204,6 +204,10 @@ static int read_lines(struct db *db, const char *search_path_sql, struct slice s
         return err ? err : db_query(db, read_sql, &params, ret);
 }
 
+/* What a later file takes back of the script (migrations/0011_drizzle_checks.sql). */
+static const char taken_back_sql[] =
+        "ALTER TABLE ad_objects DROP CONSTRAINT IF EXISTS ad_objects_no_self_parent";
+
 static int compare_with_script(struct db *db, const char *script, struct catalogue_diff *ret)
 {
         struct pg_result *expected = NULL;
@@ -213,6 +217,8 @@ static int compare_with_script(struct db *db, const char *script, struct catalog
         err = db_run(db, "SET LOCAL search_path = pg_temp");
         if (!err)
                 err = db_run(db, script);
+        if (!err)
+                err = db_run(db, taken_back_sql);
         if (!err)
                 err = read_lines(db, "SET LOCAL search_path = pg_temp", (struct slice){0}, &expected);
         if (!err)

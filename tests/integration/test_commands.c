@@ -229,9 +229,11 @@ static void test_check(void **state)
                  "applied by a newer version"},
                 {"SELECT set_chunk_time_interval('spending', INTERVAL '1 day')",
                  "wrong  hypertable: by collected_at in chunks of 1 day"},
-                {"ALTER TABLE ad_objects DROP CONSTRAINT ad_objects_no_self_parent",
-                 "wrong  tables: constraint ad_objects.ad_objects_no_self_parent is missing: ALTER TABLE "
-                 "ad_objects ADD CONSTRAINT ad_objects_no_self_parent CHECK"},
+                {"ALTER TABLE ad_objects DROP CONSTRAINT ad_objects_account_external",
+                 "wrong  ad_objects does not have UNIQUE (ad_account_id, external_id): run boris-ingestd migrate"},
+                {"ALTER TABLE ad_objects DROP CONSTRAINT ad_objects_parent_id_ad_objects_id_fk",
+                 "wrong  tables: constraint ad_objects.ad_objects_parent_id_ad_objects_id_fk is missing: ALTER TABLE "
+                 "ad_objects ADD CONSTRAINT ad_objects_parent_id_ad_objects_id_fk FOREIGN KEY (parent_id)"},
                 {"DROP TABLE boris_ingestd_connection_labels",
                  "wrong  table boris_ingestd_connection_labels is missing: run boris-ingestd migrate"},
                 {"DROP TABLE boris_ingestd_relay", "wrong  table boris_ingestd_relay is missing: run"},

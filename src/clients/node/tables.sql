@@ -38,8 +38,7 @@ CREATE TABLE IF NOT EXISTS "ad_objects" (
 	"platform_data" jsonb,
 	"created_at" timestamp with time zone DEFAULT now() NOT NULL,
 	"updated_at" timestamp with time zone DEFAULT now() NOT NULL,
-	CONSTRAINT "ad_objects_account_external" UNIQUE("ad_account_id","external_id"),
-	CONSTRAINT "ad_objects_no_self_parent" CHECK ("ad_objects"."id" <> "ad_objects"."parent_id")
+	CONSTRAINT "ad_objects_account_external" UNIQUE("ad_account_id","external_id")
 );
 --> statement-breakpoint
 CREATE TABLE IF NOT EXISTS "platform_connections" (

@@ -1,7 +1,6 @@
 /* Boris's tables. This file is compiled twice, once for each line of drizzle-orm: each has its own types of columns. Every key,
  * constraint and index is named, because the lines of drizzle-kit name some of them differently. */
-import { sql } from "drizzle-orm";
-import { bigint, check, foreignKey, index, jsonb, pgEnum, pgTable, primaryKey, text, timestamp, unique, uuid } from "drizzle-orm/pg-core";
+import { bigint, foreignKey, index, jsonb, pgEnum, pgTable, primaryKey, text, timestamp, unique, uuid } from "drizzle-orm/pg-core";
 
 export const platform = pgEnum("platform", ["META", "GOOGLE_ADS", "TIKTOK"]);
 export const adObjectType = pgEnum("ad_object_type", ["CAMPAIGN", "AD_SET", "AD"]);
@@ -54,7 +53,6 @@ export const adObjects = pgTable("ad_objects", {
   unique("ad_objects_account_external").on(t.adAccountId, t.externalId),
   index("ad_objects_ad_account_idx").on(t.adAccountId),
   index("ad_objects_parent_idx").on(t.parentId),
-  check("ad_objects_no_self_parent", sql`${t.id} <> ${t.parentId}`),
 ]);
 
 const count = (name: string) => bigint(name, { mode: "bigint" });
