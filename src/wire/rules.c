@@ -1,6 +1,5 @@
 #include "wire/rules.h"
 
-#include <fnmatch.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/ini_file.h"
+#include "base/wildcard.h"
 #include "wire/fields.h"
 
 enum {
@@ -256,7 +256,7 @@ static bool permits_account(const struct rules *c, const char *account)
         if (c->owner)
                 return permits_account(c->owner, account) && permits_account(c->sender, account);
         for (size_t i = 0; i < c->accounts_len && !found; i++)
-                found = fnmatch(c->accounts[i], account, 0) == 0;
+                found = wildcard_matches(c->accounts[i], account);
         return found;
 }
 

@@ -103,10 +103,11 @@ class Clients(Tls):
                              account(self.foreign, "act_10"), ad_object("x", accountExternalId="act_9"),
                              ad_object("x", connectionId=self.foreign, accountExternalId="act_9"),
                              ad_object("x", accountExternalId="act_9")]),
-            "accounts": ("act_1 act_2*",
+            "accounts": ("act_1 act_2* act_[9] act_?é",
                          [record(), account(self.own, "act_2"), account(self.own, "act_22"), ad_object("c1")],
                          [record(accountExternalId="act_9"), account(self.own, "act_3"),
-                          ad_object("x", accountExternalId="act_9"), account(self.own, "act_1x")]),
+                          ad_object("x", accountExternalId="act_9"), account(self.own, "act_1x"),
+                          account(self.own, "act_\N{EURO SIGN}\N{EURO SIGN}")]),
         }
 
     def content(self):
