@@ -93,15 +93,6 @@ struct fields {
  * else false, with the verdict in the reject. */
 bool fields_read(struct field_reader *r, struct slice line, struct fields *ret, struct reject *ret_reject);
 
-/* Returns the first line of a connection without the byte order mark with which some programs start every
- * text. */
-static inline struct slice fields_without_bom(struct slice line)
-{
-        bool has_bom = line.len >= 3 && memcmp(line.ptr, "\xef\xbb\xbf", 3) == 0;
-
-        return has_bom ? (struct slice){line.ptr + 3, line.len - 3} : line;
-}
-
 static inline bool fields_have(const struct fields *f, enum field field)
 {
         return f->present & 1u << field;

@@ -297,6 +297,9 @@ static bool on_closing(struct client *c, const char *why)
         if (strcmp(why, "tls_required") == 0)
                 return fail_hopelessly(
                         c, "the port requires TLS, which this client does not speak (use listen.unix)", "");
+        if (strcmp(why, "http_request") == 0 || strcmp(why, "other_protocol") == 0)
+                return fail_hopelessly(
+                        c, "the daemon takes what was sent for another protocol: remove the first line", "");
         if (strcmp(why, "too_many_connections") == 0)
                 return fail(c, "the daemon has too many connections (limits.max_connections)", "");
         return fail(c, "the daemon closed the connection: ", why);

@@ -92,6 +92,20 @@ static void print_left_out(const struct replay *r)
                        r->filtered == 1 ? "y" : "ies");
 }
 
+/* The records of the file follow it, so that no record is taken for another protocol's first line. */
+static void put_hello(struct buf *out, const char *sender)
+{
+        static const char start[] = "{\"kind\":\"hello\",\"client\":\"boris-ingestd\"";
+        static const char on_behalf_of[] = ",\"onBehalfOf\":";
+
+        buf_put(out, start, sizeof(start) - 1);
+        if (sender[0]) {
+                buf_put(out, on_behalf_of, sizeof(on_behalf_of) - 1);
+                json_put_string(out, slice_str(sender));
+        }
+        buf_put(out, "}\n", sizeof("}\n"));
+}
+
 static int replay_sender(struct replay *r, const char *path, const struct config *config,
                          const struct delivery_options *options, bool *ret_delivered)
 {
@@ -99,15 +113,8 @@ static int replay_sender(struct replay *r, const char *path, const struct config
         struct buf hello = {0};
         int status;
 
-        if (r->sender[0]) {
-                static const char start[] =
-                        "{\"kind\":\"hello\",\"client\":\"boris-ingestd\",\"onBehalfOf\":";
-
-                buf_put(&hello, start, sizeof(start) - 1);
-                json_put_string(&hello, slice_str(r->sender));
-                buf_put(&hello, "}\n", sizeof("}\n"));
-                source.hello = hello.data;
-        }
+        put_hello(&hello, r->sender);
+        source.hello = hello.data;
         if (r->sender[0] && r->senders.len > 1 && !options->json)
                 printf("records of client %s:\n", r->sender);
         reject_entries_close(&r->file);

@@ -204,7 +204,7 @@ static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice
 {
         struct pipeline *p = ctx;
         struct line line = {.block = block_ref(block),
-                            .text = line_no == 1 ? fields_without_bom(text) : text,
+                            .text = text,
                             .client = rules_ref(s->client),
                             .source = &s->line_source,
                             .number = line_no,
@@ -215,9 +215,7 @@ static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice
         line_begin(line.source);
         if (line.client)
                 rules_take_line(line.client, line.text.len);
-        if (line.text.len == 0) { /* only a byte order mark */
-                end_line(p, &line, LINE_EMPTY, NULL);
-        } else if (!decoded_read(&p->reader, &line, &decoded, &reject)) {
+        if (!decoded_read(&p->reader, &line, &decoded, &reject)) {
                 end_line(p, &line, LINE_REJECTED, &reject);
         } else if (decoded.kind == RECORD_HELLO) {
                 pipeline_on_hello(p, s, &decoded.as.hello);

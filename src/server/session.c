@@ -286,7 +286,7 @@ static void on_line(struct session *s, enum frame_result result, struct slice li
 {
         uint64_t line_no;
 
-        if (s->heard < HEARD_RECORD && session_first_line(s, result, &line))
+        if (s->heard < HEARD_RECORD && session_first_line(s, result, line))
                 return;
         line_no = acks_begin(&s->acks);
         s->set->lines++;

@@ -50,19 +50,15 @@ bool session_first_bytes(struct session *s)
         return protocol != PROTOCOL_NONE;
 }
 
-bool session_first_line(struct session *s, enum frame_result result, struct slice *line)
+bool session_first_line(struct session *s, enum frame_result result, struct slice line)
 {
-        static const char bom[] = "\xef\xbb\xbf";
-        enum protocol protocol;
+        enum protocol protocol = protocol_of_line(line, result == FRAME_TOO_LONG);
 
-        if (s->acks.begun == 0 && line->len >= strlen(bom) && memcmp(line->ptr, bom, strlen(bom)) == 0)
-                *line = (struct slice){line->ptr + strlen(bom), line->len - strlen(bom)};
-        protocol = protocol_of_line(*line, result == FRAME_TOO_LONG);
         if (protocol != PROTOCOL_NONE) {
                 turn_away(s, protocol);
                 return true;
         }
-        if (line->len > 0 && line->ptr[0] == '{')
+        if (line.len > 0 && line.ptr[0] == '{')
                 s->heard = HEARD_RECORD;
         return false;
 }

@@ -20,9 +20,9 @@ extern const struct line_source_ops session_source_ops;
 bool session_settled(const struct session *s);
 
 /* Looks at what a client sends first, before it is split into lines, and at its lines before the first one that
- * may be a record; skips a BOM. Returns true if the client speaks another protocol and was turned away. */
+ * may be a record. Returns true if the client speaks another protocol and was turned away. */
 bool session_first_bytes(struct session *s);
-bool session_first_line(struct session *s, enum frame_result result, struct slice *line);
+bool session_first_line(struct session *s, enum frame_result result, struct slice line);
 
 /* Schedules session_flush for the end of the loop turn. */
 void session_mark_dirty(struct session *s);

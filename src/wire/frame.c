@@ -1,5 +1,7 @@
 #include "wire/frame.h"
 
+#include <string.h>
+
 /* Returns the line of @len bytes at @start, without the "\r" of a "\r\n". */
 static struct slice without_cr(const char *start, size_t len)
 {
@@ -20,8 +22,8 @@ static enum frame_result skip(struct frame *f, struct slice in, const char *newl
         return FRAME_MORE;
 }
 
-enum frame_result frame_next(struct frame *f, struct slice in, size_t max_line, bool eof,
-                             struct slice *ret_line, size_t *ret_used)
+static enum frame_result find_line(struct frame *f, struct slice in, size_t max_line, bool eof,
+                                   struct slice *ret_line, size_t *ret_used)
 {
         const char *newline = NULL;
 
@@ -53,6 +55,7 @@ enum frame_result frame_next(struct frame *f, struct slice in, size_t max_line, 
         }
         /* One byte beyond the limit may be the "\r" of a line end. */
         if (in.len > max_line + 1 || (in.len == max_line + 1 && in.ptr[max_line] != '\r')) {
+                *ret_line = in;
                 *ret_used += in.len;
                 f->seen = 0;
                 f->skipping = true;
@@ -60,4 +63,23 @@ enum frame_result frame_next(struct frame *f, struct slice in, size_t max_line, 
         }
         f->seen = in.len;
         return FRAME_MORE;
+}
+
+enum frame_result frame_next(struct frame *f, struct slice in, size_t max_line, bool eof,
+                             struct slice *ret_line, size_t *ret_used)
+{
+        static const char mark[] = {'\xef', '\xbb', '\xbf'};
+        bool may_be_mark = !f->begun && in.len > 0 && memcmp(in.ptr, mark, in.len < 3 ? in.len : 3) == 0;
+        size_t skipped = may_be_mark && in.len >= sizeof(mark) ? sizeof(mark) : 0;
+        enum frame_result result;
+
+        *ret_used = 0;
+        if (in.len == 0 || (may_be_mark && skipped == 0 && !eof))
+                return FRAME_MORE;
+        f->begun = true;
+        in.ptr += skipped;
+        in.len -= skipped;
+        result = find_line(f, in, max_line, eof, ret_line, ret_used);
+        *ret_used += skipped;
+        return result;
 }

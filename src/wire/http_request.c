@@ -14,7 +14,7 @@ static bool is_space(char c)
         return c == ' ' || c == '\t';
 }
 
-/* True if the text ends in "HTTP/1.1" or the like, in either case. */
+/* True if the text ends in a version, as in "GET / HTTP/1.1", in either case. */
 static bool has_version(const char *text, size_t len)
 {
         while (len > 0 && (is_space(text[len - 1]) || text[len - 1] == '\r'))
@@ -24,20 +24,26 @@ static bool has_version(const char *text, size_t len)
         return len >= 6 && is_space(text[len - 6]) && strncasecmp(text + len - 5, "HTTP/", 5) == 0;
 }
 
+/* True for the beginning of a path or of a URL. */
+static bool has_target(const char *text, size_t len)
+{
+        return (len > 0 && text[0] == '/') || (len > 6 && strncasecmp(text, "http", 4) == 0);
+}
+
 bool http_request_begins(struct slice line, bool cut)
 {
-        const char *target;
         size_t method = 0;
-        size_t space;
+        size_t target;
 
         while (method < line.len && is_token((unsigned char)line.ptr[method]))
                 method++;
-        for (space = method; space < line.len && is_space(line.ptr[space]); space++)
+        for (target = method; target < line.len && is_space(line.ptr[target]); target++)
                 ;
-        if (method == 0 || space == method)
+        if (method == 0 || target == method)
                 return false;
-        target = line.ptr + space;
-        /* HTTP/0.9 has no version, and in a cut line it is missing */
-        return cut || has_version(line.ptr, line.len) ||
-               (space < line.len && (target[0] == '/' || target[0] == '*'));
+        if (has_version(line.ptr, line.len))
+                return true;
+        /* HTTP/0.9 knows GET only, and has no version; a cut line lacks its own */
+        return (cut || (method == 3 && strncasecmp(line.ptr, "GET", 3) == 0)) &&
+               has_target(line.ptr + target, line.len - target);
 }

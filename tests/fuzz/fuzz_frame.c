@@ -60,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         if (size < 2)
                 return 0;
-        max_line = data[0];
+        max_line = (size_t)data[0] + 1; /* room for a cut byte order mark */
         piece = (size_t)data[1] + 1;
         if (cut(data + 2, size - 2, max_line, piece) != cut(data + 2, size - 2, max_line, size))
                 abort();

@@ -77,9 +77,24 @@ class Http(TestCase):
         self.assertEqual(replies.codes(), {2: "bad_json"})
         self.assertEqual(replies.counts(), (3, 2, 0, 1))
 
+    def test_other_first_lines(self):
+        """Each is rejected like any other bad line; the line after it is stored."""
+        for n, first in enumerate(("# /data/export.jsonl", "foo /bar", "x *", "GETS /", "a b" + "x" * (2 << 20))):
+            with self.subTest(first=first[:20]):
+                replies = self.d.send(first, record(amountCents=100 + n))
+                self.assertEqual((replies.counts(), replies.closing), ((2, 1, 0, 1), None))
+
     def test_a_bom_is_skipped(self):
-        replies = self.d.send(b"\xef\xbb\xbf" + encode(record(amountCents=3)), b"\xef\xbb\xbf{}")
+        bom = b"\xef\xbb\xbf"
+        replies = self.d.send(bom + encode(record(amountCents=3)), bom + b"{}")
         self.assertEqual(replies.counts(), (2, 1, 0, 1))
+        replies = self.d.send(bom * 2 + encode(record(amountCents=4)))
+        self.assertEqual(replies.codes(), {1: "bad_json"})
+
+    def test_a_bom_is_no_part_of_the_line(self):
+        line = encode(record(amountCents=5))
+        line += b" " * (1048576 - len(line))  # limits.max_line_bytes
+        self.assertEqual(self.d.send(b"\xef\xbb\xbf" + line).counts(), (1, 1, 0, 0))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@
 
 #include "wire/frame.h"
 
+#define MARK "\xef\xbb\xbf" /* the byte order mark */
+
 enum { MAX_LINE = 8 };
 
 /* Feeds @text in pieces of @piece bytes and writes each line in brackets, a line that is too long as "[!]".
@@ -66,6 +68,14 @@ static void test_lines(void **state)
                 {"1234567890123456789012345678901234567890\nx\n\ny", "[!][x][][y]"},
                 {"1234567890123\n1234567890123\nx", "[!][!][x]"},
                 {"1234567890123\n1234567890123", "[!][!]"},
+                {MARK "12345678\n" MARK "a\n", "[12345678][" MARK "a]"},
+                {MARK "123456789\n" MARK "\n", "[!][" MARK "]"},
+                {MARK MARK "a", "[" MARK "a]"},
+                {MARK "\na", "[][a]"},
+                {MARK "1234567890123", "[!]"},
+                {MARK, ""},
+                {"\xef\xbb", "[\xef\xbb]"},
+                {"\xef\xbb\n", "[\xef\xbb]"},
         };
 
         (void)state;
@@ -93,11 +103,24 @@ static void test_nul_is_a_byte_like_any(void **state)
         assert_int_equal(used, 4);
 }
 
+static void test_beginning_of_a_long_line(void **state)
+{
+        struct frame f = {0};
+        struct slice line;
+        size_t used;
+
+        (void)state;
+        assert_int_equal(frame_next(&f, slice_str(MARK "POST /12345"), MAX_LINE, 0, &line, &used), FRAME_TOO_LONG);
+        assert_int_equal(line.len, 11);
+        assert_memory_equal(line.ptr, "POST /", 6);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_lines),
                 cmocka_unit_test(test_nul_is_a_byte_like_any),
+                cmocka_unit_test(test_beginning_of_a_long_line),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

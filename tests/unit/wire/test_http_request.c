@@ -29,7 +29,8 @@ static void test_requests(void **state)
                 if (!begins(requests[i]))
                         fail_msg("not taken for a request: %s", requests[i]);
         }
-        assert_true(http_request_begins((struct slice){"POST x", 6}, true));
+        assert_true(http_request_begins(slice_str("POST /x"), true));
+        assert_true(http_request_begins(slice_str("GET http://a/x"), true));
 }
 
 static void test_others(void **state)
@@ -44,14 +45,20 @@ static void test_others(void **state)
                                              "two words",
                                              "[1, 2]",
                                              "null ",
-                                             "HTTP/1.1 200 OK"};
+                                             "HTTP/1.1 200 OK",
+                                             "# /data/export.jsonl",
+                                             "foo /bar",
+                                             "x *",
+                                             "GET it",
+                                             "GETS /"};
 
         (void)state;
         for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
                 if (begins(others[i]))
                         fail_msg("taken for a request: %s", others[i]);
         }
-        assert_false(http_request_begins((struct slice){"{\"a\": ", 6}, true));
+        assert_false(http_request_begins(slice_str("{\"a\": "), true));
+        assert_false(http_request_begins(slice_str("two words"), true));
 }
 
 int main(void)
