@@ -53,9 +53,7 @@ static struct judged *add_line(struct validation *v)
 static void judge_line(struct validation *v, struct slice text)
 {
         struct judged *j = add_line(v);
-        struct line line = {.text = text,
-                            .number = j->line,
-                            .receipt = receipts_next(&v->receipts, 0)};
+        struct line line = {.text = text, .number = j->line, .receipt = receipts_next(&v->receipts, 0)};
         struct decoded decoded;
         struct reject reject;
 

@@ -131,7 +131,8 @@ void received_add(struct received *r, size_t len)
 enum frame_result received_next(struct received *r, bool ended, struct slice *ret_line)
 {
         size_t used;
-        enum frame_result result = frame_next(&r->frame, received_unparsed(r), r->shared->max_line, ended, ret_line, &used);
+        enum frame_result result =
+                frame_next(&r->frame, received_unparsed(r), r->shared->max_line, ended, ret_line, &used);
 
         r->parsed += used;
         if (result == FRAME_MORE)

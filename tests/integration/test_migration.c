@@ -535,12 +535,15 @@ static void test_missing_rows_in_the_way(void **state)
         (void)state;
         make_drizzle(&d);
         assert_db_ok(&d, db_run(&d.db, rows_sql));
-        assert_db_ok(&d, db_run(&d.db, "ALTER TABLE ad_objects DROP CONSTRAINT ad_objects_parent_id_ad_objects_id_fk; "
-                                       "UPDATE ad_objects SET parent_id = gen_random_uuid()"));
+        assert_db_ok(&d,
+                     db_run(&d.db,
+                            "ALTER TABLE ad_objects DROP CONSTRAINT ad_objects_parent_id_ad_objects_id_fk; "
+                            "UPDATE ad_objects SET parent_id = gen_random_uuid()"));
         assert_int_equal(database_migrate(&d), ERR_INVALID);
-        assert_non_null(strstr(d.db.error,
-                               "constraint ad_objects.ad_objects_parent_id_ad_objects_id_fk is missing and cannot be "
-                               "added"));
+        assert_non_null(
+                strstr(d.db.error,
+                       "constraint ad_objects.ad_objects_parent_id_ad_objects_id_fk is missing and cannot be "
+                       "added"));
         assert_db_ok(&d, db_run(&d.db, "UPDATE ad_objects SET parent_id = NULL; "
                                        "ALTER TABLE spending DROP COLUMN currency"));
         assert_int_equal(database_migrate(&d), ERR_INVALID);

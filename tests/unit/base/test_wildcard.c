@@ -5,10 +5,26 @@
 static void test_matches(void **state)
 {
         static const char *const cases[][2] = {
-                {"", ""},           {"*", ""},          {"*", "act_1"},         {"act_1", "act_1"},
-                {"act_*", "act_"},  {"act_*", "act_1"}, {"*_1", "act_1"},       {"a*t*1", "act_act_1"},
-                {"**1", "act_1"},   {"act_?", "act_1"}, {"?", "\xc3\xa9"},      {"a?b", "a\xf0\x9f\x98\x80" "b"},
-                {"*?", "\xc3\xa9"}, {"[1]", "[1]"},     {"a\\*", "a\\b"},       {"*aab", "aaaaab"}, {"a*b*c*d", "abxbcxcd"}, {"???", "a\xe2\x82\xac" "c"},
+                {"", ""},
+                {"*", ""},
+                {"*", "act_1"},
+                {"act_1", "act_1"},
+                {"act_*", "act_"},
+                {"act_*", "act_1"},
+                {"*_1", "act_1"},
+                {"a*t*1", "act_act_1"},
+                {"**1", "act_1"},
+                {"act_?", "act_1"},
+                {"?", "\xc3\xa9"},
+                {"a?b", "a\xf0\x9f\x98\x80"
+                        "b"},
+                {"*?", "\xc3\xa9"},
+                {"[1]", "[1]"},
+                {"a\\*", "a\\b"},
+                {"*aab", "aaaaab"},
+                {"a*b*c*d", "abxbcxcd"},
+                {"???", "a\xe2\x82\xac"
+                        "c"},
         };
 
         (void)state;
@@ -21,9 +37,18 @@ static void test_matches(void **state)
 static void test_does_not_match(void **state)
 {
         static const char *const cases[][2] = {
-                {"", "a"},          {"?", ""},          {"act_1", "act_12"},    {"act_12", "act_1"},
-                {"act_[1]", "act_1"}, {"act_?", "act_"}, {"??", "\xc3\xa9"},    {"*_1", "act_12"},
-                {"a\\*", "a*"},     {"ACT_1", "act_1"}, {"a*b*c*d", "abxbcxc"}, {"*aab", "aaaaa"},
+                {"", "a"},
+                {"?", ""},
+                {"act_1", "act_12"},
+                {"act_12", "act_1"},
+                {"act_[1]", "act_1"},
+                {"act_?", "act_"},
+                {"??", "\xc3\xa9"},
+                {"*_1", "act_12"},
+                {"a\\*", "a*"},
+                {"ACT_1", "act_1"},
+                {"a*b*c*d", "abxbcxc"},
+                {"*aab", "aaaaa"},
         };
 
         (void)state;

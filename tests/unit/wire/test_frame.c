@@ -110,7 +110,8 @@ static void test_beginning_of_a_long_line(void **state)
         size_t used;
 
         (void)state;
-        assert_int_equal(frame_next(&f, slice_str(MARK "POST /12345"), MAX_LINE, 0, &line, &used), FRAME_TOO_LONG);
+        assert_int_equal(frame_next(&f, slice_str(MARK "POST /12345"), MAX_LINE, 0, &line, &used),
+                         FRAME_TOO_LONG);
         assert_int_equal(line.len, 11);
         assert_memory_equal(line.ptr, "POST /", 6);
 }
