@@ -105,6 +105,12 @@ void client_deinit(struct client *c);
 /* Sends all lines; returns when that is finished or failed. */
 enum client_end client_run(struct client *c);
 
+/* True if the client was stopped, and every line that it sent is settled. */
+static inline bool client_settled(const struct client *c)
+{
+        return c->stopped && c->first == c->whole;
+}
+
 /* To be called in a callback: nothing more is sent or read, and client_run returns CLIENT_FAILED with error
  * @why. */
 void client_give_up(struct client *c, const char *why);

@@ -17,6 +17,7 @@ enum {
         STALL_MS =
                 5000, /* a source that is idle for this long without delivering a message has left it out */
         API_MS = 700,
+        STEP_MS = 50, /* how long a step may ask the leader; the caller keeps a lease meanwhile */
 };
 
 struct audit {
@@ -29,6 +30,7 @@ struct audit {
         int64_t behind_ms;      /* since when what the source delivered is not reached by an idle consumer */
         uint64_t seen;          /* all messages up to this one were looked at */
         bool begun;             /* one was */
+        uint64_t empty_until;   /* the leader has no message of ours after seen, up to this one */
         struct position *taken; /* what the source delivered and the audit has not reached, in order */
         size_t taken_first;
         size_t taken_len;
@@ -93,7 +95,8 @@ static enum verdict stalled(struct audit *a)
         return VERDICT_STALLED;
 }
 
-static enum verdict read_answer(struct audit *a, natsMsg *answer)
+/* @newest: a message that the stream had before it was asked. */
+static enum verdict read_answer(struct audit *a, natsMsg *answer, uint64_t newest)
 {
         cJSON *json = cJSON_ParseWithLength(natsMsg_GetData(answer), (size_t)natsMsg_GetDataLength(answer));
         const cJSON *message = cJSON_GetObjectItemCaseSensitive(json, "message");
@@ -102,10 +105,12 @@ static enum verdict read_answer(struct audit *a, natsMsg *answer)
         bool none = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(error, "code")) == 404;
         enum verdict verdict = VERDICT_UNKNOWN;
 
-        if (none || sequence >= (double)a->next.sequence)
+        if (none || sequence >= (double)a->next.sequence) {
+                a->empty_until = none ? newest : (uint64_t)sequence - 1;
                 verdict = VERDICT_PASSED;
-        else if (sequence > 0)
+        } else if (sequence > 0) {
                 verdict = skipped(a, (uint64_t)sequence);
+        }
         cJSON_Delete(json);
         return verdict;
 }
@@ -117,13 +122,16 @@ static enum verdict check_gap(struct audit *a)
         char subject[300];
         char request[400];
         natsMsg *answer = NULL;
+        uint64_t newest = source_newest(a->all);
         enum verdict verdict = VERDICT_UNKNOWN;
 
+        if (a->next.sequence - 1 <= a->empty_until)
+                return VERDICT_PASSED;
         snprintf(subject, sizeof(subject), "$JS.API.STREAM.MSG.GET.%s", a->stream);
         snprintf(request, sizeof(request), "{\"seq\":%" PRIu64 ",\"next_by_subj\":\"%s\"}", a->seen + 1,
                  a->filter);
         if (natsConnection_RequestString(&answer, a->nats->connection, subject, request, API_MS) == NATS_OK)
-                verdict = read_answer(a, answer);
+                verdict = read_answer(a, answer, newest);
         natsMsg_Destroy(answer);
         if (verdict == VERDICT_UNKNOWN)
                 snprintf(a->error, sizeof(a->error), "cannot ask for message %" PRIu64, a->seen + 1);
@@ -203,10 +211,12 @@ enum audit_result audit_step(struct audit *a, bool idle)
                                                     [VERDICT_STALLED] = AUDIT_STALLED,
                                                     [VERDICT_SKIPPED] = AUDIT_SKIPPED};
 
+        int64_t begun_ms = clock_monotonic_ms();
+
         a->error[0] = '\0';
         if (!source_step(a->all, a->next.msg ? a->next.bytes : 0))
                 return source_changed(a->all) ? AUDIT_SKIPPED : AUDIT_TROUBLE;
-        while (has_next(a)) {
+        while (clock_monotonic_ms() - begun_ms < STEP_MS && has_next(a)) {
                 enum verdict verdict = judge(a, idle);
 
                 if (verdict != VERDICT_PASSED)

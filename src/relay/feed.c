@@ -19,6 +19,7 @@
 #include "relay/audit.h"
 #include "relay/fence.h"
 #include "relay/outbox.h"
+#include "relay/partition_list.h"
 #include "relay/source.h"
 #include "relay/stamp.h"
 #include "wire/reply.h"
@@ -63,7 +64,8 @@ struct feed {
         struct list fed;         /* oldest first */
         size_t held;             /* bytes of these */
         uint64_t given;          /* number of lines passed to the client */
-        struct position settled; /* the last settled message */
+        struct position settled; /* the last settled message; before the first one the position */
+        bool begun;              /* a message was settled */
         struct fed *rejecting;   /* the message of the last reject; NULL: none */
         int64_t moved_ms;
         int64_t told_ms; /* when the stats were last updated */
@@ -75,6 +77,12 @@ static void give_up(struct feed *f, const char *why)
         if (!f->error[0])
                 snprintf(f->error, FEED_ERROR_BYTES, "%.*s", FEED_ERROR_BYTES - 1, why);
         client_give_up(&f->client, why);
+}
+
+static void keep_lease(struct feed *f, int64_t now)
+{
+        if (now - f->lease->confirmed_ms >= f->lease->lease_ms / 4 && !lease_step(f->lease))
+                give_up(f, f->lease->db.error);
 }
 
 static const char *subject_tail(const struct feed *f, const struct fed *m)
@@ -97,10 +105,9 @@ static const char *reply_subject(const struct feed *f, natsMsg *msg)
         const struct config *config = f->settings->config;
         const char *to = NULL;
 
-        if (natsMsgHeader_Get(msg, "Boris-Reply", &to) != NATS_OK || !to || !to[0] || to[0] == '$')
+        if (natsMsgHeader_Get(msg, "Boris-Reply", &to) != NATS_OK || !to || !is_subject(to) || to[0] == '$')
                 return NULL;
-        if (strpbrk(to, " \t*>") || strlen(to) > 256 ||
-            strncmp(to, config->relay.subject, strlen(config->relay.subject)) == 0 ||
+        if (strncmp(to, config->relay.subject, strlen(config->relay.subject)) == 0 ||
             strncmp(to, config->relay.rejects_subject, strlen(config->relay.rejects_subject)) == 0)
                 return NULL;
         return to;
@@ -176,7 +183,9 @@ static void publish_reject(struct feed *f, const struct fed *m, uint64_t line,
                 .record = record,
         };
 
-        if (outbox_full(f->outbox) && !flush_rejects(f))
+        if (outbox_full(f->outbox) && flush_rejects(f))
+                keep_lease(f, clock_monotonic_ms());
+        if (f->error[0])
                 return;
         if (!outbox_reject(f->outbox, &r))
                 give_up(f, outbox_error(f->outbox));
@@ -233,6 +242,8 @@ static void send_reply(struct feed *f, struct fed *m)
                            "{\"ack\":%zu,\"rejected\":%" PRIu64 ",\"sequence\":%" PRIu64 "}\n", m->lines,
                            m->rejected, m->message.sequence);
 
+        if (m->reply.len + (size_t)len > outbox_reply_max(f->outbox))
+                m->reply.len = 0; /* the ack alone */
         buf_put(&m->reply, ack, (size_t)len);
         outbox_reply(f->outbox, m->reply_to, (struct slice){m->reply.data, m->reply.len});
         pthread_mutex_lock(&f->stats->mutex);
@@ -253,6 +264,7 @@ static void settle(struct feed *f, struct fed *m)
         if (m->reply_to)
                 send_reply(f, m);
         f->settled = (struct position){m->message.sequence, m->message.stored_ns};
+        f->begun = true;
         f->held -= m->message.bytes;
 }
 
@@ -288,12 +300,13 @@ static void settle_messages(struct feed *f)
 
 /* --- position and lease --- */
 
-/* Up to where the position may advance. */
+/* To where the position may move. The position may be of another stream (source.h), so its sequence is never compared
+ * with those of messages. */
 static struct position movable(const struct feed *f)
 {
         struct position passed;
 
-        if (!audit_passed(f->audit, &passed))
+        if (!f->begun || !audit_passed(f->audit, &passed))
                 return f->lease->position;
         return f->settled.sequence < passed.sequence ? f->settled : passed;
 }
@@ -317,12 +330,6 @@ static void move_position(struct feed *f)
         if (has_moved(f) && !lease_move(f->lease, &to))
                 give_up(f, f->lease->db.error);
         f->moved_ms = clock_monotonic_ms();
-}
-
-static void keep_lease(struct feed *f, int64_t now)
-{
-        if (now - f->lease->confirmed_ms >= f->lease->lease_ms / 4 && !lease_step(f->lease))
-                give_up(f, f->lease->db.error);
 }
 
 /* --- messages from NATS --- */
@@ -493,17 +500,16 @@ static void close_feed(struct feed *f)
 
 static enum feed_end end_feed(struct feed *f, enum client_end end)
 {
-        bool settled;
-
         settle_messages(f);
         end_audit(f);
         move_position(f);
         tell_stats(f, clock_monotonic_ms());
-        settled = list_empty(&f->fed) && !differ(f->settled, f->lease->position);
-        if (end == CLIENT_STOPPED && settled && !f->error[0])
+        if (end == CLIENT_STOPPED && client_settled(&f->client) && !f->error[0])
                 return FEED_STOPPED;
         if (!f->error[0])
-                snprintf(f->error, FEED_ERROR_BYTES, "the daemon: %s", f->client.error);
+                snprintf(f->error, FEED_ERROR_BYTES, "the daemon: %s",
+                         end == CLIENT_STOPPED ? "not every line sent was settled before the stop"
+                                               : f->client.error);
         return FEED_FAILED;
 }
 

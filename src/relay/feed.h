@@ -23,7 +23,7 @@ struct feed_settings {
 enum { FEED_ERROR_BYTES = 640 };
 
 enum feed_end {
-        FEED_STOPPED, /* stopped on request, and everything sent is settled */
+        FEED_STOPPED, /* stopped on request, and every line sent is settled */
         FEED_FAILED,  /* unsettled messages will be delivered again; see ret_error */
 };
 

@@ -32,9 +32,11 @@ void nats_explain(natsStatus status, char ret_error[NATS_ERROR_BYTES])
 
 static void on_disconnected(natsConnection *connection, void *ctx)
 {
+        const struct nats *n = ctx;
+
         (void)connection;
-        (void)ctx;
-        log_warn("NATS: the connection is lost: trying all servers");
+        if (!atomic_load(&n->closed))
+                log_warn("NATS: the connection is lost: trying all servers");
 }
 
 static void on_reconnected(natsConnection *connection, void *ctx)

@@ -129,12 +129,13 @@ static void put_record(struct buf *out, struct slice record, size_t max)
 static natsStatus publish(struct outbox *o, const struct outbox_reject *r)
 {
         natsMsg *msg = NULL;
-        char subject[1024];
+        char *subject; /* as long as the producer's */
         char reply[256];
         char id[512];
         natsStatus s;
 
-        snprintf(subject, sizeof(subject), "%s.%s", o->rejects_subject, r->subject);
+        if (asprintf(&subject, "%s.%s", o->rejects_subject, r->subject) < 0)
+                abort();
         snprintf(reply, sizeof(reply), "%s.r", inbox_subject(o->inbox));
         snprintf(id, sizeof(id), "%s:%" PRIu64 ":%" PRIu64, r->stream, r->sequence, r->line);
         s = natsMsg_Create(&msg, subject, reply, o->text.data, (int)o->text.len);
@@ -143,6 +144,7 @@ static natsStatus publish(struct outbox *o, const struct outbox_reject *r)
         if (s == NATS_OK)
                 s = natsConnection_PublishMsg(o->nats->connection, msg);
         natsMsg_Destroy(msg);
+        free(subject);
         return s;
 }
 
@@ -218,6 +220,11 @@ enum outbox_result outbox_flush(struct outbox *o, int ms)
 const char *outbox_error(const struct outbox *o)
 {
         return o->error;
+}
+
+size_t outbox_reply_max(const struct outbox *o)
+{
+        return (size_t)natsConnection_GetMaxPayload(o->nats->connection);
 }
 
 void outbox_reply(struct outbox *o, const char *subject, struct slice text)

@@ -41,6 +41,9 @@ enum outbox_result outbox_flush(struct outbox *o, int ms);
 
 const char *outbox_error(const struct outbox *o);
 
+/* Bytes that a reply may have: the server's limit. */
+size_t outbox_reply_max(const struct outbox *o);
+
 /* Publishes @text to @subject without waiting; there may be no reader. */
 void outbox_reply(struct outbox *o, const char *subject, struct slice text);
 

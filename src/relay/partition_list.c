@@ -56,13 +56,15 @@ size_t partition_list_read(const char *text, unsigned ret[PARTITIONS_MAX])
         return len;
 }
 
-/* Tokens separated by dots: none empty, no wildcards, nothing that ends a line of the protocol. */
-static bool is_subject(const char *text)
+bool is_subject(const char *text)
 {
         size_t len = strlen(text);
 
-        return len > 0 && len <= 200 && !strpbrk(text, " \t\r\n*>") && text[0] != '.' &&
-               text[len - 1] != '.' && !strstr(text, "..");
+        for (const char *p = text; *p; p++) {
+                if ((unsigned char)*p <= ' ' || *p == 127 || *p == '*' || *p == '>')
+                        return false;
+        }
+        return len > 0 && len <= SUBJECT_MAX && text[0] != '.' && text[len - 1] != '.' && !strstr(text, "..");
 }
 
 static bool is_below(const char *subject, const char *other)

@@ -523,6 +523,16 @@ void source_renew(struct source *s)
         pthread_mutex_unlock(&s->mutex);
 }
 
+uint64_t source_newest(struct source *s)
+{
+        uint64_t newest;
+
+        pthread_mutex_lock(&s->mutex);
+        newest = s->begun ? s->last.sequence : 0;
+        pthread_mutex_unlock(&s->mutex);
+        return newest;
+}
+
 bool source_idle(struct source *s)
 {
         bool idle;

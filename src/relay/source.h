@@ -52,6 +52,9 @@ bool source_changed(const struct source *s);
 /* Replaces the consumer; for a consumer that does not deliver the stream's messages. */
 void source_renew(struct source *s);
 
+/* The sequence of the last message that arrived; 0 if there was none. */
+uint64_t source_newest(struct source *s);
+
 /* True if everything that arrived was taken, and more was requested. */
 bool source_idle(struct source *s);
 

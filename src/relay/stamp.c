@@ -20,7 +20,7 @@ bool stamp_next_line(struct slice *rest, struct slice *ret)
 
 static bool string_is(struct json_string s, struct slice word)
 {
-        char text[64] = "";
+        char text[6 * sizeof("collectedAt")] = ""; /* each character may be escaped, as in \u0063 */
 
         if (!s.escaped)
                 return slice_eq(s.raw, word);

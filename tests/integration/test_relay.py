@@ -206,6 +206,26 @@ class Rejecting(RelayCase):
         self.assertEqual([entry["code"] for entry in self.rejects()], ["bad_value"])
         self.assertEqual(self.db.count(), 2)
 
+    def test_many_rejects_at_once(self):
+        """One ack covers them. Their publication takes longer than the lease, which is kept meanwhile."""
+        self.db.add_account()
+        self.ingestd = self.own_daemon(resolve__unknown_grace_ms=2000)
+        relay = self.relay(relay__lease_ms=2000)
+        bad = 200_000
+        last = self.producer.store("boris.in.META.act_1", lines(record(externalId="nobody")) + b"x\n" * bad, timeout=30)
+        self.position(last)
+        self.assertEqual(self.nats.stream("REJECTS")["state"]["messages"], bad + 1)
+        self.assertNotIn("the database: ", relay.log())
+
+    def test_a_reject_of_a_long_subject(self):
+        """The reject's subject is as long; a cut one might belong to no stream."""
+        self.db.add_account()
+        self.relay()
+        account_id = "a" * 995 + ".b" * 200
+        last = self.producer.store(f"boris.p.0.META.{account_id}", lines(record(amountCents=1.5)))
+        self.position(last)
+        self.assertEqual([message["subject"] for message in read_stream(self.nats, "REJECTS")], [f"boris.rejects.META.{account_id}"])
+
     def test_ack_of_a_duplicate_that_is_not_stored(self):
         """Servers ack the repetition of a message that is not committed yet, with sequence 0: it may yet be lost."""
         self.db.add_account()
@@ -236,7 +256,7 @@ class Rejecting(RelayCase):
         self.assertEqual(rows[-1], {"ack": 2, "rejected": 1, "sequence": 1})
         self.assertEqual(self.db.count(), 1)
         # not into the relay's own streams, nor to the server
-        for subject in ("boris.p.0.META.act_1", "boris.rejects.x", "$JS.API.INFO", "a b", "*"):
+        for subject in ("boris.p.0.META.act_1", "boris.rejects.x", "$JS.API.INFO", "a b", "*", "a\nb", "a..b"):
             last = client.store("boris.in.META.act_1", lines(record()), **{"Boris-Reply": subject})
         self.position(last)
         self.assertEqual(self.nats.stream("BORIS")["state"]["last_seq"], last)
@@ -261,6 +281,47 @@ class Faults(RelayCase):
         self.assertEqual(self.db.count(), 12)
         wait_until(lambda: relay.metric("rewinds_total") == 1, "the metric of the alert")
         self.assertIn("relaying again from a minute before it", relay.log())
+
+    def test_stream_that_was_created_again_while_the_daemon_is_away(self):
+        """None of its messages is settled, so the position stays, though its sequence belongs to the old stream."""
+        self.db.add_account()
+        self.ingestd = self.own_daemon()
+        relay = self.relay()
+        for n in range(9):
+            self.publish(record(amountCents=n))
+        self.position(9)
+        self.assertEqual(relay.stop(), 0)
+        self.delete_streams()
+        self.nats.add_stream("BORIS", ["boris.p.>"])
+        self.nats.add_stream("REJECTS", ["boris.rejects.>"])
+        for n in range(7):
+            last = self.publish(record(amountCents=10 + n))
+        self.ingestd.stop()
+        relay.start()
+        wait_until(lambda: relay.metric("held_bytes") > 0, "messages are fetched")
+        time.sleep(1)
+        self.position(9)
+        relay.kill()
+        self.ingestd.start()
+        relay.start()
+        self.position(last)
+        self.assertEqual(self.db.count(), 16)
+
+    def test_stop_with_a_backlog(self):
+        """What was sent is settled, so the stop is clean and another relay feeds immediately."""
+        self.db.add_account()
+        for n in range(300):
+            last = self.publish(*numbered(300, start=300 * n))
+        first = self.relay(relay__lease_ms=60_000)
+        wait_until(lambda: self.db.count() > 3000, "the first rows")
+        self.assertEqual(first.stop(), 0)
+        self.assertLess(self.db.count(), 90_000)
+        self.assertEqual(self.db.value("SELECT count(holder) FROM boris_ingestd_relay"), "0")
+        self.assertNotIn("warn", first.log())
+        second = self.relay(relay__lease_ms=60_000)
+        self.position(last)
+        self.assertEqual(self.db.count(), 90_000)
+        self.assertNotIn("warn", second.log())
 
     def test_second_relay_takes_over(self):
         """Whether the first one dies, hangs or stops in order."""

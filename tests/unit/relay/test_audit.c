@@ -16,6 +16,8 @@ static uint64_t delivered;
 static uint64_t last;
 static int64_t skew_ms;
 static int renewed;
+static int asked;  /* how often the leader was */
+static int ask_ms; /* how long it takes to answer */
 static struct audit *a;
 static struct nats nats;
 
@@ -89,6 +91,13 @@ const char *source_error(const struct source *s)
         return "";
 }
 
+/* Everything has arrived. */
+uint64_t source_newest(struct source *s)
+{
+        (void)s;
+        return last;
+}
+
 struct source_facts source_facts(struct source *s)
 {
         (void)s;
@@ -104,6 +113,8 @@ natsStatus natsConnection_RequestString(natsMsg **ret, natsConnection *nc, const
 
         (void)nc;
         (void)timeout;
+        asked++;
+        skew_ms += ask_ms;
         assert_string_equal(subject, "$JS.API.STREAM.MSG.GET.S");
         assert_int_equal(sscanf(text, "{\"seq\":%lu,\"next_by_subj\":\"boris.p.1.>\"}", &n), 1);
         while (n <= last && stream[n] != OURS)
@@ -128,7 +139,7 @@ static int start(void **state)
         memset(stream, 0, sizeof(stream));
         last = left_out = 0;
         skew_ms = 0;
-        renewed = 0;
+        renewed = asked = ask_ms = 0;
         a = audit_open(&nats, "S", "boris.p.1.>", &(struct position){0});
         return 0;
 }
@@ -246,6 +257,58 @@ static void test_deleted_messages(void **state)
         assert_int_equal(passed(), 9);
 }
 
+/* One answer is about all gaps before the message that it names. */
+static void test_many_gaps(void **state)
+{
+        (void)state;
+        store("-x-x-x-x-o-x-x-x-o");
+        take(10);
+        take(18);
+        assert_int_equal(audit_step(a, false), AUDIT_FINE);
+        assert_int_equal(passed(), 18);
+        assert_int_equal(asked, 2);
+}
+
+static void test_many_gaps_and_nothing_of_ours(void **state)
+{
+        (void)state;
+        store("-x-x-x-x");
+        assert_int_equal(audit_step(a, false), AUDIT_FINE);
+        assert_int_equal(asked, 1);
+        store("-x-x-o"); /* a newer one may be ours */
+        take(14);
+        assert_int_equal(audit_step(a, false), AUDIT_FINE);
+        assert_int_equal(passed(), 14);
+        assert_int_equal(asked, 2);
+}
+
+static void test_left_out_in_a_later_gap(void **state)
+{
+        (void)state;
+        store("-x-o-xoo");
+        left_out = 7;
+        take(4);
+        take(8);
+        assert_int_equal(audit_step(a, false), AUDIT_SKIPPED);
+        assert_int_equal(passed(), 4);
+}
+
+/* The caller keeps its lease between the steps. */
+static void test_a_slow_leader(void **state)
+{
+        (void)state;
+        store("-o-o-o-o-o");
+        for (uint64_t n = 2; n <= 10; n += 2)
+                take(n);
+        ask_ms = 30;
+        assert_int_equal(audit_step(a, false), AUDIT_FINE);
+        assert_int_equal(asked, 2);
+        assert_int_equal(passed(), 4);
+        assert_int_equal(audit_step(a, false), AUDIT_FINE);
+        assert_int_equal(audit_step(a, false), AUDIT_FINE);
+        assert_int_equal(passed(), 10);
+}
+
 static void test_deleted_after_it_was_delivered(void **state)
 {
         (void)state;
@@ -313,6 +376,10 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_servers_that_differ, start, finish),
                 cmocka_unit_test_setup_teardown(test_messages_that_differ, start, finish),
                 cmocka_unit_test_setup_teardown(test_deleted_messages, start, finish),
+                cmocka_unit_test_setup_teardown(test_many_gaps, start, finish),
+                cmocka_unit_test_setup_teardown(test_many_gaps_and_nothing_of_ours, start, finish),
+                cmocka_unit_test_setup_teardown(test_left_out_in_a_later_gap, start, finish),
+                cmocka_unit_test_setup_teardown(test_a_slow_leader, start, finish),
                 cmocka_unit_test_setup_teardown(test_deleted_after_it_was_delivered, start, finish),
                 cmocka_unit_test_setup_teardown(test_both_left_it_out, start, finish),
                 cmocka_unit_test_setup_teardown(test_its_own_consumer_stalls, start, finish),

@@ -37,9 +37,27 @@ static void test_what_is_none(void **state)
                 assert_int_equal(partition_list_read(texts[i], n), 0);
 }
 
+static void test_subjects(void **state)
+{
+        static const char *const bad[] = {"",     ".a",   "a.",    "a..b", "a b", "a\tb",
+                                          "a\nb", "a\rb", "a\x7f", "\x01", "*",   "a.>"};
+        char longest[SUBJECT_MAX + 2] = "";
+
+        (void)state;
+        assert_true(is_subject("boris.rejects"));
+        assert_true(is_subject("_INBOX.x-1.\xc3\xa9"));
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+                assert_false(is_subject(bad[i]));
+        memset(longest, 'a', SUBJECT_MAX);
+        assert_true(is_subject(longest));
+        longest[SUBJECT_MAX] = 'a';
+        assert_false(is_subject(longest));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_subjects),
                 cmocka_unit_test(test_numbers_and_ranges),
                 cmocka_unit_test(test_what_is_none),
         };
