@@ -60,6 +60,10 @@ int64_t tls_server_crl_expires_s(const struct tls_server *s);
 /* Whether the client's certificate is revoked by a list of @s, which was loaded later than the one that greeted it. */
 bool tls_is_revoked(const struct tls *t, const struct tls_server *s);
 
+/* Whether @s accepts the client's certificate. The handshake decided that; it may have begun before the files of @s were
+ * read again. */
+bool tls_is_trusted(const struct tls *t, const struct tls_server *s);
+
 /* Begins a connection; the handshake follows. Keeps a reference to what it needs of @s. */
 void tls_init(struct tls *t, const struct tls_server *s);
 

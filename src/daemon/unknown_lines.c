@@ -102,13 +102,15 @@ static void write_back(struct unknown_lines *u)
         char path[PATH_MAX];
         char fresh[PATH_MAX];
         char taken[PATH_MAX];
+        int fd;
         FILE *f;
         bool ok;
 
         path_of(u, "", path);
         path_of(u, ".tmp", fresh);
         path_of(u, ".taken", taken);
-        f = fopen(fresh, "we");
+        fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+        f = fd >= 0 ? fdopen(fd, "w") : NULL;
         u->dropped = count_surplus(u);
         ok = f && write_all(f, u, u->dropped);
         if (f)

@@ -166,23 +166,39 @@ static int note_revoked(int ok, X509_STORE_CTX *store)
         return 1;
 }
 
-bool tls_is_revoked(const struct tls *t, const struct tls_server *s)
+/* Checks the client's certificate against the authorities and lists of @s; @callback may read @data. */
+static bool check_again(const struct tls *t, const struct tls_server *s, X509_STORE_CTX_verify_cb callback,
+                        void *data)
 {
         X509_STORE_CTX *check = X509_STORE_CTX_new();
         X509 *cert = SSL_get1_peer_certificate(t->ssl);
-        bool revoked = false;
+        bool good = false;
 
         if (check && cert &&
             X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(s->ctx), cert,
-                                SSL_get_peer_cert_chain(t->ssl)) == 1) {
-                X509_STORE_CTX_set_app_data(check, &revoked);
-                X509_STORE_CTX_set_verify_cb(check, note_revoked);
-                X509_verify_cert(check);
+                                SSL_get_peer_cert_chain(t->ssl)) == 1 &&
+            X509_STORE_CTX_set_default(check, "ssl_client") == 1) {
+                X509_STORE_CTX_set_app_data(check, data);
+                X509_STORE_CTX_set_verify_cb(check, callback);
+                good = X509_verify_cert(check) == 1;
         }
         X509_STORE_CTX_free(check);
         X509_free(cert);
         ERR_clear_error();
+        return good;
+}
+
+bool tls_is_revoked(const struct tls *t, const struct tls_server *s)
+{
+        bool revoked = false;
+
+        check_again(t, s, note_revoked, &revoked);
         return revoked;
+}
+
+bool tls_is_trusted(const struct tls *t, const struct tls_server *s)
+{
+        return SSL_get_SSL_CTX(t->ssl) == s->ctx || check_again(t, s, verify, NULL);
 }
 
 int64_t tls_server_expires_s(const struct tls_server *s)

@@ -238,6 +238,10 @@ static void decipher(struct transport *t, const char *data, size_t len)
                 result = tls_read(&t->tls, room.base, room.len, &plain);
                 if (t->state == TRANSPORT_GREETING && tls_greeted(&t->tls)) {
                         uv_timer_stop(&t->timer);
+                        if (!tls_is_trusted(&t->tls, t->server)) {
+                                break_off(t, "its certificate was withdrawn during the handshake");
+                                return;
+                        }
                         t->state = TRANSPORT_OPEN;
                         t->ops->on_greeted(t->ctx);
                 }

@@ -310,7 +310,7 @@ static enum spool_status lock(struct spool_file *f, const char *dir)
         char path[SPOOL_PATH_BYTES];
 
         snprintf(path, sizeof(path), "%.*s/spool.lock", PATH_MAX - 64, dir);
-        f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+        f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
         if (f->lock < 0)
                 return spool_sql_fail_errno(f, path);
         if (flock(f->lock, LOCK_EX | LOCK_NB) == 0)

@@ -14,8 +14,8 @@ import threading
 import unittest
 import urllib.request
 
-from lib.client import Client
-from lib.harness import INGESTD, TestCase, record, run_ingestd, wait_until
+from lib.client import Client, encode
+from lib.harness import INGESTD, TestCase, make_crl, record, run_ingestd, wait_until
 
 
 class TlsSocket:
@@ -285,6 +285,37 @@ class Access(Tls):
         d.signal(signal.SIGHUP)
         wait_until(lambda: "no setting was changed" in d.log(), "told")
         self.assertEqual(self.client(d, name="stranger", ca="other-ca").finish().counts(), (0, 0, 0, 0))
+
+    def greet_but_for_the_last_bytes(self, d):
+        """A handshake up to the client's certificate, which is still to be sent."""
+        sock, incoming, outgoing = self.connect(d), ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self.context().wrap_bio(incoming, outgoing)
+        with self.assertRaises(ssl.SSLWantReadError):
+            tls.do_handshake()
+        sock.sendall(outgoing.read())
+        incoming.write(sock.recv(65536))
+        tls.do_handshake()
+        return sock, tls, outgoing
+
+    def test_certificates_are_read_again_during_a_handshake(self):
+        """What counts is whether they permit the client when its handshake ends."""
+        crl = make_crl(self.folder, self.path("ca.crt"), self.path("ca.key"))
+        d = self.own_daemon(listen__tls_client_crl=crl, **self.settings)
+        for turn, (change, stored) in enumerate(((lambda: None, 1),
+                                                 (lambda: make_crl(self.folder, self.path("ca.crt"), self.path("ca.key"),
+                                                                   [self.path("client.crt")]), 0))):
+            with self.subTest(turn):
+                sock, tls, outgoing = self.greet_but_for_the_last_bytes(d)
+                change()
+                d.signal(signal.SIGHUP)
+                wait_until(lambda: d.log().count("certificates read again") == turn + 1, "reload")
+                tls.write(encode(record(amountCents=turn)) + b"\n")
+                sock.sendall(outgoing.read())
+                while sock.recv(65536) and self.db.count() == turn:
+                    pass
+                sock.close()
+                self.assertEqual(self.db.value(f"SELECT count(*) FROM spending WHERE amount_cents = {turn}"), str(stored))
+        self.assertIn("TLS failed: its certificate was withdrawn during the handshake", d.log())
 
     def test_the_time_until_the_certificate_expires(self):
         """Of the certificate in use, not of the one in the file."""
