@@ -190,6 +190,7 @@ class RejectFile(TestCase):
                                "name": "x", "status": "ACTIVE"})
         self.assertEqual((replies.counts()[1], replies.counts()[3]), (1, 30))
         wait_until(lambda: unknown.exists() and len(unknown.read_text().splitlines()) == 22, "each is kept once")
+        self.assertEqual(unknown.stat().st_mode & 0o777, 0o640)
         self.d.kill()
         self.d.start()
         self.add_object("late")
