@@ -23,8 +23,8 @@ GRANT SELECT, INSERT, UPDATE ON boris_ingestd_relay TO :"role";
 -- read with the caller's privileges: of platform_connections they need the columns above only.
 GRANT EXECUTE ON FUNCTION
       boris_ingestd_zone_links, boris_ingestd_zone, boris_ingestd_accounts, boris_ingestd_objects, boris_ingestd_day_start,
-      boris_ingestd_dimension_names, boris_ingestd_shape, boris_ingestd_dimensions, boris_ingestd_families, boris_ingestd_number,
-      boris_ingestd_has_conversions, boris_ingestd_fractional, boris_ingestd_period_end, boris_ingestd_chosen,
+      boris_ingestd_dimension_names, boris_ingestd_shape, boris_ingestd_dimensions, boris_ingestd_families,
+      boris_ingestd_families_of, boris_ingestd_number, boris_ingestd_has_conversions, boris_ingestd_fractional, boris_ingestd_period_end, boris_ingestd_chosen,
       boris_ingestd_sql_of_stream, boris_ingestd_sql_of_level, boris_ingestd_sql_of_levels, boris_ingestd_sql_of_shape, boris_ingestd_uppers,
       boris_ingestd_tree, boris_ingestd_pieces, boris_ingestd_latest, boris_ingestd_remainder, boris_ingestd_as_of,
       boris_ingestd_untangle, boris_ingestd_untangled, boris_ingestd_spending, boris_ingestd_explain TO :"role";

@@ -116,29 +116,133 @@ WHERE s.collected_at >= (coalesce($5 AT TIME ZONE 'UTC', $1::timestamp - interva
     '@shape', public.boris_ingestd_sql_of_shape(shapes)) -- last: it holds names that clients chose
 $outer$;
 
+-- --- accounts and objects ---
+
+-- As before, but an account has one zone, that of its first platform connection: else an hour at a range's edge could count
+-- in two days.
+CREATE OR REPLACE FUNCTION boris_ingestd_objects(account uuid, object uuid)
+RETURNS TABLE (id uuid, object_id uuid, number integer, parent_id uuid, place bigint, zone text, platform public.platform, account_external_id text,
+               external_id text, type public.ad_object_type, name text)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+WITH account AS (
+    SELECT id, platform, external_id, first_value(coalesce(zone, 'UTC')) OVER (PARTITION BY platform, external_id ORDER BY place) AS zone,
+           row_number() OVER (PARTITION BY platform, external_id ORDER BY place) AS place
+    FROM public.boris_ingestd_accounts() WHERE $1 IS NULL OR id = $1
+), known AS MATERIALIZED (
+    SELECT o.id, o.parent_id, a.place, a.zone, a.platform, a.external_id AS account_external_id, o.external_id, o.type, o.name,
+           first_value(o.id) OVER (PARTITION BY a.platform, a.external_id, o.external_id ORDER BY a.place) AS object_id
+    FROM account a JOIN public.ad_objects o ON o.ad_account_id = a.id
+    LEFT JOIN public.ad_objects p ON p.id = o.parent_id
+    WHERE $2 IS NULL OR $2 IN (o.id, o.parent_id, p.parent_id)
+)
+SELECT k.id, k.object_id, (dense_rank() OVER (ORDER BY k.object_id))::integer, p.object_id, k.place, k.zone, k.platform,
+       k.account_external_id, k.external_id, k.type, k.name
+FROM known k LEFT JOIN known p ON p.id = k.parent_id
+$$;
+
+-- boris_ingestd_zone catches an exception, and so do those that call it: PostgreSQL before 17 refuses that in a parallel plan.
+ALTER FUNCTION boris_ingestd_zone PARALLEL UNSAFE;
+ALTER FUNCTION boris_ingestd_accounts PARALLEL UNSAFE;
+ALTER FUNCTION boris_ingestd_objects PARALLEL UNSAFE;
+ALTER FUNCTION boris_ingestd_tree PARALLEL UNSAFE;
+
 -- --- breakdowns ---
 
+-- The breakdown of each row of a collection; the arguments are the boris_ingestd_dimensions of the rows' shapes. Rows in which a
+-- dimension has no value belong to the breakdown with that dimension (the platform could not attribute them) if it has more
+-- money; else they are a breakdown of their own, or the total. PL/pgSQL, since SQL would be planned again for each collection.
+CREATE FUNCTION boris_ingestd_families_of(knowns text[], wholes text[], many_texts text[], amounts numeric[]) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    families text[] := CASE WHEN '' = ALL (knowns) THEN many_texts ELSE knowns END;
+    without numeric;  -- money of the rows in which the same dimensions have no value
+    of_whole numeric; -- money of the rows in which every dimension has one
+BEGIN
+    FOR i IN 1..cardinality(knowns) LOOP
+        CONTINUE WHEN knowns[i] = wholes[i];
+        without := 0;
+        of_whole := 0;
+        FOR n IN 1..cardinality(knowns) LOOP
+            CONTINUE WHEN wholes[n] <> wholes[i];
+            IF knowns[n] = knowns[i] THEN
+                without := without + amounts[n];
+            ELSIF knowns[n] = wholes[n] THEN
+                of_whole := of_whole + amounts[n];
+            END IF;
+        END LOOP;
+        IF abs(of_whole) > abs(without) THEN
+            families[i] := wholes[i];
+        END IF;
+    END LOOP;
+    RETURN families;
+END
+$$;
+
+-- As before, by the function above.
+CREATE OR REPLACE FUNCTION boris_ingestd_families(shapes text[], amounts numeric[]) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT public.boris_ingestd_families_of(array_agg(known ORDER BY place), array_agg(whole ORDER BY place), array_agg(texts ORDER BY place), $2)
+FROM unnest($1) WITH ORDINALITY AS s (shape, place), LATERAL public.boris_ingestd_dimensions(shape)
+$$;
+
 -- The breakdown that counts of @rows, which are those of one object, period and collection: a piece for each currency.
-CREATE FUNCTION boris_ingestd_chosen(rows boris_ingestd_piece[]) RETURNS SETOF boris_ingestd_piece
-LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1 AS $$
-WITH named AS (
-    SELECT r.*, r.unnest COLLATE "C" AS family
-    FROM ROWS FROM (unnest($1), unnest(public.boris_ingestd_families(ARRAY(SELECT shape FROM unnest($1)),
-                                                                     ARRAY(SELECT amount_cents FROM unnest($1))))) AS r
-), summed AS (
-    SELECT family, currency, sum(amount_cents) AS amount_cents, sum(impressions) AS impressions, sum(clicks) AS clicks,
-           sum(conversions) AS conversions, sum(records)::bigint AS records, sum(fractional)::bigint AS fractional,
-           max(stored_end) AS stored_end, max(abs(sum(amount_cents))) OVER (PARTITION BY family) AS largest
-    FROM named GROUP BY family, currency
-), ranked AS (
-    SELECT *, dense_rank() OVER (ORDER BY family <> '', largest DESC, cardinality(string_to_array(family, ', ')), family) AS choice
-    FROM summed
-)
-SELECT ROW ($1[1].object_id, $1[1].period_start, $1[1].period_end, $1[1].collected_at, NULL, currency, amount_cents,
-            impressions, clicks, conversions, records, fractional,
-            CASE WHEN cardinality($1) > 1 OR records > 1 THEN nullif(family, '') END, NULL, $1[1].outside, $1[1].reaches_out,
-            stored_end, $1[1].place, NULL, NULL, NULL, NULL, $1[1].done_until)::public.boris_ingestd_piece
-FROM ranked WHERE choice = 1 ORDER BY currency COLLATE "C"
+CREATE FUNCTION boris_ingestd_chosen(rows boris_ingestd_piece[]) RETURNS boris_ingestd_piece[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    r public.boris_ingestd_piece;
+    knowns text[]; wholes text[]; many_texts text[]; amounts numeric[]; families text[];
+    sums public.boris_ingestd_piece[] := '{}'; -- of each breakdown and currency
+    chosen public.boris_ingestd_piece[] := '{}';
+    best public.boris_ingestd_piece;           -- the largest sum of the breakdown that counts
+    place integer;
+BEGIN
+    FOREACH r IN ARRAY rows LOOP
+        knowns := knowns || r.known;
+        wholes := wholes || r.whole;
+        many_texts := many_texts || r.texts;
+        amounts := amounts || r.amount_cents;
+    END LOOP;
+    families := public.boris_ingestd_families_of(knowns, wholes, many_texts, amounts);
+    FOR i IN 1..cardinality(rows) LOOP
+        r := rows[i];
+        r.known := families[i];
+        place := 1;
+        WHILE place <= cardinality(sums) AND (sums[place].known <> r.known OR sums[place].currency <> r.currency) LOOP
+            place := place + 1;
+        END LOOP;
+        IF place <= cardinality(sums) THEN
+            best := sums[place];
+            r.amount_cents := r.amount_cents + best.amount_cents;
+            r.impressions := coalesce(r.impressions + best.impressions, r.impressions, best.impressions);
+            r.clicks := coalesce(r.clicks + best.clicks, r.clicks, best.clicks);
+            r.conversions := coalesce(r.conversions + best.conversions, r.conversions, best.conversions);
+            r.records := r.records + best.records;
+            r.fractional := r.fractional + best.fractional;
+            r.stored_end := greatest(r.stored_end, best.stored_end);
+        END IF;
+        sums[place] := r;
+    END LOOP;
+    best := NULL;
+    FOREACH r IN ARRAY sums LOOP
+        IF best.object_id IS NULL OR (r.known <> '', -abs(r.amount_cents), cardinality(string_to_array(r.known, ', ')), r.known COLLATE "C")
+                                    < (best.known <> '', -abs(best.amount_cents), cardinality(string_to_array(best.known, ', ')), best.known) THEN
+            best := r;
+        END IF;
+    END LOOP;
+    FOREACH r IN ARRAY sums LOOP
+        CONTINUE WHEN r.known <> best.known;
+        r.breakdown := CASE WHEN cardinality(rows) > 1 OR r.records > 1 THEN nullif(r.known, '') END;
+        r.shape := NULL;
+        r.known := NULL;
+        r.whole := NULL;
+        r.texts := NULL;
+        chosen := chosen || r;
+    END LOOP;
+    IF cardinality(chosen) > 1 THEN -- in an order that does not depend on that of the rows
+        chosen := ARRAY(SELECT c FROM unnest(chosen) AS c ORDER BY c.currency COLLATE "C");
+    END IF;
+    RETURN chosen;
+END
 $$;
 
 -- --- periods that overlap, or differ in their currencies ---
@@ -240,11 +344,96 @@ BEGIN
 END
 $$;
 
+-- One level of the hierarchy, as in 0008_report_currencies.sql, with two changes. A row of an object below that was collected again
+-- is subtracted as it was when the own rows that overlap it were collected; before, when the first own row of the stretch was. The
+-- remainder lies at the beginning of the stretch, so that it is in one of two ranges that share a stretch.
+CREATE OR REPLACE FUNCTION boris_ingestd_sql_of_level(level text, source text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $outer$ SELECT replace(replace($sql$
+in_@level_periods AS ( -- what one has, and what the objects below it have, of each period
+    SELECT @level, true AS own, period_start, period_end, currency, collected_at, collected_before, outside, breakdown,
+           coalesce(records, 1) AS records, fractional, amount_cents, impressions, clicks, conversions
+    FROM @source WHERE number = @level
+    UNION ALL
+    SELECT @level, false, period_start, period_end, currency, max(collected_at), max(collected_before) FILTER (WHERE part IS NULL),
+           nullif(bool_and(outside IS NOT NULL), false), NULL, NULL, NULL, sum(amount_cents), sum(impressions), sum(clicks), sum(conversions)
+    FROM @source WHERE number <> @level GROUP BY @level, period_start, period_end, currency
+), in_@level_rows AS MATERIALIZED ( -- periods that hang together have the same stretch
+    SELECT *, count(*) FILTER (WHERE begins) OVER (PARTITION BY @level ORDER BY period_start ROWS UNBOUNDED PRECEDING) AS stretch
+    FROM (
+        SELECT *, coalesce(max(period_end) OVER (PARTITION BY @level ORDER BY period_start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+                           <= period_start, true) AS begins
+        FROM in_@level_periods
+    ) AS began
+), in_@level_sums AS MATERIALIZED (
+    SELECT *, sum(is_open) OVER (PARTITION BY @level, stretch) > is_open AS other_open
+    FROM (
+        SELECT *, CASE WHEN below > 0 AND coalesce(own_is_shorter, true) THEN 1 ELSE 0 END AS is_open
+        FROM (
+            SELECT @level, stretch, currency, count(*) FILTER (WHERE NOT own) AS below,
+                   min(collected_at) FILTER (WHERE own) AS own_collected, max(collected_at) FILTER (WHERE NOT own) AS latest_below,
+                   max(collected_before) FILTER (WHERE NOT own) AS latest_before,
+                   min(period_start) AS own_start, max(period_end) FILTER (WHERE own) AS own_end,
+                   nullif(min(period_start) FILTER (WHERE outside IS NULL) IS DISTINCT FROM min(period_start), false) AS own_outside,
+                   min(breakdown) FILTER (WHERE own) AS breakdown,
+                   sum(records) FILTER (WHERE own) AS records, sum(fractional) FILTER (WHERE own) AS fractional,
+                   sum(period_end - period_start) FILTER (WHERE own) < max(period_end) - min(period_start) AS own_is_shorter,
+                   sum(amount_cents) FILTER (WHERE own) AS own_amount, sum(impressions) FILTER (WHERE own) AS own_impressions,
+                   sum(clicks) FILTER (WHERE own) AS own_clicks, sum(conversions) FILTER (WHERE own) AS own_conversions,
+                   sum(amount_cents) FILTER (WHERE NOT own) AS amount_below, sum(impressions) FILTER (WHERE NOT own) AS impressions_below,
+                   sum(clicks) FILTER (WHERE NOT own) AS clicks_below, sum(conversions) FILTER (WHERE NOT own) AS conversions_below
+            FROM in_@level_rows GROUP BY @level, stretch, currency
+        ) AS added
+    ) AS summed
+), in_@level_restated AS MATERIALIZED ( -- what was collected again after the level's own row: as it was then
+    SELECT @level, stretches[o.place] AS stretch, currencies[o.place] AS currency,
+           sum(o.amount_cents - coalesce(amounts[o.place], 0)) AS amount_change,
+           sum(o.impressions - coalesce(impressions_now[o.place], 0)) AS impressions_change,
+           sum(o.clicks - coalesce(clicks_now[o.place], 0)) AS clicks_change,
+           sum(o.conversions - coalesce(conversions_now[o.place], 0)) AS conversions_change
+    FROM (
+        SELECT p.@level, array_agg(stretch) AS stretches, array_agg(t.object_id) AS objects, array_agg(r.period_start) AS starts,
+               array_agg(r.period_end) AS ends, array_agg(currency) AS currencies, array_agg(p.moment) AS moments,
+               array_agg(r.amount_cents) AS amounts, array_agg(r.impressions) AS impressions_now,
+               array_agg(r.clicks) AS clicks_now, array_agg(r.conversions) AS conversions_now
+        FROM (
+            SELECT @level, stretch, currency, p.period_start, p.period_end, max(o.collected_at) AS moment
+            FROM in_@level_sums s JOIN in_@level_rows p USING (@level, stretch, currency) JOIN in_@level_rows o USING (@level, stretch, currency)
+            WHERE s.latest_before >= s.own_collected AND NOT p.own AND o.own AND o.period_start < p.period_end AND p.period_start < o.period_end
+            GROUP BY 1, 2, 3, 4, 5
+        ) AS p JOIN @source r USING (@level, period_start, period_end, currency) JOIN tree t ON t.number = r.number
+        WHERE r.number <> r.@level AND r.part IS NULL AND r.collected_before >= p.moment
+          AND (SELECT bool_or(latest_before >= own_collected) FROM in_@level_sums)
+        GROUP BY p.@level
+    ) AS asked, LATERAL public.boris_ingestd_as_of(objects, starts, ends, currencies, moments) AS o
+    GROUP BY 1, 2, 3
+), in_@level_rest AS (
+    SELECT @level, own_start, own_end, own_collected, currency, records::bigint, fractional::bigint, breakdown, own_outside,
+           campaign_of,
+           public.boris_ingestd_remainder(own_amount, coalesce(amount_below, 0) + coalesce(amount_change, 0), later) AS amount,
+           public.boris_ingestd_remainder(own_impressions, coalesce(impressions_below, 0) + coalesce(impressions_change, 0), later) AS impressions,
+           public.boris_ingestd_remainder(own_clicks, coalesce(clicks_below, 0) + coalesce(clicks_change, 0), later) AS clicks,
+           public.boris_ingestd_remainder(own_conversions, coalesce(conversions_below, 0) + coalesce(conversions_change, 0), later) AS conversions
+    FROM (SELECT *, latest_below > own_collected OR own_is_shorter AS later FROM in_@level_sums) AS s
+    JOIN (SELECT number, campaign AS campaign_of FROM upper) AS u ON u.number = s.@level
+    LEFT JOIN in_@level_restated r USING (@level, stretch, currency)
+    WHERE own_collected IS NOT NULL AND below > 0 AND NOT other_open
+), @level_own AS MATERIALIZED (
+    SELECT * FROM @source
+    WHERE number = @level AND (@level, period_start, period_end, currency) IN (
+        SELECT @level, period_start, period_end, currency FROM in_@level_rows JOIN in_@level_sums USING (@level, stretch, currency)
+        WHERE own AND below = 0 AND NOT other_open)
+    UNION ALL
+    SELECT @level, own_start, own_end, own_collected, NULL, currency, amount, impressions, clicks, conversions, records, fractional,
+           breakdown, own_outside, 'not attributed to ads', NULL::integer, campaign_of
+    FROM in_@level_rest
+    WHERE (amount, coalesce(impressions, 0), coalesce(clicks, 0), coalesce(conversions, 0)) <> (0, 0, 0, 0)
+)$sql$, '@level', level), '@source', source) $outer$;
+
 -- The query over the pieces of single objects: of ad sets and campaigns, only the remainder after the objects below them are subtracted.
 CREATE FUNCTION boris_ingestd_sql_of_levels() RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $outer$ SELECT $sql$
 WITH tree AS MATERIALIZED (
-    SELECT number, object_id, type, ad_set, campaign FROM public.boris_ingestd_tree($3, $4)
+    SELECT number, object_id, type, zone, ad_set, campaign FROM public.boris_ingestd_tree($3, $4)
 ), upper AS MATERIALIZED ( -- ad sets and campaigns that have spending of their own
     SELECT t.number, c.number AS campaign
     FROM (SELECT DISTINCT number, object_id FROM public.boris_ingestd_objects($3, $4) WHERE id = ANY ($7)) AS t
@@ -254,8 +443,9 @@ WITH tree AS MATERIALIZED (
     SELECT t.number, p.period_start, p.period_end, p.collected_at, p.collected_before, p.currency, p.amount_cents, p.impressions,
            p.clicks, p.conversions, p.records, p.fractional, p.breakdown, p.outside, p.part, t.ad_set, t.campaign
     FROM public.boris_ingestd_pieces($1, $2, $3, $4, $5, $6, 'periods') AS p
-    JOIN (SELECT tree.number, object_id, s.number AS ad_set, c.number AS campaign
+    JOIN (SELECT tree.number, object_id, zone, s.number AS ad_set, c.number AS campaign
           FROM tree LEFT JOIN upper s ON s.number = ad_set LEFT JOIN upper c ON c.number = tree.campaign) AS t USING (object_id)
+    WHERE p.part IS NULL OR p.outside IS NULL OR p.period_start >= coalesce($5, public.boris_ingestd_day_start($1, zone))
 ),$sql$ || public.boris_ingestd_sql_of_level('ad_set', 'placed') || $sql$,
 after_ad_sets AS NOT MATERIALIZED (
     SELECT * FROM placed WHERE ad_set IS NULL OR number <> ad_set
@@ -287,6 +477,7 @@ CREATE FUNCTION boris_ingestd_pieces(
     from_day date, to_day date, account uuid, object uuid, from_at timestamptz, to_at timestamptz, rules text)
 RETURNS SETOF boris_ingestd_piece
 LANGUAGE plpgsql STABLE ROWS 100000
+SET search_path = pg_catalog, pg_temp -- operators of other schemas are not called
 SET jit = off SET hash_mem_multiplier = 8 SET enable_mergejoin = off SET enable_nestloop = off AS $$
 DECLARE
     is_latest CONSTANT boolean := rules = 'latest';
@@ -346,7 +537,8 @@ BEGIN
     IF object IS NOT NULL THEN
         ids := ARRAY(SELECT o.id FROM public.boris_ingestd_objects(account, object) AS o);
     END IF;
-    SELECT account IS NULL AND max(a.place) > 1, min(start), min(finish), coalesce(min(start) = max(start) AND min(finish) = max(finish), true)
+    SELECT coalesce(account IS NULL AND max(a.place) > 1, false), min(start), min(finish),
+           coalesce(min(start) = max(start) AND min(finish) = max(finish), true)
     INTO several, range_from, range_to, one_range
     FROM public.boris_ingestd_accounts() AS a,
          LATERAL coalesce(from_at, public.boris_ingestd_day_start(from_day, coalesce(zone, 'UTC'))) AS start,
@@ -357,7 +549,7 @@ BEGIN
                            (array_agg(DISTINCT shape))[1:8]
                     FROM (SELECT s.*, %s AS shape FROM public.spending s
                           WHERE s.collected_at >= $1 AND s.collected_at < $1 + interval ''8 days'' AND s.period_end > $1 LIMIT 1000) AS sample',
-                   public.boris_ingestd_sql_of_shape(NULL))
+                   public.boris_ingestd_sql_of_shape(NULL::text[]))
     INTO are_breakdowns, shapes USING range_from;
     IF are_breakdowns THEN
         pass := 'added';
@@ -481,7 +673,7 @@ BEGIN
                 best.collected_before := period.collected_before;
                 period := best;
             ELSE
-                chosen := ARRAY(SELECT c FROM public.boris_ingestd_chosen(siblings) AS c);
+                chosen := public.boris_ingestd_chosen(siblings);
                 FOR i IN 1..cardinality(chosen) LOOP
                     chosen[i].collected_before := period.collected_before;
                 END LOOP;
@@ -498,9 +690,13 @@ BEGIN
                     period.period_end := coalesce(period.stored_end, period.period_end);
                     RETURN NEXT period;
                 END LOOP;
-            ELSIF NOT in_knot AND (is_last OR r.period_start >= period.period_end) AND period.reaches_out IS NULL AND chosen IS NULL
+            ELSIF NOT in_knot AND (is_last OR r.period_start >= period.period_end) AND period.reaches_out IS NULL
                   AND period.done_until IS NULL THEN
-                RETURN NEXT period;
+                IF chosen IS NULL THEN
+                    RETURN NEXT period;
+                ELSE
+                    RETURN QUERY SELECT * FROM unnest(chosen);
+                END IF;
             ELSE
                 IF NOT in_knot THEN
                     in_knot := true;
@@ -529,7 +725,7 @@ BEGIN
                     ELSIF NOT is_tangled THEN
                         IF depth > 0 THEN -- it is subtracted from @top, as it was then
                             IF earlier_siblings IS NOT NULL THEN
-                                SELECT * INTO earlier FROM public.boris_ingestd_chosen(earlier_siblings) LIMIT 1;
+                                earlier := (public.boris_ingestd_chosen(earlier_siblings))[1];
                             ELSIF earlier.object_id IS NULL THEN
                                 earlier := period;
                             END IF;

@@ -73,6 +73,10 @@ class Report(Commands):
              "name": None, "part": None, "currency": "USD", "amount_cents": 50, "impressions": None, "clicks": None,
              "conversions": None, "records": 1, "levels": "AD", "breakdown": None, "fractional_conversions": None}])
 
+    def test_a_database_without_accounts(self):
+        self.db.execute("DELETE FROM platform_connections")
+        self.assertEqual(self.report(account=()), [])
+
     def test_levels_are_never_added_twice(self):
         # day 1: all levels reported; s2 has no ads, c2 nothing below. Day 2: the campaign alone.
         self.send(spent("c1", 100), spent("s1", 70), spent("s2", 30), spent("a1", 50), spent("a2", 20),

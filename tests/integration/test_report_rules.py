@@ -175,6 +175,38 @@ class Levels(Rules):
                       spent("a1", amount, collectedAt=f"2026-11-{day:02d}T08:01:00Z"))
         self.assertEqual(self.total(), 1000)
 
+    def test_an_ad_collected_several_times_beside_days_of_its_campaign(self):
+        """Each collection of the ad is subtracted from the days that were collected with it."""
+        with self.subTest("the ad's week so far, each morning"):
+            for day in range(2, 9):
+                collected = f"2026-11-{day + 1:02d}T06:00:00Z"
+                self.send(spent("c1", 100, day, collectedAt=collected),
+                          spent("a1", 100 * (day - 1), 2, collectedAt=collected, periodEnd="2026-11-09T00:00:00Z"))
+            self.assertEqual(self.total(), 700)
+        with self.subTest("days of two zones, each collected twice"):
+            for day in range(12, 19):
+                for n in (1, 2):
+                    collected = f"2026-11-{day + 2 * n:02d}T00:00:00Z"
+                    self.send(spent("c2", 500 * n, day, collectedAt=collected), ad_object("b1", "AD", "c2"),
+                              spent("b1", 500 * n, day, collectedAt=collected, periodStart=f"2026-11-{day:02d}T08:00:00Z",
+                                    periodEnd=f"2026-11-{day + 1:02d}T08:00:00Z"))
+            self.assertEqual(self.total(days=("2026-11-12", "2026-11-20")), 7000)
+
+    def test_halves_give_the_whole(self):
+        """The remainder lies where the periods that overlap begin, so one of two ranges has it."""
+        self.send(spent("c1", 150, 10), spent("c1", 150, 11), spent("a1", 100, 10, periodEnd="2026-11-12T00:00:00Z"))
+        self.assertEqual([self.total(days=(f"2026-11-{start}", f"2026-11-{end}")) for start, end in ((10, 12), (10, 11), (11, 12))],
+                         [300, 300, 0])
+
+    def test_a_range_within_the_month_of_a_campaign(self):
+        """The days before the range are not read; what the month has of them hides nothing in the range."""
+        self.send(spent("c1", 3000, periodEnd="2026-12-01T00:00:00Z"), *[spent("c1", 100, day) for day in range(1, 30)],
+                  spent("c1", 100, 30, periodEnd="2026-12-01T00:00:00Z"), *[spent("a1", 60, day) for day in range(1, 30)],
+                  spent("a1", 60, 30, periodEnd="2026-12-01T00:00:00Z"))
+        self.assertEqual([self.total(days=(start, end)) for start, end in (
+            ("2026-11-01", "2026-12-01"), ("2026-11-15", "2026-11-16"), ("2026-11-01", "2026-11-15"), ("2026-11-15", "2026-12-01"))],
+                         [3000, 100, 1400, 1600])
+
     def test_credits(self):
         self.send(spent("c1", -100), spent("a1", -60), spent("c2", 0))
         self.assertEqual(self.total(), -100)
@@ -356,6 +388,17 @@ class Zones(Rules):
                            ("Etc/GMT+99", ""), ("Mars/Olympus", ""), ("../../etc/passwd", "")):
             with self.subTest(name):
                 self.assertEqual(self.db.value(f"SELECT boris_ingestd_zone('{name}')"), zone)
+
+    def test_two_connections_in_different_zones(self):
+        """An hour belongs to one day: that of the first connection's zone."""
+        second = self.db.create_connection()
+        self.send(self.account(connection=second, timezone="America/Los_Angeles"))
+        self.send(*[line | {"connectionId": self.connection} for line in hours("a1", {3: 100}, day=2)])
+        self.send(named("c1") | {"connectionId": second}, named("s1", "AD_SET", "c1") | {"connectionId": second},
+                  named("a1", "AD", "s1") | {"connectionId": second},
+                  *[line | {"connectionId": second} for line in hours("a1", {3: 100}, LATER, day=2)])
+        days = [("2026-11-01", "2026-11-02"), ("2026-11-02", "2026-11-03"), ("2026-11-01", "2026-11-03")]
+        self.assertEqual([self.total(account=(), days=range_) for range_ in days], [0, 100, 100])
 
     def test_a_midnight_that_comes_twice(self):
         """On 25 October, the Azores' clocks are set back from 01:00 to 00:00. The first midnight begins the day."""
