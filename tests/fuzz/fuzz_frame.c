@@ -32,7 +32,7 @@ static XXH64_hash_t cut(const uint8_t *data, size_t size, size_t max_line, size_
                 enum frame_result result =
                         frame_next(&f, (struct slice){buf, len}, max_line, eof, &line, &used);
 
-                if (used > len)
+                if (used > len || (result == FRAME_LINE && !line.ptr))
                         abort();
                 if (result != FRAME_MORE)
                         hash_line(&hash, result, line);
