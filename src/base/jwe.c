@@ -163,11 +163,8 @@ static void read_header_member(struct slice name, const struct json_value *value
                 *enc = value->type == JSON_STRING && slice_eq(value->raw, SLICE_LIT("A256GCM"));
         } else if (slice_eq(name, SLICE_LIT("crit")) || slice_eq(name, SLICE_LIT("zip"))) {
                 ret->is_ours = false;
-        } else if (slice_eq(name, SLICE_LIT("kid")) && value->type == JSON_STRING && !value->trouble &&
-                   value->raw.len < JWK_KID_BYTES) {
-                size_t len = json_string_decode((struct json_string){value->raw, value->escaped}, ret->kid);
-
-                ret->kid[len] = '\0';
+        } else if (slice_eq(name, SLICE_LIT("kid"))) {
+                jwk_read_kid(*value, ret->kid);
         }
 }
 

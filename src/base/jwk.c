@@ -70,7 +70,7 @@ static bool read_bytes(struct json_value value, struct jwk *ret)
         return good;
 }
 
-static bool read_kid(struct json_value value, struct jwk *ret)
+bool jwk_read_kid(struct json_value value, char ret[JWK_KID_BYTES])
 {
         char text[6 * JWK_KID_BYTES];
         size_t len;
@@ -80,8 +80,8 @@ static bool read_kid(struct json_value value, struct jwk *ret)
         len = json_string_decode((struct json_string){value.raw, value.escaped}, text);
         if (len == 0 || len >= JWK_KID_BYTES)
                 return false;
-        memcpy(ret->kid, text, len);
-        ret->kid[len] = '\0';
+        memcpy(ret, text, len);
+        ret[len] = '\0';
         return true;
 }
 
@@ -104,7 +104,7 @@ static const char *read_key(struct slice text, struct json_scratch *scratch, str
                         is_oct = slice_eq(value.raw, SLICE_LIT("oct"));
                 else if (slice_eq(name.raw, SLICE_LIT("k")))
                         has_bytes = read_bytes(value, ret);
-                else if (slice_eq(name.raw, SLICE_LIT("kid")) && !read_kid(value, ret))
+                else if (slice_eq(name.raw, SLICE_LIT("kid")) && !jwk_read_kid(value, ret->kid))
                         return "a kid must be a string of 1 to 128 bytes";
         }
         if (!json_finish(&reader))

@@ -1,9 +1,10 @@
 #ifndef JWK_H
 #define JWK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
-#include "base/slice.h"
+#include "base/json.h"
 
 /* Symmetric keys of 256 bits: a JSON Web Key (RFC 7517, "oct"), a set of them, or their 32 bytes. */
 
@@ -22,6 +23,9 @@ struct jwk_set {
 /* Reads the file. 0, or ERR_CONFIG with one line in @ret_error, in which nothing of the file's content is. To be
  * deinitialised in either case. */
 int jwk_set_load(struct jwk_set *s, const char *path, char ret_error[JWK_ERROR_BYTES]);
+
+/* Writes the id of a key, a JSON string of 1 to 128 bytes. Returns false, and writes nothing, if it is not. */
+bool jwk_read_kid(struct json_value value, char ret[JWK_KID_BYTES]);
 
 /* Wipes the keys. */
 void jwk_set_deinit(struct jwk_set *s);

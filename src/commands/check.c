@@ -176,6 +176,16 @@ static void check_migrations(struct check *c)
         migration_list_deinit(&list);
 }
 
+/* Then each of their columns and indexes is missing, too. */
+static bool lacks_tables(const struct catalogue_diff *diff)
+{
+        for (size_t i = 0; i < diff->additions_len; i++) {
+                if (strncmp(diff->additions[i].name, "table ", 6) == 0)
+                        return true;
+        }
+        return false;
+}
+
 /* Compares the tables with the first migration's, which are created in a transaction and rolled back. */
 static void check_catalogue(struct check *c)
 {
@@ -187,6 +197,11 @@ static void check_catalogue(struct check *c)
                 return;
         }
         (void)db_run(&c->db, "ROLLBACK"); /* the next step reports a lost connection */
+        if (lacks_tables(&diff)) {
+                report(c, false, "tables are missing: run boris-ingestd migrate");
+                catalogue_diff_deinit(&diff);
+                return;
+        }
         if (diff.refused_len > 0)
                 report(c, false, "tables: %zu difference%s: %s: change them back", diff.refused_len,
                        diff.refused_len == 1 ? "" : "s", diff.refused);

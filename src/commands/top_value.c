@@ -18,11 +18,14 @@ const cJSON *top_value(const cJSON *status, const char *path)
         return cJSON_GetObjectItemCaseSensitive(status, path);
 }
 
+double top_number_of(const cJSON *value)
+{
+        return cJSON_IsNumber(value) && fabs(value->valuedouble) < 1e18 ? value->valuedouble : NAN;
+}
+
 double top_number(const cJSON *status, const char *path)
 {
-        const cJSON *value = top_value(status, path);
-
-        return cJSON_IsNumber(value) ? value->valuedouble : NAN;
+        return top_number_of(top_value(status, path));
 }
 
 const char *top_text(const cJSON *status, const char *path)

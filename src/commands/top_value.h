@@ -10,6 +10,9 @@
 /* Returns the value at "a.b"; NULL if it is absent. */
 const cJSON *top_value(const cJSON *status, const char *path);
 
+/* Returns NAN unless @value is a number below 1e18: a status has no larger one. @value may be NULL. */
+double top_number_of(const cJSON *value);
+
 /* Returns NAN if it is absent. */
 double top_number(const cJSON *status, const char *path);
 

@@ -1,5 +1,6 @@
 #include "commands/top_view.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -72,8 +73,7 @@ static double largest(const cJSON *values)
 
         cJSON_ArrayForEach(value, values)
         {
-                if (cJSON_IsNumber(value) && value->valuedouble > most)
-                        most = value->valuedouble;
+                most = fmax(most, top_number_of(value)); /* NAN is never the larger one */
         }
         return most;
 }
@@ -95,13 +95,13 @@ static void put_spark(struct screen *s, const cJSON *status, const char *what, c
         room = room < 0 ? 0 : room > SPARK_MAX ? SPARK_MAX : room;
         cJSON_ArrayForEach(value, values)
         {
-                double share = cJSON_IsNumber(value) && most > 0 ? value->valuedouble / most : 0;
+                double n = top_number_of(value);
+                double share = most > 0 && n > 0 ? n / most : 0;
 
                 if (at++ < len - room)
                         continue;
                 p += snprintf(p, (size_t)(text + sizeof(text) - p), "%s",
-                              cJSON_IsNumber(value) ? heights[(int)((share < 0 ? 0 : share) * 7 + 0.5)]
-                                                    : " ");
+                              isnan(n) ? " " : heights[(int)(share * 7 + 0.5)]);
         }
         screen_label(s, what);
         screen_put(s, GOOD, "%s", text);
@@ -181,7 +181,7 @@ static void put_rejects(struct screen *s, const cJSON *status)
         screen_label(s, "rejects");
         cJSON_ArrayForEach(item, top_value(status, "rejectsByCode"))
         {
-                if (cJSON_IsNumber(item) && item->valuedouble > 0)
+                if (top_number_of(item) > 0)
                         screen_put(s, BAD, "%s%s %s", codes++ ? "  " : "", item->string,
                                    top_show(item->valuedouble, top_count).text);
         }

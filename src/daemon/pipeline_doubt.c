@@ -3,7 +3,7 @@
  *
  * Such a row is kept for as long as its client waits for the ack. Once the client has closed the connection, its rows are tried
  * after those of other clients. Its resting rows may take a share of the memory; the daemon drops further ones, which it may do
- * since it has not acked them. A stop waits for such rows for a part of shutdown.timeout_ms only. */
+ * since it has not acked them. (Hierarchy rows of such a client are not tried again at all: see hierarchy.c.) A stop waits for such rows for a part of shutdown.timeout_ms only. */
 #include "daemon/pipeline_parts.h"
 
 #include <inttypes.h>

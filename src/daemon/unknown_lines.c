@@ -196,38 +196,34 @@ static bool look_up(struct unknown_lines *u, struct db *db)
         return ok;
 }
 
-static int compare_hashes(const void *x, const void *y)
-{
-        const XXH128_hash_t *a = x;
-        const XXH128_hash_t *b = y;
+struct hashed_line {
+        XXH128_hash_t hash;
+        size_t line;
+};
 
-        return XXH128_cmp(a, b);
+/* By hash; of equal ones by place in the file. */
+static int compare_hashed(const void *x, const void *y)
+{
+        const struct hashed_line *a = x;
+        const struct hashed_line *b = y;
+        int order = XXH128_cmp(&a->hash, &b->hash);
+
+        return order != 0 ? order : (a->line > b->line) - (a->line < b->line);
 }
 
 /* Keeps only one copy of each line, so a client that resends its rejected lines does not fill the file. */
 static void drop_repeated(struct unknown_lines *u)
 {
-        XXH128_hash_t *hashes = calloc(u->len + 1, sizeof(*hashes));
-        XXH128_hash_t *sorted = calloc(u->len + 1, sizeof(*sorted));
-        bool *seen = calloc(u->len + 1, sizeof(*seen));
+        struct hashed_line *sorted = must_calloc(u->len + 1, sizeof(*sorted));
 
-        if (!hashes || !sorted || !seen)
-                abort();
-        for (size_t i = 0; i < u->len; i++)
-                hashes[i] = XXH3_128bits(u->text.data + u->lines[i].at, u->lines[i].len);
-        memcpy(sorted, hashes, u->len * sizeof(*hashes));
-        qsort(sorted, u->len, sizeof(*sorted), compare_hashes);
         for (size_t i = 0; i < u->len; i++) {
-                XXH128_hash_t *first = bsearch(&hashes[i], sorted, u->len, sizeof(*sorted), compare_hashes);
-
-                while (first > sorted && XXH128_isEqual(first[-1], hashes[i]))
-                        first--;
-                u->lines[i].kept = !seen[first - sorted];
-                seen[first - sorted] = true;
+                sorted[i].hash = XXH3_128bits(u->text.data + u->lines[i].at, u->lines[i].len);
+                sorted[i].line = i;
         }
-        free(hashes);
+        qsort(sorted, u->len, sizeof(*sorted), compare_hashed);
+        for (size_t i = 0; i < u->len; i++)
+                u->lines[sorted[i].line].kept = i == 0 || !XXH128_isEqual(sorted[i - 1].hash, sorted[i].hash);
         free(sorted);
-        free(seen);
 }
 
 static void cut_lines(struct unknown_lines *u)

@@ -175,16 +175,22 @@ static void note_done(struct hierarchy *h, const struct hierarchy_batch *b)
                 h->done = b->number;
 }
 
-static void finish_batch(struct hierarchy *h, struct hierarchy_batch *b)
+/* Lets spending that waited for a batch set aside continue. */
+static void follow_released(struct hierarchy *h)
 {
         struct row row;
 
+        while (hierarchy_aside_pop(&h->aside, &row))
+                h->ops->on_follower(h->ctx, &row);
+}
+
+static void finish_batch(struct hierarchy *h, struct hierarchy_batch *b)
+{
         note_done(h, b);
         hierarchy_aside_remove(&h->aside, b);
         release_followers(h, b);
         hierarchy_batch_free(b);
-        while (hierarchy_aside_pop(&h->aside, &row))
-                h->ops->on_follower(h->ctx, &row);
+        follow_released(h);
         if (h->giving_up)
                 give_up_aside(h);
 }
@@ -212,18 +218,52 @@ static struct hierarchy_batch *take_sealed(struct hierarchy *h)
         return NULL;
 }
 
-static struct hierarchy_batch *take_next(struct hierarchy *h)
+static bool give_up_if_gone(void *ctx, struct line *line)
 {
-        struct hierarchy_batch *due = hierarchy_aside_next(&h->aside, uv_now(h->gather.loop));
+        if (!line->source->gone)
+                return false;
+        abandon(ctx, line);
+        return true;
+}
+
+static bool has_gone(const struct hierarchy_batch *b)
+{
+        for (size_t i = b->start; i < b->len; i++) {
+                if (b->rows[i].line.source->gone)
+                        return true;
+        }
+        return false;
+}
+
+/* Returns the next batch that was set aside and is due; NULL if there is none. A client that is gone sends its unacked lines
+ * again, perhaps through another worker or daemon. Its rows here are not tried again: they would overwrite what it sent
+ * since then. */
+static struct hierarchy_batch *take_aside(struct hierarchy *h)
+{
         struct hierarchy_batch *b;
 
-        if (due && h->turn == HIERARCHY_TURN_ASIDE) {
+        while ((b = hierarchy_aside_next(&h->aside, uv_now(h->gather.loop)))) {
+                if (!has_gone(b))
+                        return b;
+                b = hierarchy_aside_drop(&h->aside, b, give_up_if_gone, h);
+                if (b)
+                        return b;
+                follow_released(h);
+        }
+        return NULL;
+}
+
+static struct hierarchy_batch *take_next(struct hierarchy *h)
+{
+        struct hierarchy_batch *b = h->turn == HIERARCHY_TURN_ASIDE ? take_aside(h) : NULL;
+
+        if (b) {
                 h->turn = HIERARCHY_TURN_SEALED;
-                return due;
+                return b;
         }
         h->turn = HIERARCHY_TURN_ASIDE;
         b = take_sealed(h);
-        return b ? b : hierarchy_aside_next(&h->aside, uv_now(h->gather.loop));
+        return b ? b : take_aside(h);
 }
 
 static void on_wake(uv_timer_t *timer)

@@ -386,6 +386,29 @@ void hierarchy_aside_split(struct hierarchy_aside *a, struct hierarchy_batch *b,
         clear_index(a);
 }
 
+struct hierarchy_batch *hierarchy_aside_drop(struct hierarchy_aside *a, struct hierarchy_batch *b,
+                                             bool (*give_up)(void *ctx, struct line *line), void *ctx)
+{
+        struct hierarchy_batch *left = hierarchy_batch_new(a->memory, 0);
+
+        left->suspicion = b->suspicion;
+        left->due = b->due;
+        drop_batch(a, b);
+        for (size_t i = b->start; i < b->len; i++) {
+                if (!give_up(ctx, &b->rows[i].line))
+                        hierarchy_batch_add_take(left, &b->rows[i]);
+        }
+        hierarchy_batch_free(b);
+        if (left->len > 0) {
+                hierarchy_aside_put(a, left);
+                return left;
+        }
+        hierarchy_batch_free(left);
+        if (!list_empty(&a->held))
+                release(a);
+        return NULL;
+}
+
 /* Both kinds of trusted senders are one here. */
 static enum batcher_sender trust_in(enum batcher_sender sender)
 {

@@ -53,6 +53,11 @@ void hierarchy_aside_remove(struct hierarchy_aside *a, struct hierarchy_batch *b
 void hierarchy_aside_split(struct hierarchy_aside *a, struct hierarchy_batch *b,
                            bool (*give_up)(void *ctx, struct line *line), void *ctx);
 
+/* Drops the batch's rows whose line @give_up takes over. Returns the batch of the others, which replaces @b; NULL if there are
+ * none, and then lines that waited for them are as after hierarchy_aside_remove. */
+struct hierarchy_batch *hierarchy_aside_drop(struct hierarchy_aside *a, struct hierarchy_batch *b,
+                                             bool (*give_up)(void *ctx, struct line *line), void *ctx);
+
 /* Returns the batch to be tried next of those due at loop time @now: of the most trusted clients, and of these the one that has
  * been due for longest; then one that gathers rows, then those whose row was found to be at fault. NULL if none is due. */
 struct hierarchy_batch *hierarchy_aside_next(const struct hierarchy_aside *a, uint64_t now);

@@ -158,7 +158,7 @@
         "JOIN there r ON r.name = k.relation WHERE NOT EXISTS ("                                              \
         "SELECT FROM pg_index i WHERE i.indrelid = r.id AND i.indisunique "                                   \
         "AND (i.indisprimary OR NOT k.is_primary) AND i.indisvalid AND i.indisready AND i.indimmediate "      \
-        "AND i.indpred IS NULL AND k.columns = ("                                                             \
+        "AND i.indpred IS NULL AND i.indexprs IS NULL AND k.columns = ("                                      \
         "SELECT array_agg(a.attname::text ORDER BY u.place) "                                                 \
         "FROM unnest(i.indkey) WITH ORDINALITY AS u (number, place) "                                         \
         "JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = u.number "                             \

@@ -231,6 +231,9 @@ static void test_check(void **state)
                  "wrong  hypertable: by collected_at in chunks of 1 day"},
                 {"ALTER TABLE ad_objects DROP CONSTRAINT ad_objects_account_external",
                  "wrong  ad_objects does not have UNIQUE (ad_account_id, external_id): run boris-ingestd migrate"},
+                {"ALTER TABLE ad_objects DROP CONSTRAINT ad_objects_account_external; "
+                 "CREATE UNIQUE INDEX ON ad_objects (ad_account_id, external_id, lower(name))",
+                 "wrong  ad_objects does not have UNIQUE (ad_account_id, external_id): run boris-ingestd migrate"},
                 {"ALTER TABLE ad_objects DROP CONSTRAINT ad_objects_parent_id_ad_objects_id_fk",
                  "wrong  tables: constraint ad_objects.ad_objects_parent_id_ad_objects_id_fk is missing: ALTER TABLE "
                  "ad_objects ADD CONSTRAINT ad_objects_parent_id_ad_objects_id_fk FOREIGN KEY (parent_id)"},
@@ -272,6 +275,8 @@ static void test_check_before_migrate(void **state)
         assert_contains(output, "wrong  timescaledb: not in this database: run boris-ingestd migrate");
         assert_contains(output, "wrong  migrations: 0001_schema.sql is pending: run boris-ingestd migrate");
         assert_contains(output, "ok     encoding: UTF8");
+        assert_contains(output, "wrong  tables are missing: run boris-ingestd migrate");
+        assert_null(strstr(output, "CREATE TABLE"));
 }
 
 static void test_check_rights(void **state)

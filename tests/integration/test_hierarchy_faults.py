@@ -163,6 +163,20 @@ class Locks(Faults):
             self.assert_pass("the same account", ad_object("n3"), ad_object("old", name="new"), record(externalId="old"))
         self.assertEqual(client.finish().counts(), (1, 1, 0, 0))
 
+    def test_of_an_object_whose_client_is_gone(self):
+        """The client sends its line again through another daemon, then a newer one: the first daemon does not overwrite it."""
+        other = self.own_daemon()
+        with self.db.holding("SELECT FROM ad_objects WHERE external_id = 'c1' FOR UPDATE"):
+            self.stuck(ad_object("c1", name="first")).close()
+            time.sleep(5)  # its pauses grow, so the other daemon is the first to get the lock
+            client = other.client()
+            client.send(ad_object("c1", name="first"), ad_object("c1", name="second"))
+            wait_until(lambda: "only this row waits" in other.log(), "a row waits there, too")
+        replies = client.finish()
+        self.assertEqual((replies.ack["ack"], replies.rejects), (2, {}))
+        self.d.stop()  # it settles what it holds
+        self.assertEqual(self.names(), "c1=second old=Object old")
+
     def test_of_a_parent(self):
         self.hold("SELECT FROM ad_objects WHERE external_id = 'c1' FOR UPDATE", ad_object("s1", "AD_SET", "c1"))
 

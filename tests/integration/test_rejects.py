@@ -207,6 +207,16 @@ class RejectFile(TestCase):
         self.assertLessEqual(unknown.stat().st_size, 64 << 10)
         self.d.stop()
 
+    def test_a_line_of_an_unknown_object_sent_often(self):
+        self.start(rejects__replay_unknown="on", rejects__max_bytes="256M")
+        self.d.stop()
+        unknown = self.dir / "rejects.jsonl.unknown"
+        unknown.write_text((json.dumps(record(externalId="late")) + "\n") * 400_000)
+        self.add_object("late")
+        self.d.start()
+        wait_until(lambda: unknown.read_text() == "", "all is settled")
+        self.assertEqual(self.db.count(), 1)
+
     def test_lines_of_unknown_objects_need_a_reject_file(self):
         done = run_ingestd(self.db, "check", "--config", "/dev/null", "--config-only", "--set", "rejects.replay_unknown=on")
         self.assertIn("rejects.replay_unknown requires rejects.file", done.stderr)

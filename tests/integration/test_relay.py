@@ -211,7 +211,7 @@ class Rejecting(RelayCase):
         self.db.add_account()
         self.ingestd = self.own_daemon(resolve__unknown_grace_ms=2000)
         relay = self.relay(relay__lease_ms=2000)
-        bad = 200_000
+        bad = 80_000
         last = self.producer.store("boris.in.META.act_1", lines(record(externalId="nobody")) + b"x\n" * bad, timeout=30)
         self.position(last)
         self.assertEqual(self.nats.stream("REJECTS")["state"]["messages"], bad + 1)

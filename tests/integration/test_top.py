@@ -98,6 +98,10 @@ class Top(unittest.TestCase):
         self.answers.body = json.dumps(STATUS | {"connections": [{}, 3, None], "history": 3, "latestRejects": [{}], "lines": None,
                                                  "rates": {"received": -1, "stored": "x", "bytes": 1e300}}).encode()
         self.once("--url", self.answers.url)
+        text = json.dumps(STATUS | {"history": {"stored": [1, "@", 2], "ackP99": [-1, "x", 0]}, "rejectsByCode": {"bad_json": "@"}})
+        for number in ("1e999", "-1e999", "1e300", "18446744073709551616"):
+            self.answers.body = text.replace('"@"', number).encode()
+            self.once("--url", self.answers.url)
 
     def test_without_an_answer(self):
         self.answers.status = 503

@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -91,11 +92,38 @@ static void test_round_trip(void **state)
         jwk_set_deinit(&keys);
 }
 
+/* As JSON it has more bytes than a kid may have. */
+static void test_kid_of_quotes(void **state)
+{
+        static const char format[] = "{\"kty\":\"oct\",\"kid\":\"%s\","
+                                     "\"k\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"}";
+        char escaped[2 * JWK_KID_BYTES] = "";
+        char text[sizeof(format) + sizeof(escaped)];
+        struct jwk_set keys;
+        struct buf jwe = {0};
+        struct buf out = {0};
+        char kid[JWK_KID_BYTES];
+
+        (void)state;
+        for (size_t i = 0; i + 1 < JWK_KID_BYTES; i++)
+                strcat(escaped, "\\\"");
+        snprintf(text, sizeof(text), format, escaped);
+        load_keys(&keys, text);
+        jwe_encrypt(&keys.items[0], aad, SLICE_LIT("{}"), &jwe);
+        assert_null(jwe_decrypt(&keys, aad, text_of(&jwe), &out, kid));
+        assert_string_equal(kid, keys.items[0].kid);
+        assert_int_equal(strlen(kid), JWK_KID_BYTES - 1);
+        buf_deinit(&jwe);
+        buf_deinit(&out);
+        jwk_set_deinit(&keys);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_base64url),
                 cmocka_unit_test(test_round_trip),
+                cmocka_unit_test(test_kid_of_quotes),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
