@@ -104,8 +104,12 @@ void pg_conn_yield(struct pg_conn *c, const char *why);
 /* Makes the next attempt to connect now, if one is scheduled. */
 void pg_conn_hurry(struct pg_conn *c);
 
-/* Call this when work succeeded on the connection: pauses are short again. Needed after pg_conn_give_up
- * only, since the first commands of a new connection always succeed. */
+/* The connection stays, but its work does not go on: it is not good until pg_conn_served. @why is for the log and the
+ * status, and without secrets. */
+void pg_conn_stall(struct pg_conn *c, const char *why);
+
+/* Call this when work succeeded on the connection: it is good, and pauses are short again. Needed after pg_conn_give_up
+ * and pg_conn_stall only, since the first commands of a new connection always succeed. */
 void pg_conn_served(struct pg_conn *c);
 
 /* True if a command may be started. */

@@ -96,6 +96,7 @@ struct resolver {
         uv_timer_t retry; /* runs while objects are unknown */
         uint64_t retried; /* loop time in ms at which all unknown objects were last looked up */
         enum resolver_question question;
+        uint64_t question_at;        /* loop time in ms at which it was sent */
         enum resolver_question turn; /* the latest of the queries that take turns */
         struct pg_error error;       /* why RESOLVER_PROBES is sent */
         struct lookup lookup;
@@ -129,6 +130,9 @@ void resolver_hierarchy_changed(struct resolver *r, bool new_accounts);
 
 /* A reload replaced the clients; borrows the new ones and forgets what is cached for the old ones. */
 void resolver_clients_changed(struct resolver *r, struct rules *const *clients, size_t len);
+
+/* To be called each second: the connection is not good while rows wait for an answer that is overdue. */
+void resolver_note_silence(struct resolver *r);
 
 /* Gives up all rows, and drops the database connection if a query is in flight: @cb takes over each line. */
 void resolver_evacuate(struct resolver *r, const char *why, line_take_cb *cb, void *ctx);

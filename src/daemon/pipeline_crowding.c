@@ -1,4 +1,5 @@
-/* Too few connections to the database: writers make room for look-ups and the hierarchy. */
+/* Each second: if there are too few connections to the database, writers make room for look-ups and the hierarchy; and an
+ * overdue answer to a look-up is noticed. */
 #include "daemon/pipeline_parts.h"
 #include "model/connect_fault.h"
 
@@ -39,6 +40,7 @@ static void on_crowding_timer(uv_timer_t *timer)
 
         if (lookups || hierarchy)
                 yield_one_writer(p);
+        resolver_note_silence(&p->resolver);
 }
 
 void pipeline_open_crowding(struct pipeline *p)

@@ -209,9 +209,15 @@ static void wait_for_server(struct hierarchy_writer *w)
                 pg_conn_give_up(&w->conn, "writing the hierarchy", &w->error);
                 return;
         }
-        if (w->retries++ == 0)
-                log_warn("database, hierarchy: waiting for a lock on a whole table: %s (SQLSTATE %s)",
-                         w->error.message, w->error.sqlstate);
+        if (w->retries++ == 0) {
+                char why[PG_CONN_ERROR_BYTES];
+
+                snprintf(
+                        why, sizeof(why),
+                        "another session has a lock on a whole table (see pg_locks): %s (SQLSTATE %s); retrying",
+                        w->error.message, w->error.sqlstate);
+                pg_conn_stall(&w->conn, why);
+        }
         start_transaction(w);
 }
 

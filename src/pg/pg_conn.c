@@ -210,6 +210,15 @@ void pg_conn_give_up(struct pg_conn *c, const char *what, const struct pg_error 
         lose(c, why, error->sqlstate);
 }
 
+void pg_conn_stall(struct pg_conn *c, const char *why)
+{
+        if (log_is_news(why))
+                log_event(LOG_LEVEL_WARN, LOG_FIELDS(.message_id = LOG_ID_DATABASE_AWAY), "database, %s: %s",
+                          c->name, why);
+        c->gave_up = true;
+        note_error(c, why);
+}
+
 void pg_conn_yield(struct pg_conn *c, const char *why)
 {
         c->failures = YIELD_FAILURES;

@@ -27,6 +27,7 @@ enum {
         ASIDE_PAUSE_MS = 1000, /* first pause; doubles each time, up to ASIDE_PAUSE_MAX_MS */
         ASIDE_PAUSE_MAX_MS = 60000,
         REFRESH_TICKS = RECHECK_TICKS / 2,
+        SILENCE_MS = 3000,
 };
 
 static void start_query(struct resolver *r);
@@ -89,6 +90,22 @@ void resolver_again_take(struct resolver *r, const struct row *row)
 
 /* --- asking --- */
 
+static void note_question(struct resolver *r, enum resolver_question question)
+{
+        r->question = question;
+        r->question_at = uv_now(r->retry.loop);
+}
+
+void resolver_note_silence(struct resolver *r)
+{
+        if (r->question == RESOLVER_IDLE || r->misses.len == 0 || !pg_conn_good(&r->conn) ||
+            uv_now(r->retry.loop) - r->question_at < SILENCE_MS)
+                return;
+        pg_conn_stall(&r->conn,
+                      "no answer to a look-up for 3 s: perhaps another session has a lock on a whole table "
+                      "(see pg_locks)");
+}
+
 /* Sends a query for the first of @misses, at most @max. */
 static void ask(struct resolver *r, struct list *misses, size_t max)
 {
@@ -111,7 +128,7 @@ static void ask(struct resolver *r, struct list *misses, size_t max)
 static void probe(struct resolver *r)
 {
         lookup_begin(&r->lookup);
-        r->question = RESOLVER_PROBES;
+        note_question(r, RESOLVER_PROBES);
         lookup_send(&r->lookup, &r->conn);
 }
 
@@ -135,7 +152,8 @@ static bool start_question(struct resolver *r, enum resolver_question question)
         default:
                 return false;
         }
-        r->question = r->turn = question;
+        r->turn = question;
+        note_question(r, question);
         return true;
 }
 
@@ -153,7 +171,7 @@ static void start_query(struct resolver *r)
                 return;
         if (r->refresh_due) {
                 r->refresh_due = false;
-                r->question = RESOLVER_REFRESHES;
+                note_question(r, RESOLVER_REFRESHES);
                 pg_conn_query(&r->conn, ad_account_watch_sql, NULL);
                 return;
         }

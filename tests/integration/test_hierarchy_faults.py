@@ -188,13 +188,26 @@ class Locks(Faults):
     def test_of_a_table(self):
         """All wait, undivided, and nothing is lost."""
         lines = [ad_object(f"n{i}") for i in range(50)]
+        self.d = self.own_daemon(http__listen="127.0.0.1:0")
         with self.db.locked("ad_objects", "SHARE"):
             client = self.waiting(*lines)
             wait_until(lambda: "lock on a whole table" in self.d.log(), "the log says so")
+            self.assertFalse(self.d.ready())
         start = time.monotonic()
         self.assertEqual(client.finish().counts(), (50, 50, 0, 0))
+        wait_until(self.d.ready, "it is ready again")
         self.assertLess(time.monotonic() - start, SOON)
         self.assertEqual(self.db.value("SELECT count(DISTINCT xmin::text) FROM ad_objects WHERE external_id LIKE 'n%'"), "1")
+
+
+    def test_of_a_table_that_is_looked_up(self):
+        self.d = self.own_daemon(http__listen="127.0.0.1:0")
+        with self.db.locked("ad_objects", "ACCESS EXCLUSIVE"):
+            client = self.waiting(record(externalId="old", amountCents=2))
+            wait_until(lambda: "no answer to a look-up for 3 s" in self.d.log(), "the log says so")
+            self.assertFalse(self.d.ready())
+        self.assertEqual(client.finish().counts(), (1, 1, 0, 0))
+        wait_until(self.d.ready, "it is ready again")
 
 
 class Changes(Faults):

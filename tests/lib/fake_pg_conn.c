@@ -79,6 +79,13 @@ void pg_conn_drop(struct pg_conn *c, const char *why)
                 lose(c);
 }
 
+void pg_conn_stall(struct pg_conn *c, const char *why)
+{
+        (void)why;
+        c->gave_up = true;
+        c->away_us = 1;
+}
+
 void pg_conn_yield(struct pg_conn *c, const char *why)
 {
         pg_conn_drop(c, why);

@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.error
+import urllib.request
 import uuid
 import weakref
 
@@ -348,6 +350,14 @@ class Daemon:
     def http(self):
         """The URL of its pages, with http.listen set: "http://127.0.0.1:34567"."""
         return re.findall(r"status and metrics: (http://.*:\d+)/", self.whole_log())[-1]
+
+    def ready(self):
+        """Whether /readyz says so; with http.listen set."""
+        try:
+            with urllib.request.urlopen(self.http() + "/readyz", timeout=60) as answer:
+                return answer.status == 200
+        except urllib.error.HTTPError:
+            return False
 
     def signal(self, number):
         self.disturbed |= number not in (signal.SIGUSR1, signal.SIGHUP)
