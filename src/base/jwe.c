@@ -86,7 +86,7 @@ void jwe_encrypt(const struct jwk *key, const char *aad, struct slice plain, str
         put(out, "{");
         put_member(out, "protected", (struct slice){header.data, header.len});
         put_bytes(out, "iv", iv, sizeof(iv));
-        put_bytes(out, "ciphertext", ciphertext, (size_t)(len + rest));
+        put_bytes(out, "ciphertext", ciphertext, (size_t)len + (size_t)rest);
         put_bytes(out, "tag", tag, sizeof(tag));
         put_member(out, "aad", (struct slice){bound.data, bound.len});
         put(out, "}");
@@ -228,7 +228,7 @@ static bool decrypt(const struct jwk *key, const struct parts *p, struct buf *iv
                EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES, tag->data) == 1 &&
                EVP_DecryptFinal_ex(ctx, plain + len, &rest) == 1;
         if (good)
-                out->len += (size_t)(len + rest);
+                out->len += (size_t)len + (size_t)rest;
         else
                 OPENSSL_cleanse(plain, ciphertext->len + 1); /* nobody may see what is not authentic */
         EVP_CIPHER_CTX_free(ctx);

@@ -53,8 +53,8 @@ void hierarchy_aside_remove(struct hierarchy_aside *a, struct hierarchy_batch *b
 void hierarchy_aside_split(struct hierarchy_aside *a, struct hierarchy_batch *b,
                            bool (*give_up)(void *ctx, struct line *line), void *ctx);
 
-/* Drops the batch's rows whose line @give_up takes over. Returns the batch of the others, which replaces @b; NULL if there are
- * none, and then lines that waited for them are as after hierarchy_aside_remove. */
+/* Drops the batch's rows whose line @give_up takes over. Returns a batch of the rows that are left, which replaces @b. If none
+ * is left, returns NULL and releases lines that waited, as hierarchy_aside_remove does. */
 struct hierarchy_batch *hierarchy_aside_drop(struct hierarchy_aside *a, struct hierarchy_batch *b,
                                              bool (*give_up)(void *ctx, struct line *line), void *ctx);
 
