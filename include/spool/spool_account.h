@@ -32,6 +32,11 @@ uint64_t spool_tally_owed(const struct spool_tally *tally);
 uint64_t spool_tally_missing(const struct spool_tally *account, const struct spool_tally *file,
                              uint64_t lines);
 
+/* Corrects numbers of @file, the tally of a file, that contradict the number of its @lines, the @highest key of its rows, or
+ * @account, which has a hash; NULL: there is none. */
+void spool_tally_correct(struct spool_tally *file, const struct spool_tally *account, uint64_t lines,
+                         int64_t highest);
+
 /* For the daemon. Returns 0 or a negative errno; the caller closes @a in either case. */
 int spool_account_open(struct spool_account *a, const char *dir);
 

@@ -39,6 +39,9 @@ struct spool_contents {
         int64_t newest;
 };
 
+/* The file counts lines up to this number. A higher one is damaged: it is not trusted. */
+#define SPOOL_NUMBER_MAX (INT64_C(1) << 62)
+
 /* What the file records of all lines it ever contained. Lines are numbered in order of adding; a line that
  * is neither in the file nor erased is missing. */
 struct spool_tally {
@@ -70,13 +73,14 @@ struct spool_file {
         void *read; /* blocks; NULL if the file has none, for it is of an earlier format */
         void *read_old;
         void *erase_old;
-        int64_t old_last; /* ids up to this one are in rows of an earlier format; 0: there are none */
         struct buf old_text;
         struct spool_block adding;
         struct spool_block block; /* from which lines are read */
         struct spool_block rest;  /* what is left of a block after erasing */
+        bool loaded;              /* @block is as it is in the file */
         bool reading;             /* between spool_file_begin_reading and spool_file_end_reading */
-        int64_t read_at;          /* last id of the block that @read has read; -1: it is not running */
+        bool stepping;            /* @read runs, and has read the row ... */
+        int64_t read_at;          /* ... with this key */
         int lock;                 /* file descriptor of DIR/spool.lock, or -1 */
         uint64_t max_bytes;
         const char *dir; /* borrowed; NULL if the file is open read-only */
@@ -84,6 +88,7 @@ struct spool_file {
         ino_t inode;                    /* of the open file */
         ino_t wal_inode;                /* of its write-ahead log; 0: none yet */
         struct spool_contents contents; /* at opening */
+        int64_t highest;                /* key of a row, at opening */
         struct spool_tally tally;       /* as of the last commit */
         struct spool_tally change;      /* what the open transaction adds to last and erased */
         struct spool_account account;
@@ -118,22 +123,31 @@ void spool_file_close(struct spool_file *f);
  * unless the file was renamed. */
 enum spool_status spool_file_set_aside(struct spool_file *f, char ret_aside[SPOOL_PATH_BYTES]);
 
-/* For a file whose lines are all settled, without space to erase them: replaces it by a new one. After a
- * failure @f may be closed. */
-enum spool_status spool_file_start_over(struct spool_file *f);
+/* For a file whose lines are all settled, without space to erase them: replaces it by a new one. If it has damaged lines,
+ * @has_damaged or moved aside, it is renamed to @ret_aside, else "". After a failure @f may be closed. */
+enum spool_status spool_file_start_over(struct spool_file *f, bool has_damaged,
+                                        char ret_aside[SPOOL_PATH_BYTES]);
 
 /* Changes between begin and a successful commit are durable and in the tally; after a failed commit they
  * may be neither. */
 enum spool_status spool_file_begin(struct spool_file *f);
 /* ignores the record's id */
 enum spool_status spool_file_add(struct spool_file *f, const struct spool_record *record);
-/* @ids is sorted */
-enum spool_status spool_file_erase(struct spool_file *f, const int64_t *ids, size_t len);
+/* Erases intact lines; @places is sorted as spool_place_compare does. A line that is not there any more is no error. */
+enum spool_status spool_file_erase(struct spool_file *f, const struct spool_place *places, size_t len);
 enum spool_status spool_file_commit(struct spool_file *f);
 void spool_file_roll_back(struct spool_file *f);
 
-/* Moves a line whose hash does not match aside, for inspection. */
-enum spool_status spool_file_keep_damaged(struct spool_file *f, const struct spool_record *record);
+/* Lines whose hash does not match. */
+struct spool_damage {
+        uint64_t lines;
+        uint64_t bytes; /* of their texts, as far as these can be found */
+};
+
+/* Moves the damaged line that spool_file_next has just read aside, for inspection, with all damaged lines of its row.
+ * *ret_damage counts them, also if that fails: then they stay where they are, and the other lines can be read. Ends reading. */
+enum spool_status spool_file_keep_damaged(struct spool_file *f, const struct spool_record *record,
+                                          struct spool_damage *ret_damage);
 
 /* Writes without changing anything, to test whether writing is possible. */
 enum spool_status spool_file_test(struct spool_file *f);
@@ -152,9 +166,24 @@ void spool_file_secure(struct spool_file *f);
 enum spool_status spool_file_begin_reading(struct spool_file *f);
 void spool_file_end_reading(struct spool_file *f);
 
-/* Reads the first line after @id: returns 1 with *ret, whose text is valid until the next call, 0 if there is none, or a
- * negative enum spool_status. *ret_whole: its hash matches. */
-int spool_file_next(struct spool_file *f, int64_t id, struct spool_record *ret, bool *ret_whole);
+/* Reads the first line after @place: returns 1 with *ret, whose text is valid until the next call, 0 if there is none, or a
+ * negative enum spool_status. *ret_whole: its hash matches; if not, only ret->place is to be trusted. */
+int spool_file_next(struct spool_file *f, struct spool_place place, struct spool_record *ret,
+                    bool *ret_whole);
+
+/* Compares rows, and lines of a row by their ids. */
+int spool_place_compare(const struct spool_place *a, const struct spool_place *b);
+
+static inline bool spool_place_same_row(const struct spool_place *a, const struct spool_place *b)
+{
+        return a->in_block == b->in_block && a->row == b->row;
+}
+
+/* True before the first line of the file. */
+static inline bool spool_place_first(const struct spool_place *place)
+{
+        return !place->in_block && place->row == 0;
+}
 
 /* When the first line was received; 0 if there is none or it cannot be read. */
 int64_t spool_file_oldest(struct spool_file *f);

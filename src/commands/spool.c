@@ -123,10 +123,10 @@ static bool count_damaged(struct spool_file *f, uint64_t *ret_damaged)
         int r;
 
         *ret_damaged = 0;
-        while ((r = spool_file_next(f, record.id, &record, &whole)) > 0)
+        while ((r = spool_file_next(f, record.place, &record, &whole)) > 0)
                 *ret_damaged += !whole;
         if (r < 0)
-                command_fail(FAILED, "%s cannot be read after line %" PRId64 ": %s", f->path, record.id,
+                command_fail(FAILED, "%s cannot be read after line %" PRId64 ": %s", f->path, record.place.id,
                              f->error);
         return r == 0;
 }
@@ -148,12 +148,13 @@ static int verify(struct spool_file *f)
                 return FAILED;
         damaged += f->contents.damaged;
         if (faults > 0 || damaged > 0)
-                return command_fail(FAILED, "%s: %" PRIu64 " damaged lines, and %d faults in its structure",
-                                    f->path, damaged, faults);
+                command_fail(FAILED, "%s: %" PRIu64 " damaged lines, and %d faults in its structure", f->path,
+                             damaged, faults);
         if (f->findings.lost > 0)
-                return command_fail(FAILED,
-                                    "%s: %" PRIu64 " acked lines are missing (let clients resend them)",
-                                    f->path, f->findings.lost);
+                command_fail(FAILED, "%s: %" PRIu64 " acked lines are missing (let clients resend them)",
+                             f->path, f->findings.lost);
+        if (faults > 0 || damaged > 0 || f->findings.lost > 0)
+                return FAILED;
         if (f->tally.lost > 0) {
                 rfc3339_format(f->tally.lost_us, when);
                 return command_fail(
@@ -185,36 +186,66 @@ static void print_line(const struct spool_record *record)
         putchar('\n');
 }
 
-/* The file cannot be read after line *id: sets *id to the first number after which it can be read again.
- * Returns false if there is none. */
-static bool skip_gap(struct spool_file *f, int64_t *id)
+/* Before the first line of the rows whose key is @n above that of @place, or higher. */
+static struct spool_place place_after(const struct spool_place *place, int64_t n)
+{
+        int64_t row = place->row + n;
+
+        /* of a row of an earlier format, what follows is after the row before */
+        return (struct spool_place){place->in_block ? row : row - 1, 0, SPOOL_ROW_START, place->in_block};
+}
+
+static bool fails_after(struct spool_file *f, const struct spool_place *place, int64_t n)
 {
         struct spool_record record;
-        int64_t bad = 0;
-        int64_t good = 1;
         bool whole;
 
-        while (spool_file_next(f, *id + good, &record, &whole) < 0 && good < GAP_MAX) {
+        return spool_file_next(f, place_after(place, n), &record, &whole) < 0;
+}
+
+/* The file cannot be read after *place: sets *place to the first one of the same format after which it can be read
+ * again. Returns false if there is none. */
+static bool skip_gap(struct spool_file *f, struct spool_place *place)
+{
+        int64_t bad = 0;
+        int64_t good = 1;
+
+        if (place->row > INT64_MAX - 2 * (int64_t)GAP_MAX)
+                return false;
+        while (good < GAP_MAX && fails_after(f, place, good)) {
                 bad = good;
                 good *= 2;
         }
-        while (good - bad > 1 && good < GAP_MAX) {
+        if (good >= GAP_MAX)
+                return false;
+        while (good - bad > 1) {
                 int64_t middle = bad + (good - bad) / 2;
 
-                if (spool_file_next(f, *id + middle, &record, &whole) < 0)
+                if (fails_after(f, place, middle))
                         bad = middle;
                 else
                         good = middle;
         }
-        *id += good;
-        return good < GAP_MAX;
+        *place = place_after(place, good);
+        return true;
+}
+
+/* As skip_gap, in the whole file: blocks come after all lines of an earlier format. */
+static bool skip(struct spool_file *f, struct spool_place *place)
+{
+        if (skip_gap(f, place))
+                return true;
+        if (place->in_block || !f->read)
+                return false;
+        *place = (struct spool_place){0, 0, SPOOL_ROW_START, true};
+        return !fails_after(f, place, 0) || skip_gap(f, place);
 }
 
 /* Prints all readable lines. Returns false, after printing the error, if some are unreadable. */
 static bool print_lines(struct spool_file *f)
 {
         struct spool_record record = {0};
-        int64_t last = 0;
+        struct spool_place last = {0};
         uint64_t damaged = 0;
         bool whole;
         bool all = true;
@@ -223,13 +254,14 @@ static bool print_lines(struct spool_file *f)
         while ((r = spool_file_next(f, last, &record, &whole)) != 0) {
                 if (r > 0) {
                         print_line(&record);
-                        last = record.id;
+                        last = record.place;
                         damaged += !whole;
                         continue;
                 }
                 all = false;
-                command_fail(FAILED, "%s cannot be read after line %" PRId64 ": %s", f->path, last, f->error);
-                if (!skip_gap(f, &last))
+                command_fail(FAILED, "%s cannot be read after line %" PRId64 ": %s", f->path,
+                             last.index == SPOOL_ROW_START ? last.row : last.id, f->error);
+                if (!skip(f, &last))
                         break;
         }
         if (damaged > 0)
@@ -242,6 +274,8 @@ int command_spool_export(const struct config *config, const char *file)
         struct spool_file f;
         int status = open_file(&f, config, file, true);
 
+        if (status == DONE && file) /* no daemon uses it; rows that are out of order are found in passing */
+                spool_file_begin_reading(&f);
         if (status == DONE && !print_lines(&f))
                 status = FAILED;
         if (fflush(stdout) != 0)

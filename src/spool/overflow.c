@@ -172,7 +172,8 @@ static const struct line_source_ops source_ops = {
 
 bool overflow_has_room(const struct overflow *o)
 {
-        uint64_t waiting = o->spool.bytes - o->spool.fed_bytes;
+        uint64_t fed_bytes = o->spool.fed_bytes;
+        uint64_t waiting = o->spool.bytes > fed_bytes ? o->spool.bytes - fed_bytes : 0;
 
         if (o->spool.pending_bytes >= SPOOL_PENDING_MAX || o->ops->memory_full(o->ctx))
                 return false;

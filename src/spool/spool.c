@@ -106,29 +106,29 @@ static void put_pending(struct spool_pendings *p, const struct spool_pending *it
         p->items[p->len++] = *item;
 }
 
-static void put_id(struct spool_ids *ids, int64_t id)
+static void put_place(struct spool_places *places, const struct spool_place *place)
 {
-        if (ids->len == ids->cap)
-                ids->items = array_grow(ids->items, &ids->cap, sizeof(*ids->items));
-        ids->items[ids->len++] = id;
+        if (places->len == places->cap)
+                places->items = array_grow(places->items, &places->cap, sizeof(*places->items));
+        places->items[places->len++] = *place;
 }
 
 /* Puts what the job could not do before what was collected meanwhile. */
 static void put_back(struct spool *s)
 {
         struct spool_pendings pending = s->job.writing;
-        struct spool_ids ids = s->job.erasing;
+        struct spool_places places = s->job.erasing;
 
         for (size_t i = 0; i < s->pending.len; i++)
                 put_pending(&pending, &s->pending.items[i]);
         for (size_t i = 0; i < s->settled.len; i++)
-                put_id(&ids, s->settled.items[i]);
+                put_place(&places, &s->settled.items[i]);
         s->job.writing = s->pending;
         s->job.writing.len = 0;
         s->pending = pending;
         s->job.erasing = s->settled;
         s->job.erasing.len = 0;
-        s->settled = ids;
+        s->settled = places;
 }
 
 /* --- the job's end, on the loop --- */
@@ -145,6 +145,10 @@ static void tell(const struct spool *s, enum spool_state next)
                 log_error("spool: %" PRIu64
                           " lines in %s are damaged and stay there (see boris-ingestd spool verify)",
                           j->damaged, j->file.path);
+        if (j->damaged > 0 && j->stuck_error[0])
+                log_error(
+                        "spool: some of these lines cannot be moved aside: %s (retried later; the others are replayed)",
+                        j->stuck_error);
         if (next != SPOOL_GOOD && s->state == SPOOL_GOOD)
                 log_error("spool: %s cannot be used: %s%s; clients are paused meanwhile", j->file.path,
                           j->file.error, j->status == SPOOL_FULL ? " (spool.max_bytes, or the disk)" : "");
@@ -195,12 +199,22 @@ static void forget_file(struct spool *s)
         s->bytes = s->fed_bytes;
         s->forgotten = 0;
         s->generation++;
-        s->cursor = 0;
+        s->cursor = (struct spool_place){0};
         s->job.records_len = 0;
         s->job.read_all = false;
         s->job.damaged = 0;
         s->job.damaged_bytes = 0;
+        s->job.stuck = (struct spool_place){0};
         s->settled.len = 0;
+}
+
+/* Lines are no longer waiting in the file. Its numbers, which may be damaged, are corrected when none is left. */
+static void take_off(struct spool *s, uint64_t lines, uint64_t bytes)
+{
+        s->lines -= lines < s->lines ? lines : s->lines;
+        s->bytes -= bytes < s->bytes ? bytes : s->bytes;
+        if (s->lines == 0)
+                s->bytes = 0;
 }
 
 /* The file was read to its end: lines not found are missing. */
@@ -244,11 +258,26 @@ static struct spool_line *new_line(const struct spool *s, const struct spool_rec
         struct spool_line *line = memory_array(s->memory, 1, size);
 
         *line = (struct spool_line){
-                .generation = s->generation, .id = r->id, .bytes = r->text.len, .size = size};
+                .generation = s->generation, .place = r->place, .bytes = r->text.len, .size = size};
         memcpy(line->names, r->peer, peer_size);
         memcpy(line->names + peer_size, r->client, client_size);
         line->from = (struct line_from){line->names, r->connection, r->line, line->names + peer_size};
         return line;
+}
+
+/* More lines may be read than were counted: those that were written by a transaction which seemed to fail. */
+static void count_fed(struct spool *s)
+{
+        uint64_t found;
+
+        s->fed += s->job.records_len;
+        s->fed_bytes += s->job.texts.len;
+        found = s->fed + s->forgotten;
+        if (s->lines >= found)
+                return;
+        s->found += found - s->lines;
+        s->lines = found;
+        s->bytes = s->bytes > s->fed_bytes ? s->bytes : s->fed_bytes;
 }
 
 /* Delivers the lines that were read. */
@@ -259,12 +288,11 @@ static void feed(struct spool *s)
 
         if (s->job.records_len == 0)
                 return;
+        count_fed(s);
         block = block_new(s->memory, s->job.texts.len);
         memcpy(block->data, s->job.texts.data, s->job.texts.len);
         block->len = s->job.texts.len;
         text = block->data;
-        s->fed += s->job.records_len;
-        s->fed_bytes += s->job.texts.len;
         for (size_t i = 0; i < s->job.records_len; i++) {
                 const struct spool_record *r = &s->job.records[i];
                 struct line line = {.block = block_ref(block),
@@ -307,13 +335,12 @@ static void on_job_over(uv_work_t *work, int status)
         if (s->rewind) {
                 j->records_len = 0;
                 j->read_all = false;
-                s->cursor = 0;
+                s->cursor = (struct spool_place){0};
                 s->forgotten = 0;
                 s->rewind = false;
         }
         s->lost += j->damaged;
-        s->lines -= j->damaged;
-        s->bytes -= j->damaged_bytes;
+        take_off(s, j->damaged, j->damaged_bytes);
         if (j->written == SPOOL_OK)
                 finish_writing(s);
         else
@@ -347,7 +374,7 @@ static void swap_pending(struct spool *s)
 
 static void swap_settled(struct spool *s)
 {
-        struct spool_ids swap = s->job.erasing;
+        struct spool_places swap = s->job.erasing;
 
         s->job.erasing = s->settled;
         s->settled = swap;
@@ -358,7 +385,8 @@ static void swap_settled(struct spool *s)
  * @read, the writers wait for them, so reading comes before most of the erasing. */
 static bool is_erasing_due(const struct spool *s, bool write, bool read)
 {
-        bool from_start = s->cursor == 0; /* reading from the start must not see settled lines again */
+        bool from_start =
+                spool_place_first(&s->cursor); /* reading from the start must not see settled lines again */
 
         if (write || s->flush || from_start)
                 return true;
@@ -393,7 +421,7 @@ void spool_kick(struct spool *s)
                s->ops->may_drain(s->ctx);
         erase = may(s, MAY_ERASE) && s->settled.len > 0 && is_erasing_due(s, write, read) &&
                 s->ops->may_erase(s->ctx);
-        read &= erase || s->cursor > 0 || s->settled.len == 0;
+        read &= erase || !spool_place_first(&s->cursor) || s->settled.len == 0;
         s->job.reading = read;
         s->job.testing = may(s, MAY_TEST) && !s->closing && !(write || erase || read);
         if (write || erase || read || s->job.testing)
@@ -469,9 +497,8 @@ static void free_line(struct spool *s, struct spool_line *line)
 void spool_settle(struct spool *s, struct spool_line *line)
 {
         if (line->generation == s->generation)
-                put_id(&s->settled, line->id);
-        s->lines--;
-        s->bytes -= line->bytes;
+                put_place(&s->settled, &line->place);
+        take_off(s, 1, line->bytes);
         free_line(s, line);
         spool_kick(s);
 }
@@ -479,8 +506,7 @@ void spool_settle(struct spool *s, struct spool_line *line)
 void spool_forget(struct spool *s, struct spool_line *line)
 {
         if (line->generation != s->generation) { /* its file will not be read again */
-                s->lines--;
-                s->bytes -= line->bytes;
+                take_off(s, 1, line->bytes);
                 s->lost++;
         } else {
                 s->forgotten++;
@@ -495,7 +521,7 @@ void spool_rewind(struct spool *s)
                 s->rewind = true;
                 return;
         }
-        s->cursor = 0;
+        s->cursor = (struct spool_place){0};
         s->forgotten = 0;
 }
 

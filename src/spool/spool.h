@@ -27,7 +27,7 @@ enum {
 /* A drained line's place, its line.in_spool. */
 struct spool_line {
         unsigned generation; /* of its file */
-        int64_t id;
+        struct spool_place place;
         size_t bytes;
         struct line_from from; /* as when the line was received; its texts are in names */
         size_t size;           /* of all of this */
@@ -59,8 +59,8 @@ struct spool_pendings {
         size_t cap;
 };
 
-struct spool_ids {
-        int64_t *items;
+struct spool_places {
+        struct spool_place *items;
         size_t len;
         size_t cap;
 };
@@ -84,8 +84,10 @@ struct spool_job {
         uv_work_t work;
         struct spool_file file;
         struct spool_pendings writing;
-        struct spool_ids erasing; /* ids to erase; those left when the job ends were not erased */
-        int64_t cursor;           /* read the lines after this id; advances */
+        struct spool_places erasing; /* lines to erase; those left when the job ends were not erased */
+        struct spool_place cursor;   /* read the lines after this one; advances */
+        struct spool_place
+                stuck; /* in the last row whose damaged lines were counted, but could not be moved aside */
         bool reading;
         bool testing; /* only test whether the file can be written again */
         bool last;    /* after erasing, the file holds no line except those of this job */
@@ -93,12 +95,13 @@ struct spool_job {
         struct spool_record *records; /* the lines read; texts contains their texts */
         size_t records_len;
         bool read_all;    /* no line follows these */
-        uint64_t damaged; /* lines moved aside since their hash does not match */
+        uint64_t damaged; /* lines found whose hash does not match: moved aside, or passed over */
         uint64_t damaged_bytes;
-        enum spool_status written;    /* result of writing and erasing */
-        enum spool_status erased;     /* result of erasing alone */
-        enum spool_status status;     /* result of the whole job */
-        bool opened;                  /* the closed file was opened */
+        char stuck_error[SPOOL_ERROR_BYTES]; /* why some of these were passed over; "": none was */
+        enum spool_status written;           /* result of writing and erasing */
+        enum spool_status erased;            /* result of erasing alone */
+        enum spool_status status;            /* result of the whole job */
+        bool opened;                         /* the closed file was opened */
         bool started_over;            /* a new file replaced the old one, which held no line that mattered */
         char aside[SPOOL_PATH_BYTES]; /* name under which the file was set aside; "": it was not */
         int64_t oldest_us;            /* when the first line was received; 0: there is none */
@@ -113,7 +116,7 @@ struct spool {
         enum spool_state state;
         struct spool_pendings pending; /* to write in the next job */
         size_t pending_bytes;          /* of all lines that are not durable */
-        struct spool_ids settled;      /* to erase in a later job */
+        struct spool_places settled;   /* to erase in a later job */
         uint64_t lines;                /* durable, unsettled lines */
         uint64_t bytes;                /* bytes of these */
         uint64_t fed;                  /* how many of these were replayed */
@@ -123,10 +126,10 @@ struct spool {
         uint64_t lost;       /* lines lost since the start: missing, in a file set aside, or damaged */
         int64_t oldest_us;   /* when the first line in the file was received, settled or not; 0: none */
         unsigned generation; /* number of the file; lines replayed from an earlier file are not erased */
-        int64_t cursor;      /* all lines up to this id were replayed */
-        bool rewind;         /* rewind when the job ends */
-        bool flush;          /* erase even a few lines */
-        bool working;        /* a job is running */
+        struct spool_place cursor; /* all lines up to this one were replayed */
+        bool rewind;               /* rewind when the job ends */
+        bool flush;                /* erase even a few lines */
+        bool working;              /* a job is running */
         uv_timer_t retry;
         struct spool_job job;
         bool closing;

@@ -142,9 +142,10 @@ void spool_account_close(struct spool_account *a)
 
 uint64_t spool_tally_owed(const struct spool_tally *tally)
 {
-        uint64_t gone = tally->erased + tally->damaged;
+        uint64_t last = tally->last > 0 ? (uint64_t)tally->last : 0;
+        uint64_t left = last > tally->erased ? last - tally->erased : 0;
 
-        return (uint64_t)tally->last > gone ? (uint64_t)tally->last - gone : 0;
+        return left > tally->damaged ? left - tally->damaged : 0;
 }
 
 /* Upper bound of acked lines with numbers unknown to the file; some of them may have been erased. */
@@ -168,4 +169,28 @@ uint64_t spool_tally_missing(const struct spool_tally *account, const struct spo
                 return owed;
         missing += missing_behind(account, file);
         return missing < owed ? missing : owed;
+}
+
+static int64_t clamp(int64_t n, int64_t a, int64_t b)
+{
+        int64_t least = a < b ? a : b;
+        int64_t most = a < b ? b : a;
+
+        return n < least ? least : n > most ? most : n;
+}
+
+void spool_tally_correct(struct spool_tally *file, const struct spool_tally *account, uint64_t lines,
+                         int64_t highest)
+{
+        if (!account || account->file != file->file) {
+                if (file->last < highest && spool_tally_owed(file) < lines)
+                        file->last = highest;
+                return;
+        }
+        file->last = clamp(file->last, highest, account->last);
+        if (file->last > account->last && (uint64_t)(file->last - account->last) > lines)
+                file->last =
+                        account->last; /* of what was added after the account was written, nothing is erased */
+        if (file->last >= account->last && file->erased < account->erased) /* else it is an older copy */
+                file->erased = account->erased;
 }

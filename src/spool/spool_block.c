@@ -14,11 +14,13 @@ struct entry {
         uint64_t hash;
         uint32_t text_at; /* where in the texts */
         uint32_t text_len;
-        uint32_t names_at; /* the peer, and the client after it; lines after one another may share them */
+        uint32_t names_at; /* the peer, and the client after it; lines in a row may share them */
         uint8_t peer_len;
         uint8_t client_len;
         uint16_t unused;
 };
+
+enum { NAMES_TRIES = 16 }; /* copies of the names that are tried for a line whose names are damaged */
 
 static_assert(sizeof(struct entry) == SPOOL_ENTRY_BYTES, "no gaps: all of it is hashed");
 
@@ -45,21 +47,21 @@ static struct entry entry_at(const struct spool_block *b, size_t i)
         return e;
 }
 
-static uint64_t hash_of(const struct spool_block *b, const struct entry *e)
+/* With the names at @names_at. */
+static uint64_t hash_with(const struct spool_block *b, const struct entry *e, uint32_t names_at)
 {
         struct entry rest = *e;
         uint64_t seed;
 
         rest.hash = 0;
         seed = XXH3_64bits(&rest, sizeof(rest));
-        seed ^= XXH3_64bits(b->texts.data + e->names_at, (size_t)e->peer_len + e->client_len);
+        seed ^= XXH3_64bits(b->texts.data + names_at, (size_t)e->peer_len + e->client_len);
         return XXH3_64bits_withSeed(b->texts.data + e->text_at, e->text_len, seed);
 }
 
-static void rewind_block(struct spool_block *b)
+static uint64_t hash_of(const struct spool_block *b, const struct entry *e)
 {
-        b->next = 0;
-        b->at = b->first - 1;
+        return hash_with(b, e, e->names_at);
 }
 
 /* --- adding --- */
@@ -80,6 +82,7 @@ static void put_names(struct spool_block *b, const struct spool_record *r, struc
                 struct entry before = entry_at(b, lines - 1);
 
                 if (before.peer_len == e->peer_len && before.client_len == e->client_len &&
+                    b->texts.len - before.names_at < SPOOL_NAMES_BYTES &&
                     memcmp(b->texts.data + before.names_at, names, peer_len + client_len) == 0)
                         e->names_at = before.names_at;
         }
@@ -104,12 +107,9 @@ static struct entry put_texts(struct spool_block *b, const struct spool_record *
 
 static void put_entry(struct spool_block *b, const struct entry *e)
 {
-        bool first = b->entries.len == 0;
+        bool first = b->first == 0;
 
-        if (first) {
-                b->first = e->id;
-                rewind_block(b);
-        }
+        b->first = first ? e->id : b->first;
         b->last = e->id;
         b->bytes += e->text_len;
         b->oldest = first || e->received_us < b->oldest ? e->received_us : b->oldest;
@@ -127,25 +127,55 @@ void spool_block_add(struct spool_block *b, const struct spool_record *record)
 
 /* --- reading --- */
 
-void spool_block_load(struct spool_block *b, int64_t first, int64_t last, struct slice entries,
-                      struct slice texts)
+void spool_block_load(struct spool_block *b, int64_t last, struct slice entries, struct slice texts)
 {
         spool_block_clear(b);
-        b->first = first;
         b->last = last;
-        b->at = first - 1;
-        buf_put(&b->entries, entries.ptr, entries.len / SPOOL_ENTRY_BYTES * SPOOL_ENTRY_BYTES);
-        buf_put(&b->texts, texts.ptr, texts.len);
+        if (entries.len > 0)
+                buf_put(&b->entries, entries.ptr, entries.len / SPOOL_ENTRY_BYTES * SPOOL_ENTRY_BYTES);
+        if (texts.len > 0)
+                buf_put(&b->texts, texts.ptr, texts.len);
+}
+
+static bool names_fit(const struct spool_block *b, const struct entry *e)
+{
+        return (uint64_t)e->names_at + e->peer_len + e->client_len <= b->texts.len &&
+               e->peer_len < SPOOL_PEER_BYTES && e->client_len < CLIENT_ORIGIN_BYTES;
 }
 
 /* Whether the entry's texts are within the block. */
 static bool fits(const struct spool_block *b, const struct entry *e)
 {
-        size_t len = b->texts.len;
+        return (uint64_t)e->text_at + e->text_len <= b->texts.len && names_fit(b, e);
+}
 
-        return (uint64_t)e->text_at + e->text_len <= len &&
-               (uint64_t)e->names_at + e->peer_len + e->client_len <= len && e->peer_len < SPOOL_PEER_BYTES &&
-               e->client_len < CLIENT_ORIGIN_BYTES;
+/* Looks for an undamaged copy of the entry's names: sets e->names_at to the copy with which the entry's hash matches. */
+static bool find_names(const struct spool_block *b, struct entry *e)
+{
+        uint32_t tried = e->names_at;
+        int tries = 0;
+
+        for (size_t i = 0; i < spool_block_lines(b) && tries < NAMES_TRIES; i++) {
+                struct entry other = entry_at(b, i);
+
+                if (other.names_at == tried || other.peer_len != e->peer_len ||
+                    other.client_len != e->client_len || !names_fit(b, &other))
+                        continue;
+                tried = other.names_at;
+                tries++;
+                if (hash_with(b, e, tried) == e->hash) {
+                        e->names_at = tried;
+                        return true;
+                }
+        }
+        return false;
+}
+
+/* The ids of a block's intact lines ascend. May change e->names_at. */
+static bool is_intact(const struct spool_block *b, struct entry *e)
+{
+        return e->id > b->at && spool_time_valid(e->received_us) && fits(b, e) &&
+               (hash_of(b, e) == e->hash || find_names(b, e));
 }
 
 static void read_texts(const struct spool_block *b, const struct entry *e, struct spool_record *ret)
@@ -159,57 +189,122 @@ static void read_texts(const struct spool_block *b, const struct entry *e, struc
         ret->text = (struct slice){b->texts.data + e->text_at, e->text_len};
 }
 
-/* Reads the next line. The id of a damaged one is not to be trusted: it gets the lowest that is free. */
-static bool read_next(struct spool_block *b, struct spool_record *ret, struct entry *ret_entry)
+bool spool_block_next(struct spool_block *b, struct spool_record *ret, bool *ret_whole)
 {
-        bool whole;
+        struct entry e;
 
-        *ret_entry = entry_at(b, b->next++);
+        if (b->next >= spool_block_lines(b))
+                return false;
+        e = entry_at(b, b->next);
+        *ret_whole = is_intact(b, &e);
+        b->at = *ret_whole ? e.id : b->at;
+        ret->place = (struct spool_place){b->last, b->at, (uint32_t)b->next++, true};
+        ret->id = e.id;
+        ret->received_us = e.received_us;
+        ret->receipt = e.receipt;
+        ret->connection = e.connection;
+        ret->line = e.line;
         ret->peer[0] = ret->client[0] = '\0';
         ret->text = (struct slice){"", 0};
-        if (fits(b, ret_entry))
-                read_texts(b, ret_entry, ret);
-        whole = fits(b, ret_entry) && hash_of(b, ret_entry) == ret_entry->hash && ret_entry->id > b->at;
-        ret->id = b->at = whole ? ret_entry->id : b->at + 1;
-        ret->received_us = ret_entry->received_us;
-        ret->receipt = ret_entry->receipt;
-        ret->connection = ret_entry->connection;
-        ret->line = ret_entry->line;
-        return whole;
+        if (fits(b, &e))
+                read_texts(b, &e, ret);
+        return true;
 }
 
-bool spool_block_next(struct spool_block *b, int64_t id, struct spool_record *ret, bool *ret_whole)
-{
-        struct entry e;
-
-        if (b->at > id)
-                rewind_block(b);
-        while (b->next < spool_block_lines(b)) {
-                *ret_whole = read_next(b, ret, &e);
-                if (b->at > id)
-                        return true;
-        }
-        return false;
-}
-
-void spool_block_copy_without(struct spool_block *b, const int64_t *ids, size_t len, struct spool_block *ret)
+void spool_block_seek(struct spool_block *b, int64_t id)
 {
         struct spool_record r;
-        struct entry e;
+        size_t next = 0;
+        int64_t at = 0;
+        bool whole;
 
-        spool_block_clear(ret);
-        rewind_block(b);
-        for (size_t i = 0; b->next < spool_block_lines(b);) {
-                bool whole = read_next(b, &r, &e);
-                struct entry copy;
-
-                while (i < len && ids[i] < r.id)
-                        i++;
-                if (i < len && ids[i] == r.id)
-                        continue;
-                copy = put_texts(ret, &r);
-                copy.hash = whole ? hash_of(ret, &copy) : ~hash_of(ret, &copy);
-                put_entry(ret, &copy);
+        b->next = 0;
+        b->at = 0;
+        while (at < id && spool_block_next(b, &r, &whole) && b->at <= id) {
+                next = whole ? b->next : next;
+                at = b->at;
         }
+        b->next = next;
+        b->at = at;
+}
+
+void spool_block_seek_place(struct spool_block *b, const struct spool_place *place)
+{
+        b->next = place->index + 1u;
+        b->at = place->id;
+}
+
+bool spool_block_within(const struct spool_block *b, const struct spool_place *places, size_t len)
+{
+        int64_t before = 0;
+        size_t at = 0;
+
+        for (size_t i = 0; i < spool_block_lines(b); i++) {
+                int64_t id = entry_at(b, i).id;
+
+                while (at < len && places[at].id < id)
+                        at++;
+                if (id <= before || at == len || places[at].id != id)
+                        return false;
+                before = id;
+        }
+        return true;
+}
+
+/* --- copying --- */
+
+static void copy_line(const struct spool_record *r, bool whole, struct spool_block *to)
+{
+        struct entry e = put_texts(to, r);
+
+        e.hash = hash_of(to, &e);
+        if (whole) {
+                put_entry(to, &e);
+                return;
+        }
+        e.hash = ~e.hash;
+        buf_put(&to->entries, &e, sizeof(e));
+}
+
+static void begin_copy(struct spool_block *b, struct spool_block *ret)
+{
+        spool_block_clear(ret);
+        spool_block_seek(b, 0);
+}
+
+/* The copy takes the place of @b. */
+static void end_copy(const struct spool_block *b, struct spool_block *ret)
+{
         ret->last = b->last;
+        if (ret->first == 0)
+                ret->first = ret->last;
+}
+
+void spool_block_copy_without(struct spool_block *b, const struct spool_place *places, size_t len,
+                              struct spool_block *ret)
+{
+        struct spool_record r;
+        bool whole;
+
+        begin_copy(b, ret);
+        for (size_t i = 0; spool_block_next(b, &r, &whole);) {
+                while (whole && i < len && places[i].id < r.id)
+                        i++;
+                if (!whole || i == len || places[i].id != r.id)
+                        copy_line(&r, whole, ret);
+        }
+        end_copy(b, ret);
+}
+
+void spool_block_copy_intact(struct spool_block *b, struct spool_block *ret)
+{
+        struct spool_record r;
+        bool whole;
+
+        begin_copy(b, ret);
+        while (spool_block_next(b, &r, &whole)) {
+                if (whole)
+                        copy_line(&r, true, ret);
+        }
+        end_copy(b, ret);
 }

@@ -3,7 +3,7 @@
 
 #include "spool/spool_file.h"
 
-/* Sets f->contents, f->old_last and f->tally to what the open file holds. */
+/* Sets f->contents, f->highest and f->tally to what the open file holds. */
 enum spool_status spool_contents_read(struct spool_file *f);
 
 /* True if the file has this table. */

@@ -35,10 +35,8 @@ static const char block_columns_sql[] =
 static const char insert_sql[] = "INSERT INTO blocks (last, first, bytes, oldest, newest, entries, texts) "
                                  "VALUES (?, ?, ?, ?, ?, ?, ?)";
 static const char erase_sql[] = "DELETE FROM blocks WHERE last = ?";
-/* length() does not read a blob's pages */
-static const char look_sql[] =
-        "SELECT first, last, length(entries) FROM blocks WHERE last > ? ORDER BY last LIMIT 1";
-static const char read_sql[] = "SELECT last, first, entries, texts FROM blocks WHERE last > ? ORDER BY last";
+static const char look_sql[] = "SELECT entries FROM blocks WHERE last = ?";
+static const char read_sql[] = "SELECT last, entries, texts FROM blocks WHERE last >= ? ORDER BY last";
 
 /* --- opening --- */
 
@@ -113,6 +111,8 @@ static enum spool_status set_up(struct spool_file *f)
 
         if (status == SPOOL_OK)
                 status = read_version(f, &version);
+        if (version < SPOOL_SQL_VERSION && spool_contents_has(f, "blocks"))
+                version = SPOOL_SQL_VERSION; /* the number is damaged */
         f->adopted = version == 1;
         if (status == SPOOL_OK && version > 0)
                 status = spool_old_adopt(f);
@@ -134,8 +134,7 @@ static enum spool_status prepare_read(struct spool_file *f)
 {
         enum spool_status status = spool_old_prepare_read(f);
 
-        f->reading = false;
-        f->read_at = -1;
+        f->reading = f->stepping = f->loaded = false;
         if (status == SPOOL_OK && spool_contents_has(f, "blocks"))
                 status = spool_sql_prepare(f, read_sql, &f->read);
         return status;
@@ -148,11 +147,12 @@ static void find_missing(struct spool_file *f, enum spool_account_status status,
                          const struct spool_tally *account)
 {
         bool known = status == SPOOL_ACCOUNT_READ && !f->adopted;
-        uint64_t lost = spool_tally_missing(known ? account : NULL, &f->tally, f->contents.lines);
+        uint64_t lines = f->contents.lines;
 
-        f->findings = (struct spool_findings){.lost = lost,
-                                              .account_missed = status != SPOOL_ACCOUNT_READ &&
-                                                                f->tally.last > 0 && !f->adopted};
+        spool_tally_correct(&f->tally, known ? account : NULL, lines, f->highest);
+        f->findings = (struct spool_findings){
+                .lost = spool_tally_missing(known ? account : NULL, &f->tally, lines),
+                .account_missed = status != SPOOL_ACCOUNT_READ && f->tally.last > 0 && !f->adopted};
         f->tally.lost = account->lost;
         f->tally.lost_us = account->lost_us;
 }
@@ -166,23 +166,41 @@ static enum spool_status refuse_account(struct spool_file *f, const char *dir)
         return SPOOL_FAILED;
 }
 
+/* From now on the lines of the file are all that is not erased, and new ones get higher numbers than any row. @in_file: what
+ * the file says. If the change cannot be written, spool.account has it. */
+static void settle_numbers(struct spool_file *f, const struct spool_tally *in_file)
+{
+        struct spool_tally *t = &f->tally;
+        uint64_t present = f->contents.lines + t->damaged;
+        char sql[300];
+
+        t->last = f->highest > t->last ? f->highest : t->last;
+        t->last = present > (uint64_t)t->last ? (int64_t)present : t->last;
+        t->erased = (uint64_t)t->last - present;
+        if (f->contents.lines == 0)
+                t->lowest = t->last + 1;
+        if (t->last == in_file->last && t->erased == in_file->erased)
+                return;
+        snprintf(sql, sizeof(sql),
+                 "BEGIN IMMEDIATE; UPDATE account SET erased = %llu; "
+                 "DELETE FROM sqlite_sequence WHERE name IN ('lines', 'blocks'); "
+                 "INSERT INTO sqlite_sequence VALUES ('blocks', %lld); COMMIT",
+                 (unsigned long long)t->erased, (long long)t->last);
+        spool_sql_execute(f, sql);
+        spool_file_roll_back(f);
+}
+
 /* Makes the tally match the file. Missing lines are reported once, and count as erased afterwards. */
 static enum spool_status settle_account(struct spool_file *f)
 {
+        struct spool_tally in_file = f->tally;
         struct spool_tally account;
         enum spool_account_status read = spool_account_read(f->dir, &account);
-        uint64_t inside = spool_tally_missing(NULL, &f->tally, f->contents.lines);
-        char sql[100];
 
         if (read == SPOOL_ACCOUNT_NEWER)
                 return refuse_account(f, f->dir);
         find_missing(f, read, &account);
-        if (inside > 0) {
-                snprintf(sql, sizeof(sql), "UPDATE account SET erased = erased + %llu",
-                         (unsigned long long)inside);
-                if (spool_sql_execute(f, sql) == SPOOL_OK)
-                        f->tally.erased += inside;
-        }
+        settle_numbers(f, &in_file);
         if (f->findings.lost > 0) {
                 f->tally.lost += f->findings.lost;
                 f->tally.lost_us = clock_now_us();
@@ -406,7 +424,8 @@ static void rename_with(const char *from, const char *to, const char *suffix)
         rename(a, b);
 }
 
-enum spool_status spool_file_set_aside(struct spool_file *f, char ret_aside[SPOOL_PATH_BYTES])
+/* Closes the file and renames it. */
+static enum spool_status move_aside(struct spool_file *f, char ret_aside[SPOOL_PATH_BYTES])
 {
         time_t now = time(NULL);
         char when[32];
@@ -427,7 +446,14 @@ enum spool_status spool_file_set_aside(struct spool_file *f, char ret_aside[SPOO
         }
         rename_with(f->path, ret_aside, "-wal");
         rename_with(f->path, ret_aside, "-shm");
-        return open_to_write(f);
+        return SPOOL_OK;
+}
+
+enum spool_status spool_file_set_aside(struct spool_file *f, char ret_aside[SPOOL_PATH_BYTES])
+{
+        enum spool_status status = move_aside(f, ret_aside);
+
+        return status == SPOOL_OK ? open_to_write(f) : status;
 }
 
 /* --- a full disk --- */
@@ -445,20 +471,32 @@ void spool_file_secure(struct spool_file *f)
         spool_reserve_make(f->dir);
 }
 
-enum spool_status spool_file_start_over(struct spool_file *f)
+/* Closes the file and removes it. */
+static void remove_files(struct spool_file *f)
 {
         static const char *const suffixes[] = {"", "-wal", "-shm"};
         char path[SPOOL_PATH_BYTES + 8];
-        enum spool_status status;
 
-        f->tally = (struct spool_tally){.lost = f->tally.lost, .lost_us = f->tally.lost_us};
-        status = spool_sql_account(f, true); /* from here on the tally expects none of these lines */
-        if (status != SPOOL_OK)
-                return status;
         close_untouched(f);
         for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
                 snprintf(path, sizeof(path), "%s%s", f->path, suffixes[i]);
                 unlink(path);
         }
-        return open_to_write(f);
+}
+
+enum spool_status spool_file_start_over(struct spool_file *f, bool has_damaged,
+                                        char ret_aside[SPOOL_PATH_BYTES])
+{
+        enum spool_status status;
+
+        has_damaged |= f->tally.damaged > 0;
+        f->tally = (struct spool_tally){.lost = f->tally.lost, .lost_us = f->tally.lost_us};
+        status = spool_sql_account(f, true); /* from here on the tally expects none of these lines */
+        if (status != SPOOL_OK)
+                return status;
+        if (has_damaged)
+                status = move_aside(f, ret_aside);
+        else
+                remove_files(f);
+        return status == SPOOL_OK ? open_to_write(f) : status;
 }

@@ -3,9 +3,9 @@
  * What can fail: If the file is full or the disk fails, nothing is lost; the rest of writing and erasing is
  * left to a later job. On a full disk even erasing fails, since SQLite's log needs space: the reserve is
  * released, and lines are erased in small pieces, after each of which the log's space is freed. If that does
- * not help, the file can still be read to its end; once nothing in it matters, a new file replaces it. A
- * damaged file is set aside and the job's lines go to a new one. A single line whose hash does not match is
- * moved aside. */
+ * not help, the file can still be read to its end; once it has no line to replay, a new file replaces it. A
+ * damaged file is set aside and the job's lines go to a new one. Lines whose hash does not match are moved
+ * aside; if that fails, they stay where they are, and the lines after them are read. */
 #include "spool/spool_job.h"
 
 #include <stdio.h>
@@ -33,24 +33,21 @@ static enum spool_status add_lines(struct spool_job *j)
         return status;
 }
 
-static int by_id(const void *a, const void *b)
+static int by_place(const void *a, const void *b)
 {
-        int64_t x = *(const int64_t *)a;
-        int64_t y = *(const int64_t *)b;
-
-        return (x > y) - (x < y);
+        return spool_place_compare(a, b);
 }
 
-/* Erases the last @len ids of j->erasing. */
+/* Erases the last @len lines of j->erasing. */
 static enum spool_status erase_lines(struct spool_job *j, size_t len)
 {
-        int64_t *ids;
+        struct spool_place *places;
 
         if (len == 0)
                 return SPOOL_OK;
-        ids = j->erasing.items + j->erasing.len - len;
-        qsort(ids, len, sizeof(*ids), by_id);
-        return spool_file_erase(&j->file, ids, len);
+        places = j->erasing.items + j->erasing.len - len;
+        qsort(places, len, sizeof(*places), by_place);
+        return spool_file_erase(&j->file, places, len);
 }
 
 static enum spool_status end_transaction(struct spool_job *j, enum spool_status status)
@@ -111,14 +108,16 @@ static enum spool_status begin_new_file(struct spool_job *j, enum spool_status s
                 return status; /* still the same file */
         j->started_over = true;
         j->erasing.len = 0;
-        j->cursor = 0;
+        j->cursor = j->stuck = (struct spool_place){0};
         return status == SPOOL_OK ? write_all(j) : status;
 }
 
-/* For a file with no line that matters and no space to erase its lines. */
+/* For a file with no line to replay and no space to erase its lines. */
 static enum spool_status start_over(struct spool_job *j)
 {
-        return begin_new_file(j, spool_file_start_over(&j->file));
+        bool has_damaged = !spool_place_first(&j->stuck);
+
+        return begin_new_file(j, spool_file_start_over(&j->file, has_damaged, j->aside));
 }
 
 /* The file was removed or renamed: a later start would not find what is written to it. Once no line in it matters, a new
@@ -132,50 +131,66 @@ static enum spool_status move(struct spool_job *j)
         return begin_new_file(j, status);
 }
 
-static enum spool_status keep_damaged(struct spool_job *j, const struct spool_record *record)
+/* True if the damaged lines of this row were counted before, and could not be moved. */
+static bool was_counted(const struct spool_job *j, const struct spool_place *row)
 {
-        struct spool_record kept = *record;
-        struct buf text = {0};
-        enum spool_status status;
+        return spool_place_compare(row, &j->stuck) <= 0 || spool_place_same_row(row, &j->stuck);
+}
 
-        buf_put(&text, record->text.ptr, record->text.len); /* what follows changes what was read */
-        kept.text.ptr = text.data;
+/* Moves the damaged line @record and those of the same row aside, and counts them. If that fails, *ret_stuck is set: the lines
+ * stay, and are passed over. Returns SPOOL_OK if the others can be read. */
+static enum spool_status keep_damaged(struct spool_job *j, const struct spool_record *record, bool *ret_stuck)
+{
+        struct spool_damage damage;
+        enum spool_status status = spool_file_keep_damaged(&j->file, record, &damage);
 
-        spool_file_end_reading(&j->file);
-        status = spool_file_keep_damaged(&j->file, &kept);
-        buf_deinit(&text);
-        if (status != SPOOL_OK)
-                return status == SPOOL_FULL ? SPOOL_FAILED : status;
-        j->damaged++;
-        j->damaged_bytes += kept.text.len;
+        if (status == SPOOL_DAMAGED)
+                return status;
+        if (!was_counted(j, &record->place)) {
+                j->damaged += damage.lines;
+                j->damaged_bytes += damage.bytes;
+                if (status != SPOOL_OK)
+                        snprintf(j->stuck_error, sizeof(j->stuck_error), "%s", j->file.error);
+        }
+        *ret_stuck = status != SPOOL_OK;
+        if (*ret_stuck && !was_counted(j, &record->place))
+                j->stuck = record->place;
         return spool_file_begin_reading(&j->file);
+}
+
+static void put_record(struct spool_job *j, struct spool_record *record)
+{
+        buf_put(&j->texts, record->text.ptr, record->text.len);
+        record->text.ptr = NULL;
+        j->records_len++;
 }
 
 /* Reads the lines after the cursor and advances it. */
 static enum spool_status read_lines(struct spool_job *j)
 {
-        struct spool_record *record = j->records;
+        struct spool_place stuck = {0}; /* in the row whose damaged lines could not be moved just now */
 
         j->texts.len = 0;
         while (j->records_len < SPOOL_CHUNK_LINES && j->texts.len < SPOOL_CHUNK_BYTES) {
+                struct spool_record *record = &j->records[j->records_len];
+                enum spool_status status = SPOOL_OK;
+                bool is_stuck = true;
                 bool whole;
                 int r = spool_file_next(&j->file, j->cursor, record, &whole);
 
                 j->read_all = r == 0;
                 if (r <= 0)
                         return r == 0 ? SPOOL_OK : (enum spool_status) - r;
-                if (!whole) {
-                        enum spool_status status = keep_damaged(j, record);
-
-                        if (status != SPOOL_OK)
-                                return status;
-                        continue;
-                }
-                j->cursor = record->id;
-                buf_put(&j->texts, record->text.ptr, record->text.len);
-                record->text.ptr = NULL;
-                record++;
-                j->records_len++;
+                if (whole)
+                        put_record(j, record);
+                else if (!spool_place_same_row(&record->place, &stuck))
+                        status = keep_damaged(j, record, &is_stuck);
+                if (status != SPOOL_OK)
+                        return status;
+                if (!whole && is_stuck)
+                        stuck = record->place;
+                if (whole || is_stuck)
+                        j->cursor = record->place;
         }
         return SPOOL_OK;
 }
@@ -205,7 +220,7 @@ static void do_job(struct spool_job *j)
         }
         j->status = j->testing ? spool_file_test(&j->file) : j->written;
         /* when reading from the start, settled lines must have been erased */
-        if (j->reading && j->file.db && (j->cursor > 0 || j->erasing.len == 0)) {
+        if (j->reading && j->file.db && (!spool_place_first(&j->cursor) || j->erasing.len == 0)) {
                 enum spool_status read = read_chunk(j);
 
                 if (read != SPOOL_OK && j->status != SPOOL_DAMAGED)
@@ -221,8 +236,10 @@ static void do_job(struct spool_job *j)
 static void replace_file(struct spool_job *j)
 {
         j->status = spool_file_set_aside(&j->file, j->aside);
-        if (j->aside[0])
+        if (j->aside[0]) {
                 j->erasing.len = 0;
+                j->stuck = (struct spool_place){0};
+        }
         if (j->status == SPOOL_OK)
                 j->status = write_all(j);
         j->written = j->status;
@@ -237,6 +254,7 @@ void spool_job_run(struct spool_job *j)
         j->read_all = false;
         j->damaged = 0;
         j->damaged_bytes = 0;
+        j->stuck_error[0] = '\0';
         j->started_over = false;
         j->written = SPOOL_OK;
         j->erased = SPOOL_OK;

@@ -62,7 +62,8 @@ static bool is_whole(const struct spool_record *r, int64_t hash)
 {
         uint64_t seed = (uint64_t)r->received_us ^ r->receipt;
 
-        return (int64_t)XXH3_64bits_withSeed(r->text.ptr, r->text.len, seed) == hash;
+        return spool_time_valid(r->received_us) &&
+               (int64_t)XXH3_64bits_withSeed(r->text.ptr, r->text.len, seed) == hash;
 }
 
 static void read_row(struct spool_file *f, struct spool_record *ret)
@@ -74,6 +75,8 @@ static void read_row(struct spool_file *f, struct spool_record *ret)
 
         *ret = (struct spool_record){
                 .id = sqlite3_column_int64(s, 0),
+                .place.row = sqlite3_column_int64(s, 0),
+                .place.id = sqlite3_column_int64(s, 0),
                 .received_us = sqlite3_column_int64(s, 1),
                 .connection = (uint64_t)sqlite3_column_int64(s, 4),
                 .line = (uint64_t)sqlite3_column_int64(s, 5),
@@ -86,13 +89,13 @@ static void read_row(struct spool_file *f, struct spool_record *ret)
         ret->text = (struct slice){f->old_text.data, f->old_text.len};
 }
 
-int spool_old_next(struct spool_file *f, int64_t id, struct spool_record *ret, bool *ret_whole)
+int spool_old_next(struct spool_file *f, int64_t row, struct spool_record *ret, bool *ret_whole)
 {
         sqlite3_stmt *s = f->read_old;
         int code;
         int r = 1;
 
-        sqlite3_bind_int64(s, 1, id);
+        sqlite3_bind_int64(s, 1, row);
         code = sqlite3_step(s);
         if (code == SQLITE_ROW) {
                 read_row(f, ret);
@@ -104,16 +107,16 @@ int spool_old_next(struct spool_file *f, int64_t id, struct spool_record *ret, b
         return r;
 }
 
-enum spool_status spool_old_erase(struct spool_file *f, const int64_t *ids, size_t len)
+enum spool_status spool_old_erase(struct spool_file *f, const struct spool_place *places, size_t len)
 {
         enum spool_status status = SPOOL_OK;
         size_t end;
 
         for (size_t i = 0; i < len && status == SPOOL_OK; i = end) {
-                for (end = i + 1; end < len && ids[end] == ids[end - 1] + 1;)
+                for (end = i + 1; end < len && places[end - 1].row == places[end].row - 1;)
                         end++;
-                sqlite3_bind_int64(f->erase_old, 1, ids[i]);
-                sqlite3_bind_int64(f->erase_old, 2, ids[end - 1]);
+                sqlite3_bind_int64(f->erase_old, 1, places[i].row);
+                sqlite3_bind_int64(f->erase_old, 2, places[end - 1].row);
                 status = spool_sql_step(f, f->erase_old);
                 if (status == SPOOL_OK)
                         f->change.erased += (uint64_t)sqlite3_changes(f->db);

@@ -15,9 +15,9 @@ enum spool_status spool_old_prepare_erase(struct spool_file *f);
 
 void spool_old_finalize(struct spool_file *f);
 
-int spool_old_next(struct spool_file *f, int64_t id, struct spool_record *ret, bool *ret_whole);
+int spool_old_next(struct spool_file *f, int64_t row, struct spool_record *ret, bool *ret_whole);
 
 /* Adds to f->change. */
-enum spool_status spool_old_erase(struct spool_file *f, const int64_t *ids, size_t len);
+enum spool_status spool_old_erase(struct spool_file *f, const struct spool_place *places, size_t len);
 
 #endif

@@ -115,14 +115,14 @@ void spool_settle(struct spool *p, struct spool_line *line)
         p->settled.len++;
         p->lines--;
         p->fed--;
-        story->places[line->id] = SETTLED;
+        story->places[line->place.id] = SETTLED;
         spool_kick(p);
 }
 
 void spool_forget(struct spool *p, struct spool_line *line)
 {
         p->fed--;
-        story->places[line->id] = STORED;
+        story->places[line->place.id] = STORED;
 }
 
 void spool_rewind(struct spool *p)
@@ -152,7 +152,7 @@ static void feed(struct spool *p)
                 if (story->places[i] != STORED)
                         continue;
                 story->cursor = i + 1;
-                story->stored[i].id = i;
+                story->stored[i].place.id = i;
                 story->stored[i].from = (struct line_from){"sender", 1, i + 1, "sender's"};
                 story->places[i] = FED;
                 story->lines[i].in_spool = &story->stored[i];

@@ -57,7 +57,7 @@ static struct slice slice_of(const struct buf *b)
 /* As if @from had been written to a file and read again. */
 static void reload(struct spool_block *to, const struct spool_block *from)
 {
-        spool_block_load(to, from->first, from->last, slice_of(&from->entries), slice_of(&from->texts));
+        spool_block_load(to, from->last, slice_of(&from->entries), slice_of(&from->texts));
 }
 
 static void test_all_is_read_again(void **state)
@@ -75,12 +75,16 @@ static void test_all_is_read_again(void **state)
         assert_int_equal(b.newest, 1000);
         assert_int_equal(b.bytes, LINES * (LINES - 1) / 2);
         reload(&loaded, &b);
-        for (int64_t id = b.last; id >= FIRST - 1; id--) { /* from any id on */
-                int i = (int)(id - FIRST + 2) / 2;
+        for (int64_t id = b.last; id >= 0; id--) { /* from any id on */
+                int i = id < FIRST ? 0 : (int)(id - FIRST) / 2 + 1;
 
-                while (spool_block_next(&loaded, i == 0 ? FIRST - 1 : FIRST + 2 * (i - 1), &r, &whole)) {
+                spool_block_seek(&loaded, id);
+                while (spool_block_next(&loaded, &r, &whole)) {
                         assert_true(whole);
-                        assert_is_line(&r, i++);
+                        assert_is_line(&r, i);
+                        assert_int_equal(r.place.id, r.id);
+                        assert_int_equal(r.place.row, b.last);
+                        assert_int_equal(r.place.index, i++);
                 }
                 assert_int_equal(i, LINES);
         }
@@ -88,7 +92,35 @@ static void test_all_is_read_again(void **state)
         spool_block_deinit(&loaded);
 }
 
-/* A damaged byte costs the lines to which it belongs, and the ids stay in order. */
+/* Reads all lines. Returns which are damaged, a bit for each; the others are as they were. Any place that was read leads to the
+ * line after it. */
+static unsigned damaged_lines(struct spool_block *b)
+{
+        struct spool_record r;
+        struct spool_record again;
+        unsigned damaged = 0;
+        int64_t at = 0;
+        bool whole;
+
+        assert_int_equal(spool_block_lines(b), LINES);
+        spool_block_seek(b, 0);
+        for (int i = 0; i < LINES; i++) {
+                assert_true(spool_block_next(b, &r, &whole));
+                if (whole)
+                        assert_is_line(&r, i);
+                damaged |= (unsigned)!whole << i;
+                at = whole ? r.id : at;
+                assert_int_equal(r.place.id, at);
+                assert_int_equal(r.place.index, i);
+                spool_block_seek_place(b, &r.place);
+                assert_int_equal(spool_block_next(b, &again, &whole), i < LINES - 1);
+                spool_block_seek_place(b, &r.place);
+        }
+        assert_false(spool_block_next(b, &r, &whole));
+        return damaged;
+}
+
+/* A damaged byte costs the lines to which it belongs. */
 static void test_each_damaged_byte(void **state)
 {
         struct spool_block b = {0};
@@ -99,27 +131,100 @@ static void test_each_damaged_byte(void **state)
         make_block(&b);
         bytes = b.entries.len + b.texts.len;
         for (size_t at = 0; at < bytes; at++) {
-                struct spool_record r;
-                int64_t id = 0;
-                int damaged = 0;
-                bool whole;
+                unsigned damaged;
 
                 reload(&loaded, &b);
                 if (at < b.entries.len)
                         loaded.entries.data[at] ^= 0x10;
                 else
                         loaded.texts.data[at - b.entries.len] ^= 0x10;
-                for (int i = 0; i < LINES; i++) {
-                        assert_true(spool_block_next(&loaded, id, &r, &whole));
-                        assert_true(r.id > id && r.id <= FIRST + 2 * i);
-                        if (whole)
-                                assert_is_line(&r, i);
-                        damaged += !whole;
-                        id = r.id;
+                damaged = damaged_lines(&loaded);
+                if (at < b.entries.len)
+                        assert_int_equal(damaged, 1u << at / SPOOL_ENTRY_BYTES);
+                else /* names have another copy, or one line */
+                        assert_true(__builtin_popcount(damaged) <= 1);
+        }
+        spool_block_deinit(&b);
+        spool_block_deinit(&loaded);
+}
+
+/* Any lines may be damaged, the first and the last and all of them, in any byte of their entries. */
+static void test_any_damaged_lines(void **state)
+{
+        struct spool_block b = {0};
+        struct spool_block loaded = {0};
+        struct spool_block rest = {0};
+        struct spool_record r;
+        bool whole;
+
+        (void)state;
+        make_block(&b);
+        for (unsigned damaged = 0; damaged < 1 << LINES; damaged++) {
+                for (size_t byte = 0; byte < SPOOL_ENTRY_BYTES; byte++) {
+                        reload(&loaded, &b);
+                        for (int i = 0; i < LINES; i++)
+                                loaded.entries.data[(size_t)i * SPOOL_ENTRY_BYTES + byte] ^=
+                                        (char)(damaged & 1u << i ? 0x80 : 0);
+                        assert_int_equal(damaged_lines(&loaded), damaged);
                 }
-                assert_false(spool_block_next(&loaded, id, &r, &whole));
-                assert_true(damaged >= 1 && damaged <= 3); /* lines share a peer's name */
-                assert_true(damaged == 1 || at >= b.entries.len);
+                spool_block_copy_intact(&loaded, &rest);
+                assert_int_equal(rest.last, b.last);
+                spool_block_seek(&rest, 0);
+                for (int i = 0; i < LINES; i++) {
+                        if (damaged & 1u << i)
+                                continue;
+                        assert_true(spool_block_next(&rest, &r, &whole) && whole);
+                        assert_is_line(&r, i);
+                }
+                assert_false(spool_block_next(&rest, &r, &whole));
+        }
+        spool_block_deinit(&b);
+        spool_block_deinit(&loaded);
+        spool_block_deinit(&rest);
+}
+
+/* Lines of one sender share its names, of which there are several copies. */
+static void test_damaged_names(void **state)
+{
+        static const char text[100] = "a line";
+        struct spool_block b = {0};
+        struct spool_block loaded = {0};
+        size_t lines;
+        char *names;
+
+        (void)state;
+        spool_block_clear(&b);
+        for (int i = 1; !spool_block_full(&b); i++) {
+                struct spool_record r = {
+                        .id = i, .peer = "uid 7", .client = "meta", .text = {text, sizeof(text)}};
+
+                spool_block_add(&b, &r);
+        }
+        lines = spool_block_lines(&b);
+        names = b.texts.data;
+        for (size_t copy = 0;; copy++) {
+                const char *end = b.texts.data + b.texts.len;
+                struct spool_record r;
+                bool whole;
+
+                names = memmem(names, (size_t)(end - names), "uid 7meta", 9);
+                if (!names) {
+                        assert_true(copy >= 3 && copy < 6);
+                        break;
+                }
+                reload(&loaded, &b);
+                memset(loaded.texts.data + (names - b.texts.data), 0, 512); /* with some lines after it */
+                for (size_t i = 0, damaged = 0; i < lines; i++) {
+                        assert_true(spool_block_next(&loaded, &r, &whole));
+                        damaged += !whole;
+                        if (whole) {
+                                assert_string_equal(r.peer, "uid 7");
+                                assert_string_equal(r.client, "meta");
+                                assert_int_equal(r.id, i + 1);
+                        }
+                        assert_true(damaged <= 6);
+                }
+                names++;
         }
         spool_block_deinit(&b);
         spool_block_deinit(&loaded);
@@ -136,29 +241,27 @@ static void test_removing_lines(void **state)
         make_block(&b);
         b.texts.data[b.texts.len - 1] ^= 1; /* the last line is damaged, and stays so */
         for (unsigned kept = 0; kept < 1 << LINES; kept++) {
-                int64_t ids[LINES];
-                int64_t id = 0;
+                struct spool_place places[LINES];
                 size_t len = 0;
 
                 for (int i = 0; i < LINES; i++) {
                         if (!(kept & 1u << i))
-                                ids[len++] =
-                                        FIRST + 2 * i - (i == LINES - 1); /* the lowest id that is free */
+                                places[len++] = (struct spool_place){.row = b.last, .id = FIRST + 2 * i};
                 }
-                spool_block_copy_without(&b, ids, len, &rest);
+                spool_block_copy_without(&b, places, len, &rest);
                 assert_int_equal(rest.last, b.last);
+                assert_true(rest.first > 0 && rest.first <= rest.last);
+                spool_block_seek(&rest, 0);
                 for (int i = 0; i < LINES; i++) {
-                        if (!(kept & 1u << i))
+                        if (!(kept & 1u << i) && i < LINES - 1)
                                 continue;
-                        assert_true(spool_block_next(&rest, id, &r, &whole));
+                        assert_true(spool_block_next(&rest, &r, &whole));
                         assert_int_equal(whole, i < LINES - 1);
-                        if (id == 0)
-                                assert_int_equal(rest.first, r.id);
                         if (whole)
                                 assert_is_line(&r, i);
-                        id = r.id;
                 }
-                assert_false(spool_block_next(&rest, id, &r, &whole));
+                assert_false(spool_block_next(&rest, &r, &whole));
+                assert_int_equal(spool_block_within(&b, places, len), kept == 0);
         }
         spool_block_deinit(&b);
         spool_block_deinit(&rest);
@@ -167,8 +270,8 @@ static void test_removing_lines(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_all_is_read_again),
-                cmocka_unit_test(test_each_damaged_byte),
+                cmocka_unit_test(test_all_is_read_again), cmocka_unit_test(test_each_damaged_byte),
+                cmocka_unit_test(test_any_damaged_lines), cmocka_unit_test(test_damaged_names),
                 cmocka_unit_test(test_removing_lines),
         };
 

@@ -1,59 +1,11 @@
 /* Files of earlier formats: their lines are read and erased, those that are added come after them, and the tally is kept. */
 #include "spool/spool_file.h"
 
-#include <xxhash.h>
-
 #include "faulty_disk.h"
+#include "old_spool.h"
 #include "spool/spool_account.h"
 
-enum { OLD = 50, ADDED = 30, MAX_BYTES = 64 << 20 };
-
-/* What the versions with format 1 and 2 made. */
-static const char tables_1[] =
-        "PRAGMA journal_mode = WAL; CREATE TABLE lines (id INTEGER PRIMARY KEY AUTOINCREMENT, received INTEGER NOT NULL, "
-        "hash INTEGER NOT NULL, peer TEXT NOT NULL, connection INTEGER NOT NULL, line INTEGER NOT NULL, text BLOB NOT NULL); "
-        "CREATE TABLE damaged (id INTEGER PRIMARY KEY AUTOINCREMENT, received INTEGER NOT NULL, hash INTEGER NOT NULL, "
-        "peer TEXT NOT NULL, connection INTEGER NOT NULL, line INTEGER NOT NULL, text BLOB NOT NULL); "
-        "PRAGMA user_version = 1;";
-static const char tables_2[] = "ALTER TABLE lines ADD COLUMN receipt INTEGER NOT NULL DEFAULT 0; "
-                               "ALTER TABLE lines ADD COLUMN client TEXT NOT NULL DEFAULT ''; "
-                               "ALTER TABLE damaged ADD COLUMN receipt INTEGER NOT NULL DEFAULT 0; "
-                               "ALTER TABLE damaged ADD COLUMN client TEXT NOT NULL DEFAULT ''; "
-                               "CREATE TABLE account (file INTEGER NOT NULL, erased INTEGER NOT NULL); "
-                               "INSERT INTO account VALUES (77, 0); PRAGMA user_version = 2;";
-
-static void execute(sqlite3 *db, const char *sql)
-{
-        assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-}
-
-/* @format: 1 or 2. */
-static void make_old_file(const char *dir, int format)
-{
-        char text[1000];
-        sqlite3 *db;
-
-        snprintf(text, sizeof(text), "%s/spool.db", dir);
-        assert_int_equal(sqlite3_open(text, &db), SQLITE_OK);
-        execute(db, tables_1);
-        if (format == 2)
-                execute(db, tables_2);
-        for (int i = 1; i <= OLD; i++) {
-                char line[512] = {0};
-                int len = snprintf(line, sizeof(line), "old %d", i);
-                uint64_t seed = (uint64_t)i * 10 ^ (format == 2 ? 5 : 0);
-
-                snprintf(
-                        text, sizeof(text),
-                        "INSERT INTO lines (received, hash, peer, connection, line, text%s) VALUES (%d, %lld, 'uid 1', 1, %d, "
-                        "CAST('%s' AS BLOB)%s)",
-                        format == 2 ? ", receipt, client" : "", i * 10,
-                        (long long)XXH3_64bits_withSeed(line, (size_t)len, seed), i, line,
-                        format == 2 ? ", 5, 'meta'" : "");
-                execute(db, text);
-        }
-        sqlite3_close(db);
-}
+enum { ADDED = 30, MAX_BYTES = 64 << 20 };
 
 static void add_lines(struct spool_file *f)
 {
@@ -69,15 +21,26 @@ static void add_lines(struct spool_file *f)
         assert_int_equal(spool_file_commit(f), SPOOL_OK);
 }
 
+/* 0: before the first line. */
+static struct spool_place place_of(struct spool_file *f, int64_t id)
+{
+        struct spool_record r = {0};
+        bool whole;
+
+        while (r.place.id < id && spool_file_next(f, r.place, &r, &whole) > 0)
+                continue;
+        return r.place;
+}
+
 /* Returns how many lines follow @id, which are whole and in order. */
 static int count_after(struct spool_file *f, int64_t id)
 {
-        struct spool_record r;
+        struct spool_record r = {0};
         bool whole;
         int n = 0;
 
         assert_int_equal(spool_file_begin_reading(f), SPOOL_OK);
-        for (; spool_file_next(f, id, &r, &whole) > 0; n++) {
+        for (r.place = place_of(f, id); spool_file_next(f, r.place, &r, &whole) > 0; n++) {
                 assert_true(whole);
                 assert_int_equal(r.id, r.line);
                 assert_int_equal(r.received_us, r.id * 10);
@@ -90,13 +53,13 @@ static int count_after(struct spool_file *f, int64_t id)
 
 static void erase_range(struct spool_file *f, int64_t first, int64_t last)
 {
-        int64_t ids[OLD + ADDED];
+        struct spool_place places[OLD + ADDED];
         size_t len = 0;
 
         for (int64_t id = first; id <= last; id++)
-                ids[len++] = id;
+                places[len++] = place_of(f, id);
         assert_int_equal(spool_file_begin(f), SPOOL_OK);
-        assert_int_equal(spool_file_erase(f, ids, len), SPOOL_OK);
+        assert_int_equal(spool_file_erase(f, places, len), SPOOL_OK);
         assert_int_equal(spool_file_commit(f), SPOOL_OK);
 }
 
