@@ -19,7 +19,10 @@ const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const PLAIN = /[^"\\\u0000-\u001f]*/y;
 const SPACE = /[ \t\n\r]*/y;
 const ESCAPES: Readonly<Record<string, string>> = { '"': '"', "\\": "\\", "/": "/", b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" };
-const DEPTH_MAX = 10_000;
+const NO_BRACKETS = /[^"[\]{}]*/y;
+
+/** The object that a line must be is level 0. Containers at deeper levels are skipped, as the daemon does. */
+const DEPTH_MAX = 256;
 
 class Reader {
   #at = 0;
@@ -28,7 +31,8 @@ class Reader {
   constructor(readonly text: string) {}
 
   read(): Json {
-    const value = this.#value(0);
+    this.#space();
+    const value = this.#value(this.text[this.#at] === "{" ? 0 : 1);
     this.#space();
     if (this.#at < this.text.length) throw this.#error("text follows the value");
     return value;
@@ -60,9 +64,9 @@ class Reader {
   }
 
   #value(depth: number): Json {
-    if (depth > DEPTH_MAX) throw this.#error("nested too deeply");
     this.#space();
     const char = this.text[this.#at];
+    if (depth > DEPTH_MAX && (char === "{" || char === "[")) return this.#skipDeep();
     if (char === "{") return this.#object(depth);
     if (char === "[") return this.#array(depth);
     if (char === '"') return this.#string();
@@ -75,6 +79,23 @@ class Reader {
     if (raw === undefined) throw this.#error("a value is missing");
     if (/[\w.+-]/.test(this.text[this.#at] ?? "")) throw this.#error("not a number");
     return new JsonNumber(raw);
+  }
+
+  /** Skips a container of which only brackets and strings are checked; its place in the result is taken by an empty array. */
+  #skipDeep(): Json {
+    let open = 0;
+    do {
+      this.#match(NO_BRACKETS);
+      const char = this.text[this.#at];
+      if (char === undefined) throw this.#error("the text ends inside an array or an object");
+      if (char === '"') {
+        this.#string();
+        continue;
+      }
+      this.#at++;
+      open += char === "[" || char === "{" ? 1 : -1;
+    } while (open > 0);
+    return [];
   }
 
   #object(depth: number): Json {

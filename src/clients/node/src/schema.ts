@@ -142,7 +142,6 @@ function currency(fields: Fields): void {
 
 /** What jsonb cannot hold, or what is nested too deeply. */
 function checkStorable(field: string, value: Json, depth: number): void {
-  if (depth > DEPTH_MAX) throw new Reject("bad_value", field, `${field} is nested deeper than ${DEPTH_MAX} levels`);
   if (typeof value === "string") {
     checkText(field, value);
   } else if (value instanceof JsonNumber) {
@@ -150,6 +149,7 @@ function checkStorable(field: string, value: Json, depth: number): void {
     if (scale > 16383 || (digits !== "" && digits.length + exponent > 131072))
       throw new Reject("bad_value", field, `${field} contains a number outside the range of PostgreSQL's numeric`);
   } else if (value !== null && typeof value === "object") {
+    if (depth > DEPTH_MAX) throw new Reject("bad_value", field, `${field} is nested deeper than ${DEPTH_MAX} levels`);
     for (const [key, inner] of Object.entries(value)) {
       if (!Array.isArray(value)) checkText(field, key);
       checkStorable(field, inner, depth + 1);
@@ -239,7 +239,7 @@ function judge(fields: Json): void {
   if (fields === null || typeof fields !== "object" || Array.isArray(fields) || fields instanceof JsonNumber)
     throw new Reject("bad_type", undefined, "a line must be a JSON object");
   const kindName = fields["kind"] === undefined ? "spending" : fields["kind"];
-  const kind = typeof kindName === "string" ? KINDS[kindName] : undefined;
+  const kind = typeof kindName === "string" && Object.hasOwn(KINDS, kindName) ? KINDS[kindName] : undefined;
   const unknown = Object.keys(fields).find((name) => !ALL_FIELDS.has(name));
   if (unknown !== undefined) throw new Reject("unknown_field", unknown, `a record has no ${unknown}`);
   if (!kind) {
