@@ -139,6 +139,23 @@ class Wire(ClientTest):
             for stamp in stamps:
                 self.assertRegex(stamp, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
 
+    def test_a_byte_order_mark_is_not_sent(self):
+        """The daemon would skip it only before line 1, which may be the hello line; with it the record was not stamped."""
+        heard = []
+
+        def play(accept):
+            with accept() as stream:
+                heard.extend(json.loads(line) for line in stream)
+                say(stream, ack=len(heard), stored=len(heard) - 1, duplicate=0, rejected=0)
+
+        played = Played(self, play)
+        bare = record(amountCents=1, collectedAt=None)
+        Sender(self, ["\ufeff" + json.dumps(bare)] * 2, {"path": played.path, "client": "bom"}, asText=True).finish()
+        played.check()
+        self.assertEqual([line["kind"] for line in heard[:1]], ["hello"])
+        self.assertEqual(len({(line.pop("collectedAt"), line.pop("id")) for line in heard[1:]}), 2)
+        self.assertEqual(heard[1:], [bare] * 2)
+
     def test_a_user_who_is_not_allowed(self):
         """It is not retried. (The tests may run as root, who is always allowed.)"""
         def play(accept):

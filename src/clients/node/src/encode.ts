@@ -42,13 +42,18 @@ function withExactIntegers(record: Record<string, unknown>): Record<string, unkn
   return exact;
 }
 
+/** A byte order mark is no part of JSON: the daemon would skip it only before the first line of a connection. */
+export function withoutByteOrderMark(text: string): string {
+  return text.replace(/^\uFEFF/, "");
+}
+
 /**
  * Ready-made JSON must stay one line, and invalid JSON must stay invalid, for the daemon to reject. A tab is white space between JSON's
  * tokens and an error within them, as a line break is. A control character is an error anywhere, as half a surrogate pair is, for
  * which UTF-8 would send a replacement character.
  */
 function onOneLine(text: string): string {
-  return text.replace(/[\r\n]/g, "\t").replace(/\p{Surrogate}/gu, "\u0001");
+  return withoutByteOrderMark(text).replace(/[\r\n]/g, "\t").replace(/\p{Surrogate}/gu, "\u0001");
 }
 
 function parsed(text: string): unknown {
