@@ -11,6 +11,7 @@
 import type net from "node:net";
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 
+import { Bell } from "./bell.js";
 import { connect, placeOf, speaksTls, tlsRequired, type Place, type Reply } from "./connection.js";
 import { encode, Encoded, helloLine } from "./encode.js";
 import { IngestError, noSocketAt, permanentCode } from "./errors.js";
@@ -40,14 +41,6 @@ interface Entry<R> {
   reject?: Reply | undefined;
 }
 
-/** One part waits for what another rings. Wait in a loop that looks at the condition. */
-class Bell {
-  ring: () => void = () => {};
-  heard(): Promise<void> {
-    return new Promise((resolve) => { this.ring = resolve; });
-  }
-}
-
 export class Delivery<R extends IngestRecord> {
   #options: DeliveryOptions;
   #observer: Observer;
@@ -60,6 +53,7 @@ export class Delivery<R extends IngestRecord> {
   #windowBytes = 0;
   #sent = 0; // records of the window sent on this connection
   #settled = 0; // records, on all connections
+  #reported = 0; // those of them whose rejects the caller has handled
 
   #socket: net.Socket | undefined;
   #isOpen = false;
@@ -98,7 +92,7 @@ export class Delivery<R extends IngestRecord> {
   async *events(): AsyncGenerator<IngestEvent<R>, void, undefined> {
     const { signal } = this.#options;
     const onAbort = () => {
-      this.#end(IngestError.aborted(signal?.reason, this.#settled));
+      this.#end(IngestError.aborted(signal?.reason, this.#reported));
       this.#halt();
     };
     let failure: unknown;
@@ -110,7 +104,8 @@ export class Delivery<R extends IngestRecord> {
       for (;;) {
         for (let event = this.#events.shift(); event; event = this.#events.shift()) {
           yield event;
-          if (signal?.aborted) throw IngestError.aborted(signal.reason, this.#settled);
+          if (event.type !== "summary") this.#reported = event.line;
+          if (signal?.aborted) throw IngestError.aborted(signal.reason, this.#reported);
         }
         if (this.#isOver) break;
         this.#socket?.resume();

@@ -7,7 +7,7 @@ import type { IngestRecord, RejectEvent, Summary } from "./types.js";
  * - `unreachable`: the attempts are used up; `cause` says why the last one failed.
  * - `no_socket`: there is no socket at this path, or the path is too long, and there was none before.
  * - `unknown_host`: the host's name does not exist (ENOTFOUND), and it did not exist before.
- * - `permission_denied`: the operating system refuses the connection (EACCES, EPERM).
+ * - `permission_denied`: the operating system refuses the connection (EACCES, EPERM), and no earlier connection succeeded.
  * - `not_allowed`: the daemon turned this client away.
  * - `bad_certificate`: the daemon's certificate cannot be verified, the daemon does not accept this client's, or a PEM text of the
  *   `tls` option cannot be read.
@@ -15,7 +15,8 @@ import type { IngestRecord, RejectEvent, Summary } from "./types.js";
  * - `tls_required`: the port speaks TLS, and no `tls` option was given.
  * - `tls_not_supported`: a `tls` option was given, and the port does not speak TLS.
  * - `no_reply`: with `publish()`: the stream stored the records, and no reply of the relay came in time.
- * - `bad_record`: JSON cannot express a record (a cycle, a bigint in its metrics); every record before it is settled.
+ * - `bad_record`: JSON cannot express a record (a cycle, a bigint in its metrics), or with `publish()`: a record names no platform and account.
+ *   Every record before it is settled.
  * - `aborted`: the signal aborted the call.
  */
 export type IngestErrorCode =
@@ -36,8 +37,13 @@ export type IngestErrorCode =
 export class IngestError extends Error {
   /** Why. */
   readonly code: IngestErrorCode;
-  /** The first `settled` records are settled. Send the others again. */
+  /**
+   * The first `settled` records are settled. Send the others again: those that carry `collectedAt` or `id` are stored once, however often they
+   * are sent.
+   */
   readonly settled: number;
+  /** The first rejects among the settled records if `send()` has no `onReject`, at most {@link RejectedError.REJECTS_MAX}; else empty. */
+  readonly rejects: readonly RejectEvent[] = [];
 
   /** The message is brought on one line: those of OpenSSL end with a line break. */
   constructor(code: IngestErrorCode, message: string, settled: number, cause?: unknown) {
@@ -45,6 +51,11 @@ export class IngestError extends Error {
     this.name = "IngestError";
     this.code = code;
     this.settled = settled;
+  }
+
+  /** @internal The same error with the rejects that the call collected. */
+  with(rejects: readonly RejectEvent[]): this {
+    return Object.assign(this, { rejects });
   }
 
   /** @internal The error of an aborted call: named like the signal's reason. */
@@ -102,8 +113,8 @@ const CERTIFICATE_ERRORS = new Set([
 export function permanentCode(error: unknown, connectedBefore: boolean): IngestErrorCode | undefined {
   const code = (error as { code?: unknown } | undefined)?.code;
   if (typeof code !== "string") return undefined;
-  if (code === "EACCES" || code === "EPERM") return "permission_denied";
-  // a daemon that restarts removes its socket for a moment
+  // while a daemon restarts its socket is absent, or not yet open to its users
+  if (code === "EACCES" || code === "EPERM") return connectedBefore ? undefined : "permission_denied";
   if (NO_SOCKET_ERRORS.has(code)) return connectedBefore ? undefined : "no_socket";
   if (code === "ENOTFOUND") return connectedBefore ? undefined : "unknown_host";
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return "wrong_host_name";

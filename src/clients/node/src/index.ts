@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 import { Delivery } from "./delivery.js";
-import { RejectedError } from "./errors.js";
+import { IngestError, RejectedError } from "./errors.js";
 import { complete } from "./place.js";
 import type { IngestEvent, IngestOptions, IngestRecord, Records, RejectEvent, SendCallbacks, Summary } from "./types.js";
 
@@ -33,17 +33,22 @@ export function ingest<R extends IngestRecord>(records: Records<R>, options: Ing
  * Sends records; resolves with the totals once every record is settled.
  *
  * @throws RejectedError if records were rejected and there is no `onReject`; every record is settled then.
- * @throws IngestError if the records cannot be settled.
+ * @throws IngestError if the records cannot be settled. If the iterator of records throws, its own error is thrown, which has no rejects: give
+ * `onReject` to see those as well.
  */
 export async function send<R extends IngestRecord>(records: Records<R>, options: IngestOptions & SendCallbacks<R> = {}): Promise<Summary> {
   const { onReject, onAck, ...rest } = options;
   const rejects: RejectEvent<R>[] = [];
   let summary: Summary | undefined;
-  for await (const event of ingest(records, rest as IngestOptions)) {
-    if (event.type === "ack") await onAck?.(event);
-    else if (event.type === "summary") summary = event;
-    else if (onReject) await onReject(event);
-    else if (rejects.length < RejectedError.REJECTS_MAX) rejects.push(event);
+  try {
+    for await (const event of ingest(records, rest as IngestOptions)) {
+      if (event.type === "ack") await onAck?.(event);
+      else if (event.type === "summary") summary = event;
+      else if (onReject) await onReject(event);
+      else if (rejects.length < RejectedError.REJECTS_MAX) rejects.push(event);
+    }
+  } catch (error) {
+    throw error instanceof IngestError ? error.with(rejects) : error;
   }
   if (!summary) throw new Error("the delivery ended without a summary");
   if (summary.rejected > 0 && !onReject) throw new RejectedError(rejects, summary);
