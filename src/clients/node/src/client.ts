@@ -47,11 +47,18 @@ export interface ClientEvents {
 
 interface Pending {
   index: number;
+  outcome: Promise<Outcome>;
   resolve(outcome: Outcome): void;
   reject(error: unknown): void;
 }
 
 const WAITING_MAX = 1000;
+
+/** The promise, whose rejection does not end the process if nobody waits for it. */
+function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
 
 /**
  * One long-lived connection. It connects with the first record, and again after a failure; unacked records are then resent.
@@ -84,14 +91,14 @@ export class IngestClient extends EventEmitter<ClientEvents> {
         this.emit("retry", event);
       },
     } as IngestOptions);
-    settings.onConnected = (connection) => this.emit("connected", connection);
+    settings.onConnected = (connection) => this.#emitLater("connected", connection);
     settings.onDisconnected = (reason) => this.emit("disconnected", reason);
     this.#stamp = settings.stampCollectedAt;
     this.#queue.onTake = () => {
       if (this.#queue.length < WAITING_MAX) for (const resume of this.#room.splice(0)) resume();
     };
     this.#done = this.#run(new Delivery<IngestRecord>(this.#queue, settings));
-    this.#done.catch(() => {}); // reported by write(), flush() and close()
+    void handled(this.#done); // reported by write(), ready(), flush() and close()
   }
 
   /** The client of the daemon that a URL names, by default `$BORIS_INGESTD_URL`; see `parseUrl`. */
@@ -107,10 +114,11 @@ export class IngestClient extends EventEmitter<ClientEvents> {
 
   /**
    * Sends a record; resolves with its outcome once it is settled. Rejects if the client fails, and for a record that JSON cannot express
-   * (`bad_record`), which harms no other record. Await `ready()` between writes that are not awaited themselves.
+   * (`bad_record`), which harms no other record. Await `ready()` between writes that are not awaited themselves: `ready()`, `flush()` and
+   * `close()` throw the client's failure, which is no unhandled rejection of such a write. Its `bad_record` is one, unless it is caught.
    */
   write(record: IngestRecord): Promise<Outcome> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#failure !== undefined) return handled(Promise.reject(this.#failure));
     if (this.#closing) return Promise.reject(new TypeError("the client is closed"));
     let line: string;
     try {
@@ -119,10 +127,11 @@ export class IngestClient extends EventEmitter<ClientEvents> {
       const settled = this.#written - this.#pending.length;
       return Promise.reject(new IngestError("bad_record", `the record cannot be sent: ${(error as Error).message}`, settled, error));
     }
-    return new Promise((resolve, reject) => {
-      this.#pending.push({ index: this.#written++, resolve, reject });
-      this.#queue.push(new Encoded(record, line));
-    });
+    let resolve!: Pending["resolve"], reject!: Pending["reject"];
+    const outcome = new Promise<Outcome>((...both) => { [resolve, reject] = both; });
+    this.#pending.push({ index: this.#written++, outcome, resolve, reject });
+    this.#queue.push(new Encoded(record, line));
+    return outcome;
   }
 
   /** Resolves when the client takes further records without buffering more than a few. */
@@ -153,6 +162,11 @@ export class IngestClient extends EventEmitter<ClientEvents> {
     await this.close();
   }
 
+  /** A listener that throws then ends neither the connection, nor close() with an error. */
+  #emitLater<E extends "connected" | "closed">(name: E, ...args: ClientEvents[E]): void {
+    queueMicrotask(() => { (this as EventEmitter).emit(name, ...args); });
+  }
+
   async #run(delivery: Delivery<IngestRecord>): Promise<Summary> {
     try {
       for await (const event of delivery.events()) {
@@ -163,7 +177,7 @@ export class IngestClient extends EventEmitter<ClientEvents> {
           this.#settle(event);
           this.emit("ack", event);
         } else {
-          this.emit("closed", event);
+          this.#emitLater("closed", event);
           return event;
         }
       }
@@ -178,7 +192,10 @@ export class IngestClient extends EventEmitter<ClientEvents> {
 
   #fail(error: unknown): void {
     this.#failure = error;
-    for (let pending = this.#pending.shift(); pending; pending = this.#pending.shift()) pending.reject(error);
+    for (let pending = this.#pending.shift(); pending; pending = this.#pending.shift()) {
+      void handled(pending.outcome);
+      pending.reject(error);
+    }
     if (error instanceof Error) this.emit("failed", error);
   }
 
