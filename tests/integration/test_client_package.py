@@ -89,13 +89,20 @@ class Package(unittest.TestCase):
             os.chmod(self.project.place, 0o755)
             done = subprocess.run(["node", "denied.mjs", path], cwd=self.project.place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                   timeout=60, **({"user": "nobody"} if root else {}))
-        self.assertEqual(done.stdout.strip(), "permission_denied EACCES 0 0 true")
+        self.assertEqual(done.stdout.splitlines(), ["permission_denied EACCES 0 0 true", "2 2 true"])
 
     def test_samples(self):
         names = [path.name for path in (ROOT / "src/clients/node/samples").iterdir()]
         for name in names:
             shutil.copy(ROOT / "src/clients/node/samples" / name, self.project.place)
         self.compile(*names)
+        nowhere = {name: "http://127.0.0.1:1" for name in ("META_API", "GOOGLE_ADS_API", "TIKTOK_API")}
+        for name in names:
+            header = (self.project.place / name).read_text().split("import")[0].replace("\n// ", " ")
+            self.assertIn(f"npx tsx {name} ", header)
+            done = subprocess.run(["node_modules/.bin/tsx", name, "1", "2026-11-01", "2026-11-02"], cwd=self.project.place, env=os.environ | nowhere,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+            self.assertIn("fetch failed", done.stdout, "it starts as its header says")
 
     def test_conversions(self):
         self.assertEqual(self.project.run("node", "convert.mjs", "1").strip(), "good")
@@ -189,6 +196,12 @@ class Judges(TestCase):
                   ({}, {"type": "X"}, {"status": "X"}, {"parentExternalId": "9"}, {"parentExternalId": "c"}, {"platformData": []},
                    {"platformData": {"a": 1}}, {"name": "x"}, {"currency": "USD"})]
         lines.append(encode(ad_object("8", "AD", "8")).decode())
+        lines += [f'{{"kind":"{name}"}}' for name in ("toString", "constructor", "__proto__")]
+        for depth in 255, 256, 300, 20000:
+            for text in ("", "1", "1x", '{"a":1,"a":2}', '"]"', '"\\x"', "{"):
+                deep = "[" * depth + text + "]" * depth
+                lines += [encode(good).decode().replace('"amountCents"', f'"metrics":{{"a":{deep}}},"amountCents"'),
+                          f'{{"unknown":{deep}}}', f'{{"kind":{deep}}}', deep]
         return lines
 
     def assert_schema_agrees(self, verdict):

@@ -1,4 +1,5 @@
-// A sync job for the Google Ads API (REST): node google-ads.ts CUSTOMER SINCE UNTIL. $GOOGLE_ADS_TOKEN is the access token,
+// A sync job for the Google Ads API (REST): npx tsx google-ads.ts CUSTOMER SINCE UNTIL (from Node 22.18 on also without npx tsx: node
+// google-ads.ts). $GOOGLE_ADS_TOKEN is the access token,
 // $GOOGLE_ADS_DEVELOPER_TOKEN the developer's, $GOOGLE_ADS_LOGIN_CUSTOMER the manager account, if access goes through one. $CONNECTION_ID is the
 // id of the row in platform_connections, $BORIS_INGESTD_URL the daemon, if it does not listen on the default socket.
 import { send, type AdObjectRecord, type IngestRecord } from "boris-ingestd-client";

@@ -1,5 +1,6 @@
-// A sync job for Meta's Marketing API: node meta.ts ACCOUNT SINCE UNTIL. $META_TOKEN is the access token, $CONNECTION_ID the id of the row in
-// platform_connections, $BORIS_INGESTD_URL the daemon, if it does not listen on the default socket.
+// A sync job for Meta's Marketing API: npx tsx meta.ts ACCOUNT SINCE UNTIL (from Node 22.18 on also without npx tsx: node meta.ts). $META_TOKEN is
+// the access token, $CONNECTION_ID the id of the row in platform_connections, $BORIS_INGESTD_URL the daemon, if it does not listen on the default
+// socket.
 import { send, type AdObjectRecord, type IngestRecord } from "boris-ingestd-client";
 import { dayIn, minorUnits } from "boris-ingestd-client/convert";
 

@@ -1,5 +1,6 @@
-// A sync job for TikTok's Marketing API: node tiktok.ts ADVERTISER SINCE UNTIL. $TIKTOK_TOKEN is the access token, $CONNECTION_ID the id of
-// the row in platform_connections, $BORIS_INGESTD_URL the daemon, if it does not listen on the default socket.
+// A sync job for TikTok's Marketing API: npx tsx tiktok.ts ADVERTISER SINCE UNTIL (from Node 22.18 on also without npx tsx: node tiktok.ts).
+// $TIKTOK_TOKEN is the access token, $CONNECTION_ID the id of the row in platform_connections, $BORIS_INGESTD_URL the daemon, if it does not listen
+// on the default socket.
 import { send, type AdObjectRecord, type IngestRecord } from "boris-ingestd-client";
 import { dayIn, minorUnits } from "boris-ingestd-client/convert";
 
