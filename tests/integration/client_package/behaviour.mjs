@@ -20,7 +20,22 @@ const record = (n, more) => ({
 const many = function* (count, start = 0) { for (let n = start; n < start + count; n++) yield record(n); };
 const bad = (n) => record(n, { currency: "usd" });
 const cycle = () => { const metrics = {}; metrics.self = metrics; return record(0, { metrics }); };
+const stored = async () => ({ seq: 1, duplicate: false }); // a stream's publish() that always succeeds
+const failure = (name) => Object.assign(new Error("no"), { name });
+const linesOf = (payload) => new TextDecoder().decode(payload).split("\n").slice(0, -1);
+const drain = async (events, seen = []) => { for await (const { type, line } of events) seen.push([type, line]); };
 const rejection = async (promise) => { try { await promise; } catch (error) { return error; } throw new Error("it did not fail"); };
+
+/** The messages of the errors that `run` leaves unhandled. */
+async function unhandled(run) {
+  const seen = [];
+  const note = (error) => seen.push(error.message);
+  for (const kind of ["uncaughtException", "unhandledRejection"]) process.on(kind, note);
+  await run();
+  await pause(20);
+  for (const kind of ["uncaughtException", "unhandledRejection"]) process.off(kind, note);
+  return seen;
+}
 
 const tests = {
   async "send() throws the first rejects and the counts"(daemon) {
@@ -48,6 +63,25 @@ const tests = {
     assert.deepEqual([error.code, error.settled], ["aborted", 5]);
     assert.match(error.message, /^the job's time is up; 5 records are settled$/);
     assert.equal((await rejection(send([record(1)], { path: daemon.path, signal: AbortSignal.abort() }))).settled, 0);
+  },
+
+  async "an aborted call counts a record as settled once its reject was handled"(daemon) {
+    const controller = new AbortController();
+    let seen = 0;
+    const onReject = () => { if (++seen === 3) controller.abort(); };
+    const error = await rejection(send(Array.from({ length: 100 }, (_, n) => bad(n)), { path: daemon.path, signal: controller.signal, onReject }));
+    assert.deepEqual([error.code, error.settled, seen], ["aborted", 3, 3]);
+  },
+
+  async "a call that fails reports its rejects"(daemon) {
+    async function* records() {
+      yield bad(1);
+      while (daemon.connections === 0) await pause(5);
+      await pause(50);
+      yield cycle();
+    }
+    const error = await rejection(send(records(), { path: daemon.path }));
+    assert.deepEqual([error.code, error.settled, error.rejects.map(({ index, code }) => [index, code])], ["bad_record", 1, [[0, "bad_value"]]]);
   },
 
   async "permanent errors are not retried, and are told on one line"() {
@@ -135,6 +169,33 @@ const tests = {
     assert.equal(stored, 50_000);
   },
 
+  async "IngestClient: writes that nobody waits for, and a client that fails"(daemon) {
+    const client = new IngestClient({ path: `${daemon.path}x` });
+    const left = await unhandled(async () => {
+      void client.write(record(1));
+      void client.write(record(2));
+      assert.equal((await rejection(client.flush())).code, "no_socket");
+      void client.write(record(3));
+      for (const promise of [client.write(record(4)), client.ready(), client.close()]) assert.equal((await rejection(promise)).code, "no_socket");
+    });
+    assert.deepEqual(left, []);
+    const other = new IngestClient({ path: daemon.path });
+    assert.equal((await unhandled(() => { void other.write(cycle()); })).length, 1, "a bad record is the caller's");
+    await other.close();
+  },
+
+  async "IngestClient: listeners that throw"(daemon) {
+    for (const name of ["connected", "closed"]) {
+      const client = new IngestClient({ path: daemon.path });
+      client.on(name, () => { throw new Error(name); });
+      const left = await unhandled(async () => {
+        await client.write(record(1));
+        assert.equal((await client.close()).records, 1);
+      });
+      assert.deepEqual(left, [name]);
+    }
+  },
+
   async "Writable"(daemon) {
     await pipeline(Readable.from(many(5000)), new IngestWritable({ path: daemon.path }));
     assert.equal(daemon.records.length, 5000);
@@ -216,7 +277,8 @@ const tests = {
     const { version, vendor, validate } = recordSchema["~standard"];
     assert.deepEqual([version, vendor, "value" in validate(record(1))], [1, "boris-ingestd-client", true]);
     assert.deepEqual(validate(bad(1)).issues.map(({ path }) => path), [["currency"]]);
-    for (const wrong of [null, 1, undefined, [], "x", cycle()]) assert.ok(validate(wrong).issues.length, String(wrong));
+    for (const wrong of [null, 1, undefined, [], "x", cycle(), { kind: "toString" }]) assert.ok(validate(wrong).issues.length, String(wrong));
+    assert.ok("value" in validate(`\ufeff${JSON.stringify(record(1))}`), "as it would be sent");
   },
 
   async "JetStream: order, retries and events"() {
@@ -249,6 +311,81 @@ const tests = {
     assert.ok(error instanceof IngestError && error.code === "unreachable" && error.settled === 0);
     const stopped = await rejection((async () => { for await (const _ of publish([record(1)], stream, { signal: AbortSignal.abort() })); })());
     assert.equal(stopped.code, "aborted");
+  },
+
+  async "JetStream: an aborted call does not wait for its source"() {
+    const controller = new AbortController();
+    const source = async function* () { yield record(1); await new Promise(() => {}); };
+    setTimeout(() => controller.abort(), 50);
+    const error = await rejection(drain(publish(source(), { publish: stored }, { signal: controller.signal })));
+    assert.deepEqual([error.name, error.code, error.settled], ["AbortError", "aborted", 0]);
+  },
+
+  async "JetStream: a source that breaks, and a record that cannot be sent"() {
+    const broken = function* () { yield* many(700); throw new Error("the source broke"); };
+    const odd = function* () { yield* many(700); yield record(700, { accountExternalId: undefined }); };
+    for (const [source, message] of [[broken, /^the source broke$/], [odd, /^record 700 cannot be sent: .*; 700 records are settled$/]]) {
+      const seen = [];
+      let lines = 0;
+      const stream = { async publish(_, payload) { await pause(20); lines += linesOf(payload).length; return stored(); } };
+      assert.match((await rejection(drain(publish(source(), stream), seen))).message, message);
+      assert.deepEqual([lines, seen], [700, [["ack", 500], ["ack", 700]]]);
+    }
+  },
+
+  async "JetStream: the error counts what was settled before it"() {
+    const seen = [];
+    const stream = { async publish(subject) { if (subject.endsWith("b")) throw failure("PermissionViolationError"); await pause(50); return stored(); } };
+    const records = ["a", "b", "c"].map((accountExternalId) => record(1, { accountExternalId }));
+    const error = await rejection(drain(publish(records, stream), seen));
+    assert.deepEqual([error.code, error.settled, seen], ["not_allowed", 1, [["ack", 1]]]);
+    assert.match(error.message, /; 1 records are settled$/);
+  },
+
+  async "JetStream: a call that failed, or was left, publishes nothing more"() {
+    const stream = (refused) => ({
+      attempts: 0,
+      async publish(subject) { this.attempts++; if (subject.endsWith("a")) return refused ? Promise.reject(failure(refused)) : stored(); throw new Error("timeout"); },
+    });
+    const records = ["a", "b", "b"].map((accountExternalId, n) => record(n, { accountExternalId }));
+    const options = { messageLines: 1, retryMs: 50, maxRetryMs: 50 };
+    const failed = stream("PermissionViolationError"), left = stream();
+    assert.equal((await rejection(drain(publish(records, failed, options)))).code, "not_allowed");
+    for await (const { line } of publish(records, left, options)) if (line === 1) break;
+    const before = [failed.attempts, left.attempts];
+    await pause(200);
+    assert.deepEqual([failed.attempts, left.attempts], before);
+  },
+
+  async "JetStream: after a message that failed none of its account is published"() {
+    const sent = [];
+    const stream = { async publish(subject, payload) {
+      if (subject.endsWith("slow")) await pause(100);
+      if (linesOf(payload).some((line) => line.includes('"amountCents":1,'))) throw failure("InvalidArgumentError");
+      sent.push(...linesOf(payload).map((line) => JSON.parse(line).amountCents));
+      return stored();
+    } };
+    const records = async function* () { yield record(0, { accountExternalId: "slow" }); yield record(1); await pause(20); yield record(2); };
+    const error = await rejection(drain(publish(records(), stream, { messageLines: 1 })));
+    assert.deepEqual([error.code, error.settled, sent], ["bad_record", 1, [0]]);
+  },
+
+  async "JetStream: records of a slow source do not wait for a full message"() {
+    const seen = [];
+    const source = async function* () {
+      for (let n = 0; n < 12; n++) { yield record(n); await pause(50); }
+      for (let waitedMs = 0; waitedMs < 5000 && seen.at(-1)?.[1] !== 12; waitedMs += 10) await pause(10);
+      assert.deepEqual(seen.at(-1), ["ack", 12], "although the source has not ended");
+    };
+    await drain(publish(source(), { publish: stored }), seen);
+    assert.ok(seen.length > 2 && seen.length < 12, `${seen.length} events`);
+  },
+
+  async "JetStream: a byte order mark"() {
+    const lines = [];
+    const stream = { async publish(_, payload) { lines.push(...linesOf(payload)); return stored(); } };
+    await drain(publish([`\ufeff${JSON.stringify(record(1, { collectedAt: undefined }))}`], stream));
+    assert.ok(JSON.parse(lines[0]).collectedAt, "it is stamped");
   },
 
   async "ingest() yields acks, rejects and a summary"(daemon) {
