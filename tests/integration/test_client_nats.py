@@ -108,6 +108,19 @@ class Publishing(RelayCase):
         events, error = self.finish(job)
         self.assertEqual((events, error["name"], error["code"], error["settled"]), ([], "AbortError", "aborted", 0))
 
+    def test_a_source_that_waits(self):
+        """Its records are settled although their message is not full, and an abort ends the call."""
+        self.relay()
+        self.db.add_account()
+        job = self.start([record(amountCents=n) for n in range(3)], neverEnds=True)
+        ack = json.loads(job.stdout.readline())
+        self.assertEqual((ack["type"], ack["line"], ack["stored"]), ("ack", 3, 3))
+        self.assertEqual(self.db.count(), 3)
+        job.stdin.write("abort\n")
+        job.stdin.flush()
+        events, error = self.finish(job)
+        self.assertEqual((events, error["code"], error["settled"]), ([], "aborted", 3))
+
     def test_odd_answers(self):
         """A played relay: what is no reply to the message is passed over, and a second reply changes nothing."""
         client = self.nats.client()
