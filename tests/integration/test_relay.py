@@ -42,12 +42,15 @@ class RelayCase(TestCase):
 
     def setUp(self):
         super().setUp()
-        self.nats.add_stream("BORIS", ["boris.p.>"])
-        self.nats.add_stream("REJECTS", ["boris.rejects.>"])
+        self.add_streams()
         self.addCleanup(self.delete_streams)
         self.producer = self.nats.client()
         self.addCleanup(self.producer.close)
         self.ingestd = self.daemon()
+
+    def add_streams(self):
+        self.nats.add_stream("BORIS", ["boris.p.>"])
+        self.nats.add_stream("REJECTS", ["boris.rejects.>"])
 
     def delete_streams(self):
         client = self.nats.client()
@@ -272,8 +275,7 @@ class Faults(RelayCase):
         self.position(5)
         self.assertEqual(relay.stop(), 0)
         self.delete_streams()
-        self.nats.add_stream("BORIS", ["boris.p.>"])
-        self.nats.add_stream("REJECTS", ["boris.rejects.>"])
+        self.add_streams()
         for n in range(7):
             self.publish(record(amountCents=10 + n))
         relay.start()
@@ -292,8 +294,7 @@ class Faults(RelayCase):
         self.position(9)
         self.assertEqual(relay.stop(), 0)
         self.delete_streams()
-        self.nats.add_stream("BORIS", ["boris.p.>"])
-        self.nats.add_stream("REJECTS", ["boris.rejects.>"])
+        self.add_streams()
         for n in range(7):
             last = self.publish(record(amountCents=10 + n))
         self.ingestd.stop()
