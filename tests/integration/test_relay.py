@@ -284,7 +284,7 @@ class Faults(RelayCase):
         wait_until(lambda: relay.metric("rewinds_total") == 1, "the metric of the alert")
         self.assertIn("relaying again from a minute before it", relay.log())
 
-    def test_stream_that_was_created_again_while_the_daemon_is_away(self):
+    def test_stream_that_was_created_again_while_the_daemon_is_stopped(self):
         """None of its messages is settled, so the position stays, though its sequence belongs to the old stream."""
         self.db.add_account()
         self.ingestd = self.own_daemon()
