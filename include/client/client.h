@@ -82,6 +82,7 @@ struct client {
         struct buf window;
         size_t first;
         size_t sent;
+        size_t reached; /* sent on any connection: the daemon may still work on what an earlier one had */
         size_t whole;
         size_t lines; /* from first to whole */
         enum client_input input;
@@ -105,10 +106,10 @@ void client_deinit(struct client *c);
 /* Sends all lines; returns when that is finished or failed. */
 enum client_end client_run(struct client *c);
 
-/* True if the client was stopped, and every line that it sent is settled. */
+/* True if the client was stopped, and every line that it sent, on any connection, is settled. */
 static inline bool client_settled(const struct client *c)
 {
-        return c->stopped && c->first == c->whole;
+        return c->stopped && c->first == c->whole && c->reached <= c->first;
 }
 
 /* To be called in a callback: nothing more is sent or read, and client_run returns CLIENT_FAILED with error

@@ -135,6 +135,9 @@ static inline size_t hierarchy_batch_end(const struct hierarchy_batch *b)
         return b->parts > 0 ? b->part_ends[b->parts - 1] : b->len;
 }
 
+/* True if an unsettled row is of a client that has closed its connection. */
+bool hierarchy_batch_has_gone(const struct hierarchy_batch *b);
+
 /* Divides the first part, which must have at least two rows. */
 void hierarchy_batch_divide(struct hierarchy_batch *b);
 

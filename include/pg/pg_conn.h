@@ -70,6 +70,7 @@ struct pg_conn {
         bool flushing;
         bool doubt;        /* check the database as soon as no transaction is open */
         bool gave_up;      /* the owner gave up after an error, and the connection has not served since */
+        bool stalled;      /* pg_conn_stall was called, and the connection has not served since */
         uint64_t away_us;  /* clock_monotonic_us at which it became unusable; 0: usable */
         uint64_t connects; /* since the start, as the following counters */
         uint64_t connect_failures;
@@ -104,8 +105,8 @@ void pg_conn_yield(struct pg_conn *c, const char *why);
 /* Makes the next attempt to connect now, if one is scheduled. */
 void pg_conn_hurry(struct pg_conn *c);
 
-/* The connection stays, but its work does not go on: it is not good until pg_conn_served. @why is for the log and the
- * status, and without secrets. */
+/* The connection stays, but its work does not go on: it is not good until pg_conn_served, or a new connection. @why is for
+ * the log and the status, and without secrets. Nothing happens if the connection is stalled already. */
 void pg_conn_stall(struct pg_conn *c, const char *why);
 
 /* Call this when work succeeded on the connection: it is good, and pauses are short again. Needed after pg_conn_give_up

@@ -76,6 +76,7 @@ static void compact(struct client *c)
         memmove(c->window.data, c->window.data + done, c->window.len);
         c->first -= done;
         c->sent -= done;
+        c->reached -= done < c->reached ? done : c->reached;
         c->whole -= done;
 }
 
@@ -372,6 +373,7 @@ static bool send_some(struct client *c)
         if (n < 0)
                 return errno == EAGAIN || errno == EINTR;
         *(hello ? &c->hello_sent : &c->sent) += (size_t)n;
+        c->reached = c->sent > c->reached ? c->sent : c->reached;
         return true;
 }
 

@@ -111,6 +111,8 @@ static void write_back(struct unknown_lines *u)
         path_of(u, ".taken", taken);
         fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
         f = fd >= 0 ? fdopen(fd, "w") : NULL;
+        if (fd >= 0 && !f)
+                close(fd);
         u->dropped = count_surplus(u);
         ok = f && write_all(f, u, u->dropped);
         if (f)

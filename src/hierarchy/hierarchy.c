@@ -218,36 +218,16 @@ static struct hierarchy_batch *take_sealed(struct hierarchy *h)
         return NULL;
 }
 
-static bool give_up_if_gone(void *ctx, struct line *line)
-{
-        if (!line->source->gone)
-                return false;
-        abandon(ctx, line);
-        return true;
-}
-
-static bool has_gone(const struct hierarchy_batch *b)
-{
-        for (size_t i = b->start; i < b->len; i++) {
-                if (b->rows[i].line.source->gone)
-                        return true;
-        }
-        return false;
-}
-
 /* Returns the next batch that was set aside and is due; NULL if there is none. A client that is gone sends its unacked lines
- * again, perhaps through another worker or daemon. Its rows here are not tried again: they would overwrite what it sent
- * since then. */
+ * again, perhaps through another worker or daemon. Its lines here are dropped: they would overwrite what it sent since then. */
 static struct hierarchy_batch *take_aside(struct hierarchy *h)
 {
         struct hierarchy_batch *b;
 
         while ((b = hierarchy_aside_next(&h->aside, uv_now(h->gather.loop)))) {
-                if (!has_gone(b))
+                if (!hierarchy_batch_has_gone(b))
                         return b;
-                b = hierarchy_aside_drop(&h->aside, b, give_up_if_gone, h);
-                if (b)
-                        return b;
+                hierarchy_aside_drop_gone(&h->aside, abandon, h);
                 follow_released(h);
         }
         return NULL;

@@ -386,27 +386,63 @@ void hierarchy_aside_split(struct hierarchy_aside *a, struct hierarchy_batch *b,
         clear_index(a);
 }
 
-struct hierarchy_batch *hierarchy_aside_drop(struct hierarchy_aside *a, struct hierarchy_batch *b,
-                                             bool (*give_up)(void *ctx, struct line *line), void *ctx)
+/* Replaces the batch by one with those of its rows whose client is not gone, if there are any. */
+static void drop_gone_rows(struct hierarchy_aside *a, struct hierarchy_batch *b, line_take_cb *give_up_take,
+                           void *ctx)
 {
         struct hierarchy_batch *left = hierarchy_batch_new(a->memory, 0);
 
         left->suspicion = b->suspicion;
         left->due = b->due;
-        drop_batch(a, b);
+        left->gathers = b->gathers;
         for (size_t i = b->start; i < b->len; i++) {
-                if (!give_up(ctx, &b->rows[i].line))
+                if (b->rows[i].line.source->gone)
+                        give_up_take(ctx, &b->rows[i].line);
+                else
                         hierarchy_batch_add_take(left, &b->rows[i]);
         }
+        left->aside = left->len;
+        a->lines -= b->aside - left->aside;
+        b->aside = 0;
+        if (left->len > 0)
+                list_append(&b->queue, &left->queue); /* before @b, in its place */
+        else
+                hierarchy_batch_free(left);
+        list_remove(&b->queue);
         hierarchy_batch_free(b);
-        if (left->len > 0) {
-                hierarchy_aside_put(a, left);
-                return left;
+}
+
+static void drop_gone_held(struct hierarchy_aside *a, line_take_cb *give_up_take, void *ctx)
+{
+        struct list *next;
+
+        for (struct list *l = a->held.next; l != &a->held; l = next) {
+                struct held_line *h = container_of(l, struct held_line, link);
+                struct line line = h->is_spending ? h->as.spending.line : h->as.hierarchy.line;
+
+                next = l->next;
+                if (!line.source->gone)
+                        continue;
+                free_held(a, h);
+                give_up_take(ctx, &line);
         }
-        hierarchy_batch_free(left);
+}
+
+void hierarchy_aside_drop_gone(struct hierarchy_aside *a, line_take_cb *give_up_take, void *ctx)
+{
+        struct list *next;
+
+        for (struct list *l = a->batches.next; l != &a->batches; l = next) {
+                struct hierarchy_batch *b = container_of(l, struct hierarchy_batch, queue);
+
+                next = l->next;
+                if (hierarchy_batch_has_gone(b))
+                        drop_gone_rows(a, b, give_up_take, ctx);
+        }
+        drop_gone_held(a, give_up_take, ctx);
+        clear_index(a);
         if (!list_empty(&a->held))
                 release(a);
-        return NULL;
 }
 
 /* Both kinds of trusted senders are one here. */

@@ -53,10 +53,9 @@ void hierarchy_aside_remove(struct hierarchy_aside *a, struct hierarchy_batch *b
 void hierarchy_aside_split(struct hierarchy_aside *a, struct hierarchy_batch *b,
                            bool (*give_up)(void *ctx, struct line *line), void *ctx);
 
-/* Drops the batch's rows whose line @give_up takes over. Returns a batch of the rows that are left, which replaces @b. If none
- * is left, returns NULL and releases lines that waited, as hierarchy_aside_remove does. */
-struct hierarchy_batch *hierarchy_aside_drop(struct hierarchy_aside *a, struct hierarchy_batch *b,
-                                             bool (*give_up)(void *ctx, struct line *line), void *ctx);
+/* Drops all lines of clients that are gone: @give_up_take takes each of them over. The writer must not have a batch of these.
+ * Lines that waited for them become batches here or are released, as after hierarchy_aside_remove. */
+void hierarchy_aside_drop_gone(struct hierarchy_aside *a, line_take_cb *give_up_take, void *ctx);
 
 /* Returns the batch to be tried next of those due at loop time @now: of the most trusted clients, and of these the one that has
  * been due for longest; then one that gathers rows, then those whose row was found to be at fault. NULL if none is due. */

@@ -179,6 +179,15 @@ bool hierarchy_batch_add_take(struct hierarchy_batch *b, const struct hierarchy_
         return row->kind == RECORD_AD_ACCOUNT ? add_account(b, row) : add_object(b, row);
 }
 
+bool hierarchy_batch_has_gone(const struct hierarchy_batch *b)
+{
+        for (size_t i = b->start; i < b->len; i++) {
+                if (b->rows[i].line.source->gone)
+                        return true;
+        }
+        return false;
+}
+
 /* --- parts --- */
 
 void hierarchy_batch_divide(struct hierarchy_batch *b)

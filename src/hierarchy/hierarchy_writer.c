@@ -209,7 +209,7 @@ static void wait_for_server(struct hierarchy_writer *w)
                 pg_conn_give_up(&w->conn, "writing the hierarchy", &w->error);
                 return;
         }
-        if (w->retries++ == 0) {
+        if (!w->conn.stalled) {
                 char why[PG_CONN_ERROR_BYTES];
 
                 snprintf(

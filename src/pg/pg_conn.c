@@ -124,9 +124,11 @@ static void note_good(struct pg_conn *c)
 void pg_conn_served(struct pg_conn *c)
 {
         c->failures = 0;
-        if (c->gave_up)
+        if (c->gave_up || c->stalled)
                 note_good(c);
-        c->gave_up = false;
+        if (c->stalled)
+                log_news_over(); /* the next stall is news again */
+        c->gave_up = c->stalled = false;
 }
 
 /* --- loss and reconnecting --- */
@@ -158,6 +160,7 @@ static void close_and_pause(struct pg_conn *c, const char *why)
         bool was_ready = pg_conn_connected(c);
 
         c->lost++;
+        c->stalled = false;
         note_error(c, why);
         drop_connection(c);
         start_pause(c);
@@ -212,10 +215,12 @@ void pg_conn_give_up(struct pg_conn *c, const char *what, const struct pg_error 
 
 void pg_conn_stall(struct pg_conn *c, const char *why)
 {
+        if (c->stalled)
+                return;
         if (log_is_news(why))
                 log_event(LOG_LEVEL_WARN, LOG_FIELDS(.message_id = LOG_ID_DATABASE_AWAY), "database, %s: %s",
                           c->name, why);
-        c->gave_up = true;
+        c->stalled = true;
         note_error(c, why);
 }
 

@@ -211,11 +211,12 @@ enum audit_result audit_step(struct audit *a, bool idle)
                                                     [VERDICT_STALLED] = AUDIT_STALLED,
                                                     [VERDICT_SKIPPED] = AUDIT_SKIPPED};
 
-        int64_t begun_ms = clock_monotonic_ms();
+        int64_t begun_ms;
 
         a->error[0] = '\0';
         if (!source_step(a->all, a->next.msg ? a->next.bytes : 0))
                 return source_changed(a->all) ? AUDIT_SKIPPED : AUDIT_TROUBLE;
+        begun_ms = clock_monotonic_ms();
         while (clock_monotonic_ms() - begun_ms < STEP_MS && has_next(a)) {
                 enum verdict verdict = judge(a, idle);
 

@@ -467,7 +467,8 @@ static void on_rechecked(struct resolver *r, const struct pg_result *res)
 
 static void on_answer(struct resolver *r, enum resolver_question question, const struct pg_result *res)
 {
-        if (r->misses.len == 0 || question == RESOLVER_ASKS || question == RESOLVER_DOUBTS)
+        if (r->misses.len == 0 || question == RESOLVER_ASKS || question == RESOLVER_DOUBTS ||
+            question == RESOLVER_PROBES)
                 pg_conn_served(&r->conn); /* else wait until a look-up succeeds */
         switch (question) {
         case RESOLVER_REFRESHES:

@@ -82,7 +82,7 @@ void pg_conn_drop(struct pg_conn *c, const char *why)
 void pg_conn_stall(struct pg_conn *c, const char *why)
 {
         (void)why;
-        c->gave_up = true;
+        c->stalled = true;
         c->away_us = 1;
 }
 
@@ -99,7 +99,7 @@ void pg_conn_hurry(struct pg_conn *c)
 void pg_conn_served(struct pg_conn *c)
 {
         c->failures = 0;
-        c->gave_up = false;
+        c->gave_up = c->stalled = false;
         c->away_us = 0;
 }
 

@@ -351,10 +351,59 @@ static void test_parts(void **state)
         hierarchy_batch_free(b);
 }
 
+/* Of three clients the first is gone. What the third held for the first's object continues; the second's row stays. */
+static void test_drop_gone(void **state)
+{
+        struct hierarchy_batch *b = batch(1);
+        struct hierarchy_batch *held;
+        struct hierarchy_row child = object(2, "a", "child", "parent");
+
+        (void)state;
+        add(b, object(0, "a", "parent", NULL));
+        add(b, object(1, "b", "x", NULL));
+        hierarchy_aside_put(&aside, b);
+        held = batch(2);
+        add(held, child);
+        told = 0;
+        held = hierarchy_aside_filter(&aside, held, on_held, NULL);
+        assert_int_equal(told, 1);
+        hierarchy_batch_free(held);
+        clients[0].gone = true;
+        hierarchy_aside_drop_gone(&aside, settle_line, NULL);
+        clients[0].gone = false;
+        assert_int_equal(settled, 1);
+        assert_int_equal(aside.lines, 2);
+        assert_true(list_empty(&aside.held));
+        b = hierarchy_aside_next(&aside, UINT64_MAX);
+        assert_int_equal(b->len, 1);
+        assert_ptr_equal(b->rows[0].line.source, &clients[1]);
+        hierarchy_aside_evacuate(&aside, settle_line, NULL);
+        assert_int_equal(settled, 3);
+}
+
+static void test_drop_gone_everything(void **state)
+{
+        struct hierarchy_batch *b = batch(1);
+        struct row waiting = spending(0, "a");
+
+        (void)state;
+        add(b, object(0, "a", "x", NULL));
+        hierarchy_aside_put(&aside, b);
+        assert_true(hierarchy_aside_holds(&aside, &waiting));
+        hierarchy_aside_hold_take(&aside, &waiting);
+        clients[0].gone = true;
+        hierarchy_aside_drop_gone(&aside, settle_line, NULL);
+        clients[0].gone = false;
+        assert_int_equal(settled, 2);
+        assert_true(hierarchy_aside_empty(&aside));
+}
+
 int main(void)
 {
 #define with_aside(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
         const struct CMUnitTest tests[] = {
+                with_aside(test_drop_gone),
+                with_aside(test_drop_gone_everything),
                 with_aside(test_what_passes),
                 with_aside(test_what_is_named),
                 with_aside(test_lines_that_wait_go_on_in_their_order),
