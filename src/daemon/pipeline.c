@@ -49,9 +49,20 @@ static void note_reject(struct pipeline *p, const struct line *line, const struc
         p->rejected[reject->code]++;
 }
 
+/* True for lines of a client that is gone, one of whose lines was dropped: perhaps one whose effect they must see. The client
+ * has no ack of it, and sends all of them again. Until then they may be stored, but are neither rejected nor spooled. */
+static bool is_dropped(const struct line *line)
+{
+        return line->source->lacks_line;
+}
+
 static void end_line(struct pipeline *p, struct line *line, enum line_outcome outcome,
                      const struct reject *reject)
 {
+        if (outcome == LINE_REJECTED && is_dropped(line)) {
+                pipeline_give_up_take(p, line);
+                return;
+        }
         pipeline_unmark(p, line);
         if (outcome == LINE_REJECTED)
                 note_reject(p, line, reject);
@@ -215,7 +226,9 @@ static void on_line(void *ctx, struct session *s, uint64_t line_no, struct slice
         line_begin(line.source);
         if (line.client)
                 rules_take_line(line.client, line.text.len);
-        if (!decoded_read(&p->reader, &line, &decoded, &reject)) {
+        if (is_dropped(&line)) {
+                pipeline_give_up_take(p, &line);
+        } else if (!decoded_read(&p->reader, &line, &decoded, &reject)) {
                 end_line(p, &line, LINE_REJECTED, &reject);
         } else if (decoded.kind == RECORD_HELLO) {
                 pipeline_on_hello(p, s, &decoded.as.hello);

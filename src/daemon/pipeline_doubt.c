@@ -76,10 +76,12 @@ bool pipeline_gives_up(const struct pipeline *p, const struct line_source *sourc
 void pipeline_give_up_take(struct pipeline *p, struct line *line)
 {
         pipeline_unmark(p, line);
-        if (overflow_on(&p->overflow) && !line->source->gone)
+        if (overflow_on(&p->overflow) && !line->source->gone) {
                 overflow_keep_take(&p->overflow, line);
-        else
-                line_give_up(line);
+                return;
+        }
+        line->source->lacks_line |= line->source->gone;
+        line_give_up(line);
 }
 
 /* Of rows that rest or wait to be searched. */
