@@ -79,8 +79,8 @@ struct spool_file {
         struct spool_block rest;  /* what is left of a block after erasing */
         bool loaded;              /* @block is as it is in the file */
         bool reading;             /* between spool_file_begin_reading and spool_file_end_reading */
-        bool stepping;            /* @read runs, and has read the row ... */
-        int64_t read_at;          /* ... with this key */
+        bool stepping;            /* the statement @read is at a row */
+        int64_t read_at;          /* the key of this row */
         int lock;                 /* file descriptor of DIR/spool.lock, or -1 */
         uint64_t max_bytes;
         const char *dir; /* borrowed; NULL if the file is open read-only */
@@ -88,7 +88,7 @@ struct spool_file {
         ino_t inode;                    /* of the open file */
         ino_t wal_inode;                /* of its write-ahead log; 0: none yet */
         struct spool_contents contents; /* at opening */
-        int64_t highest;                /* key of a row, at opening */
+        int64_t highest;                /* the highest key of a row, at opening */
         struct spool_tally tally;       /* as of the last commit */
         struct spool_tally change;      /* what the open transaction adds to last and erased */
         struct spool_account account;
@@ -123,8 +123,9 @@ void spool_file_close(struct spool_file *f);
  * unless the file was renamed. */
 enum spool_status spool_file_set_aside(struct spool_file *f, char ret_aside[SPOOL_PATH_BYTES]);
 
-/* For a file whose lines are all settled, without space to erase them: replaces it by a new one. If it has damaged lines,
- * @has_damaged or moved aside, it is renamed to @ret_aside, else "". After a failure @f may be closed. */
+/* For a file whose lines are all settled, without space to erase them: replaces it by a new one. If it has damaged lines
+ * (@has_damaged, or lines that were moved aside), it is renamed to *ret_aside; else *ret_aside is "". After a failure @f may be
+ * closed. */
 enum spool_status spool_file_start_over(struct spool_file *f, bool has_damaged,
                                         char ret_aside[SPOOL_PATH_BYTES]);
 

@@ -11,7 +11,7 @@
 struct frame {
         size_t seen;   /* bytes at the start of the input that are known to contain no line end */
         bool skipping; /* inside a line that was reported as too long */
-        bool begun;    /* a byte order mark at the beginning is skipped */
+        bool begun;    /* bytes came; a byte order mark before them was skipped */
 };
 
 enum frame_result {
@@ -19,6 +19,9 @@ enum frame_result {
         FRAME_TOO_LONG, /* a line exceeds max_line bytes; reported once, its rest is skipped */
         FRAME_MORE,     /* more bytes are needed */
 };
+
+/* Length of the byte order mark with which @text begins: 3, or 0 if there is none. */
+size_t frame_mark_len(struct slice text);
 
 /* Finds the next line in @in. *ret_used is the number of bytes of @in that are done with, the line's end
  * included. *ret_line points into @in; on FRAME_TOO_LONG it is the line's beginning, on FRAME_MORE it is not set. At the

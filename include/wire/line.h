@@ -65,7 +65,7 @@ struct line_source {
         size_t doubtful;          /* lines in batches that are searched for a bad line */
         uint64_t clean;           /* rows that the database took, or had already */
         bool gone;                /* its client has closed the connection: nobody reads replies */
-        bool lacks_line;          /* and one of its lines was dropped */
+        bool lacks_line;          /* it has, and one of its lines was dropped */
         uint64_t fault_ms; /* loop time at which one of its lines was last found to be at fault; 0: never */
 };
 

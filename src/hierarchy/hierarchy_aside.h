@@ -18,8 +18,8 @@ enum { HIERARCHY_APART_ROWS = BATCHER_NEW_ROWS }; /* maximum of rows that gather
  *   earlier ones, and objects of one account affect each other (by their children, for example).
  * All other lines pass. Held lines wait for these batches, then become batches here or are released.
  *
- * Rows of clients that are likely to send bad ones (batcher.h) are set aside untried, and tried after the others, so that rows
- * of other clients share no batch with them and do not wait for them. */
+ * Rows of clients that are likely to send bad rows (batcher.h) are set aside untried, and tried after all rows of other
+ * clients: these share no batch with them, and do not wait for them. */
 struct hierarchy_aside {
         struct memory *memory;
         struct list batches;

@@ -168,13 +168,18 @@ static void close_and_pause(struct pg_conn *c, const char *why)
                 c->ops->on_lost(c->ctx);
 }
 
-/* @sqlstate: NULL if the server reported no error. Several connections that are lost for one reason are logged once. */
-static void lose(struct pg_conn *c, const char *why, const char *sqlstate)
+/* @sqlstate: NULL if the server reported no error. One reason of several connections is logged once. */
+static void log_away(const struct pg_conn *c, const char *what, const char *why, const char *sqlstate)
 {
         if (log_is_news(why))
                 log_event(LOG_LEVEL_WARN,
                           LOG_FIELDS(.message_id = LOG_ID_DATABASE_AWAY, .sqlstate = sqlstate),
-                          "database, %s: %s%s", c->name, sqlstate ? "" : "connection lost: ", why);
+                          "database, %s: %s%s", c->name, what, why);
+}
+
+static void lose(struct pg_conn *c, const char *why, const char *sqlstate)
+{
+        log_away(c, sqlstate ? "" : "connection lost: ", why, sqlstate);
         c->unfit[0] = '\0';
         close_and_pause(c, why);
 }
@@ -187,9 +192,8 @@ static void lose_unfit(struct pg_conn *c, const char *why)
                 close_and_pause(c, why);
                 return;
         }
-        if (strcmp(c->unfit, why) != 0 && log_is_news(why))
-                log_event(LOG_LEVEL_WARN, LOG_FIELDS(.message_id = LOG_ID_DATABASE_AWAY),
-                          "database, %s: the database cannot be used, nothing is written: %s", c->name, why);
+        if (strcmp(c->unfit, why) != 0)
+                log_away(c, "the database cannot be used, nothing is written: ", why, NULL);
         snprintf(c->unfit, sizeof(c->unfit), "%s", why);
         close_and_pause(c, c->unfit);
 }
@@ -217,9 +221,7 @@ void pg_conn_stall(struct pg_conn *c, const char *why)
 {
         if (c->stalled)
                 return;
-        if (log_is_news(why))
-                log_event(LOG_LEVEL_WARN, LOG_FIELDS(.message_id = LOG_ID_DATABASE_AWAY), "database, %s: %s",
-                          c->name, why);
+        log_away(c, "", why, NULL);
         c->stalled = true;
         note_error(c, why);
 }

@@ -122,11 +122,12 @@ static enum verdict check_gap(struct audit *a)
         char subject[300];
         char request[400];
         natsMsg *answer = NULL;
-        uint64_t newest = source_newest(a->all);
+        uint64_t newest;
         enum verdict verdict = VERDICT_UNKNOWN;
 
         if (a->next.sequence - 1 <= a->empty_until)
                 return VERDICT_PASSED;
+        newest = source_newest(a->all);
         snprintf(subject, sizeof(subject), "$JS.API.STREAM.MSG.GET.%s", a->stream);
         snprintf(request, sizeof(request), "{\"seq\":%" PRIu64 ",\"next_by_subj\":\"%s\"}", a->seen + 1,
                  a->filter);

@@ -65,7 +65,7 @@ static bool get_lease(struct partition *p, struct lease *l)
         return true;
 }
 
-/* Returns true if the partition was stopped, and every line sent is settled: another relay may feed at once. */
+/* Returns true if the partition was stopped, and every line sent is settled: another relay may feed immediately. */
 static bool feed(struct partition *p, struct lease *l)
 {
         const struct feed_settings settings = {.config = p->config,

@@ -3,7 +3,8 @@
 #include <string.h>
 
 #include "base/rfc3339.h"
-#include "wire/fields.h"
+#include "base/json.h"
+#include "wire/frame.h"
 
 bool stamp_next_line(struct slice *rest, struct slice *ret)
 {
@@ -73,18 +74,11 @@ static bool is_empty(struct slice line)
         return line.len == 0 || (line.len == 1 && line.ptr[0] == '\r');
 }
 
-/* Leaves out the byte order mark with which some programs begin a text. */
-static struct slice without_mark(struct slice text)
-{
-        bool marked = text.len >= 3 && memcmp(text.ptr, "\xef\xbb\xbf", 3) == 0;
-
-        return marked ? (struct slice){text.ptr + 3, text.len - 3} : text;
-}
-
 struct stamped stamp_lines(struct slice message, int64_t stored_us, struct json_scratch *scratch,
                            struct buf *out)
 {
-        struct slice rest = without_mark(message);
+        size_t mark = frame_mark_len(message);
+        struct slice rest = {message.ptr + mark, message.len - mark};
         struct stamped n = {0};
         struct slice line;
 

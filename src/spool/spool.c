@@ -147,7 +147,7 @@ static void tell(const struct spool *s, enum spool_state next)
                           j->damaged, j->file.path);
         if (j->damaged > 0 && j->stuck_error[0])
                 log_error(
-                        "spool: some of these lines cannot be moved aside: %s (retried later; the others are replayed)",
+                        "spool: damaged lines cannot be moved aside: %s (the daemon tries again later, and replays intact lines)",
                         j->stuck_error);
         if (next != SPOOL_GOOD && s->state == SPOOL_GOOD)
                 log_error("spool: %s cannot be used: %s%s; clients are paused meanwhile", j->file.path,
@@ -208,7 +208,8 @@ static void forget_file(struct spool *s)
         s->settled.len = 0;
 }
 
-/* Lines are no longer waiting in the file. Its numbers, which may be damaged, are corrected when none is left. */
+/* Takes lines off the counts of waiting lines. The counts come from the file, and may be wrong if it is damaged: they are never
+ * negative, and zero once no line is left. */
 static void take_off(struct spool *s, uint64_t lines, uint64_t bytes)
 {
         s->lines -= lines < s->lines ? lines : s->lines;

@@ -58,8 +58,8 @@ struct spool_block {
         int64_t newest;
         struct buf entries;
         struct buf texts;
-        size_t next; /* index of the line to read next ... */
-        int64_t at;  /* ... and the id of the last intact line before it, or 0 */
+        size_t next; /* index of the line to read next */
+        int64_t at;  /* id of the last intact line before that line; 0: none */
 };
 
 /* False for a time of no line: before 1970 or after 9999. */

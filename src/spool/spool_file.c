@@ -166,8 +166,8 @@ static enum spool_status refuse_account(struct spool_file *f, const char *dir)
         return SPOOL_FAILED;
 }
 
-/* From now on the lines of the file are all that is not erased, and new ones get higher numbers than any row. @in_file: what
- * the file says. If the change cannot be written, spool.account has it. */
+/* Corrects the tally by the rows of the file: a line without a row counts as erased, and new lines get numbers above the keys
+ * of all rows. Writes a correction of @in_file, the file's own tally, to the file; if that fails, spool.account still has it. */
 static void settle_numbers(struct spool_file *f, const struct spool_tally *in_file)
 {
         struct spool_tally *t = &f->tally;

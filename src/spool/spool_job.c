@@ -137,8 +137,8 @@ static bool was_counted(const struct spool_job *j, const struct spool_place *row
         return spool_place_compare(row, &j->stuck) <= 0 || spool_place_same_row(row, &j->stuck);
 }
 
-/* Moves the damaged line @record and those of the same row aside, and counts them. If that fails, *ret_stuck is set: the lines
- * stay, and are passed over. Returns SPOOL_OK if the others can be read. */
+/* Moves the damaged line @record, and all damaged lines of its row, aside, and counts them. If they cannot be moved, they stay in
+ * their row, and *ret_stuck is true. Returns SPOOL_OK if the lines after them can be read. */
 static enum spool_status keep_damaged(struct spool_job *j, const struct spool_record *record, bool *ret_stuck)
 {
         struct spool_damage damage;

@@ -65,16 +65,27 @@ static enum frame_result find_line(struct frame *f, struct slice in, size_t max_
         return FRAME_MORE;
 }
 
+static const char mark[] = {'\xef', '\xbb', '\xbf'};
+
+size_t frame_mark_len(struct slice text)
+{
+        return text.len >= sizeof(mark) && memcmp(text.ptr, mark, sizeof(mark)) == 0 ? sizeof(mark) : 0;
+}
+
+/* More bytes may make it a whole one. */
+static bool is_part_of_mark(struct slice text)
+{
+        return text.len < sizeof(mark) && memcmp(text.ptr, mark, text.len) == 0;
+}
+
 enum frame_result frame_next(struct frame *f, struct slice in, size_t max_line, bool eof,
                              struct slice *ret_line, size_t *ret_used)
 {
-        static const char mark[] = {'\xef', '\xbb', '\xbf'};
-        bool may_be_mark = !f->begun && in.len > 0 && memcmp(in.ptr, mark, in.len < 3 ? in.len : 3) == 0;
-        size_t skipped = may_be_mark && in.len >= sizeof(mark) ? sizeof(mark) : 0;
+        size_t skipped = f->begun ? 0 : frame_mark_len(in);
         enum frame_result result;
 
         *ret_used = 0;
-        if (in.len == 0 || (may_be_mark && skipped == 0 && !eof))
+        if (in.len == 0 || (!f->begun && !eof && is_part_of_mark(in)))
                 return FRAME_MORE;
         f->begun = true;
         in.ptr += skipped;

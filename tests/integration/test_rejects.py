@@ -54,6 +54,17 @@ class RejectFile(TestCase):
         self.assertEqual([n for n, entry in entries.items() if entry.get("lossy")], [4])
         self.assertEqual(self.file.stat().st_mode & 0o777, 0o640)
 
+    def test_replay_begins_with_a_line_like_another_protocol(self):
+        """It is rejected again, and the record after it is stored."""
+        self.start()
+        self.d.send(record(), "GET / HTTP/1.1", record(externalId="late"))
+        self.wait_entries(2)
+        copy = self.dir / "copy"
+        copy.write_text(self.file.read_text())
+        self.add_object("late")
+        done = self.replay(copy, status=1)
+        self.assertIn("2 lines: 1 stored, 0 duplicate, 1 rejected", done.stdout)
+
     def test_waiting_entries_are_written_at_the_end(self):
         self.start()
         lines = [record(externalId=f"none {i}", metrics={"x": "y" * 500}) for i in range(5000)]

@@ -108,6 +108,14 @@ class Send(SendCase, TestCase):
         self.assertTrue(0 <= seconds < 60)
         self.assertEqual(replies[-1], {"lines": 5, "stored": 0, "duplicate": 2, "rejected": 3, "spooled": 0, "empty": 0, "connections": 1})
 
+    def test_a_file_that_begins_like_another_protocol(self):
+        d = self.daemon()
+        for first in (b"GET / HTTP/1.1", b"SSH-2.0-x"):
+            path = self.file(first + b"\n" + text(record()))
+            _, err = self.send(path, "--socket", d.socket, "--retry", "1h", status=1)
+            self.assertIn("the daemon takes what was sent for another protocol: remove the first line", err)
+            self.assertEqual(self.db.count(), 0)
+
     def test_a_pipe_is_sent_as_it_is_read(self):
         d = self.daemon()
         process = self.popen("-", "--socket", d.socket)

@@ -41,6 +41,17 @@ def start_on(test, spool):
     return d
 
 
+def start_to_fill(cls):
+    """A daemon that spools all lines, in cls.spool, for the tests of a class."""
+    folder = tempfile.TemporaryDirectory(prefix="ingestd-damage-")
+    cls.addClassCleanup(folder.cleanup)
+    cls.folder = pathlib.Path(folder.name)
+    cls.spool = cls.folder / "spool"
+    d = Daemon(NoDatabase, spool__dir=str(cls.spool))
+    cls.addClassCleanup(d.close)
+    return d
+
+
 def run_spool(spool, *command):
     done = run_ingestd(None, "spool", *command, "--config", "/dev/null", "--set", f"spool.dir={spool}")
     return done.returncode, done.stdout, done.stderr
@@ -66,12 +77,7 @@ class Damage(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        folder = tempfile.TemporaryDirectory(prefix="ingestd-damage-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = pathlib.Path(folder.name)
-        cls.spool = cls.folder / "spool"
-        d = Daemon(NoDatabase, spool__dir=str(cls.spool))
-        cls.addClassCleanup(d.close)
+        d = start_to_fill(cls)
         for n in range(ROUNDS):
             assert d.send(*numbered(LINES, n * LINES)).ack["spooled"] == LINES
             if n == 1:
@@ -277,12 +283,7 @@ class Stored(TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        folder = tempfile.TemporaryDirectory(prefix="ingestd-damage-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = pathlib.Path(folder.name)
-        cls.spool = cls.folder / "spool"
-        d = Daemon(NoDatabase, spool__dir=str(cls.spool))
-        cls.addClassCleanup(d.close)
+        d = start_to_fill(cls)
         for n in range(ROUNDS):
             assert d.send(*numbered(LINES, n * LINES)).ack["spooled"] == LINES
         d.stop()

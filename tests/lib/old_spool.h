@@ -32,7 +32,7 @@ static void execute(sqlite3 *db, const char *sql)
 }
 
 /* @format: 1 or 2. */
-static void make_old_file(const char *dir, int format)
+static inline void make_old_file(const char *dir, int format)
 {
         char text[1000];
         sqlite3 *db;

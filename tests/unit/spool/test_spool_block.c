@@ -92,8 +92,8 @@ static void test_all_is_read_again(void **state)
         spool_block_deinit(&loaded);
 }
 
-/* Reads all lines. Returns which are damaged, a bit for each; the others are as they were. Any place that was read leads to the
- * line after it. */
+/* Reads all lines, and asserts that intact ones are as they were added, and that reading can go on after each. Returns a bit for
+ * each damaged line. */
 static unsigned damaged_lines(struct spool_block *b)
 {
         struct spool_record r;
@@ -183,7 +183,7 @@ static void test_any_damaged_lines(void **state)
         spool_block_deinit(&rest);
 }
 
-/* Lines of one sender share its names, of which there are several copies. */
+/* The lines of one sender share copies of its names; a block has several copies. */
 static void test_damaged_names(void **state)
 {
         static const char text[100] = "a line";
